@@ -1,0 +1,156 @@
+"""The model on its device and every split encoded once per prompt: where one training run happens.
+
+A bench holds the training and validation splits alone until `Bench.open_test` is called, so a search cannot reach
+the test split.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import time
+from collections.abc import Generator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from harness.batching import Batch, loss_batches
+from harness.cells import Cell
+from harness.check import Checked
+from harness.encoding import Encoded, encode
+from harness.errors import Diverged
+from harness.evaluate_metric import resolve
+from harness.evaluation import Decoding, likelihoods, mean_loss, predict, score
+from harness.example import Example, Prediction, Split
+from harness.metrics.base import Metric
+from harness.models.load import load
+from harness.models.tuning import apply, reset
+from harness.settings import model_location, new_tokens, stop_texts, token_limits
+from harness.template import Template
+from harness.training import Epoch, device, fit
+
+__all__ = ["Bench", "Scored", "finite"]
+
+
+class Scored(NamedTuple):
+    """One split, scored."""
+
+    scores: dict[str, float]
+    """``loss`` and, where predictions were made, every metric of the task."""
+    predictions: list[Prediction]
+    """Empty where none were made."""
+    seconds: float
+
+
+class Bench:
+    """A study's model and data, ready to train.
+
+    Args:
+        checked: The study.
+    """
+
+    def __init__(self, checked: Checked) -> None:
+        spec, study, task = checked.study.model, checked.study, checked.task
+        self.study = study
+        self.metrics: list[Metric] = [resolve(m) if isinstance(m, str) else m for m in checked.metrics]
+        self.loaded = load(
+            model_location(spec.name),
+            revision=spec.revision,
+            dtype=spec.dtype,
+            trust_remote_code=spec.trust_remote_code,
+            allow_pickle=spec.allow_pickle,
+        )
+        torch.nn.Module.to(self.loaded.model, device(study.training.device))
+        self.limits = token_limits(study, task)
+        self.decoding = Decoding(
+            max_new_tokens=new_tokens(study, task),
+            num_beams=study.generation.num_beams,
+            stop=stop_texts(study, task, is_encoder_decoder=self.loaded.is_encoder_decoder),
+            batch_size=study.generation.batch_size,
+        )
+        self._examples: dict[Split, list[Example]] = dict(checked.examples)
+        self._encoded: dict[tuple[Template, Split], Encoded] = {}
+
+    def open_test(self, examples: Sequence[Example]) -> None:
+        """Hand the test split in; done once, when the searches are over."""
+        self._examples["test"] = list(examples)
+
+    def examples(self, split: Split) -> list[Example]:
+        """Return a split's examples."""
+        return self._examples[split]
+
+    def encoded(self, prompt: Template, split: Split) -> Encoded:
+        """Return a split in token ids, as one prompt has it."""
+        key = (prompt, split)
+        if key not in self._encoded:
+            self._encoded[key] = encode(
+                self._examples[split], prompt, self.loaded, limits=self.limits, drop_long_targets=split == "train"
+            )
+        return self._encoded[key]
+
+    def score(self, prompt: Template, split: Split, *, generate: bool) -> Scored:
+        """Score the model as it stands on a split."""
+        start, rows, size = time.perf_counter(), self.encoded(prompt, split).rows, self.study.training.batch_size
+        predictions: list[Prediction] = []
+        if generate:
+            predictions = predict(self.loaded, rows, decoding=self.decoding, batch_size=size)
+            scores = score(predictions, self._examples[split], self.metrics)
+        else:
+            batches = loss_batches(rows, self.loaded, batch_size=size)
+            scores = {"loss": mean_loss(likelihoods(self.loaded.model, batches))}
+        return Scored(scores, predictions, time.perf_counter() - start)
+
+    def train(self, cell: Cell, *, learning_rate: float, seed: int) -> Generator[Epoch]:
+        """Train one cell from the pretrained weights; yield after each epoch with the model as it then stands.
+
+        However the iteration ends, the model is the pretrained one afterwards.
+
+        Args:
+            cell: What trains, on which prompt.
+            learning_rate: The schedule's peak.
+            seed: Orders the examples and draws dropout.
+
+        Raises:
+            Diverged: The loss is no longer finite.
+        """
+        rows = self.encoded(cell.prompt, "train").rows
+
+        def batches(epoch: int) -> list[Batch]:
+            order = np.random.default_rng([seed, epoch])
+            return loss_batches(rows, self.loaded, batch_size=self.study.training.batch_size, order=order)
+
+        model = self.loaded.model
+        trainable = apply(model, cell.tuning)
+        epochs = fit(
+            model, trainable, batches=batches, spec=self.study.training, learning_rate=learning_rate, seed=seed
+        )
+        try:
+            yield from epochs
+        finally:
+            epochs.close()
+            reset(model, trainable)
+
+    def parameters(self, cell: Cell) -> tuple[int, int]:
+        """Return how many parameters a cell trains, and how many there are."""
+        trainable = apply(self.loaded.model, cell.tuning)
+        counts = trainable.trainable, trainable.total
+        reset(self.loaded.model, trainable)
+        return counts
+
+    def peak_memory(self) -> float:
+        """Return the most memory used so far, in MiB: the GPU's, else this process's."""
+        if torch.cuda.is_available() and self.loaded.model.device.type == "cuda":
+            return torch.cuda.max_memory_allocated() / 2**20
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def finite(value: float, epoch: Epoch) -> float:
+    """Return a validation value if it is a number.
+
+    Raises:
+        Diverged: It is not.
+    """
+    if not math.isfinite(value):
+        raise Diverged(value, len(epoch.losses) * epoch.epoch)
+    return value

@@ -1,0 +1,198 @@
+"""The ``harness`` command. Heavy imports stand inside the commands, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from harness.errors import HarnessError, UserError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="harness",
+    help="Studies of prompt-based fine-tuning: which prompt, how much of the network to train, and how sure are we?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console(soft_wrap=not sys.stdout.isatty())
+
+StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file, such as experiments/quickstart.yaml.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.SUB=VALUE", help="Override a key of the study file; repeatable."),
+]
+
+
+def main() -> None:
+    """Run the command: status 0 done, 2 the user must change something, 1 anything else."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app(standalone_mode=False)
+    except UserError as error:
+        _fail(str(error), 2)
+    except HarnessError as error:
+        _fail(str(error), 1)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted; the same command goes on from here", 1)
+    except Exception as error:
+        if not hasattr(error, "exit_code"):
+            raise
+        error.show()  # type: ignore[attr-defined]  # a usage error of the command line
+        sys.exit(error.exit_code)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _fail(message: str, status: int) -> None:
+    Console(stderr=True).print(message, style="red", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(status)
+
+
+def _checked(study: Path, overrides: list[str] | None, *, test: bool | None = None) -> Any:
+    """Read and check a study; the test split is opened where final runs will need it, or on request."""
+    from harness.check import check
+    from harness.study_file import read_study
+
+    file = read_study(study, overrides or ())
+    return check(file, test=bool(file.study.final.seeds) if test is None else test)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to write; it is made if it is not there.")] = Path(),
+) -> None:
+    """Write a starter study, a starter task and a little data, ready to run."""
+    from harness.starter import write_starter
+
+    for file in write_starter(folder):
+        out.print(f"wrote {file}", highlight=False)
+    where = "" if folder == Path() else f"cd {folder} && "
+    out.print(f"next: {where}harness run study.yaml", highlight=False)
+
+
+@app.command()
+def check(study: StudyPath, overrides: Overrides = None) -> None:
+    """Find everything that would fail, without loading weights."""
+    from harness.overview import overview
+
+    checked = _checked(study, overrides, test=True)
+    for part in overview(checked):
+        out.print(part, highlight=False)
+    out.print(f"{study}: ready to run", style="green", highlight=False)
+
+
+@app.command()
+def show(study: StudyPath, overrides: Overrides = None) -> None:
+    """Print what trains at each tuning, with counts, and a prompt of each kind."""
+    from harness.overview import rendered_prompts, tuning_tables
+
+    checked = _checked(study, overrides, test=False)
+    for part in [*tuning_tables(checked), *rendered_prompts(checked)]:
+        out.print(part, highlight=False)
+
+
+@app.command()
+def run(
+    study: StudyPath,
+    overrides: Overrides = None,
+    cells: Annotated[str | None, typer.Option(metavar="PATTERN", help="Run only cells such as 'cue/*'.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over; earlier runs are marked superseded.")] = False,
+) -> None:
+    """Run what is missing of a study, then write its report."""
+    checked = _checked(study, overrides)
+    from harness.runner import report_folder
+    from harness.runner import run as run_study
+    from harness.terminal import LiveProgress, PlainProgress, ranked_table
+
+    _quiet_libraries()
+    with (LiveProgress if out.is_terminal else PlainProgress)(out) as progress:
+        results = run_study(checked, progress=progress, cells=cells, fresh=fresh)
+    out.print(ranked_table(results))
+    out.print("next: harness ui", highlight=False)
+    out.print(f"report: {report_folder(results.study) / 'report.md'}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def report(study: Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or a study's name.")]) -> None:
+    """Write a study's report again from what the store holds."""
+    from harness.report.collect import collect
+    from harness.report.render import write_report
+    from harness.runner import report_folder
+    from harness.terminal import ranked_table
+
+    name, tracker = _known(study)
+    results = collect(tracker, name)
+    page = write_report(results, report_folder(name))
+    out.print(ranked_table(results))
+    out.print(f"report: {page}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def ui(
+    study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="Open on this study.")] = None,
+    port: Annotated[int | None, typer.Option(help="Left out: a free one.")] = None,
+) -> None:
+    """Start the MLflow UI on the studies' store."""
+    from harness.ui import serve_ui
+
+    experiment = _known(study)[1].experiment if study else None
+    serve_ui(experiment, port=port, tell=lambda line: out.print(line, highlight=False, soft_wrap=True))
+
+
+@app.command()
+def tasks() -> None:
+    """List the tasks that travel with the harness."""
+    from harness.overview import task_table
+
+    out.print(task_table())
+
+
+@app.command()
+def clean(study: Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or a study's name.")]) -> None:
+    """Free what a study no longer needs: caches, superseded and interrupted runs, models that are not its best."""
+    from harness.cleaning import clean_study
+
+    name, tracker = _known(study)
+    for line in clean_study(name, tracker):
+        out.print(line, highlight=False)
+
+
+def _known(study: str) -> tuple[str, Any]:
+    """Return the name and tracker of a study that was run, given its file or its name."""
+    name = study
+    if study.endswith((".yaml", ".yml")):
+        from harness.study_file import read_study
+
+        name = read_study(Path(study)).study.name
+    from harness.tracking.mlflow import find_experiment, store_uri
+
+    tracker = find_experiment(name)
+    if tracker is None:
+        raise UserError(f"store {store_uri()} knows no study {name!r}; run it with `harness run`")
+    return name, tracker
+
+
+def _quiet_libraries() -> None:
+    """Keep libraries' progress bars and advice off the screen; what matters is checked and reported here."""
+    import os
+
+    import datasets
+    from transformers.utils import logging
+
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    warnings.filterwarnings("ignore", module=r"mlflow\..*")
+    datasets.disable_progress_bars()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()

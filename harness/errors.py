@@ -1,0 +1,123 @@
+"""What can go wrong, as a tree.
+
+::
+
+    HarnessError
+    ├── UserError            the user must change something (exit status 2)
+    │   ├── StudyError       a study file: carries every problem found, with file and line
+    │   ├── TaskError        a task file
+    │   ├── DataError        a data file, a column, a split
+    │   ├── TemplateError    a prompt template, or a prompt that cannot be made to fit
+    │   ├── MetricError      a metric's name or its input
+    │   ├── ModelError       a model folder, a Hub id, a tuning that the model cannot follow
+    │   └── StoreError       the MLflow or Optuna store
+    └── Diverged             a loss that is not finite: the trial failed, the cell goes on
+
+A message names the thing, the value, the rule and the remedy.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+__all__ = [
+    "DataError",
+    "Diverged",
+    "HarnessError",
+    "MetricError",
+    "ModelError",
+    "Problem",
+    "StoreError",
+    "StudyError",
+    "TaskError",
+    "TemplateError",
+    "UserError",
+    "closest",
+]
+
+
+class HarnessError(Exception):
+    """Base of everything that the harness raises on purpose."""
+
+
+class UserError(HarnessError):
+    """Something that the user must change; the command ends with status 2."""
+
+
+class TaskError(UserError):
+    """A task file that cannot be loaded or breaks its contract."""
+
+
+class DataError(UserError):
+    """A data file, column or split that is missing or malformed."""
+
+
+class TemplateError(UserError):
+    """A prompt template that does not parse, names an unknown field or cannot be made to fit."""
+
+
+class MetricError(UserError):
+    """An unknown metric, or one that cannot score what it was given."""
+
+
+class ModelError(UserError):
+    """A model that cannot be read, or a tuning that it cannot follow."""
+
+
+class StoreError(UserError):
+    """An MLflow or Optuna store that cannot be reached."""
+
+
+class Problem(NamedTuple):
+    """One thing wrong with a study, and where."""
+
+    place: str
+    """``file:line``, or the file alone."""
+
+    message: str
+    """The thing, the value, the rule and the remedy."""
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}"
+
+
+class StudyError(UserError):
+    """A study file with problems, all of them at once.
+
+    Args:
+        problems: What was found, in the order of the file.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class Diverged(HarnessError):
+    """A training loss that became NaN or infinite.
+
+    Args:
+        loss: The value.
+        step: The optimizer step, counted from 1, at which it was seen.
+    """
+
+    def __init__(self, loss: float, step: int) -> None:
+        self.loss = loss
+        self.step = step
+        super().__init__(f"loss is {loss} at step {step}")
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """Return a hint for a misspelt name: the closest known one, then all of them.
+
+    >>> closest("barre", ["bare", "cue"])
+    "did you mean 'bare'? Known: bare, cue"
+    >>> closest("zzz", ["bare", "cue"])
+    'known: bare, cue'
+    """
+    names = list(known)
+    listing = ", ".join(names) or "none"
+    match = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean {match[0]!r}? Known: {listing}" if match else f"known: {listing}"

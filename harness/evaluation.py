@@ -1,0 +1,188 @@
+"""What a model says to prompts, how far their targets surprise it, and the scores of both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
+
+from harness.batching import Batch, Prompts, loss_batches, prompt_batches, target_nlls
+from harness.encoding import Row
+from harness.errors import MetricError
+from harness.example import Example, Prediction
+from harness.metrics.base import Metric
+from harness.models.load import Loaded
+
+__all__ = ["Decoding", "Likelihood", "generate", "likelihoods", "mean_loss", "predict", "score"]
+
+
+class Likelihood(NamedTuple):
+    """How far the target of one row surprises the model."""
+
+    nll: float
+    """Summed negative log-likelihood (nats) of the target tokens and the end token."""
+
+    tokens: int
+    """How many tokens that sums over."""
+
+
+class Decoding(NamedTuple):
+    """How predictions are made, with nothing left open."""
+
+    max_new_tokens: int
+    """The most tokens of a prediction."""
+
+    num_beams: int = 1
+    """1: greedy."""
+
+    stop: tuple[str, ...] = ()
+    """Texts that end a prediction, and are no part of it."""
+
+    batch_size: int = 64
+    """The most prompts at a time."""
+
+
+def likelihoods(model: PreTrainedModel, batches: Sequence[Batch]) -> list[Likelihood]:
+    """Return each row's likelihood, in the order of the rows; the model is left in eval mode.
+
+    Args:
+        model: Computes the logits in its own dtype; the logarithms are float32.
+        batches: From `harness.batching.loss_batches`; every row once.
+    """
+    model.train(False)
+    found: dict[int, Likelihood] = {}
+    with torch.no_grad():
+        for batch in batches:
+            here = batch.to(model.device)
+            nlls = target_nlls(model(**here.inputs).logits, here)
+            counts = (batch.inputs["labels"] >= 0).sum(dim=1)
+            for index, nll, tokens in zip(batch.indices, nlls.tolist(), counts.tolist(), strict=True):
+                found[index] = Likelihood(nll, tokens)
+    return [found[index] for index in range(len(found))]
+
+
+def mean_loss(found: Sequence[Likelihood] | Sequence[Prediction]) -> float:
+    """Return the negative log-likelihood (nats) per token over all rows."""
+    return sum(row.nll for row in found) / sum(row.tokens for row in found)
+
+
+def generate(loaded: Loaded, batches: Sequence[Prompts], decoding: Decoding) -> list[str]:
+    """Return each row's prediction, stripped, in the order of the rows; the model is left in eval mode.
+
+    Of the checkpoint's own generation settings only the special and the banned tokens hold: it samples nothing,
+    and sets no length. A prediction ends before the first stop text.
+
+    Args:
+        loaded: The model and its tokenizer.
+        batches: From `harness.batching.prompt_batches`; every row once.
+        decoding: Greedy or beams, stop texts, the most tokens.
+    """
+    model: Any = loaded.model  # its `generate` has no usable type
+    model.train(False)
+    found: dict[int, str] = {}
+    with torch.no_grad(), _plain_generation(loaded, decoding):
+        for batch in batches:
+            stop = StoppingCriteriaList([_Stop(loaded, decoding.stop, batch.skip)] if decoding.stop else [])
+            inputs = {name: tensor.to(model.device) for name, tensor in batch.inputs.items()}
+            output = model.generate(**inputs, stopping_criteria=stop)
+            for index, text in zip(batch.indices, _texts(loaded, output[:, batch.skip :]), strict=True):
+                found[index] = _until(text, decoding.stop).strip()
+    return [found[index] for index in range(len(found))]
+
+
+def predict(loaded: Loaded, rows: Sequence[Row], *, decoding: Decoding, batch_size: int) -> list[Prediction]:
+    """Return each row's prediction with the likelihood of its target.
+
+    Args:
+        loaded: The model.
+        rows: From `harness.encoding.encode`.
+        decoding: How predictions are made.
+        batch_size: The most rows at a time where likelihoods are computed.
+    """
+    surprise = likelihoods(loaded.model, loss_batches(rows, loaded, batch_size=batch_size))
+    prompts = prompt_batches(rows, loaded, batch_size=decoding.batch_size, room=decoding.max_new_tokens)
+    texts = generate(loaded, prompts, decoding)
+    return [Prediction(row.id, text, *found) for row, text, found in zip(rows, texts, surprise, strict=True)]
+
+
+def score(
+    predictions: Sequence[Prediction], examples: Sequence[Example], metrics: Sequence[Metric]
+) -> dict[str, float]:
+    """Return the score of every metric by name, and ``loss``.
+
+    Args:
+        predictions: One per example, in the same order.
+        examples: With the references.
+        metrics: What to compute.
+
+    Raises:
+        MetricError: The two lists are not about the same examples.
+    """
+    if [prediction.id for prediction in predictions] != [example.id for example in examples]:
+        raise MetricError("predictions and examples must have the same ids in the same order")
+    pairs = list(zip(predictions, examples, strict=True))
+    scores = {metric.name: metric.reduce([metric.statistics(*pair) for pair in pairs]) for metric in metrics}
+    return {"loss": mean_loss(predictions), **scores}
+
+
+@contextmanager
+def _plain_generation(loaded: Loaded, decoding: Decoding) -> Iterator[None]:
+    """Replace the checkpoint's generation settings: `generate` fills whatever a call leaves open from them."""
+    published = loaded.model.generation_config
+    loaded.model.generation_config = _settings(loaded, published, decoding)
+    try:
+        yield
+    finally:
+        loaded.model.generation_config = published
+
+
+def _settings(loaded: Loaded, published: GenerationConfig, decoding: Decoding) -> GenerationConfig:
+    """Return settings of which only the special and the banned tokens are the checkpoint's."""
+    ends = published.eos_token_id
+    ends = [ends] if isinstance(ends, int) else list(ends or [])
+    kept: Mapping[str, object] = {
+        name: getattr(published, name)
+        # A Marian model's decoder starts with padding, and would say it again but for the ban.
+        for name in ("bos_token_id", "decoder_start_token_id", "forced_bos_token_id", "bad_words_ids")
+    }
+    return GenerationConfig(  # type: ignore[no-untyped-call]
+        **kept,
+        eos_token_id=sorted({*ends, loaded.tokenizer.eos_token_id}),
+        pad_token_id=loaded.tokenizer.pad_token_id,
+        max_new_tokens=decoding.max_new_tokens,
+        num_beams=decoding.num_beams,
+        do_sample=False,
+    )
+
+
+class _Stop(StoppingCriteria):
+    """Ends the rows in whose prediction a stop text has just been completed; prompts do not count.
+
+    Args:
+        loaded: The tokenizer's owner.
+        stop: The texts.
+        skip: Tokens in front of the prediction.
+    """
+
+    def __init__(self, loaded: Loaded, stop: Sequence[str], skip: int) -> None:
+        self._loaded, self._stop, self._skip = loaded, stop, skip
+        # A token is at least one byte; one more, since some tokenizers strip the space in front of the first.
+        self._window = max((len(text.encode()) for text in stop), default=0) + 1
+
+    def __call__(self, input_ids: Tensor, scores: object, **kwargs: object) -> Tensor:
+        recent = input_ids[:, max(self._skip, input_ids.shape[1] - self._window) :]
+        ended = [any(stop in text for stop in self._stop) for text in _texts(self._loaded, recent)]
+        return torch.tensor(ended, device=input_ids.device)
+
+
+def _texts(loaded: Loaded, ids: Tensor) -> list[str]:
+    return loaded.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+
+def _until(text: str, stop: Sequence[str]) -> str:
+    """Return the text before the first stop text."""
+    return text[: min([text.find(each) for each in stop if each in text], default=len(text))]

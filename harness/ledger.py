@@ -1,0 +1,170 @@
+"""What the store already holds of a study, cell by cell; what makes the same command again do only what is missing.
+
+The rules, in one place:
+
+* A cell's parent run is found by the cell's digest. A parent of the same id with another digest is superseded,
+  together with its children.
+* A child that a kill left running becomes KILLED and ``interrupted``; a new child replaces it.
+* A parent's params are written once, at its end. When more trials find another winner, a new parent takes the
+  children over and the old one is superseded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.tracking.base import Phase, Run, Status, Tracker
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """The runs of one study.
+
+    Args:
+        tracker: The store.
+        digests: Cell ids to cell digests, for the whole grid.
+        params: Cell ids to the params that every run of that cell carries.
+        tags: What every run carries.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        digests: Mapping[str, str],
+        *,
+        params: Mapping[str, Mapping[str, Any]],
+        tags: Mapping[str, str],
+    ) -> None:
+        self._tracker = tracker
+        self._digests = digests
+        self._params = params
+        self._tags = tags
+        self._runs: dict[str, Run] = {}
+        self._parents: dict[str, str] = {}
+        self._open: dict[str, str] = {}
+        self._own: set[str] = set()
+
+    def settle(self, fresh: Sequence[str] = ()) -> None:
+        """Bring the store in order: supersede what is out of date, end what a kill left open.
+
+        Args:
+            fresh: Ids of cells that start over.
+        """
+        self.refresh()
+        for run in self._of_phase("cell"):
+            cell = run.tags.get("cell", "")
+            if cell in fresh or self._digests.get(cell) != run.tags.get("cell_digest"):
+                self._supersede(run)
+        self.refresh()
+        for run in self._of_phase("cell"):
+            older = self._parents.get(run.tags["cell"])
+            if older is not None:  # a kill came between making a new parent and retiring the old one
+                self._hand_over(older, run.id)
+            self._parents[run.tags["cell"]] = run.id
+        self.refresh()
+        for run in self._of_phase("final"):
+            if run.status == "RUNNING":
+                self.interrupt(run)
+
+    def digest(self, cell: str) -> str:
+        """Return a cell's digest."""
+        return self._digests[cell]
+
+    def refresh(self) -> None:
+        """Read all runs anew."""
+        self._runs = {run.id: run for run in self._tracker.runs()}
+
+    def parent(self, cell: str) -> Run:
+        """Return a cell's parent run, started where it is missing and reopened where it had ended."""
+        if cell not in self._parents:
+            self._parents[cell] = self._start_parent(cell, search=None)
+            self.refresh()
+        run = self._runs[self._parents[cell]]
+        self._tracker.reopen(run.id)
+        self._open[run.id] = run.name
+        return run
+
+    def children(self, cell: str, phase: Phase) -> list[Run]:
+        """Return a cell's child runs of a phase, oldest first."""
+        parent = self._parents.get(cell)
+        return [run for run in self._of_phase(phase) if run.parent == parent] if parent else []
+
+    def start(self, cell: str, name: str, *, phase: Phase, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+        """Start a child run of a cell and return its id."""
+        all_params = {**self._params[cell], **params}
+        all_tags = {**self._tags, "cell": cell, "cell_digest": self._digests[cell], **tags}
+        run = self._tracker.start(
+            f"{cell} {name}", phase=phase, parent=self._parents[cell], params=all_params, tags=all_tags
+        )
+        self._open[run] = f"{cell} {name}"
+        return run
+
+    def watch(self, run: str, name: str) -> None:
+        """Take charge of a run outside the cells, so that `abort` ends it."""
+        self._open[run] = name
+        self._own.add(run)
+
+    def end(self, run: str, status: Status = "FINISHED") -> None:
+        """End a run that this process started."""
+        self._tracker.end(run, status)
+        self._open.pop(run, None)
+
+    def interrupt(self, run: Run) -> None:
+        """Retire a child that was cut short."""
+        self._tracker.end(run.id, "KILLED")
+        self._tracker.mark(run.id, phase="interrupted", name=f"{run.name} (interrupted {run.id[:4]})")
+
+    def retire(self, run: Run) -> None:
+        """Retire a finished child that no longer belongs to its cell's result."""
+        if run.status == "RUNNING":
+            self._tracker.end(run.id, "KILLED")
+        self._tracker.mark(run.id, phase="superseded", name=f"{run.name} (superseded {run.id[:4]})")
+
+    def conclude(self, cell: str, params: Mapping[str, Any], metrics: Mapping[str, float], status: Status) -> str:
+        """Write a parent's result and end it; return its id, which is new where its params had another value."""
+        run = self._runs[self._parents[cell]]
+        if any(key in run.params and run.params[key] != str(value) for key, value in params.items()):
+            heir = self._start_parent(cell, search=run.tags["search"])
+            self._hand_over(run.id, heir)
+            self._parents[cell] = heir
+            self._open.pop(run.id, None)
+            self.refresh()
+            run = self._runs[heir]
+        self._tracker.params(run.id, {key: value for key, value in params.items() if key not in run.params})
+        self._tracker.metrics(run.id, metrics)
+        self.end(run.id, status)
+        return run.id
+
+    def abort(self, status: Status) -> None:
+        """End all that this process left open: children are interrupted, parents wait for the next command."""
+        lasting = self._own | set(self._parents.values())
+        for run, name in list(self._open.items()):
+            self.end(run, status)
+            if run not in lasting:
+                self._tracker.mark(run, phase="interrupted", name=f"{name} (interrupted {run[:4]})")
+
+    def _start_parent(self, cell: str, search: str | None) -> str:
+        tags = {**self._tags, "cell": cell, "cell_digest": self._digests[cell]}
+        run = self._tracker.start(cell, phase="cell", parent=None, params=self._params[cell], tags=tags)
+        self._tracker.tags(run, {"search": search or run})
+        return run
+
+    def _hand_over(self, old: str, heir: str) -> None:
+        """Move the children of one parent below another and supersede the old one."""
+        for run in self._runs.values():
+            if run.parent == old and run.id != heir:
+                self._tracker.adopt(run.id, heir)
+        self._tracker.tags(heir, {"search": self._runs[old].tags.get("search", old)})
+        self._tracker.end(old)
+        self._tracker.mark(old, phase="superseded", name=f"{self._runs[old].name} (superseded {old[:4]})")
+
+    def _supersede(self, parent: Run) -> None:
+        for run in self._runs.values():
+            if run.parent == parent.id and run.phase not in ("interrupted", "superseded"):
+                self.retire(run)
+        self.retire(parent)
+
+    def _of_phase(self, phase: Phase) -> list[Run]:
+        return [run for run in self._runs.values() if run.phase == phase]

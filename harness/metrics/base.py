@@ -1,0 +1,68 @@
+"""What a metric is: numbers for one example, a way to reduce many of them, and a signature."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.example import Example, Prediction
+
+__all__ = ["VERSION", "Metric", "Statistic", "Vector", "mean", "signature", "total"]
+
+VERSION = "harness-1"
+"""The definition of the metrics that this package computes itself; raised when one of their numbers changes."""
+
+Vector: TypeAlias = NDArray[np.float64]
+"""One dimension of float64."""
+
+Statistic: TypeAlias = Any
+"""What one example contributes: a `Vector`, of one length for all examples (distinct-n: ragged; Hub metrics: texts)."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score for a set of predictions that can be taken apart by example.
+
+    The text is read once, by ``statistics``. Intervals and paired tests resample the list of statistics and call
+    ``reduce`` (Koehn 2004, "Statistical Significance Tests for Machine Translation Evaluation").
+    """
+
+    name: str
+    """What a task and a study file call it, and the key of its score."""
+
+    higher_is_better: bool
+    """The direction of the ranking."""
+
+    statistics: Callable[[Prediction, Example], Statistic]
+    """What one prediction contributes."""
+
+    reduce: Callable[[Sequence[Statistic]], float]
+    """The score of any multiset of statistics; nan when it is empty. A stacked array, a row an example, will do too."""
+
+    signature: Callable[[], str]
+    """What makes the number quotable: version, tokenizer, case, smoothing. A call, since it may import the library."""
+
+
+def total(statistics: Sequence[Vector]) -> Vector:
+    """Return the elementwise sum, shape (k,), of at least one statistic of shape (k,)."""
+    summed: Vector = np.sum(np.asarray(statistics, dtype=np.float64), axis=0)
+    return summed
+
+
+def mean(statistics: Sequence[Vector]) -> float:
+    """Reduce statistics of shape (1,) to their mean; nan when there are none."""
+    return float(np.mean(np.asarray(statistics, dtype=np.float64))) if len(statistics) else math.nan
+
+
+def signature(name: str, *, version: str = VERSION, **facts: str) -> str:
+    """Return a signature in sacreBLEU's form (Post 2018, "A Call for Clarity in Reporting BLEU Scores").
+
+    >>> signature("exact_match", case="mixed", refs="max")
+    'exact_match|case:mixed|refs:max|version:harness-1'
+    """
+    return "|".join([name, *(f"{key}:{value}" for key, value in facts.items()), f"version:{version}"])

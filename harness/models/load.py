@@ -1,0 +1,205 @@
+"""From a name to a model and its tokenizer, or to an error that says what to change."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging
+
+from harness.errors import ModelError
+from harness.models.describe import Source, context, locate
+
+__all__ = ["Loaded", "load", "weights_digest"]
+
+# What transformers, tokenizers and safetensors raise over files that they cannot use.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    ImportError,
+    SafetensorError,
+    StrictDataclassError,
+)
+
+
+class Loaded(NamedTuple):
+    """A pretrained model, ready to be tuned."""
+
+    model: PreTrainedModel
+    """On the CPU, in eval mode."""
+
+    tokenizer: PreTrainedTokenizerBase
+    """With an end token and a padding token; which side is padded is as published."""
+
+    is_encoder_decoder: bool
+    """Whether the prompt feeds an encoder."""
+
+    context: int | None
+    """The most tokens of one input; ``None`` where the configuration sets no limit."""
+
+    digest: str
+    """`weights_digest` of the weights as loaded."""
+
+    commit: str | None
+    """The Hub commit that everything came from; ``None`` for a folder."""
+
+
+def load(
+    name: str,
+    *,
+    revision: str | None = None,
+    dtype: str = "float32",
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+) -> Loaded:
+    """Load a causal or encoder-decoder language model with its tokenizer.
+
+    Every weight must come from the checkpoint, and every weight in the checkpoint must have a place: a model that is
+    partly random is an error, not a warning.
+
+    Args:
+        name: A local folder or a Hub id.
+        revision: A Hub branch, tag or commit.
+        dtype: What the weights become, whatever the checkpoint holds.
+        trust_remote_code: Whether code that comes with the model may run.
+        allow_pickle: Whether weights that are no safetensors may be read; unpickling runs code.
+
+    Raises:
+        ModelError: The model cannot be found, read or used; the message names the remedy.
+    """
+    source = locate(name, revision)
+    options = {"revision": source.commit or "main", "trust_remote_code": trust_remote_code}
+    with _quiet(progress=source.commit is not None):
+        with _readable(name, "configuration", "check config.json, and that this transformers knows the architecture"):
+            config = AutoConfig.from_pretrained(source.name, **options)
+        model = _model(name, source, config, {**options, "dtype": dtype}, allow_pickle)
+        with _readable(name, "tokenizer", "put tokenizer.json and tokenizer_config.json beside the weights"):
+            tokenizer = AutoTokenizer.from_pretrained(source.name, **options)
+    _hold_constants(model)
+    _prepare(name, tokenizer, rows=len(next(model.get_input_embeddings().parameters())))
+    return Loaded(
+        model.eval(),
+        tokenizer,
+        bool(config.is_encoder_decoder),
+        context(config.to_dict()),
+        weights_digest(model),
+        source.commit,
+    )
+
+
+def weights_digest(model: PreTrainedModel) -> str:
+    """Return a short content hash (16 hex digits) of all weights: names, dtypes, shapes and bytes."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return total.hexdigest()[:16]
+
+
+def _model(name: str, source: Source, config: Any, options: Mapping[str, Any], allow_pickle: bool) -> PreTrainedModel:
+    auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    remedy = "the folder needs intact weights as model.safetensors (or its shards) of a language model"
+    with _readable(name, "weights", remedy if allow_pickle else f"{remedy}, or set model.allow_pickle"):
+        loaded: tuple[PreTrainedModel, dict[str, Any]] = auto.from_pretrained(
+            source.name,
+            config=config,
+            use_safetensors=None if allow_pickle else True,
+            ignore_mismatched_sizes=True,  # they are reported below, with the other misfits
+            output_loading_info=True,
+            **options,
+        )
+    model, report = loaded
+    misfits = {
+        "missing from the checkpoint": report["missing_keys"],
+        "unknown to the architecture": report["unexpected_keys"],
+        "of another shape than config.json says": {key[0] for key in report["mismatched_keys"]},
+    }
+    problems = [f"{len(keys)} {what} ({_some(keys)})" for what, keys in misfits.items() if keys]
+    if problems:
+        raise ModelError(
+            f"model {name}: {type(model).__name__} and its checkpoint do not fit: weights {', '.join(problems)}; "
+            "use the config.json that was saved with the weights"
+        )
+    return model
+
+
+def _hold_constants(model: PreTrainedModel) -> None:
+    """Take gradients from what the architecture holds constant, such as Marian's sinusoidal positions.
+
+    ``from_pretrained`` forgets which parameters these are; a skeleton without memory, newly made, knows.
+    """
+    with torch.device("meta"):
+        skeleton = type(model)(copy.deepcopy(model.config))
+    for name, parameter in skeleton.named_parameters():
+        if not parameter.requires_grad:
+            model.get_parameter(name).requires_grad_(False)
+
+
+def _some(keys: Iterable[str]) -> str:
+    first, *others = sorted(keys)
+    return f"{first}, ..." if others else first
+
+
+def _prepare(name: str, tokenizer: PreTrainedTokenizerBase, *, rows: int) -> None:
+    """Check that tokenizer and model belong together, and see to a padding token.
+
+    Padding is masked everywhere, so the end token serves where a model has no other; the embeddings keep their size.
+    """
+    # Without files, transformers makes some families an empty tokenizer, in silence; T5's has the mark of a space.
+    if len(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)) < 2:
+        raise ModelError(f"model {name}: its tokenizer's files are missing; put tokenizer.json beside the weights")
+    if tokenizer.eos_token_id is None:
+        raise ModelError(f"model {name}: its tokenizer has no end token; set eos_token in tokenizer_config.json")
+    if max(tokenizer.vocab_size - 1, tokenizer.eos_token_id) >= rows:
+        raise ModelError(
+            f"model {name}: its tokenizer has {len(tokenizer)} tokens, its embeddings {rows} rows; "
+            "use the tokenizer that was saved with the weights"
+        )
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= rows:
+        tokenizer.pad_token = tokenizer.eos_token
+
+
+@contextmanager
+def _readable(name: str, what: str, remedy: str) -> Iterator[None]:
+    try:
+        yield
+    except UNREADABLE as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        # Of the strict configuration errors the first line is a heading.
+        reason = " ".join(lines[:2]) if isinstance(error, StrictDataclassError) else "".join(lines[:1])
+        raise ModelError(
+            f"model {name}: cannot load its {what}: {type(error).__name__}: {reason[:300]}; {remedy}"
+        ) from error
+
+
+@contextmanager
+def _quiet(*, progress: bool) -> Iterator[None]:
+    """Keep transformers from talking: what it would warn of is checked here; only downloads show their progress."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    if not progress:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,29 @@
+"""What a running study tells whoever watches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+__all__ = ["Progress"]
+
+
+class Progress(Protocol):
+    """A watcher of a study."""
+
+    def start(self, work: Mapping[str, int]) -> None:
+        """Hear of the cells and how many training runs each still takes."""
+
+    def done(self, cell: str, what: str, *, score: float, best: float, seconds: float) -> None:
+        """Hear that a cell's trial or final run ended.
+
+        Args:
+            cell: Its id.
+            what: Such as ``trial 3, learning rate 0.001`` or ``seed 11``.
+            score: Its validation score, nan where there is none.
+            best: The cell's best so far, nan where there is none.
+            seconds: What it took.
+        """
+
+    def say(self, text: str) -> None:
+        """Hear of a stage of the work."""

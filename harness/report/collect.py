@@ -1,0 +1,157 @@
+"""The only reader of a study's runs: from the tracking store to plain results."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import UserError
+from harness.stats import mean
+from harness.tracking.base import Run, Tracker
+
+__all__ = ["CellResult", "Final", "Results", "Trial", "collect"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One learning-rate draw."""
+
+    index: int
+    learning_rate: float
+    state: str
+    """``complete``, ``pruned`` or ``diverged``."""
+    value: float
+    """The objective; nan unless complete."""
+    costs: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Final:
+    """One retrained winner, or a zero-shot cell's only run."""
+
+    seed: str
+    metrics: Mapping[str, float]
+    """``validation/<metric>`` and ``test/<metric>``."""
+    costs: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """A row of the comparison."""
+
+    id: str
+    prompt: str
+    tuning: str
+    learning_rate: float | None
+    """The winner's; ``None`` for zero-shot, or where no trial completed."""
+    trials: tuple[Trial, ...]
+    finals: tuple[Final, ...]
+    params: Mapping[str, str]
+    best: Mapping[str, float]
+    """The winning trial's ``validation/<metric>``."""
+
+    def values(self, metric: str) -> list[float]:
+        """Return a metric's values over the final runs; those that are missing are left out."""
+        return [final.metrics[metric] for final in self.finals if metric in final.metrics]
+
+    def score(self, metric: str) -> float:
+        """Return the mean over final runs; for ``validation/...`` without any, the winning trial's; else nan."""
+        values = self.values(metric)
+        return mean(values) if values else self.best.get(metric, math.nan)
+
+
+@dataclass(frozen=True)
+class Results:
+    """A study as its report sees it."""
+
+    study: str
+    question: str
+    metrics: tuple[str, ...]
+    """In the task's order, ``loss`` last."""
+    lead: str
+    """The metric that ranks."""
+    maximize: bool
+    objective: str
+    baseline: str
+    """The id of the cell that others are compared with."""
+    cells: tuple[CellResult, ...]
+    """In grid order."""
+    provenance: Mapping[str, str]
+    data: Mapping[str, Any]
+    """Split sizes, digests, truncation rates, as the runner recorded them."""
+
+    def ranked(self) -> list[CellResult]:
+        """Return the cells, best on validation first; those without a score last."""
+
+        def key(cell: CellResult) -> tuple[bool, float]:
+            score = cell.score(f"validation/{self.lead}")
+            return math.isnan(score), -score if self.maximize else score
+
+        return sorted(self.cells, key=key)
+
+
+def collect(tracker: Tracker, study: str) -> Results:
+    """Read a study's results.
+
+    Raises:
+        UserError: The study has no summary yet.
+    """
+    runs = tracker.runs()
+    summary = next((run for run in reversed(runs) if run.phase == "summary"), None)
+    if summary is None:
+        raise UserError(f"study {study!r} has no results yet; run it with `harness run`")
+    facts = json.loads(tracker.fetch(summary.id, "study.json"))
+    parents = {run.tags["cell"]: run for run in runs if run.phase == "cell"}
+    cells = [_cell(parents[cell], runs) for cell in facts["cells"] if cell in parents]
+    return Results(
+        study=study,
+        question=facts["question"],
+        metrics=tuple(facts["metrics"]),
+        lead=facts["lead"],
+        maximize=facts["maximize"],
+        objective=facts["objective"],
+        baseline=facts["baseline"],
+        cells=tuple(cells),
+        provenance=facts["provenance"],
+        data=facts["data"],
+    )
+
+
+def _cell(parent: Run, runs: Sequence[Run]) -> CellResult:
+    children = [run for run in runs if run.parent == parent.id]
+    trials = sorted((_trial(run) for run in children if run.phase == "search"), key=lambda trial: trial.index)
+    finals = sorted((run for run in children if run.phase == "final"), key=lambda run: _seed_order(run.params["seed"]))
+    winner = parent.tags.get("best_trial")
+    best = next((run for run in children if run.phase == "search" and run.tags.get("trial") == winner), None)
+    rate = parent.params.get("learning_rate", "none")
+    return CellResult(
+        id=parent.tags["cell"],
+        prompt=parent.params["prompt"],
+        tuning=parent.params["tuning"],
+        learning_rate=None if rate == "none" else float(rate),
+        trials=tuple(trials),
+        finals=tuple(Final(run.params["seed"], _scores(run), _costs(run)) for run in finals),
+        params=parent.params,
+        best=_scores(best) if best else {},
+    )
+
+
+def _seed_order(seed: str) -> tuple[bool, int]:
+    return (False, int(seed)) if seed.isdigit() else (True, 0)
+
+
+def _trial(run: Run) -> Trial:
+    state = run.tags.get("outcome", "open")
+    value = run.metrics.get("objective", math.nan) if state == "complete" else math.nan
+    return Trial(int(run.tags["trial"]), float(run.params["learning_rate"]), state, value, _costs(run))
+
+
+def _scores(run: Run) -> dict[str, float]:
+    return {key: value for key, value in run.metrics.items() if key.startswith(("validation/", "test/"))}
+
+
+def _costs(run: Run) -> dict[str, float]:
+    return {key.removeprefix("cost/"): value for key, value in run.metrics.items() if key.startswith("cost/")}

@@ -1,0 +1,260 @@
+"""From a checked study to results: composition only.
+
+1. Settle the store: what an earlier command left, finished or not.
+2. Search every cell that trains. Nothing here can reach the test split.
+3. Open the test split; retrain every winner on the final seeds and score it once.
+4. Conclude: means on the parents, the best model, the report.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from optuna.storages import BaseStorage
+
+from harness.bench import Bench
+from harness.cells import Cell, cell_digest, select
+from harness.check import Checked
+from harness.errors import StoreError
+from harness.example import Split, fingerprint
+from harness.finals import NONE, Keeper, conclude_cell, final_cell, key_of, missing_seeds, trained
+from harness.ledger import Ledger
+from harness.progress import Progress
+from harness.provenance import provenance
+from harness.report.collect import Results, collect
+from harness.report.render import write_report
+from harness.search import CellSearch, open_storage
+from harness.session import Session
+from harness.sources import read_split
+from harness.tracking.base import Tracker
+from harness.tracking.mlflow import MlflowTracker
+from harness.trials import search_cell, settle_trials
+
+__all__ = ["report_folder", "run"]
+
+
+def report_folder(study: str) -> Path:
+    """Return where a study's report goes."""
+    return Path("reports") / study
+
+
+def run(checked: Checked, *, progress: Progress, cells: str | None = None, fresh: bool = False) -> Results:
+    """Run what is missing of a study and write its report.
+
+    Args:
+        checked: The study.
+        progress: Who watches.
+        cells: A pattern such as ``cue/*``: run only these cells.
+        fresh: Start the cells over; what is there is superseded.
+
+    Raises:
+        UserError: What the user must change, a store out of reach among them.
+    """
+    chosen = select(checked.cells, cells)
+    with _only_one(checked.study.name):
+        tracker = MlflowTracker.open(checked.study.name)
+        storage = open_storage(checked.study.search.storage)
+        progress.say(f"loading model {checked.study.model.name}")
+        bench = Bench(checked)
+        session = _session(checked, bench, tracker, progress)
+        session.ledger.settle(fresh=[cell.id for cell in chosen] if fresh else ())
+        try:
+            summary = _open_summary(session)
+            _run_cells(chosen, storage, session)
+            session.ledger.refresh()
+            _keep_best_model(summary, session)
+            results = collect(tracker, checked.study.name)
+            write_report(results, report_folder(results.study))
+            tracker.files(summary, report_folder(results.study), "report")
+            session.ledger.end(summary)
+        except BaseException as error:
+            session.ledger.abort("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            raise
+        return results
+
+
+@contextmanager
+def _only_one(study: str) -> Iterator[None]:
+    """Refuse a second process on the same study in the same folder."""
+    Path(".harness").mkdir(exist_ok=True)
+    try:
+        with FileLock(f".harness/{study}.lock", timeout=0):
+            yield
+    except Timeout:
+        raise StoreError(
+            f"study {study!r} is being run by another process in this folder; wait for it or end it"
+        ) from None
+
+
+def _session(checked: Checked, bench: Bench, tracker: Tracker, progress: Progress) -> Session:
+    data = {split: fingerprint(examples) for split, examples in checked.examples.items()}
+    facts = {
+        "task": checked.task.name,
+        "weights": bench.loaded.digest,
+        "data": data,
+        "limits": bench.limits,
+        "decoding": bench.decoding,
+        "metrics": [metric.signature() for metric in bench.metrics],
+    }
+    digests = {cell.id: cell_digest(cell, checked.study, facts) for cell in checked.cells}
+    params = {cell.id: _params(cell, checked, bench) for cell in checked.cells}
+    ledger = Ledger(tracker, digests, params=params, tags=_tags(checked, bench, data))
+    return Session(checked, bench, tracker, ledger, progress)
+
+
+def _params(cell: Cell, checked: Checked, bench: Bench) -> dict[str, Any]:
+    """Return every factor of a cell, by the names that the MLflow UI shows."""
+    study = checked.study
+    trainable, total = bench.parameters(cell)
+    sizes = {split: len(examples) for split, examples in checked.examples.items()}
+    training = study.training.model_dump(exclude={"device"})
+    return {
+        "task": checked.task.name,
+        "model": study.model.name,
+        "prompt": cell.prompt.name,
+        "tuning": cell.tuning.name,
+        "trainable_parameters": trainable,
+        "parameters": total,
+        **{f"data.{split}": size for split, size in (sizes | {"test": len(checked.test_ids)}).items()},
+        **{f"training.{name}": value for name, value in training.items()},
+        "model.dtype": study.model.dtype,
+        "search.sampler": study.search.sampler,
+        "search.metric": checked.objective,
+    }
+
+
+def _tags(checked: Checked, bench: Bench, data: Mapping[Split, str]) -> dict[str, str]:
+    return {
+        "study": checked.study.name,
+        "model_digest": bench.loaded.digest,
+        "model_commit": bench.loaded.commit or "none",
+        **{f"data_digest.{split}": value for split, value in data.items()},
+        **provenance(checked.file.path.resolve().parent),
+    }
+
+
+def _open_summary(session: Session) -> str:
+    """Start or reopen the study's summary run, and record on it all that a report needs to know."""
+    checked, tracker = session.checked, session.tracker
+    earlier = [run for run in tracker.runs() if run.phase == "summary"]
+    if earlier:
+        tracker.reopen(earlier[-1].id)
+        summary = earlier[-1].id
+    else:
+        params = {"task": checked.task.name, "model": checked.study.model.name}
+        summary = tracker.start(
+            "summary", phase="summary", parent=None, params=params, tags={"study": checked.study.name}
+        )
+    session.ledger.watch(summary, "summary")
+    tracker.text(summary, checked.file.text, "study.yaml")
+    tracker.text(summary, checked.task_file.read_text(encoding="utf-8"), f"task/{checked.task_file.name}")
+    tracker.text(summary, json.dumps(_facts(session), ensure_ascii=False, indent=2), "study.json")
+    return summary
+
+
+def _facts(session: Session) -> dict[str, Any]:
+    checked, study, bench = session.checked, session.checked.study, session.bench
+    baseline = study.final.baseline
+    first_full = next((cell for cell in checked.cells if cell.tuning.kind == "full"), checked.cells[0])
+    data = {split: len(examples) for split, examples in checked.examples.items()} | {"test": len(checked.test_ids)}
+    return {
+        "question": checked.file.question,
+        "study": study.model_dump(mode="json"),
+        "overrides": list(checked.file.overrides),
+        "cells": [cell.id for cell in checked.cells],
+        "metrics": [*(metric.name for metric in bench.metrics), "loss"],
+        "signatures": {metric.name: metric.signature() for metric in bench.metrics},
+        "lead": session.lead,
+        "maximize": session.maximizes(session.lead),
+        "objective": checked.objective,
+        "baseline": f"{baseline.prompt}/{baseline.tuning.name}" if baseline else first_full.id,
+        "data": {"source": checked.source.origin, **{f"{split} examples": size for split, size in data.items()}}
+        | {f"prompt {fit.prompt}": f"{fit.truncated:.1%} shortened, {fit.dropped} dropped" for fit in checked.fits},
+        "provenance": {"model": study.model.name, "weights": bench.loaded.digest}
+        | provenance(checked.file.path.resolve().parent),
+    }
+
+
+def _run_cells(cells: list[Cell], storage: BaseStorage, session: Session) -> None:
+    """Search all cells, then run all finals."""
+    searches = {}
+    for cell in cells:
+        parent = session.ledger.parent(cell.id)
+        session.tracker.text(parent.id, cell.prompt.text, "prompt.jinja")
+        if cell.tuning.trains:
+            name = f"{session.checked.study.name}/{cell.id}/{parent.tags['search'][:12]}"
+            spec = session.checked.study.search
+            searches[cell.id] = CellSearch(
+                storage, name, spec=spec, maximize=session.maximizes(session.checked.objective)
+            )
+            settle_trials(cell, searches[cell.id], session)
+    session.ledger.refresh()
+    seeds = len(session.checked.study.final.seeds)
+    session.progress.start({cell.id: _work(cell, searches.get(cell.id), seeds, session) for cell in cells})
+    winners = {}
+    for cell in cells:
+        best = search_cell(cell, searches[cell.id], session) if cell.tuning.trains else None
+        winners[cell.id] = repr(best.learning_rate) if best else NONE
+        if best:
+            session.tracker.tags(session.ledger.parent(cell.id).id, {"best_trial": str(best.trial)})
+    _run_finals(cells, winners, session)
+
+
+def _work(cell: Cell, search: CellSearch | None, seeds: int, session: Session) -> int:
+    """Return how many training runs a cell still takes, at most."""
+    if search is None:
+        return 1 - len(session.ledger.children(cell.id, "final"))
+    trials = session.checked.study.search.trials - len(search.finished())
+    return trials + (seeds if trials else max(0, seeds - len(session.ledger.children(cell.id, "final"))))
+
+
+def _run_finals(cells: list[Cell], winners: Mapping[str, str], session: Session) -> None:
+    checked, test_digest = session.checked, NONE
+    if checked.study.final.seeds:
+        test = read_split(checked.source, "test", checked.study.data, checked.task.example)
+        test_digest = fingerprint(test)
+        session.bench.open_test(test)
+    keeper = _keeper(session)
+    session.ledger.refresh()
+    for cell in cells:
+        rate = winners[cell.id]
+        if cell.tuning.trains and rate == NONE:
+            session.ledger.conclude(cell.id, {"learning_rate": NONE}, {}, "FAILED")
+            continue
+        for seed in missing_seeds(cell, rate, test_digest, session):
+            final_cell(cell, rate, seed, test_digest=test_digest, keeper=keeper, session=session)
+        session.ledger.refresh()
+        conclude_cell(cell, rate, session)
+
+
+def _keeper(session: Session) -> Keeper:
+    return Keeper(Path(".harness") / session.checked.study.name / "best", maximize=session.maximizes(session.lead))
+
+
+def _keep_best_model(summary: str, session: Session) -> None:
+    """Log the model of the final run that validation likes best, and drop the one that was best before."""
+    metric, sign = f"validation/{session.lead}", 1.0 if session.maximizes(session.lead) else -1.0
+    cells = {cell.id: cell for cell in session.checked.cells}
+    finals = [run for cell in cells for run in session.ledger.children(cell, "final") if metric in run.metrics]
+    if not finals or not session.checked.study.final.seeds:
+        return
+    best = max(finals, key=lambda run: sign * run.metrics[metric])
+    stored = session.tracker.models()
+    if best.id not in stored:
+        session.progress.say(f"storing the best model, {best.name}")
+        cell, rate, seed = cells[best.tags["cell"]], best.params["learning_rate"], best.params["seed"]
+        keeper, key = _keeper(session), key_of(best.tags["cell_digest"], rate, seed)
+        if not keeper.holds(key):
+            with trained(cell, rate, seed, session, None):
+                keeper.save(key, best.metrics[metric], cell, session.bench)
+        code = Path(__file__).parent / "served.py"
+        uri = session.tracker.model(best.id, keeper.folder / "model", name=best.name.replace("/", "-"), code=code)
+        session.tracker.tags(summary, {"best_model": uri, "best_run": best.id, "best_cell": cell.id})
+    for other, uri in stored.items():
+        if other != best.id:
+            session.tracker.drop_model(uri)

@@ -1,0 +1,147 @@
+"""One Optuna study per cell: samplers, pruner, storage, seeds.
+
+The draw of trial i depends on the study's seed, on i and on the finished trials alone, never on how often the
+search was interrupted, so a killed search goes on as if nothing had happened. A trial's index i counts finished
+trials; Optuna's own number also counts interrupted ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import optuna
+from optuna.distributions import FloatDistribution
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from harness.errors import StoreError
+from harness.example import digest
+from harness.study import Search
+
+__all__ = ["Best", "CellSearch", "Outcome", "open_storage"]
+
+Outcome = Literal["complete", "pruned"]
+"""How a trial that did not diverge ended."""
+
+DIVERGED = "diverged"
+
+
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+class Best(NamedTuple):
+    """The winner of a cell."""
+
+    learning_rate: float
+    value: float
+    trial: int
+    """Which trial it was."""
+
+
+def open_storage(url: str) -> optuna.storages.BaseStorage:
+    """Open Optuna's storage.
+
+    Raises:
+        StoreError: It cannot be reached.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce every trial
+    try:
+        return optuna.storages.get_storage(url)
+    except (SQLAlchemyError, OSError, ValueError, ImportError) as error:
+        reason = str(error).splitlines()[0]
+        raise StoreError(f"search.storage {url!r} cannot be reached: {reason}; check the URL and its server") from error
+
+
+class CellSearch:
+    """The search for one cell's learning rate.
+
+    Args:
+        storage: From `open_storage`.
+        name: Unique per cell and search.
+        spec: Space, budget, sampler, pruner, seed.
+        maximize: Whether a higher objective is better.
+    """
+
+    def __init__(self, storage: optuna.storages.BaseStorage, name: str, *, spec: Search, maximize: bool) -> None:
+        self.spec = spec
+        self._study = optuna.create_study(
+            storage=storage,
+            study_name=name,
+            direction="maximize" if maximize else "minimize",
+            pruner=_pruner(spec),
+            load_if_exists=True,
+        )
+
+    def finished(self) -> list[FrozenTrial]:
+        """Return the trials that ended by themselves, in order; one that a kill cut short is none."""
+        trials = self._study.get_trials(deepcopy=False)
+        return [t for t in trials if t.state in ENDED or (t.state == TrialState.FAIL and DIVERGED in t.user_attrs)]
+
+    def recover(self, ended: Callable[[int], tuple[Outcome, float | None] | None]) -> None:
+        """Settle the trials that a killed process left open.
+
+        Args:
+            ended: Optuna's number of a trial -> how the tracking store says that it ended, ``None`` if it did not.
+        """
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
+            known = ended(trial.number)
+            if known is None:
+                self._study.tell(trial.number, state=TrialState.FAIL)
+            else:
+                self.tell(trial.number, *known)
+
+    def ask(self) -> Trial | None:
+        """Return the next trial, ``None`` when the budget is spent. Its one parameter is ``learning_rate``."""
+        index = len(self.finished())
+        if index >= self.spec.trials:
+            return None
+        space = self.spec.learning_rate
+        if self.spec.sampler == "grid":
+            self._study.enqueue_trial({"learning_rate": space.grid(self.spec.trials)[index]})
+        self._study.sampler = _sampler(self.spec, index)
+        trial = self._study.ask({"learning_rate": FloatDistribution(space.low, space.high, log=True)})
+        trial.set_user_attr("index", index)
+        return trial
+
+    def tell(self, number: int, outcome: Outcome, value: float | None = None) -> None:
+        """Record how a trial ended.
+
+        Args:
+            number: Optuna's.
+            outcome: How.
+            value: The objective; for ``complete`` alone.
+        """
+        if outcome == "complete":
+            self._study.tell(number, value)
+        else:
+            self._study.tell(number, state=TrialState.PRUNED)
+
+    def fail(self, trial: Trial, reason: str) -> None:
+        """Record a trial that diverged; it counts as finished."""
+        trial.set_user_attr(DIVERGED, reason)
+        self._study.tell(trial, state=TrialState.FAIL)
+
+    def best(self) -> Best | None:
+        """Return the winner, the earliest among equals; ``None`` where no trial completed."""
+        complete = [t for t in self.finished() if t.state == TrialState.COMPLETE and t.value is not None]
+        if not complete:
+            return None
+        sign = 1 if self._study.direction == optuna.study.StudyDirection.MAXIMIZE else -1
+        winner = max(complete, key=lambda t: (sign * (t.value or 0.0), -t.number))
+        return Best(winner.params["learning_rate"], float(winner.value or 0.0), int(winner.user_attrs["index"]))
+
+
+def _sampler(spec: Search, index: int) -> BaseSampler:
+    """Return a sampler whose randomness is that of one trial alone."""
+    seed = int(digest({"seed": spec.seed, "trial": index}), 16) % 2**32
+    if spec.sampler == "gp":
+        return GPSampler(seed=seed, n_startup_trials=3)
+    if spec.sampler == "tpe":
+        return TPESampler(seed=seed)
+    return RandomSampler(seed=seed)
+
+
+def _pruner(spec: Search) -> optuna.pruners.BasePruner:
+    return optuna.pruners.MedianPruner(n_startup_trials=2) if spec.pruner == "median" else optuna.pruners.NopPruner()

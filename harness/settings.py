@@ -1,0 +1,91 @@
+"""What a study and its task say together: settings with nothing left open, without loading a model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tokenizers import Tokenizer
+
+from harness.encoding import Limits
+from harness.models.describe import Description
+from harness.study import Study
+from harness.task import Task, packaged
+
+__all__ = ["LightReader", "light_reader", "model_location", "new_tokens", "stop_texts", "token_limits"]
+
+
+def model_location(name: str) -> str:
+    """Return what `from_pretrained` takes: the embedded model's folder, or the name as it is."""
+    return str(packaged() / "base_model") if name == "embedded" else name
+
+
+def new_tokens(study: Study, task: Task) -> int:
+    """Return the most tokens of a prediction."""
+    return study.generation.max_new_tokens or study.training.max_target_tokens or task.max_target_tokens
+
+
+def token_limits(study: Study, task: Task) -> Limits:
+    """Return the most tokens of prompts, targets and predictions."""
+    target = study.training.max_target_tokens or task.max_target_tokens
+    return Limits(study.training.max_source_tokens, target, new_tokens(study, task))
+
+
+def stop_texts(study: Study, task: Task, *, is_encoder_decoder: bool) -> tuple[str, ...]:
+    """Return the texts that end a prediction: the study's, else, for a causal model, the task's."""
+    if study.generation.stop is not None:
+        return study.generation.stop
+    return () if is_encoder_decoder else tuple(task.stop)
+
+
+class LightReader(NamedTuple):
+    """What `encode` needs to know of a model, read from its files."""
+
+    tokenizer: Any
+    is_encoder_decoder: bool
+    context: int | None
+
+
+class _LightTokenizer:
+    """The call of a transformers tokenizer, on a ``tokenizer.json`` alone; each text is tokenized once."""
+
+    def __init__(self, file: Path) -> None:
+        self._tokenizer = Tokenizer.from_file(str(file))
+        self._tokenizer.no_truncation()
+        self._known: dict[tuple[str, bool], list[int]] = {}
+        self.eos_token_id = _end_token(self._tokenizer, file.parent / "tokenizer_config.json")
+
+    def __call__(
+        self, text: str = "", *, text_target: str = "", add_special_tokens: bool = True, verbose: bool = False
+    ) -> dict[str, list[int]]:
+        key = (text or text_target, add_special_tokens)
+        if key not in self._known:
+            self._known[key] = self._tokenizer.encode(key[0], add_special_tokens=add_special_tokens).ids
+        return {"input_ids": self._known[key]}
+
+
+class _Words:
+    """Stands in for a tokenizer that only transformers can build: a word is a token. Lengths are told at load."""
+
+    eos_token_id = -1
+
+    def __call__(self, text: str = "", *, text_target: str = "", **_: bool) -> dict[str, list[int]]:
+        return {"input_ids": list(range(len((text or text_target).split())))}
+
+
+def light_reader(description: Description) -> LightReader:
+    """Return a reader that needs neither weights nor transformers."""
+    file = description.tokenizer_file
+    tokenizer = _LightTokenizer(file) if file else _Words()
+    return LightReader(tokenizer, description.is_encoder_decoder, description.context)
+
+
+def _end_token(tokenizer: Tokenizer, config: Path) -> int:
+    """Return the end token's id, -1 where the files do not name one; loading the model will refuse that."""
+    if not config.is_file():
+        return -1
+    named = json.loads(config.read_text(encoding="utf-8")).get("eos_token")
+    token = named.get("content") if isinstance(named, dict) else named
+    identity = tokenizer.token_to_id(token) if isinstance(token, str) else None
+    return -1 if identity is None else int(identity)

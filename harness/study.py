@@ -1,0 +1,295 @@
+"""The study file: a closed, frozen, typed description of what is compared.
+
+Layout of a file: see the README. Every class here is one section of it; an attribute's docstring says what a key
+means. Reading a file, with line numbers and all problems at once, is `harness.study_file`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from harness.errors import closest
+from harness.template import Template
+
+__all__ = [
+    "Baseline",
+    "Data",
+    "Final",
+    "Generation",
+    "LearningRate",
+    "Model",
+    "Prompt",
+    "Search",
+    "Study",
+    "Training",
+    "Tuning",
+]
+
+TUNINGS = ("none", "head", "last_blocks", "full")
+
+
+class Section(BaseModel):
+    """What all sections share: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+
+class Model(Section):
+    """Which pretrained model the study starts from."""
+
+    name: str = "embedded"
+    """A local folder, a Hub id, or ``embedded``: the small model that travels with the harness."""
+    revision: str | None = None
+    """A Hub commit, tag or branch; a commit makes the study reproducible."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """What the weights are loaded as, whatever the checkpoint holds."""
+    trust_remote_code: bool = False
+    """Whether code that comes with the model may run."""
+    allow_pickle: bool = False
+    """Whether weights that are no safetensors may be read; unpickling runs code."""
+
+
+class Data(Section):
+    """Where examples come from, and how many of them are used."""
+
+    path: str | None = None
+    """A file, or a folder with ``train``, ``validation``, ``test`` as jsonl, csv, parquet or txt, gzip or not."""
+    hub: str | None = None
+    """A data set's Hub id, instead of ``path``."""
+    config: str | None = None
+    """The Hub data set's configuration."""
+    revision: str | None = None
+    """The Hub data set's commit, tag or branch."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Names that the task expects, to the names that the file has: ``{source: article, target: summary}``."""
+    train: int | None = Field(default=None, ge=1)
+    """Rows used; left out: all."""
+    validation: int | None = Field(default=None, ge=1)
+    """Rows used; left out: all."""
+    test: int | None = Field(default=None, ge=1)
+    """Rows used; left out: all."""
+    seed: int = Field(default=0, ge=0)
+    """Decides which rows are used, and which are carved out where the source lacks a split."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Data:
+        if self.path and self.hub:
+            raise ValueError("data names both path and hub; keep one")
+        if not self.hub and (self.config or self.revision):
+            raise ValueError("data.config and data.revision belong to data.hub, which is not given")
+        return self
+
+
+class Prompt(Section):
+    """A prompt: the name of one of the task's, or one written in the study file."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """How ids and tables call it."""
+    text: str | None = None
+    """Jinja2 text; left out: the task's prompt of that name."""
+    shorten: str | None = None
+    """The one field that may be shortened to fit."""
+    keep: Literal["start", "end"] = "start"
+    """Which part of that field stays."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _text_or_name(self) -> Prompt:
+        if self.text is None and self.shorten is not None:
+            raise ValueError(f"prompt {self.name!r} names shorten without a text; a task's prompt brings its own")
+        return self
+
+    def template(self) -> Template:
+        """Return the inline prompt as a template."""
+        assert self.text is not None
+        return Template(self.name, self.text, self.shorten, self.keep)
+
+
+class Tuning(Section):
+    """Which weights move."""
+
+    kind: Literal["none", "head", "last_blocks", "full"]
+    """``none``, ``head``, ``last_blocks`` or ``full``."""
+    blocks: int | None = Field(default=None, ge=1)
+    """How many blocks, counted from the end; for ``last_blocks`` alone."""
+
+    @property
+    def name(self) -> str:
+        """The name in ids and params: ``none``, ``head``, ``last_blocks-2``, ``full``."""
+        return f"{self.kind}-{self.blocks}" if self.blocks else self.kind
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything is trained."""
+        return self.kind != "none"
+
+
+def _tuning(value: Any) -> Any:
+    """Turn the short forms ``head`` and ``{last_blocks: 2}`` into fields."""
+    form = "write none, head, full or {last_blocks: 2}"
+    if isinstance(value, Tuning):
+        return value
+    if value is None:
+        return {"kind": "none"}
+    if isinstance(value, str):
+        if value not in TUNINGS:
+            raise ValueError(f"unknown tuning {value!r}; {closest(value, TUNINGS)}; {form}")
+        if value == "last_blocks":
+            raise ValueError(f"last_blocks needs a number; {form}")
+        return {"kind": value}
+    if isinstance(value, dict) and len(value) == 1:
+        ((kind, blocks),) = value.items()
+        if kind != "last_blocks":
+            raise ValueError(f"unknown tuning {kind!r}; {closest(str(kind), TUNINGS)}; {form}")
+        if not isinstance(blocks, int) or isinstance(blocks, bool) or blocks < 1:
+            raise ValueError(f"last_blocks is {blocks!r}; it must be a whole number of at least 1")
+        return {"kind": kind, "blocks": blocks}
+    raise ValueError(f"a tuning cannot be {value!r}; {form}")
+
+
+class Training(Section):
+    """How every trial and final run trains."""
+
+    epochs: int = Field(default=3, ge=1)
+    """Passes over the training split."""
+    batch_size: int = Field(default=16, ge=1)
+    """Examples per forward pass; a length bucket's last batch may hold fewer."""
+    accumulation: int = Field(default=1, ge=1)
+    """Forward passes per optimizer step."""
+    max_source_tokens: int = Field(default=256, ge=1)
+    """The most tokens of a rendered prompt; beyond, its shortened field is cut."""
+    max_target_tokens: int | None = Field(default=None, ge=1)
+    """The most tokens of a training target; left out: the task's. Longer rows are dropped and counted."""
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    """How the learning rate falls after warm-up."""
+    warmup: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the steps over which the learning rate rises from zero."""
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    """AdamW's, on matrices alone: norms and biases are left out."""
+    clip: float | None = Field(default=1.0, gt=0.0)
+    """The largest gradient norm; ``null``: no clipping."""
+    precision: Literal["fp32"] = "fp32"
+    """Arithmetic of training and evaluation."""
+    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
+    """``auto`` takes the first of cuda, mps and cpu that is there."""
+
+
+class Generation(Section):
+    """How predictions are made; greedy by default."""
+
+    max_new_tokens: int | None = Field(default=None, ge=1)
+    """The most tokens of a prediction; left out: the targets' limit."""
+    num_beams: int = Field(default=1, ge=1)
+    """1: greedy."""
+    stop: tuple[str, ...] | None = None
+    """Texts that end a prediction; left out: the task's."""
+    batch_size: int = Field(default=64, ge=1)
+    """Prompts per call of ``generate``."""
+
+
+class LearningRate(Section):
+    """The range that every cell searches."""
+
+    low: float = Field(default=1e-5, gt=0)
+    """Lower end, included."""
+    high: float = Field(default=1e-2, gt=0)
+    """Upper end, included."""
+    scale: Literal["log"] = "log"
+    """Draws are uniform in the logarithm."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> LearningRate:
+        if not self.low < self.high:
+            raise ValueError(f"learning_rate needs low < high, but low={self.low} and high={self.high}; swap them")
+        return self
+
+    def grid(self, points: int) -> list[float]:
+        """Return log-spaced points, both ends included (the geometric middle where there is one point)."""
+        if points == 1:
+            return [math.sqrt(self.low * self.high)]
+        ratio = math.log(self.high / self.low)
+        inner = [self.low * math.exp(ratio * i / (points - 1)) for i in range(1, points - 1)]
+        return [self.low, *inner, self.high]
+
+
+class Search(Section):
+    """How each cell's learning rate is tuned: the same space, budget and seed for all cells."""
+
+    learning_rate: LearningRate = LearningRate()
+    trials: int = Field(default=8, ge=1)
+    """Draws per cell."""
+    sampler: Literal["grid", "random", "tpe", "gp"] = "gp"
+    """``grid``: log-spaced points; ``gp``: a Gaussian process after three startup draws."""
+    warm_start: Literal["none"] = "none"
+    """No cell's search uses another's results."""
+    pruner: Literal["none", "median"] = "none"
+    """``median`` stops a trial that is below the median of the earlier ones at its epoch."""
+    metric: str | None = None
+    """The objective, on validation; a metric of the task or ``loss``; left out: the task's first."""
+    seed: int = Field(default=0, ge=0)
+    """Seeds the draws, and the training of every trial."""
+    storage: str = "sqlite:///optuna.db"
+    """Optuna's storage URL, passed on unchanged."""
+
+
+class Baseline(Section):
+    """The cell that others are compared with."""
+
+    prompt: str
+    tuning: Annotated[Tuning, BeforeValidator(_tuning)]
+
+
+class Final(Section):
+    """How winners are retrained and scored on the test split."""
+
+    seeds: tuple[int, ...] = (11, 12, 13)
+    """One final run each; empty: no final runs, and the test split stays unread."""
+    baseline: Baseline | None = None
+    """Left out: the first prompt with ``full``, else the first cell."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds) or any(seed < 0 for seed in seeds):
+            raise ValueError(f"final.seeds must be distinct and not negative, but are {list(seeds)}")
+        return seeds
+
+
+class Study(Section):
+    """A whole study file."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
+    """The MLflow experiment's name and the report folder's; letters, digits, ``_``, ``.``, ``-``."""
+    task: str
+    """A task that travels with the harness, or the path of a task file."""
+    model: Model = Model()
+    data: Data = Data()
+    prompts: tuple[Prompt, ...] = Field(min_length=1)
+    """The prompts that are compared."""
+    tuning: tuple[Annotated[Tuning, BeforeValidator(_tuning)], ...] = Field(min_length=1)
+    """The tunings that are compared; ``none`` is added where it is missing."""
+    training: Training = Training()
+    generation: Generation = Generation()
+    search: Search = Search()
+    final: Final = Final()
+
+    @model_validator(mode="after")
+    def _no_repeats(self) -> Study:
+        for what, names in (("prompts", [p.name for p in self.prompts]), ("tuning", [t.name for t in self.tuning])):
+            repeated = sorted({name for name in names if names.count(name) > 1})
+            if repeated:
+                raise ValueError(f"{what} names {', '.join(repeated)} more than once; each must be distinct")
+        return self
+
+    def tunings(self) -> tuple[Tuning, ...]:
+        """Return the tunings in order, zero-shot (``none``) put first where the study leaves it out."""
+        if any(not tuning.trains for tuning in self.tuning):
+            return self.tuning
+        return (Tuning(kind="none"), *self.tuning)

@@ -1,0 +1,1 @@
+"""Where runs are recorded: the protocol in `base`, MLflow in `mlflow`."""

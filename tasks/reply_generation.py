@@ -1,0 +1,29 @@
+"""Reply generation: an e-mail, message or dialogue -> a fitting reply.
+
+A row of its data:
+
+    ROW_RE
+
+A conversation that is too long loses its oldest turns first.
+"""
+
+from harness.task import Task
+from harness.template import Template
+
+task = Task(
+    name="reply_generation",
+    data="data/reply_generation",
+    prompts=[
+        Template("bare", "{{ source }}\n", shorten="source", keep="end"),
+        Template("cue", "{{ source }}\nReply:", shorten="source", keep="end"),
+        Template(
+            "instruction",
+            "Write a fitting reply to the message.\n\nMessage: {{ source }}\n\nReply:",
+            shorten="source",
+            keep="end",
+        ),
+    ],
+    metrics=["rougeL", "chrf", "token_f1", "distinct2", "length_ratio"],
+    max_target_tokens=48,
+    stop=["\n"],
+)

@@ -1,0 +1,22 @@
+"""Translation: an English sentence -> the same in German (or whatever language the data holds).
+
+A row of its data:
+
+    ROW_TR
+"""
+
+from harness.task import Task
+from harness.template import Template
+
+task = Task(
+    name="translation",
+    data="data/translation",
+    prompts=[
+        Template("bare", "{{ source }}\n", shorten="source"),
+        Template("cue", "{{ source }} =", shorten="source"),
+        Template("instruction", "Translate the sentence.\n\nSentence: {{ source }}\nTranslation:", shorten="source"),
+    ],
+    metrics=["chrf", "bleu", "ter", "exact_match", "length_ratio"],
+    max_target_tokens=40,
+    stop=["\n"],
+)

@@ -1,0 +1,44 @@
+"""Small random models of every family, loaded once a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness.models.load import Loaded, load
+from harness.testing import tiny_model
+
+SHARED_MODELS = Path(__file__).parents[1].parent / "shared" / "models"
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Loaded]:
+    """Return ``tiny(family, **options)``: a fresh copy of `tiny_model`, whose folder is written once."""
+    folders: dict[str, Path] = {}
+
+    def make(family: str, **options: Any) -> Loaded:
+        key = f"{family} {sorted(options.items())}"
+        if key not in folders:
+            folders[key] = tiny_model(family, tmp_path_factory.mktemp(family), **options)
+        return load(str(folders[key]))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def pretrained() -> Callable[[str], Loaded]:
+    """Return ``pretrained(name)``: a real small model, or a skipped test where the models are not at hand."""
+
+    def make(name: str) -> Loaded:
+        folder = SHARED_MODELS / name
+        if not folder.is_dir():
+            pytest.skip(f"{name} is not beside the checkout")
+        return load(str(folder))
+
+    return make
