@@ -23,6 +23,7 @@ __all__ = [
     "Model",
     "Prompt",
     "Search",
+    "Section",
     "Study",
     "Training",
     "Tuning",

@@ -135,6 +135,8 @@ def test_a_tied_head_trains_as_a_copy_that_survives_saving(
     assert torch.equal(logits(model), untouched)
     assert [note for note in trainable.notes if source in note and "untied" in note]
     assert trainable.total == total + embedding.numel()
+    # The entry governs all ties, and an encoder-decoder's embeddings are still tied to one another.
+    assert model.config.tie_word_embeddings is (family in ENCODER_DECODERS)
     set_modes(model, trainable)
     train(model)
     assert not torch.equal(logits(model), untouched)
@@ -194,8 +196,10 @@ def test_dropout_is_off_in_the_frozen_part_and_on_in_the_trained(tiny_folder: Ti
     }[family]
     model = pretrained(tiny_folder(family, **dropout))
     trainable = apply(model, Tuning(kind="last_blocks", blocks=1))
-    model.eval()  # as an evaluation between epochs does
-    set_modes(model, trainable)
+    for whatever in (model.eval, model.train):  # an evaluation between epochs, or someone else's loop
+        whatever()
+        set_modes(model, trainable)
+        assert model.get_submodule(LAST_TWO[family][1]).training
     last = model.get_submodule(LAST_TWO[family][1])
     inside = set(last.modules())
     norms = {each.removesuffix(".weight") for each in FACTS[family].norms.get("decoder", ())}
