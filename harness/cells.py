@@ -55,12 +55,12 @@ def cell_digest(cell: Cell, study: Study, facts: Mapping[str, Any]) -> str:
     Args:
         cell: The cell.
         study: The study.
-        facts: Digests of model and data, the resolved generation settings and metric signatures.
+        facts: Digests of weights, tokenizer and data, the resolved generation settings and metric signatures.
     """
     content: dict[str, Any] = {
         "prompt": asdict(cell.prompt),
         "tuning": cell.tuning.name,
-        "model": study.model.model_dump(),
+        "dtype": study.model.dtype,
         "max_source_tokens": study.training.max_source_tokens,
         "precision": study.training.precision,
         **facts,

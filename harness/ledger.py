@@ -133,7 +133,9 @@ class Ledger:
             self.refresh()
             run = self._runs[heir]
         self._tracker.params(run.id, {key: value for key, value in params.items() if key not in run.params})
-        self._tracker.metrics(run.id, metrics)
+        changed = {key: value for key, value in metrics.items() if run.metrics.get(key) != value}
+        if changed:
+            self._tracker.metrics(run.id, changed)
         self.end(run.id, status)
         return run.id
 

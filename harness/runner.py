@@ -21,7 +21,7 @@ from harness.bench import Bench
 from harness.cells import Cell, cell_digest, select
 from harness.check import Checked
 from harness.errors import StoreError
-from harness.example import Split, fingerprint
+from harness.example import Split, digest, fingerprint
 from harness.finals import NONE, Keeper, conclude_cell, final_cell, key_of, missing_seeds, trained
 from harness.ledger import Ledger
 from harness.progress import Progress
@@ -96,6 +96,7 @@ def _session(checked: Checked, bench: Bench, tracker: Tracker, progress: Progres
     facts = {
         "task": checked.task.name,
         "weights": bench.loaded.digest,
+        "tokenizer": digest(bench.loaded.tokenizer.get_vocab()),
         "data": data,
         "limits": bench.limits,
         "decoding": bench.decoding,
@@ -112,6 +113,8 @@ def _params(cell: Cell, checked: Checked, bench: Bench) -> dict[str, Any]:
     study = checked.study
     trainable, total = bench.parameters(cell)
     sizes = {split: len(examples) for split, examples in checked.examples.items()}
+    if checked.test_ids:
+        sizes["test"] = len(checked.test_ids)
     training = study.training.model_dump(exclude={"device"})
     return {
         "task": checked.task.name,
@@ -120,7 +123,7 @@ def _params(cell: Cell, checked: Checked, bench: Bench) -> dict[str, Any]:
         "tuning": cell.tuning.name,
         "trainable_parameters": trainable,
         "parameters": total,
-        **{f"data.{split}": size for split, size in (sizes | {"test": len(checked.test_ids)}).items()},
+        **{f"data.{split}": size for split, size in sizes.items()},
         **{f"training.{name}": value for name, value in training.items()},
         "model.dtype": study.model.dtype,
         "search.sampler": study.search.sampler,

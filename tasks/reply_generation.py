@@ -2,7 +2,10 @@
 
 A row of its data:
 
-    ROW_RE
+    {"id": "train-0000",
+     "source": "Hi Lukas, I am cooking for all of us on Thursday. We still need pears and salt. There is enough
+       rice. Best, Maria",
+     "target": "Hi Maria, I will bring pears and salt on Thursday, but no rice."}
 
 A conversation that is too long loses its oldest turns first.
 """

@@ -2,7 +2,10 @@
 
 A row of its data:
 
-    ROW_SUM
+    {"id": "train-0000",
+     "source": "There is a fair in Athens, and Bruno is going to speak there. The train leaves on Monday at one,
+       and on Saturday he is in the office again. It has been raining since the morning.",
+     "target": "Bruno travels to Athens on Monday, back on Saturday."}
 """
 
 from harness.task import Task

@@ -2,7 +2,9 @@
 
 A row of its data:
 
-    ROW_TR
+    {"id": "train-0000",
+     "source": "The dolls are at the restaurant.",
+     "target": "Die Puppen sind im Restaurant."}
 """
 
 from harness.task import Task

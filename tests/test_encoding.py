@@ -103,7 +103,7 @@ def test_a_tokenizer_that_ends_every_text_does_not_end_the_prompt(tiny: Callable
 
 @settings(max_examples=60, deadline=None)
 @given(
-    sizes=st.lists(st.tuples(st.integers(1, 60), st.integers(1, 40)), min_size=1, max_size=6),
+    sizes=st.lists(st.tuples(st.integers(1, 150), st.integers(1, 40)), min_size=1, max_size=6),
     limits=st.builds(Limits, st.integers(12, 150), st.integers(1, 50), st.integers(0, 60)),
     training=st.booleans(),
 )
