@@ -22,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console(soft_wrap=not sys.stdout.isatty())
+out = Console(width=None if sys.stdout.isatty() else 120)
 
 StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file, such as experiments/quickstart.yaml.")]
 Overrides = Annotated[
@@ -186,12 +186,9 @@ def _known(study: str) -> tuple[str, Any]:
 
 def _quiet_libraries() -> None:
     """Keep libraries' progress bars and advice off the screen; what matters is checked and reported here."""
-    import os
-
     import datasets
     from transformers.utils import logging
 
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     warnings.filterwarnings("ignore", module=r"mlflow\..*")
     datasets.disable_progress_bars()
     logging.disable_progress_bar()

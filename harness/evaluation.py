@@ -174,8 +174,12 @@ class _Stop(StoppingCriteria):
         self._window = max((len(text.encode()) for text in stop), default=0) + 1
 
     def __call__(self, input_ids: Tensor, scores: object, **kwargs: object) -> Tensor:
-        recent = input_ids[:, max(self._skip, input_ids.shape[1] - self._window) :]
-        ended = [any(stop in text for stop in self._stop) for text in _texts(self._loaded, recent)]
+        said = input_ids[:, self._skip :]
+        texts = _texts(self._loaded, said[:, -self._window :])
+        for index in [index for index, text in enumerate(texts) if "\ufffd" in text]:
+            # Cut inside a character, from where on some tokenizers decode no byte: read it all.
+            texts[index] = _texts(self._loaded, said[index : index + 1])[0]
+        ended = [any(stop in text for stop in self._stop) for text in texts]
         return torch.tensor(ended, device=input_ids.device)
 
 

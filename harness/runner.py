@@ -256,8 +256,10 @@ def _keep_best_model(summary: str, session: Session) -> None:
             with trained(cell, rate, seed, session, None):
                 keeper.save(key, best.metrics[metric], cell, session.bench)
         code = Path(__file__).parent / "served.py"
-        uri = session.tracker.model(best.id, keeper.folder / "model", name=best.name.replace("/", "-"), code=code)
-        session.tracker.tags(summary, {"best_model": uri, "best_run": best.id, "best_cell": cell.id})
+        name = best.name.replace("/", "-")
+        stored[best.id] = session.tracker.model(best.id, keeper.folder / "model", name=name, code=code)
+    best_tags = {"best_model": stored[best.id], "best_run": best.id, "best_cell": best.tags["cell"]}
+    session.tracker.tags(summary, best_tags)
     for other, uri in stored.items():
         if other != best.id:
             session.tracker.drop_model(uri)

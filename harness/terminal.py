@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
+from rich.box import SIMPLE
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from harness.report.collect import Results
-from harness.report.render import rank
+from harness.report.render import RankedRow, rank
 
 __all__ = ["LiveProgress", "PlainProgress", "ranked_table"]
 
@@ -151,12 +152,12 @@ class LiveProgress:
 
 def ranked_table(results: Results) -> Table:
     """Return the ranked result for a terminal."""
+    title = f"{results.study}: {results.lead}, best on validation first (mean ± deviation over seeds)"
     table = Table(
-        title=f"{results.study}: {results.lead}, best on validation first (mean ± deviation over seeds)",
-        title_justify="left",
+        title=title, title_justify="left", caption=f"baseline: {results.baseline}", caption_justify="left", box=SIMPLE
     )
-    for name in ("", "cell", "learning rate", "validation", "test", ""):
-        table.add_column(name, justify="left" if name in ("cell", "") else "right", no_wrap=True)
+    for name in RankedRow._fields:
+        table.add_column(name.replace("_", " "), justify="left" if name == "cell" else "right", no_wrap=True)
     for row in rank(results):
         table.add_row(*row)
     return table

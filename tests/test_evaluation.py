@@ -195,6 +195,32 @@ def test_generation_ends_when_every_row_has_and_may_say_nothing(tiny: Callable[.
     handle.remove()
 
 
+def recite(loaded: Loaded, script: list[int]) -> list[int]:
+    """Make a model say one token after the other, whatever it reads; return the list of those asked for so far."""
+    said: list[int] = []
+
+    def overwrite(module: object, args: object, output: Any) -> None:
+        said.append(script[len(said)])
+        output.logits[:, -1, said[-1]] = 1e9
+
+    loaded.model.register_forward_hook(overwrite)
+    return said
+
+
+@pytest.mark.parametrize("tokenizer", ["byte-level", "sentencepiece-style"])
+@pytest.mark.parametrize(("stop", "before"), [("好吗", "说你 "), (" 吗", "说你 好吗"), ("吗", "说你 好")])
+def test_a_stop_text_made_of_single_bytes_ends_generation_at_its_last(
+    tiny: Callable[..., Loaded], tokenizer: str, stop: str, before: str
+) -> None:
+    loaded = tiny("llama", tokenizer=tokenizer)
+    script = loaded.tokenizer("说你 好吗 吗 nothing more", add_special_tokens=False)["input_ids"]
+    needed = loaded.tokenizer(before + stop, add_special_tokens=False)["input_ids"]
+    assert len(needed) >= len((before + stop).encode()), "every byte is a token"
+    said = recite(loaded, script)
+    assert say(loaded, rows_for(loaded)[:1], Decoding(30, stop=(stop,))) == [before.strip()]
+    assert said == needed
+
+
 def test_predict_composes_and_score_reduces(tiny: Callable[..., Loaded]) -> None:
     loaded = tiny("t5")
     rows = rows_for(loaded)

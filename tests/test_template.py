@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.errors import TemplateError
@@ -48,6 +48,8 @@ def test_only_the_named_field_is_cut_and_the_prompt_fits(source: str, other: str
         assert rendered.text == template.render(fields)
 
 
+@example(source="a a a a", limit=5, keep="start")
+@example(source="a a a a", limit=5, keep="end")
 @given(source=WORDS, limit=st.integers(5, 40), keep=st.sampled_from(["start", "end"]))
 def test_as_many_whole_words_as_fit_stay_at_the_end_that_is_kept(source: str, limit: int, keep: str) -> None:
     template = Template("t", TEXT.replace("<", "< ").replace(">", " >"), shorten="source", keep=keep)

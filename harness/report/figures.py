@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from harness.report.collect import CellResult, Results
 from harness.stats import spread
@@ -49,7 +50,7 @@ def _depths(results: Results) -> Figure:
     prompts, tunings = _names(results.cells, "prompt"), _names(results.cells, "tuning")
     figure = Figure(figsize=(max(6.0, 1.6 * len(tunings) + 2.5), 4.2))
     axes = figure.add_subplot()
-    width = 0.5 / max(1, len(prompts))
+    width = 0.36 / max(1, len(prompts))
     for number, prompt in enumerate(prompts):
         cells = {cell.tuning: cell for cell in results.cells if cell.prompt == prompt}
         shift = (number - (len(prompts) - 1) / 2) * width
@@ -93,6 +94,10 @@ def _learning_rates(results: Results) -> Figure:
             _curve(axes, cell, results, tunings)
         axes.set_title(prompt, fontsize=10)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        axes.xaxis.set_major_formatter(lambda rate, _: f"{rate:.0e}".replace("e-0", "e-"))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.tick_params(axis="x", labelsize=8)
         _style(axes)
     for axes in list(panels)[len(prompts) :]:
         axes.set_visible(False)

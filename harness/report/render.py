@@ -26,24 +26,20 @@ class RankedRow(NamedTuple):
     learning_rate: str
     validation: str
     test: str
-    note: str
 
 
 def rank(results: Results) -> list[RankedRow]:
     """Return the table, best on validation first."""
     rows = []
     for number, cell in enumerate(results.ranked(), start=1):
-        notes = ["baseline"] if cell.id == results.baseline else []
-        if cell.tuning != "none" and cell.learning_rate is None:
-            notes.append("no trial completed")
+        failed = cell.tuning != "none" and cell.learning_rate is None and bool(cell.trials)
         rows.append(
             RankedRow(
                 rank=str(number),
                 cell=cell.id,
                 learning_rate="-" if cell.learning_rate is None else f"{cell.learning_rate:.2g}",
-                validation=_shown(cell, f"validation/{results.lead}"),
+                validation="all diverged" if failed else _shown(cell, f"validation/{results.lead}"),
                 test=_shown(cell, f"test/{results.lead}"),
-                note=", ".join(notes),
             )
         )
     return rows
@@ -121,8 +117,9 @@ def _page(results: Results) -> str:
         f"# {results.study}",
         results.question,
         f"## Ranked by {results.lead} on validation",
-        _table(RankedRow("", "cell", "learning rate", "validation", "test", ""), rows),
-        f"Mean ± standard deviation of {results.lead} over final seeds. The test split was scored by final runs alone.",
+        _table([name.replace("_", " ") for name in RankedRow._fields], rows),
+        f"Mean ± standard deviation of {results.lead} over final seeds. The test split was scored by final runs alone. "
+        f"Baseline: {results.baseline}.",
         "## Prompts by depth",
         f"![{results.lead} of each prompt at each depth](figures/depths.png)",
         "## Score over learning rate",

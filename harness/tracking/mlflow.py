@@ -18,7 +18,7 @@ from typing import Any
 import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.entities import LoggedModel, LoggedModelStatus, Metric, Param, RunTag, ViewType
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
@@ -30,6 +30,7 @@ __all__ = ["DEFAULT_STORE", "MlflowTracker", "find_experiment", "store_uri"]
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 PARENT = "mlflow.parentRunId"
+READY = LoggedModelStatus.READY
 SERVING_PACKAGES = ("mlflow", "prompt-depth-harness", "torch", "transformers", "safetensors")
 PARAM_LIMIT = 6000
 """MLflow's longest param value, in characters."""
@@ -47,6 +48,7 @@ def _client(uri: str) -> MlflowClient:
     """
     for name in ("mlflow.store.db.utils", "alembic.runtime.migration"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
         if uri.startswith(("http://", "https://")):
             urllib.request.urlopen(urllib.parse.urljoin(uri + "/", "health"), timeout=10).close()
@@ -171,12 +173,18 @@ class MlflowTracker:
             return Path(self._client.download_artifacts(run, file, folder)).read_text(encoding="utf-8")
 
     def models(self) -> dict[str, str]:
-        """Return the stored models: run id to model URI."""
+        """Return the stored models: run id to model URI; one that a kill left unfinished is none."""
+        return {model.source_run_id: model.model_uri for model in self._logged() if model.status == READY}
+
+    def _logged(self) -> list[LoggedModel]:
         found = self._client.search_logged_models([self.experiment])
-        return {model.source_run_id: model.model_uri for model in found if model.source_run_id}
+        return [model for model in found if model.source_run_id]
 
     def model(self, run: str, folder: Path, *, name: str, code: Path) -> str:
         """Store a model that generates text, made by a run, from its files and the code that serves it."""
+        for leftover in self._logged():
+            if leftover.source_run_id == run and leftover.status != READY:
+                self.drop_model(leftover.model_uri)
         mlflow.set_tracking_uri(self.uri)  # log_model takes no client
         model = self._client.create_logged_model(self.experiment, name=name, source_run_id=run)
         mlflow.pyfunc.log_model(
