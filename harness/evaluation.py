@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
+from transformers import GenerationConfig, PreTrainedModel, StoppingCriteriaList
 
 from harness.batching import Batch, Prompts, loss_batches, prompt_batches, target_nlls
 from harness.encoding import Row
@@ -53,7 +53,7 @@ def likelihoods(model: PreTrainedModel, batches: Sequence[Batch]) -> list[Likeli
         model: Computes the logits in its own dtype; the logarithms are float32.
         batches: From `harness.batching.loss_batches`; every row once.
     """
-    model.train(False)
+    model.eval()
     found: dict[int, Likelihood] = {}
     with torch.no_grad():
         for batch in batches:
@@ -81,8 +81,7 @@ def generate(loaded: Loaded, batches: Sequence[Prompts], decoding: Decoding) -> 
         batches: From `harness.batching.prompt_batches`; every row once.
         decoding: Greedy or beams, stop texts, the most tokens.
     """
-    model: Any = loaded.model  # its `generate` has no usable type
-    model.train(False)
+    model = loaded.model.eval()
     found: dict[int, str] = {}
     with torch.no_grad(), _plain_generation(loaded, decoding):
         for batch in batches:
@@ -149,7 +148,7 @@ def _settings(loaded: Loaded, published: GenerationConfig, decoding: Decoding) -
         # A Marian model's decoder starts with padding, and would say it again but for the ban.
         for name in ("bos_token_id", "decoder_start_token_id", "forced_bos_token_id", "bad_words_ids")
     }
-    return GenerationConfig(  # type: ignore[no-untyped-call]
+    return GenerationConfig(
         **kept,
         eos_token_id=sorted({*ends, loaded.tokenizer.eos_token_id}),
         pad_token_id=loaded.tokenizer.pad_token_id,
@@ -159,8 +158,8 @@ def _settings(loaded: Loaded, published: GenerationConfig, decoding: Decoding) -
     )
 
 
-class _Stop(StoppingCriteria):
-    """Ends the rows in whose prediction a stop text has just been completed; prompts do not count.
+class _Stop:
+    """A stopping criterion: ends the rows whose prediction has just completed a stop text; prompts do not count.
 
     Args:
         loaded: The tokenizer's owner.
@@ -184,7 +183,8 @@ class _Stop(StoppingCriteria):
 
 
 def _texts(loaded: Loaded, ids: Tensor) -> list[str]:
-    return loaded.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+    return list(loaded.tokenizer.batch_decode(ids, **options))
 
 
 def _until(text: str, stop: Sequence[str]) -> str:

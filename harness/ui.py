@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
+from typing import IO
 
 from harness.errors import StoreError
 from harness.tracking.mlflow import store_uri
@@ -36,29 +39,31 @@ def serve_ui(experiment: str | None, *, port: int | None, tell: Callable[[str], 
         tell(_link(uri, experiment))
         return
     port = port or _free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "ui",
-        "--backend-store-uri",
-        uri,
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ})
-    try:
-        _wait(server, port)
-        tell(f"MLflow UI on {uri}: {_link(f'http://127.0.0.1:{port}', experiment)}")
-        tell("Ctrl-C stops it")
-        server.wait()
-    except KeyboardInterrupt:
-        tell("stopped")
-    finally:
-        server.terminate()
-        server.wait()
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1"]
+    with tempfile.TemporaryFile() as said:
+        # In a session of its own: the server is several processes, which are stopped together.
+        server = subprocess.Popen([*command, "--port", str(port)], stdout=said, stderr=said, start_new_session=True)
+        try:
+            _wait(server, address, said)
+            tell(f"MLflow UI on {uri}: {_link(address, experiment)}")
+            tell("Ctrl-C stops it")
+            server.wait()
+        except KeyboardInterrupt:
+            tell("stopped")
+        finally:
+            _stop(server)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """End the server with all its processes."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, number)
+        try:
+            server.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            continue
 
 
 def _link(base: str, experiment: str | None) -> str:
@@ -74,15 +79,15 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait(server: subprocess.Popen[bytes], port: int) -> None:
+def _wait(server: subprocess.Popen[bytes], address: str, said: IO[bytes]) -> None:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end and server.poll() is None:
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
-        except (urllib.error.URLError, OSError):
+            urllib.request.urlopen(f"{address}/health", timeout=2).close()
+        except OSError:
             time.sleep(0.3)
         else:
             return
-    server.kill()
-    said = server.stderr.read().decode(errors="replace").strip() if server.stderr else ""
-    raise StoreError(f"the MLflow UI did not start on port {port}: {said[-500:] or 'no answer'}; try another --port")
+    said.seek(0)
+    reason = said.read().decode(errors="replace").strip()[-500:]
+    raise StoreError(f"the MLflow UI did not start on {address}: {reason or 'no answer'}; try another --port")
