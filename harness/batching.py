@@ -17,11 +17,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from harness.encoding import Reader, Row
 
-__all__ = ["Batch", "Prompts", "ceiling", "loss_batches", "prompt_batches", "target_nlls"]
+__all__ = ["Batch", "Prompts", "ceiling", "loss_batches", "prompt_batches"]
 
 IGNORED = -100
 """The label that torch's cross entropy leaves out."""
@@ -128,20 +127,6 @@ def prompt_batches(rows: Sequence[Row], reader: Reader, *, batch_size: int, room
         }
         batches.append(Prompts(tuple(chunk), inputs, skip=size if causal else 1))
     return batches
-
-
-def target_nlls(logits: Tensor, batch: Batch) -> Tensor:
-    """Return each row's summed negative log-likelihood (nats) of its labels, in float32, shape (rows,).
-
-    Args:
-        logits: Shape (rows, ceiling, vocabulary).
-        batch: What they were computed from.
-    """
-    labels = batch.inputs["labels"][:, batch.shift :]
-    counts = labels != IGNORED
-    nlls = torch.zeros(labels.shape, device=logits.device)
-    nlls[counts] = cross_entropy(logits[:, : labels.shape[1]][counts].float(), labels[counts], reduction="none")
-    return nlls.sum(dim=1)
 
 
 def _chunks(

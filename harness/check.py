@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.cells import Cell, expand
-from harness.encoding import encode
+from harness.encoding import Limits, encode, prompt_limit
 from harness.errors import DataError, MetricError, ModelError, Problem, StudyError, TaskError, TemplateError, closest
 from harness.example import SPLITS, Example, Split
 from harness.metrics import get
 from harness.metrics.base import Metric
 from harness.models.describe import Description, describe
-from harness.settings import light_reader, model_location, stop_texts, token_limits
+from harness.settings import LightReader, light_reader, model_location, stop_texts, token_limits
 from harness.sources import Source, open_source, read_split
 from harness.study import Prompt, Study
 from harness.study_file import StudyFile
@@ -94,7 +94,9 @@ class _Findings:
             self.add(str(error), *keys)
 
     def add(self, message: str, *keys: str | int) -> None:
-        self.problems.append(Problem(self.file.place(*keys), message))
+        problem = Problem(self.file.place(*keys), message)
+        if problem not in self.problems:  # one target may be too long for every prompt
+            self.problems.append(problem)
 
     def stop(self) -> None:
         if self.problems:
@@ -161,9 +163,11 @@ def _template(prompt: Prompt, task: Task) -> Template:
 def _metrics(study: Study, task: Task, findings: _Findings) -> tuple[Metric | str, ...]:
     found: list[Metric | str] = []
     for metric in task.metrics:
-        with findings.at("task"):
-            hub = isinstance(metric, str) and metric.startswith("evaluate:")
+        hub = isinstance(metric, str) and metric.startswith("evaluate:")
+        try:
             found.append(metric if hub or isinstance(metric, Metric) else get(metric))
+        except MetricError as error:
+            findings.add(f"task {task.name!r}: {error}", "task")
     names = [metric_name(metric) for metric in found]
     if study.search.metric not in (None, "loss", *names):
         hint = closest(str(study.search.metric), ["loss", *names])
@@ -226,21 +230,42 @@ def _lengths(
     findings: _Findings,
 ) -> tuple[Fit, ...]:
     """Encode every prompt and target as a run will, and say how they fit."""
-    reader = light_reader(description)
     limits = token_limits(file.study, task)
-    fits = []
-    for index, template in prompts:
-        for split, rows in examples.items():
-            with findings.at("prompts", index):
-                for example in rows:
-                    template.validate(example.fields)
-            with findings.at("data", split):
-                encoded = encode(rows, template, reader, limits=limits, drop_long_targets=split == "train")
-                if split == "train":
-                    longest = max(len(row.prompt) for row in encoded.rows)
-                    fits.append(Fit(template.name, longest, encoded.truncation_rate, encoded.dropped))
+    fits: list[Fit | None] = []
+    with findings.at("model", "name"):
+        reader = light_reader(description)
+        with findings.at("training", "max_target_tokens"):
+            prompt_limit(reader, limits)
+            fits = [_fit(prompt, examples, reader, limits=limits, findings=findings) for prompt in prompts]
     _stops(file.study, task, examples, description, findings)
-    return tuple(fits)
+    return tuple(fit for fit in fits if fit)
+
+
+def _fit(
+    prompt: tuple[int, Template],
+    examples: dict[Split, list[Example]],
+    reader: LightReader,
+    *,
+    limits: Limits,
+    findings: _Findings,
+) -> Fit | None:
+    index, template = prompt
+    fit = None
+    for split, rows in examples.items():
+        try:
+            for example in rows:
+                template.validate(example.fields)
+            encoded = encode(rows, template, reader, limits=limits, drop_long_targets=split == "train")
+        except (DataError, TemplateError) as error:
+            if isinstance(error, TemplateError) or isinstance(error.__cause__, TemplateError):
+                findings.add(str(error), "prompts", index)
+                break  # it would fail on the other splits as well
+            findings.add(str(error), "data", split)
+        else:
+            if split == "train":
+                longest = max(len(row.prompt) for row in encoded.rows)
+                fit = Fit(template.name, longest, encoded.truncation_rate, encoded.dropped)
+    return fit
 
 
 def _stops(

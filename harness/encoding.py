@@ -14,7 +14,7 @@ from harness.errors import DataError, TemplateError
 from harness.example import Example
 from harness.template import Rendered, Template
 
-__all__ = ["Encoded", "Limits", "Reader", "Row", "encode"]
+__all__ = ["Encoded", "Limits", "Reader", "Row", "encode", "prompt_limit"]
 
 Ids = tuple[int, ...]
 
@@ -99,7 +99,7 @@ def encode(
     Raises:
         DataError: A prompt or a target cannot fit the model's context, a prompt renders to nothing, or no row is left.
     """
-    limit = _prompt_limit(reader, limits)
+    limit = prompt_limit(reader, limits)
     rows, texts = [], []
     for example in examples:
         row, text = _row(example, template, reader, limit)
@@ -116,8 +116,12 @@ def encode(
     return Encoded(rows, texts, rate, dropped=len(examples) - len(rows))
 
 
-def _prompt_limit(reader: Reader, limits: Limits) -> int:
-    """Return the most tokens of a prompt, such that what follows it in a causal model has room."""
+def prompt_limit(reader: Reader, limits: Limits) -> int:
+    """Return the most tokens of a prompt, such that what follows it in a causal model has room.
+
+    Raises:
+        DataError: Targets or predictions of these lengths cannot fit the model's context at all.
+    """
     if reader.context is None:
         return limits.source
     wanted = max(limits.target + 1, limits.generated)

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel, StoppingCriteriaList
 
-from harness.batching import Batch, Prompts, loss_batches, prompt_batches, target_nlls
+from harness.batching import Batch, Prompts, loss_batches, prompt_batches
 from harness.encoding import Row
 from harness.errors import MetricError
 from harness.example import Example, Prediction
+from harness.likelihood import row_nlls
 from harness.metrics.base import Metric
 from harness.models.load import Loaded
 
@@ -57,8 +58,7 @@ def likelihoods(model: PreTrainedModel, batches: Sequence[Batch]) -> list[Likeli
     found: dict[int, Likelihood] = {}
     with torch.no_grad():
         for batch in batches:
-            here = batch.to(model.device)
-            nlls = target_nlls(model(**here.inputs).logits, here)
+            nlls = row_nlls(model, batch.to(model.device))
             counts = (batch.inputs["labels"] >= 0).sum(dim=1)
             for index, nll, tokens in zip(batch.indices, nlls.tolist(), counts.tolist(), strict=True):
                 found[index] = Likelihood(nll, tokens)

@@ -4,7 +4,8 @@ The rules, in one place:
 
 * A cell's parent run is found by the cell's digest. A parent of the same id with another digest is superseded,
   together with its children.
-* A child that a kill left running becomes KILLED and ``interrupted``; a new child replaces it.
+* A child that a kill left running becomes KILLED and ``interrupted``; a new child replaces it. A parent that a kill
+  left running is ended as KILLED until a command works on its cell again.
 * A parent's params are written once, at its end. When more trials find another winner, a new parent takes the
   children over and the old one is superseded.
 """
@@ -63,10 +64,7 @@ class Ledger:
             if older is not None:  # a kill came between making a new parent and retiring the old one
                 self._hand_over(older, run.id)
             self._parents[run.tags["cell"]] = run.id
-        self.refresh()
-        for run in self._of_phase("final"):
-            if run.status == "RUNNING":
-                self.interrupt(run)
+        self._end_left_open()
 
     def digest(self, cell: str) -> str:
         """Return a cell's digest."""
@@ -84,7 +82,15 @@ class Ledger:
         run = self._runs[self._parents[cell]]
         self._tracker.reopen(run.id)
         self._open[run.id] = run.name
+        missing = {key: value for key, value in self._params[cell].items() if key not in run.params}
+        if missing:  # a kill came between making the parent and describing it
+            self._tracker.params(run.id, missing)
         return run
+
+    def search(self, cell: str) -> str:
+        """Return what names a cell's search: the id of its first parent, whose heirs go on with it."""
+        parent = self._runs[self._parents[cell]]
+        return parent.tags.get("search", parent.id)
 
     def children(self, cell: str, phase: Phase) -> list[Run]:
         """Return a cell's child runs of a phase, oldest first."""
@@ -126,7 +132,7 @@ class Ledger:
         """Write a parent's result and end it; return its id, which is new where its params had another value."""
         run = self._runs[self._parents[cell]]
         if any(key in run.params and run.params[key] != str(value) for key, value in params.items()):
-            heir = self._start_parent(cell, search=run.tags["search"])
+            heir = self._start_parent(cell, search=self.search(cell))
             self._hand_over(run.id, heir)
             self._parents[cell] = heir
             self._open.pop(run.id, None)
@@ -146,19 +152,26 @@ class Ledger:
             self.end(run, status)
             if run not in lasting:
                 self._tracker.mark(run, phase="interrupted", name=f"{name} (interrupted {run[:4]})")
+        self._end_left_open()  # one that was being started when the signal came
+
+    def _end_left_open(self) -> None:
+        self.refresh()
+        for run in [run for run in self._runs.values() if run.status == "RUNNING"]:
+            if run.phase in ("search", "final"):
+                self.interrupt(run)
+            else:
+                self._tracker.end(run.id, "KILLED")
+        self.refresh()
 
     def _start_parent(self, cell: str, search: str | None) -> str:
-        tags = {**self._tags, "cell": cell, "cell_digest": self._digests[cell]}
-        run = self._tracker.start(cell, phase="cell", parent=None, params=self._params[cell], tags=tags)
-        self._tracker.tags(run, {"search": search or run})
-        return run
+        tags = {**self._tags, "cell": cell, "cell_digest": self._digests[cell]} | ({"search": search} if search else {})
+        return self._tracker.start(cell, phase="cell", parent=None, params=self._params[cell], tags=tags)
 
     def _hand_over(self, old: str, heir: str) -> None:
         """Move the children of one parent below another and supersede the old one."""
         for run in self._runs.values():
             if run.parent == old and run.id != heir:
                 self._tracker.adopt(run.id, heir)
-        self._tracker.tags(heir, {"search": self._runs[old].tags.get("search", old)})
         self._tracker.end(old)
         self._tracker.mark(old, phase="superseded", name=f"{self._runs[old].name} (superseded {old[:4]})")
 

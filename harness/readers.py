@@ -12,7 +12,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from harness.errors import DataError
 
@@ -36,7 +36,7 @@ def read_rows(path: Path) -> list[Row]:
         return FORMATS[kind](path)
     except FileNotFoundError:
         raise DataError(f"{path}: no such data file; set data.path") from None
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
+    except OSError as error:
         raise DataError(f"{path}: cannot be read as {kind}: {error or type(error).__name__}") from error
 
 
@@ -52,26 +52,35 @@ def format_of(path: Path) -> str | None:
     return suffixes[-1] if suffixes and suffixes[-1] in FORMATS else None
 
 
-def _open(path: Path) -> TextIO:
-    if path.suffix.lower() == ".gz":
-        return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
-
-
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    with _open(path) as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                yield number, line.rstrip("\r\n")
+    """Yield numbered lines with their ends; a byte order mark at the start is no part of the first."""
+    number = 0
+    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+        lines = iter(file)
+        while True:
+            number += 1
+            try:
+                line = next(lines).decode("utf-8-sig" if number == 1 else "utf-8")
+            except StopIteration:
+                return
+            except (EOFError, UnicodeDecodeError, gzip.BadGzipFile, zlib.error) as error:
+                raise DataError(f"{path}:{number}: cannot be read: {error}; write the file again as UTF-8") from error
+            yield number, line
+
+
+def _full_lines(path: Path) -> Iterator[tuple[int, str]]:
+    return ((number, line.rstrip("\r\n")) for number, line in _lines(path) if line.strip())
 
 
 def _jsonl(path: Path) -> list[Row]:
     rows = []
-    for number, line in _lines(path):
+    for number, line in _full_lines(path):
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}:{number}: no valid JSON: {error}") from None
+            if "\\u" in line:
+                json.dumps(row, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+        except (json.JSONDecodeError, UnicodeEncodeError, RecursionError) as error:
+            raise DataError(f"{path}:{number}: no valid JSON: {error}; correct the row or leave it out") from None
         if not isinstance(row, dict):
             raise DataError(f"{path}:{number}: a row must be an object with columns, but is {str(row)[:40]!r}")
         rows.append(row)
@@ -81,18 +90,22 @@ def _jsonl(path: Path) -> list[Row]:
 def _csv(path: Path) -> list[Row]:
     csv.field_size_limit(2**31 - 1)
     rows = []
-    with _open(path) as file:
-        reader = csv.DictReader(file, strict=True)
+    reader = csv.DictReader((line for _, line in _lines(path)), strict=True)
+    try:
+        names = list(reader.fieldnames or ())
+        if len(set(names)) < len(names):
+            raise DataError(f"{path}:1: columns must have distinct names, but are {', '.join(names)}")
         for row in reader:
             if None in row or None in row.values():
-                names = ", ".join(reader.fieldnames or ())
-                raise DataError(f"{path}:{reader.line_num}: not as many values as columns ({names})")
+                raise DataError(f"{path}:{reader.line_num}: not as many values as columns ({', '.join(names)})")
             rows.append(dict(row))
+    except csv.Error as error:
+        raise DataError(f"{path}:{reader.line_num}: no valid CSV: {error}; check the quotes") from None
     return rows
 
 
 def _txt(path: Path) -> list[Row]:
-    lines = list(_lines(path))
+    lines = list(_full_lines(path))
     if not any("\t" in line for _, line in lines):
         return [{"text": line} for _, line in lines]
     rows = []
@@ -111,8 +124,8 @@ def _parquet(path: Path) -> list[Row]:
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
         rows: list[Row] = pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist()
-    except pyarrow.ArrowException as error:
-        raise DataError(f"{path}: cannot be read as parquet: {error}") from error
+    except (pyarrow.ArrowException, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read as parquet: {error}; write the file again") from error
     return rows
 
 

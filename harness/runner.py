@@ -28,11 +28,11 @@ from harness.progress import Progress
 from harness.provenance import provenance
 from harness.report.collect import Results, collect
 from harness.report.render import write_report
-from harness.search import CellSearch, open_storage
+from harness.search import CellSearch, open_storage, reach_storage
 from harness.session import Session
 from harness.sources import read_split
 from harness.tracking.base import Tracker
-from harness.tracking.mlflow import MlflowTracker
+from harness.tracking.mlflow import MlflowTracker, reach_store
 from harness.trials import search_cell, settle_trials
 
 __all__ = ["report_folder", "run"]
@@ -56,11 +56,14 @@ def run(checked: Checked, *, progress: Progress, cells: str | None = None, fresh
         UserError: What the user must change, a store out of reach among them.
     """
     chosen = select(checked.cells, cells)
+    reach_store()
+    reach_storage(checked.study.search.storage)
+    progress.say(f"loading model {checked.study.model.name}")
+    bench = Bench(checked)
+    # Whatever the user must change has been found by now; from here on things are written.
     with _only_one(checked.study.name):
         tracker = MlflowTracker.open(checked.study.name)
         storage = open_storage(checked.study.search.storage)
-        progress.say(f"loading model {checked.study.model.name}")
-        bench = Bench(checked)
         session = _session(checked, bench, tracker, progress)
         session.ledger.settle(fresh=[cell.id for cell in chosen] if fresh else ())
         try:
@@ -190,7 +193,7 @@ def _run_cells(cells: list[Cell], storage: BaseStorage, session: Session) -> Non
         parent = session.ledger.parent(cell.id)
         session.tracker.text(parent.id, cell.prompt.text, "prompt.jinja")
         if cell.tuning.trains:
-            name = f"{session.checked.study.name}/{cell.id}/{parent.tags['search'][:12]}"
+            name = f"{session.checked.study.name}/{cell.id}/{session.ledger.search(cell.id)[:12]}"
             spec = session.checked.study.search
             searches[cell.id] = CellSearch(
                 storage, name, spec=spec, maximize=session.maximizes(session.checked.objective)

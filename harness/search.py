@@ -18,9 +18,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from harness.errors import StoreError
 from harness.example import digest
+from harness.stores import reach
 from harness.study import Search
 
-__all__ = ["Best", "CellSearch", "Outcome", "open_storage"]
+__all__ = ["Best", "CellSearch", "Outcome", "open_storage", "reach_storage"]
 
 Outcome = Literal["complete", "pruned"]
 """How a trial that did not diverge ended."""
@@ -40,18 +41,28 @@ class Best(NamedTuple):
     """Which trial it was."""
 
 
+def reach_storage(url: str) -> None:
+    """See that Optuna's storage answers, without writing to it.
+
+    Raises:
+        StoreError: It does not.
+    """
+    reach("search.storage", url, remedy="check the URL and its server; the default is sqlite:///optuna.db")
+
+
 def open_storage(url: str) -> optuna.storages.BaseStorage:
     """Open Optuna's storage.
 
     Raises:
-        StoreError: It cannot be reached.
+        StoreError: It cannot be reached, or holds something else.
     """
+    reach_storage(url)
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce every trial
     try:
         return optuna.storages.get_storage(url)
-    except (SQLAlchemyError, OSError, ValueError, ImportError) as error:
-        reason = str(error).splitlines()[0]
-        raise StoreError(f"search.storage {url!r} cannot be reached: {reason}; check the URL and its server") from error
+    except (SQLAlchemyError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise StoreError(f"search.storage {url!r} cannot be used: {reason}; name another database") from error
 
 
 class CellSearch:
@@ -85,7 +96,9 @@ class CellSearch:
         Args:
             ended: Optuna's number of a trial -> how the tracking store says that it ended, ``None`` if it did not.
         """
-        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
+        if self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            self._study.ask()  # the kill came between enqueuing a grid point and asking for it
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             known = ended(trial.number)
             if known is None:
                 self._study.tell(trial.number, state=TrialState.FAIL)

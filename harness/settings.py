@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from tokenizers import Tokenizer
 
 from harness.encoding import Limits
+from harness.errors import ModelError
 from harness.models.describe import Description
 from harness.study import Study
 from harness.task import Task, packaged
@@ -75,9 +76,16 @@ class _Words:
 
 
 def light_reader(description: Description) -> LightReader:
-    """Return a reader that needs neither weights nor transformers."""
+    """Return a reader that needs neither weights nor transformers.
+
+    Raises:
+        ModelError: The tokenizer's files cannot be read.
+    """
     file = description.tokenizer_file
-    tokenizer = _LightTokenizer(file) if file else _Words()
+    try:
+        tokenizer = _LightTokenizer(file) if file else _Words()
+    except Exception as error:  # tokenizers raises nothing more precise
+        raise ModelError(f"tokenizer {file} cannot be read: {error}; write the model's tokenizer again") from error
     return LightReader(tokenizer, description.is_encoder_decoder, description.context)
 
 
@@ -85,7 +93,8 @@ def _end_token(tokenizer: Tokenizer, config: Path) -> int:
     """Return the end token's id, -1 where the files do not name one; loading the model will refuse that."""
     if not config.is_file():
         return -1
-    named = json.loads(config.read_text(encoding="utf-8")).get("eos_token")
+    settings = json.loads(config.read_text(encoding="utf-8"))
+    named = settings.get("eos_token") if isinstance(settings, dict) else None
     token = named.get("content") if isinstance(named, dict) else named
     identity = tokenizer.token_to_id(token) if isinstance(token, str) else None
     return -1 if identity is None else int(identity)

@@ -109,7 +109,7 @@ def read_split(
     examples = []
     for number in numbers:
         try:
-            examples.append(example(_mapped(rows[number], data.columns), f"row-{number + 1}"))
+            examples.append(_example(_mapped(rows[number], data.columns), f"row-{number + 1}", example))
         except DataError as error:
             raise DataError(f"{source.origin}, {split} row {number + 1}: {error}") from None
     _distinct(examples, source, split)
@@ -133,6 +133,19 @@ def _chosen(source: Source, split: Split, data: Data, rows: int) -> list[int]:
     if wanted is not None and wanted > len(order):
         raise DataError(f"{source.origin}: data.{split} is {wanted}, but there are {len(order)} rows; lower it")
     return sorted(int(number) for number in order[:wanted])
+
+
+def _example(row: Row, id: str, make: Callable[[Mapping[str, Any], str], Example]) -> Example:
+    try:
+        made = make(row, id)
+    except DataError:
+        raise
+    except Exception as error:  # whatever a task's own function raises is that task's problem, and is named as such
+        raised = f"{type(error).__name__}: {error}"
+        raise DataError(f"the task's example() raised {raised}; correct the task file or the row") from error
+    if not isinstance(made, Example):
+        raise DataError(f"the task's example() returned {made!r}; it must return an Example")
+    return made
 
 
 def _mapped(row: Row, columns: Mapping[str, str]) -> Row:

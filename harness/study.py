@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from harness.errors import closest
 from harness.template import Template
@@ -281,13 +281,14 @@ class Study(Section):
     search: Search = Search()
     final: Final = Final()
 
-    @model_validator(mode="after")
-    def _no_repeats(self) -> Study:
-        for what, names in (("prompts", [p.name for p in self.prompts]), ("tuning", [t.name for t in self.tuning])):
-            repeated = sorted({name for name in names if names.count(name) > 1})
-            if repeated:
-                raise ValueError(f"{what} names {', '.join(repeated)} more than once; each must be distinct")
-        return self
+    @field_validator("prompts", "tuning")
+    @classmethod
+    def _no_repeats(cls, items: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
+        names = [item.name for item in items]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"{info.field_name} names {', '.join(repeated)} more than once; each must be distinct")
+        return items
 
     def tunings(self) -> tuple[Tuning, ...]:
         """Return the tunings in order, zero-shot (``none``) put first where the study leaves it out."""

@@ -58,14 +58,13 @@ def read_study(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
         StudyError: All that is wrong with it.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise StudyError([Problem(str(path), "no such study file; write one with `harness init`")]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError([Problem(str(path), f"cannot be read as a study file: {error}")]) from error
     tree, lines = _parse(text, path)
-    for override in overrides:
-        _apply(tree, override)
+    _apply_all(tree, overrides)
     try:
         study = Study.model_validate(tree)
     except ValidationError as error:
@@ -82,11 +81,16 @@ def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[Keys, int]]:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
         raise StudyError([Problem(place, f"no valid YAML: {getattr(error, 'problem', None) or error}")]) from None
+    except RecursionError:
+        raise StudyError([Problem(str(path), "no valid YAML: it is nested too deep")]) from None
     if not isinstance(root, yaml.MappingNode):
         raise StudyError([Problem(str(path), "a study file must hold keys and values; see `harness init`")])
     lines: dict[Keys, int] = {}
     repeated: list[Problem] = []
-    _walk(root, (), lines, repeated, path)
+    try:
+        _walk(root, (), lines, repeated, path)
+    except RecursionError:
+        raise StudyError([Problem(str(path), "no valid YAML: an alias stands inside what it names")]) from None
     if repeated:
         raise StudyError(repeated)
     return tree, lines
@@ -108,11 +112,22 @@ def _walk(node: yaml.Node, keys: Keys, lines: dict[Keys, int], repeated: list[Pr
             _walk(value, (*keys, index), lines, repeated, path)
 
 
+def _apply_all(tree: dict[str, Any], overrides: Sequence[str]) -> None:
+    problems = []
+    for override in overrides:
+        try:
+            _apply(tree, override)
+        except ValueError as error:
+            problems.append(Problem("--set", f"{override!r}{error}"))
+    if problems:
+        raise StudyError(problems)
+
+
 def _apply(tree: dict[str, Any], override: str) -> None:
     """Set ``key.sub=value`` in the tree."""
     dotted, equals, value = override.partition("=")
     if not equals or not all(dotted.split(".")):
-        raise StudyError([Problem("--set", f"{override!r} must have the form key.sub=value")])
+        raise ValueError(" must have the form key.sub=value")
     *parents, last = dotted.split(".")
     node = tree
     for key in parents:
@@ -120,22 +135,26 @@ def _apply(tree: dict[str, Any], override: str) -> None:
         if child is None:
             child = node[key] = {}
         if not isinstance(child, dict):
-            raise StudyError([Problem("--set", f"{override!r}: {key!r} holds {child!r}, no section with keys")])
+            raise ValueError(f": {key!r} holds {child!r}, no section with keys")
         node = child
     try:
         node[last] = yaml.safe_load(value)
     except yaml.YAMLError:
-        raise StudyError([Problem("--set", f"{override!r}: the value is no valid YAML; quote it")]) from None
+        raise ValueError(": the value is no valid YAML; quote it") from None
 
 
 def _place(path: Path, lines: dict[Keys, int], overrides: tuple[str, ...], keys: Keys) -> str:
     dotted = ".".join(str(key) for key in keys)
+    inside = []
     for override in overrides:
-        if dotted == override.partition("=")[0]:
+        name = override.partition("=")[0]
+        if f"{dotted}.".startswith(f"{name}."):
             return f"--set {override}"
+        if name.startswith(f"{dotted}."):
+            inside.append(f" with --set {override}")
     while keys not in lines:
         keys = keys[:-1]
-    return f"{path}:{lines[keys]}" if keys else str(path)
+    return (f"{path}:{lines[keys]}" if keys else str(path)) + "".join(inside)
 
 
 def _problems(error: ValidationError, path: Path, lines: dict[Keys, int], overrides: tuple[str, ...]) -> list[Problem]:
@@ -159,6 +178,8 @@ def _message(detail: Any, keys: Keys) -> str:
         return f"unknown key {keys[-1]!r} in {section}; {closest(str(keys[-1]), _known(keys[:-1]))}"
     if detail["type"] == "missing":
         return f"key {dotted!r} is missing; add it"
+    if detail["type"] == "invalid_key":
+        return f"key {keys[-1]!r} is no text; quote it"
     if detail["type"] == "value_error":
         return str(detail["ctx"]["error"])
     if detail["type"] == "literal_error":

@@ -42,9 +42,9 @@ def plain_example(row: Row, id: str) -> Example:
             )
         if not isinstance(value, str) or not value.strip():
             raise DataError(f"column {column!r} holds {value!r}; it must be a text that is not empty")
-    references = _references(row)
     fields = {name: str(value) for name, value in row.items() if name not in {"id", "target", "references"}}
-    return Example(id=str(row.get("id") or id), fields=fields, target=row["target"], references=references)
+    own = row.get("id")
+    return Example(id if own in (None, "") else str(own), fields, row["target"], _references(row))
 
 
 def _references(row: Row) -> tuple[str, ...]:
@@ -138,7 +138,7 @@ def _load_file(path: Path) -> Task:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's file raises is that file's problem, and is named as such
+    except (Exception, SystemExit) as error:  # whatever a user's file raises is that file's problem
         raise TaskError(f"task file {path} cannot be loaded: {type(error).__name__}: {error}") from error
     task = getattr(module, "task", None)
     if not isinstance(task, Task):
@@ -147,6 +147,10 @@ def _load_file(path: Path) -> Task:
 
 
 def _valid(task: Task, path: Path) -> Task:
+    for what, items, kinds in (("prompts", task.prompts, Template), ("metrics", task.metrics, (str, Metric))):
+        if isinstance(items, str) or not all(isinstance(item, kinds) for item in items):
+            kind = "Template(...)" if what == "prompts" else "names or Metric(...)"
+            raise TaskError(f"task file {path}: {what} is {items!r}; it must be a list of {kind}")
     names = [template.name for template in task.prompts]
     if not names or len(set(names)) < len(names):
         raise TaskError(f"task file {path}: prompts must be at least one, each of its own name, but are {names}")

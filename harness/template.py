@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal, NamedTuple
 
-from jinja2 import StrictUndefined, TemplateSyntaxError, UndefinedError, meta
+from jinja2 import StrictUndefined, TemplateRuntimeError, TemplateSyntaxError, meta
 from jinja2 import Template as JinjaTemplate
-from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from harness.errors import TemplateError, closest
@@ -55,8 +54,7 @@ class Template:
         Raises:
             TemplateError: The text is no valid Jinja2.
         """
-        _compile(self.name, self.text)
-        return frozenset(meta.find_undeclared_variables(_ENVIRONMENT.parse(self.text)))
+        return _names(self.name, self.text)
 
     def validate(self, fields: Mapping[str, object]) -> None:
         """Check the template against the fields that examples have.
@@ -83,7 +81,7 @@ class Template:
         """
         try:
             return _compile(self.name, self.text).render(fields)
-        except (UndefinedError, SecurityError, TypeError, ValueError, ArithmeticError) as error:
+        except (TemplateRuntimeError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
             raise TemplateError(f"prompt {self.name!r}: {error}; known fields: {', '.join(fields)}") from error
 
     def fit(self, fields: Mapping[str, str], *, limit: int, count: Callable[[str], int]) -> Rendered:
@@ -136,6 +134,12 @@ class Template:
 
 
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+
+
+@cache
+def _names(name: str, text: str) -> frozenset[str]:
+    _compile(name, text)
+    return frozenset(meta.find_undeclared_variables(_ENVIRONMENT.parse(text)))
 
 
 @cache

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, get_scheduler
 
 from harness.batching import Batch
 from harness.errors import Diverged, ModelError
+from harness.likelihood import token_nlls
 from harness.models.tuning import Trainable, set_modes
 from harness.study import Training
 
@@ -157,8 +158,8 @@ def _step(
     tokens = sum(batch.tokens for batch in batches)
     total = torch.zeros((), device=model.device)
     for batch in batches:
-        loss = model(**batch.to(model.device).inputs).loss * (batch.tokens / tokens)
-        loss.backward()
+        loss = token_nlls(model, batch.to(model.device)).sum() / tokens
+        torch.autograd.backward(loss)
         total += loss.detach()
     loss_value = total.item()
     if not math.isfinite(loss_value):

@@ -11,6 +11,7 @@ import torch
 
 from harness.models.load import Loaded, load
 from harness.testing import tiny_model
+from tests.study_fixture import Places
 
 SHARED_MODELS = Path(__file__).parents[1].parent / "shared" / "models"
 
@@ -42,3 +43,9 @@ def pretrained() -> Callable[[str], Loaded]:
         return load(str(folder))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
+    """Return ``places(family)``: a new folder with a tiny study in it."""
+    return Places(tmp_path_factory.mktemp("places"))

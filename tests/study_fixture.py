@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from unittest import mock
 
 from mlflow import MlflowClient
@@ -62,7 +62,7 @@ task = Task(
 """
 
 SIZES = {"train": 24, "validation": 8, "test": 8}
-WORDS = "short note about the meeting it moved to Tuesday and room is booked train left early".split()
+WORDS = ["short", "note", "about", "the", "meeting", "it", "moved", "to", "Tuesday", "and", "room", "is", "booked"]
 
 
 def rows(split: str) -> list[dict[str, str]]:
@@ -204,22 +204,28 @@ class Place:
 
 
 class Places:
-    """Makes places; models and the empty store are written once."""
+    """Makes places; models and the empty store are written once a session.
+
+    Args:
+        folder: Where new places go.
+    """
+
+    _written: ClassVar[dict[str, Path]] = {}
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._number = 0
 
-    def __call__(self, family: str = "gpt2", *, folder: Path | None = None, store: bool = True) -> Place:
-        """Return a new place with a model of a family."""
-        model = self._folder / family
-        if not model.is_dir():
-            tiny_model(family, model)
+    def __call__(self, family: str = "gpt2", *, store: bool = True) -> Place:
+        """Return a new place with a model of a family, and with an empty MLflow store unless told otherwise."""
+        if family not in self._written:
+            self._written[family] = tiny_model(family, self._folder / family)
         self._number += 1
-        return Place(folder or self._folder / f"place{self._number}", model, self._store() if store else None)
+        return Place(self._folder / f"place{self._number}", self._written[family], self._store() if store else None)
 
     def _store(self) -> Path:
-        file = self._folder / "empty.db"
-        if not file.exists():
+        if "store" not in self._written:
+            file = self._folder / "empty.db"
             MlflowClient(f"sqlite:///{file}").search_experiments(max_results=1)
-        return file
+            self._written["store"] = file
+        return self._written["store"]

@@ -13,10 +13,11 @@ ROOT = Path(__file__).parents[1] / "harness"
 
 LAYERS = (
     "errors example progress stats",
-    "template readers metrics",
+    "template readers metrics stores",
     "study task encoding",
     "study_file sources cells models search tracking provenance starter",
     "settings batching",
+    "likelihood",
     "training evaluation check evaluate_metric",
     "bench serving overview ledger report",
     "session served terminal",

@@ -44,6 +44,14 @@ def train(loaded: Loaded, spec: Training, *, tuning: Tuning = FULL, rate: float 
     return list(fit(loaded.model, trainable, batches=lambda _: batches, spec=spec, learning_rate=rate, seed=seed))
 
 
+def without_key_bias(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """Leave out key biases: softmax cancels them, so their gradient is rounding noise, which Adam scales up."""
+    if name.endswith("c_attn.bias"):
+        query, _, value = tensor.chunk(3)
+        return torch.cat([query, value])
+    return tensor[:0] if name.endswith("k_proj.bias") else tensor
+
+
 def all_losses(epochs: Sequence[Epoch]) -> list[float]:
     return [loss for epoch in epochs for loss in epoch.losses]
 
@@ -123,6 +131,7 @@ def test_every_step_equals_the_trainers(tiny: Callable[..., Loaded], tmp_path: P
     if spec.clip == 0.05:
         assert all(epoch.grad_norm > 0.1 for epoch in epochs)
     for (name, one), other in zip(ours.model.named_parameters(), theirs.model.parameters(), strict=True):
+        one, other = without_key_bias(name, one), without_key_bias(name, other)
         torch.testing.assert_close(one, other, rtol=1e-3, atol=2e-5, msg=name)
 
 

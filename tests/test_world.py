@@ -21,7 +21,7 @@ from tasks.world.lexicon import ADJECTIVES, NOUNS
 from tasks.world.verbs import VERBS
 
 ROOT = Path(__file__).parents[1]
-SAMPLE = 3000
+SAMPLE = 6000
 """Documents of the corpus that a test looks at."""
 
 
@@ -161,7 +161,7 @@ PLANS = {
     "ill message": r"get well soon! I will take over .* on (\w+day)",
     "thanks message": r"was glad to help you .* on (\w+day)",
     "payment message": r"We will transfer the .* by (\w+day)",
-    "arrival message": r"at the station on (\w+day) at",
+    "arrival message": r"I will be at the station on (\w+day) at",
     "diet message": r"On (\w+day) I will cook without",
 }
 
@@ -197,6 +197,13 @@ def test_validation_and_test_show_both_sorts(split: str) -> None:
         held = sum(held_out(pair) for pair in pairs)
         assert len(pairs) > 30
         assert 0.2 < held / len(pairs) < 0.8
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_english_articles_fit_what_follows(task: str) -> None:
+    for split in SIZES:
+        for row in read(task, split):
+            assert not re.search(r"\b[Aa] [aeiou]|\b[Aa]n [^aeiou]", row.source), row
 
 
 def test_every_reply_greets_the_sender_as_the_message_did() -> None:

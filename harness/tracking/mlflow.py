@@ -24,14 +24,18 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from harness.errors import StoreError
+from harness.stores import reach
 from harness.tracking.base import Phase, Run, Status
 
-__all__ = ["DEFAULT_STORE", "MlflowTracker", "find_experiment", "store_uri"]
+__all__ = ["DEFAULT_STORE", "MlflowTracker", "find_experiment", "reach_store", "store_uri"]
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 PARENT = "mlflow.parentRunId"
 READY = LoggedModelStatus.READY
 SERVING_PACKAGES = ("mlflow", "prompt-depth-harness", "torch", "transformers", "safetensors")
+REMEDY = "check MLFLOW_TRACKING_URI; left out, the store is mlflow.db in the current folder"
+FOREIGN = ("file:", "databricks", "uc:")
+"""Stores that only MLflow itself can ask."""
 PARAM_LIMIT = 6000
 """MLflow's longest param value, in characters."""
 
@@ -41,25 +45,35 @@ def store_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
 
 
+def reach_store() -> None:
+    """See that the store answers, without writing to it.
+
+    Raises:
+        StoreError: It does not.
+    """
+    uri = store_uri()
+    if "://" in uri and not uri.startswith(FOREIGN):
+        reach("MLflow store", uri, remedy=REMEDY)
+
+
 def _client(uri: str) -> MlflowClient:
     """Connect, creating a database that is not there yet.
 
     Two processes that create one sqlite database at once break each other's migration, so they take turns.
     """
+    reach_store()
     for name in ("mlflow.store.db.utils", "alembic.runtime.migration"):
         logging.getLogger(name).setLevel(logging.WARNING)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
-        if uri.startswith(("http://", "https://")):
-            urllib.request.urlopen(urllib.parse.urljoin(uri + "/", "health"), timeout=10).close()
         Path(".harness").mkdir(exist_ok=True)
         with FileLock(".harness/store.lock"):
             client = MlflowClient(uri)
             client.search_experiments(max_results=1)
         return client
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise StoreError(f"MLflow store {uri!r} cannot be reached: {reason}; check MLFLOW_TRACKING_URI") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise StoreError(f"MLflow store {uri!r} cannot be used: {reason}; {REMEDY}") from error
 
 
 def find_experiment(study: str) -> MlflowTracker | None:
@@ -174,16 +188,17 @@ class MlflowTracker:
 
     def models(self) -> dict[str, str]:
         """Return the stored models: run id to model URI; one that a kill left unfinished is none."""
-        return {model.source_run_id: model.model_uri for model in self._logged() if model.status == READY}
+        return {run: model.model_uri for run, model in self._logged() if model.status == READY}
 
-    def _logged(self) -> list[LoggedModel]:
+    def _logged(self) -> list[tuple[str, LoggedModel]]:
+        """Return all stored models, finished or not, with the run that each belongs to."""
         found = self._client.search_logged_models([self.experiment])
-        return [model for model in found if model.source_run_id]
+        return [(model.source_run_id, model) for model in found if model.source_run_id]
 
     def model(self, run: str, folder: Path, *, name: str, code: Path) -> str:
         """Store a model that generates text, made by a run, from its files and the code that serves it."""
-        for leftover in self._logged():
-            if leftover.source_run_id == run and leftover.status != READY:
+        for owner, leftover in self._logged():
+            if owner == run and leftover.status != READY:
                 self.drop_model(leftover.model_uri)
         mlflow.set_tracking_uri(self.uri)  # log_model takes no client
         model = self._client.create_logged_model(self.experiment, name=name, source_run_id=run)

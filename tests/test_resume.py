@@ -1,0 +1,291 @@
+"""The same command again, and the same study edited: only what is missing is done, and the results are those of a
+study that was never interrupted or edited.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.study import LearningRate
+from tests.study_fixture import PARENT, Place, Places, rows, write_rows
+
+SMALL = ("--set", "tuning=[none, head]")
+"""Two cells that train, two that do not."""
+
+TASK_WITH_FUSE = """\
+from pathlib import Path
+
+import numpy as np
+
+from harness.metrics import Metric
+from harness.task import Task
+from harness.template import Template
+
+
+def burn(prediction, example):
+    fuse = Path("fuse")
+    if fuse.exists():
+        left = int(fuse.read_text()) - 1
+        fuse.write_text(str(left))
+        if left == 0:
+            fuse.unlink()
+            raise RuntimeError("the fuse has burned down")
+    return np.array([-prediction.nll])
+
+
+task = Task(
+    name="tiny_task",
+    data="data",
+    prompts=[Template("bare", "{{ source }}\\n", shorten="source")],
+    metrics=[Metric("calm", True, burn, lambda found: float(np.mean(found)), lambda: "calm|version:1"), "perplexity"],
+    max_target_tokens=12,
+    stop=["\\n"],
+)
+"""
+
+
+@pytest.fixture(scope="module")
+def untouched(places: Places) -> Place:
+    """The small study, run once; tests read its results alone."""
+    place = places()
+    place.run(*SMALL)
+    return place
+
+
+def ids(place: Place, phase: str | None = None, cell: str | None = None) -> set[str]:
+    return {run.info.run_id for run in place.runs(phase, cell=cell)}
+
+
+def test_again_does_nothing(untouched: Place) -> None:
+    before, there = untouched.results(), ids(untouched)
+    untouched.count(cell=4, search=4, final=6, summary=1)
+    again = untouched.run(*SMALL)
+    assert "4 cells, 0 training runs to do" in again.out
+    assert ids(untouched) == there
+    assert untouched.results() == before
+    untouched.clean()
+
+
+def test_fresh_starts_over_and_finds_the_same(untouched: Place, places: Places) -> None:
+    place = places()
+    place.run(*SMALL)
+    first = ids(place)
+    assert place.results() == untouched.results()
+    place.run(*SMALL, "--fresh", "--cells", "cue/*")
+    place.count(cell=4, search=4, final=6, summary=1, superseded=2 + 2 + 3)
+    place.clean()
+    assert {run.data.tags["cell"] for run in place.runs("superseded")} == {"cue/none", "cue/head"}
+    assert ids(place, "superseded") < first
+    assert place.results() == untouched.results()
+
+
+def test_parts_add_up_to_the_whole(untouched: Place, places: Places) -> None:
+    place = places()
+    place.run(*SMALL, "--cells", "cue/*")
+    place.count(cell=2, search=2, final=3, summary=1)
+    assert list(place.table()) == ["cue/none", "cue/head"]
+    place.run(*SMALL, "--cells", "*/none")
+    place.count(cell=3, search=2, final=4, summary=1)
+    place.run(*SMALL)
+    place.count(cell=4, search=4, final=6, summary=1)
+    assert place.results() == untouched.results()
+    place.clean()
+
+
+def test_more_trials_and_seeds_extend(places: Places) -> None:
+    gp = (*SMALL, "--set", "search.sampler=gp", "--cells", "*/head", "--set", "search.metric=perplexity")
+    place, whole = places(), places()
+    place.run(*gp, "--set", "search.trials=3", "--set", "final.seeds=[]")
+    place.count(cell=2, search=6, summary=1)
+    tried, winners = ids(place, "search"), {cell: row["learning_rate"] for cell, row in place.table().items()}
+    place.run(*gp, "--set", "search.trials=3", "--set", "final.seeds=[11]")
+    place.run(*gp, "--set", "search.trials=5", "--set", "final.seeds=[11, 12]")
+    place.clean()
+    assert tried < ids(place, "search")
+    moved = [cell for cell, row in place.table().items() if row["learning_rate"] != winners[cell]]
+    # Seeds moved the parent of either cell twice; where the winner moved too, the first final run is no longer its own.
+    assert len(place.runs("superseded")) == 2 * 2 + len(moved)
+    assert len(place.runs("cell")) == 2
+    assert len(place.runs("search")) == 10
+    assert len(place.runs("final")) == 4
+    whole.run(*gp, "--set", "search.trials=5", "--set", "final.seeds=[11, 12]")
+    assert place.results() == whole.results()
+    parents = {run.info.run_id: run.data.tags["cell"] for run in place.runs("cell")}
+    for run in [*place.runs("search"), *place.runs("final")]:
+        assert parents[run.data.tags[PARENT]] == run.data.tags["cell"]
+
+
+def test_fewer_seeds_leave_no_stale_deviation(places: Places) -> None:
+    place = places()
+    place.run(*SMALL, "--cells", "bare/*")
+    place.run(*SMALL, "--cells", "bare/*", "--set", "final.seeds=[12]")
+    place.clean()
+    (parent,) = place.runs("cell", cell="bare/head")
+    (final,) = place.runs("final", cell="bare/head")
+    assert parent.data.metrics["test/chrf"] == final.data.metrics["test/chrf"]
+    assert not any(name.endswith("_sd") for name in parent.data.metrics)
+    place.run(*SMALL, "--cells", "bare/*", "--set", "final.seeds=[]")
+    place.clean()
+    for parent in place.runs("cell"):
+        assert not any(name.startswith("test/") for name in parent.data.metrics), parent.data.tags["cell"]
+
+
+def test_another_grid_is_another_search(places: Places) -> None:
+    place = places()
+    grid = (*SMALL, "--set", "search.sampler=grid", "--cells", "bare/head")
+    for trials in (2, 3):
+        place.run(*grid, "--set", f"search.trials={trials}")
+    place.clean()
+    place.count(cell=1, search=3, final=2, summary=1, superseded=1 + 2 + 2)
+    rates = [float(run.data.params["learning_rate"]) for run in place.runs("search")]
+    assert rates == LearningRate(low=1e-3, high=1e-1).grid(3)
+
+
+@pytest.mark.parametrize(
+    ("change", "cells"),
+    [
+        ("prompt", {"cue/none", "cue/head"}),
+        ("training", {"bare/head", "cue/head"}),
+        ("data", {"bare/none", "bare/head", "cue/none", "cue/head"}),
+    ],
+)
+def test_a_change_supersedes_what_it_touches(change: str, cells: set[str], places: Places) -> None:
+    place, anew = places(), places()
+    place.run(*SMALL)
+    before = {cell: ids(place, cell=cell) for cell in place.table()}
+    for edited in (place, anew):
+        if change == "prompt":
+            edited.edit("TL;DR:", "In short:")
+        elif change == "training":
+            edited.edit("epochs: 2", "epochs: 1")
+        else:
+            write_rows(edited.folder / "data" / "train.jsonl", rows("train")[1:])
+    place.run(*SMALL)
+    place.clean()
+    superseded = ids(place, "superseded")
+    assert superseded == set().union(*(before[cell] for cell in cells))
+    for cell in before.keys() - cells:
+        assert ids(place, cell=cell) == before[cell]
+    place.count(cell=4, search=4, final=6, summary=1, superseded=len(superseded))
+    anew.run(*SMALL)
+    assert place.results() == anew.results()
+
+
+def test_another_test_split_repeats_the_final_runs_alone(places: Places) -> None:
+    place, anew = places(), places()
+    place.run(*SMALL)
+    kept, finals = ids(place, "cell") | ids(place, "search"), ids(place, "final")
+    for edited in (place, anew):
+        write_rows(edited.folder / "data" / "test.jsonl", rows("test")[::-1])
+    place.run(*SMALL)
+    anew.run(*SMALL)
+    assert ids(place, "superseded") == finals
+    assert ids(place, "cell") | ids(place, "search") == kept
+    assert place.results() == anew.results()
+    place.clean()
+
+
+def test_a_lost_optuna_store_is_searched_again(untouched: Place, places: Places) -> None:
+    place = places()
+    place.run(*SMALL)
+    finals, trials = ids(place, "final"), ids(place, "search")
+    (place.folder / "optuna.db").unlink()
+    place.run(*SMALL)
+    place.clean()
+    assert ids(place, "final") == finals  # the same winners
+    assert ids(place, "superseded") == trials
+    assert place.results() == untouched.results()
+
+
+def test_an_exception_leaves_a_store_that_goes_on(places: Places) -> None:
+    settings = ("--set", "prompts=[bare]", "--set", "tuning=[none, head]")
+    whole, place = places(), places()
+    for one in (whole, place):
+        (one.folder / "task.py").write_text(TASK_WITH_FUSE, encoding="utf-8")
+    whole.run(*settings)
+    # 2 trials x 2 epochs x 8 rows, then finals: the fuse burns down in a trial, in a final run, and at a cell's start.
+    for length in (20, 30, 40):
+        (place.folder / "fuse").write_text(str(length))
+        with pytest.raises(RuntimeError, match="burned down"):
+            place.command("run", "study.yaml", *settings)
+        place.clean()
+        assert place.runs("interrupted")
+        assert {run.info.status for run in place.runs("interrupted")} == {"FAILED"}
+    place.run(*settings)
+    place.clean()
+    place.count(cell=2, search=2, final=3, summary=1, interrupted=3)
+    assert place.results() == whole.results()
+
+
+def wait_for(process_output: object, start: str) -> None:
+    for line in process_output:  # type: ignore[attr-defined]
+        if line.startswith(start):
+            return
+    raise AssertionError(f"no line starts with {start!r}")
+
+
+def test_ctrl_c_leaves_a_clean_store(untouched: Place, places: Places) -> None:
+    place = places()
+    process = place.process("run", "study.yaml", *SMALL)
+    assert process.stdout is not None
+    wait_for(process.stdout, "[1/")
+    time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert err.strip() == "interrupted; the same command goes on from here"
+    place.clean()
+    assert {run.info.status for run in place.runs("interrupted")} <= {"KILLED"}
+    assert {run.info.status for run in place.runs("cell")} == {"KILLED"}
+    place.run(*SMALL)
+    place.clean()
+    place.count(
+        cell=4, search=4, final=6, summary=1, **({"interrupted": n} if (n := len(place.runs("interrupted"))) else {})
+    )
+    assert place.results() == untouched.results()
+
+
+def test_a_search_never_opens_the_test_split(places: Places) -> None:
+    place = places()
+    assert place.command("check", "study.yaml", *SMALL).status == 0
+    file = place.folder / "data" / "test.jsonl"
+    file.write_bytes(b"\xff\xfe no rows \x00")
+    before = place.files()
+    refused = place.command("run", "study.yaml", *SMALL)
+    assert refused.status == 2
+    assert "test.jsonl:1" in refused.err
+    assert place.files() == before
+    place.run(*SMALL, "--set", "final.seeds=[]")
+    place.count(cell=4, search=4, final=2, summary=1)
+    assert "test_chrf" in place.table()["bare/head"]
+    assert place.table()["bare/head"]["test_chrf"] == ""
+
+
+def test_two_commands_at_once_are_refused(places: Places) -> None:
+    place = places()
+    process = place.process("run", "study.yaml", *SMALL)
+    assert process.stdout is not None
+    try:
+        wait_for(process.stdout, "4 cells")
+        second = place.command("run", "study.yaml", *SMALL)
+        assert second.status == 2
+        assert "'tiny' is being run by another process" in second.err
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_the_study_that_ran_is_kept_as_written(untouched: Place) -> None:
+    (summary,) = untouched.runs("summary")
+    client = untouched.client()
+    folder = untouched.folder / "fetched"
+    folder.mkdir(exist_ok=True)
+    text = Path(client.download_artifacts(summary.info.run_id, "study.yaml", str(folder))).read_text()
+    facts = json.loads(Path(client.download_artifacts(summary.info.run_id, "study.json", str(folder))).read_text())
+    assert text == untouched.study.read_text()
+    assert facts["overrides"] == ["tuning=[none, head]"]
