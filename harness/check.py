@@ -140,7 +140,7 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
 
 
 def _description(study: Study, findings: _Findings) -> Description | None:
-    with findings.at("model", "name"):
+    with findings.at("model"):
         return describe(model_location(study.model.name), study.model.revision)
     return None
 

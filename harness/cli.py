@@ -24,6 +24,9 @@ app = typer.Typer(
 )
 out = Console(width=None if sys.stdout.isatty() else 120, markup=False)
 
+INTERRUPTED = 130
+"""What typer returns in place of Ctrl-C's exception."""
+
 StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file, such as experiments/quickstart.yaml.")]
 Overrides = Annotated[
     list[str] | None,
@@ -35,20 +38,21 @@ def main() -> None:
     """Run the command: status 0 done, 2 the user must change something, 1 anything else."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        app(standalone_mode=False)
+        status = app(standalone_mode=False)
     except UserError as error:
         _fail(str(error), 2)
     except HarnessError as error:
         _fail(str(error), 1)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; the same command goes on from here", 1)
+        status = INTERRUPTED
     except Exception as error:
         if not hasattr(error, "exit_code"):
             raise
         error.show()  # type: ignore[attr-defined]  # a usage error of the command line
         sys.exit(error.exit_code)
+    if status == INTERRUPTED:
+        _fail("interrupted; the same command goes on from here", 1)
+    sys.exit(status or 0)
 
 
 def _interrupt(number: int, frame: object) -> None:

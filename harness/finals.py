@@ -22,6 +22,7 @@ from harness.tracking.base import Run
 
 __all__ = ["NONE", "Keeper", "conclude_cell", "final_cell", "key_of", "missing_seeds", "trained"]
 
+NOTE = "note.json"
 NONE = "none"
 """The learning rate and seed of a zero-shot cell."""
 
@@ -69,12 +70,13 @@ class Keeper:
         fresh = self.folder.with_name(f"{self.folder.name}.new")
         shutil.rmtree(fresh, ignore_errors=True)
         save_model(fresh / "model", cell.prompt, bench.loaded, limits=bench.limits, decoding=bench.decoding)
-        (fresh / "note.json").write_text(json.dumps({"key": key, "score": score}), encoding="utf-8")
+        (fresh / NOTE).write_text(json.dumps({"key": key, "score": score}), encoding="utf-8")
+        (self.folder / NOTE).unlink(missing_ok=True)  # first, so that no note vouches for half a folder
         shutil.rmtree(self.folder, ignore_errors=True)
         fresh.rename(self.folder)
 
     def _note(self) -> dict[str, Any]:
-        file = self.folder / "note.json"
+        file = self.folder / NOTE
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 

@@ -6,8 +6,8 @@ The rules, in one place:
   together with its children.
 * A child that a kill left running becomes KILLED and ``interrupted``; a new child replaces it. A parent that a kill
   left running is ended as KILLED until a command works on its cell again.
-* A parent's params are written once, at its end. When more trials find another winner, a new parent takes the
-  children over and the old one is superseded.
+* A parent's params are written once, at its end. When more trials find another winner, or other final runs leave a
+  metric without a value, a new parent takes the children over and the old one is superseded.
 """
 
 from __future__ import annotations
@@ -118,20 +118,21 @@ class Ledger:
         self._open.pop(run, None)
 
     def interrupt(self, run: Run) -> None:
-        """Retire a child that was cut short."""
-        self._tracker.end(run.id, "KILLED")
+        """Retire a child that was cut short; marked first, so that a kill in here leaves no doubt about it."""
         self._tracker.mark(run.id, phase="interrupted", name=f"{run.name} (interrupted {run.id[:4]})")
+        self._tracker.end(run.id, "KILLED")
 
     def retire(self, run: Run) -> None:
         """Retire a finished child that no longer belongs to its cell's result."""
+        self._tracker.mark(run.id, phase="superseded", name=f"{run.name} (superseded {run.id[:4]})")
         if run.status == "RUNNING":
             self._tracker.end(run.id, "KILLED")
-        self._tracker.mark(run.id, phase="superseded", name=f"{run.name} (superseded {run.id[:4]})")
 
     def conclude(self, cell: str, params: Mapping[str, Any], metrics: Mapping[str, float], status: Status) -> str:
-        """Write a parent's result and end it; return its id, which is new where its params had another value."""
+        """Write a parent's result and end it; return its id, which is new where it said something else before."""
         run = self._runs[self._parents[cell]]
-        if any(key in run.params and run.params[key] != str(value) for key, value in params.items()):
+        moved = any(key in run.params and run.params[key] != str(value) for key, value in params.items())
+        if moved or run.metrics.keys() - metrics.keys():
             heir = self._start_parent(cell, search=self.search(cell))
             self._hand_over(run.id, heir)
             self._parents[cell] = heir
@@ -149,9 +150,9 @@ class Ledger:
         """End all that this process left open: children are interrupted, parents wait for the next command."""
         lasting = self._own | set(self._parents.values())
         for run, name in list(self._open.items()):
-            self.end(run, status)
             if run not in lasting:
                 self._tracker.mark(run, phase="interrupted", name=f"{name} (interrupted {run[:4]})")
+            self.end(run, status)
         self._end_left_open()  # one that was being started when the signal came
 
     def _end_left_open(self) -> None:

@@ -65,8 +65,8 @@ def run(checked: Checked, *, progress: Progress, cells: str | None = None, fresh
         tracker = MlflowTracker.open(checked.study.name)
         storage = open_storage(checked.study.search.storage)
         session = _session(checked, bench, tracker, progress)
-        session.ledger.settle(fresh=[cell.id for cell in chosen] if fresh else ())
         try:
+            session.ledger.settle(fresh=[cell.id for cell in chosen] if fresh else ())
             summary = _open_summary(session)
             _run_cells(chosen, storage, session)
             session.ledger.refresh()

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from harness.errors import StoreError
 from harness.example import digest
-from harness.stores import reach
+from harness.stores import create, reach
 from harness.study import Search
 
 __all__ = ["Best", "CellSearch", "Outcome", "open_storage", "reach_storage"]
@@ -59,10 +59,17 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
     reach_storage(url)
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce every trial
     try:
+        create(url, _make)
         return optuna.storages.get_storage(url)
     except (SQLAlchemyError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise StoreError(f"search.storage {url!r} cannot be used: {reason}; name another database") from error
+
+
+def _make(url: str) -> None:
+    storage = optuna.storages.RDBStorage(url)
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 class CellSearch:

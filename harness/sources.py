@@ -6,8 +6,10 @@ before it is asked for, so that a search never opens the test split's file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,22 +74,80 @@ def _split_files(folder: Path) -> dict[str, Path]:
 
 
 def _hub(data: Data) -> Source:
+    """Find a data set on the Hub, at the commit that the revision stands for now.
+
+    Opening it asks for descriptions and lists of files. `datasets` would prepare all splits for the sake of one; it is
+    given one split's files at a time instead, so that ``test`` is downloaded when it is read and no sooner. Files are
+    cached; lists are not, hence the Hub is needed every time.
+    """
     import datasets
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub import HfApi
+    from huggingface_hub.constants import HF_HUB_ETAG_TIMEOUT
 
-    try:
-        names = datasets.get_dataset_split_names(data.hub, data.config, revision=data.revision)
-    except (OSError, ValueError, RuntimeError, HfHubHTTPError) as error:
+    assert data.hub is not None
+    datasets.disable_progress_bars()  # downloads have their own
+    with _hub_errors(data):
+        info = HfApi().dataset_info(data.hub, revision=data.revision, timeout=HF_HUB_ETAG_TIMEOUT)
+        address = f"hf://datasets/{info.id}"  # a bare id might be taken for a folder of that name
+        try:
+            builder = datasets.load_dataset_builder(address, data.config, revision=info.sha)
+        except ValueError:
+            known = datasets.get_dataset_config_names(address, revision=info.sha)
+            if data.config in known:
+                raise
+            raise _no_config(data, known) from None
+    files = {str(split): list(urls) for split, urls in (builder.config.data_files or {}).items()}
+    if "train" not in files:
         raise DataError(
-            f"data.hub {data.hub!r} cannot be read: {error}; check the id, data.config and network"
+            f"data.hub {data.hub!r} has no split 'train'; it needs one, but has {', '.join(files) or 'none'}"
+        )
+
+    def rows(split: Split) -> list[Row]:
+        options = {"revision": info.sha, "features": builder.info.features, "data_files": {split: files[split]}}
+        with _hub_errors(data):
+            loaded: list[Row] = datasets.load_dataset(address, builder.config.name, split=split, **options).to_list()
+        return loaded
+
+    return Source(f"hub:{info.id}@{info.sha}", {split: partial(rows, split) for split in SPLITS if split in files})
+
+
+def _no_config(data: Data, known: Sequence[str]) -> DataError:
+    if data.config is None:
+        return DataError(f"data.hub {data.hub!r} has no default; set data.config to one of {', '.join(known)}")
+    return DataError(f"data.hub {data.hub!r} has no data.config {data.config!r}; {closest(data.config, known)}")
+
+
+@contextmanager
+def _hub_errors(data: Data) -> Iterator[None]:
+    """Say what the Hub's refusals mean."""
+    from datasets.exceptions import DatasetsError
+    from huggingface_hub import errors
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # in its __all__, but not in its types
+
+    login = "log in with `hf auth login`"
+    try:
+        yield
+    except errors.HFValidationError as error:
+        raise DataError(f"data.hub {data.hub!r} is no Hub id; it must be org/name") from error
+    except errors.GatedRepoError as error:
+        raise DataError(f"data.hub {data.hub!r} is gated; accept its terms on the Hub, then {login}") from error
+    except errors.RepositoryNotFoundError as error:
+        raise DataError(
+            f"data.hub {data.hub!r}: the Hub has no such data set, or a private one; correct the id, or {login}"
         ) from error
-    if "train" not in names:
-        raise DataError(f"data.hub {data.hub!r} has no split 'train', only {', '.join(names)}")
-
-    def reader(split: str) -> Callable[[], list[Row]]:
-        return lambda: datasets.load_dataset(data.hub, data.config, revision=data.revision, split=split).to_list()
-
-    return Source(f"hub:{data.hub}", {split: reader(split) for split in SPLITS if split in names})
+    except errors.RevisionNotFoundError as error:
+        raise DataError(
+            f"data.hub {data.hub!r} has no data.revision {data.revision!r}; name a branch, tag or commit of it"
+        ) from error
+    except (ConnectionError, httpx.RequestError) as error:
+        raise DataError(
+            f"data.hub {data.hub!r}: the Hub cannot be reached; check the network, or name files in data.path"
+        ) from error
+    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+        reason = " ".join(str(error.__cause__ or error).split())[:300]
+        raise DataError(
+            f"data.hub {data.hub!r} cannot be read: {reason}; check its files on the Hub, or name files in data.path"
+        ) from error
 
 
 def read_split(

@@ -1,6 +1,8 @@
-"""Whether a store answers, asked before anything is written anywhere.
+"""What MLflow's and Optuna's stores share: asking whether one answers, and making a sqlite one in a single step.
 
-MLflow alone would retry for minutes, and either library would leave a new store behind where the other one fails.
+Asking comes before anything is written anywhere: MLflow alone would retry for minutes, and either library would leave
+a new store behind where the other one fails. Left to themselves, both make their tables one by one, and a kill in
+between leaves a database that neither can use again.
 """
 
 from __future__ import annotations
@@ -9,15 +11,20 @@ import sqlite3
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from filelock import FileLock
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from harness.errors import StoreError
 
-__all__ = ["reach"]
+__all__ = ["LOCK", "create", "reach", "sqlite_file"]
+
+LOCK = Path(".harness") / "store.lock"
+"""Held while a database is made or migrated, by one process at a time."""
 
 PATIENCE = 10.0
 """Seconds that a server may take to answer."""
@@ -37,8 +44,8 @@ def reach(what: str, uri: str, *, remedy: str) -> None:
     try:
         if uri.startswith(("http://", "https://")):
             _reach_server(uri)
-        elif make_url(uri).get_backend_name() == "sqlite":
-            _reach_file(make_url(uri).database)
+        elif file := sqlite_file(uri):
+            _reach_file(file)
         else:
             engine = create_engine(uri)
             engine.connect().close()
@@ -48,6 +55,35 @@ def reach(what: str, uri: str, *, remedy: str) -> None:
         raise StoreError(f"{what} {uri!r} cannot be reached: {reason}; {remedy}") from error
 
 
+def create(uri: str, make: Callable[[str], object]) -> None:
+    """Have a sqlite database made where there is none; a kill leaves a whole one or none.
+
+    Args:
+        uri: Of any database; what is no sqlite file is left to its server.
+        make: Makes the database of a URL.
+    """
+    path = sqlite_file(uri)
+    if path is None:
+        return
+    LOCK.parent.mkdir(exist_ok=True)
+    with FileLock(LOCK):
+        if path.exists() and path.stat().st_size:
+            return
+        fresh = path.with_name(f"{path.name}.new")
+        for left_over in path.parent.glob(f"{path.name}.new*"):
+            left_over.unlink()
+        make(str(make_url(uri).set(database=str(fresh))))
+        fresh.replace(path)
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """Return the file of a sqlite URL, ``None`` for any other store."""
+    if not uri.startswith("sqlite"):
+        return None
+    database = make_url(uri).database
+    return Path(database) if database and database != ":memory:" else None
+
+
 def _reach_server(uri: str) -> None:
     try:
         urllib.request.urlopen(urllib.parse.urljoin(uri + "/", "health"), timeout=PATIENCE).close()
@@ -55,10 +91,7 @@ def _reach_server(uri: str) -> None:
         return  # it answers, if only to say that it has no such page
 
 
-def _reach_file(database: str | None) -> None:
-    if not database or database == ":memory:":
-        return
-    path = Path(database)
+def _reach_file(path: Path) -> None:
     if not path.parent.is_dir():
         raise FileNotFoundError(f"folder {str(path.parent)!r} does not exist")
     is_new = not path.exists()

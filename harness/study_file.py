@@ -145,16 +145,20 @@ def _apply(tree: dict[str, Any], override: str) -> None:
 
 def _place(path: Path, lines: dict[Keys, int], overrides: tuple[str, ...], keys: Keys) -> str:
     dotted = ".".join(str(key) for key in keys)
-    inside = []
     for override in overrides:
-        name = override.partition("=")[0]
-        if f"{dotted}.".startswith(f"{name}."):
+        if f"{dotted}.".startswith(f"{_name(override)}."):
             return f"--set {override}"
-        if name.startswith(f"{dotted}."):
-            inside.append(f" with --set {override}")
     while keys not in lines:
         keys = keys[:-1]
-    return (f"{path}:{lines[keys]}" if keys else str(path)) + "".join(inside)
+    if not keys:
+        return str(path)
+    section = ".".join(str(key) for key in keys)
+    inside = [f" with --set {override}" for override in overrides if _name(override).startswith(f"{section}.")]
+    return f"{path}:{lines[keys]}" + "".join(inside)
+
+
+def _name(override: str) -> str:
+    return override.partition("=")[0]
 
 
 def _problems(error: ValidationError, path: Path, lines: dict[Keys, int], overrides: tuple[str, ...]) -> list[Problem]:

@@ -1,5 +1,6 @@
-"""The same command again, and the same study edited: only what is missing is done, and the results are those of a
-study that was never interrupted or edited.
+"""The same command again, and the same study edited.
+
+Only what is missing is done, and the results are those of a study that was never interrupted or edited.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from harness.errors import StoreError
-from harness.stores import reach
+from harness.stores import LOCK, create, reach, sqlite_file
 from harness.tracking.base import Phase, Run, Status
 
 __all__ = ["DEFAULT_STORE", "MlflowTracker", "find_experiment", "reach_store", "store_uri"]
@@ -66,14 +66,19 @@ def _client(uri: str) -> MlflowClient:
         logging.getLogger(name).setLevel(logging.WARNING)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
-        Path(".harness").mkdir(exist_ok=True)
-        with FileLock(".harness/store.lock"):
-            client = MlflowClient(uri)
-            client.search_experiments(max_results=1)
-        return client
+        create(uri, _migrated)
+        LOCK.parent.mkdir(exist_ok=True)
+        with FileLock(LOCK):
+            return _migrated(uri)
     except (MlflowException, SQLAlchemyError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise StoreError(f"MLflow store {uri!r} cannot be used: {reason}; {REMEDY}") from error
+
+
+def _migrated(uri: str) -> MlflowClient:
+    client = MlflowClient(uri)
+    client.search_experiments(max_results=1)
+    return client
 
 
 def find_experiment(study: str) -> MlflowTracker | None:
@@ -83,7 +88,9 @@ def find_experiment(study: str) -> MlflowTracker | None:
         StoreError: The store cannot be reached.
     """
     uri = store_uri()
-    if uri == DEFAULT_STORE and not Path("mlflow.db").exists():
+    reach_store()
+    file = sqlite_file(uri)
+    if file and not file.exists():
         return None
     client = _client(uri)
     experiment = client.get_experiment_by_name(study)

@@ -1,0 +1,293 @@
+"""Places in a network whose values can be kept and given back: behind a block, behind the encoder, before the head.
+
+A block answers for itself while its values are replayed: its forward is hidden behind another, while the block, its
+attributes and its place in the model's list stay, since loops read attributes and pick masks by index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
+
+from harness.errors import ModelError
+from harness.models.blocks import Block, blocks, head
+
+__all__ = ["Reached", "Rows", "Store", "Tap", "eval_mode", "taps"]
+
+Store = MutableMapping[str, Tensor]
+"""Recorded tensors of one list of rows, by the module that made them, item and row: ``model.layers.4/0/17``."""
+
+
+class Rows(NamedTuple):
+    """Some rows of one padded shape, as the model takes them."""
+
+    indices: tuple[int, ...]
+    """Which rows of their list these are."""
+
+    inputs: Mapping[str, Tensor]
+    """For ``model(**inputs)``, each of shape (rows, positions); no labels."""
+
+    wanted: Tensor
+    """Where logits are used, a mask of shape (rows, positions of the logits)."""
+
+
+class Tap(Protocol):
+    """A place in the network whose values are kept."""
+
+    @property
+    def name(self) -> str:
+        """Where it is; no other tap of the model has this name."""
+        ...
+
+    def watch(self, rows: Rows, store: Store, *, stop: bool) -> RemovableHandle:
+        """Keep what the next call of the model brings; then, if asked to, end the call."""
+        ...
+
+    def replaying(self, rows: Rows, store: Store) -> AbstractContextManager[None]:
+        """Return a context in which the model finds the kept values here."""
+        ...
+
+
+class Reached(Exception):
+    """Ends a call of the model whose last value is recorded."""
+
+
+class _Layout(NamedTuple):
+    """What a block returns."""
+
+    is_tuple: bool
+    items: tuple[Literal["row", "shared", "unused"], ...]
+    """Of each item, whether rows have their own; a shared one depends on the padded shape alone, as T5's position
+    biases do."""
+
+    def joined(self, items: Sequence[Tensor | None]) -> Any:
+        return tuple(items) if self.is_tuple else items[0]
+
+
+@dataclass(frozen=True)
+class _BlockTap:
+    """What the last frozen block of a stack returns, in a stack of which other blocks train."""
+
+    name: str
+    frozen: tuple[nn.Module, ...]
+    layout: _Layout
+
+    def watch(self, rows: Rows, store: Store, *, stop: bool) -> RemovableHandle:
+        def keep(module: nn.Module, args: object, output: Any) -> None:
+            items = output if self.layout.is_tuple else (output,)
+            for index, (kind, item) in enumerate(zip(self.layout.items, items, strict=True)):
+                if kind == "row":
+                    _put(store, f"{self.name}/{index}", rows, item.unbind())
+                elif kind == "shared":
+                    store[f"{self.name}/{index}/{_shape(rows)}"] = item
+            if stop:
+                raise Reached
+
+        return self.frozen[-1].register_forward_hook(keep)
+
+    @contextmanager
+    def replaying(self, rows: Rows, store: Store) -> Iterator[None]:
+        answer = self.layout.joined([self._kept(index, rows, store) for index in range(len(self.layout.items))])
+        with ExitStack() as undo:
+            # All of them give the last one's answer: then none needs to know its place, or what the next one reads.
+            for block in self.frozen:
+                undo.enter_context(_answering(block, lambda *args, **kwargs: answer))
+            yield
+
+    def _kept(self, index: int, rows: Rows, store: Store) -> Tensor | None:
+        name, kind = f"{self.name}/{index}", self.layout.items[index]
+        if kind == "row":
+            return torch.stack(_get(store, name, rows))
+        return store[f"{name}/{_shape(rows)}"].to(_place(rows)) if kind == "shared" else None
+
+
+@dataclass(frozen=True)
+class _EncoderTap:
+    """The last hidden states of an encoder that is frozen from end to end."""
+
+    name: str
+    model: PreTrainedModel
+
+    def watch(self, rows: Rows, store: Store, *, stop: bool) -> RemovableHandle:
+        def keep(module: nn.Module, args: object, output: Any) -> None:
+            _put(store, self.name, rows, output[0].unbind())
+            if stop:
+                raise Reached
+
+        handle: RemovableHandle = self.model.get_encoder().register_forward_hook(keep)
+        return handle
+
+    @contextmanager
+    def replaying(self, rows: Rows, store: Store) -> Iterator[None]:
+        found = BaseModelOutput(last_hidden_state=torch.stack(_get(store, self.name, rows)))
+
+        def hand_in(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            return args, {**kwargs, "encoder_outputs": found}
+
+        with _hooked(self.model.register_forward_pre_hook(hand_in, with_kwargs=True)):
+            yield
+
+
+@dataclass(frozen=True)
+class _HeadTap:
+    """What the head is handed where logits are wanted, in a model of which nothing else trains."""
+
+    name: str
+    head: nn.Module
+    frozen: tuple[tuple[nn.Module, _Layout], ...]
+
+    def watch(self, rows: Rows, store: Store, *, stop: bool) -> RemovableHandle:
+        def keep(module: nn.Module, args: tuple[Any, ...]) -> None:
+            _put(store, self.name, rows, args[0][rows.wanted].split(rows.wanted.sum(dim=1).tolist()))
+            raise Reached  # nothing comes behind the head
+
+        return self.head.register_forward_pre_hook(keep)
+
+    @contextmanager
+    def replaying(self, rows: Rows, store: Store) -> Iterator[None]:
+        kept = torch.cat(_get(store, self.name, rows))
+
+        def hand_in(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+            hidden = kept.new_zeros(args[0].shape)
+            hidden[rows.wanted] = kept
+            return (hidden, *args[1:])
+
+        with ExitStack() as undo:
+            for block, layout in self.frozen:
+                undo.enter_context(_answering(block, _passing(layout)))
+            undo.enter_context(_hooked(self.head.register_forward_pre_hook(hand_in)))
+            yield
+
+
+def taps(model: PreTrainedModel, cut: int) -> list[Tap]:
+    """Return what a replay at a cut needs, in the order of the computation; runs the model on three tokens.
+
+    Raises:
+        ModelError: A block returns something that cannot be replayed.
+        ValueError: There is no such cut.
+    """
+    listed = blocks(model)
+    if not 1 <= cut <= len(listed):
+        raise ValueError(f"a cut must be between 1 and {len(listed)}, the number of blocks, not {cut}")
+    layouts = _layouts(model, listed)
+    if cut == len(listed):
+        top = head(model)
+        return [_HeadTap(top.name, top.module, tuple((block.module, layouts[block.name]) for block in listed))]
+    found: list[Tap] = []
+    if listed[cut].stack != listed[0].stack:
+        found.append(_EncoderTap("encoder", model))
+    own = [block for block in listed[:cut] if block.stack == listed[cut].stack]
+    if own:
+        name = own[-1].name
+        found.append(_BlockTap(name, tuple(block.module for block in own), layouts[name]))
+    return found
+
+
+def _layouts(model: PreTrainedModel, listed: Sequence[Block]) -> dict[str, _Layout]:
+    """Run a model on two rows, and see what its blocks return and which of it they are handed."""
+    outputs: dict[str, Any] = {}
+    handed: dict[str, list[Any]] = {}
+    with ExitStack() as undo, eval_mode(model):
+        for name, _, module in listed:
+
+            def enter(module: nn.Module, args: Any, kwargs: Any, name: str = name) -> None:
+                handed[name] = [*args, *kwargs.values()]
+
+            def leave(module: nn.Module, args: Any, output: Any, name: str = name) -> None:
+                outputs[name] = output
+
+            undo.callback(module.register_forward_pre_hook(enter, with_kwargs=True).remove)
+            undo.callback(module.register_forward_hook(leave).remove)
+        tokens = torch.zeros(2, 3, dtype=torch.long, device=model.device)
+        inputs = {"input_ids": tokens, **({"decoder_input_ids": tokens} if model.config.is_encoder_decoder else {})}
+        model(**inputs, use_cache=False)
+    following = [*listed[1:], None]
+    return {
+        block.name: _layout(
+            block.name, outputs[block.name], handed[after.name] if after and after.stack == block.stack else []
+        )
+        for block, after in zip(listed, following, strict=True)
+    }
+
+
+def _layout(name: str, output: Any, handed: Sequence[Any]) -> _Layout:
+    items = output if isinstance(output, tuple) else (output,)
+    if not isinstance(items[0], Tensor):
+        raise ModelError(f"{name} returns {type(output).__name__}, neither hidden states nor a tuple that begins so")
+
+    def kind(item: Any) -> Literal["row", "shared", "unused"]:
+        if not isinstance(item, Tensor) or not any(item is each for each in handed):
+            return "unused"
+        return "row" if item.ndim and item.size(0) == 2 else "shared"
+
+    return _Layout(isinstance(output, tuple), ("row", *(kind(item) for item in items[1:])))
+
+
+def _passing(layout: _Layout) -> Callable[..., Any]:
+    """Return a forward that gives back the hidden states it is handed, the first argument of every block."""
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        return layout.joined([*args, *kwargs.values()][:1] + [None] * (len(layout.items) - 1))
+
+    return forward
+
+
+@contextmanager
+def _answering(block: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """Hide a block's forward behind another; the block, its attributes and its place in the model stay."""
+    own = vars(block)
+    before = own.get("forward")
+    own["forward"] = forward
+    try:
+        yield
+    finally:
+        del own["forward"]
+        if before is not None:
+            own["forward"] = before
+
+
+@contextmanager
+def _hooked(handle: RemovableHandle) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def eval_mode(model: PreTrainedModel) -> Iterator[None]:
+    """Run a model in eval mode, without gradients; its modes are put back."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        with torch.no_grad():
+            model.eval()
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _put(store: Store, name: str, rows: Rows, values: Sequence[Tensor]) -> None:
+    for index, value in zip(rows.indices, values, strict=True):
+        store[f"{name}/{index}"] = value
+
+
+def _get(store: Store, name: str, rows: Rows) -> list[Tensor]:
+    return [store[f"{name}/{index}"].to(_place(rows)) for index in rows.indices]
+
+
+def _place(rows: Rows) -> torch.device:
+    return rows.wanted.device
+
+
+def _shape(rows: Rows) -> str:
+    """Return the padded shape, which is no row's index."""
+    return "x".join(["shape", *(str(rows.inputs[name].size(1)) for name in sorted(rows.inputs))])

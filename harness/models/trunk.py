@@ -1,0 +1,138 @@
+"""The frozen part of a network, computed once: recorded row by row, replayed inside the intact model.
+
+What comes before the first block that trains gives the same numbers in every epoch, trial and seed. The cut is that
+block's index. A replay leaves the model whole and calls it as usual; its frozen blocks merely answer with what was
+recorded instead of computing it, so masks, positions, the blocks behind the cut and the head run as they always do.
+
+======================  ============================================================================================
+the cut                 what is kept of a row
+======================  ============================================================================================
+at a block              what the block before it returned: hidden states, and what else the next block is handed
+in the decoder of two   besides, the encoder's last hidden states, replayed as ``encoder_outputs``
+after the last block    what the head was handed, where logits are wanted
+======================  ============================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from harness.models.blocks import anatomy, blocks
+from harness.models.taps import Reached, Rows, Store, eval_mode, taps
+from harness.models.tuning import Trainable
+
+__all__ = ["Rows", "Store", "Trunk", "first_trained", "record", "refusal", "verify"]
+
+
+class Trunk:
+    """A model's frozen part before one cut, with what was recorded of it.
+
+    Args:
+        model: Any of its parts may be in train mode, the frozen ones in eval mode.
+        cut: Index of the first block that trains; the number of blocks where only the head does.
+        store: Filled by `record`, with this cut among its own.
+
+    Raises:
+        ModelError: A frozen block returns something that cannot be replayed.
+        ValueError: There is no block before the cut, or no such cut.
+    """
+
+    def __init__(self, model: PreTrainedModel, cut: int, store: Store) -> None:
+        self.model, self.cut, self.store = model, cut, store
+        self._taps = taps(model, cut)
+
+    @contextmanager
+    def replaying(self, rows: Rows) -> Iterator[None]:
+        """Let a call of the model on these rows skip the frozen part; afterwards the model is as it was.
+
+        Raises:
+            KeyError: A row was not recorded.
+        """
+        with ExitStack() as undo:
+            for tap in self._taps:
+                undo.enter_context(tap.replaying(rows, self.store))
+            yield
+
+
+def first_trained(model: PreTrainedModel) -> int:
+    """Return the index of the first block that trains, the number of blocks if none does."""
+    listed = blocks(model)
+    trains = (any(each.requires_grad for each in block.module.parameters()) for block in listed)
+    return next((index for index, does in enumerate(trains) if does), len(listed))
+
+
+def refusal(model: PreTrainedModel, trainable: Trainable) -> str | None:
+    """Say why the frozen part of a tuned model must not be replayed; ``None`` if it may be.
+
+    Args:
+        model: As `harness.models.tuning.apply` left it.
+        trainable: What that returned.
+    """
+    found, cut = anatomy(model), first_trained(model)
+    if not trainable.names:
+        return "nothing trains"
+    if any(each.requires_grad for part in found.embeddings for each in part.module.parameters()):
+        return "the embeddings train"
+    if cut == 0:
+        return "the first block trains: nothing before it is worth keeping"
+    behind = [block.name for block in found.blocks[cut:]]
+    stacks = {block.stack for block in found.blocks[cut:]}
+    behind += [found.head.name, *(norm.name for norm in found.final_norms if norm.stack in stacks)]
+    named = list(model.named_parameters(remove_duplicate=False))
+    moving = {each.data_ptr() for _, each in named if each.requires_grad}
+    for name, parameter in named:
+        if parameter.data_ptr() in moving and not _is_inside(name, behind):
+            return f"{name} lies in the frozen part, but trains or shares its tensor with a part that trains"
+    for name, module in model.named_modules():
+        if module.training and not _is_inside(name, trainable.modules):
+            return f"{name or type(model).__name__} is frozen, but in train mode: dropout would not be replayed"
+    return None
+
+
+def record(model: PreTrainedModel, batches: Iterable[Rows], *, cuts: Iterable[int], store: Store) -> None:
+    """Keep what a replay at each cut needs, in one pass over the rows; the model runs to the last cut and no further.
+
+    Args:
+        model: Run in eval mode; its modes are put back.
+        batches: Every row once. Rows that will share a batch must have one padded shape.
+        cuts: See `Trunk`.
+        store: What is there already for these rows and cuts is written anew.
+    """
+    places = {tap.name: tap for cut in sorted(set(cuts)) for tap in taps(model, cut)}
+    *_, last = places.values()
+    with eval_mode(model):
+        for rows in batches:
+            with ExitStack() as undo, suppress(Reached):
+                for tap in places.values():
+                    undo.callback(tap.watch(rows, store, stop=tap is last).remove)
+                model(**rows.inputs, use_cache=False)
+
+
+def verify(trunk: Trunk, rows: Rows, logits: Callable[[], Tensor]) -> str | None:
+    """Compare replay with the model itself on some rows; say what is wrong, ``None`` if nothing is.
+
+    In float32 on a CPU the two must be equal. Elsewhere kernels may round otherwise in a batch of another
+    composition: 1e-5 of the largest logit is allowed in float32, 2e-2 in half precision.
+
+    Args:
+        trunk: Recorded.
+        rows: Among those that were recorded.
+        logits: Calls the model on the rows.
+    """
+    with eval_mode(trunk.model):
+        live = logits()
+        with trunk.replaying(rows):
+            replayed = logits()
+    bound = 2e-2 if live.dtype.itemsize < 4 else 0.0 if live.device.type == "cpu" else 1e-5
+    difference = ((replayed - live).abs().max() / live.abs().max()).item()
+    if difference <= bound:  # false for NaN
+        return None
+    return f"replayed logits differ from live ones by {difference:.1e} of the largest, {bound:.0e} is allowed"
+
+
+def _is_inside(name: str, modules: Iterable[str]) -> bool:
+    return any(f"{name}.".startswith(f"{module}.") or not module for module in modules)
