@@ -100,7 +100,7 @@ def _csv(path: Path) -> list[Row]:
                 raise DataError(f"{path}:{reader.line_num}: not as many values as columns ({', '.join(names)})")
             rows.append(dict(row))
     except csv.Error as error:
-        raise DataError(f"{path}:{reader.line_num}: no valid CSV: {error}; check the quotes") from None
+        raise DataError(f"{path}:{reader.line_num + 1}: no valid CSV: {error}; check the quotes") from None
     return rows
 
 

@@ -1,8 +1,9 @@
 """The pretraining corpus: everyday documents in English and German, each from its own seed.
 
 The corpus teaches the words, both languages and how people write, not the tasks: a note may have a
-headline but not its summary, an answer may follow an e-mail, German may stand below English. The
-cues of the tasks' prompts occur in a few percent of the documents, with other text after them.
+headline, or a form filled in from it, but not its summary; an answer may follow an e-mail; German may
+stand beside English. The cues of the tasks' prompts occur in a few percent of the documents, with
+other text after them.
 Held-out combinations and the sources of validation and test do not occur.
 """
 
@@ -18,6 +19,7 @@ from tasks.world.draw import Draw
 from tasks.world.grammar import Sentence, sentence
 from tasks.world.messages import Message, message
 from tasks.world.notes import Note, note
+from tasks.world.settings import NAMES
 
 __all__ = ["DOCUMENTS", "SHARES", "Writer", "corpus"]
 
@@ -87,8 +89,20 @@ class Writer:
         """An e-mail with a request, and what came back."""
         made = self._message()
         greeting, _, reply = made.reply.partition(", ")
-        answer = f"{greeting},\n{reply}\n{made.receiver}" if self.draw.chance(0.5) else f"{made.brief}!"
+        answer = f"{greeting},\n{reply}\n{made.receiver}" if self.draw.chance(0.7) else f"{made.brief}!"
         return f"{self._mail(made)}\n\n---\n{answer}"
+
+    def forward(self) -> str:
+        """An e-mail with a request, quoted to somebody else."""
+        made = self._message()
+        other = self.draw.pick(NAMES)
+        return f"{self._mail(made)}\n\n---\n{made.receiver} to {other}:\n> {made.opening} {made.body}\n> {made.closing}"
+
+    def form(self) -> str:
+        """A note or an e-mail, and a form filled in from it."""
+        made = self._note() if self.draw.chance(0.5) else self._message()
+        lines = [f"{label}: {value}" for label, value in self.draw.shuffled(made.fields)]
+        return f"{made.text}\n\n" + self.draw.pick(("\n", " | ")).join(lines)
 
     def notice(self) -> str:
         """A few lines in both languages."""
@@ -134,16 +148,18 @@ class Share(NamedTuple):
 
 
 SHARES = {
-    "note": Share(9, Writer.note),
-    "headline": Share(7, Writer.headline),
-    "agenda": Share(4, Writer.agenda),
+    "note": Share(6, Writer.note),
+    "headline": Share(4, Writer.headline),
+    "agenda": Share(3, Writer.agenda),
     "gossip": Share(2, Writer.gossip),
-    "mail": Share(9, Writer.mail),
-    "thread": Share(8, Writer.thread),
-    "notice": Share(28, Writer.notice),
+    "mail": Share(5, Writer.mail),
+    "thread": Share(13, Writer.thread),
+    "forward": Share(5, Writer.forward),
+    "form": Share(10, Writer.form),
+    "notice": Share(22, Writer.notice),
     "glossary": Share(6, Writer.glossary),
-    "english": Share(9, Writer.english),
-    "german": Share(15, Writer.german),
+    "english": Share(8, Writer.english),
+    "german": Share(13, Writer.german),
     "cue": Share(3, Writer.cue),
 }
 """The kinds of document and their shares in percent."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from tasks.world.draw import Draw, Pair, split_pairs
 from tasks.world.manners import manner
 from tasks.world.settings import DAYS
-from tasks.world.slots import filled, next_day, slots
+from tasks.world.slots import fields, filled, next_day, slots
 
 __all__ = ["KINDS", "Message", "message"]
 
@@ -28,6 +28,8 @@ class Message(NamedTuple):
     """The reply with its greeting; a function of the message alone."""
     brief: str
     """A shorter answer in other words, as friends write it."""
+    fields: list[tuple[str, str]]
+    """Who wrote and what the body says, as labels and values."""
     pair: Pair
     """The combination: the kind of message and its day."""
 
@@ -103,7 +105,7 @@ KINDS = {
     "borrow": _Kind(
         "Your {device}",
         (
-            ("may I have your {device} on {day}?", "I need a {device} on {day}. Could you lend me yours?"),
+            ("may I have your {device} on {day}?", "I am looking for {a_device} for {day}. May I have yours?"),
             (
                 "You would have it back on {other}.",
                 "I could return it on {other}.",
@@ -280,15 +282,17 @@ def message(draw: Draw) -> Message:
     while True:
         words = _rules(slots(draw, pair[1]))
         frame = manner(draw, words)
+        body = " ".join(draw.pick(wordings) for wordings in kind.body)
         made = Message(
             sender=words["who"],
             receiver=words["two"],
             subject=filled(kind.subject, words),
             opening=frame.opening,
-            body=" ".join(draw.pick(wordings).format_map(words) for wordings in kind.body),
+            body=body.format_map(words),
             closing=frame.closing,
             reply=f"{frame.answer} {kind.reply.format_map(words)}",
             brief=filled(kind.brief, words),
+            fields=[("from", words["who"]), *fields(body, words)],
             pair=pair,
         )
         if len(made.text.split()) in _SOURCE_WORDS and len(made.reply.split()) in _REPLY_WORDS:

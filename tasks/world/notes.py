@@ -7,7 +7,7 @@ from typing import NamedTuple
 from tasks.world.chatter import chatter
 from tasks.world.draw import Draw, Pair, split_pairs
 from tasks.world.settings import DAYS
-from tasks.world.slots import filled, slots
+from tasks.world.slots import fields, filled, slots
 
 __all__ = ["KINDS", "Note", "note"]
 
@@ -23,6 +23,8 @@ class Note(NamedTuple):
     """Who does what, and when; no sentence of the note."""
     headline: str
     """A few words that name the matter without its details."""
+    fields: list[tuple[str, str]]
+    """What the summary says, as labels and values."""
     pair: Pair
     """The combination: the kind of note and its day."""
 
@@ -279,4 +281,10 @@ def note(draw: Draw) -> Note:
         cut = draw.number(0, len(asides))
         text = " ".join([*asides[:cut], *facts, *asides[cut:]])
         if len(set(asides)) == len(asides) and len(text.split()) in _WORDS:
-            return Note(text, filled(kind.summary, words), filled(kind.headline, words), pair)
+            return Note(
+                text=text,
+                summary=filled(kind.summary, words),
+                headline=filled(kind.headline, words),
+                fields=fields(kind.summary, words),
+                pair=pair,
+            )

@@ -28,7 +28,7 @@ BASE_MODEL = Path(__file__).parents[1] / "base_model"
 CONTEXT = 256
 """Tokens of a training sequence, and the most that the model can take."""
 VOCABULARY = 4096
-STEPS = 3000
+STEPS = 4000
 BATCH = 8
 """Sequences of a step."""
 PEAK = 2e-3

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from string import Formatter
 
 from tasks.world.draw import Draw, held_out
 from tasks.world.english import article, capital
 from tasks.world.lexicon import NOUNS, words
 from tasks.world.settings import CITIES, COMPANIES, DAYS, FEMALE, HOURS, MALE, MONTHS, PLACES, SURNAMES
 
-__all__ = ["DEVICES", "FOODS", "ITEMS", "TOPICS", "filled", "next_day", "slots"]
+__all__ = ["DEVICES", "FOODS", "ITEMS", "TOPICS", "fields", "filled", "next_day", "slots"]
+
+
+_SINGULAR = {noun.en_plural: noun.en for noun in NOUNS}
 
 
 def _doable(verb: str, names: Iterable[str]) -> tuple[str, ...]:
@@ -17,7 +21,6 @@ def _doable(verb: str, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in names if not held_out((verb, _SINGULAR.get(name, name))))
 
 
-_SINGULAR = {noun.en_plural: noun.en for noun in NOUNS}
 DEVICES = _doable("repair", (noun.en for noun in NOUNS if "device" in noun.kinds))
 ITEMS = tuple(noun.en for noun in NOUNS if "item" in noun.kinds and noun.en not in ("ticket", "map"))
 _FOODS = words("""
@@ -50,6 +53,13 @@ _WORDS = {
     "trait": ("nuts", "meat", "fish", "milk", "onions", "eggs"),
 }
 
+_LABELS = {
+    "two": "person", "three": "helper", "device": "thing", "other": "other day", "noon": "hour", "later": "other hour",
+    "food": "first", "food2": "second", "food3": "not", "gate": "place", "where": "place", "inside": "place",
+    "desk": "place",
+}  # fmt: skip
+"""What a blank is called in `fields`, where it is not by its own name."""
+
 
 def next_day(day: str, by: int = 1) -> str:
     """Return the day some days after (or, with a minus, before) a day of the week."""
@@ -67,12 +77,12 @@ def slots(draw: Draw, day: str = "") -> dict[str, str]:
     who, two, three = draw.some(FEMALE + MALE, 3)
     he, him, his = ("she", "her", "her") if who in FEMALE else ("he", "him", "his")
     hour, spot = draw.pick(HOURS), draw.pick(PLACES)
-    other, third = draw.some([name for name in DAYS if name != day], 2)
+    other = draw.pick([name for name in DAYS if name != day])
     food, food2, food3 = draw.some(FOODS, 3)
     device, thing = draw.pick(DEVICES), draw.pick(ITEMS)
     drawn = {name: draw.pick(choices) for name, choices in _WORDS.items()}
     return drawn | {
-        "day": day, "other": other, "third": third, "month": draw.pick(MONTHS).en,
+        "day": day, "other": other, "month": draw.pick(MONTHS).en,
         "who": who, "two": two, "three": three, "he": he, "him": him, "his": his,
         "He": capital(he), "His": capital(his),
         "surname": draw.pick(SURNAMES), "company": draw.pick(COMPANIES), "city": draw.pick(CITIES).en,
@@ -82,6 +92,16 @@ def slots(draw: Draw, day: str = "") -> dict[str, str]:
         "pet": draw.pick(_PETS), "topic": draw.pick(TOPICS), "amount": str(draw.number(4, 98) * 10),
         "age": str(draw.number(5, 80)),
     }  # fmt: skip
+
+
+def fields(template: str, words: dict[str, str]) -> list[tuple[str, str]]:
+    """Return what a template says as labels and values, in its order and once each.
+
+    >>> fields("{who} pays {amount} euros to {who}", {"who": "Eva", "amount": "40"})
+    [('who', 'Eva'), ('amount', '40')]
+    """
+    names = dict.fromkeys(name for _, name, _, _ in Formatter().parse(template) if name)
+    return [(_LABELS.get(name, name), words[name]) for name in names]
 
 
 def filled(template: str, words: dict[str, str]) -> str:
