@@ -46,6 +46,7 @@ class Ledger:
         self._parents: dict[str, str] = {}
         self._open: dict[str, str] = {}
         self._own: set[str] = set()
+        self._noted: dict[str, dict[str, str]] = {}
 
     def settle(self, fresh: Sequence[str] = ()) -> None:
         """Bring the store in order: supersede what is out of date, end what a kill left open.
@@ -53,39 +54,38 @@ class Ledger:
         Args:
             fresh: Ids of cells that start over.
         """
-        self.refresh()
+        self._end_left_open()
         for run in self._of_phase("cell"):
             cell = run.tags.get("cell", "")
             if cell in fresh or self._digests.get(cell) != run.tags.get("cell_digest"):
                 self._supersede(run)
-        self.refresh()
         for run in self._of_phase("cell"):
             older = self._parents.get(run.tags["cell"])
             if older is not None:  # a kill came between making a new parent and retiring the old one
                 self._hand_over(older, run.id)
             self._parents[run.tags["cell"]] = run.id
-        self._end_left_open()
 
     def digest(self, cell: str) -> str:
         """Return a cell's digest."""
         return self._digests[cell]
 
-    def refresh(self) -> None:
-        """Read all runs anew."""
-        self._runs = {run.id: run for run in self._tracker.runs()}
-
     def parent(self, cell: str) -> Run:
         """Return a cell's parent run, started where it is missing and reopened where it had ended."""
         if cell not in self._parents:
-            self._parents[cell] = self._start_parent(cell, search=None)
-            self.refresh()
+            self._parents[cell] = self._start_parent(cell, {})
         run = self._runs[self._parents[cell]]
         self._tracker.reopen(run.id)
         self._open[run.id] = run.name
         missing = {key: value for key, value in self._params[cell].items() if key not in run.params}
         if missing:  # a kill came between making the parent and describing it
             self._tracker.params(run.id, missing)
+            run = self._read(run.id)
         return run
+
+    def note(self, cell: str, tags: Mapping[str, str]) -> None:
+        """Set tags on a cell's parent run, and on what takes its place."""
+        self._tracker.tags(self._parents[cell], tags)
+        self._noted[cell] = dict(tags)
 
     def search(self, cell: str) -> str:
         """Return what names a cell's search: the id of its first parent, whose heirs go on with it."""
@@ -116,28 +116,28 @@ class Ledger:
         """End a run that this process started."""
         self._tracker.end(run, status)
         self._open.pop(run, None)
+        self._read(run)
 
     def interrupt(self, run: Run) -> None:
         """Retire a child that was cut short; marked first, so that a kill in here leaves no doubt about it."""
         self._tracker.mark(run.id, phase="interrupted", name=f"{run.name} (interrupted {run.id[:4]})")
-        self._tracker.end(run.id, "KILLED")
+        self.end(run.id, "KILLED")
 
     def retire(self, run: Run) -> None:
         """Retire a finished child that no longer belongs to its cell's result."""
         self._tracker.mark(run.id, phase="superseded", name=f"{run.name} (superseded {run.id[:4]})")
         if run.status == "RUNNING":
             self._tracker.end(run.id, "KILLED")
+        self._read(run.id)
 
     def conclude(self, cell: str, params: Mapping[str, Any], metrics: Mapping[str, float], status: Status) -> str:
         """Write a parent's result and end it; return its id, which is new where it said something else before."""
         run = self._runs[self._parents[cell]]
         moved = any(key in run.params and run.params[key] != str(value) for key, value in params.items())
         if moved or run.metrics.keys() - metrics.keys():
-            heir = self._start_parent(cell, search=self.search(cell))
+            heir = self._start_parent(cell, {**self._noted.get(cell, {}), "search": self.search(cell)})
             self._hand_over(run.id, heir)
             self._parents[cell] = heir
-            self._open.pop(run.id, None)
-            self.refresh()
             run = self._runs[heir]
         self._tracker.params(run.id, {key: value for key, value in params.items() if key not in run.params})
         changed = {key: value for key, value in metrics.items() if run.metrics.get(key) != value}
@@ -156,28 +156,33 @@ class Ledger:
         self._end_left_open()  # one that was being started when the signal came
 
     def _end_left_open(self) -> None:
-        self.refresh()
+        self._runs = {run.id: run for run in self._tracker.runs()}
         for run in [run for run in self._runs.values() if run.status == "RUNNING"]:
             if run.phase in ("search", "final"):
                 self.interrupt(run)
             else:
-                self._tracker.end(run.id, "KILLED")
-        self.refresh()
+                self.end(run.id, "KILLED")
 
-    def _start_parent(self, cell: str, search: str | None) -> str:
-        tags = {**self._tags, "cell": cell, "cell_digest": self._digests[cell]} | ({"search": search} if search else {})
-        return self._tracker.start(cell, phase="cell", parent=None, params=self._params[cell], tags=tags)
+    def _read(self, run: str) -> Run:
+        """Read a run anew; reading all of them takes the longer, the more there are."""
+        self._runs[run] = self._tracker.run(run)
+        return self._runs[run]
+
+    def _start_parent(self, cell: str, carried: Mapping[str, str]) -> str:
+        tags = {**self._tags, "cell": cell, "cell_digest": self._digests[cell], **carried}
+        return self._read(self._tracker.start(cell, phase="cell", parent=None, params=self._params[cell], tags=tags)).id
 
     def _hand_over(self, old: str, heir: str) -> None:
         """Move the children of one parent below another and supersede the old one."""
-        for run in self._runs.values():
-            if run.parent == old and run.id != heir:
+        for run in list(self._runs.values()):
+            if run.parent == old:
                 self._tracker.adopt(run.id, heir)
-        self._tracker.end(old)
+                self._read(run.id)
         self._tracker.mark(old, phase="superseded", name=f"{self._runs[old].name} (superseded {old[:4]})")
+        self.end(old)
 
     def _supersede(self, parent: Run) -> None:
-        for run in self._runs.values():
+        for run in list(self._runs.values()):
             if run.parent == parent.id and run.phase not in ("interrupted", "superseded"):
                 self.retire(run)
         self.retire(parent)

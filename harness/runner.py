@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from traceback import clear_frames
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -69,14 +70,17 @@ def run(checked: Checked, *, progress: Progress, cells: str | None = None, fresh
             session.ledger.settle(fresh=[cell.id for cell in chosen] if fresh else ())
             summary = _open_summary(session)
             _run_cells(chosen, storage, session)
-            session.ledger.refresh()
             _keep_best_model(summary, session)
             results = collect(tracker, checked.study.name)
             write_report(results, report_folder(results.study))
             tracker.files(summary, report_folder(results.study), "report")
             session.ledger.end(summary)
-        except BaseException as error:
-            session.ledger.abort("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        except KeyboardInterrupt as signal:
+            clear_frames(signal.__traceback__)  # a query that was cut short would keep its database locked
+            session.ledger.abort("KILLED")
+            raise
+        except BaseException:
+            session.ledger.abort("FAILED")
             raise
         return results
 
@@ -86,7 +90,7 @@ def _only_one(study: str) -> Iterator[None]:
     """Refuse a second process on the same study in the same folder."""
     Path(".harness").mkdir(exist_ok=True)
     try:
-        with FileLock(f".harness/{study}.lock", timeout=0):
+        with FileLock(f".harness/.{study}.lock", timeout=0):
             yield
     except Timeout:
         raise StoreError(
@@ -115,9 +119,6 @@ def _params(cell: Cell, checked: Checked, bench: Bench) -> dict[str, Any]:
     """Return every factor of a cell, by the names that the MLflow UI shows."""
     study = checked.study
     trainable, total = bench.parameters(cell)
-    sizes = {split: len(examples) for split, examples in checked.examples.items()}
-    if checked.test_ids:
-        sizes["test"] = len(checked.test_ids)
     training = study.training.model_dump(exclude={"device"})
     return {
         "task": checked.task.name,
@@ -126,12 +127,18 @@ def _params(cell: Cell, checked: Checked, bench: Bench) -> dict[str, Any]:
         "tuning": cell.tuning.name,
         "trainable_parameters": trainable,
         "parameters": total,
-        **{f"data.{split}": size for split, size in sizes.items()},
+        **{f"data.{split}": size for split, size in _sizes(checked).items()},
         **{f"training.{name}": value for name, value in training.items()},
         "model.dtype": study.model.dtype,
         "search.sampler": study.search.sampler,
         "search.metric": checked.objective,
     }
+
+
+def _sizes(checked: Checked) -> dict[str, int]:
+    """Return how many examples each split has; a test split that is left closed is left out."""
+    opened = {"test": len(checked.test_ids)} if checked.test_ids else {}
+    return {**{split: len(examples) for split, examples in checked.examples.items()}, **opened}
 
 
 def _tags(checked: Checked, bench: Bench, data: Mapping[Split, str]) -> dict[str, str]:
@@ -167,7 +174,6 @@ def _facts(session: Session) -> dict[str, Any]:
     checked, study, bench = session.checked, session.checked.study, session.bench
     baseline = study.final.baseline
     first_full = next((cell for cell in checked.cells if cell.tuning.kind == "full"), checked.cells[0])
-    data = {split: len(examples) for split, examples in checked.examples.items()} | {"test": len(checked.test_ids)}
     return {
         "question": checked.file.question,
         "study": study.model_dump(mode="json"),
@@ -179,7 +185,10 @@ def _facts(session: Session) -> dict[str, Any]:
         "maximize": session.maximizes(session.lead),
         "objective": checked.objective,
         "baseline": f"{baseline.prompt}/{baseline.tuning.name}" if baseline else first_full.id,
-        "data": {"source": checked.source.origin, **{f"{split} examples": size for split, size in data.items()}}
+        "data": {
+            "source": checked.source.origin,
+            **{f"{split} examples": size for split, size in _sizes(checked).items()},
+        }
         | {f"prompt {fit.prompt}": f"{fit.truncated:.1%} shortened, {fit.dropped} dropped" for fit in checked.fits},
         "provenance": {"model": study.model.name, "weights": bench.loaded.digest}
         | provenance(checked.file.path.resolve().parent),
@@ -199,7 +208,6 @@ def _run_cells(cells: list[Cell], storage: BaseStorage, session: Session) -> Non
                 storage, name, spec=spec, maximize=session.maximizes(session.checked.objective)
             )
             settle_trials(cell, searches[cell.id], session)
-    session.ledger.refresh()
     seeds = len(session.checked.study.final.seeds)
     session.progress.start({cell.id: _work(cell, searches.get(cell.id), seeds, session) for cell in cells})
     winners = {}
@@ -207,7 +215,7 @@ def _run_cells(cells: list[Cell], storage: BaseStorage, session: Session) -> Non
         best = search_cell(cell, searches[cell.id], session) if cell.tuning.trains else None
         winners[cell.id] = repr(best.learning_rate) if best else NONE
         if best:
-            session.tracker.tags(session.ledger.parent(cell.id).id, {"best_trial": str(best.trial)})
+            session.ledger.note(cell.id, {"best_trial": str(best.trial)})
     _run_finals(cells, winners, session)
 
 
@@ -226,7 +234,6 @@ def _run_finals(cells: list[Cell], winners: Mapping[str, str], session: Session)
         test_digest = fingerprint(test)
         session.bench.open_test(test)
     keeper = _keeper(session)
-    session.ledger.refresh()
     for cell in cells:
         rate = winners[cell.id]
         if cell.tuning.trains and rate == NONE:
@@ -234,7 +241,6 @@ def _run_finals(cells: list[Cell], winners: Mapping[str, str], session: Session)
             continue
         for seed in missing_seeds(cell, rate, test_digest, session):
             final_cell(cell, rate, seed, test_digest=test_digest, keeper=keeper, session=session)
-        session.ledger.refresh()
         conclude_cell(cell, rate, session)
 
 

@@ -23,8 +23,8 @@ from harness.errors import StoreError
 
 __all__ = ["LOCK", "create", "reach", "sqlite_file"]
 
-LOCK = Path(".harness") / "store.lock"
-"""Held while a database is made or migrated, by one process at a time."""
+LOCK = Path(".harness") / ".lock"
+"""Held while a database is made or migrated, by one process at a time; no study can have this name."""
 
 PATIENCE = 10.0
 """Seconds that a server may take to answer."""

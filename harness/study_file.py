@@ -157,6 +157,12 @@ def _place(path: Path, lines: dict[Keys, int], overrides: tuple[str, ...], keys:
     return f"{path}:{lines[keys]}" + "".join(inside)
 
 
+def _line(lines: dict[Keys, int], keys: Keys) -> int:
+    while keys not in lines:
+        keys = keys[:-1]
+    return lines[keys]
+
+
 def _name(override: str) -> str:
     return override.partition("=")[0]
 
@@ -171,7 +177,7 @@ def _problems(error: ValidationError, path: Path, lines: dict[Keys, int], overri
         if detail["type"] == "too_short" and any(loc[: len(keys)] == keys and loc != keys for loc in kinds):
             continue  # the list looks empty only because its items were refused
         place = _place(path, lines, overrides, keys)
-        problems.append((lines.get(keys, 0), Problem(place, _message(detail, keys))))
+        problems.append((_line(lines, keys), Problem(place, _message(detail, keys))))
     return [problem for _, problem in sorted(problems, key=lambda pair: pair[0])]
 
 

@@ -8,9 +8,11 @@ import io
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 from unittest import mock
@@ -89,25 +91,11 @@ class Done(NamedTuple):
 
 
 class Place:
-    """A folder with a study, in which the command can be run.
+    """A folder with a study, in which the command can be run; see `Places`."""
 
-    Args:
-        folder: An empty one.
-        model: A folder that is copied.
-        store: An empty MLflow database that is copied, since making one takes seconds; ``None``: there is none yet.
-    """
-
-    def __init__(self, folder: Path, model: Path, store: Path | None) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(model, folder / "model")
-        if store is not None:
-            shutil.copy(store, folder / "mlflow.db")
         self.study = folder / "study.yaml"
-        self.study.write_text(STUDY, encoding="utf-8")
-        (folder / "task.py").write_text(TASK, encoding="utf-8")
-        for split in SIZES:
-            write_rows(folder / "data" / f"{split}.jsonl", rows(split))
 
     @property
     def uri(self) -> str:
@@ -218,12 +206,35 @@ class Places:
 
     def __call__(self, family: str = "gpt2", *, store: bool = True) -> Place:
         """Return a new place with a model of a family, and with an empty MLflow store unless told otherwise."""
+        place = Place(self._next())
         if family not in self._written:
             self._written[family] = tiny_model(family, self._folder / family)
+        shutil.copytree(self._written[family], place.folder / "model")
+        if store:
+            shutil.copy(self._store(), place.folder / "mlflow.db")
+        place.study.write_text(STUDY, encoding="utf-8")
+        (place.folder / "task.py").write_text(TASK, encoding="utf-8")
+        for split in SIZES:
+            write_rows(place.folder / "data" / f"{split}.jsonl", rows(split))
+        return place
+
+    def copy(self, done: Place) -> Place:
+        """Return a place that looks as if the study of another one had been run there."""
+        place = Place(self._next())
+        shutil.copytree(done.folder, place.folder)
+        columns = {"experiments": "artifact_location", "runs": "artifact_uri", "logged_models": "artifact_location"}
+        with closing(sqlite3.connect(place.folder / "mlflow.db")) as store, store:
+            for table, column in columns.items():
+                change = f"update {table} set {column} = replace({column}, ?, ?)"
+                store.execute(change, (f"{done.folder}/", f"{place.folder}/"))
+        return place
+
+    def _next(self) -> Path:
         self._number += 1
-        return Place(self._folder / f"place{self._number}", self._written[family], self._store() if store else None)
+        return self._folder / f"place{self._number}"
 
     def _store(self) -> Path:
+        """Return an empty store; making one takes MLflow seconds."""
         if "store" not in self._written:
             file = self._folder / "empty.db"
             MlflowClient(f"sqlite:///{file}").search_experiments(max_results=1)

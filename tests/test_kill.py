@@ -129,3 +129,17 @@ def test_kills_at_several_moments_change_no_result(sampler: str, places: Places)
     place.run(*SAMPLERS[sampler])
     check_tree(place, TRIALS[sampler])
     assert place.results() == expected
+
+
+@pytest.mark.slow
+def test_a_kill_while_the_stores_are_made_leaves_none_or_whole_ones(places: Places) -> None:
+    place = places(store=False)
+    for name in ("mlflow.db.new", "mlflow.db", "optuna.db.new", "optuna.db"):
+        kill_at(place, lambda place, name=name: (place.folder / name).exists(), 0.0, SAMPLERS["grid"])
+        for store, table in (("mlflow.db", "alembic_version"), ("optuna.db", "version_info")):
+            if (place.folder / store).exists():
+                assert look(place.folder / store, f"select * from {table}"), (name, store)
+    place.run(*SAMPLERS["grid"])
+    check_tree(place, TRIALS["grid"])
+    assert place.results() == undisturbed(places, "grid")
+    assert not list(place.folder.glob("*.new*"))

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from harness.study import LearningRate
 from tests.study_fixture import PARENT, Place, Places, rows, write_rows
@@ -72,11 +73,9 @@ def test_again_does_nothing(untouched: Place) -> None:
     untouched.clean()
 
 
-def test_fresh_starts_over_and_finds_the_same(untouched: Place, places: Places) -> None:
-    place = places()
-    place.run(*SMALL)
+def test_a_fresh_start_finds_the_same(untouched: Place, places: Places) -> None:
+    place = places.copy(untouched)
     first = ids(place)
-    assert place.results() == untouched.results()
     place.run(*SMALL, "--fresh", "--cells", "cue/*")
     place.count(cell=4, search=4, final=6, summary=1, superseded=2 + 2 + 3)
     place.clean()
@@ -100,30 +99,40 @@ def test_parts_add_up_to_the_whole(untouched: Place, places: Places) -> None:
 
 def test_more_trials_and_seeds_extend(places: Places) -> None:
     gp = (*SMALL, "--set", "search.sampler=gp", "--cells", "*/head", "--set", "search.metric=perplexity")
+    three, five = (*gp, "--set", "search.trials=3"), (*gp, "--set", "search.trials=5")
     place, whole = places(), places()
-    place.run(*gp, "--set", "search.trials=3", "--set", "final.seeds=[]")
-    place.count(cell=2, search=6, summary=1)
-    tried, winners = ids(place, "search"), {cell: row["learning_rate"] for cell, row in place.table().items()}
-    place.run(*gp, "--set", "search.trials=3", "--set", "final.seeds=[11]")
-    place.run(*gp, "--set", "search.trials=5", "--set", "final.seeds=[11, 12]")
-    place.clean()
-    assert tried < ids(place, "search")
-    moved = [cell for cell, row in place.table().items() if row["learning_rate"] != winners[cell]]
-    # Seeds moved the parent of either cell twice; where the winner moved too, the first final run is no longer its own.
-    assert len(place.runs("superseded")) == 2 * 2 + len(moved)
-    assert len(place.runs("cell")) == 2
-    assert len(place.runs("search")) == 10
-    assert len(place.runs("final")) == 4
-    whole.run(*gp, "--set", "search.trials=5", "--set", "final.seeds=[11, 12]")
+    place.run(*three, "--set", "final.seeds=[11]")
+    place.count(cell=2, search=6, final=2, summary=1)
+    tried, finals = ids(place, "search"), ids(place, "final")
+    winners = {cell: row["learning_rate"] for cell, row in place.table().items()}
+    place.run(*five, "--set", "final.seeds=[11, 12]")
+    whole.run(*five, "--set", "final.seeds=[11, 12]")
     assert place.results() == whole.results()
+    moved = {cell for cell, row in place.table().items() if row["learning_rate"] != winners[cell]}
+    assert moved, "the test needs a winner that moves"
+    place.clean()
+    # Parents say which seeds they hold, so both were replaced; final runs only where the winner moved.
+    place.count(cell=2, search=10, final=4, summary=1, superseded=2 + len(moved))
+    assert tried < ids(place, "search")
+    assert len(finals & ids(place, "superseded")) == len(moved)
     parents = {run.info.run_id: run.data.tags["cell"] for run in place.runs("cell")}
     for run in [*place.runs("search"), *place.runs("final")]:
         assert parents[run.data.tags[PARENT]] == run.data.tags["cell"]
 
 
-def test_fewer_seeds_leave_no_stale_deviation(places: Places) -> None:
-    place = places()
-    place.run(*SMALL, "--cells", "bare/*")
+def test_more_trials_without_final_runs_extend(places: Places) -> None:
+    gp = (*SMALL, "--set", "search.sampler=gp", "--cells", "*/head", "--set", "search.metric=loss")
+    place, whole = places(), places()
+    place.run(*gp, "--set", "final.seeds=[]", "--set", "search.trials=2")
+    place.run(*gp, "--set", "final.seeds=[]", "--set", "search.trials=4")
+    whole.run(*gp, "--set", "final.seeds=[]", "--set", "search.trials=4")
+    assert place.results() == whole.results()
+    assert all(float(row["validation_loss"]) > 0 for row in place.table().values())
+    place.clean()
+
+
+def test_fewer_seeds_leave_no_stale_numbers(untouched: Place, places: Places) -> None:
+    place = places.copy(untouched)
     place.run(*SMALL, "--cells", "bare/*", "--set", "final.seeds=[12]")
     place.clean()
     (parent,) = place.runs("cell", cell="bare/head")
@@ -132,7 +141,7 @@ def test_fewer_seeds_leave_no_stale_deviation(places: Places) -> None:
     assert not any(name.endswith("_sd") for name in parent.data.metrics)
     place.run(*SMALL, "--cells", "bare/*", "--set", "final.seeds=[]")
     place.clean()
-    for parent in place.runs("cell"):
+    for parent in [*place.runs("cell", cell="bare/none"), *place.runs("cell", cell="bare/head")]:
         assert not any(name.startswith("test/") for name in parent.data.metrics), parent.data.tags["cell"]
 
 
@@ -155,9 +164,8 @@ def test_another_grid_is_another_search(places: Places) -> None:
         ("data", {"bare/none", "bare/head", "cue/none", "cue/head"}),
     ],
 )
-def test_a_change_supersedes_what_it_touches(change: str, cells: set[str], places: Places) -> None:
-    place, anew = places(), places()
-    place.run(*SMALL)
+def test_a_change_supersedes_what_it_touches(change: str, cells: set[str], untouched: Place, places: Places) -> None:
+    place, anew = places.copy(untouched), places()
     before = {cell: ids(place, cell=cell) for cell in place.table()}
     for edited in (place, anew):
         if change == "prompt":
@@ -177,13 +185,12 @@ def test_a_change_supersedes_what_it_touches(change: str, cells: set[str], place
     assert place.results() == anew.results()
 
 
-def test_another_test_split_repeats_the_final_runs_alone(places: Places) -> None:
-    place, anew = places(), places()
-    place.run(*SMALL)
+def test_another_test_split_repeats_the_final_runs_alone(untouched: Place, places: Places) -> None:
+    place, anew = places.copy(untouched), places()
     kept, finals = ids(place, "cell") | ids(place, "search"), ids(place, "final")
     for edited in (place, anew):
         write_rows(edited.folder / "data" / "test.jsonl", rows("test")[::-1])
-    place.run(*SMALL)
+    assert "[1/1] bare/none" in place.run(*SMALL).out
     anew.run(*SMALL)
     assert ids(place, "superseded") == finals
     assert ids(place, "cell") | ids(place, "search") == kept
@@ -192,8 +199,7 @@ def test_another_test_split_repeats_the_final_runs_alone(places: Places) -> None
 
 
 def test_a_lost_optuna_store_is_searched_again(untouched: Place, places: Places) -> None:
-    place = places()
-    place.run(*SMALL)
+    place = places.copy(untouched)
     finals, trials = ids(place, "final"), ids(place, "search")
     (place.folder / "optuna.db").unlink()
     place.run(*SMALL)
@@ -267,18 +273,19 @@ def test_a_search_never_opens_the_test_split(places: Places) -> None:
     assert place.table()["bare/head"]["test_chrf"] == ""
 
 
-def test_two_commands_at_once_are_refused(places: Places) -> None:
-    place = places()
-    process = place.process("run", "study.yaml", *SMALL)
-    assert process.stdout is not None
-    try:
-        wait_for(process.stdout, "4 cells")
+def test_a_second_command_at_the_same_time_is_refused(untouched: Place, places: Places) -> None:
+    place = places.copy(untouched)
+    with FileLock(place.folder / ".harness" / ".tiny.lock", timeout=0):
         second = place.command("run", "study.yaml", *SMALL)
-        assert second.status == 2
-        assert "'tiny' is being run by another process" in second.err
-    finally:
-        process.kill()
-        process.communicate()
+    assert second.status == 2
+    assert "'tiny' is being run by another process" in second.err
+
+
+@pytest.mark.parametrize("name", ["store", "lock"])
+def test_a_study_may_be_called_like_a_file_of_the_harness(name: str, places: Places) -> None:
+    place = places()
+    place.run("--set", f"name={name}", "--set", "tuning=[none]", "--set", "prompts=[bare]")
+    assert (place.folder / "reports" / name / "results.csv").exists()
 
 
 def test_the_study_that_ran_is_kept_as_written(untouched: Place) -> None:

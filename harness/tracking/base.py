@@ -41,6 +41,9 @@ class Tracker(Protocol):
     def runs(self) -> list[Run]:
         """Return all runs of the study, oldest first."""
 
+    def run(self, run: str) -> Run:
+        """Return one run as it is now."""
+
     def start(
         self, name: str, *, phase: Phase, parent: str | None, params: Mapping[str, Any], tags: Mapping[str, str]
     ) -> str:

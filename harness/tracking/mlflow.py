@@ -137,6 +137,10 @@ class MlflowTracker:
             if not token:
                 return [_run(run) for run in found]
 
+    def run(self, run: str) -> Run:
+        """Return one run as it is now."""
+        return _run(self._client.get_run(run))
+
     def start(
         self, name: str, *, phase: Phase, parent: str | None, params: Mapping[str, Any], tags: Mapping[str, str]
     ) -> str:
