@@ -10,6 +10,7 @@ import math
 import resource
 import time
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
@@ -25,10 +26,12 @@ from harness.evaluation import Decoding, likelihoods, mean_loss, predict, score
 from harness.example import Example, Prediction, Split
 from harness.metrics.base import Metric
 from harness.models.load import load
-from harness.models.tuning import apply, reset
+from harness.models.trunk import Trunk, first_trained, refusal
+from harness.models.tuning import Trainable, apply, reset
 from harness.settings import model_location, new_tokens, stop_texts, token_limits
 from harness.template import Template
 from harness.training import Epoch, device, fit
+from harness.trunks import Trunks, default_budget
 
 __all__ = ["Bench", "Scored", "finite"]
 
@@ -71,6 +74,12 @@ class Bench:
         )
         self._examples: dict[Split, list[Example]] = dict(checked.examples)
         self._encoded: dict[tuple[Template, Split], Encoded] = {}
+        engine = study.engine
+        budget = default_budget() if engine.memory_mib is None else int(engine.memory_mib * 2**20)
+        self._trunks = Trunks(self.loaded, budget, study.training.batch_size) if engine.replay else None
+        self._replayed: dict[tuple[Template, str], Trunk] = {}
+        self.live: str | None = None
+        """Why the last training run computed its frozen part again in every step, if it did."""
 
     def open_test(self, examples: Sequence[Example]) -> None:
         """Hand the test split in; done once, when the searches are over."""
@@ -93,12 +102,13 @@ class Bench:
         """Score the model as it stands on a split."""
         start, rows, size = time.perf_counter(), self.encoded(prompt, split).rows, self.study.training.batch_size
         predictions: list[Prediction] = []
+        trunk = self._replayed.get((prompt, split))
         if generate:
-            predictions = predict(self.loaded, rows, decoding=self.decoding, batch_size=size)
+            predictions = predict(self.loaded, rows, decoding=self.decoding, batch_size=size, trunk=trunk)
             scores = score(predictions, self._examples[split], self.metrics)
         else:
             batches = loss_batches(rows, self.loaded, batch_size=size)
-            scores = {"loss": mean_loss(likelihoods(self.loaded.model, batches))}
+            scores = {"loss": mean_loss(likelihoods(self.loaded.model, batches, trunk))}
         return Scored(scores, predictions, time.perf_counter() - start)
 
     def train(self, cell: Cell, *, learning_rate: float, seed: int) -> Generator[Epoch]:
@@ -122,14 +132,40 @@ class Bench:
 
         model = self.loaded.model
         trainable = apply(model, cell.tuning)
-        epochs = fit(
-            model, trainable, batches=batches, spec=self.study.training, learning_rate=learning_rate, seed=seed
-        )
         try:
-            yield from epochs
+            self._open_trunks(cell, trainable)
+            epochs = fit(
+                model,
+                trainable,
+                batches=batches,
+                spec=self.study.training,
+                learning_rate=learning_rate,
+                seed=seed,
+                trunk=self._replayed.get((cell.prompt, "train")),
+            )
+            with closing(epochs):
+                yield from epochs
         finally:
-            epochs.close()
+            self._replayed = {}
             reset(model, trainable)
+
+    def _open_trunks(self, cell: Cell, trainable: Trainable) -> None:
+        """Replay the frozen part from here on, unless it must run live."""
+        self._replayed, cut = {}, first_trained(self.loaded.model)
+        self.live = "engine.replay is off" if self._trunks is None else refusal(self.loaded.model, trainable)
+        for split in ("train", "validation"):
+            if self._trunks is None or self.live is not None:
+                break
+            found = self._trunks.open((cell.prompt, split, cut), cut, self.encoded(cell.prompt, split).rows)
+            if isinstance(found, str):
+                self.live = found
+            else:
+                self._replayed[cell.prompt, split] = found
+
+    @property
+    def trunk(self) -> str:
+        """How the last training run computed its frozen part, for its tags."""
+        return "replayed" if self.live is None else f"live: {self.live}"
 
     def parameters(self, cell: Cell) -> tuple[int, int]:
         """Return how many parameters a cell trains, and how many there are."""

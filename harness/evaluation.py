@@ -17,6 +17,7 @@ from harness.example import Example, Prediction
 from harness.likelihood import row_nlls
 from harness.metrics.base import Metric
 from harness.models.load import Loaded
+from harness.models.trunk import Trunk
 
 __all__ = ["Decoding", "Likelihood", "generate", "likelihoods", "mean_loss", "predict", "score"]
 
@@ -47,18 +48,19 @@ class Decoding(NamedTuple):
     """The most prompts at a time."""
 
 
-def likelihoods(model: PreTrainedModel, batches: Sequence[Batch]) -> list[Likelihood]:
+def likelihoods(model: PreTrainedModel, batches: Sequence[Batch], trunk: Trunk | None = None) -> list[Likelihood]:
     """Return each row's likelihood, in the order of the rows; the model is left in eval mode.
 
     Args:
         model: Computes the logits in its own dtype; the logarithms are float32.
         batches: From `harness.batching.loss_batches`; every row once.
+        trunk: Replays the frozen part on these rows.
     """
     model.eval()
     found: dict[int, Likelihood] = {}
     with torch.no_grad():
         for batch in batches:
-            nlls = row_nlls(model, batch.to(model.device))
+            nlls = row_nlls(model, batch.to(model.device), trunk)
             counts = (batch.inputs["labels"] >= 0).sum(dim=1)
             for index, nll, tokens in zip(batch.indices, nlls.tolist(), counts.tolist(), strict=True):
                 found[index] = Likelihood(nll, tokens)
@@ -93,7 +95,9 @@ def generate(loaded: Loaded, batches: Sequence[Prompts], decoding: Decoding) -> 
     return [found[index] for index in range(len(found))]
 
 
-def predict(loaded: Loaded, rows: Sequence[Row], *, decoding: Decoding, batch_size: int) -> list[Prediction]:
+def predict(
+    loaded: Loaded, rows: Sequence[Row], *, decoding: Decoding, batch_size: int, trunk: Trunk | None = None
+) -> list[Prediction]:
     """Return each row's prediction with the likelihood of its target.
 
     Args:
@@ -101,8 +105,9 @@ def predict(loaded: Loaded, rows: Sequence[Row], *, decoding: Decoding, batch_si
         rows: From `harness.encoding.encode`.
         decoding: How predictions are made.
         batch_size: The most rows at a time where likelihoods are computed.
+        trunk: Replays the frozen part where likelihoods are computed.
     """
-    surprise = likelihoods(loaded.model, loss_batches(rows, loaded, batch_size=batch_size))
+    surprise = likelihoods(loaded.model, loss_batches(rows, loaded, batch_size=batch_size), trunk)
     prompts = prompt_batches(rows, loaded, batch_size=decoding.batch_size, room=decoding.max_new_tokens)
     texts = generate(loaded, prompts, decoding)
     return [Prediction(row.id, text, *found) for row, text, found in zip(rows, texts, surprise, strict=True)]

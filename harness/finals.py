@@ -153,6 +153,7 @@ def _score_final(cell: Cell, run: str, session: Session) -> float:
         if scored.predictions:
             _log_predictions(cell, split, scored.predictions, run, session)
     values["cost/peak_memory_mib"] = bench.peak_memory()
+    session.tracker.tags(run, {"trunk": bench.trunk if cell.tuning.trains else "live: nothing trains"})
     session.tracker.metrics(run, values, step=step)
     return values[f"validation/{session.lead}"]
 

@@ -7,6 +7,7 @@ trials; Optuna's own number also counts interrupted ones.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -21,7 +22,7 @@ from harness.example import digest
 from harness.stores import create, reach
 from harness.study import Search
 
-__all__ = ["Best", "CellSearch", "Outcome", "open_storage", "reach_storage"]
+__all__ = ["Best", "CellSearch", "Outcome", "grid_points", "open_storage", "reach_storage"]
 
 Outcome = Literal["complete", "pruned"]
 """How a trial that did not diverge ended."""
@@ -119,7 +120,7 @@ class CellSearch:
             return None
         space = self.spec.learning_rate
         if self.spec.sampler == "grid":
-            self._study.enqueue_trial({"learning_rate": space.grid(self.spec.trials)[index]})
+            self._study.enqueue_trial({"learning_rate": grid_points(space.low, space.high, self.spec.trials)[index]})
         self._study.sampler = _sampler(self.spec, index)
         trial = self._study.ask({"learning_rate": FloatDistribution(space.low, space.high, log=True)})
         trial.set_user_attr("index", index)
@@ -151,6 +152,18 @@ class CellSearch:
         sign = 1 if self._study.direction == optuna.study.StudyDirection.MAXIMIZE else -1
         winner = max(complete, key=lambda t: (sign * (t.value or 0.0), -t.number))
         return Best(winner.params["learning_rate"], float(winner.value or 0.0), int(winner.user_attrs["index"]))
+
+
+def grid_points(low: float, high: float, points: int) -> list[float]:
+    """Return log-spaced points, both ends included; the geometric middle where there is one point.
+
+    >>> grid_points(1.0, 100.0, 1)
+    [10.0]
+    """
+    if points == 1:
+        return [math.sqrt(low * high)]
+    inner = [low * (high / low) ** (i / (points - 1)) for i in range(1, points - 1)]
+    return [low, *inner, high]
 
 
 def _sampler(spec: Search, index: int) -> BaseSampler:

@@ -6,7 +6,6 @@ means. Reading a file, with line numbers and all problems at once, is `harness.s
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -17,6 +16,7 @@ from harness.template import Template
 __all__ = [
     "Baseline",
     "Data",
+    "Engine",
     "Final",
     "Generation",
     "LearningRate",
@@ -182,6 +182,15 @@ class Training(Section):
     """``auto`` takes the first of cuda, mps and cpu that is there."""
 
 
+class Engine(Section):
+    """How the frozen part of the network is computed; changes the clock, never the numbers."""
+
+    replay: bool = True
+    """Whether its hidden states are recorded once and shared by all trials and final runs."""
+    memory_mib: float | None = Field(default=None, gt=0)
+    """The most memory that recordings may take; left out: a quarter of what is free."""
+
+
 class Generation(Section):
     """How predictions are made; greedy by default."""
 
@@ -210,14 +219,6 @@ class LearningRate(Section):
         if not self.low < self.high:
             raise ValueError(f"learning_rate needs low < high, but low={self.low} and high={self.high}; swap them")
         return self
-
-    def grid(self, points: int) -> list[float]:
-        """Return log-spaced points, both ends included (the geometric middle where there is one point)."""
-        if points == 1:
-            return [math.sqrt(self.low * self.high)]
-        ratio = math.log(self.high / self.low)
-        inner = [self.low * math.exp(ratio * i / (points - 1)) for i in range(1, points - 1)]
-        return [self.low, *inner, self.high]
 
 
 class Search(Section):
@@ -278,6 +279,7 @@ class Study(Section):
     """The tunings that are compared; ``none`` is added where it is missing."""
     training: Training = Training()
     generation: Generation = Generation()
+    engine: Engine = Engine()
     search: Search = Search()
     final: Final = Final()
 

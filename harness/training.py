@@ -20,6 +20,7 @@ from transformers import PreTrainedModel, get_scheduler
 from harness.batching import Batch
 from harness.errors import Diverged, ModelError
 from harness.likelihood import token_nlls
+from harness.models.trunk import Trunk
 from harness.models.tuning import Trainable, set_modes
 from harness.study import Training
 
@@ -100,6 +101,7 @@ def fit(
     spec: Training,
     learning_rate: float,
     seed: int,
+    trunk: Trunk | None = None,
 ) -> Generator[Epoch]:
     """Train in place, on the model's device; yield after every epoch.
 
@@ -115,6 +117,7 @@ def fit(
         spec: Epochs, accumulation, schedule, warm-up, weight decay, clipping.
         learning_rate: The schedule's peak.
         seed: For dropout.
+        trunk: Replays the frozen part on the batches' rows; without it they run through the whole model.
 
     Raises:
         Diverged: A step's loss is NaN or infinite; its gradient is not applied.
@@ -137,7 +140,7 @@ def fit(
             set_modes(model, trainable)
             with _seeded(seed, epoch, model.device):
                 for group in _groups(current, spec.accumulation):
-                    results.append(_step(model, optimizer, group, clip=spec.clip, step=done + len(results) + 1))
+                    results.append(_step(model, optimizer, group, trunk, clip=spec.clip, step=done + len(results) + 1))
                     schedule.step()
             done += len(results)
             yield _epoch(epoch, results, current, time.perf_counter() - start)
@@ -151,14 +154,20 @@ def _groups(batches: Sequence[Batch], size: int) -> Iterator[Sequence[Batch]]:
 
 
 def _step(
-    model: PreTrainedModel, optimizer: torch.optim.Optimizer, batches: Sequence[Batch], *, clip: float | None, step: int
+    model: PreTrainedModel,
+    optimizer: torch.optim.Optimizer,
+    batches: Sequence[Batch],
+    trunk: Trunk | None,
+    *,
+    clip: float | None,
+    step: int,
 ) -> _Step:
     """Accumulate the gradients of some batches, check the loss, and move the weights."""
     optimizer.zero_grad()
     tokens = sum(batch.tokens for batch in batches)
     total = torch.zeros((), device=model.device)
     for batch in batches:
-        loss = token_nlls(model, batch.to(model.device)).sum() / tokens
+        loss = token_nlls(model, batch.to(model.device), trunk).sum() / tokens
         torch.autograd.backward(loss)
         total += loss.detach()
     loss_value = total.item()

@@ -101,6 +101,7 @@ def _epochs(cell: Cell, trial: Trial, run: str, *, session: Session, costs: dict
 
 def _close(run: str, costs: Mapping[str, float], session: Session) -> None:
     """Record what a training run took."""
+    session.tracker.tags(run, {"trunk": session.bench.trunk})
     peak = session.bench.peak_memory()
     session.tracker.metrics(
         run, {**{f"cost/{name}": cost for name, cost in costs.items()}, "cost/peak_memory_mib": peak}

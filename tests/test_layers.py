@@ -18,7 +18,7 @@ LAYERS = (
     "study_file sources cells models search tracking provenance starter",
     "settings batching",
     "likelihood",
-    "training evaluation check evaluate_metric",
+    "training evaluation trunks check evaluate_metric",
     "bench serving overview ledger report",
     "session served terminal",
     "trials finals",

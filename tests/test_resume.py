@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from harness.study import LearningRate
+from harness.search import grid_points
 from tests.study_fixture import PARENT, Place, Places, rows, write_rows
 
 SMALL = ("--set", "tuning=[none, head]")
@@ -153,7 +153,7 @@ def test_another_grid_is_another_search(places: Places) -> None:
     place.clean()
     place.count(cell=1, search=3, final=2, summary=1, superseded=1 + 2 + 2)
     rates = [float(run.data.params["learning_rate"]) for run in place.runs("search")]
-    assert rates == LearningRate(low=1e-3, high=1e-1).grid(3)
+    assert rates == grid_points(1e-3, 1e-1, 3)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from optuna.storages import BaseStorage, InMemoryStorage
 
 from harness.errors import StoreError
-from harness.search import CellSearch, open_storage, reach_storage
+from harness.search import CellSearch, grid_points, open_storage, reach_storage
 from harness.study import Search
 
 SAMPLERS = ["grid", "random", "tpe", "gp"]
@@ -127,7 +127,7 @@ def test_more_trials_go_on_where_fewer_ended() -> None:
 @given(points=st.integers(1, 12), low=st.floats(1e-7, 1e-3), factor=st.floats(1.5, 1e5))
 def test_grid_points_are_evenly_spaced_in_the_logarithm(points: int, low: float, factor: float) -> None:
     space = spec(learning_rate={"low": low, "high": low * factor}).learning_rate
-    grid = space.grid(points)
+    grid = grid_points(space.low, space.high, points)
     assert len(grid) == points
     assert all(space.low <= rate <= space.high for rate in grid)
     if points > 1:
@@ -139,7 +139,7 @@ def test_grid_points_are_evenly_spaced_in_the_logarithm(points: int, low: float,
 
 
 def test_the_grid_is_searched_in_its_order() -> None:
-    assert undisturbed(spec("grid")) == spec().learning_rate.grid(5)
+    assert undisturbed(spec("grid")) == grid_points(spec().learning_rate.low, spec().learning_rate.high, 5)
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "gp"])
@@ -159,7 +159,10 @@ def test_the_earliest_of_equals_wins(maximize: bool) -> None:
         search.tell(trial.number, "complete", next(values))
     best = search.best()
     assert best is not None
-    assert (best.trial, best.learning_rate) == (1, spec().learning_rate.grid(5)[1])
+    assert (best.trial, best.learning_rate) == (
+        1,
+        grid_points(spec().learning_rate.low, spec().learning_rate.high, 5)[1],
+    )
 
 
 def test_nothing_wins_where_all_diverged() -> None:
