@@ -104,7 +104,8 @@ def final_cell(
         session.ledger.end(run, "FAILED")
     else:
         session.ledger.end(run)
-    session.progress.done(cell.id, name, score=score, best=score, seconds=time.perf_counter() - start)
+    best = math.nan if cell.tuning.trains else score  # a cell's best is its best trial's
+    session.progress.done(cell.id, name, score=score, best=best, seconds=time.perf_counter() - start)
 
 
 @contextmanager

@@ -160,7 +160,7 @@ class Ledger:
         for run in [run for run in self._runs.values() if run.status == "RUNNING"]:
             if run.phase in ("search", "final"):
                 self.interrupt(run)
-            else:
+            elif run.phase:  # a run without a phase is not the harness's
                 self.end(run.id, "KILLED")
 
     def _read(self, run: str) -> Run:

@@ -21,7 +21,7 @@ class Progress(Protocol):
             cell: Its id.
             what: Such as ``trial 3, learning rate 0.001`` or ``seed 11``.
             score: Its validation score, nan where there is none.
-            best: The cell's best so far, nan where there is none.
+            best: The cell's best trial so far, nan where this is none.
             seconds: What it took.
         """
 

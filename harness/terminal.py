@@ -132,7 +132,8 @@ class LiveProgress:
     def done(self, cell: str, what: str, *, score: float, best: float, seconds: float) -> None:
         """Count a finished run."""
         self._clock.done(cell, what, seconds)
-        self._clock.best[cell] = best
+        if not math.isnan(best):
+            self._clock.best[cell] = best
 
     def say(self, text: str) -> None:
         """Show a stage below the table."""

@@ -14,13 +14,17 @@ import torch
 
 from tests.study_fixture import Place, Places, rows
 
-STUDY = ("--set", "tuning=[none, {last_blocks: 1}, full]", "--set", "prompts=[bare]", "--set", "search.trials=1")
+STUDY = (
+    *("--set", "tuning=[none, {last_blocks: 1}, full]", "--set", "prompts=[bare]", "--set", "final.seeds=[5]"),
+    *("--set", "search.trials=1", "--set", "search.learning_rate={low: 4.0e-3, high: 8.0e-3}"),
+    *("--set", "search.metric=perplexity", "--set", "training.epochs=25"),
+)
 
 
 @pytest.mark.parametrize("family", ["t5", "bart", "gpt2", "llama"])
 def test_the_best_model_says_what_the_table_says(family: str, places: Places) -> None:
     place = places(family)
-    place.run(*STUDY, "--set", "final.seeds=[5]", "--set", "search.learning_rate={low: 1.0e-2, high: 5.0e-2}")
+    place.run(*STUDY)
     place.clean()
     place.count(cell=3, search=2, final=3, summary=1)
     for run in place.runs("search"):
@@ -30,12 +34,15 @@ def test_the_best_model_says_what_the_table_says(family: str, places: Places) ->
     (summary,) = place.runs("summary")
     said = predicted(place, summary.data.tags["best_run"])
     assert loaded_says(place, summary.data.tags["best_model"]) == said
+    assert summary.data.tags["best_cell"] != "bare/none"
+    (untrained,) = place.runs("final", cell="bare/none")
+    assert said != predicted(place, untrained.info.run_id)
     assert any(said)
 
 
 def predicted(place: Place, run: str) -> list[str]:
     folder = place.folder / "fetched"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     file = place.client().download_artifacts(run, "predictions/test.json", str(folder))
     table = json.loads(Path(file).read_text())
     column = table["columns"].index("prediction")

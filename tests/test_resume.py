@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from mlflow.entities import Run
 
 from harness.search import grid_points
 from tests.study_fixture import PARENT, Place, Places, rows, write_rows
@@ -297,3 +298,46 @@ def test_the_study_that_ran_is_kept_as_written(untouched: Place) -> None:
     facts = json.loads(Path(client.download_artifacts(summary.info.run_id, "study.json", str(folder))).read_text())
     assert text == untouched.study.read_text()
     assert facts["overrides"] == ["tuning=[none, head]"]
+
+
+def bare_parent(place: Place, like: Run) -> None:
+    """Start a parent run as a kill leaves it: made, but not yet described."""
+    tags = {key: like.data.tags[key] for key in ("phase", "cell", "cell_digest")}
+    place.client().create_run(like.info.experiment_id, tags=tags, run_name=tags["cell"])
+
+
+def test_a_parent_that_was_just_made_is_described_and_used(untouched: Place, places: Places) -> None:
+    place = places.copy(untouched)
+    (parent,) = place.runs("cell", cell="cue/head")
+    for run in place.runs(cell="cue/head"):
+        place.client().delete_run(run.info.run_id)
+    bare_parent(place, parent)
+    place.run(*SMALL)
+    place.clean()
+    place.count(cell=4, search=4, final=6, summary=1)
+    (heir,) = place.runs("cell", cell="cue/head")
+    assert heir.data.params == parent.data.params
+    assert place.results() == untouched.results()
+
+
+def test_a_parent_that_was_being_replaced_hands_its_children_over(untouched: Place, places: Places) -> None:
+    place = places.copy(untouched)
+    (parent,) = place.runs("cell", cell="cue/head")
+    bare_parent(place, parent)
+    place.run(*SMALL)
+    place.clean()
+    (heir,) = place.runs("cell", cell="cue/head")
+    assert ids(place, "superseded") == {parent.info.run_id}
+    assert heir.data.params == parent.data.params
+    assert heir.data.metrics == parent.data.metrics
+    assert ids(place, "final") == ids(untouched, "final")
+    assert place.results() == untouched.results()
+
+
+def test_runs_of_others_in_the_experiment_are_left_alone(untouched: Place, places: Places) -> None:
+    place = places.copy(untouched)
+    client = place.client()
+    other = client.create_run(place.runs()[0].info.experiment_id, run_name="mine").info.run_id
+    place.run(*SMALL)
+    assert client.get_run(other).info.status == "RUNNING"
+    assert place.results() == untouched.results()
