@@ -16,8 +16,8 @@ from tests.study_fixture import Place, Places, rows
 
 STUDY = (
     *("--set", "tuning=[none, {last_blocks: 1}, full]", "--set", "prompts=[bare]", "--set", "final.seeds=[5]"),
-    *("--set", "search.trials=1", "--set", "search.learning_rate={low: 4.0e-3, high: 8.0e-3}"),
-    *("--set", "search.metric=perplexity", "--set", "training.epochs=25"),
+    *("--set", "search.trials=1", "--set", "search.learning_rate={low: 1.0e-2, high: 2.0e-2}"),
+    *("--set", "search.metric=perplexity", "--set", "training.epochs=12"),
 )
 
 
