@@ -49,10 +49,8 @@ def tuning_tables(checked: Checked) -> Iterator[RenderableType]:
     for tuning in checked.study.tunings():
         trainable = apply(loaded.model, tuning)
         share = trainable.trainable / trainable.total
-        table = Table(
-            title=f"{tuning.name}: {trainable.trainable:,} of {trainable.total:,} parameters train ({share:.1%})",
-            title_justify="left",
-        )
+        yield f"{tuning.name}: {trainable.trainable:,} of {trainable.total:,} parameters train ({share:.1%})"
+        table = Table()
         table.add_column("part")
         table.add_column("parameters", justify="right")
         table.add_column("trains", justify="right")
@@ -68,7 +66,8 @@ def rendered_prompts(checked: Checked) -> Iterator[RenderableType]:
     """Yield the first training example as every prompt renders it."""
     example = checked.examples["train"][0]
     for prompt in checked.prompts:
-        body = Text.assemble(prompt.render(example.fields), (f" {example.target}", "green"))
+        text = prompt.render(example.fields)
+        body = Text.assemble(text, "" if text[-1:].isspace() else " ", (example.target, "green"))
         yield Panel(body, title=f"prompt {prompt.name} (target in green)", title_align="left")
 
 
