@@ -37,8 +37,9 @@ Overrides = Annotated[
 
 def main() -> None:
     """Run the command: status 0 done, 2 the user must change something, 1 anything else."""
-    # Threads that spin while they wait slow every other process down, and are slowed by it, up to ten times over.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        # Threads that spin long while they wait are slowed up to ten times over by any other busy process.
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         status = app(standalone_mode=False)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is there to read it
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # before torch is there to read it
 
 import torch
 
