@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import resource
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -22,16 +23,20 @@ from harness.check import Checked
 from harness.encoding import Encoded, encode
 from harness.errors import Diverged
 from harness.evaluate_metric import resolve
-from harness.evaluation import Decoding, likelihoods, mean_loss, predict, score
+from harness.evaluation import Decoding, likelihoods, mean_loss, predict, prompts_of, score
 from harness.example import Example, Prediction, Split
+from harness.likelihood import ForwardPass
 from harness.metrics.base import Metric
 from harness.models.load import load
-from harness.models.trunk import Trunk, first_trained, refusal
+from harness.models.narrow import drops_out, narrowable
+from harness.models.trunk import Trunk, first_block, first_trained, refusal
 from harness.models.tuning import Trainable, apply, reset
+from harness.precision import arithmetic
+from harness.recordings import recordings
 from harness.settings import model_location, new_tokens, stop_texts, token_limits
 from harness.template import Template
 from harness.training import Epoch, device, fit
-from harness.trunks import Trunks, default_budget
+from harness.trunks import Trunks
 
 __all__ = ["Bench", "Scored", "finite"]
 
@@ -51,9 +56,10 @@ class Bench:
 
     Args:
         checked: The study.
+        say: Told what takes time or does not work.
     """
 
-    def __init__(self, checked: Checked) -> None:
+    def __init__(self, checked: Checked, say: Callable[[str], None] = lambda text: None) -> None:
         spec, study, task = checked.study.model, checked.study, checked.task
         self.study = study
         self.metrics: list[Metric] = [resolve(m) if isinstance(m, str) else m for m in checked.metrics]
@@ -74,10 +80,18 @@ class Bench:
         )
         self._examples: dict[Split, list[Example]] = dict(checked.examples)
         self._encoded: dict[tuple[Template, Split], Encoded] = {}
-        engine = study.engine
-        budget = default_budget() if engine.memory_mib is None else int(engine.memory_mib * 2**20)
-        self._trunks = Trunks(self.loaded, budget, study.training.batch_size) if engine.replay else None
+        training, model = study.training, self.loaded.model
+        self._trunks = (
+            Trunks(self.loaded, recordings(study.engine), training.batch_size, training.precision, say)
+            if study.engine.replay
+            else None
+        )
+        self._narrow = narrowable(model)
+        self._cuts = [cut for tuning in study.tuning if (cut := first_block(model, tuning)) is not None]
+        self._forward = ForwardPass(model, precision=training.precision)
+        self._generates = checked.objective != "loss" and study.generation.num_beams == 1
         self._replayed: dict[tuple[Template, str], Trunk] = {}
+        self._prefilled: dict[tuple[Template, str], Trunk] = {}
         self.live: str | None = None
         """Why the last training run computed its frozen part again in every step, if it did."""
 
@@ -102,13 +116,14 @@ class Bench:
         """Score the model as it stands on a split."""
         start, rows, size = time.perf_counter(), self.encoded(prompt, split).rows, self.study.training.batch_size
         predictions: list[Prediction] = []
-        trunk = self._replayed.get((prompt, split))
+        forward = replace(self._forward, trunk=self._replayed.get((prompt, split)), narrow=self._narrow)
+        surprise = likelihoods(forward, loss_batches(rows, self.loaded, batch_size=size))
+        scores = {"loss": mean_loss(surprise)}
         if generate:
-            predictions = predict(self.loaded, rows, decoding=self.decoding, batch_size=size, trunk=trunk)
+            with arithmetic(self.loaded.model.device, self._forward.precision):
+                start_of = self._prefilled.get((prompt, split))
+                predictions = predict(self.loaded, rows, surprise, decoding=self.decoding, trunk=start_of)
             scores = score(predictions, self._examples[split], self.metrics)
-        else:
-            batches = loss_batches(rows, self.loaded, batch_size=size)
-            scores = {"loss": mean_loss(likelihoods(self.loaded.model, batches, trunk))}
         return Scored(scores, predictions, time.perf_counter() - start)
 
     def train(self, cell: Cell, *, learning_rate: float, seed: int) -> Generator[Epoch]:
@@ -135,32 +150,41 @@ class Bench:
         try:
             self._open_trunks(cell, trainable)
             epochs = fit(
-                model,
+                replace(
+                    self._forward,
+                    trunk=self._replayed.get((cell.prompt, "train")),
+                    narrow=() if drops_out(model) else self._narrow,
+                ),
                 trainable,
                 batches=batches,
                 spec=self.study.training,
                 learning_rate=learning_rate,
                 seed=seed,
-                trunk=self._replayed.get((cell.prompt, "train")),
             )
             with closing(epochs):
                 yield from epochs
         finally:
-            self._replayed = {}
+            self._replayed, self._prefilled = {}, {}
             reset(model, trainable)
 
     def _open_trunks(self, cell: Cell, trainable: Trainable) -> None:
         """Replay the frozen part from here on, unless it must run live."""
-        self._replayed, cut = {}, first_trained(self.loaded.model)
+        self._replayed, self._prefilled, cut = {}, {}, first_trained(self.loaded.model)
         self.live = "engine.replay is off" if self._trunks is None else refusal(self.loaded.model, trainable)
         for split in ("train", "validation"):
             if self._trunks is None or self.live is not None:
-                break
-            found = self._trunks.open((cell.prompt, split, cut), cut, self.encoded(cell.prompt, split).rows)
+                return
+            found = self._trunks.open(self.encoded(cell.prompt, split).rows, cut, cuts=self._cuts)
             if isinstance(found, str):
                 self.live = found
             else:
                 self._replayed[cell.prompt, split] = found
+        if self._trunks is not None and self.live is None and self._generates:
+            rows = self.encoded(cell.prompt, "validation").rows
+            prompts = prompts_of(rows, self.loaded, self.decoding)
+            start_of = self._trunks.open_prefill(rows, prompts, cut, cuts=self._cuts)
+            if not isinstance(start_of, str):
+                self._prefilled[cell.prompt, "validation"] = start_of
 
     @property
     def trunk(self) -> str:

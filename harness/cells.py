@@ -1,4 +1,9 @@
-"""The grid: every combination of prompt and tuning is one cell, with an id for people and a digest for machines."""
+"""The grid: every combination of prompt and tuning is one cell, with an id for people and a digest for machines.
+
+With ``search.warm_start: neighbor`` the cells that train form a tree, fixed by the grid alone. A cell starts from the
+first prompt's cell of the same tuning; under the first prompt, from the tuning before it; the first of all from none.
+A parent stands before its children in grid order.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ from harness.example import digest
 from harness.study import Search, Study, Tuning
 from harness.template import Template
 
-__all__ = ["Cell", "cell_digest", "expand", "select"]
+__all__ = ["Cell", "cell_digests", "expand", "neighbor", "select", "with_neighbors"]
 
 
 @dataclass(frozen=True)
@@ -46,17 +51,54 @@ def select(cells: Sequence[Cell], pattern: str | None) -> list[Cell]:
     return chosen
 
 
-def cell_digest(cell: Cell, study: Study, facts: Mapping[str, Any]) -> str:
-    """Return the content hash of all that a cell's results depend on.
-
-    More trials (but for the grid, whose points they move) and more final seeds extend a cell; anything else that
-    changes makes another cell of it. A zero-shot cell does not depend on training or search.
+def neighbor(cell: Cell, study: Study, cells: Sequence[Cell]) -> Cell | None:
+    """Return the cell whose best learning rate is the first trial of this one, ``None`` where it draws all its own.
 
     Args:
-        cell: The cell.
+        cell: One of the cells.
+        study: Says whether cells start from one another at all.
+        cells: The whole grid.
+    """
+    if study.search.warm_start == "none" or not cell.tuning.trains:
+        return None
+    first = [other for other in cells if other.prompt == cells[0].prompt and other.tuning.trains]
+    place = [other.tuning for other in first].index(cell.tuning)
+    if cell.prompt != cells[0].prompt:
+        return first[place]
+    return first[place - 1] if place else None
+
+
+def with_neighbors(chosen: Sequence[Cell], study: Study, cells: Sequence[Cell]) -> list[Cell]:
+    """Return, in grid order, some cells and all those that they start from, directly or not."""
+    wanted, line = {cell.id for cell in chosen}, list(chosen)
+    while line:
+        if (parent := neighbor(line.pop(), study, cells)) and parent.id not in wanted:
+            wanted.add(parent.id)
+            line.append(parent)
+    return [cell for cell in cells if cell.id in wanted]
+
+
+def cell_digests(cells: Sequence[Cell], study: Study, facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return, by cell id, the content hash of all that a cell's results depend on.
+
+    More trials and more final seeds extend a cell; anything else that changes makes another cell of it. Two kinds of
+    cell depend on the number of trials as well: those of a grid, whose points it moves, and those that start from
+    another cell, whose best learning rate it may move. The latter change whenever that cell does. A zero-shot cell
+    does not depend on training or search.
+
+    Args:
+        cells: The whole grid, in its order.
         study: The study.
         facts: Digests of weights, tokenizer and data, the resolved generation settings and metric signatures.
     """
+    found: dict[str, str] = {}
+    for cell in cells:
+        parent = neighbor(cell, study, cells)
+        found[cell.id] = _digest(cell, study, facts, start=found[parent.id] if parent else "none")
+    return found
+
+
+def _digest(cell: Cell, study: Study, facts: Mapping[str, Any], *, start: str) -> str:
     content: dict[str, Any] = {
         "prompt": asdict(cell.prompt),
         "tuning": cell.tuning.name,
@@ -67,10 +109,10 @@ def cell_digest(cell: Cell, study: Study, facts: Mapping[str, Any]) -> str:
     }
     if cell.tuning.trains:
         content["training"] = study.training.model_dump(exclude={"device"})
-        content["search"] = _search_identity(study.search)
+        content["search"] = _search_identity(study.search, start)
     return digest(content)
 
 
-def _search_identity(search: Search) -> dict[str, Any]:
-    identity = search.model_dump(exclude={"trials", "storage"})
-    return identity | {"trials": search.trials} if search.sampler == "grid" else identity
+def _search_identity(search: Search, start: str) -> dict[str, Any]:
+    identity = search.model_dump(exclude={"trials", "storage"}) | {"warm_start": start}
+    return identity | {"trials": search.trials} if search.sampler == "grid" or start != "none" else identity

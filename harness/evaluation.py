@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, PreTrainedModel, StoppingCriteriaList
+from transformers import GenerationConfig, StoppingCriteriaList
 
-from harness.batching import Batch, Prompts, loss_batches, prompt_batches
+from harness.batching import Batch, Prompts, prompt_batches
+from harness.decoding import greedy
 from harness.encoding import Row
 from harness.errors import MetricError
 from harness.example import Example, Prediction
-from harness.likelihood import row_nlls
+from harness.likelihood import ForwardPass, prompt_rows
 from harness.metrics.base import Metric
 from harness.models.load import Loaded
 from harness.models.trunk import Trunk
 
-__all__ = ["Decoding", "Likelihood", "generate", "likelihoods", "mean_loss", "predict", "score"]
+__all__ = ["Decoding", "Likelihood", "generate", "likelihoods", "mean_loss", "predict", "prompts_of", "score"]
 
 
 class Likelihood(NamedTuple):
@@ -48,19 +49,18 @@ class Decoding(NamedTuple):
     """The most prompts at a time."""
 
 
-def likelihoods(model: PreTrainedModel, batches: Sequence[Batch], trunk: Trunk | None = None) -> list[Likelihood]:
+def likelihoods(forward: ForwardPass, batches: Sequence[Batch]) -> list[Likelihood]:
     """Return each row's likelihood, in the order of the rows; the model is left in eval mode.
 
     Args:
-        model: Computes the logits in its own dtype; the logarithms are float32.
+        forward: The model, and how its losses are computed.
         batches: From `harness.batching.loss_batches`; every row once.
-        trunk: Replays the frozen part on these rows.
     """
-    model.eval()
+    forward.model.eval()
     found: dict[int, Likelihood] = {}
     with torch.no_grad():
         for batch in batches:
-            nlls = row_nlls(model, batch.to(model.device), trunk)
+            nlls = forward.row_nlls(batch.to(forward.model.device))
             counts = (batch.inputs["labels"] >= 0).sum(dim=1)
             for index, nll, tokens in zip(batch.indices, nlls.tolist(), counts.tolist(), strict=True):
                 found[index] = Likelihood(nll, tokens)
@@ -72,7 +72,9 @@ def mean_loss(found: Sequence[Likelihood] | Sequence[Prediction]) -> float:
     return sum(row.nll for row in found) / sum(row.tokens for row in found)
 
 
-def generate(loaded: Loaded, batches: Sequence[Prompts], decoding: Decoding) -> list[str]:
+def generate(
+    loaded: Loaded, batches: Sequence[Prompts], decoding: Decoding, *, trunk: Trunk | None = None
+) -> list[str]:
     """Return each row's prediction, stripped, in the order of the rows; the model is left in eval mode.
 
     Of the checkpoint's own generation settings only the special and the banned tokens hold: it samples nothing,
@@ -82,35 +84,51 @@ def generate(loaded: Loaded, batches: Sequence[Prompts], decoding: Decoding) -> 
         loaded: The model and its tokenizer.
         batches: From `harness.batching.prompt_batches`; every row once.
         decoding: Greedy or beams, stop texts, the most tokens.
+        trunk: Replays the frozen part of a causal model's prefill on these prompts, or of the encoder; greedy alone.
     """
-    model = loaded.model.eval()
+    model, two_halves = loaded.model.eval(), loaded.is_encoder_decoder
     found: dict[int, str] = {}
     with torch.no_grad(), _plain_generation(loaded, decoding):
         for batch in batches:
             stop = StoppingCriteriaList([_Stop(loaded, decoding.stop, batch.skip)] if decoding.stop else [])
             inputs = {name: tensor.to(model.device) for name, tensor in batch.inputs.items()}
-            output = model.generate(**inputs, stopping_criteria=stop)
+            with ExitStack() as undo:
+                replay = trunk.replaying(prompt_rows(batch, model.device)) if trunk else nullcontext()
+                options: dict[str, object] = {"stopping_criteria": stop}
+                if decoding.num_beams == 1:
+                    options |= {"custom_generate": greedy, "prefill": nullcontext() if two_halves else replay}
+                if two_halves:
+                    undo.enter_context(replay)
+                output = model.generate(**inputs, **options)
             for index, text in zip(batch.indices, _texts(loaded, output[:, batch.skip :]), strict=True):
                 found[index] = _until(text, decoding.stop).strip()
     return [found[index] for index in range(len(found))]
 
 
 def predict(
-    loaded: Loaded, rows: Sequence[Row], *, decoding: Decoding, batch_size: int, trunk: Trunk | None = None
+    loaded: Loaded,
+    rows: Sequence[Row],
+    surprise: Sequence[Likelihood],
+    *,
+    decoding: Decoding,
+    trunk: Trunk | None = None,
 ) -> list[Prediction]:
     """Return each row's prediction with the likelihood of its target.
 
     Args:
         loaded: The model.
         rows: From `harness.encoding.encode`.
+        surprise: From `likelihoods`, of these rows.
         decoding: How predictions are made.
-        batch_size: The most rows at a time where likelihoods are computed.
-        trunk: Replays the frozen part where likelihoods are computed.
+        trunk: See `generate`.
     """
-    surprise = likelihoods(loaded.model, loss_batches(rows, loaded, batch_size=batch_size), trunk)
-    prompts = prompt_batches(rows, loaded, batch_size=decoding.batch_size, room=decoding.max_new_tokens)
-    texts = generate(loaded, prompts, decoding)
+    texts = generate(loaded, prompts_of(rows, loaded, decoding), decoding, trunk=trunk)
     return [Prediction(row.id, text, *found) for row, text, found in zip(rows, texts, surprise, strict=True)]
+
+
+def prompts_of(rows: Sequence[Row], loaded: Loaded, decoding: Decoding) -> list[Prompts]:
+    """Return the batches that predictions of some rows are made in."""
+    return prompt_batches(rows, loaded, batch_size=decoding.batch_size, room=decoding.max_new_tokens)
 
 
 def score(

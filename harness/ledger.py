@@ -112,9 +112,16 @@ class Ledger:
         self._open[run] = name
         self._own.add(run)
 
-    def end(self, run: str, status: Status = "FINISHED") -> None:
-        """End a run that this process started."""
-        self._tracker.end(run, status)
+    def end(
+        self,
+        run: str,
+        status: Status = "FINISHED",
+        *,
+        tags: Mapping[str, str] | None = None,
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
+        """End a run that this process started, with what is only known by then."""
+        self._tracker.end(run, status, tags=tags, metrics=metrics)
         self._open.pop(run, None)
         self._read(run)
 
@@ -141,9 +148,7 @@ class Ledger:
             run = self._runs[heir]
         self._tracker.params(run.id, {key: value for key, value in params.items() if key not in run.params})
         changed = {key: value for key, value in metrics.items() if run.metrics.get(key) != value}
-        if changed:
-            self._tracker.metrics(run.id, changed)
-        self.end(run.id, status)
+        self.end(run.id, status, metrics=changed)
         return run.id
 
     def abort(self, status: Status) -> None:

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage
 
 from harness.bench import Bench
-from harness.cells import Cell, cell_digest, select
+from harness.cells import Cell, cell_digests, neighbor, select, with_neighbors
 from harness.check import Checked
 from harness.errors import StoreError
 from harness.example import Split, digest, fingerprint
@@ -34,7 +34,7 @@ from harness.session import Session
 from harness.sources import read_split
 from harness.tracking.base import Tracker
 from harness.tracking.mlflow import MlflowTracker, reach_store
-from harness.trials import search_cell, settle_trials
+from harness.trials import Start, search_cell, settle_trials
 
 __all__ = ["report_folder", "run"]
 
@@ -50,7 +50,7 @@ def run(checked: Checked, *, progress: Progress, cells: str | None = None, fresh
     Args:
         checked: The study.
         progress: Who watches.
-        cells: A pattern such as ``cue/*``: run only these cells.
+        cells: A pattern such as ``cue/*``: run only these cells; with warm start, search those that they start from.
         fresh: Start the cells over; what is there is superseded.
 
     Raises:
@@ -109,7 +109,7 @@ def _session(checked: Checked, bench: Bench, tracker: Tracker, progress: Progres
         "decoding": bench.decoding,
         "metrics": [metric.signature() for metric in bench.metrics],
     }
-    digests = {cell.id: cell_digest(cell, checked.study, facts) for cell in checked.cells}
+    digests = cell_digests(checked.cells, checked.study, facts)
     params = {cell.id: _params(cell, checked, bench) for cell in checked.cells}
     ledger = Ledger(tracker, digests, params=params, tags=_tags(checked, bench, data))
     return Session(checked, bench, tracker, ledger, progress)
@@ -196,27 +196,34 @@ def _facts(session: Session) -> dict[str, Any]:
 
 
 def _run_cells(cells: list[Cell], storage: BaseStorage, session: Session) -> None:
-    """Search all cells, then run all finals."""
-    searches = {}
-    for cell in cells:
-        parent = session.ledger.parent(cell.id)
-        session.tracker.text(parent.id, cell.prompt.text, "prompt.jinja")
-        if cell.tuning.trains:
-            name = f"{session.checked.study.name}/{cell.id}/{session.ledger.search(cell.id)[:12]}"
-            spec = session.checked.study.search
-            searches[cell.id] = CellSearch(
-                storage, name, spec=spec, maximize=session.maximizes(session.checked.objective)
-            )
-            settle_trials(cell, searches[cell.id], session)
-    seeds = len(session.checked.study.final.seeds)
-    session.progress.start({cell.id: _work(cell, searches.get(cell.id), seeds, session) for cell in cells})
-    winners = {}
-    for cell in cells:
-        best = search_cell(cell, searches[cell.id], session) if cell.tuning.trains else None
-        winners[cell.id] = repr(best.learning_rate) if best else NONE
+    """Search all cells and those that they start from, then run all finals."""
+    study, grid = session.checked.study, session.checked.cells
+    searched = with_neighbors(cells, study, grid)
+    searches = {cell.id: _open_search(cell, storage, session) for cell in searched}
+    seeds = {cell.id: len(study.final.seeds) if cell in cells else 0 for cell in searched}
+    session.progress.start({cell.id: _work(cell, searches[cell.id], seeds[cell.id], session) for cell in searched})
+    found: dict[str, Start] = {}
+    for cell in searched:
+        parent, search = neighbor(cell, study, grid), searches[cell.id]
+        best = search_cell(cell, search, session, found.get(parent.id) if parent else None) if search else None
         if best:
+            found[cell.id] = Start(cell.id, best.learning_rate)
             session.ledger.note(cell.id, {"best_trial": str(best.trial)})
+    winners = {cell.id: repr(found[cell.id].learning_rate) if cell.id in found else NONE for cell in searched}
     _run_finals(cells, winners, session)
+
+
+def _open_search(cell: Cell, storage: BaseStorage, session: Session) -> CellSearch | None:
+    """Open a cell's parent run and its search, ``None`` where nothing trains."""
+    run, study = session.ledger.parent(cell.id), session.checked.study
+    session.tracker.text(run.id, cell.prompt.text, "prompt.jinja")
+    if not cell.tuning.trains:
+        return None
+    name = f"{study.name}/{cell.id}/{session.ledger.search(cell.id)[:12]}"
+    maximize = session.maximizes(session.checked.objective)
+    search = CellSearch(storage, name, spec=study.search, maximize=maximize)
+    settle_trials(cell, search, session)
+    return search
 
 
 def _work(cell: Cell, search: CellSearch | None, seeds: int, session: Session) -> int:
@@ -228,18 +235,20 @@ def _work(cell: Cell, search: CellSearch | None, seeds: int, session: Session) -
 
 
 def _run_finals(cells: list[Cell], winners: Mapping[str, str], session: Session) -> None:
+    """Run the missing finals of some cells, and conclude every cell that was searched."""
     checked, test_digest = session.checked, NONE
     if checked.study.final.seeds:
         test = read_split(checked.source, "test", checked.study.data, checked.task.example)
         test_digest = fingerprint(test)
         session.bench.open_test(test)
     keeper = _keeper(session)
-    for cell in cells:
+    for cell in [cell for cell in checked.cells if cell.id in winners]:
         rate = winners[cell.id]
         if cell.tuning.trains and rate == NONE:
             session.ledger.conclude(cell.id, {"learning_rate": NONE}, {}, "FAILED")
             continue
-        for seed in missing_seeds(cell, rate, test_digest, session):
+        missing = missing_seeds(cell, rate, test_digest, session)
+        for seed in missing if cell in cells else ():
             final_cell(cell, rate, seed, test_digest=test_digest, keeper=keeper, session=session)
         conclude_cell(cell, rate, session)
 

@@ -8,6 +8,7 @@ trials; Optuna's own number also counts interrupted ones.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -20,15 +21,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from harness.errors import StoreError
 from harness.example import digest
 from harness.stores import create, reach
-from harness.study import Search
+from harness.study import LearningRate, Search
 
-__all__ = ["Best", "CellSearch", "Outcome", "grid_points", "open_storage", "reach_storage"]
+__all__ = ["Best", "CellSearch", "Outcome", "grid_points", "open_storage", "reach_storage", "startup_points"]
 
 Outcome = Literal["complete", "pruned"]
 """How a trial that did not diverge ended."""
 
 DIVERGED = "diverged"
 
+STARTUP = 3
+"""Trials before the Gaussian process has a say."""
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -113,18 +116,33 @@ class CellSearch:
             else:
                 self.tell(trial.number, *known)
 
-    def ask(self) -> Trial | None:
-        """Return the next trial, ``None`` when the budget is spent. Its one parameter is ``learning_rate``."""
+    def ask(self, start: float | None = None) -> Trial | None:
+        """Return the next trial, ``None`` when the budget is spent. Its one parameter is ``learning_rate``.
+
+        Args:
+            start: The learning rate of the first trial, the same at every call; left out: that one is drawn as well.
+                A grid then has one point less, and a Gaussian process begins with two other thirds of the range.
+        """
         index = len(self.finished())
         if index >= self.spec.trials:
             return None
         space = self.spec.learning_rate
-        if self.spec.sampler == "grid":
-            self._study.enqueue_trial({"learning_rate": grid_points(space.low, space.high, self.spec.trials)[index]})
+        if (known := self._known(start)[index : index + 1]) != []:
+            self._study.enqueue_trial({"learning_rate": known[0]})
         self._study.sampler = _sampler(self.spec, index)
         trial = self._study.ask({"learning_rate": FloatDistribution(space.low, space.high, log=True)})
         trial.set_user_attr("index", index)
         return trial
+
+    def _known(self, start: float | None) -> list[float]:
+        """Return the learning rates that no sampler draws, from the first trial on."""
+        given, space = [] if start is None else [start], self.spec.learning_rate
+        if self.spec.sampler == "grid" and len(given) < self.spec.trials:
+            return given + grid_points(space.low, space.high, self.spec.trials - len(given))
+        if self.spec.sampler == "gp":
+            taken = {_third(rate, space) for rate in given}
+            return given + [rate for rate in startup_points(self.spec) if _third(rate, space) not in taken]
+        return given
 
     def tell(self, number: int, outcome: Outcome, value: float | None = None) -> None:
         """Record how a trial ended.
@@ -146,12 +164,21 @@ class CellSearch:
 
     def best(self) -> Best | None:
         """Return the winner, the earliest among equals; ``None`` where no trial completed."""
-        complete = [t for t in self.finished() if t.state == TrialState.COMPLETE and t.value is not None]
+        complete = [t for t in self.finished() if t.state == TrialState.COMPLETE]
         if not complete:
             return None
-        sign = 1 if self._study.direction == optuna.study.StudyDirection.MAXIMIZE else -1
-        winner = max(complete, key=lambda t: (sign * (t.value or 0.0), -t.number))
+        winner = max(complete, key=lambda t: (self._merit(t.value), -t.number))
         return Best(winner.params["learning_rate"], float(winner.value or 0.0), int(winner.user_attrs["index"]))
+
+    def among_best(self, value: float, count: int) -> bool:
+        """Return whether a trial that ends with this value is among the best few of those that completed so far."""
+        complete = [t for t in self.finished() if t.state == TrialState.COMPLETE]
+        return sum(self._merit(t.value) >= self._merit(value) for t in complete) < count
+
+    def _merit(self, value: float | None) -> float:
+        """Return an objective as a number that is better the higher it is."""
+        assert value is not None
+        return value if self._study.direction == optuna.study.StudyDirection.MAXIMIZE else -value
 
 
 def grid_points(low: float, high: float, points: int) -> list[float]:
@@ -166,11 +193,30 @@ def grid_points(low: float, high: float, points: int) -> list[float]:
     return [low, *inner, high]
 
 
+def startup_points(spec: Search) -> list[float]:
+    """Return the learning rates that a Gaussian process begins with: one in each third of the range, by its logarithm.
+
+    A Latin hypercube of one dimension (McKay, Beckman & Conover 1979, "A Comparison of Three Methods for Selecting
+    Values of Input Variables"), in a random order. Three independent draws often leave the end of the range unseen
+    where the best learning rates are; `benchmarks/bench_search.py` has the numbers.
+    """
+    draw = random.Random(digest({"seed": spec.seed, "startup": STARTUP}))
+    places = [(part + draw.random()) / STARTUP for part in range(STARTUP)]
+    draw.shuffle(places)
+    low, high = spec.learning_rate.low, spec.learning_rate.high
+    return [low * (high / low) ** place for place in places]
+
+
+def _third(rate: float, space: LearningRate) -> int:
+    place = math.log(rate / space.low) / math.log(space.high / space.low)
+    return min(int(STARTUP * place), STARTUP - 1)
+
+
 def _sampler(spec: Search, index: int) -> BaseSampler:
     """Return a sampler whose randomness is that of one trial alone."""
     seed = int(digest({"seed": spec.seed, "trial": index}), 16) % 2**32
     if spec.sampler == "gp":
-        return GPSampler(seed=seed, n_startup_trials=3)
+        return GPSampler(seed=seed, n_startup_trials=STARTUP)
     if spec.sampler == "tpe":
         return TPESampler(seed=seed)
     return RandomSampler(seed=seed)

@@ -28,6 +28,11 @@ class Session:
         """Whether trials make predictions; a search on ``loss`` does without."""
         return self.checked.objective != "loss"
 
+    @property
+    def proxies(self) -> bool:
+        """Whether the loss stands in for a metric: the search goes by it, and final runs go by the metric."""
+        return not self.generates and bool(self.checked.study.final.seeds)
+
     def maximizes(self, metric: str) -> bool:
         """Return whether a higher value of a metric is better."""
         return metric != "loss" and next(m.higher_is_better for m in self.bench.metrics if m.name == metric)

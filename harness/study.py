@@ -21,6 +21,7 @@ __all__ = [
     "Generation",
     "LearningRate",
     "Model",
+    "Precision",
     "Prompt",
     "Search",
     "Section",
@@ -28,6 +29,8 @@ __all__ = [
     "Training",
     "Tuning",
 ]
+
+Precision = Literal["fp32", "bf16"]
 
 TUNINGS = ("none", "head", "last_blocks", "full")
 
@@ -176,8 +179,8 @@ class Training(Section):
     """AdamW's, on matrices alone: norms and biases are left out."""
     clip: float | None = Field(default=1.0, gt=0.0)
     """The largest gradient norm; ``null``: no clipping."""
-    precision: Literal["fp32"] = "fp32"
-    """Arithmetic of training and evaluation."""
+    precision: Precision = "fp32"
+    """Arithmetic of training and scoring: ``fp32`` the reference; ``bf16`` float32 weights, bfloat16 products."""
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """``auto`` takes the first of cuda, mps and cpu that is there."""
 
@@ -189,6 +192,8 @@ class Engine(Section):
     """Whether its hidden states are recorded once and shared by all trials and final runs."""
     memory_mib: float | None = Field(default=None, gt=0)
     """The most memory that recordings may take; left out: a quarter of what is free."""
+    disk_mib: float | None = Field(default=None, ge=0)
+    """The most disk that they may take in ``.harness``, for later runs; left out: a tenth of what is free; 0: none."""
 
 
 class Generation(Section):
@@ -228,9 +233,9 @@ class Search(Section):
     trials: int = Field(default=8, ge=1)
     """Draws per cell."""
     sampler: Literal["grid", "random", "tpe", "gp"] = "gp"
-    """``grid``: log-spaced points; ``gp``: a Gaussian process after three startup draws."""
-    warm_start: Literal["none"] = "none"
-    """No cell's search uses another's results."""
+    """``grid``: log-spaced points; ``gp``: one draw in each third of the range, then a Gaussian process."""
+    warm_start: Literal["none", "neighbor"] = "none"
+    """``neighbor``: a cell's first trial is the best learning rate of a fixed other cell; see `harness.cells`."""
     pruner: Literal["none", "median"] = "none"
     """``median`` stops a trial that is below the median of the earlier ones at its epoch."""
     metric: str | None = None

@@ -15,12 +15,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import nn
-from transformers import PreTrainedModel, get_scheduler
+from transformers import get_scheduler
 
 from harness.batching import Batch
 from harness.errors import Diverged, ModelError
-from harness.likelihood import token_nlls
-from harness.models.trunk import Trunk
+from harness.likelihood import ForwardPass
 from harness.models.tuning import Trainable, set_modes
 from harness.study import Training
 
@@ -94,14 +93,13 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object
 
 
 def fit(
-    model: PreTrainedModel,
+    forward: ForwardPass,
     trainable: Trainable,
     *,
     batches: Callable[[int], Sequence[Batch]],
     spec: Training,
     learning_rate: float,
     seed: int,
-    trunk: Trunk | None = None,
 ) -> Generator[Epoch]:
     """Train in place, on the model's device; yield after every epoch.
 
@@ -111,18 +109,18 @@ def fit(
     moved. Modes are set anew at each epoch's start, so that the caller may evaluate in between.
 
     Args:
-        model: Its parameters that require a gradient are trained.
+        forward: The model, whose parameters that require a gradient are trained, and how its loss is computed.
         trainable: Which parts these are; the rest stays in eval mode.
         batches: The batches of an epoch, counted from 1; always equally many.
         spec: Epochs, accumulation, schedule, warm-up, weight decay, clipping.
         learning_rate: The schedule's peak.
         seed: For dropout.
-        trunk: Replays the frozen part on the batches' rows; without it they run through the whole model.
 
     Raises:
         Diverged: A step's loss is NaN or infinite; its gradient is not applied.
         ValueError: The number of batches changed.
     """
+    model = forward.model
     optimizer = torch.optim.AdamW(decay_groups(model, spec.weight_decay), lr=learning_rate, fused=True)
     first = batches(1)
     steps = spec.epochs * math.ceil(len(first) / spec.accumulation)
@@ -140,7 +138,7 @@ def fit(
             set_modes(model, trainable)
             with _seeded(seed, epoch, model.device):
                 for group in _groups(current, spec.accumulation):
-                    results.append(_step(model, optimizer, group, trunk, clip=spec.clip, step=done + len(results) + 1))
+                    results.append(_step(forward, optimizer, group, clip=spec.clip, step=done + len(results) + 1))
                     schedule.step()
             done += len(results)
             yield _epoch(epoch, results, current, time.perf_counter() - start)
@@ -154,10 +152,9 @@ def _groups(batches: Sequence[Batch], size: int) -> Iterator[Sequence[Batch]]:
 
 
 def _step(
-    model: PreTrainedModel,
+    forward: ForwardPass,
     optimizer: torch.optim.Optimizer,
     batches: Sequence[Batch],
-    trunk: Trunk | None,
     *,
     clip: float | None,
     step: int,
@@ -165,9 +162,10 @@ def _step(
     """Accumulate the gradients of some batches, check the loss, and move the weights."""
     optimizer.zero_grad()
     tokens = sum(batch.tokens for batch in batches)
-    total = torch.zeros((), device=model.device)
+    device = forward.model.device
+    total = torch.zeros((), device=device)
     for batch in batches:
-        loss = token_nlls(model, batch.to(model.device), trunk).sum() / tokens
+        loss = forward.total_nll(batch.to(device)) / tokens
         torch.autograd.backward(loss)
         total += loss.detach()
     loss_value = total.item()

@@ -1,21 +1,38 @@
-"""The search of one cell: trials until the budget is spent, each of them one child run."""
+"""The search of one cell: trials until the budget is spent, each of them one child run.
+
+A search on ``loss`` makes no predictions, so a report could not tell how well the loss stood in for the metric. So a
+trial that ends among the best three so far is scored on the metrics as well: at the end the best three of all are,
+whatever the order was and without training any of them again. Where the study has no final runs, nothing generates.
+"""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from optuna.trial import Trial
 
 from harness.bench import finite
 from harness.cells import Cell
 from harness.errors import Diverged
+from harness.report.searches import PROXIED
 from harness.search import Best, CellSearch, Outcome
 from harness.session import Session
 from harness.tracking.base import Run
+from harness.training import Epoch
 
-__all__ = ["search_cell", "settle_trials"]
+__all__ = ["Start", "search_cell", "settle_trials"]
+
+
+class Start(NamedTuple):
+    """What a warm-started cell's first trial is taken from."""
+
+    cell: str
+    """The id of another cell, whose search is over."""
+    learning_rate: float
+    """That cell's winner."""
 
 
 def settle_trials(cell: Cell, search: CellSearch, session: Session) -> None:
@@ -40,20 +57,25 @@ def _ended(run: Run | None) -> tuple[Outcome, float | None] | None:
     return ("pruned", None) if run.tags.get("outcome") == "pruned" else None
 
 
-def search_cell(cell: Cell, search: CellSearch, session: Session) -> Best | None:
-    """Run a cell's missing trials and return its winner, ``None`` where every trial diverged."""
-    while (trial := search.ask()) is not None:
-        start, rate, index = time.perf_counter(), trial.params["learning_rate"], trial.user_attrs["index"]
-        run = session.ledger.start(
-            cell.id,
-            f"trial {index}",
-            phase="search",
-            params={"learning_rate": repr(rate), "seed": session.checked.study.search.seed},
-            tags={"trial": str(index), "optuna_trial": str(trial.number)},
-        )
+def search_cell(cell: Cell, search: CellSearch, session: Session, start: Start | None = None) -> Best | None:
+    """Run a cell's missing trials and return its winner, ``None`` where every trial diverged.
+
+    Args:
+        cell: Which.
+        search: Its trials.
+        session: The study.
+        start: What the first trial is taken from, if not from the sampler.
+    """
+    while (trial := search.ask(start.learning_rate if start else None)) is not None:
+        began, rate, index = time.perf_counter(), trial.params["learning_rate"], trial.user_attrs["index"]
+        tags = {"trial": str(index), "optuna_trial": str(trial.number)}
+        if start and index == 0:
+            tags["warm_start"] = start.cell
+        params = {"learning_rate": repr(rate), "seed": session.checked.study.search.seed}
+        run = session.ledger.start(cell.id, f"trial {index}", phase="search", params=params, tags=tags)
         score = _run_trial(cell, trial, run, search=search, session=session)
         what = f"trial {index}, learning rate {rate:.2g}"
-        best, seconds = search.best(), time.perf_counter() - start
+        best, seconds = search.best(), time.perf_counter() - began
         session.progress.done(cell.id, what, score=score, best=best.value if best else math.nan, seconds=seconds)
     return search.best()
 
@@ -62,7 +84,7 @@ def _run_trial(cell: Cell, trial: Trial, run: str, *, search: CellSearch, sessio
     """Train one draw and settle it: the tracked run first, Optuna's trial second; `settle_trials` relies on that."""
     costs = {"train_seconds": 0.0, "validation_seconds": 0.0, "tokens": 0.0}
     try:
-        value, pruned = _epochs(cell, trial, run, session=session, costs=costs)
+        value, pruned = _epochs(cell, trial, run, search=search, session=session, costs=costs)
     except Diverged as error:
         session.tracker.tags(run, {"outcome": "diverged", "error": str(error)})
         _close(run, costs, session)
@@ -78,7 +100,9 @@ def _run_trial(cell: Cell, trial: Trial, run: str, *, search: CellSearch, sessio
     return value
 
 
-def _epochs(cell: Cell, trial: Trial, run: str, *, session: Session, costs: dict[str, float]) -> tuple[float, bool]:
+def _epochs(
+    cell: Cell, trial: Trial, run: str, *, search: CellSearch, session: Session, costs: dict[str, float]
+) -> tuple[float, bool]:
     """Train to the end or until the pruner stops it; return the last objective and whether it was stopped."""
     bench, study = session.bench, session.checked.study
     epochs = bench.train(cell, learning_rate=trial.params["learning_rate"], seed=study.search.seed)
@@ -96,7 +120,17 @@ def _epochs(cell: Cell, trial: Trial, run: str, *, session: Session, costs: dict
             session.tracker.tags(run, {"pruned_after_epoch": str(epoch.epoch)})
             epochs.close()
             return value, True
+        if epoch.epoch == study.training.epochs and session.proxies and search.among_best(value, PROXIED):
+            _score_metrics(cell, epoch, run, session=session, costs=costs)
     return value, False
+
+
+def _score_metrics(cell: Cell, epoch: Epoch, run: str, *, session: Session, costs: dict[str, float]) -> None:
+    """Score the model as it stands on what the search does without."""
+    scored = session.bench.score(cell.prompt, "validation", generate=True)
+    costs["validation_seconds"] += scored.seconds
+    values = {f"validation/{name}": score for name, score in scored.scores.items() if name != "loss"}
+    session.tracker.metrics(run, values, step=epoch.epoch)
 
 
 def _close(run: str, costs: Mapping[str, float], session: Session) -> None:

@@ -1,94 +1,190 @@
-"""What the frozen part of the network makes of each split, recorded once and kept in memory within a budget.
+"""The frozen part of the network, computed once per split: found in a recording, or recorded now, and proved.
 
-A recording serves every trial and final run with the same prompt and cut. It changes the clock, never the numbers: it
-is verified against the live model when it is made, and refused where it would not be exact.
+A recording is named by all that its numbers depend on: weights, arithmetic, library versions, the place in the network
+and the token ids of every row. So one serves every trial, final run, tuning and study that needs it. It changes the
+clock, never the numbers: each training run compares it with the live model, and does without it where they differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-import psutil
+import torch
+import transformers
+from torch import Tensor
+from transformers import PreTrainedModel
 
-from harness.batching import Batch, loss_batches
+from harness.batching import Prompts, loss_batches
+from harness.decoding import prefill
 from harness.encoding import Row
-from harness.likelihood import label_logits, model_rows
+from harness.example import digest
+from harness.likelihood import label_logits, model_rows, prompt_rows
 from harness.models.load import Loaded
-from harness.models.trunk import Store, Trunk, record, verify
+from harness.models.prefill import prefill_taps
+from harness.models.taps import Rows, Sink, Store, Tap, taps
+from harness.models.trunk import Trunk, record, verify
+from harness.precision import arithmetic
+from harness.recordings import Draft, Recordings, TooLarge
+from harness.study import Precision
 
-__all__ = ["Trunks", "default_budget"]
+__all__ = ["Trunks"]
 
-Key = tuple[object, ...]
+FORMAT = 1
+"""To be raised when the same key would hold other numbers."""
 
 
-def default_budget() -> int:
-    """Return how many bytes recordings may take where the study does not say: a quarter of the free memory."""
-    return int(psutil.virtual_memory().available // 4)
+class _Use(NamedTuple):
+    """What a recording is for."""
+
+    name: str
+    places: Callable[[PreTrainedModel, int], list[Tap]]
+    """What is recorded at a cut."""
+    logits: Callable[[Rows], Tensor]
+    """Calls the model as it will be called."""
 
 
 @dataclass
 class Trunks:
-    """The recordings of one model.
+    """What is recorded of one model.
 
     Args:
         loaded: The model, in its pretrained state whenever `open` is called (what trains may be marked).
-        budget: The most bytes of all recordings; those not used for longest go first.
+        recordings: Where they are kept.
         batch_size: Rows per forward pass while recording.
+        precision: Of every pass.
+        say: Told what takes time or does not work.
     """
 
     loaded: Loaded
-    budget: int
+    recordings: Recordings
     batch_size: int
-    _stores: dict[Key, Store] = field(default_factory=dict)
-    _faults: dict[Key, str] = field(default_factory=dict)
+    precision: Precision
+    say: Callable[[str], None]
+    _known: dict[tuple[object, int], list[Tap]] = field(default_factory=dict)
 
-    def open(self, key: Key, cut: int, rows: Sequence[Row]) -> Trunk | str:
-        """Return the replay of some rows, recorded now if it is not there, or why they must run live.
+    def open(self, rows: Sequence[Row], cut: int, *, cuts: Iterable[int]) -> Trunk | str:
+        """Return the replay of some rows for a loss, recorded now if it is not there, or why they must run live.
 
         Args:
-            key: Names rows and cut.
-            cut: The first block that trains.
             rows: A split, as one prompt has it.
+            cut: The first block that trains.
+            cuts: Those that will be asked for as well; one pass records them all.
         """
-        if key in self._faults:
-            return self._faults[key]
         model = self.loaded.model
-        if key in self._stores:
-            self._stores[key] = self._stores.pop(key)  # the last is the one used last
-            return Trunk(model, cut, self._stores[key])
         batches = loss_batches(rows, self.loaded, batch_size=self.batch_size)
-        fault = self._make_room(batches)
-        if fault is None:
-            store: Store = {}
-            record(model, (model_rows(model, batch.to(model.device)) for batch in batches), cuts=[cut], store=store)
-            trunk, first = Trunk(model, cut, store), model_rows(model, batches[0].to(model.device))
-            fault = verify(trunk, first, lambda: label_logits(model, first))
-            if fault is None:
-                self._stores[key] = store
-                return trunk
-        self._faults[key] = fault
+        passes = [model_rows(model, batch.to(model.device)) for batch in batches]
+        return self._open(_Use("loss", taps, lambda each: label_logits(model, each)), rows, passes, {cut, *cuts}, cut)
+
+    def open_prefill(
+        self, rows: Sequence[Row], prompts: Sequence[Prompts], cut: int, *, cuts: Iterable[int]
+    ) -> Trunk | str:
+        """Return the replay of generation's first call; see `open`.
+
+        Args:
+            rows: A split, as one prompt has it.
+            prompts: The batches that its predictions are made in.
+            cut: The first block that trains.
+            cuts: Those that will be asked for as well.
+        """
+        model = self.loaded.model
+        # What an encoder makes of a prompt is the same for a loss.
+        use = _Use(
+            "loss" if self.loaded.is_encoder_decoder else "prefill",
+            prefill_taps,
+            lambda each: prefill(model, each.inputs),
+        )
+        passes = [prompt_rows(batch, model.device) for batch in prompts]
+        with_places = {each for each in {cut, *cuts} if self._places(use, each)}
+        if cut not in with_places:
+            return "a part of the encoder trains"
+        return self._open(use, rows, passes, with_places, cut)
+
+    def _open(self, use: _Use, rows: Sequence[Row], passes: Sequence[Rows], cuts: set[int], cut: int) -> Trunk | str:
+        own, fault = self._places(use, cut), ""
+        split = digest([[row.prompt, row.target] for row in rows])
+        keys = {tap.name: self._key(use, tap, split) for each in cuts for tap in self._places(use, each)}
+        stored = self._stored(own, keys)
+        if stored is not None:
+            if (wrong := self._verify(use, stored, passes[0])) is None:
+                return stored
+            self.say(f"{wrong}; recording anew")
+            for tap in own:
+                self.recordings.drop(keys[tap.name])
+        for tried in (cuts, {cut}):
+            places = [tap for each in sorted(tried) for tap in self._places(use, each)]
+            try:
+                self._record(use, places, passes, keys)
+            except TooLarge as error:
+                fault = str(error)
+            else:
+                trunk = self._stored(own, keys)
+                if trunk is None:
+                    return "the recording did not last"
+                return self._verify(use, trunk, passes[0]) or trunk
         return fault
 
-    def _make_room(self, batches: Sequence[Batch]) -> str | None:
-        """Drop old recordings until a new one fits; return why it cannot."""
-        needed = sum(self._size(batch) for batch in batches)
-        if needed > self.budget:
-            return f"a recording takes {_mib(needed)}, over the budget of {_mib(self.budget)}; see engine.memory_mib"
-        while needed + sum(_bytes(store) for store in self._stores.values()) > self.budget:
-            del self._stores[next(iter(self._stores))]
-        return None
+    def _places(self, use: _Use, cut: int) -> list[Tap]:
+        if (use.places, cut) not in self._known:
+            self._known[use.places, cut] = use.places(self.loaded.model, cut)
+        return self._known[use.places, cut]
 
-    def _size(self, batch: Batch) -> int:
-        """Return the most bytes of a batch's recording: hidden states of every position, of both halves."""
-        width = self.loaded.model.get_input_embeddings().weight.shape[1]
-        positions = batch.inputs["input_ids"].numel() + (0 if batch.shift else batch.inputs["labels"].numel())
-        return int(positions * width * self.loaded.model.dtype.itemsize)
+    def _key(self, use: _Use, tap: Tap, split: str) -> str:
+        model = self.loaded.model
+        numbers = [str(model.dtype), self.precision, str(model.device.type), model.config._attn_implementation]
+        versions = [FORMAT, torch.__version__, transformers.__version__]
+        return digest([versions, self.loaded.digest, numbers, use.name, tap.name, split])
+
+    def _stored(self, places: Sequence[Tap], keys: Mapping[str, str]) -> Trunk | None:
+        stores = {tap.name: self.recordings.get(keys[tap.name]) for tap in places}
+        there = {name: store for name, store in stores.items() if store is not None}
+        return Trunk(self.loaded.model, places, _ByTap(there)) if len(there) == len(stores) else None
+
+    def _record(self, use: _Use, places: Sequence[Tap], passes: Sequence[Rows], keys: Mapping[str, str]) -> None:
+        """Record in one pass what is missing.
+
+        Raises:
+            TooLarge: There is no room for it.
+        """
+        model = self.loaded.model
+        missing = [tap for tap in places if self.recordings.get(keys[tap.name]) is None]
+        drafts = {tap.name: Draft(keys[tap.name], self.recordings, self.say) for tap in missing}
+        with ExitStack() as undo:
+            for draft in drafts.values():
+                undo.callback(draft.discard)
+            with arithmetic(model.device, self.precision):
+                record(model, passes, places=missing, store=_SinkByTap(drafts), run=use.logits)
+            for draft in drafts.values():
+                draft.close()
+            undo.pop_all()
+
+    def _verify(self, use: _Use, trunk: Trunk, first: Rows) -> str | None:
+        with arithmetic(self.loaded.model.device, self.precision):
+            return verify(trunk, first, lambda: use.logits(first))
 
 
-def _bytes(store: Store) -> int:
-    return sum(tensor.nbytes for tensor in store.values())
+class _ByTap:
+    """The recordings of several taps as one."""
+
+    def __init__(self, stores: Mapping[str, Store]) -> None:
+        self._stores = stores
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._stores[_tap(name)][name]
 
 
-def _mib(size: int) -> str:
-    return f"{size / 2**20:.1f} MiB"
+class _SinkByTap:
+    """The drafts of several taps as one; what other taps bring is there already."""
+
+    def __init__(self, sinks: Mapping[str, Sink]) -> None:
+        self._sinks = sinks
+
+    def __setitem__(self, name: str, tensor: Tensor) -> None:
+        if (sink := self._sinks.get(_tap(name))) is not None:
+            sink[name] = tensor
+
+
+def _tap(name: str) -> str:
+    return name.partition("/")[0]

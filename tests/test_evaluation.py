@@ -14,6 +14,7 @@ from harness.encoding import Limits, Row, encode
 from harness.errors import MetricError
 from harness.evaluation import Decoding, generate, likelihoods, mean_loss, predict, score
 from harness.example import Example, Prediction
+from harness.likelihood import ForwardPass
 from harness.metrics.base import Metric
 from harness.models.load import Loaded
 from harness.template import Template
@@ -87,7 +88,7 @@ def test_likelihoods_are_those_of_single_rows(tiny: Callable[..., Loaded], famil
     loaded = tiny(family)
     rows = rows_for(loaded)
     loaded.model.train()
-    found = likelihoods(loaded.model, loss_batches(rows, loaded, batch_size=4))
+    found = likelihoods(ForwardPass(loaded.model), loss_batches(rows, loaded, batch_size=4))
     assert not loaded.model.training
     assert [row.tokens for row in found] == [len(row.target) for row in rows]
     assert [row.nll for row in found] == pytest.approx([nll_of(loaded, row) for row in rows], rel=1e-5)
@@ -99,8 +100,8 @@ def test_companions_do_not_change_a_rows_likelihood(tiny: Callable[..., Loaded],
     """Equal up to the last bits: kernels may sum in another order for another number of rows."""
     loaded = tiny(family)
     rows = rows_for(loaded)
-    together = likelihoods(loaded.model, loss_batches(rows, loaded, batch_size=8))
-    alone = [likelihoods(loaded.model, loss_batches([row], loaded, batch_size=8))[0] for row in rows]
+    together = likelihoods(ForwardPass(loaded.model), loss_batches(rows, loaded, batch_size=8))
+    alone = [likelihoods(ForwardPass(loaded.model), loss_batches([row], loaded, batch_size=8))[0] for row in rows]
     assert [row.nll for row in together] == pytest.approx([row.nll for row in alone], rel=1e-6)
 
 
@@ -224,8 +225,8 @@ def test_a_stop_text_made_of_single_bytes_ends_generation_at_its_last(
 def test_predict_composes_and_score_reduces(tiny: Callable[..., Loaded]) -> None:
     loaded = tiny("t5")
     rows = rows_for(loaded)
-    predictions = predict(loaded, rows, decoding=Decoding(NEW), batch_size=3)
-    surprise = likelihoods(loaded.model, loss_batches(rows, loaded, batch_size=3))
+    surprise = likelihoods(ForwardPass(loaded.model), loss_batches(rows, loaded, batch_size=3))
+    predictions = predict(loaded, rows, surprise, decoding=Decoding(NEW))
     texts = say(loaded, rows, Decoding(NEW))
     assert predictions == [
         Prediction(e.id, t, s.nll, s.tokens) for e, t, s in zip(EXAMPLES, texts, surprise, strict=True)
@@ -244,5 +245,5 @@ def test_real_models_say_and_expect_the_same_in_batches(pretrained: Callable[[st
     loaded = pretrained(name)
     rows = rows_for(loaded)[:6]
     assert say(loaded, rows, Decoding(NEW)) == [decoded(loaded, greedy(loaded, row)).strip() for row in rows]
-    found = likelihoods(loaded.model, loss_batches(rows, loaded, batch_size=4))
+    found = likelihoods(ForwardPass(loaded.model), loss_batches(rows, loaded, batch_size=4))
     assert [row.nll for row in found] == pytest.approx([nll_of(loaded, row) for row in rows], rel=1e-5)

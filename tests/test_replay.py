@@ -15,10 +15,10 @@ from harness.check import check
 from harness.encoding import Limits, Row, encode
 from harness.evaluation import likelihoods
 from harness.example import Example
-from harness.likelihood import model_rows
+from harness.likelihood import ForwardPass, model_rows
 from harness.models.blocks import blocks
 from harness.models.load import Loaded
-from harness.models.trunk import Trunk, first_trained, record
+from harness.models.trunk import Trunk, first_trained, record, taps
 from harness.models.tuning import apply, reset
 from harness.study import Training, Tuning
 from harness.study_file import read_study
@@ -42,10 +42,10 @@ def encoded(loaded: Loaded) -> list[Row]:
 
 def recorded(loaded: Loaded, rows: Sequence[Row]) -> Trunk:
     model, store = loaded.model, dict[str, torch.Tensor]()
-    cut = first_trained(model)
+    places = taps(model, first_trained(model))
     batches = [model_rows(model, batch) for batch in loss_batches(rows, loaded, batch_size=5)]
-    record(model, batches, cuts=[cut], store=store)
-    return Trunk(model, cut, store)
+    record(model, batches, places=places, store=store)
+    return Trunk(model, places, store)
 
 
 def trained(loaded: Loaded, tuning: Tuning, *, replay: bool) -> tuple[list[float], list[float], int]:
@@ -57,14 +57,13 @@ def trained(loaded: Loaded, tuning: Tuning, *, replay: bool) -> tuple[list[float
 
     trainable = apply(loaded.model, tuning)
     trunk = recorded(loaded, rows) if replay else None
+    forward = ForwardPass(loaded.model, trunk)
     frozen = blocks(loaded.model)[: first_trained(loaded.model)]
     inside = [each for block in frozen for each in block.module.modules() if each is not block.module]
     hooks = [each.register_forward_hook(lambda module, *_: calls.append(module)) for each in inside]
     options = {"spec": SPEC, "learning_rate": 1e-3, "seed": 0}
-    steps = [
-        loss for epoch in fit(loaded.model, trainable, batches=batches, trunk=trunk, **options) for loss in epoch.losses
-    ]
-    nlls = [found.nll for found in likelihoods(loaded.model, loss_batches(rows, loaded, batch_size=4), trunk)]
+    steps = [loss for epoch in fit(forward, trainable, batches=batches, **options) for loss in epoch.losses]
+    nlls = [found.nll for found in likelihoods(forward, loss_batches(rows, loaded, batch_size=4))]
     for hook in hooks:
         hook.remove()
     reset(loaded.model, trainable)

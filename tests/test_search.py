@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from optuna.storages import BaseStorage, InMemoryStorage
 
 from harness.errors import StoreError
-from harness.search import CellSearch, grid_points, open_storage, reach_storage
+from harness.search import CellSearch, grid_points, open_storage, reach_storage, startup_points
 from harness.study import Search
 
 SAMPLERS = ["grid", "random", "tpe", "gp"]
@@ -136,6 +136,21 @@ def test_grid_points_are_evenly_spaced_in_the_logarithm(points: int, low: float,
         assert gaps == pytest.approx([math.log(factor) / (points - 1)] * (points - 1))
     else:
         assert math.log(grid[0]) == pytest.approx((math.log(space.low) + math.log(space.high)) / 2)
+
+
+@given(seed=st.integers(0, 10**6), low=st.floats(1e-7, 1e-3), factor=st.floats(1.5, 1e5))
+def test_a_gaussian_process_begins_in_every_third(seed: int, low: float, factor: float) -> None:
+    found = startup_points(spec("gp", seed=seed, learning_rate={"low": low, "high": low * factor}))
+    places = sorted(math.log(rate / low, factor) for rate in found)
+    assert all(part / 3 - 1e-9 <= place <= (part + 1) / 3 + 1e-9 for part, place in enumerate(places))
+    assert len(places) == 3
+
+
+def test_the_order_of_the_thirds_is_drawn() -> None:
+    first = [startup_points(spec("gp", seed=seed))[0] for seed in range(60)]  # the range is 1e-5 to 1e-1
+    thirds = [int(3 * (math.log10(rate) + 5) / 4) for rate in first]
+    assert all(8 <= thirds.count(third) <= 36 for third in range(3))
+    assert undisturbed(spec("gp"))[:3] == startup_points(spec("gp"))
 
 
 def test_the_grid_is_searched_in_its_order() -> None:

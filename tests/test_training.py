@@ -16,6 +16,7 @@ from harness.batching import IGNORED, Batch, loss_batches
 from harness.encoding import Limits, encode
 from harness.errors import Diverged, ModelError
 from harness.example import Example
+from harness.likelihood import ForwardPass
 from harness.models.load import Loaded
 from harness.models.tuning import Trainable, apply
 from harness.study import Training, Tuning
@@ -41,7 +42,9 @@ def batches_for(loaded: Loaded, seed: int = 0) -> list[Batch]:
 def train(loaded: Loaded, spec: Training, *, tuning: Tuning = FULL, rate: float = 1e-2, seed: int = 0) -> list[Epoch]:
     batches = batches_for(loaded)
     trainable = apply(loaded.model, tuning)
-    return list(fit(loaded.model, trainable, batches=lambda _: batches, spec=spec, learning_rate=rate, seed=seed))
+    return list(
+        fit(ForwardPass(loaded.model), trainable, batches=lambda _: batches, spec=spec, learning_rate=rate, seed=seed)
+    )
 
 
 def without_key_bias(name: str, tensor: torch.Tensor) -> torch.Tensor:
@@ -177,7 +180,9 @@ def test_the_processs_generator_is_not_moved(tiny: Callable[..., Loaded]) -> Non
     loaded = tiny("gpt2", resid_pdrop=0.2)
     batches, state = batches_for(loaded), torch.get_rng_state()
     trainable = apply(loaded.model, FULL)
-    for _ in fit(loaded.model, trainable, batches=lambda _: batches, spec=Training(), learning_rate=0.01, seed=0):
+    for _ in fit(
+        ForwardPass(loaded.model), trainable, batches=lambda _: batches, spec=Training(), learning_rate=0.01, seed=0
+    ):
         assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -188,7 +193,7 @@ def test_an_evaluation_in_between_changes_nothing(tiny: Callable[..., Loaded], t
     expected = all_losses(train(plain, Training(), tuning=tuning))
     found, batches, trainable = [], batches_for(evaluated), apply(evaluated.model, tuning)
     for epoch in fit(
-        evaluated.model, trainable, batches=lambda _: batches, spec=Training(), learning_rate=1e-2, seed=0
+        ForwardPass(evaluated.model), trainable, batches=lambda _: batches, spec=Training(), learning_rate=1e-2, seed=0
     ):
         assert evaluated.model.training == (tuning is FULL)
         evaluated.model.eval()
@@ -202,7 +207,9 @@ def test_no_gradient_is_left(tiny: Callable[..., Loaded], ends: str) -> None:
     loaded = tiny("llama")
     batches, trainable = batches_for(loaded), apply(loaded.model, LAST)
     rate = 1e30 if ends == "diverged" else 1e-3
-    run = fit(loaded.model, trainable, batches=lambda _: batches, spec=Training(), learning_rate=rate, seed=0)
+    run = fit(
+        ForwardPass(loaded.model), trainable, batches=lambda _: batches, spec=Training(), learning_rate=rate, seed=0
+    )
     if ends == "closed":
         next(run)
         run.close()
@@ -226,7 +233,14 @@ def test_epochs_must_be_equally_long(tiny: Callable[..., Loaded]) -> None:
     loaded = tiny("llama")
     batches = batches_for(loaded)
     trainable: Trainable = apply(loaded.model, FULL)
-    run = fit(loaded.model, trainable, batches=lambda e: batches[e - 1 :], spec=Training(), learning_rate=0.1, seed=0)
+    run = fit(
+        ForwardPass(loaded.model),
+        trainable,
+        batches=lambda e: batches[e - 1 :],
+        spec=Training(),
+        learning_rate=0.1,
+        seed=0,
+    )
     next(run)
     with pytest.raises(ValueError, match=f"epoch 2 has {len(batches) - 1} batches, the first one {len(batches)}"):
         next(run)

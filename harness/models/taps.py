@@ -6,7 +6,7 @@ attributes and its place in the model's list stay, since loops read attributes a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
@@ -20,10 +20,36 @@ from transformers.modeling_outputs import BaseModelOutput
 from harness.errors import ModelError
 from harness.models.blocks import Block, blocks, head
 
-__all__ = ["Reached", "Rows", "Store", "Tap", "eval_mode", "taps"]
+__all__ = [
+    "BlockTap",
+    "EncoderTap",
+    "Layout",
+    "Reached",
+    "Rows",
+    "Sink",
+    "Store",
+    "Tap",
+    "answering",
+    "eval_mode",
+    "get",
+    "hooked",
+    "layouts",
+    "passing",
+    "put",
+    "taps",
+]
 
-Store = MutableMapping[str, Tensor]
-"""Recorded tensors of one list of rows, by the module that made them, item and row: ``model.layers.4/0/17``."""
+
+class Store(Protocol):
+    """Recorded tensors of one list of rows, by tap, item and row: ``model.layers.4/0/17``; a dictionary will do."""
+
+    def __getitem__(self, name: str, /) -> Tensor: ...
+
+
+class Sink(Protocol):
+    """Takes what is recorded, under the same names; a dictionary will do."""
+
+    def __setitem__(self, name: str, tensor: Tensor, /) -> None: ...
 
 
 class Rows(NamedTuple):
@@ -47,8 +73,8 @@ class Tap(Protocol):
         """Where it is; no other tap of the model has this name."""
         ...
 
-    def watch(self, rows: Rows, store: Store, *, stop: bool) -> RemovableHandle:
-        """Keep what the next call of the model brings; then, if asked to, end the call."""
+    def watch(self, rows: Rows, store: Sink, *, stop: bool) -> AbstractContextManager[None]:
+        """Return a context in which a call's value is kept; then, if asked to, the call ends."""
         ...
 
     def replaying(self, rows: Rows, store: Store) -> AbstractContextManager[None]:
@@ -60,7 +86,7 @@ class Reached(Exception):
     """Ends a call of the model whose last value is recorded."""
 
 
-class _Layout(NamedTuple):
+class Layout(NamedTuple):
     """What a block returns."""
 
     is_tuple: bool
@@ -69,71 +95,89 @@ class _Layout(NamedTuple):
     biases do."""
 
     def joined(self, items: Sequence[Tensor | None]) -> Any:
+        """Return items as the block would."""
         return tuple(items) if self.is_tuple else items[0]
 
 
 @dataclass(frozen=True)
-class _BlockTap:
+class BlockTap:
     """What the last frozen block of a stack returns, in a stack of which other blocks train."""
 
     name: str
     frozen: tuple[nn.Module, ...]
-    layout: _Layout
+    layout: Layout
 
-    def watch(self, rows: Rows, store: Store, *, stop: bool) -> RemovableHandle:
+    def watch(self, rows: Rows, store: Sink, *, stop: bool) -> AbstractContextManager[None]:
+        """See `Tap`."""
+
         def keep(module: nn.Module, args: object, output: Any) -> None:
             items = output if self.layout.is_tuple else (output,)
             for index, (kind, item) in enumerate(zip(self.layout.items, items, strict=True)):
                 if kind == "row":
-                    _put(store, f"{self.name}/{index}", rows, item.unbind())
+                    put(store, f"{self.name}/{index}", rows, item.unbind())
                 elif kind == "shared":
                     store[f"{self.name}/{index}/{_shape(rows)}"] = item
             if stop:
                 raise Reached
 
-        return self.frozen[-1].register_forward_hook(keep)
+        return hooked(self.frozen[-1].register_forward_hook(keep))
 
     @contextmanager
     def replaying(self, rows: Rows, store: Store) -> Iterator[None]:
-        answer = self.layout.joined([self._kept(index, rows, store) for index in range(len(self.layout.items))])
+        """See `Tap`."""
+        answer = self.answer(rows, store)
         with ExitStack() as undo:
             # All of them give the last one's answer: then none needs to know its place, or what the next one reads.
             for block in self.frozen:
-                undo.enter_context(_answering(block, lambda *args, **kwargs: answer))
+                undo.enter_context(answering(block, lambda *args, **kwargs: answer))
             yield
+
+    def answer(self, rows: Rows, store: Store) -> Any:
+        """Return what the block returned for some rows."""
+        return self.layout.joined([self._kept(index, rows, store) for index in range(len(self.layout.items))])
 
     def _kept(self, index: int, rows: Rows, store: Store) -> Tensor | None:
         name, kind = f"{self.name}/{index}", self.layout.items[index]
         if kind == "row":
-            return torch.stack(_get(store, name, rows))
+            return torch.stack(get(store, name, rows))
         return store[f"{name}/{_shape(rows)}"].to(_place(rows)) if kind == "shared" else None
 
 
 @dataclass(frozen=True)
-class _EncoderTap:
+class EncoderTap:
     """The last hidden states of an encoder that is frozen from end to end."""
 
-    name: str
     model: PreTrainedModel
 
-    def watch(self, rows: Rows, store: Store, *, stop: bool) -> RemovableHandle:
+    @property
+    def name(self) -> str:
+        """See `Tap`."""
+        return "encoder"
+
+    def watch(self, rows: Rows, store: Sink, *, stop: bool) -> AbstractContextManager[None]:
+        """See `Tap`."""
+
         def keep(module: nn.Module, args: object, output: Any) -> None:
-            _put(store, self.name, rows, output[0].unbind())
+            put(store, self.name, rows, output[0].unbind())
             if stop:
                 raise Reached
 
-        handle: RemovableHandle = self.model.get_encoder().register_forward_hook(keep)
-        return handle
+        return hooked(self.model.get_encoder().register_forward_hook(keep))
 
     @contextmanager
     def replaying(self, rows: Rows, store: Store) -> Iterator[None]:
-        found = BaseModelOutput(last_hidden_state=torch.stack(_get(store, self.name, rows)))
+        """See `Tap`."""
+        found = self.answer(rows, store)
 
         def hand_in(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             return args, {**kwargs, "encoder_outputs": found}
 
-        with _hooked(self.model.register_forward_pre_hook(hand_in, with_kwargs=True)):
+        with hooked(self.model.register_forward_pre_hook(hand_in, with_kwargs=True)):
             yield
+
+    def answer(self, rows: Rows, store: Store) -> BaseModelOutput:
+        """Return what the encoder returned for some rows."""
+        return BaseModelOutput(last_hidden_state=torch.stack(get(store, self.name, rows)))
 
 
 @dataclass(frozen=True)
@@ -142,18 +186,18 @@ class _HeadTap:
 
     name: str
     head: nn.Module
-    frozen: tuple[tuple[nn.Module, _Layout], ...]
+    frozen: tuple[tuple[nn.Module, Layout], ...]
 
-    def watch(self, rows: Rows, store: Store, *, stop: bool) -> RemovableHandle:
+    def watch(self, rows: Rows, store: Sink, *, stop: bool) -> AbstractContextManager[None]:
         def keep(module: nn.Module, args: tuple[Any, ...]) -> None:
-            _put(store, self.name, rows, args[0][rows.wanted].split(rows.wanted.sum(dim=1).tolist()))
+            put(store, self.name, rows, args[0][rows.wanted].split(rows.wanted.sum(dim=1).tolist()))
             raise Reached  # nothing comes behind the head
 
-        return self.head.register_forward_pre_hook(keep)
+        return hooked(self.head.register_forward_pre_hook(keep))
 
     @contextmanager
     def replaying(self, rows: Rows, store: Store) -> Iterator[None]:
-        kept = torch.cat(_get(store, self.name, rows))
+        kept = torch.cat(get(store, self.name, rows))
 
         def hand_in(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
             hidden = kept.new_zeros(args[0].shape)
@@ -162,8 +206,8 @@ class _HeadTap:
 
         with ExitStack() as undo:
             for block, layout in self.frozen:
-                undo.enter_context(_answering(block, _passing(layout)))
-            undo.enter_context(_hooked(self.head.register_forward_pre_hook(hand_in)))
+                undo.enter_context(answering(block, passing(layout)))
+            undo.enter_context(hooked(self.head.register_forward_pre_hook(hand_in)))
             yield
 
 
@@ -177,21 +221,21 @@ def taps(model: PreTrainedModel, cut: int) -> list[Tap]:
     listed = blocks(model)
     if not 1 <= cut <= len(listed):
         raise ValueError(f"a cut must be between 1 and {len(listed)}, the number of blocks, not {cut}")
-    layouts = _layouts(model, listed)
+    returned = layouts(model, listed)
     if cut == len(listed):
         top = head(model)
-        return [_HeadTap(top.name, top.module, tuple((block.module, layouts[block.name]) for block in listed))]
+        return [_HeadTap(top.name, top.module, tuple((block.module, returned[block.name]) for block in listed))]
     found: list[Tap] = []
     if listed[cut].stack != listed[0].stack:
-        found.append(_EncoderTap("encoder", model))
+        found.append(EncoderTap(model))
     own = [block for block in listed[:cut] if block.stack == listed[cut].stack]
     if own:
         name = own[-1].name
-        found.append(_BlockTap(name, tuple(block.module for block in own), layouts[name]))
+        found.append(BlockTap(name, tuple(block.module for block in own), returned[name]))
     return found
 
 
-def _layouts(model: PreTrainedModel, listed: Sequence[Block]) -> dict[str, _Layout]:
+def layouts(model: PreTrainedModel, listed: Sequence[Block]) -> dict[str, Layout]:
     """Run a model on two rows, and see what its blocks return and which of it they are handed."""
     outputs: dict[str, Any] = {}
     handed: dict[str, list[Any]] = {}
@@ -211,14 +255,14 @@ def _layouts(model: PreTrainedModel, listed: Sequence[Block]) -> dict[str, _Layo
         model(**inputs, use_cache=False)
     following = [*listed[1:], None]
     return {
-        block.name: _layout(
+        block.name: _layout_of(
             block.name, outputs[block.name], handed[after.name] if after and after.stack == block.stack else []
         )
         for block, after in zip(listed, following, strict=True)
     }
 
 
-def _layout(name: str, output: Any, handed: Sequence[Any]) -> _Layout:
+def _layout_of(name: str, output: Any, handed: Sequence[Any]) -> Layout:
     items = output if isinstance(output, tuple) else (output,)
     if not isinstance(items[0], Tensor):
         raise ModelError(f"{name} returns {type(output).__name__}, neither hidden states nor a tuple that begins so")
@@ -228,10 +272,10 @@ def _layout(name: str, output: Any, handed: Sequence[Any]) -> _Layout:
             return "unused"
         return "row" if item.ndim and item.size(0) == 2 else "shared"
 
-    return _Layout(isinstance(output, tuple), ("row", *(kind(item) for item in items[1:])))
+    return Layout(isinstance(output, tuple), ("row", *(kind(item) for item in items[1:])))
 
 
-def _passing(layout: _Layout) -> Callable[..., Any]:
+def passing(layout: Layout) -> Callable[..., Any]:
     """Return a forward that gives back the hidden states it is handed, the first argument of every block."""
 
     def forward(*args: Any, **kwargs: Any) -> Any:
@@ -241,7 +285,7 @@ def _passing(layout: _Layout) -> Callable[..., Any]:
 
 
 @contextmanager
-def _answering(block: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+def answering(block: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
     """Hide a block's forward behind another; the block, its attributes and its place in the model stay."""
     own = vars(block)
     before = own.get("forward")
@@ -255,7 +299,8 @@ def _answering(block: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
 
 
 @contextmanager
-def _hooked(handle: RemovableHandle) -> Iterator[None]:
+def hooked(handle: RemovableHandle) -> Iterator[None]:
+    """Remove a hook in the end."""
     try:
         yield
     finally:
@@ -275,12 +320,14 @@ def eval_mode(model: PreTrainedModel) -> Iterator[None]:
             module.training = mode
 
 
-def _put(store: Store, name: str, rows: Rows, values: Sequence[Tensor]) -> None:
+def put(store: Sink, name: str, rows: Rows, values: Sequence[Tensor]) -> None:
+    """Keep one value per row."""
     for index, value in zip(rows.indices, values, strict=True):
         store[f"{name}/{index}"] = value
 
 
-def _get(store: Store, name: str, rows: Rows) -> list[Tensor]:
+def get(store: Store, name: str, rows: Rows) -> list[Tensor]:
+    """Return the values of some rows, where the rows are."""
     return [store[f"{name}/{index}"].to(_place(rows)) for index in rows.indices]
 
 

@@ -15,17 +15,18 @@ after the last block    what the head was handed, where logits are wanted
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from harness.models.blocks import anatomy, blocks
-from harness.models.taps import Reached, Rows, Store, eval_mode, taps
+from harness.models.taps import Reached, Rows, Sink, Store, Tap, eval_mode, taps
 from harness.models.tuning import Trainable
+from harness.study import Tuning
 
-__all__ = ["Rows", "Store", "Trunk", "first_trained", "record", "refusal", "verify"]
+__all__ = ["Rows", "Sink", "Store", "Trunk", "first_block", "first_trained", "record", "refusal", "taps", "verify"]
 
 
 class Trunk:
@@ -33,17 +34,12 @@ class Trunk:
 
     Args:
         model: Any of its parts may be in train mode, the frozen ones in eval mode.
-        cut: Index of the first block that trains; the number of blocks where only the head does.
-        store: Filled by `record`, with this cut among its own.
-
-    Raises:
-        ModelError: A frozen block returns something that cannot be replayed.
-        ValueError: There is no block before the cut, or no such cut.
+        places: What was recorded for this cut: what `taps` returns, or `prefill_taps`.
+        store: Filled by `record`.
     """
 
-    def __init__(self, model: PreTrainedModel, cut: int, store: Store) -> None:
-        self.model, self.cut, self.store = model, cut, store
-        self._taps = taps(model, cut)
+    def __init__(self, model: PreTrainedModel, places: Sequence[Tap], store: Store) -> None:
+        self.model, self.places, self.store = model, places, store
 
     @contextmanager
     def replaying(self, rows: Rows) -> Iterator[None]:
@@ -53,7 +49,7 @@ class Trunk:
             KeyError: A row was not recorded.
         """
         with ExitStack() as undo:
-            for tap in self._taps:
+            for tap in self.places:
                 undo.enter_context(tap.replaying(rows, self.store))
             yield
 
@@ -63,6 +59,13 @@ def first_trained(model: PreTrainedModel) -> int:
     listed = blocks(model)
     trains = (any(each.requires_grad for each in block.module.parameters()) for block in listed)
     return next((index for index, does in enumerate(trains) if does), len(listed))
+
+
+def first_block(model: PreTrainedModel, tuning: Tuning) -> int | None:
+    """Return the cut that a tuning makes; ``None`` where it leaves no frozen block before what trains."""
+    count = len(blocks(model))
+    cut = {"head": count, "last_blocks": count - (tuning.blocks or 0)}.get(tuning.kind, 0)
+    return cut if cut > 0 else None
 
 
 def refusal(model: PreTrainedModel, trainable: Trainable) -> str | None:
@@ -93,23 +96,32 @@ def refusal(model: PreTrainedModel, trainable: Trainable) -> str | None:
     return None
 
 
-def record(model: PreTrainedModel, batches: Iterable[Rows], *, cuts: Iterable[int], store: Store) -> None:
-    """Keep what a replay at each cut needs, in one pass over the rows; the model runs to the last cut and no further.
+def record(
+    model: PreTrainedModel,
+    batches: Iterable[Rows],
+    *,
+    places: Sequence[Tap],
+    store: Sink,
+    run: Callable[[Rows], object] | None = None,
+) -> None:
+    """Keep what a replay needs, in one pass over the rows; the model runs to the last place and no further.
 
     Args:
         model: Run in eval mode; its modes are put back.
         batches: Every row once. Rows that will share a batch must have one padded shape.
-        cuts: See `Trunk`.
-        store: What is there already for these rows and cuts is written anew.
+        places: What `taps` returned, for one cut or, from the first to the last, for several.
+        store: What is there already for these rows and places is written anew.
+        run: Calls the model on the rows; left out: as for a loss.
     """
-    places = {tap.name: tap for cut in sorted(set(cuts)) for tap in taps(model, cut)}
-    *_, last = places.values()
+    call = run or (lambda rows: model(**rows.inputs, use_cache=False))
+    by_name = {tap.name: tap for tap in places}
+    *_, last = by_name.values()
     with eval_mode(model):
         for rows in batches:
             with ExitStack() as undo, suppress(Reached):
-                for tap in places.values():
-                    undo.callback(tap.watch(rows, store, stop=tap is last).remove)
-                model(**rows.inputs, use_cache=False)
+                for tap in by_name.values():
+                    undo.enter_context(tap.watch(rows, store, stop=tap is last))
+                call(rows)
 
 
 def verify(trunk: Trunk, rows: Rows, logits: Callable[[], Tensor]) -> str | None:

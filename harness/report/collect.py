@@ -25,7 +25,11 @@ class Trial:
     """``complete``, ``pruned`` or ``diverged``."""
     value: float
     """The objective; nan unless complete."""
+    metrics: Mapping[str, float]
+    """``validation/<metric>``, as far as scored."""
     costs: Mapping[str, float]
+    warm_start: str | None = None
+    """The id of the cell that the learning rate was taken from, where it was not drawn."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ class Results:
     """The metric that ranks."""
     maximize: bool
     objective: str
+    search: Mapping[str, Any]
+    """The study file's section, defaults filled in."""
     baseline: str
     """The id of the cell that others are compared with."""
     cells: tuple[CellResult, ...]
@@ -113,6 +119,7 @@ def collect(tracker: Tracker, study: str) -> Results:
         lead=facts["lead"],
         maximize=facts["maximize"],
         objective=facts["objective"],
+        search=facts["study"]["search"],
         baseline=facts["baseline"],
         cells=tuple(cells),
         provenance=facts["provenance"],
@@ -146,7 +153,8 @@ def _seed_order(seed: str) -> tuple[bool, int]:
 def _trial(run: Run) -> Trial:
     state = run.tags.get("outcome", "open")
     value = run.metrics.get("objective", math.nan) if state == "complete" else math.nan
-    return Trial(int(run.tags["trial"]), float(run.params["learning_rate"]), state, value, _costs(run))
+    rate, start = float(run.params["learning_rate"]), run.tags.get("warm_start")
+    return Trial(int(run.tags["trial"]), rate, state, value, _scores(run), _costs(run), start)
 
 
 def _scores(run: Run) -> dict[str, float]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from harness.report.collect import CellResult, Results
 from harness.report.figures import draw
+from harness.report.searches import searches
 from harness.stats import mean, spread
 
 __all__ = ["RankedRow", "costs_csv", "rank", "results_csv", "write_report"]
@@ -124,6 +125,8 @@ def _page(results: Results) -> str:
         f"![{results.lead} of each prompt at each depth](figures/depths.png)",
         "## Score over learning rate",
         f"![{results.objective} over the learning rate, by prompt and depth](figures/learning_rates.png)",
+        "## Search",
+        searches(results),
         "## Data",
         _pairs(results.data),
         "## Cost",

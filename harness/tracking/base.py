@@ -92,5 +92,12 @@ class Tracker(Protocol):
     def drop_model(self, uri: str) -> int:
         """Remove a stored model; return the bytes freed."""
 
-    def end(self, run: str, status: Status = "FINISHED") -> None:
-        """End a run."""
+    def end(
+        self,
+        run: str,
+        status: Status = "FINISHED",
+        *,
+        tags: Mapping[str, str] | None = None,
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
+        """End a run; what is only known by then is recorded with it, in as few calls as the store allows."""

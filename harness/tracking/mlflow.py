@@ -172,13 +172,11 @@ class MlflowTracker:
 
     def tags(self, run: str, values: Mapping[str, str]) -> None:
         """Set tags."""
-        self._client.log_batch(run, tags=[RunTag(key, value) for key, value in values.items()])
+        self._client.log_batch(run, tags=_tags(values))
 
     def metrics(self, run: str, values: Mapping[str, float], step: int = 0) -> None:
         """Record metrics at a step, in one call; what is no number (an undefined score) is left out."""
-        now = int(time.time() * 1000)
-        items = [Metric(key, value, now, step) for key, value in values.items() if not math.isnan(value)]
-        self._client.log_batch(run, metrics=items)
+        self._client.log_batch(run, metrics=_points(values, step))
 
     def text(self, run: str, text: str, file: str) -> None:
         """Store a text as an artifact."""
@@ -236,9 +234,27 @@ class MlflowTracker:
         self._client.delete_run(run)
         return freed
 
-    def end(self, run: str, status: Status = "FINISHED") -> None:
-        """End a run."""
+    def end(
+        self,
+        run: str,
+        status: Status = "FINISHED",
+        *,
+        tags: Mapping[str, str] | None = None,
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
+        """End a run; what is only known by then is recorded before, metrics first."""
+        if tags or metrics:
+            self._client.log_batch(run, tags=_tags(tags or {}), metrics=_points(metrics or {}, 0))
         self._client.set_terminated(run, status=status)
+
+
+def _tags(values: Mapping[str, str]) -> list[RunTag]:
+    return [RunTag(key, value) for key, value in values.items()]
+
+
+def _points(values: Mapping[str, float], step: int) -> list[Metric]:
+    now = int(time.time() * 1000)
+    return [Metric(key, value, now, step) for key, value in values.items() if not math.isnan(value)]
 
 
 def _remove_files(location: str) -> int:

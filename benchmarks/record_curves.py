@@ -1,0 +1,99 @@
+"""Record how validation depends on the learning rate, on a dense grid: what `bench_search.py` searches.
+
+Sixteen cells: the three embedded tasks at four depths, and one of them under a second prompt. Per cell, seed and
+learning rate one training run, scored after every epoch as a trial is. The seed orders the training rows and nothing
+else, so the difference between seeds is the noise that a search sees. Takes about a quarter of an hour on one core;
+`curves.csv` is its output, kept in the repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.bench import Bench, Scored
+from harness.cells import Cell
+from harness.check import Checked, check
+from harness.errors import Diverged
+from harness.search import grid_points
+from harness.study_file import read_study
+
+OUT = Path(__file__).with_name("curves.csv")
+GRIDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
+    ("summarization", "cue", (0, 1)),
+    ("translation", "cue", (0, 1)),
+    ("reply_generation", "cue", (0, 1)),
+    ("summarization", "instruction", (0,)),
+)
+"""Task, prompt, seeds."""
+RATES = [float(f"{rate:.6g}") for rate in grid_points(1e-5, 1e-1, 17)]
+FIELDS = ("cell", "seed", "learning_rate", "epoch", "loss", "metric", "train_seconds", "validation_seconds", "examples")
+"""``metric`` is the task's first; ``examples`` its value on every validation row, in thousandths, at the last epoch."""
+
+STUDY = """\
+name: curves
+task: {task}
+data: {{train: 96, validation: 48}}
+prompts: [{prompt}]
+tuning: [head, {{last_blocks: 1}}, {{last_blocks: 2}}, full]
+training: {{epochs: 3, batch_size: 16, max_source_tokens: 96}}
+generation: {{max_new_tokens: 24}}
+final: {{seeds: []}}
+"""
+
+
+def checked(task: str, prompt: str) -> Checked:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "study.yaml"
+        file.write_text(STUDY.format(task=task, prompt=prompt), encoding="utf-8")
+        return check(read_study(file), test=False)
+
+
+def by_example(bench: Bench, scored: Scored) -> str:
+    """Return the first metric of every validation row, in thousandths, space-separated."""
+    lead, rows = bench.metrics[0], zip(scored.predictions, bench.examples("validation"), strict=True)
+    values = [lead.reduce([lead.statistics(*row)]) for row in rows]
+    scale = 10 if lead.name == "chrf" else 1000  # chrF counts to 100
+    return " ".join(str(round(value * scale)) for value in values)
+
+
+def recorded(task: str, bench: Bench, cell: Cell, *, seed: int) -> Iterator[dict[str, Any]]:
+    """Train a cell at every learning rate; a run that diverges has no rows from there on."""
+    last = bench.study.training.epochs
+    for rate in RATES:
+        key = {"cell": f"{task}/{cell.id}", "seed": seed, "learning_rate": rate}
+        try:
+            for epoch in bench.train(cell, learning_rate=rate, seed=seed):
+                scored = bench.score(cell.prompt, "validation", generate=True)
+                values = {"loss": scored.scores["loss"], "metric": scored.scores[bench.metrics[0].name]}
+                times = {"train_seconds": epoch.seconds, "validation_seconds": scored.seconds}
+                shown = {name: f"{value:.5g}" for name, value in (values | times).items()}
+                rows = by_example(bench, scored) if epoch.epoch == last else ""
+                yield {**key, "epoch": epoch.epoch, **shown, "examples": rows}
+        except Diverged as error:
+            print(key, error, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=OUT, help="where the CSV goes; an earlier one is replaced")
+    out = parser.parse_args().out
+    with out.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+        writer.writeheader()
+        for task, prompt, seeds in GRIDS:
+            study = checked(task, prompt)
+            bench = Bench(study)
+            for cell in [cell for cell in study.cells if cell.tuning.trains]:
+                for seed in seeds:
+                    writer.writerows(recorded(task, bench, cell, seed=seed))
+                    file.flush()
+                    print(task, cell.id, seed, flush=True)
+
+
+if __name__ == "__main__":
+    main()

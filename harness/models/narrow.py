@@ -1,0 +1,124 @@
+"""Running parts of the last block where logits are wanted, and nowhere else.
+
+Behind the last block only the positions whose logits are used count. Inside it the keys and values of all positions
+do, but queries, the attention's output and the feed-forward part of the others are computed for nothing. Which modules
+can do without is found by trying, never by name: one is run on the wanted positions alone, and where the logits do
+not change it may stay so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from harness.models.blocks import blocks
+from harness.models.taps import answering, eval_mode
+
+__all__ = ["drops_out", "narrowable", "narrowed"]
+
+CLOSE = 1e-5
+"""The largest difference, as a share of the largest logit, that rows of another number may make to a product."""
+
+
+def narrowable(model: PreTrainedModel) -> tuple[nn.Module, ...]:
+    """Find the modules of the last block that need to see the wanted positions alone; runs the model on 16 tokens.
+
+    Wanted positions are a causal model's targets, somewhere in a row, or those of a decoder, from its start on.
+    """
+    inputs, wanted = _probe(model)
+
+    def logits() -> Tensor:
+        found: Tensor = model(**inputs, use_cache=False).logits
+        return found[wanted]
+
+    with eval_mode(model):
+        live = logits()
+        found: list[nn.Module] = []
+        waiting = list(blocks(model)[-1].module.children())
+        while waiting:
+            module = waiting.pop(0)
+            if not any(each.ndim > 1 for each in module.parameters()):
+                continue  # norms and activations cost less than choosing positions does
+            if _is_same(live, logits, [*found, module], wanted):
+                found.append(module)
+            else:
+                waiting += module.children()
+    return tuple(found)
+
+
+def drops_out(model: PreTrainedModel) -> bool:
+    """Return whether the model, in the modes it is in, draws dropout; its generators are put back."""
+    inputs, _ = _probe(model)
+    with torch.no_grad(), torch.random.fork_rng(devices=_devices(model)):
+        drawn = model(**inputs, use_cache=False).logits
+        with eval_mode(model):
+            return not torch.equal(drawn, model(**inputs, use_cache=False).logits)
+
+
+def _devices(model: PreTrainedModel) -> list[torch.device]:
+    return [model.device] if model.device.type == "cuda" else []
+
+
+def _probe(model: PreTrainedModel) -> tuple[dict[str, Tensor], Tensor]:
+    """Return two rows of eight distinct tokens, and where their logits are wanted."""
+    size = model.get_input_embeddings().weight.shape[0]
+    tokens = (torch.arange(16, device=model.device) * 7 + 4).remainder(size).view(2, 8)
+    wanted = torch.zeros(2, 8, dtype=torch.bool, device=model.device)
+    if model.config.is_encoder_decoder:
+        wanted[0, :4] = wanted[1, :6] = True
+        return {"input_ids": tokens, "decoder_input_ids": tokens.flip(1)}, wanted
+    wanted[0, 4:6] = wanted[1, 6:] = True
+    return {"input_ids": tokens}, wanted
+
+
+def _is_same(live: Tensor, logits: Callable[[], Tensor], modules: Sequence[nn.Module], wanted: Tensor) -> bool:
+    calls = [0] * len(modules)
+
+    def count(index: int) -> None:
+        calls[index] += 1
+
+    try:
+        with narrowed(modules, wanted, seen=count):
+            tried = logits()
+    except (RuntimeError, IndexError, TypeError, ValueError, AttributeError):  # whatever a module makes of fewer rows
+        return False
+    return all(calls) and bool((tried - live).abs().max() <= CLOSE * live.abs().max())
+
+
+@contextmanager
+def narrowed(
+    modules: Sequence[nn.Module], wanted: Tensor, *, seen: Callable[[int], None] = lambda index: None
+) -> Iterator[None]:
+    """Let modules see the wanted positions alone; at the others they return zeros.
+
+    Args:
+        modules: Among those that `narrowable` found.
+        wanted: See there.
+        seen: Told a module's index when positions were left out of its call.
+    """
+    with ExitStack() as undo:
+        for index, module in enumerate(modules):
+            undo.enter_context(answering(module, _at(wanted, module.forward, index, seen)))
+        yield
+
+
+def _at(wanted: Tensor, forward: Callable[..., Any], index: int, seen: Callable[[int], None]) -> Callable[..., Any]:
+    """Return a forward that runs another on the wanted positions of its one tensor."""
+
+    def chosen(*args: Any, **kwargs: Any) -> Any:
+        values, *others = args
+        mask = wanted if values.shape[: wanted.ndim] == wanted.shape else wanted.flatten()
+        if others or kwargs or values.shape[: mask.ndim] != mask.shape:
+            return forward(*args, **kwargs)
+        seen(index)
+        some: Tensor = forward(values[mask])
+        whole = some.new_zeros(*mask.shape, *some.shape[1:])
+        whole[mask] = some
+        return whole
+
+    return chosen

@@ -1,0 +1,170 @@
+"""Named tensors on disk, for one process after another: whole, the right ones, within a budget, or not there at all.
+
+A recording is a folder named by its key: shards in safetensors, and a manifest with the key and each shard's digest.
+It is written under a temporary name and renamed, so a kill leaves no half of it; what is truncated, changed or foreign
+does not agree with its manifest and is removed. Reading maps the files; the system keeps in memory what fits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+__all__ = ["Shelf", "Writer"]
+
+SHARD = 2**27
+"""Bytes that a writer holds back before it writes them: 128 MiB."""
+
+MANIFEST = "manifest.json"
+
+
+class Shelf:
+    """A folder of recordings; those not used for longest make room for new ones.
+
+    Args:
+        folder: Made when something is written. Several processes may share it.
+        budget: The most bytes of all recordings together.
+    """
+
+    def __init__(self, folder: Path, budget: int) -> None:
+        self.folder, self.budget = folder, budget
+        for left in folder.glob(".*-*"):
+            if not psutil.pid_exists(int(left.name.rpartition("-")[2])):
+                shutil.rmtree(left, ignore_errors=True)
+
+    def open(self, key: str) -> Mapping[str, Tensor] | None:
+        """Return a recording, mapped from its files; ``None``, and nothing left, where it is absent or unsound."""
+        folder = self.folder / key
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            if manifest["key"] == key and all(
+                _digest(folder / name) == own for name, own in manifest["shards"].items()
+            ):
+                found = _Mapped([folder / name for name in manifest["shards"]])
+                os.utime(folder / MANIFEST)
+                return found
+        except FileNotFoundError:
+            if not folder.exists():
+                return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError):
+            pass  # not what `Writer` wrote
+        self.remove(key)
+        return None
+
+    def remove(self, key: str) -> None:
+        """Delete a recording; who has it open may go on reading."""
+        shutil.rmtree(self.folder / key, ignore_errors=True)
+
+    def make_room(self, needed: int) -> None:
+        """Delete recordings, the least recently used first, until some more bytes fit the budget.
+
+        Raises:
+            OSError: They would not fit an empty shelf.
+        """
+        if needed > self.budget:
+            raise OSError(f"{needed} bytes are over the budget of {self.budget}")
+        held = []
+        for manifest in self.folder.glob(f"*/{MANIFEST}"):
+            try:
+                size = sum(file.stat().st_size for file in manifest.parent.iterdir())
+                held.append((manifest.stat().st_mtime_ns, manifest.parent.name, size))
+            except FileNotFoundError:  # another process removed it just now
+                continue
+        total = sum(size for *_, size in held)
+        for _, key, size in sorted(held):
+            if total + needed <= self.budget:
+                break
+            self.remove(key)
+            total -= size
+
+
+class Writer:
+    """Writes one recording, shard by shard; it counts only once it is closed.
+
+    Args:
+        shelf: Where to.
+        key: Its name; 16 hex digits or the like.
+    """
+
+    def __init__(self, shelf: Shelf, key: str) -> None:
+        self._shelf, self._key = shelf, key
+        self._folder = shelf.folder / f".{key}-{os.getpid()}"
+        self._waiting: dict[str, Tensor] = {}
+        self._shards: dict[str, str] = {}
+        self._held = self._written = 0
+
+    def add(self, name: str, tensor: Tensor) -> None:
+        """Take a tensor, on the CPU.
+
+        Raises:
+            OSError: The disk or the budget is full; discard what there is.
+        """
+        self._waiting[name] = tensor
+        self._held += tensor.nbytes
+        if self._held >= SHARD:
+            self._flush()
+
+    def close(self) -> None:
+        """Put the recording on the shelf, unless another process was faster.
+
+        Raises:
+            OSError: As for `add`.
+        """
+        self._flush()
+        manifest = {"key": self._key, "shards": self._shards}
+        (self._folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+        try:
+            self._folder.rename(self._shelf.folder / self._key)
+        except OSError:
+            if not (self._shelf.folder / self._key).exists():
+                raise
+            self.discard()
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _flush(self) -> None:
+        self._shelf.make_room(self._written + self._held)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file = self._folder / f"{len(self._shards):05}.safetensors"
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in self._waiting.items()}, file)
+        except SafetensorError as error:  # its word for a full disk
+            raise OSError(str(error)) from error
+        self._shards[file.name] = _digest(file)
+        self._written += self._held
+        self._waiting, self._held = {}, 0
+
+
+class _Mapped(Mapping[str, Tensor]):
+    """The tensors of some safetensors files, read when they are asked for."""
+
+    def __init__(self, files: list[Path]) -> None:
+        handles: list[Any] = [safe_open(file, framework="pt") for file in files]
+        self._places = {name: handle for handle in handles for name in handle.keys()}  # noqa: SIM118
+
+    def __getitem__(self, name: str) -> Tensor:
+        tensor: Tensor = self._places[name].get_tensor(name)
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "blake2b").hexdigest()[:32]
