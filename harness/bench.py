@@ -31,7 +31,7 @@ from harness.models.load import load
 from harness.models.narrow import drops_out, narrowable
 from harness.models.trunk import Trunk, first_block, first_trained, refusal
 from harness.models.tuning import Trainable, apply, reset
-from harness.precision import arithmetic
+from harness.precision import scoring
 from harness.recordings import recordings
 from harness.settings import model_location, new_tokens, stop_texts, token_limits
 from harness.template import Template
@@ -117,13 +117,12 @@ class Bench:
         start, rows, size = time.perf_counter(), self.encoded(prompt, split).rows, self.study.training.batch_size
         predictions: list[Prediction] = []
         forward = replace(self._forward, trunk=self._replayed.get((prompt, split)), narrow=self._narrow)
-        surprise = likelihoods(forward, loss_batches(rows, self.loaded, batch_size=size))
-        scores = {"loss": mean_loss(surprise)}
-        if generate:
-            with arithmetic(self.loaded.model.device, self._forward.precision):
+        with scoring(self.loaded.model, self._forward.precision):
+            surprise = likelihoods(forward, loss_batches(rows, self.loaded, batch_size=size))
+            if generate:
                 start_of = self._prefilled.get((prompt, split))
                 predictions = predict(self.loaded, rows, surprise, decoding=self.decoding, trunk=start_of)
-            scores = score(predictions, self._examples[split], self.metrics)
+        scores = score(predictions, self._examples[split], self.metrics) if generate else {"loss": mean_loss(surprise)}
         return Scored(scores, predictions, time.perf_counter() - start)
 
     def train(self, cell: Cell, *, learning_rate: float, seed: int) -> Generator[Epoch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
@@ -41,6 +42,7 @@ def main() -> None:
         # Threads that spin long while they wait are slowed up to ten times over by any other busy process.
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     signal.signal(signal.SIGTERM, _interrupt)
+    sys.unraisablehook = _again
     try:
         status = app(standalone_mode=False)
     except UserError as error:
@@ -57,6 +59,14 @@ def main() -> None:
     if status == INTERRUPTED:
         _fail("interrupted; the same command goes on from here", 1)
     sys.exit(status or 0)
+
+
+def _again(lost: Any) -> None:
+    """Interrupt once more where Ctrl-C fell into a destructor, in which Python reports exceptions and drops them."""
+    if isinstance(lost.exc_value, KeyboardInterrupt):
+        _thread.interrupt_main()
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def _interrupt(number: int, frame: object) -> None:

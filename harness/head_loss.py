@@ -64,7 +64,8 @@ class HeadLoss:
             largest, said = values.amax(1), values.gather(1, own[:, None])[:, 0]
             shares = torch.softmax(values, dim=1, out=values)
             # The largest share is exp(0) over the sum: its logarithm brings the sum back, and is never one of zero.
-            yield largest - shares.amax(1).log() - said, own, where, shares
+            # What all logits have in common goes first: it may be large, and rounding it would hide the rest.
+            yield (largest - said) - shares.amax(1).log(), own, where, shares
 
     def weight(self) -> Tensor:
         """Return the head's matrix in `dtype`, shape (vocabulary, width)."""

@@ -102,27 +102,29 @@ class Draft:
         self._key, self._owner, self._say = key, owner, say
         self._writer = None if owner.shelf is None else Writer(owner.shelf, key)
         self._is_held, self._bytes = True, 0
+        self._names: set[str] = set()
 
     def __setitem__(self, name: str, tensor: Tensor) -> None:
-        """Take a tensor.
+        """Take a tensor; what rows of one shape share comes again and again, and is taken once.
 
         Raises:
             TooLarge: There is room for it neither in memory nor on disk.
         """
+        if name in self._names:
+            return
+        self._names.add(name)
         tensor = tensor.detach().cpu()
         self._is_held &= self._bytes == 0 or self._owner.holds(self._key)  # another's growth may have pushed it out
         self._is_held = self._is_held and self._owner.hold(self._key, name, tensor)
         self._bytes += tensor.nbytes
         self._write(lambda writer: writer.add(name, tensor))
-        if not self._is_held and self._writer is None:
-            self.discard()
-            raise TooLarge(
-                f"a recording of more than {self._bytes / 2**20:.1f} MiB fits neither engine.memory_mib nor "
-                "engine.disk_mib"
-            )
 
     def close(self) -> None:
-        """Hand the recording in."""
+        """Hand the recording in.
+
+        Raises:
+            TooLarge: As for a tensor.
+        """
         self._write(lambda writer: writer.close())
 
     def discard(self) -> None:
@@ -132,11 +134,16 @@ class Draft:
             self._writer.discard()
 
     def _write(self, step: Callable[[Writer], None]) -> None:
-        if self._writer is None:
-            return
-        try:
-            step(self._writer)
-        except OSError as error:
-            self._say(f"a recording is not kept on disk: {error}")
-            self._writer.discard()
-            self._writer = None
+        if self._writer is not None:
+            try:
+                step(self._writer)
+            except OSError as error:
+                self._say(f"a recording is not kept on disk: {error}")
+                self._writer.discard()
+                self._writer = None
+        if not self._is_held and self._writer is None:
+            self.discard()
+            raise TooLarge(
+                f"a recording of {self._bytes / 2**20:.1f} MiB or more fits neither engine.memory_mib nor "
+                "engine.disk_mib"
+            )

@@ -38,9 +38,9 @@ class Shelf:
 
     def __init__(self, folder: Path, budget: int) -> None:
         self.folder, self.budget = folder, budget
-        for left in folder.glob(".*-*"):
-            if not psutil.pid_exists(int(left.name.rpartition("-")[2])):
-                shutil.rmtree(left, ignore_errors=True)
+        for draft in folder.glob(".*-*"):
+            if _is_abandoned(draft):
+                shutil.rmtree(draft, ignore_errors=True)
 
     def open(self, key: str) -> Mapping[str, Tensor] | None:
         """Return a recording, mapped from its files; ``None``, and nothing left, where it is absent or unsound."""
@@ -51,7 +51,7 @@ class Shelf:
                 _digest(folder / name) == own for name, own in manifest["shards"].items()
             ):
                 found = _Mapped([folder / name for name in manifest["shards"]])
-                os.utime(folder / MANIFEST)
+                os.utime(folder)
                 return found
         except FileNotFoundError:
             if not folder.exists():
@@ -68,24 +68,21 @@ class Shelf:
     def make_room(self, needed: int) -> None:
         """Delete recordings, the least recently used first, until some more bytes fit the budget.
 
+        What is being written, by whatever process, counts but stays.
+
         Raises:
-            OSError: They would not fit an empty shelf.
+            OSError: They would not fit.
         """
-        if needed > self.budget:
-            raise OSError(f"{needed} bytes are over the budget of {self.budget}")
-        held = []
-        for manifest in self.folder.glob(f"*/{MANIFEST}"):
-            try:
-                size = sum(file.stat().st_size for file in manifest.parent.iterdir())
-                held.append((manifest.stat().st_mtime_ns, manifest.parent.name, size))
-            except FileNotFoundError:  # another process removed it just now
-                continue
-        total = sum(size for *_, size in held)
-        for _, key, size in sorted(held):
-            if total + needed <= self.budget:
+        sizes = {folder: _size(folder) for folder in self.folder.glob("*") if folder.is_dir()}
+        finished = sorted((folder for folder in sizes if not folder.name.startswith(".")), key=_last_used)
+        total = sum(sizes.values()) + needed
+        if total - sum(sizes[folder] for folder in finished) > self.budget:
+            raise OSError(f"{needed} more bytes are over the budget of {self.budget}")
+        for folder in finished:
+            if total <= self.budget:
                 break
-            self.remove(key)
-            total -= size
+            self.remove(folder.name)
+            total -= sizes[folder]
 
 
 class Writer:
@@ -99,9 +96,10 @@ class Writer:
     def __init__(self, shelf: Shelf, key: str) -> None:
         self._shelf, self._key = shelf, key
         self._folder = shelf.folder / f".{key}-{os.getpid()}"
+        self.discard()  # left by an earlier process of the same id
         self._waiting: dict[str, Tensor] = {}
         self._shards: dict[str, str] = {}
-        self._held = self._written = 0
+        self._held = 0
 
     def add(self, name: str, tensor: Tensor) -> None:
         """Take a tensor, on the CPU.
@@ -135,7 +133,7 @@ class Writer:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _flush(self) -> None:
-        self._shelf.make_room(self._written + self._held)
+        self._shelf.make_room(self._held)
         self._folder.mkdir(parents=True, exist_ok=True)
         file = self._folder / f"{len(self._shards):05}.safetensors"
         try:
@@ -143,7 +141,6 @@ class Writer:
         except SafetensorError as error:  # its word for a full disk
             raise OSError(str(error)) from error
         self._shards[file.name] = _digest(file)
-        self._written += self._held
         self._waiting, self._held = {}, 0
 
 
@@ -163,6 +160,30 @@ class _Mapped(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._places)
+
+
+def _is_abandoned(draft: Path) -> bool:
+    """Return whether the process that began a folder has ended; another may have its id by now."""
+    try:
+        return psutil.Process(int(draft.name.rpartition("-")[2])).create_time() > draft.stat().st_mtime
+    except psutil.NoSuchProcess:
+        return True
+    except (ValueError, OSError):  # not ours; or its writer has just finished
+        return False
+
+
+def _size(folder: Path) -> int:
+    try:
+        return sum(file.stat().st_size for file in folder.iterdir())
+    except FileNotFoundError:  # another process removed it just now
+        return 0
+
+
+def _last_used(folder: Path) -> int:
+    try:
+        return folder.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _digest(file: Path) -> str:

@@ -73,7 +73,18 @@ def create(uri: str, make: Callable[[str], object]) -> None:
         for left_over in path.parent.glob(f"{path.name}.new*"):
             left_over.unlink()
         make(str(make_url(uri).set(database=str(fresh))))
+        _write_ahead(fresh)
         fresh.replace(path)
+
+
+def _write_ahead(path: Path) -> None:
+    """Have a database keep a write-ahead log: a commit then waits for the disk once instead of four times.
+
+    It is lasting, and as safe: what was committed outlives a kill and a power cut (sqlite.org/wal.html). Where the
+    file system cannot share memory between processes, sqlite keeps its rollback journal.
+    """
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("pragma journal_mode = wal")
 
 
 def sqlite_file(uri: str) -> Path | None:

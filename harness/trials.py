@@ -86,16 +86,17 @@ def _run_trial(cell: Cell, trial: Trial, run: str, *, search: CellSearch, sessio
     try:
         value, pruned = _epochs(cell, trial, run, search=search, session=session, costs=costs)
     except Diverged as error:
-        session.tracker.tags(run, {"outcome": "diverged", "error": str(error)})
-        _close(run, costs, session)
-        session.ledger.end(run, "FAILED")
+        tags = {"outcome": "diverged", "error": str(error), "trunk": session.bench.trunk}
+        session.ledger.end(run, "FAILED", tags=tags, metrics=_costs(costs, session))
         search.fail(trial, str(error))
         return math.nan
     outcome: Outcome = "pruned" if pruned else "complete"
-    session.tracker.tags(run, {"outcome": outcome})
-    session.tracker.metrics(run, {"objective": value})
-    _close(run, costs, session)
-    session.ledger.end(run, "KILLED" if pruned else "FINISHED")
+    session.ledger.end(
+        run,
+        "KILLED" if pruned else "FINISHED",
+        tags={"outcome": outcome, "trunk": session.bench.trunk},
+        metrics={"objective": value, **_costs(costs, session)},
+    )
     search.tell(trial.number, outcome, value)
     return value
 
@@ -133,10 +134,7 @@ def _score_metrics(cell: Cell, epoch: Epoch, run: str, *, session: Session, cost
     session.tracker.metrics(run, values, step=epoch.epoch)
 
 
-def _close(run: str, costs: Mapping[str, float], session: Session) -> None:
-    """Record what a training run took."""
-    session.tracker.tags(run, {"trunk": session.bench.trunk})
-    peak = session.bench.peak_memory()
-    session.tracker.metrics(
-        run, {**{f"cost/{name}": cost for name, cost in costs.items()}, "cost/peak_memory_mib": peak}
-    )
+def _costs(costs: Mapping[str, float], session: Session) -> dict[str, float]:
+    """Return what a training run took, as metrics."""
+    named = {f"cost/{name}": cost for name, cost in costs.items()}
+    return {**named, "cost/peak_memory_mib": session.bench.peak_memory()}

@@ -7,6 +7,7 @@ clock, never the numbers: each training run compares it with the live model, and
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from transformers import PreTrainedModel
 from harness.batching import Prompts, loss_batches
 from harness.decoding import prefill
 from harness.encoding import Row
+from harness.errors import ModelError
 from harness.example import digest
 from harness.likelihood import label_logits, model_rows, prompt_rows
 from harness.models.load import Loaded
@@ -46,6 +48,17 @@ class _Use(NamedTuple):
     """Calls the model as it will be called."""
 
 
+class _Asked(NamedTuple):
+    """What one call is after."""
+
+    use: _Use
+    own: Sequence[Tap]
+    """Places of the cut."""
+    passes: Sequence[Rows]
+    keys: Mapping[str, str]
+    """Of the recordings, by place, of all cuts that one pass records."""
+
+
 @dataclass
 class Trunks:
     """What is recorded of one model.
@@ -64,6 +77,10 @@ class Trunks:
     precision: Precision
     say: Callable[[str], None]
     _known: dict[tuple[object, int], list[Tap]] = field(default_factory=dict)
+    _refused: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._architecture = _architecture(self.loaded.model)
 
     def open(self, rows: Sequence[Row], cut: int, *, cuts: Iterable[int]) -> Trunk | str:
         """Return the replay of some rows for a loss, recorded now if it is not there, or why they must run live.
@@ -97,33 +114,42 @@ class Trunks:
             lambda each: prefill(model, each.inputs),
         )
         passes = [prompt_rows(batch, model.device) for batch in prompts]
-        with_places = {each for each in {cut, *cuts} if self._places(use, each)}
-        if cut not in with_places:
-            return "a part of the encoder trains"
-        return self._open(use, rows, passes, with_places, cut)
+        return self._open(use, rows, passes, {cut, *cuts}, cut)
 
     def _open(self, use: _Use, rows: Sequence[Row], passes: Sequence[Rows], cuts: set[int], cut: int) -> Trunk | str:
-        own, fault = self._places(use, cut), ""
-        split = digest([[row.prompt, row.target] for row in rows])
-        keys = {tap.name: self._key(use, tap, split) for each in cuts for tap in self._places(use, each)}
-        stored = self._stored(own, keys)
-        if stored is not None:
-            if (wrong := self._verify(use, stored, passes[0])) is None:
-                return stored
-            self.say(f"{wrong}; recording anew")
-            for tap in own:
-                self.recordings.drop(keys[tap.name])
-        for tried in (cuts, {cut}):
-            places = [tap for each in sorted(tried) for tap in self._places(use, each)]
+        try:
+            own = self._places(use, cut)
+            if not own:
+                return "a part of the encoder trains"
+            asked = _Asked(use, own, passes, self._keys(use, rows, passes, cuts))
+            return self._found(asked) or self._made(asked, cuts, cut)
+        except ModelError as error:
+            return str(error)
+
+    def _found(self, asked: _Asked) -> Trunk | None:
+        """Return what an earlier run or trial recorded, if it is there and right."""
+        trunk = self._stored(asked)
+        if trunk is None or (wrong := self._verify(asked, trunk)) is None:
+            return trunk
+        self.say(f"{wrong}; recording anew")
+        for tap in asked.own:
+            self.recordings.drop(asked.keys[tap.name])
+        return None
+
+    def _made(self, asked: _Asked, cuts: set[int], cut: int) -> Trunk | str:
+        """Record for all cuts, or, where there is no room for that, for the one."""
+        name = asked.keys[asked.own[-1].name]
+        fault = self._refused.get(name, "")
+        for tried in () if fault else (cuts, {cut}):
             try:
-                self._record(use, places, passes, keys)
+                self._record(asked, [tap for each in sorted(tried) for tap in self._places(asked.use, each)])
             except TooLarge as error:
                 fault = str(error)
             else:
-                trunk = self._stored(own, keys)
-                if trunk is None:
-                    return "the recording did not last"
-                return self._verify(use, trunk, passes[0]) or trunk
+                if (trunk := self._stored(asked)) is not None:
+                    return self._verify(asked, trunk) or trunk
+                fault = "the recording did not last: there is no room for it"
+        self._refused[name] = fault  # it would be so in every trial
         return fault
 
     def _places(self, use: _Use, cut: int) -> list[Tap]:
@@ -131,38 +157,54 @@ class Trunks:
             self._known[use.places, cut] = use.places(self.loaded.model, cut)
         return self._known[use.places, cut]
 
-    def _key(self, use: _Use, tap: Tap, split: str) -> str:
+    def _keys(self, use: _Use, rows: Sequence[Row], passes: Sequence[Rows], cuts: Iterable[int]) -> Mapping[str, str]:
+        """Return the name of each place's recording: a digest of all that its numbers depend on."""
         model = self.loaded.model
-        numbers = [str(model.dtype), self.precision, str(model.device.type), model.config._attn_implementation]
-        versions = [FORMAT, torch.__version__, transformers.__version__]
-        return digest([versions, self.loaded.digest, numbers, use.name, tap.name, split])
+        sizes = {index: each.inputs["input_ids"].size(1) for each in passes for index in each.indices}
+        split = digest([[row.prompt, row.target, sizes[at]] for at, row in enumerate(rows)])
+        numbers = [str(model.dtype), self.precision, str(model.device.type), torch.get_num_threads()]
+        common = [FORMAT, torch.__version__, transformers.__version__, self.loaded.digest, self._architecture, numbers]
+        taps = {tap.name for each in cuts for tap in self._places(use, each)}
+        return {name: digest([common, use.name, name, split]) for name in taps}
 
-    def _stored(self, places: Sequence[Tap], keys: Mapping[str, str]) -> Trunk | None:
-        stores = {tap.name: self.recordings.get(keys[tap.name]) for tap in places}
+    def _stored(self, asked: _Asked) -> Trunk | None:
+        stores = {tap.name: self.recordings.get(asked.keys[tap.name]) for tap in asked.own}
         there = {name: store for name, store in stores.items() if store is not None}
-        return Trunk(self.loaded.model, places, _ByTap(there)) if len(there) == len(stores) else None
+        return Trunk(self.loaded.model, asked.own, _ByTap(there)) if len(there) == len(stores) else None
 
-    def _record(self, use: _Use, places: Sequence[Tap], passes: Sequence[Rows], keys: Mapping[str, str]) -> None:
+    def _record(self, asked: _Asked, places: Sequence[Tap]) -> None:
         """Record in one pass what is missing.
 
         Raises:
             TooLarge: There is no room for it.
         """
-        model = self.loaded.model
+        model, keys = self.loaded.model, asked.keys
         missing = [tap for tap in places if self.recordings.get(keys[tap.name]) is None]
         drafts = {tap.name: Draft(keys[tap.name], self.recordings, self.say) for tap in missing}
         with ExitStack() as undo:
             for draft in drafts.values():
                 undo.callback(draft.discard)
             with arithmetic(model.device, self.precision):
-                record(model, passes, places=missing, store=_SinkByTap(drafts), run=use.logits)
+                record(model, asked.passes, places=missing, store=_SinkByTap(drafts), run=asked.use.logits)
             for draft in drafts.values():
                 draft.close()
             undo.pop_all()
 
-    def _verify(self, use: _Use, trunk: Trunk, first: Rows) -> str | None:
+    def _verify(self, asked: _Asked, trunk: Trunk) -> str | None:
+        first = asked.passes[0]
         with arithmetic(self.loaded.model.device, self.precision):
-            return verify(trunk, first, lambda: use.logits(first))
+            try:
+                return verify(trunk, first, lambda: asked.use.logits(first))
+            except KeyError as error:
+                return f"the recording lacks {error}"
+
+
+def _architecture(model: PreTrainedModel) -> str:
+    """Return a digest of what a configuration says about the numbers, which weights alone do not."""
+    entries = json.loads(model.config.to_json_string(use_diff=False))
+    for name in ("_name_or_path", "transformers_version", "tie_word_embeddings"):  # the last is seen in the weights
+        entries.pop(name, None)
+    return digest([entries, model.config._attn_implementation])
 
 
 class _ByTap:

@@ -74,9 +74,11 @@ def token_mean(outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Ten
     return torch.nn.functional.cross_entropy(logits, labels.flatten(), reduction="sum") / num_items_in_batch
 
 
-def trainer_losses(loaded: Loaded, spec: Training, *, rate: float, folder: Path) -> list[float]:
-    """Return the Trainer's loss of every optimizer step; the loaded model is trained."""
-    batches, ready = batches_for(loaded), []
+def trainer_losses(
+    loaded: Loaded, spec: Training, *, rate: float, folder: Path, batches: Sequence[Batch] = ()
+) -> list[float]:
+    """Return the Trainer's loss of every optimizer step; the loaded model is trained, as far as its flags allow."""
+    batches, ready = batches or batches_for(loaded), []
     normalize = loaded.is_encoder_decoder and spec.accumulation > 1
     for batch in batches:  # given a loss function, the Trainer hides the labels from the model
         shifted = loaded.model.prepare_decoder_input_ids_from_labels if normalize else None

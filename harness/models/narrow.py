@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from transformers import PreTrainedModel
 
-from harness.models.blocks import blocks
+from harness.models.blocks import Block, blocks
 from harness.models.taps import answering, eval_mode
 
 __all__ = ["drops_out", "narrowable", "narrowed"]
@@ -24,16 +25,21 @@ __all__ = ["drops_out", "narrowable", "narrowed"]
 CLOSE = 1e-5
 """The largest difference, as a share of the largest logit, that rows of another number may make to a product."""
 
+NOISE = 0.05
+"""Its standard deviation, a little over that of usual initial weights."""
+
 
 def narrowable(model: PreTrainedModel) -> tuple[nn.Module, ...]:
     """Find the modules of the last block that need to see the wanted positions alone; runs the model on 16 tokens.
 
     Wanted positions are a causal model's targets, somewhere in a row, or those of a decoder, from its start on.
+    What is found holds for any weights, as training needs it: the block is tried with noise on its own.
     """
     inputs, wanted = _probe(model)
+    stirred = _stirred(model, blocks(model)[-1])
 
     def logits() -> Tensor:
-        found: Tensor = model(**inputs, use_cache=False).logits
+        found: Tensor = functional_call(model, stirred, kwargs={**inputs, "use_cache": False}).logits
         return found[wanted]
 
     with eval_mode(model):
@@ -74,6 +80,15 @@ def _probe(model: PreTrainedModel) -> tuple[dict[str, Tensor], Tensor]:
         return {"input_ids": tokens, "decoder_input_ids": tokens.flip(1)}, wanted
     wanted[0, 4:6] = wanted[1, 6:] = True
     return {"input_ids": tokens}, wanted
+
+
+def _stirred(model: PreTrainedModel, block: Block) -> dict[str, Tensor]:
+    """Return a block's weights with noise: a matrix of zeros, where training may begin, would hide what lies before."""
+    drawn = torch.Generator().manual_seed(0)
+    return {
+        f"{block.name}.{name}": weight.detach() + NOISE * torch.randn(weight.shape, generator=drawn).to(weight)
+        for name, weight in block.module.named_parameters()
+    }
 
 
 def _is_same(live: Tensor, logits: Callable[[], Tensor], modules: Sequence[nn.Module], wanted: Tensor) -> bool:

@@ -1,0 +1,103 @@
+"""How many bytes the recordings of a frozen part take, counted from one row of every padded shape."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from torch import Tensor
+
+from harness.batching import loss_batches
+from harness.decoding import prefill
+from harness.encoding import Row
+from harness.evaluation import Decoding, prompts_of
+from harness.likelihood import label_logits, model_rows, prompt_rows
+from harness.models.blocks import head
+from harness.models.load import Loaded
+from harness.models.prefill import prefill_taps
+from harness.models.taps import Rows, Tap, taps
+from harness.models.trunk import record
+from harness.precision import arithmetic
+from harness.study import Precision
+
+__all__ = ["Footprint", "Sizes"]
+
+Places = Callable[..., list[Tap]]
+
+
+class Sizes(NamedTuple):
+    """Bytes of what is recorded of some rows."""
+
+    cuts: dict[int, int]
+    """What a replay at each cut reads."""
+
+    total: int
+    """What is held for all cuts; what two of them read is there once."""
+
+
+@dataclass
+class Footprint:
+    """Measures recordings without making them.
+
+    Args:
+        loaded: The model, as loaded.
+        cuts: The blocks at which tunings cut.
+        precision: Of the passes that will be recorded.
+    """
+
+    loaded: Loaded
+    cuts: Sequence[int]
+    precision: Precision
+    _kept: dict[tuple[object, ...], dict[str, Tensor]] = field(default_factory=dict)
+    _taps: dict[tuple[Places, int], list[Tap]] = field(default_factory=dict)
+
+    def of_losses(self, rows: Sequence[Row]) -> Sizes:
+        """Return what is recorded of some rows for their losses."""
+        model, size = self.loaded.model, Counter[str]()
+        by_label = head(model).name  # only label positions come there; elsewhere rows of one shape take the same
+        for batch in loss_batches(rows, self.loaded, batch_size=len(rows)):
+            (one,) = loss_batches([rows[batch.indices[0]]], self.loaded, batch_size=1)
+            inputs, shape = model_rows(model, one.to(model.device)), [each.size(1) for each in batch.inputs.values()]
+            for name, tensor in self._of_one(taps, shape, inputs, lambda each: label_logits(model, each)).items():
+                tap, is_shared = name.partition("/")[0], not name.rpartition("/")[2].isdigit()
+                if tap == by_label:
+                    size[tap] += tensor[0].nbytes * batch.tokens
+                else:
+                    size[tap] += tensor.nbytes * (1 if is_shared else len(batch.indices))
+        return self._by_cut(taps, size)
+
+    def of_prefill(self, rows: Sequence[Row], decoding: Decoding) -> Sizes:
+        """Return what is recorded of some rows for the start of generation, beyond what their losses need."""
+        model, size = self.loaded.model, Counter[str]()
+        if self.loaded.is_encoder_decoder:  # what the encoder makes of a prompt is the same for a loss
+            return Sizes(dict.fromkeys(self.cuts, 0), 0)
+        for batch in prompts_of(rows, self.loaded, decoding._replace(batch_size=len(rows))):
+            one = batch._replace(indices=(0,), inputs={name: each[:1] for name, each in batch.inputs.items()})
+            inputs, shape = prompt_rows(one, model.device), [batch.skip]
+            kept = self._of_one(prefill_taps, shape, inputs, lambda each: prefill(model, each.inputs))
+            for name, tensor in kept.items():
+                size[name.partition("/")[0]] += tensor.nbytes * len(batch.indices)
+        return self._by_cut(prefill_taps, size)
+
+    def _of_one(
+        self, places: Places, shape: Sequence[int], rows: Rows, run: Callable[[Rows], object]
+    ) -> Mapping[str, Tensor]:
+        """Return what is kept of one row at all cuts; recorded once per shape."""
+        key = (places, *shape)
+        if key not in self._kept:
+            self._kept[key] = {}
+            listed = [tap for cut in sorted(self.cuts) for tap in self._places(places, cut)]
+            with arithmetic(self.loaded.model.device, self.precision):
+                record(self.loaded.model, [rows], places=listed, store=self._kept[key], run=run)
+        return self._kept[key]
+
+    def _by_cut(self, places: Places, size: Mapping[str, int]) -> Sizes:
+        cuts = {cut: sum(size[tap.name] for tap in self._places(places, cut)) for cut in self.cuts}
+        return Sizes(cuts, sum(size.values()))
+
+    def _places(self, places: Places, cut: int) -> list[Tap]:
+        if (places, cut) not in self._taps:
+            self._taps[places, cut] = places(self.loaded.model, cut)
+        return self._taps[places, cut]

@@ -1,0 +1,190 @@
+"""What a study will take: counted where it can be counted, predicted from a short probe where it cannot.
+
+The probe trains and scores a sample of the rows with every tuning (see `harness.probe`); nothing is tracked, and nothing
+recorded on disk. The prediction is kept beside the study's other files, and the report of a study that is run as it was
+planned sets it beside what the study took.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from harness.bench import Bench
+from harness.cells import Cell, select, with_neighbors
+from harness.check import Checked
+from harness.example import digest, fingerprint
+from harness.probe import Speed, longest_prompt, probe_bench, sample, speed_of
+from harness.recordings import Recordings, recordings
+from harness.report.forecast import CellForecast, Forecast
+from harness.report.searches import PROXIED
+from harness.search import reach_storage
+from harness.template import Template
+from harness.tracking.mlflow import reach_store
+from harness.workload import Work, cuts_of, works
+
+__all__ = ["Cut", "Plan", "PlannedCell", "keep", "kept", "plan", "plan_tables"]
+
+MIB = 2**20
+
+
+class PlannedCell(NamedTuple):
+    """One cell, counted."""
+
+    id: str
+    steps: int
+    """Optimizer steps of one training run; 0 where nothing trains."""
+    trainable: int
+    """Parameters that train."""
+    parameters: int
+    """Parameters that there are."""
+
+
+class Cut(NamedTuple):
+    """What is recorded for the tunings that train from one block on, in bytes over all prompts."""
+
+    tunings: tuple[str, ...]
+    train: int
+    validation: int
+    start: int
+    """Of generation from validation prompts, where trials generate."""
+    largest: int
+    """The most that one prompt takes of all three."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study will take."""
+
+    cells: tuple[PlannedCell, ...]
+    cuts: tuple[Cut, ...]
+    """Empty where nothing is replayed."""
+    memory: int
+    """Bytes that recordings may take in memory."""
+    disk: int
+    """Bytes that they may take on disk."""
+    forecast: Forecast
+    seconds: float
+    """What planning took."""
+
+
+def plan(checked: Checked, *, say: Callable[[str], None], cells: str | None = None) -> Plan:
+    """Count a study's work and predict its time and memory; writes nothing.
+
+    Args:
+        checked: The study.
+        say: Told what is being done.
+        cells: A pattern such as ``cue/*``: plan what `harness.runner.run` would run for it.
+
+    Raises:
+        UserError: What `harness.runner.run` would refuse before it begins.
+    """
+    start, study = time.perf_counter(), checked.study
+    chosen = select(checked.cells, cells)
+    reach_store()
+    reach_storage(study.search.storage)
+    searched = with_neighbors(chosen, study, checked.cells)
+    prompts = list(dict.fromkeys(cell.prompt for cell in searched))
+    longest = longest_prompt(checked, prompts)
+    say(f"loading model {study.model.name}")
+    bench = probe_bench(checked, sample(checked, longest), replay=study.engine.replay)
+    say("counting rows and recordings")
+    work, budget = works(prompts, checked, bench), recordings(study.engine)
+    cuts = _cuts(list(work.values()), bench)
+    speeds = _speeds(checked, longest, bench, _too_large(cuts, budget), say)
+    forecasts = {
+        cell.id: _forecast(cell, cell in chosen, work[cell.prompt], speeds, checked) for cell in searched
+    }
+    recorded = sum(size.total for each in work.values() for size in each.recorded)
+    return Plan(
+        cells=tuple(_counted(cell, work[cell.prompt], bench) for cell in searched),
+        cuts=cuts,
+        memory=budget.memory,
+        disk=_disk(budget),
+        forecast=Forecast(forecasts, _peak(bench, min(recorded, budget.memory)), recorded / MIB),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _cuts(work: Sequence[Work], bench: Bench) -> tuple[Cut, ...]:
+    return tuple(
+        Cut(
+            tuple(tunings),
+            *(sum(each.recorded[part].cuts.get(cut, 0) for each in work) for part in range(3)),
+            largest=max(sum(size.cuts.get(cut, 0) for size in each.recorded) for each in work),
+        )
+        for cut, tunings in cuts_of(bench).items()
+    )
+
+
+def _disk(budget: Recordings) -> int:
+    return budget.shelf.budget if budget.shelf else 0
+
+
+def _too_large(cuts: Sequence[Cut], budget: Recordings) -> set[str]:
+    """Return the tunings whose frozen part runs live, since there is no room for it."""
+    room = max(budget.memory, _disk(budget))
+    return {name for cut in cuts for name in cut.tunings if cut.largest > room}
+
+
+def _speeds(
+    checked: Checked, prompt: Template, bench: Bench, too_large: set[str], say: Callable[[str], None]
+) -> dict[str, Speed]:
+    """Probe every tuning; zero-shot too, as the test split is scored with nothing replayed."""
+    generate = _trials_generate(checked) or bool(checked.study.final.seeds)
+    live = probe_bench(checked, sample(checked, prompt), replay=False) if too_large else bench
+    found = {}
+    for tuning in checked.study.tunings():
+        say(f"probing {tuning.name}")
+        found[tuning.name] = speed_of(
+            live if tuning.name in too_large else bench, Cell(prompt, tuning), generate=generate
+        )
+    return found
+
+
+def _trials_generate(checked: Checked) -> bool:
+    return checked.objective != "loss"
+
+
+def _forecast(
+    cell: Cell, is_chosen: bool, work: Work, speeds: Mapping[str, Speed], checked: Checked
+) -> CellForecast:
+    """Multiply one cell's work by its tuning's speed.
+
+    Trials that a pruner would stop are counted in full. Test rows are taken to be like validation rows, since nothing
+    of that split is known but how many they are.
+    """
+    study, speed = checked.study, speeds[cell.tuning.name]
+    live = next(speeds[tuning.name] for tuning in study.tunings() if not tuning.trains)
+    epochs, seeds = study.training.epochs, len(study.final.seeds) if is_chosen else 0
+    generates = _trials_generate(checked)
+    tested = live.scoring(work.validation, generate=True) * len(checked.test_ids) / len(checked.examples["validation"])
+    if not cell.tuning.trains:
+        last = live.scoring(work.validation, generate=generates or bool(study.final.seeds))
+        return CellForecast(0, int(is_chosen), (last + tested) if is_chosen else 0.0)
+    loss, made = (speed.scoring(work.validation, generate=generate) for generate in (False, True))
+    training = speed.opening + epochs * speed.training * work.train.tokens
+    searching = study.search.trials * (training + epochs * (made if generates else loss))
+    if not generates and study.final.seeds:
+        searching += _among_best(study.search.trials) * made
+    finals = seeds * (training + (epochs - 1) * loss + made + tested)
+    recording = speed.recording * (work.train.tokens + work.validation.tokens)
+    return CellForecast(study.search.trials, seeds, recording + searching + finals)
+
+
+def _among_best(trials: int) -> float:
+    """Return how many trials are among the best so far when they end, if any order is as likely."""
+    return sum(min(1.0, PROXIED / index) for index in range(1, trials + 1))
+
+
+def _counted(cell: Cell, work: Work, bench: Bench) -> PlannedCell:
+    training = bench.study.training
+    ...

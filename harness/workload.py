@@ -1,0 +1,101 @@
+"""The work of a study, counted prompt by prompt: batches, padded tokens, decoding steps, bytes of recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from harness.batching import loss_batches
+from harness.bench import Bench
+from harness.check import Checked
+from harness.encoding import Row, encode
+from harness.evaluation import Decoding, prompts_of
+from harness.example import Split
+from harness.footprint import Footprint, Sizes
+from harness.models.load import Loaded
+from harness.models.trunk import first_block
+from harness.template import Template
+
+__all__ = ["Load", "Work", "cuts_of", "load_of", "works"]
+
+NOTHING = Sizes({}, 0)
+
+
+class Load(NamedTuple):
+    """The work that some rows are."""
+
+    batches: int
+    """Of their loss, per epoch."""
+    tokens: int
+    """Numbers in these batches, padding included."""
+    prompts: int
+    """Numbers in the batches of their generation, padding included."""
+    steps: int
+    """Calls of the model behind those for the first tokens, if predictions are as long as they may be."""
+
+
+class Work(NamedTuple):
+    """What there is to do with one prompt."""
+
+    train: Load
+    validation: Load
+    recorded: tuple[Sizes, Sizes, Sizes]
+    """For training losses, for validation losses, and for the start of generation."""
+
+
+def works(prompts: Sequence[Template], checked: Checked, bench: Bench) -> dict[Template, Work]:
+    """Count the work of whole splits.
+
+    Args:
+        prompts: Of the study.
+        checked: The study.
+        bench: Its model and settings; its rows may be fewer.
+    """
+    study, loaded = checked.study, bench.loaded
+    footprint = Footprint(loaded, sorted(cuts_of(bench)), study.training.precision)
+    trials_replay_starts = checked.objective != "loss" and study.generation.num_beams == 1
+    found = {}
+    for prompt in prompts:
+        train, validation = (_rows(split, prompt, checked, bench) for split in ("train", "validation"))
+        recorded = (NOTHING, NOTHING, NOTHING)
+        if footprint.cuts:
+            starts = footprint.of_prefill(validation, bench.decoding) if trials_replay_starts else NOTHING
+            recorded = (footprint.of_losses(train), footprint.of_losses(validation), starts)
+        loads = [
+            load_of(rows, loaded, batch_size=study.training.batch_size, decoding=bench.decoding)
+            for rows in (train, validation)
+        ]
+        found[prompt] = Work(loads[0], loads[1], recorded)
+    return found
+
+
+def cuts_of(bench: Bench) -> dict[int, list[str]]:
+    """Return the names of the tunings that make each cut, if the bench's study replays."""
+    found: dict[int, list[str]] = {}
+    for tuning in bench.study.tuning if bench.study.engine.replay else ():
+        if (cut := first_block(bench.loaded.model, tuning)) is not None:
+            found.setdefault(cut, []).append(tuning.name)
+    return found
+
+
+def load_of(rows: Sequence[Row], loaded: Loaded, *, batch_size: int, decoding: Decoding) -> Load:
+    """Count the work that some rows are.
+
+    Args:
+        rows: A split, as one prompt has it.
+        loaded: The model.
+        batch_size: Of losses.
+        decoding: With the most new tokens, and generation's batch size.
+    """
+    losses, prompts = loss_batches(rows, loaded, batch_size=batch_size), prompts_of(rows, loaded, decoding)
+    return Load(
+        batches=len(losses),
+        tokens=sum(tensor.numel() for batch in losses for tensor in batch.inputs.values()),
+        prompts=sum(tensor.numel() for batch in prompts for tensor in batch.inputs.values()),
+        steps=len(prompts) * (decoding.max_new_tokens - 1),
+    )
+
+
+def _rows(split: Split, prompt: Template, checked: Checked, bench: Bench) -> list[Row]:
+    examples, dropping = checked.examples[split], split == "train"
+    return encode(examples, prompt, bench.loaded, limits=bench.limits, drop_long_targets=dropping).rows
