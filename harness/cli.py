@@ -112,6 +112,26 @@ def check(study: StudyPath, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def plan(
+    study: StudyPath,
+    overrides: Overrides = None,
+    cells: Annotated[str | None, typer.Option(metavar="PATTERN", help="Plan only cells such as 'cue/*'.")] = None,
+) -> None:
+    """Predict what a run would take: steps, recordings, time, memory; probes the model for some seconds."""
+    checked = _checked(study, overrides)
+    from harness.plan import keep, plan_tables
+    from harness.plan import plan as plan_study
+    from harness.terminal import LiveProgress, PlainProgress
+
+    _quiet_libraries()
+    with (LiveProgress if out.is_terminal else PlainProgress)(out) as progress:
+        made = plan_study(checked, say=progress.say, cells=cells)
+    for part in plan_tables(made):
+        out.print(part, highlight=False)
+    out.print(f"kept for the report: {keep(made, checked)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def show(study: StudyPath, overrides: Overrides = None) -> None:
     """Print what trains at each tuning, with counts, and a prompt of each kind."""
     from harness.overview import rendered_prompts, tuning_tables

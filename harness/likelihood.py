@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from harness.batching import IGNORED, Batch, Prompts
 from harness.head_loss import HeadLoss
 from harness.models.narrow import narrowed
-from harness.models.taps import answering
+from harness.models.stand_in import answering
 from harness.models.trunk import Rows, Trunk
 from harness.precision import arithmetic, products
 from harness.study import Precision

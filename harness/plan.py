@@ -1,8 +1,8 @@
 """What a study will take: counted where it can be counted, predicted from a short probe where it cannot.
 
-The probe trains and scores a sample of the rows with every tuning (see `harness.probe`); nothing is tracked, and nothing
-recorded on disk. The prediction is kept beside the study's other files, and the report of a study that is run as it was
-planned sets it beside what the study took.
+The probe trains and scores a sample of the rows with every tuning (see `harness.probe`); nothing is tracked, and
+nothing recorded on disk. The prediction is kept beside the study's other files, and the report of a study that is run
+as it was planned sets it beside what the study took.
 """
 
 from __future__ import annotations
@@ -72,6 +72,8 @@ class Plan:
     disk: int
     """Bytes that they may take on disk."""
     forecast: Forecast
+    weights: str
+    """Digest of the model's."""
     seconds: float
     """What planning took."""
 
@@ -100,29 +102,26 @@ def plan(checked: Checked, *, say: Callable[[str], None], cells: str | None = No
     work, budget = works(prompts, checked, bench), recordings(study.engine)
     cuts = _cuts(list(work.values()), bench)
     speeds = _speeds(checked, longest, bench, _too_large(cuts, budget), say)
-    forecasts = {
-        cell.id: _forecast(cell, cell in chosen, work[cell.prompt], speeds, checked) for cell in searched
-    }
+    forecasts = {cell.id: _forecast(cell, cell in chosen, work[cell.prompt], speeds, checked) for cell in searched}
     recorded = sum(size.total for each in work.values() for size in each.recorded)
     return Plan(
-        cells=tuple(_counted(cell, work[cell.prompt], bench) for cell in searched),
+        cells=tuple(_counted(cell, work[cell.prompt], checked, bench) for cell in searched),
         cuts=cuts,
         memory=budget.memory,
         disk=_disk(budget),
         forecast=Forecast(forecasts, _peak(bench, min(recorded, budget.memory)), recorded / MIB),
+        weights=bench.loaded.digest,
         seconds=time.perf_counter() - start,
     )
 
 
 def _cuts(work: Sequence[Work], bench: Bench) -> tuple[Cut, ...]:
-    return tuple(
-        Cut(
-            tuple(tunings),
-            *(sum(each.recorded[part].cuts.get(cut, 0) for each in work) for part in range(3)),
-            largest=max(sum(size.cuts.get(cut, 0) for size in each.recorded) for each in work),
-        )
-        for cut, tunings in cuts_of(bench).items()
-    )
+    found = []
+    for cut, tunings in cuts_of(bench).items():
+        parts = [[size.cuts.get(cut, 0) for size in each.recorded] for each in work]
+        train, validation, start = map(sum, zip(*parts, strict=True))
+        found.append(Cut(tuple(tunings), train, validation, start, largest=max(map(sum, parts))))
+    return tuple(found)
 
 
 def _disk(budget: Recordings) -> int:
@@ -154,9 +153,7 @@ def _trials_generate(checked: Checked) -> bool:
     return checked.objective != "loss"
 
 
-def _forecast(
-    cell: Cell, is_chosen: bool, work: Work, speeds: Mapping[str, Speed], checked: Checked
-) -> CellForecast:
+def _forecast(cell: Cell, is_chosen: bool, work: Work, speeds: Mapping[str, Speed], checked: Checked) -> CellForecast:
     """Multiply one cell's work by its tuning's speed.
 
     Trials that a pruner would stop are counted in full. Test rows are taken to be like validation rows, since nothing
@@ -185,6 +182,77 @@ def _among_best(trials: int) -> float:
     return sum(min(1.0, PROXIED / index) for index in range(1, trials + 1))
 
 
-def _counted(cell: Cell, work: Work, bench: Bench) -> PlannedCell:
-    training = bench.study.training
-    ...
+def _counted(cell: Cell, work: Work, checked: Checked, bench: Bench) -> PlannedCell:
+    training, (trainable, total) = checked.study.training, bench.parameters(cell)
+    steps = training.epochs * math.ceil(work.train.batches / training.accumulation) if cell.tuning.trains else 0
+    return PlannedCell(cell.id, steps, trainable, total)
+
+
+def _peak(bench: Bench, held: int) -> float:
+    """Return the most memory in MiB: what the probe needed, and, on a CPU, the recordings that it did without."""
+    return bench.peak_memory() + (held / MIB if bench.loaded.model.device.type == "cpu" else 0.0)
+
+
+def keep(made: Plan, checked: Checked) -> Path:
+    """Write a plan's forecast for the report of the study that was planned, and return where."""
+    file = _file(checked)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(
+        json.dumps({"key": _key(checked, made.weights), "forecast": made.forecast.as_json()}), encoding="utf-8"
+    )
+    return file
+
+
+def kept(checked: Checked, weights: str) -> Forecast | None:
+    """Return the forecast of this very study, ``None`` where there is none, or the study has changed since."""
+    try:
+        found = json.loads(_file(checked).read_text(encoding="utf-8"))
+        return Forecast.from_json(found["forecast"]) if found["key"] == _key(checked, weights) else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or cut short
+        return None
+
+
+def _file(checked: Checked) -> Path:
+    return Path(".harness") / checked.study.name / "plan.json"
+
+
+def _key(checked: Checked, weights: str) -> str:
+    data = [fingerprint(examples) for examples in checked.examples.values()]
+    prompts = [asdict(prompt) for prompt in checked.prompts]
+    return digest([checked.study.model_dump(mode="json"), prompts, data, list(checked.test_ids), weights])
+
+
+def plan_tables(made: Plan) -> Iterator[RenderableType]:
+    """Yield what a plan says: cells, recordings, time and memory."""
+    table = Table("cell", box=None, header_style="bold")
+    for name in ("trials", "finals", "steps a run", "steps in all", "parameters that train", "share", "seconds"):
+        table.add_column(name, justify="right")
+    for cell in made.cells:
+        trials, finals, seconds = made.forecast.cells[cell.id]
+        share = f"{cell.trainable / cell.parameters:.1%}"
+        counts = [trials, finals, cell.steps, cell.steps * (trials + finals), cell.trainable]
+        table.add_row(cell.id, *(f"{count:,}" for count in counts), share, f"{seconds:.1f}")
+    yield table
+    if made.cuts:
+        yield _recordings(made)
+    total, forecast = made.forecast.seconds, made.forecast
+    yield (
+        f"predicted: {total:.0f} s ({total / 60:.1f} min) for all runs, loading the model and the report apart; "
+        f"peak memory {forecast.peak_memory_mib:,.0f} MiB; planning took {made.seconds:.0f} s"
+    )
+
+
+def _recordings(made: Plan) -> Table:
+    caption = (
+        f"MiB; {made.forecast.recordings_mib:,.1f} in all, what tunings share counted once; room for "
+        f"{made.memory / MIB:,.0f} in memory, {made.disk / MIB:,.0f} on disk"
+    )
+    table = Table("recorded for", box=None, header_style="bold", caption=caption, caption_justify="left")
+    for name in ("training", "validation", "generation", "one prompt"):
+        table.add_column(name, justify="right")
+    table.add_column("fits")
+    for cut in made.cuts:
+        sizes = (cut.train, cut.validation, cut.start, cut.largest)
+        fits = "memory" if cut.largest <= made.memory else "disk" if cut.largest <= made.disk else "nowhere: runs live"
+        table.add_row(", ".join(cut.tunings), *(f"{size / MIB:,.1f}" for size in sizes), fits)
+    return table

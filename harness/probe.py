@@ -12,35 +12,23 @@ from contextlib import closing
 from dataclasses import replace
 from typing import NamedTuple
 
-from harness.batching import loss_batches
 from harness.bench import Bench
 from harness.cells import Cell
 from harness.check import Checked
 from harness.encoding import Row, encode
-from harness.evaluation import Decoding, prompts_of
+from harness.evaluation import Decoding
 from harness.example import Example, Split
-from harness.models.load import Loaded
 from harness.settings import light_reader, token_limits
 from harness.template import Template
+from harness.workload import Load, load_of
 
-__all__ = ["Load", "Speed", "load_of", "longest_prompt", "probe_bench", "sample", "speed_of"]
+__all__ = ["Speed", "longest_prompt", "probe_bench", "sample", "speed_of"]
 
 TRAINED, SCORED = 4, 3
 """Batches of training and of scored rows in a sample."""
 
 TOKENS = 8
 """Generated at a time; a step takes about as long wherever it stands."""
-
-
-class Load(NamedTuple):
-    """The work that some rows are."""
-
-    tokens: int
-    """Numbers in the batches of their loss, padding included."""
-    prompts: int
-    """Numbers in the batches of their generation, padding included."""
-    steps: int
-    """Calls of the model behind those for the first tokens, if predictions are as long as they may be."""
 
 
 class Speed(NamedTuple):
@@ -65,26 +53,9 @@ class Speed(NamedTuple):
         return load.tokens * self.loss + made
 
 
-def load_of(rows: Sequence[Row], loaded: Loaded, *, batch_size: int, decoding: Decoding) -> Load:
-    """Count the work that some rows are.
-
-    Args:
-        rows: A split, as one prompt has it.
-        loaded: The model.
-        batch_size: Of losses.
-        decoding: With the most new tokens, and generation's batch size.
-    """
-    losses, prompts = loss_batches(rows, loaded, batch_size=batch_size), prompts_of(rows, loaded, decoding)
-    return Load(
-        tokens=sum(tensor.numel() for batch in losses for tensor in batch.inputs.values()),
-        prompts=sum(tensor.numel() for batch in prompts for tensor in batch.inputs.values()),
-        steps=len(prompts) * (decoding.max_new_tokens - 1),
-    )
-
-
-def longest_prompt(checked: Checked) -> Template:
+def longest_prompt(checked: Checked, prompts: Sequence[Template]) -> Template:
     """Return the prompt whose rows are longest; a probe of it sees the most memory that the study needs."""
-    return max(checked.prompts, key=lambda prompt: sum(map(_length, _rows(checked, prompt, "validation"))))
+    return max(prompts, key=lambda prompt: sum(map(_length, _rows(checked, prompt, "validation"))))
 
 
 def sample(checked: Checked, prompt: Template) -> dict[Split, list[Example]]:
@@ -146,7 +117,7 @@ def speed_of(bench: Bench, cell: Cell, *, generate: bool) -> Speed:
         load_of(bench.encoded(cell.prompt, split).rows, bench.loaded, batch_size=size, decoding=whole)
         for split in ("train", "validation")
     )
-    steps = scored.steps // max(1, whole.max_new_tokens - 1) * (tokens - 1)
+    steps = scored.starts * (tokens - 1)
     replays = cell.tuning.trains and bench.live is None
     return Speed(
         opening=warm.rest,

@@ -47,10 +47,9 @@ class Shelf:
         folder = self.folder / key
         try:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            if manifest["key"] == key and all(
-                _digest(folder / name) == own for name, own in manifest["shards"].items()
-            ):
-                found = _Mapped([folder / name for name in manifest["shards"]])
+            shards = {folder / name: own for name, own in manifest["shards"].items()}
+            if manifest["key"] == key and shards and all(_digest(file) == own for file, own in shards.items()):
+                found = _Mapped(list(shards))
                 os.utime(folder)
                 return found
         except FileNotFoundError:
@@ -165,7 +164,8 @@ class _Mapped(Mapping[str, Tensor]):
 def _is_abandoned(draft: Path) -> bool:
     """Return whether the process that began a folder has ended; another may have its id by now."""
     try:
-        return psutil.Process(int(draft.name.rpartition("-")[2])).create_time() > draft.stat().st_mtime
+        began: float = psutil.Process(int(draft.name.rpartition("-")[2])).create_time()
+        return began > draft.stat().st_mtime
     except psutil.NoSuchProcess:
         return True
     except (ValueError, OSError):  # not ours; or its writer has just finished

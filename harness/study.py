@@ -14,17 +14,14 @@ from harness.errors import closest
 from harness.template import Template
 
 __all__ = [
-    "Baseline",
     "Data",
     "Engine",
     "Final",
     "Generation",
-    "LearningRate",
     "Model",
     "Precision",
     "Prompt",
     "Search",
-    "Section",
     "Study",
     "Training",
     "Tuning",
@@ -299,6 +296,5 @@ class Study(Section):
 
     def tunings(self) -> tuple[Tuning, ...]:
         """Return the tunings in order, zero-shot (``none``) put first where the study leaves it out."""
-        if any(not tuning.trains for tuning in self.tuning):
-            return self.tuning
-        return (Tuning(kind="none"), *self.tuning)
+        is_named = any(not tuning.trains for tuning in self.tuning)
+        return self.tuning if is_named else (Tuning(kind="none"), *self.tuning)

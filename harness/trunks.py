@@ -162,7 +162,7 @@ class Trunks:
         model = self.loaded.model
         sizes = {index: each.inputs["input_ids"].size(1) for each in passes for index in each.indices}
         split = digest([[row.prompt, row.target, sizes[at]] for at, row in enumerate(rows)])
-        numbers = [str(model.dtype), self.precision, str(model.device.type), torch.get_num_threads()]
+        numbers = [str(model.dtype), self.precision, str(model.device.type)]
         common = [FORMAT, torch.__version__, transformers.__version__, self.loaded.digest, self._architecture, numbers]
         taps = {tap.name for each in cuts for tap in self._places(use, each)}
         return {name: digest([common, use.name, name, split]) for name in taps}

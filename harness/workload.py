@@ -31,7 +31,9 @@ class Load(NamedTuple):
     prompts: int
     """Numbers in the batches of their generation, padding included."""
     steps: int
-    """Calls of the model behind those for the first tokens, if predictions are as long as they may be."""
+    """Calls of the model behind those for the first tokens, if predictions become as long as their targets."""
+    starts: int
+    """Batches of their generation."""
 
 
 class Work(NamedTuple):
@@ -92,8 +94,14 @@ def load_of(rows: Sequence[Row], loaded: Loaded, *, batch_size: int, decoding: D
         batches=len(losses),
         tokens=sum(tensor.numel() for batch in losses for tensor in batch.inputs.values()),
         prompts=sum(tensor.numel() for batch in prompts for tensor in batch.inputs.values()),
-        steps=len(prompts) * (decoding.max_new_tokens - 1),
+        steps=sum(_longest(rows, batch.indices, decoding) - 1 for batch in prompts),
+        starts=len(prompts),
     )
+
+
+def _longest(rows: Sequence[Row], indices: Sequence[int], decoding: Decoding) -> int:
+    """Return how many tokens a batch generates: until the last of its rows is finished."""
+    return min(decoding.max_new_tokens, max(len(rows[index].target) for index in indices))
 
 
 def _rows(split: Split, prompt: Template, checked: Checked, bench: Bench) -> list[Row]:

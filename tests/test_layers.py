@@ -19,9 +19,10 @@ LAYERS = (
     "settings batching head_loss recordings",
     "likelihood decoding",
     "training evaluation trunks check evaluate_metric",
-    "bench serving overview ledger report",
-    "session served terminal",
-    "trials finals",
+    "bench serving overview ledger report footprint",
+    "session served terminal workload",
+    "trials finals probe",
+    "plan",
     "runner cleaning ui",
     "cli",
 )

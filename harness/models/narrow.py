@@ -18,7 +18,7 @@ from torch.func import functional_call
 from transformers import PreTrainedModel
 
 from harness.models.blocks import Block, blocks
-from harness.models.taps import answering, eval_mode
+from harness.models.stand_in import answering, eval_mode
 
 __all__ = ["drops_out", "narrowable", "narrowed"]
 
