@@ -40,9 +40,9 @@ def measure(options: argparse.Namespace, precision: str) -> list[dict[str, objec
     from harness.check import check
     from harness.decoding import greedy
     from harness.evaluation import prompts_of
+    from harness.factors import Tuning
     from harness.likelihood import prompt_rows
     from harness.precision import arithmetic, scoring
-    from harness.study import Tuning
     from harness.study_file import read_study
 
     rows = []

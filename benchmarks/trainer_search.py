@@ -26,8 +26,8 @@ from transformers import (
     default_data_collator,
 )
 
+from harness.factors import Tuning
 from harness.models.tuning import Trainable, apply, reset, restore
-from harness.study import Tuning
 
 IGNORED = -100
 

@@ -62,6 +62,7 @@ class Bench:
     def __init__(self, checked: Checked, say: Callable[[str], None] = lambda text: None) -> None:
         spec, study, task = checked.study.model, checked.study, checked.task
         self.study = study
+        self._say, self._said = say, set[str]()
         self.metrics: list[Metric] = [resolve(m) if isinstance(m, str) else m for m in checked.metrics]
         self.loaded = load(
             model_location(spec.name),
@@ -163,27 +164,41 @@ class Bench:
             with closing(epochs):
                 yield from epochs
         finally:
-            self._replayed, self._prefilled = {}, {}
+            self._close_trunks()
             reset(model, trainable)
 
     def _open_trunks(self, cell: Cell, trainable: Trainable) -> None:
         """Replay the frozen part from here on, unless it must run live."""
-        self._replayed, self._prefilled, cut = {}, {}, first_trained(self.loaded.model)
-        self.live = "engine.replay is off" if self._trunks is None else refusal(self.loaded.model, trainable)
+        cut, trunks = first_trained(self.loaded.model), self._trunks
+        self.live = "engine.replay is off" if trunks is None else refusal(self.loaded.model, trainable)
+        if trunks is None or self.live is not None:
+            return
         for split in ("train", "validation"):
-            if self._trunks is None or self.live is not None:
-                return
-            found = self._trunks.open(self.encoded(cell.prompt, split).rows, cut, cuts=self._cuts)
+            found = trunks.open(self.encoded(cell.prompt, split).rows, cut, cuts=self._cuts)
             if isinstance(found, str):
+                self._close_trunks()
                 self.live = found
-            else:
-                self._replayed[cell.prompt, split] = found
-        if self._trunks is not None and self.live is None and self._generates:
+                self._say_once(f"{cell.id}: the frozen part is computed in every step: {found}")
+                return
+            self._replayed[cell.prompt, split] = found
+        if self._generates:
             rows = self.encoded(cell.prompt, "validation").rows
             prompts = prompts_of(rows, self.loaded, self.decoding)
-            start_of = self._trunks.open_prefill(rows, prompts, cut, cuts=self._cuts)
-            if not isinstance(start_of, str):
+            start_of = trunks.open_prefill(rows, prompts, cut, cuts=self._cuts)
+            if isinstance(start_of, str):
+                self._say_once(f"{cell.id}: prompts are read whole in every trial: {start_of}")
+            else:
                 self._prefilled[cell.prompt, "validation"] = start_of
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self._say(text)
+
+    def _close_trunks(self) -> None:
+        self._replayed, self._prefilled = {}, {}
+        if self._trunks is not None:
+            self._trunks.close()
 
     @property
     def trunk(self) -> str:

@@ -14,7 +14,8 @@ from typing import Any
 
 from harness.errors import UserError, closest
 from harness.example import digest
-from harness.study import Search, Study, Tuning
+from harness.factors import Tuning
+from harness.study import Search, Study
 from harness.template import Template
 
 __all__ = ["Cell", "cell_digests", "expand", "neighbor", "select", "with_neighbors"]

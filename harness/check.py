@@ -16,12 +16,13 @@ from harness.cells import Cell, expand
 from harness.encoding import Limits, encode, prompt_limit
 from harness.errors import DataError, MetricError, ModelError, Problem, StudyError, TaskError, TemplateError, closest
 from harness.example import SPLITS, Example, Split
+from harness.factors import Prompt
 from harness.metrics import get
 from harness.metrics.base import Metric
 from harness.models.describe import Description, describe
 from harness.settings import LightReader, light_reader, model_location, stop_texts, token_limits
 from harness.sources import Source, open_source, read_split
-from harness.study import Prompt, Study
+from harness.study import Study
 from harness.study_file import StudyFile
 from harness.task import Task, load_task
 from harness.template import Template

@@ -76,6 +76,8 @@ def greedy(
 def prefill(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Tensor:
     """Run generation's first call as `greedy` would, and no other; return the next token's logits.
 
+    The checkpoint's own generation settings do not count: it may ask for another cache, or none.
+
     Args:
         model: In eval mode, with gradients off.
         inputs: What `generate` is called with.
@@ -96,7 +98,13 @@ def prefill(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Tensor:
         found.append(model._prefill(input_ids, generation_config, model_kwargs).logits[:, -1])
         return input_ids
 
-    model.generate(**inputs, custom_generate=first, do_sample=False, num_beams=1, max_new_tokens=1)
+    published = model.generation_config
+    start = {name: getattr(published, name) for name in ("bos_token_id", "decoder_start_token_id")}
+    model.generation_config = GenerationConfig(**start, use_cache=True, max_new_tokens=1)
+    try:
+        model.generate(**inputs, custom_generate=first)
+    finally:
+        model.generation_config = published
     return found[0]
 
 

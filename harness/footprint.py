@@ -71,11 +71,9 @@ class Footprint:
     def of_prefill(self, rows: Sequence[Row], decoding: Decoding) -> Sizes:
         """Return what is recorded of some rows for the start of generation, beyond what their losses need."""
         model, size = self.loaded.model, Counter[str]()
-        if self.loaded.is_encoder_decoder:  # what the encoder makes of a prompt is the same for a loss
-            return Sizes(dict.fromkeys(self.cuts, 0), 0)
         for batch in prompts_of(rows, self.loaded, decoding._replace(batch_size=len(rows))):
             one = batch._replace(indices=(0,), inputs={name: each[:1] for name, each in batch.inputs.items()})
-            inputs, shape = prompt_rows(one, model.device), [batch.skip]
+            inputs, shape = prompt_rows(one, model.device), [each.size(1) for each in batch.inputs.values()]
             kept = self._of_one(prefill_taps, shape, inputs, lambda each: prefill(model, each.inputs))
             for name, tensor in kept.items():
                 size[name.partition("/")[0]] += tensor.nbytes * len(batch.indices)
@@ -89,13 +87,21 @@ class Footprint:
         if key not in self._kept:
             self._kept[key] = {}
             listed = [tap for cut in sorted(self.cuts) for tap in self._places(places, cut)]
-            with arithmetic(self.loaded.model.device, self.precision):
-                record(self.loaded.model, [rows], places=listed, store=self._kept[key], run=run)
+            if listed:  # none where generation begins with a part of the encoder that trains
+                with arithmetic(self.loaded.model.device, self.precision):
+                    record(self.loaded.model, [rows], places=listed, store=self._kept[key], run=run)
         return self._kept[key]
 
     def _by_cut(self, places: Places, size: Mapping[str, int]) -> Sizes:
-        cuts = {cut: sum(size[tap.name] for tap in self._places(places, cut)) for cut in self.cuts}
-        return Sizes(cuts, sum(size.values()))
+        # What an encoder makes of a prompt is the same for a loss: where that keeps it, generation adds nothing.
+        shares = places is prefill_taps and self.loaded.is_encoder_decoder
+        kept = {cut: {tap.name for tap in self._places(taps, cut)} if shares else set[str]() for cut in self.cuts}
+        cuts = {
+            cut: sum(size[tap.name] for tap in self._places(places, cut) if tap.name not in kept[cut])
+            for cut in self.cuts
+        }
+        anywhere = set[str]().union(*kept.values())
+        return Sizes(cuts, sum(taken for name, taken in size.items() if name not in anywhere))
 
     def _places(self, places: Places, cut: int) -> list[Tap]:
         if (places, cut) not in self._taps:

@@ -126,15 +126,17 @@ def label_logits(model: PreTrainedModel, rows: Rows) -> Tensor:
 
 def _is_last(head: nn.Module, model: PreTrainedModel) -> bool:
     """Return whether a model's logits are what its head returns, seen on one token."""
-    returned: list[Tensor] = []
+    returned: list[tuple[Tensor, Tensor]] = []
     token = torch.zeros(1, 1, dtype=torch.long, device=model.device)
     inputs = {"input_ids": token, **({"decoder_input_ids": token} if model.config.is_encoder_decoder else {})}
-    hook = head.register_forward_hook(lambda module, args, output: returned.append(output))
+    hook = head.register_forward_hook(lambda module, args, output: returned.append((output, output.clone())))
     try:
         with torch.no_grad():
-            return model(**inputs, use_cache=False).logits is returned[0]
+            logits: Tensor = model(**inputs, use_cache=False).logits
     finally:
         hook.remove()
+    ((output, before),) = returned
+    return logits is output and torch.equal(output, before)  # it may have been scaled in place
 
 
 def _labels(batch: Batch) -> Tensor:

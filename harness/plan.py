@@ -22,18 +22,19 @@ from harness.bench import Bench
 from harness.cells import Cell, select, with_neighbors
 from harness.check import Checked
 from harness.example import digest, fingerprint
+from harness.factors import Tuning
 from harness.probe import Speed, longest_prompt, probe_bench, sample, speed_of
 from harness.recordings import Recordings, recordings
 from harness.report.forecast import CellForecast, Forecast
 from harness.report.searches import PROXIED
 from harness.search import reach_storage
-from harness.template import Template
 from harness.tracking.mlflow import reach_store
 from harness.workload import Work, cuts_of, works
 
-__all__ = ["Cut", "Plan", "PlannedCell", "keep", "kept", "plan", "plan_tables"]
+__all__ = ["Cut", "Plan", "PlannedCell", "cell_forecast", "keep", "kept", "plan", "plan_tables"]
 
 MIB = 2**20
+ZERO_SHOT = Tuning(kind="none")
 
 
 class PlannedCell(NamedTuple):
@@ -101,8 +102,18 @@ def plan(checked: Checked, *, say: Callable[[str], None], cells: str | None = No
     say("counting rows and recordings")
     work, budget = works(prompts, checked, bench), recordings(study.engine)
     cuts = _cuts(list(work.values()), bench)
-    speeds = _speeds(checked, longest, bench, _too_large(cuts, budget), say)
-    forecasts = {cell.id: _forecast(cell, cell in chosen, work[cell.prompt], speeds, checked) for cell in searched}
+    probed = {cell.tuning: Cell(longest, cell.tuning) for cell in searched}
+    speeds = _speeds(list(probed.values()), bench, checked=checked, too_large=_too_large(cuts, budget), say=say)
+    forecasts = {
+        cell.id: cell_forecast(
+            cell,
+            work[cell.prompt],
+            finals=_finals(cell, chosen, len(study.final.seeds)),
+            speeds=speeds,
+            checked=checked,
+        )
+        for cell in searched
+    }
     recorded = sum(size.total for each in work.values() for size in each.recorded)
     return Plan(
         cells=tuple(_counted(cell, work[cell.prompt], checked, bench) for cell in searched),
@@ -135,17 +146,17 @@ def _too_large(cuts: Sequence[Cut], budget: Recordings) -> set[str]:
 
 
 def _speeds(
-    checked: Checked, prompt: Template, bench: Bench, too_large: set[str], say: Callable[[str], None]
+    cells: Sequence[Cell], bench: Bench, *, checked: Checked, too_large: set[str], say: Callable[[str], None]
 ) -> dict[str, Speed]:
-    """Probe every tuning; zero-shot too, as the test split is scored with nothing replayed."""
+    """Probe one cell of every tuning, zero-shot always: the test split is scored with nothing replayed."""
     generate = _trials_generate(checked) or bool(checked.study.final.seeds)
+    prompt = cells[0].prompt
     live = probe_bench(checked, sample(checked, prompt), replay=False) if too_large else bench
+    speed_of(bench, Cell(prompt, ZERO_SHOT), generate=generate)  # the first passes of a process are slow
     found = {}
-    for tuning in checked.study.tunings():
-        say(f"probing {tuning.name}")
-        found[tuning.name] = speed_of(
-            live if tuning.name in too_large else bench, Cell(prompt, tuning), generate=generate
-        )
+    for cell in (Cell(prompt, ZERO_SHOT), *(cell for cell in cells if cell.tuning.trains)):
+        say(f"probing {cell.tuning.name}")
+        found[cell.tuning.name] = speed_of(live if cell.tuning.name in too_large else bench, cell, generate=generate)
     return found
 
 
@@ -153,28 +164,39 @@ def _trials_generate(checked: Checked) -> bool:
     return checked.objective != "loss"
 
 
-def _forecast(cell: Cell, is_chosen: bool, work: Work, speeds: Mapping[str, Speed], checked: Checked) -> CellForecast:
+def _finals(cell: Cell, chosen: Sequence[Cell], seeds: int) -> int:
+    """Return how many final runs a cell has; one that others merely start from has none."""
+    return (seeds if cell.tuning.trains else 1) if cell in chosen else 0
+
+
+def cell_forecast(
+    cell: Cell, work: Work, *, finals: int, speeds: Mapping[str, Speed], checked: Checked
+) -> CellForecast:
     """Multiply one cell's work by its tuning's speed.
 
     Trials that a pruner would stop are counted in full. Test rows are taken to be like validation rows, since nothing
     of that split is known but how many they are.
+
+    Args:
+        cell: Which.
+        work: Its prompt's.
+        finals: Its final runs.
+        speeds: By tuning; zero-shot's is that of a whole model computed live.
+        checked: The study.
     """
-    study, speed = checked.study, speeds[cell.tuning.name]
-    live = next(speeds[tuning.name] for tuning in study.tunings() if not tuning.trains)
-    epochs, seeds = study.training.epochs, len(study.final.seeds) if is_chosen else 0
-    generates = _trials_generate(checked)
+    study, speed, live = checked.study, speeds[cell.tuning.name], speeds[ZERO_SHOT.name]
+    epochs, trials = study.training.epochs, study.search.trials
+    generates, has_finals = _trials_generate(checked), bool(study.final.seeds)
     tested = live.scoring(work.validation, generate=True) * len(checked.test_ids) / len(checked.examples["validation"])
     if not cell.tuning.trains:
-        last = live.scoring(work.validation, generate=generates or bool(study.final.seeds))
-        return CellForecast(0, int(is_chosen), (last + tested) if is_chosen else 0.0)
+        last = live.scoring(work.validation, generate=generates or has_finals)
+        return CellForecast(0, finals, finals * (last + tested))
     loss, made = (speed.scoring(work.validation, generate=generate) for generate in (False, True))
     training = speed.opening + epochs * speed.training * work.train.tokens
-    searching = study.search.trials * (training + epochs * (made if generates else loss))
-    if not generates and study.final.seeds:
-        searching += _among_best(study.search.trials) * made
-    finals = seeds * (training + (epochs - 1) * loss + made + tested)
+    proxied = _among_best(trials) * made if has_finals and not generates else 0.0
     recording = speed.recording * (work.train.tokens + work.validation.tokens)
-    return CellForecast(study.search.trials, seeds, recording + searching + finals)
+    searching = recording + trials * (training + epochs * (made if generates else loss)) + proxied
+    return CellForecast(trials, finals, searching + finals * (training + (epochs - 1) * loss + made + tested))
 
 
 def _among_best(trials: int) -> float:
@@ -189,7 +211,10 @@ def _counted(cell: Cell, work: Work, checked: Checked, bench: Bench) -> PlannedC
 
 
 def _peak(bench: Bench, held: int) -> float:
-    """Return the most memory in MiB: what the probe needed, and, on a CPU, the recordings that it did without."""
+    """Return the most memory in MiB: what the probe needed, and, on a CPU, the recordings that it did without.
+
+    Where some tunings run live for want of room, the probe held a second copy of the model, which is counted too.
+    """
     return bench.peak_memory() + (held / MIB if bench.loaded.model.device.type == "cpu" else 0.0)
 
 
@@ -235,6 +260,10 @@ def plan_tables(made: Plan) -> Iterator[RenderableType]:
     yield table
     if made.cuts:
         yield _recordings(made)
+        yield (
+            f"MiB; {made.forecast.recordings_mib:,.1f} in all, what tunings share counted once; room for "
+            f"{made.memory / MIB:,.0f} in memory, {made.disk / MIB:,.0f} on disk"
+        )
     total, forecast = made.forecast.seconds, made.forecast
     yield (
         f"predicted: {total:.0f} s ({total / 60:.1f} min) for all runs, loading the model and the report apart; "
@@ -243,11 +272,7 @@ def plan_tables(made: Plan) -> Iterator[RenderableType]:
 
 
 def _recordings(made: Plan) -> Table:
-    caption = (
-        f"MiB; {made.forecast.recordings_mib:,.1f} in all, what tunings share counted once; room for "
-        f"{made.memory / MIB:,.0f} in memory, {made.disk / MIB:,.0f} on disk"
-    )
-    table = Table("recorded for", box=None, header_style="bold", caption=caption, caption_justify="left")
+    table = Table("recorded for", box=None, header_style="bold")
     for name in ("training", "validation", "generation", "one prompt"):
         table.add_column(name, justify="right")
     table.add_column("fits")

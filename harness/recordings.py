@@ -44,6 +44,8 @@ class Recordings:
         self._held: dict[str, dict[str, Tensor]] = {}
         self._sizes: dict[str, int] = {}
         self._mapped: dict[str, Mapping[str, Tensor]] = {}
+        self.pinned: set[str] = set()
+        """In use: not to be released."""
 
     def get(self, key: str) -> Mapping[str, Tensor] | None:
         """Return a recording if there is one."""
@@ -52,9 +54,9 @@ class Recordings:
             return self._held[key]
         if key not in self._mapped and self.shelf is not None and (found := self.shelf.open(key)) is not None:
             self._mapped[key] = found
-            for name, tensor in found.items():
-                if not self.hold(key, name, tensor.clone()):
-                    break
+            if sum(tensor.nbytes for tensor in found.values()) <= self.memory:  # else it would push all others out
+                for name, tensor in found.items():
+                    self.hold(key, name, tensor.clone())
         return self._held.get(key) or self._mapped.get(key)
 
     def hold(self, key: str, name: str, tensor: Tensor) -> bool:
@@ -63,7 +65,7 @@ class Recordings:
         Returns:
             Whether all of the recording so far is in memory.
         """
-        others = [each for each in self._held if each != key]
+        others = [each for each in self._held if each != key and each not in self.pinned]
         while others and sum(self._sizes.values()) + tensor.nbytes > self.memory:
             self._release(others.pop(0))
         if sum(self._sizes.values()) + tensor.nbytes > self.memory:

@@ -25,6 +25,8 @@ from harness.errors import StoreError
 from harness.example import Split, digest, fingerprint
 from harness.finals import NONE, Keeper, conclude_cell, final_cell, key_of, missing_seeds, trained
 from harness.ledger import Ledger
+from harness.models.load import architecture_digest
+from harness.plan import kept
 from harness.progress import Progress
 from harness.provenance import provenance
 from harness.report.collect import Results, collect
@@ -60,7 +62,7 @@ def run(checked: Checked, *, progress: Progress, cells: str | None = None, fresh
     reach_store()
     reach_storage(checked.study.search.storage)
     progress.say(f"loading model {checked.study.model.name}")
-    bench = Bench(checked)
+    bench = Bench(checked, progress.say)
     # Whatever the user must change has been found by now; from here on things are written.
     with _only_one(checked.study.name):
         tracker = MlflowTracker.open(checked.study.name)
@@ -103,6 +105,7 @@ def _session(checked: Checked, bench: Bench, tracker: Tracker, progress: Progres
     facts = {
         "task": checked.task.name,
         "weights": bench.loaded.digest,
+        "architecture": architecture_digest(bench.loaded.model),
         "tokenizer": digest(bench.loaded.tokenizer.get_vocab()),
         "data": data,
         "limits": bench.limits,
@@ -173,11 +176,13 @@ def _open_summary(session: Session) -> str:
 def _facts(session: Session) -> dict[str, Any]:
     checked, study, bench = session.checked, session.checked.study, session.bench
     baseline = study.final.baseline
+    forecast = kept(checked, bench.loaded.digest)
     first_full = next((cell for cell in checked.cells if cell.tuning.kind == "full"), checked.cells[0])
     return {
         "question": checked.file.question,
         "study": study.model_dump(mode="json"),
         "overrides": list(checked.file.overrides),
+        "forecast": forecast.as_json() if forecast else None,
         "cells": [cell.id for cell in checked.cells],
         "metrics": [*(metric.name for metric in bench.metrics), "loss"],
         "signatures": {metric.name: metric.signature() for metric in bench.metrics},

@@ -8,34 +8,25 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from harness.errors import closest
-from harness.template import Template
+from harness.factors import Prompt, Section, Tuning, tuning_of
 
 __all__ = [
+    "Baseline",
     "Data",
     "Engine",
     "Final",
     "Generation",
+    "LearningRate",
     "Model",
     "Precision",
-    "Prompt",
     "Search",
     "Study",
     "Training",
-    "Tuning",
 ]
 
 Precision = Literal["fp32", "bf16"]
-
-TUNINGS = ("none", "head", "last_blocks", "full")
-
-
-class Section(BaseModel):
-    """What all sections share: unknown keys are errors, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 class Model(Section):
@@ -82,77 +73,6 @@ class Data(Section):
         if not self.hub and (self.config or self.revision):
             raise ValueError("data.config and data.revision belong to data.hub, which is not given")
         return self
-
-
-class Prompt(Section):
-    """A prompt: the name of one of the task's, or one written in the study file."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    """How ids and tables call it."""
-    text: str | None = None
-    """Jinja2 text; left out: the task's prompt of that name."""
-    shorten: str | None = None
-    """The one field that may be shortened to fit."""
-    keep: Literal["start", "end"] = "start"
-    """Which part of that field stays."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _name_alone(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _text_or_name(self) -> Prompt:
-        if self.text is None and self.shorten is not None:
-            raise ValueError(f"prompt {self.name!r} names shorten without a text; a task's prompt brings its own")
-        return self
-
-    def template(self) -> Template:
-        """Return the inline prompt as a template."""
-        assert self.text is not None
-        return Template(self.name, self.text, self.shorten, self.keep)
-
-
-class Tuning(Section):
-    """Which weights move."""
-
-    kind: Literal["none", "head", "last_blocks", "full"]
-    """``none``, ``head``, ``last_blocks`` or ``full``."""
-    blocks: int | None = Field(default=None, ge=1)
-    """How many blocks, counted from the end; for ``last_blocks`` alone."""
-
-    @property
-    def name(self) -> str:
-        """The name in ids and params: ``none``, ``head``, ``last_blocks-2``, ``full``."""
-        return f"{self.kind}-{self.blocks}" if self.blocks else self.kind
-
-    @property
-    def trains(self) -> bool:
-        """Whether anything is trained."""
-        return self.kind != "none"
-
-
-def _tuning(value: Any) -> Any:
-    """Turn the short forms ``head`` and ``{last_blocks: 2}`` into fields."""
-    form = "write none, head, full or {last_blocks: 2}"
-    if isinstance(value, Tuning):
-        return value
-    if value is None:
-        return {"kind": "none"}
-    if isinstance(value, str):
-        if value not in TUNINGS:
-            raise ValueError(f"unknown tuning {value!r}; {closest(value, TUNINGS)}; {form}")
-        if value == "last_blocks":
-            raise ValueError(f"last_blocks needs a number; {form}")
-        return {"kind": value}
-    if isinstance(value, dict) and len(value) == 1:
-        ((kind, blocks),) = value.items()
-        if kind != "last_blocks":
-            raise ValueError(f"unknown tuning {kind!r}; {closest(str(kind), TUNINGS)}; {form}")
-        if not isinstance(blocks, int) or isinstance(blocks, bool) or blocks < 1:
-            raise ValueError(f"last_blocks is {blocks!r}; it must be a whole number of at least 1")
-        return {"kind": kind, "blocks": blocks}
-    raise ValueError(f"a tuning cannot be {value!r}; {form}")
 
 
 class Training(Section):
@@ -247,7 +167,7 @@ class Baseline(Section):
     """The cell that others are compared with."""
 
     prompt: str
-    tuning: Annotated[Tuning, BeforeValidator(_tuning)]
+    tuning: Annotated[Tuning, BeforeValidator(tuning_of)]
 
 
 class Final(Section):
@@ -277,7 +197,7 @@ class Study(Section):
     data: Data = Data()
     prompts: tuple[Prompt, ...] = Field(min_length=1)
     """The prompts that are compared."""
-    tuning: tuple[Annotated[Tuning, BeforeValidator(_tuning)], ...] = Field(min_length=1)
+    tuning: tuple[Annotated[Tuning, BeforeValidator(tuning_of)], ...] = Field(min_length=1)
     """The tunings that are compared; ``none`` is added where it is missing."""
     training: Training = Training()
     generation: Generation = Generation()

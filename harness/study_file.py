@@ -146,7 +146,8 @@ def _apply(tree: dict[str, Any], override: str) -> None:
 def _place(path: Path, lines: dict[Keys, int], overrides: tuple[str, ...], keys: Keys) -> str:
     dotted = ".".join(str(key) for key in keys)
     for override in overrides:
-        if f"{dotted}.".startswith(f"{_name(override)}."):
+        reaches = f"{dotted}.".startswith(f"{_name(override)}.")
+        if reaches or (keys not in lines and _name(override).startswith(f"{dotted}.")):
             return f"--set {override}"
     while keys not in lines:
         keys = keys[:-1]

@@ -7,7 +7,6 @@ clock, never the numbers: each training run compares it with the live model, and
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from harness.encoding import Row
 from harness.errors import ModelError
 from harness.example import digest
 from harness.likelihood import label_logits, model_rows, prompt_rows
-from harness.models.load import Loaded
+from harness.models.load import Loaded, architecture_digest
 from harness.models.prefill import prefill_taps
 from harness.models.taps import Rows, Sink, Store, Tap, taps
 from harness.models.trunk import Trunk, record, verify
@@ -78,9 +77,14 @@ class Trunks:
     say: Callable[[str], None]
     _known: dict[tuple[object, int], list[Tap]] = field(default_factory=dict)
     _refused: dict[str, str] = field(default_factory=dict)
+    # What is worked out of one list of rows, by its identity; the list is kept, so that the identity stays its own.
+    _splits: dict[tuple[int, frozenset[int]], tuple[Sequence[Row], Sequence[Rows]]] = field(default_factory=dict)
+    _named: dict[tuple[str, int, frozenset[int]], tuple[Sequence[Rows], Mapping[str, str]]] = field(
+        default_factory=dict
+    )
 
     def __post_init__(self) -> None:
-        self._architecture = _architecture(self.loaded.model)
+        self._architecture = architecture_digest(self.loaded.model)
 
     def open(self, rows: Sequence[Row], cut: int, *, cuts: Iterable[int]) -> Trunk | str:
         """Return the replay of some rows for a loss, recorded now if it is not there, or why they must run live.
@@ -90,10 +94,12 @@ class Trunks:
             cut: The first block that trains.
             cuts: Those that will be asked for as well; one pass records them all.
         """
-        model = self.loaded.model
-        batches = loss_batches(rows, self.loaded, batch_size=self.batch_size)
-        passes = [model_rows(model, batch.to(model.device)) for batch in batches]
-        return self._open(_Use("loss", taps, lambda each: label_logits(model, each)), rows, passes, {cut, *cuts}, cut)
+        model, all_cuts = self.loaded.model, frozenset({cut, *cuts})
+        use = _Use("loss", taps, lambda each: label_logits(model, each))
+        if (id(rows), all_cuts) not in self._splits:
+            batches = loss_batches(rows, self.loaded, batch_size=self.batch_size)
+            self._splits[id(rows), all_cuts] = rows, [model_rows(model, batch.to(model.device)) for batch in batches]
+        return self._open(use, rows, self._splits[id(rows), all_cuts][1], all_cuts, cut)
 
     def open_prefill(
         self, rows: Sequence[Row], prompts: Sequence[Prompts], cut: int, *, cuts: Iterable[int]
@@ -114,14 +120,23 @@ class Trunks:
             lambda each: prefill(model, each.inputs),
         )
         passes = [prompt_rows(batch, model.device) for batch in prompts]
-        return self._open(use, rows, passes, {cut, *cuts}, cut)
+        return self._open(use, rows, passes, frozenset({cut, *cuts}), cut)
 
-    def _open(self, use: _Use, rows: Sequence[Row], passes: Sequence[Rows], cuts: set[int], cut: int) -> Trunk | str:
+    def close(self) -> None:
+        """Let go of what was opened: it may make room in memory for others."""
+        self.recordings.pinned.clear()
+
+    def _open(
+        self, use: _Use, rows: Sequence[Row], passes: Sequence[Rows], cuts: frozenset[int], cut: int
+    ) -> Trunk | str:
         try:
             own = self._places(use, cut)
             if not own:
                 return "a part of the encoder trains"
-            asked = _Asked(use, own, passes, self._keys(use, rows, passes, cuts))
+            known = use.name, id(passes), cuts
+            if known not in self._named:
+                self._named[known] = passes, self._keys(use, rows, passes, cuts)
+            asked = _Asked(use, own, passes, self._named[known][1])
             return self._found(asked) or self._made(asked, cuts, cut)
         except ModelError as error:
             return str(error)
@@ -136,11 +151,11 @@ class Trunks:
             self.recordings.drop(asked.keys[tap.name])
         return None
 
-    def _made(self, asked: _Asked, cuts: set[int], cut: int) -> Trunk | str:
+    def _made(self, asked: _Asked, cuts: frozenset[int], cut: int) -> Trunk | str:
         """Record for all cuts, or, where there is no room for that, for the one."""
         name = asked.keys[asked.own[-1].name]
         fault = self._refused.get(name, "")
-        for tried in () if fault else (cuts, {cut}):
+        for tried in () if fault else (cuts, frozenset({cut})):
             try:
                 self._record(asked, [tap for each in sorted(tried) for tap in self._places(asked.use, each)])
             except TooLarge as error:
@@ -148,7 +163,7 @@ class Trunks:
             else:
                 if (trunk := self._stored(asked)) is not None:
                     return self._verify(asked, trunk) or trunk
-                fault = "the recording did not last: there is no room for it"
+                fault = "nothing is left of the recording: too large, or empty"
         self._refused[name] = fault  # it would be so in every trial
         return fault
 
@@ -170,7 +185,10 @@ class Trunks:
     def _stored(self, asked: _Asked) -> Trunk | None:
         stores = {tap.name: self.recordings.get(asked.keys[tap.name]) for tap in asked.own}
         there = {name: store for name, store in stores.items() if store is not None}
-        return Trunk(self.loaded.model, asked.own, _ByTap(there)) if len(there) == len(stores) else None
+        if len(there) < len(stores):
+            return None
+        self.recordings.pinned |= {asked.keys[tap.name] for tap in asked.own}
+        return Trunk(self.loaded.model, asked.own, _ByTap(there))
 
     def _record(self, asked: _Asked, places: Sequence[Tap]) -> None:
         """Record in one pass what is missing.
@@ -197,14 +215,6 @@ class Trunks:
                 return verify(trunk, first, lambda: asked.use.logits(first))
             except KeyError as error:
                 return f"the recording lacks {error}"
-
-
-def _architecture(model: PreTrainedModel) -> str:
-    """Return a digest of what a configuration says about the numbers, which weights alone do not."""
-    entries = json.loads(model.config.to_json_string(use_diff=False))
-    for name in ("_name_or_path", "transformers_version", "tie_word_embeddings"):  # the last is seen in the weights
-        entries.pop(name, None)
-    return digest([entries, model.config._attn_implementation])
 
 
 class _ByTap:

@@ -16,6 +16,7 @@ from harness.batching import Batch, loss_batches
 from harness.encoding import Limits, Row, encode
 from harness.evaluation import likelihoods
 from harness.example import Example
+from harness.factors import Tuning
 from harness.likelihood import ForwardPass
 from harness.models.blocks import blocks
 from harness.models.load import Loaded
@@ -23,7 +24,7 @@ from harness.models.narrow import narrowable
 from harness.models.trunk import Trunk, first_trained
 from harness.models.tuning import apply, reset
 from harness.recordings import Recordings
-from harness.study import Training, Tuning
+from harness.study import Training
 from harness.template import Template
 from harness.testing import FAMILIES
 from harness.training import fit

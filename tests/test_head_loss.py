@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -13,6 +14,9 @@ from torch.nn.functional import cross_entropy
 
 from harness import head_loss
 from harness.head_loss import HeadLoss
+from harness.likelihood import ForwardPass
+from harness.models.load import Loaded
+from harness.testing import FAMILIES
 
 
 class Found(NamedTuple):
@@ -166,6 +170,20 @@ def test_what_was_returned_outlives_the_next_use_of_the_memory() -> None:
     found = gradients(total, head, hidden)  # the backward pass comes after both
     for one, other in zip(found, plain(head, hidden, labels)[2:], strict=True):
         torch.testing.assert_close(one, other, **CLOSE)
+
+
+def test_only_a_head_with_nothing_behind_it_is_cut_short(tiny: Callable[..., Loaded]) -> None:
+    """BART and Marian add a bias, Gemma may squash its logits, and any model may scale them where they are."""
+    found = {family: ForwardPass(tiny(family).model).loss for family in FAMILIES}
+    assert {family for family, loss in found.items() if loss is None} == {"bart", "marian"}
+    assert ForwardPass(tiny("gemma3", final_logit_softcapping=5.0).model).loss is None
+    scaled = tiny("llama").model
+
+    def halve(module: object, args: object, output: Any) -> None:
+        output.logits.mul_(0.5)
+
+    scaled.register_forward_hook(halve)
+    assert ForwardPass(scaled).loss is None
 
 
 def test_nothing_is_kept_for_a_second_backward_pass() -> None:

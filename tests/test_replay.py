@@ -7,7 +7,7 @@ import pytest
 from harness.bench import Bench
 from harness.cells import Cell
 from harness.check import check
-from harness.study import Tuning
+from harness.factors import Tuning
 from harness.study_file import read_study
 from tests.study_fixture import Places
 

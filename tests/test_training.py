@@ -16,10 +16,11 @@ from harness.batching import IGNORED, Batch, loss_batches
 from harness.encoding import Limits, encode
 from harness.errors import Diverged, ModelError
 from harness.example import Example
+from harness.factors import Tuning
 from harness.likelihood import ForwardPass
 from harness.models.load import Loaded
 from harness.models.tuning import Trainable, apply
-from harness.study import Training, Tuning
+from harness.study import Training
 from harness.template import Template
 from harness.testing import FAMILIES
 from harness.training import Epoch, decay_groups, fit

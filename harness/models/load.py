@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -22,9 +23,10 @@ from transformers import (
 from transformers.utils import logging
 
 from harness.errors import ModelError
+from harness.example import digest
 from harness.models.describe import Source, context, locate
 
-__all__ = ["Loaded", "load", "weights_digest"]
+__all__ = ["Loaded", "architecture_digest", "load", "weights_digest"]
 
 # What transformers, tokenizers and safetensors raise over files that they cannot use.
 UNREADABLE = (
@@ -112,6 +114,14 @@ def weights_digest(model: PreTrainedModel) -> str:
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return total.hexdigest()[:16]
+
+
+def architecture_digest(model: PreTrainedModel) -> str:
+    """Return a short content hash of what a configuration says about the numbers, which weights alone do not."""
+    entries = json.loads(model.config.to_json_string(use_diff=False))
+    for name in ("_name_or_path", "transformers_version", "tie_word_embeddings"):  # the last is seen in the weights
+        entries.pop(name, None)
+    return digest([entries, model.config._attn_implementation])
 
 
 def _model(name: str, source: Source, config: Any, options: Mapping[str, Any], allow_pickle: bool) -> PreTrainedModel:

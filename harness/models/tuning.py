@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from harness.errors import ModelError
+from harness.factors import Tuning
 from harness.models.blocks import Anatomy, anatomy
-from harness.study import Tuning
 
 __all__ = ["Pristine", "Row", "Trainable", "apply", "reset", "restore", "set_modes", "snapshot"]
 

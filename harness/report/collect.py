@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import UserError
+from harness.report.forecast import Forecast
 from harness.stats import mean
 from harness.tracking.base import Run, Tracker
 
@@ -56,6 +57,8 @@ class CellResult:
     params: Mapping[str, str]
     best: Mapping[str, float]
     """The winning trial's ``validation/<metric>``."""
+    seconds: float = math.nan
+    """Of all its trials and final runs, from the start to the end of each."""
 
     def values(self, metric: str) -> list[float]:
         """Return a metric's values over the final runs; those that are missing are left out."""
@@ -88,6 +91,8 @@ class Results:
     provenance: Mapping[str, str]
     data: Mapping[str, Any]
     """Split sizes, digests, truncation rates, as the runner recorded them."""
+    forecast: Forecast | None = None
+    """What was predicted of this very study, if anything was."""
 
     def ranked(self) -> list[CellResult]:
         """Return the cells, best on validation first; those without a score last."""
@@ -124,6 +129,7 @@ def collect(tracker: Tracker, study: str) -> Results:
         cells=tuple(cells),
         provenance=facts["provenance"],
         data=facts["data"],
+        forecast=Forecast.from_json(facts["forecast"]) if facts.get("forecast") else None,
     )
 
 
@@ -143,6 +149,7 @@ def _cell(parent: Run, runs: Sequence[Run]) -> CellResult:
         finals=tuple(Final(run.params["seed"], _scores(run), _costs(run)) for run in finals),
         params=parent.params,
         best=_scores(best) if best else {},
+        seconds=sum(run.seconds for run in children if run.phase in ("search", "final")),
     )
 
 

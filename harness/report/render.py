@@ -131,6 +131,7 @@ def _page(results: Results) -> str:
         _pairs(results.data),
         "## Cost",
         _cost_line(results),
+        *_forecast(results),
         "## Provenance",
         _pairs(results.provenance),
     ]
@@ -157,3 +158,32 @@ def _cost_line(results: Results) -> str:
     seconds, per_trial = sum(spent) + sum(_seconds(final.costs) for final in finals), mean(spent)
     text = f"{len(trials)} trials and {len(finals)} final runs took {seconds:.0f} seconds of training and scoring"
     return text + ("." if math.isnan(per_trial) else f", {per_trial:.1f} a trial. By cell: `costs.csv`.")
+
+
+def _forecast(results: Results) -> list[str]:
+    """Set what was predicted beside what it took, for the cells that were run as they were planned."""
+    planned = results.forecast.cells if results.forecast else {}
+    done = [
+        (planned[cell.id].seconds, cell)
+        for cell in results.cells
+        if cell.id in planned and planned[cell.id][:2] == (len(cell.trials), len(cell.finals))
+    ]
+    if results.forecast is None or not done:
+        return []
+    rows = [_beside(cell.id, predicted, cell.seconds) for predicted, cell in done]
+    rows.append(_beside("all (s)", sum(predicted for predicted, _ in done), sum(cell.seconds for _, cell in done)))
+    costs = [trial.costs for _, cell in done for trial in cell.trials]
+    costs += [final.costs for _, cell in done for final in cell.finals]
+    peak = max((cost["peak_memory_mib"] for cost in costs if "peak_memory_mib" in cost), default=math.nan)
+    rows.append(_beside("peak memory (MiB)", results.forecast.peak_memory_mib, peak))
+    return [
+        "## Predicted and actual",
+        _table(["seconds of runs", "predicted", "actual", "actual / predicted"], rows),
+        f"By `harness plan`, which also counted {results.forecast.recordings_mib:,.1f} MiB of recordings. Loading the "
+        "model and writing the report are in neither.",
+    ]
+
+
+def _beside(name: str, predicted: float, actual: float) -> list[str]:
+    ratio = f"{actual / predicted:.2f}" if predicted and math.isfinite(actual) else "-"
+    return [name, f"{predicted:,.1f}", "-" if math.isnan(actual) else f"{actual:,.1f}", ratio]

@@ -28,6 +28,8 @@ class Run:
     tags: Mapping[str, str]
     metrics: Mapping[str, float]
     """The last value of each."""
+    seconds: float
+    """From its start to its end; nan while it runs."""
 
     @property
     def phase(self) -> str:

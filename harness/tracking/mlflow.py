@@ -277,4 +277,5 @@ def _run(run: MlflowRun) -> Run:
         params=dict(run.data.params),
         tags=dict(run.data.tags),
         metrics=dict(run.data.metrics),
+        seconds=(run.info.end_time - run.info.start_time) / 1000 if run.info.end_time else math.nan,
     )

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from harness.errors import ModelError
+from harness.factors import Tuning
 from harness.models.load import load
 from harness.models.tuning import apply, reset, restore, set_modes, snapshot
-from harness.study import Tuning
 
 Tiny = Callable[..., Path]
 

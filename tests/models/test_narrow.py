@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from harness.factors import Tuning
 from harness.models.blocks import blocks
 from harness.models.load import load
 from harness.models.narrow import drops_out, narrowable, narrowed
 from harness.models.tuning import apply
-from harness.study import Tuning
 from harness.testing import FAMILIES
 
 Tiny = Callable[..., Path]

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from harness.factors import Tuning
 from harness.models.blocks import blocks
 from harness.models.load import load
 from harness.models.trunk import Rows, Trunk, first_trained, record, refusal, taps, verify
 from harness.models.tuning import Trainable, apply, reset, set_modes
-from harness.study import Tuning
 from harness.testing import FAMILIES
 
 Tiny = Callable[..., Path]
