@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from harness.batching import IGNORED, Batch, Prompts
 from harness.head_loss import HeadLoss
 from harness.models.narrow import narrowed
-from harness.models.stand_in import answering
+from harness.models.stand_in import answering, eval_mode
 from harness.models.trunk import Rows, Trunk
 from harness.precision import arithmetic, products
 from harness.study import Precision
@@ -131,7 +131,7 @@ def _is_last(head: nn.Module, model: PreTrainedModel) -> bool:
     inputs = {"input_ids": token, **({"decoder_input_ids": token} if model.config.is_encoder_decoder else {})}
     hook = head.register_forward_hook(lambda module, args, output: returned.append((output, output.clone())))
     try:
-        with torch.no_grad():
+        with eval_mode(model):  # dropout would draw
             logits: Tensor = model(**inputs, use_cache=False).logits
     finally:
         hook.remove()

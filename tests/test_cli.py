@@ -131,6 +131,6 @@ def test_ui_serves_the_study_and_stops(done: Place) -> None:
             assert b"MLflow" in page.read()
     finally:
         server.send_signal(signal.SIGINT)
-        out, err = server.communicate(timeout=30)
+        out, err = server.communicate(timeout=90)
     assert server.returncode == 0, err
     assert "stopped" in out

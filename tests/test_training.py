@@ -138,7 +138,7 @@ def test_every_step_equals_the_trainers(tiny: Callable[..., Loaded], tmp_path: P
         assert all(epoch.grad_norm > 0.1 for epoch in epochs)
     for (name, one), other in zip(ours.model.named_parameters(), theirs.model.parameters(), strict=True):
         one, other = without_key_bias(name, one), without_key_bias(name, other)
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=2e-5, msg=name)
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=5e-5, msg=name)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
