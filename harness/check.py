@@ -20,6 +20,7 @@ from harness.factors import Prompt
 from harness.metrics import get
 from harness.metrics.base import Metric
 from harness.models.describe import Description, describe
+from harness.overlap import Overlap, overlaps, settled
 from harness.settings import LightReader, light_reader, model_location, stop_texts, token_limits
 from harness.sources import Source, open_source, read_split
 from harness.study import Study
@@ -59,6 +60,8 @@ class Checked:
     """The ids of the test split, all that is kept of it; empty where it was not opened."""
     description: Description
     fits: tuple[Fit, ...] = ()
+    overlaps: tuple[Overlap, ...] = ()
+    """What the splits have in common, before anything was dropped."""
 
     @property
     def study(self) -> Study:
@@ -128,6 +131,11 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
     _baseline(study, findings)
     _tunings(study, description, findings)
     source, examples = _data(study, task, task_file, findings, test=test)
+    found: tuple[Overlap, ...] = ()
+    if "train" in examples:
+        found = overlaps(examples)
+        with findings.at("data", "on_overlap"):
+            examples = settled(examples, found, study.data.on_overlap)
     if source and examples and description:
         fits = _lengths(file, task, prompts, examples, description, findings)
     else:
@@ -137,7 +145,7 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
     assert description is not None
     templates = tuple(template for _, template in prompts)
     test_ids = tuple(example.id for example in examples.pop("test", ()))
-    return Checked(file, task, task_file, templates, metrics, source, examples, test_ids, description, fits)
+    return Checked(file, task, task_file, templates, metrics, source, examples, test_ids, description, fits, found)
 
 
 def _description(study: Study, findings: _Findings) -> Description | None:

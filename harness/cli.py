@@ -150,11 +150,14 @@ def run(
 ) -> None:
     """Run what is missing of a study, then write its report."""
     checked = _checked(study, overrides)
+    from harness.overview import duplicates
     from harness.runner import report_folder
     from harness.runner import run as run_study
     from harness.terminal import LiveProgress, PlainProgress, ranked_table
 
     _quiet_libraries()
+    for line in duplicates(checked, across=True):
+        out.print(line, style="yellow", highlight=False, soft_wrap=True)
     with (LiveProgress if out.is_terminal else PlainProgress)(out) as progress:
         results = run_study(checked, progress=progress, cells=cells, fresh=fresh)
     out.print(ranked_table(results))

@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ from typing import Any
 from harness.bench import Bench
 from harness.cells import Cell
 from harness.errors import Diverged
-from harness.example import Split
+from harness.example import Prediction, Split
 from harness.serving import save_model
 from harness.session import Session
 from harness.stats import mean, spread
 from harness.tracking.base import Run
 
-__all__ = ["NONE", "Keeper", "conclude_cell", "final_cell", "key_of", "missing_seeds", "trained"]
+__all__ = ["NONE", "Keeper", "conclude_cell", "final_cell", "key_of", "log_predictions", "missing_seeds", "trained"]
 
 NOTE = "note.json"
 NONE = "none"
@@ -152,17 +152,17 @@ def _score_final(cell: Cell, run: str, session: Session) -> float:
         values |= {f"{split}/{name}": score for name, score in scored.scores.items()}
         values[f"cost/{split}_seconds"] = scored.seconds
         if scored.predictions:
-            _log_predictions(cell, split, scored.predictions, run, session)
+            log_predictions(split, scored.predictions, run, session)
     values["cost/peak_memory_mib"] = bench.peak_memory()
     session.tracker.tags(run, {"trunk": bench.trunk if cell.tuning.trains else "live: nothing trains"})
     session.tracker.metrics(run, values, step=step)
     return values[f"validation/{session.lead}"]
 
 
-def _log_predictions(cell: Cell, split: Split, predictions: list[Any], run: str, session: Session) -> None:
+def log_predictions(split: Split, predictions: Sequence[Prediction], run: str, session: Session) -> None:
     """Store predictions beside references; verdicts are computed from these, never from a second scoring."""
     examples = session.bench.examples(split)
-    table = {
+    table: dict[str, list[Any]] = {
         "id": [prediction.id for prediction in predictions],
         "source": [example.fields["source"] for example in examples],
         "prediction": [prediction.text for prediction in predictions],

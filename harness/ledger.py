@@ -4,8 +4,8 @@ The rules, in one place:
 
 * A cell's parent run is found by the cell's digest. A parent of the same id with another digest is superseded,
   together with its children.
-* A child that a kill left running becomes KILLED and ``interrupted``; a new child replaces it. A parent that a kill
-  left running is ended as KILLED until a command works on its cell again.
+* A child that a kill left running becomes KILLED and ``interrupted``; a new child replaces it. So does a reference
+  row. A parent that a kill left running is ended as KILLED until a command works on its cell again.
 * A parent's params are written once, at its end. When more trials find another winner, or other final runs leave a
   metric without a value, a new parent takes the children over and the old one is superseded.
 """
@@ -107,6 +107,19 @@ class Ledger:
         self._open[run] = f"{cell} {name}"
         return run
 
+    def references(self) -> list[Run]:
+        """Return the reference rows, oldest first."""
+        return self._of_phase("reference")
+
+    def start_reference(self, name: str, *, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+        """Start a reference row's run, which stands beside the cells, and return its id."""
+        title = f"reference {name}"
+        run = self._tracker.start(
+            title, phase="reference", parent=None, params=params, tags={**self._tags, "reference": name, **tags}
+        )
+        self._open[run] = title
+        return run
+
     def watch(self, run: str, name: str) -> None:
         """Take charge of a run outside the cells, so that `abort` ends it."""
         self._open[run] = name
@@ -163,7 +176,7 @@ class Ledger:
     def _end_left_open(self) -> None:
         self._runs = {run.id: run for run in self._tracker.runs()}
         for run in [run for run in self._runs.values() if run.status == "RUNNING"]:
-            if run.phase in ("search", "final"):
+            if run.phase in ("search", "final", "reference"):
                 self.interrupt(run)
             elif run.phase:  # a run without a phase is not the harness's
                 self.end(run.id, "KILLED")

@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.check import Checked, metric_name
+from harness.overlap import lost
 from harness.settings import model_location
 from harness.task import load_task, packaged_tasks
 
-__all__ = ["overview", "rendered_prompts", "task_table", "tuning_tables"]
+__all__ = ["duplicates", "overview", "rendered_prompts", "task_table", "tuning_tables"]
 
 
 def overview(checked: Checked) -> Iterator[RenderableType]:
@@ -24,6 +25,7 @@ def overview(checked: Checked) -> Iterator[RenderableType]:
     for fit in checked.fits:
         table.add_row(fit.prompt, str(fit.longest), f"{fit.truncated:.1%}", str(fit.dropped))
     yield table
+    yield from duplicates(checked) or ["no row stands twice, within a split or across"]
     study, cells = checked.study, checked.cells
     trained = sum(cell.tuning.trains for cell in cells)
     runs = trained * (study.search.trials + len(study.final.seeds)) + len(cells) - trained
@@ -31,6 +33,21 @@ def overview(checked: Checked) -> Iterator[RenderableType]:
         f"{len(cells)} cells: {trained} with {study.search.trials} trials and {len(study.final.seeds)} final runs, "
         f"{len(cells) - trained} zero-shot; {runs} runs in all, tuned on validation {checked.objective}"
     )
+
+
+def duplicates(checked: Checked, *, across: bool = False) -> list[str]:
+    """Return what stands twice, a line per pair of splits, and what became of it.
+
+    Args:
+        checked: The study.
+        across: Leave out what stands twice within a split.
+    """
+    found = [overlap for overlap in checked.overlaps if overlap.twins and (overlap.across or not across)]
+    lines = [f"duplicates: {overlap.line()}" for overlap in found]
+    if checked.study.data.on_overlap != "drop":
+        return lines
+    dropped = {split: len(lost(split, checked.overlaps)) for split in checked.examples}
+    return [*lines, *(f"dropped from {split}: {count} rows" for split, count in dropped.items() if count)]
 
 
 def tuning_tables(checked: Checked) -> Iterator[RenderableType]:

@@ -29,6 +29,7 @@ from harness.models.load import architecture_digest
 from harness.plan import kept
 from harness.progress import Progress
 from harness.provenance import provenance
+from harness.reference_runs import score_references
 from harness.report.collect import Results, collect
 from harness.report.render import write_report
 from harness.search import CellSearch, open_storage, reach_storage
@@ -184,6 +185,7 @@ def _facts(session: Session) -> dict[str, Any]:
         "overrides": list(checked.file.overrides),
         "forecast": forecast.as_json() if forecast else None,
         "cells": [cell.id for cell in checked.cells],
+        "prompts": {prompt.name: prompt.text for prompt in checked.prompts},
         "metrics": [*(metric.name for metric in bench.metrics), "loss"],
         "signatures": {metric.name: metric.signature() for metric in bench.metrics},
         "lead": session.lead,
@@ -194,7 +196,8 @@ def _facts(session: Session) -> dict[str, Any]:
             "source": checked.source.origin,
             **{f"{split} examples": size for split, size in _sizes(checked).items()},
         }
-        | {f"prompt {fit.prompt}": f"{fit.truncated:.1%} shortened, {fit.dropped} dropped" for fit in checked.fits},
+        | {f"prompt {fit.prompt}": f"{fit.truncated:.1%} shortened, {fit.dropped} dropped" for fit in checked.fits}
+        | {f"duplicates, {o.earlier} and {o.later}": o.line() for o in checked.overlaps if o.twins},
         "provenance": {"model": study.model.name, "weights": bench.loaded.digest}
         | provenance(checked.file.path.resolve().parent),
     }
@@ -246,6 +249,7 @@ def _run_finals(cells: list[Cell], winners: Mapping[str, str], session: Session)
         test = read_split(checked.source, "test", checked.study.data, checked.task.example)
         test_digest = fingerprint(test)
         session.bench.open_test(test)
+    score_references(test_digest, session)
     keeper = _keeper(session)
     for cell in [cell for cell in checked.cells if cell.id in winners]:
         rate = winners[cell.id]

@@ -65,6 +65,8 @@ class Data(Section):
     """Rows used; left out: all."""
     seed: int = Field(default=0, ge=0)
     """Decides which rows are used, and which are carved out where the source lacks a split."""
+    on_overlap: Literal["warn", "drop", "error"] = "warn"
+    """Of duplicates across splits; ``drop``: from train, else from validation, never from test."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Data:

@@ -16,6 +16,7 @@ from typing import Any
 from harness.errors import DataError, TaskError, closest
 from harness.example import Example
 from harness.metrics.base import Metric
+from harness.references import REFERENCES
 from harness.template import Template
 
 __all__ = ["Task", "load_task", "packaged", "packaged_tasks", "plain_example"]
@@ -79,6 +80,9 @@ class Task:
 
     stop: Sequence[str] = ()
     """Texts that end a prediction of a causal model."""
+
+    references: Sequence[str] = ()
+    """Names of reference rows (see `harness.references`): what a cell's score is worth without any model."""
 
     def prompt(self, name: str) -> Template:
         """Return one of the task's prompts.
@@ -156,6 +160,9 @@ def _valid(task: Task, path: Path) -> Task:
         raise TaskError(f"task file {path}: prompts must be at least one, each of its own name, but are {names}")
     if not task.metrics:
         raise TaskError(f"task file {path}: metrics is empty; name at least one")
+    for name in task.references:
+        if name not in REFERENCES:
+            raise TaskError(f"task file {path}: references names {name!r}; {closest(name, REFERENCES)}")
     if task.max_target_tokens < 1:
         raise TaskError(f"task file {path}: max_target_tokens is {task.max_target_tokens}; it must be at least 1")
     return task

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.report.collect import Results
-from harness.report.render import RankedRow, rank
+from harness.report.render import RankedRow, rank, reference_rows
 
 __all__ = ["LiveProgress", "PlainProgress", "ranked_table"]
 
@@ -162,4 +162,7 @@ def ranked_table(results: Results) -> Table:
         table.add_column(name.replace("_", " "), justify="left" if name == "cell" else "right", no_wrap=True)
     for row in rank(results):
         table.add_row(*row)
+    table.add_section()
+    for row in reference_rows(results):
+        table.add_row(*row, style="dim")
     return table

@@ -29,4 +29,5 @@ task = Task(
     metrics=["rougeL", "chrf", "token_f1", "distinct2", "length_ratio"],
     max_target_tokens=48,
     stop=["\n"],
+    references=["frequent_reply", "nearest_reply"],
 )

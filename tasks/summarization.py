@@ -22,4 +22,5 @@ task = Task(
     metrics=["rougeL", "rouge1", "rouge2", "token_f1", "length_ratio"],
     max_target_tokens=32,
     stop=["\n"],
+    references=["lead_sentence", "lead_words"],
 )

@@ -21,4 +21,5 @@ task = Task(
     metrics=["chrf", "bleu", "ter", "exact_match", "length_ratio"],
     max_target_tokens=40,
     stop=["\n"],
+    references=["copy_source"],
 )

@@ -14,15 +14,16 @@ ROOT = Path(__file__).parents[1] / "harness"
 LAYERS = (
     "errors example progress stats",
     "template readers metrics stores",
-    "factors encoding",
+    "factors encoding references duplicates verdicts",
     "study task",
-    "study_file sources cells models search tracking provenance starter precision shelf",
+    "overlap study_file sources cells models search tracking provenance starter precision shelf",
     "settings batching head_loss recordings",
     "likelihood decoding",
     "training evaluation trunks check evaluate_metric",
     "bench serving overview ledger report footprint",
     "session served terminal workload",
     "trials finals probe",
+    "reference_runs",
     "plan",
     "runner cleaning ui",
     "cli",
@@ -32,8 +33,8 @@ OUTSIDE = {"testing"}
 """For authors of tasks and metrics; nothing imports it, and it may import anything."""
 
 LIGHT = (
-    "errors example progress stats template readers metrics factors study task encoding "
-    + "study_file sources cells settings check"
+    "errors example progress stats template readers metrics factors references duplicates study task encoding overlap "
+    "study_file sources cells settings check overview"
 )
 HEAVY = {"torch", "transformers", "optuna", "mlflow", "evaluate", "datasets"}
 

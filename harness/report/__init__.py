@@ -1,1 +1,1 @@
-"""What a study found: read from the tracking store by `collect`, drawn by `figures`, written by `render`."""
+"""What a study found: read from the store by `collect`, judged by `findings`, drawn and written by `render`, `page`."""

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.errors import UserError
+from harness.metrics.base import Metric
+from harness.references import REFERENCES
+from harness.report.answers import lead_metric, read_answers
 from harness.report.forecast import Forecast
 from harness.stats import mean
 from harness.tracking.base import Run, Tracker
+from harness.verdicts import Answers
 
-__all__ = ["CellResult", "Final", "Results", "Trial", "collect"]
+__all__ = ["CellResult", "Final", "Reference", "Results", "Trial", "collect"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,15 @@ class CellResult:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """A result that needs no model; see `harness.references`."""
+
+    name: str
+    metrics: Mapping[str, float]
+    """``validation/<metric>`` and ``test/<metric>``; what needs a likelihood is missing."""
+
+
+@dataclass(frozen=True)
 class Results:
     """A study as its report sees it."""
 
@@ -93,6 +106,14 @@ class Results:
     """Split sizes, digests, truncation rates, as the runner recorded them."""
     forecast: Forecast | None = None
     """What was predicted of this very study, if anything was."""
+    answers: Answers | None = None
+    """What the final runs said on test; ``None`` without final runs."""
+    metric: Metric | str = "nothing is scored by example"
+    """The metric that leads, or why the answers cannot be scored with it."""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """The text of each prompt's template; empty for a study that was run before these were kept."""
+    references: tuple[Reference, ...] = ()
+    """The task's reference rows, where test was scored; in the order of `harness.references`."""
 
     def ranked(self) -> list[CellResult]:
         """Return the cells, best on validation first; those without a score last."""
@@ -117,6 +138,8 @@ def collect(tracker: Tracker, study: str) -> Results:
     facts = json.loads(tracker.fetch(summary.id, "study.json"))
     parents = {run.tags["cell"]: run for run in runs if run.phase == "cell"}
     cells = [_cell(parents[cell], runs) for cell in facts["cells"] if cell in parents]
+    scored = [run for run in runs if run.status == "FINISHED" and f"test/{facts['lead']}" in run.metrics]
+    current = {parent.id for parent in parents.values()}
     return Results(
         study=study,
         question=facts["question"],
@@ -130,7 +153,21 @@ def collect(tracker: Tracker, study: str) -> Results:
         provenance=facts["provenance"],
         data=facts["data"],
         forecast=Forecast.from_json(facts["forecast"]) if facts.get("forecast") else None,
+        answers=read_answers(
+            tracker,
+            [run for run in scored if run.phase == "final" and run.parent in current],
+            [cell.id for cell in cells],
+            references=[run for run in scored if run.phase == "reference"],
+        ),
+        metric=lead_metric(facts),
+        prompts=facts.get("prompts", {}),
+        references=_references(runs),
     )
+
+
+def _references(runs: Sequence[Run]) -> tuple[Reference, ...]:
+    scored = {run.params["reference"]: run for run in runs if run.phase == "reference" and run.status == "FINISHED"}
+    return tuple(Reference(name, _scores(scored[name])) for name in REFERENCES if name in scored)
 
 
 def _cell(parent: Run, runs: Sequence[Run]) -> CellResult:

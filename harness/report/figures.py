@@ -1,4 +1,4 @@
-"""Two figures: what each prompt gains at each depth, and how scores depend on the learning rate."""
+"""Figures as files: what each prompt gains at each depth, how scores depend on the learning rate, and differences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from harness.report.collect import CellResult, Results
+from harness.report.findings import Findings
 from harness.stats import spread
+from harness.verdicts import Verdicts
 
 __all__ = ["draw"]
 
@@ -22,11 +24,17 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 MARKERS = "osD^vPX"
 
 
-def draw(results: Results, folder: Path) -> list[Path]:
-    """Write ``depths.png`` and ``learning_rates.png`` (with SVG twins) and return the PNG files."""
+def draw(results: Results, findings: Findings, folder: Path) -> list[Path]:
+    """Write ``depths``, ``learning_rates`` and, where there are any, ``differences``; return the PNG files.
+
+    Each is written as PNG and as SVG.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    figures = {"depths": _depths(results), "learning_rates": _learning_rates(results)}
+    if findings.verdicts and findings.verdicts.to_baseline:
+        figures["differences"] = _differences(findings.verdicts)
     files = []
-    for name, figure in (("depths", _depths(results)), ("learning_rates", _learning_rates(results))):
+    for name, figure in figures.items():
         FigureCanvasAgg(figure)
         for kind in ("png", "svg"):
             figure.savefig(folder / f"{name}.{kind}", dpi=150, bbox_inches="tight")
@@ -129,3 +137,23 @@ def _curve(axes: Any, cell: CellResult, results: Results, tunings: Sequence[str]
         linewidth=1.2,
         label=cell.tuning,
     )
+
+
+def _differences(verdicts: Verdicts) -> Figure:
+    """Draw every cell's difference to the baseline with its interval; what is decided is filled."""
+    found = verdicts.to_baseline
+    figure = Figure(figsize=(7.0, 0.32 * len(found) + 1.4), layout="constrained")
+    axes = figure.add_subplot()
+    colors = {"better": COLORS[0], "worse": COLORS[1], "undecided": "#777777"}
+    for place, one in enumerate(found):
+        difference, color = one.difference, colors[one.verdict]
+        fill = "white" if one.verdict == "undecided" else color
+        axes.plot([difference.low, difference.high], [place, place], color=color, linewidth=1.6)
+        axes.plot(difference.value, place, marker="o", color=color, markerfacecolor=fill, markersize=6)
+    axes.axvline(0, color="#777777", linestyle="--", linewidth=1)
+    axes.set_yticks(range(len(found)), [one.a for one in found])
+    axes.invert_yaxis()
+    axes.set_xlabel(f"difference in test {verdicts.metric}{_direction(verdicts.higher_is_better)} (95% interval)")
+    axes.set_title(f"Against {verdicts.baseline}; filled: decided after Holm's correction", fontsize=11, loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure

@@ -1,4 +1,4 @@
-"""From results to files: the ranked table, ``report.md``, ``results.csv`` and ``costs.csv``."""
+"""From results to files: the page, ``report.md``, ``verdicts.json`` and the tables as csv."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.report.cautions import cautions
+from harness.report.claims import digits, probability, verdicts_json
 from harness.report.collect import CellResult, Results
 from harness.report.figures import draw
+from harness.report.findings import Findings, find
+from harness.report.page import page
 from harness.report.searches import searches
 from harness.stats import mean, spread
 
-__all__ = ["RankedRow", "costs_csv", "rank", "results_csv", "write_report"]
+__all__ = ["RankedRow", "costs_csv", "rank", "reference_rows", "references_csv", "results_csv", "write_report"]
 
 COSTS = ("train_seconds", "validation_seconds", "test_seconds", "tokens", "peak_memory_mib")
 
@@ -46,8 +50,20 @@ def rank(results: Results) -> list[RankedRow]:
     return rows
 
 
+def reference_rows(results: Results) -> list[RankedRow]:
+    """Return what stands below the ranked table: results that need no model."""
+    rows = []
+    for row in results.references:
+        scores = [_number(row.metrics.get(f"{split}/{results.lead}", math.nan)) for split in ("validation", "test")]
+        rows.append(RankedRow("-", f"reference: {row.name}", "-", *scores))
+    return rows
+
+
 def _shown(cell: CellResult, metric: str) -> str:
-    score, deviation = cell.score(metric), spread(cell.values(metric))
+    return _number(cell.score(metric), spread(cell.values(metric)))
+
+
+def _number(score: float, deviation: float = math.nan) -> str:
     if math.isnan(score):
         return "-"
     digits = 4 if abs(score) < 1.5 else 2
@@ -67,6 +83,14 @@ def results_csv(results: Results) -> str:
                 row += [_exact(cell.score(name)), _exact(spread(cell.values(name)))]
         rows.append(row)
     return _csv(header, rows)
+
+
+def references_csv(results: Results) -> str:
+    """Return one row per reference row, with the columns of ``results.csv`` that it can fill."""
+    names = [f"{split}/{metric}" for metric in results.metrics for split in ("validation", "test")]
+    names = [name for name in names if any(name in row.metrics for row in results.references)]
+    rows = [[row.name, *(_exact(row.metrics.get(name)) for name in names)] for row in results.references]
+    return _csv(["reference", *(name.replace("/", "_") for name in names)], rows)
 
 
 def costs_csv(results: Results) -> str:
@@ -104,23 +128,33 @@ def _csv(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def write_report(results: Results, folder: Path) -> Path:
     """Write all files of a report into a folder and return ``report.md``."""
     folder.mkdir(parents=True, exist_ok=True)
-    draw(results, folder / "figures")
-    (folder / "results.csv").write_text(results_csv(results), encoding="utf-8")
-    (folder / "costs.csv").write_text(costs_csv(results), encoding="utf-8")
-    page = folder / "report.md"
-    page.write_text(_page(results), encoding="utf-8")
-    return page
+    findings = find(results)
+    draw(results, findings, folder / "figures")
+    written = folder / "report.md"
+    files = {
+        "results.csv": results_csv(results),
+        "references.csv": references_csv(results),
+        "costs.csv": costs_csv(results),
+        "verdicts.json": verdicts_json(findings.answer, findings.verdicts),
+        "report.html": page(results, findings, references=reference_rows(results), forecast=_forecast_rows(results)),
+        written.name: _page(results, findings),
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return written
 
 
-def _page(results: Results) -> str:
-    rows = rank(results)
+def _page(results: Results, findings: Findings) -> str:
     sections = [
         f"# {results.study}",
         results.question,
+        findings.answer,
+        "\n".join(f"- {sentence}" for sentence in cautions(results, findings)),
         f"## Ranked by {results.lead} on validation",
-        _table([name.replace("_", " ") for name in RankedRow._fields], rows),
+        _ranked(results, findings),
         f"Mean ± standard deviation of {results.lead} over final seeds. The test split was scored by final runs alone. "
         f"Baseline: {results.baseline}.",
+        *_differences(findings),
         "## Prompts by depth",
         f"![{results.lead} of each prompt at each depth](figures/depths.png)",
         "## Score over learning rate",
@@ -136,6 +170,53 @@ def _page(results: Results) -> str:
         _pairs(results.provenance),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _ranked(results: Results, findings: Findings) -> str:
+    """Return the ranked table; with verdicts, each cell's interval, and a mark where it is not told apart."""
+    header = [name.replace("_", " ") for name in RankedRow._fields]
+    rows: list[list[str]] = [list(row) for row in rank(results)]
+    references: list[list[str]] = [list(row) for row in reference_rows(results)]
+    if not findings.verdicts:
+        return _table(header, [*rows, *references])
+    scores = findings.verdicts.scores
+    for row in rows:
+        name = row[1]
+        row[1] += " ●" if name in findings.group else ""
+        row.append(
+            _interval(scores[name].low, scores[name].high, digits(scores[name].value)) if name in scores else "-"
+        )
+    table = _table([*header, "95% interval (test)"], [*rows, *([*row, "-"] for row in references)])
+    return f"{table}\n\n●: not told apart from {findings.verdicts.best} on test (all pairs, Holm's correction at 5%)."
+
+
+def _differences(findings: Findings) -> list[str]:
+    """Return the comparisons with the baseline, as far as there are any."""
+    verdicts = findings.verdicts
+    if not verdicts or not verdicts.to_baseline:
+        return []
+    places = digits(verdicts.scores[verdicts.best].value)
+    rows = [
+        [
+            found.a,
+            f"{found.difference.value:+.{places}f}",
+            _interval(found.difference.low, found.difference.high, places),
+            probability(found.p_adjusted),
+            found.verdict,
+        ]
+        for found in verdicts.to_baseline
+    ]
+    return [
+        "## Differences to the baseline",
+        _table(["cell", "difference", "95% interval", "p (Holm)", "verdict"], rows),
+        f"Test {verdicts.metric} minus that of {verdicts.baseline}, paired by example; intervals are those of each "
+        "comparison alone, p-values and verdicts are corrected for all of them.",
+        "![Differences to the baseline with 95% intervals](figures/differences.png)",
+    ]
+
+
+def _interval(low: float, high: float, places: int) -> str:
+    return "-" if math.isnan(low) else f"{low:.{places}f} to {high:.{places}f}"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -161,7 +242,20 @@ def _cost_line(results: Results) -> str:
 
 
 def _forecast(results: Results) -> list[str]:
-    """Set what was predicted beside what it took, for the cells that were run as they were planned."""
+    """Set what was predicted beside what it took."""
+    rows = _forecast_rows(results)
+    if results.forecast is None or not rows:
+        return []
+    return [
+        "## Predicted and actual",
+        _table(["seconds of runs", "predicted", "actual", "actual / predicted"], rows),
+        f"By `harness plan`, which also counted {results.forecast.recordings_mib:,.1f} MiB of recordings. Loading the "
+        "model and writing the report are in neither.",
+    ]
+
+
+def _forecast_rows(results: Results) -> list[list[str]]:
+    """Return the cells that were run as they were planned, all of them together, and the peak of memory."""
     planned = results.forecast.cells if results.forecast else {}
     done = [
         (planned[cell.id].seconds, cell)
@@ -175,13 +269,7 @@ def _forecast(results: Results) -> list[str]:
     costs = [trial.costs for _, cell in done for trial in cell.trials]
     costs += [final.costs for _, cell in done for final in cell.finals]
     peak = max((cost["peak_memory_mib"] for cost in costs if "peak_memory_mib" in cost), default=math.nan)
-    rows.append(_beside("peak memory (MiB)", results.forecast.peak_memory_mib, peak))
-    return [
-        "## Predicted and actual",
-        _table(["seconds of runs", "predicted", "actual", "actual / predicted"], rows),
-        f"By `harness plan`, which also counted {results.forecast.recordings_mib:,.1f} MiB of recordings. Loading the "
-        "model and writing the report are in neither.",
-    ]
+    return [*rows, _beside("peak memory (MiB)", results.forecast.peak_memory_mib, peak)]
 
 
 def _beside(name: str, predicted: float, actual: float) -> list[str]:

@@ -1,4 +1,4 @@
-"""Numbers about numbers."""
+"""A handful of values in two numbers."""
 
 from __future__ import annotations
 

@@ -1,0 +1,168 @@
+"""Verdicts in words and for programs: two sentences that say no more than the tests do, and ``verdicts.json``."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from harness.stats import Comparison, Estimate
+from harness.verdicts import Verdicts
+
+__all__ = ["answer", "digits", "probability", "verdicts_json"]
+
+NAMED = 6
+"""The most cells that a sentence lists by name."""
+
+
+def answer(verdicts: Verdicts, *, cells: int) -> str:
+    """Return two sentences: what ranks first and whether it beats the baseline; what cannot be told apart from it.
+
+    Args:
+        verdicts: On the cells that have final runs.
+        cells: How many the study has in all.
+    """
+    there = len(verdicts.scores)
+    among = "" if there == cells else f" among the {there} of {cells} cells that have final runs"
+    return f"{_of_the_best(verdicts, among)} {_of_the_others(verdicts)}"
+
+
+def digits(value: float) -> int:
+    """Return how many decimals a score of this size is shown with: scores up to 1 get four, scores up to 100 two."""
+    return 4 if abs(value) < 1.5 else 2
+
+
+def _of_the_best(verdicts: Verdicts, among: str) -> str:
+    best, score = verdicts.best, verdicts.scores[verdicts.best]
+    places = digits(score.value)
+    seeds = _count(verdicts.seeds[best], "final run")
+    said = (
+        f"{best} ranks first on validation{among} and scores {score.value:.{places}f} {verdicts.metric} on test "
+        f"({_interval(score, places)}; {verdicts.examples} examples, {seeds})"
+    )
+    return f"{said}; {_against_baseline(verdicts, places)}{_scope(verdicts)}."
+
+
+def _against_baseline(verdicts: Verdicts, places: int) -> str:
+    if verdicts.best == verdicts.baseline:
+        return "it is the baseline itself"
+    found = verdicts.against_baseline(verdicts.best)
+    if found is None:
+        return f"the baseline {verdicts.baseline} has no final runs to hold it against"
+    if math.isnan(found.p_adjusted):
+        return f"its difference to the baseline {found.b} is not defined"
+    words = {
+        "better": f"it is better than the baseline {found.b}",
+        "worse": f"it is worse than the baseline {found.b}",
+        "undecided": f"whether it is better or worse than the baseline {found.b} is undecided",
+    }
+    difference = f"difference {found.difference.value:+.{places}f}, {_interval(found.difference, places, sign='+')}"
+    p = "p < 0.001" if found.p_adjusted < 0.001 else f"p = {probability(found.p_adjusted)}"
+    return f"{words[found.verdict]} ({difference}, {p} after Holm's correction)"
+
+
+def _scope(verdicts: Verdicts) -> str:
+    """Say where an interval cannot speak of other seeds."""
+    found = verdicts.against_baseline(verdicts.best)
+    speaks = verdicts.scores[verdicts.best].covers_seeds and (found is None or found.difference.covers_seeds)
+    return "" if speaks else "; with one final run a cell this holds for these trained models, not for other seeds"
+
+
+def _of_the_others(verdicts: Verdicts) -> str:
+    best = verdicts.best
+    others = [cell for cell in verdicts.scores if cell != best]
+    if not others:
+        return "No other cell has final runs."
+    parts = [_versus_baseline(verdicts)]
+    group = [cell for cell in verdicts.group if cell != best]
+    parts.append(
+        f"{_count(len(group), 'cell')} cannot be told apart from {best} ({_names(group)})"
+        if group
+        else f"each of the other {_count(len(others), 'cell')} is told apart from {best}"
+    )
+    above = _beating(verdicts)
+    if above:
+        parts.append(
+            f"{_count(len(above), 'cell')} that validation ranks lower scored better on test ({_names(above)})"
+        )
+    text = "; ".join(part for part in parts if part) + "."
+    return text[0].upper() + text[1:] if not group and not parts[0] else text
+
+
+def _versus_baseline(verdicts: Verdicts) -> str:
+    rest = [found.verdict for found in verdicts.to_baseline if found.a != verdicts.best]
+    if not rest:
+        return ""
+    counts = ", ".join(f"{rest.count(word)} {word}" for word in ("better", "worse", "undecided") if word in rest)
+    return f"Against the baseline {verdicts.baseline}, the {_count(len(rest), 'other cell')}: {counts}"
+
+
+def _beating(verdicts: Verdicts) -> list[str]:
+    """Return the cells that test puts above the one that validation chose."""
+    above = [pair.a for pair in verdicts.pairs if pair.b == verdicts.best and pair.verdict == "better"]
+    return above + [pair.b for pair in verdicts.pairs if pair.a == verdicts.best and pair.verdict == "worse"]
+
+
+def _names(cells: Sequence[str]) -> str:
+    shown = ", ".join(cells[:NAMED])
+    return shown if len(cells) <= NAMED else f"{shown} and {len(cells) - NAMED} more"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _interval(found: Estimate, places: int, sign: str = "") -> str:
+    if math.isnan(found.low):
+        return "no interval"
+    return f"95% interval {found.low:{sign}.{places}f} to {found.high:{sign}.{places}f}"
+
+
+def probability(value: float) -> str:
+    """Return a p-value as tables show it."""
+    return "-" if math.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def verdicts_json(said: str, verdicts: Verdicts | None) -> str:
+    """Return the same claims for programs.
+
+    Every pair of cells stands there once: pairs with the baseline as ``family: baseline``, the others as
+    ``family: pairs``; ``family: references`` holds the reference rows against the best cell. Each family's p-values
+    are adjusted on their own (all pairs of cells count in the second).
+
+    Args:
+        said: The answer.
+        verdicts: ``None`` where nothing can be claimed: there are no comparisons then.
+    """
+    comparisons: list[dict[str, Any]] = []
+    if verdicts:
+        rest = [
+            pair for pair in verdicts.pairs if not verdicts.to_baseline or verdicts.baseline not in (pair.a, pair.b)
+        ]
+        comparisons = [_plain(found, verdicts.metric, "baseline") for found in verdicts.to_baseline]
+        comparisons += [_plain(found, verdicts.metric, "pairs") for found in rest]
+        comparisons += [_plain(found, verdicts.metric, "references") for found in verdicts.to_references]
+    facts: dict[str, Any] = {"answer": said}
+    if verdicts:
+        facts |= {
+            "best": verdicts.best,
+            "baseline": verdicts.baseline,
+            "not_distinguishable": list(verdicts.group),
+            "split": "test",
+            "examples": verdicts.examples,
+            "resamples": verdicts.resamples,
+        }
+    return json.dumps(facts | {"comparisons": comparisons}, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def _plain(found: Comparison, metric: str, family: str) -> dict[str, Any]:
+    numbers = {
+        "difference": found.difference.value,
+        "low": found.difference.low,
+        "high": found.difference.high,
+        "p": found.difference.p,
+        "p_adjusted": found.p_adjusted,
+    }
+    defined = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+    return {"a": found.a, "b": found.b, "metric": metric, "family": family, **defined, "verdict": found.verdict}

@@ -1,0 +1,98 @@
+"""What the cells said to the same inputs: where the first cell gained most over the baseline, and lost most."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from harness.metrics.base import Metric
+from harness.report.collect import Results
+from harness.report.findings import Findings
+from harness.stats import mean
+
+__all__ = ["Said", "Sample", "Samples", "samples"]
+
+LONGEST = 1500
+"""Characters of a text that are shown."""
+
+
+class Said(NamedTuple):
+    """One cell's prediction, that of its first final run."""
+
+    cell: str
+    text: str
+    score: float
+    """Of this prediction alone."""
+
+
+class Sample(NamedTuple):
+    """One test example."""
+
+    id: str
+    source: str
+    references: tuple[str, ...]
+    gain: float
+    """How much better the one cell did than the other, mean over final runs; negative: worse."""
+    said: tuple[Said, ...]
+    """All cells, the two that are compared first."""
+
+
+class Samples(NamedTuple):
+    """Examples on which two cells differ most."""
+
+    a: str
+    b: str
+    wins: tuple[Sample, ...]
+    """Where ``a`` gained, most first."""
+    losses: tuple[Sample, ...]
+    """Where ``a`` lost, most first."""
+
+
+def samples(results: Results, findings: Findings, *, most: int = 4) -> Samples | None:
+    """Return the examples that tell the first cell from the baseline, or from the second where it is the baseline.
+
+    Args:
+        results: The study.
+        findings: From `find`.
+        most: How many wins, and how many losses.
+    """
+    verdicts, metric = findings.verdicts, results.metric
+    if verdicts is None or isinstance(metric, str):
+        return None
+    ranked = [cell.id for cell in results.ranked() if cell.id in verdicts.scores and cell.id != verdicts.best]
+    others = [verdicts.baseline, *ranked] if verdicts.baseline in ranked else ranked
+    if not others:
+        return None
+    a, b = verdicts.best, others[0]
+    sign = 1.0 if metric.higher_is_better else -1.0
+    gains = sign * (_by_example(findings, metric, a) - _by_example(findings, metric, b))
+    order = [int(place) for place in np.argsort(-gains, kind="stable")]
+    cells = list(dict.fromkeys([a, b, *ranked]))
+    wins = [place for place in order if gains[place] > 0][:most]
+    losses = [place for place in reversed(order) if gains[place] < 0][:most]
+    shown = [tuple(_sample(place, gains[place], cells, results, findings) for place in one) for one in (wins, losses)]
+    return Samples(a, b, *shown)
+
+
+def _by_example(findings: Findings, metric: Metric, cell: str) -> np.ndarray:
+    """Return a cell's score on each example alone, mean over final runs."""
+    runs = findings.scored[cell]
+    return np.array([mean([metric.reduce([run[place]]) for run in runs]) for place in range(len(runs[0]))])
+
+
+def _sample(place: int, gain: float, cells: list[str], results: Results, findings: Findings) -> Sample:
+    answers, metric = results.answers, results.metric
+    assert answers is not None
+    assert not isinstance(metric, str)
+    example = answers.examples[place]
+    said = [
+        Said(cell, _cut(answers.cells[cell].runs[0][place].text), metric.reduce([findings.scored[cell][0][place]]))
+        for cell in cells
+    ]
+    references = tuple(_cut(text) for text in example.references)
+    return Sample(example.id, _cut(example.fields["source"]), references, float(gain), tuple(said))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"

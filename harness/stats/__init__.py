@@ -1,0 +1,64 @@
+"""Numbers about numbers: intervals, tests and corrections, from statistics per example.
+
+=================  ==============================================================================
+file               what it answers
+=================  ==============================================================================
+`summary`          mean and spread of a handful of values
+`rescoring`        the score of any resample of the examples, fast
+`intervals`        bootstrap intervals of one set of predictions: percentile and BCa
+`paired`           two sets of predictions as sacreBLEU compares them
+`contrasts`        final runs over seeds and examples: any cell, any difference between cells
+`families`         many comparisons: Holm, against a baseline, all pairs, main effects, interaction
+`planning`         how many examples it would take
+=================  ==============================================================================
+
+A comparison of cells takes three steps: `runs` makes each cell's statistics ready, `resample` scores all cells on the
+same resamples, and `to_baseline`, `all_pairs`, `effects` or `estimate` reads the result as often as needed.
+"""
+
+from __future__ import annotations
+
+from harness.stats.contrasts import Estimate, Runs, Target, Trained, estimate, resample, runs
+from harness.stats.families import (
+    Comparison,
+    Effects,
+    Verdict,
+    all_pairs,
+    effects,
+    holm,
+    not_distinguishable,
+    to_baseline,
+)
+from harness.stats.intervals import Interval, bootstrap
+from harness.stats.paired import Paired, approximate_randomization, paired_bootstrap
+from harness.stats.planning import examples_needed, power
+from harness.stats.rescoring import RESAMPLES
+from harness.stats.summary import mean, spread
+
+__all__ = [
+    "RESAMPLES",
+    "Comparison",
+    "Effects",
+    "Estimate",
+    "Interval",
+    "Paired",
+    "Runs",
+    "Target",
+    "Trained",
+    "Verdict",
+    "all_pairs",
+    "approximate_randomization",
+    "bootstrap",
+    "effects",
+    "estimate",
+    "examples_needed",
+    "holm",
+    "mean",
+    "not_distinguishable",
+    "paired_bootstrap",
+    "power",
+    "resample",
+    "runs",
+    "spread",
+    "to_baseline",
+]

@@ -1,0 +1,117 @@
+"""Families of comparisons: Holm against statsmodels, groups, effects of planted grids."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.metrics.base import mean
+from harness.stats import Trained, all_pairs, effects, holm, not_distinguishable, resample, runs, to_baseline
+
+P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=30)
+EXAMPLES = 150
+
+
+def _cells(shifts: dict[str, float], *, seed: int = 0, by_seed: float = 0.0) -> dict[str, Trained]:
+    """Return cells of three runs whose true scores differ by the shifts."""
+    rng = np.random.default_rng(seed)
+    examples = rng.normal(0.5, 0.2, EXAMPLES)
+    made = {}
+    for name, shift in shifts.items():
+        scores = examples + shift + rng.normal(0, by_seed, (3, 1)) + rng.normal(0, 0.05, (3, EXAMPLES))
+        made[name] = runs([[np.array([score]) for score in run] for run in scores], mean)
+    return resample(made, generator=np.random.default_rng(1), resamples=1000)
+
+
+@settings(deadline=None, max_examples=12)  # theirs collects garbage at every call
+@given(p_values=P_VALUES)
+def test_holm_equals_statsmodels(p_values):
+    multitest = pytest.importorskip("statsmodels.stats.multitest", reason="statsmodels is not installed")
+    expected = multitest.multipletests(p_values, method="holm")[1]
+    assert holm(p_values) == pytest.approx(expected, rel=1e-12)
+
+
+@given(p_values=P_VALUES, data=st.data())
+def test_holm_only_raises_and_follows_the_order(p_values, data):
+    adjusted = holm(p_values)
+    assert (adjusted >= np.array(p_values)).all()
+    assert (adjusted <= 1).all()
+    order = data.draw(st.permutations(range(len(p_values))))
+    assert holm([p_values[place] for place in order]).tolist() == adjusted[order].tolist()
+
+
+def test_holm_counts_what_is_undefined():
+    adjusted = holm([0.01, math.nan, 0.02])
+    assert adjusted[[0, 2]] == pytest.approx([0.03, 0.04])
+    assert math.isnan(adjusted[1])
+    assert holm([]).tolist() == []
+
+
+def test_cells_are_compared_with_the_baseline_by_direction():
+    cells = _cells({"low": -0.1, "base": 0.0, "same": 0.001, "high": 0.1})
+    verdicts = {c.a: c.verdict for c in to_baseline(cells, "base", higher_is_better=True)}
+    assert verdicts == {"low": "worse", "same": "undecided", "high": "better"}
+    turned = {c.a: c.verdict for c in to_baseline(cells, "base", higher_is_better=False)}
+    assert turned == {"low": "better", "same": "undecided", "high": "worse"}
+
+
+def test_adjusted_p_values_are_holms_of_the_single_ones_whatever_the_order_of_cells():
+    shifts = {f"cell{number}": number / 200 for number in range(6)}
+    cells = _cells(shifts, by_seed=0.01)
+    found = to_baseline(cells, "cell0", higher_is_better=True)
+    single = [comparison.difference.p for comparison in found]
+    assert [comparison.p_adjusted for comparison in found] == holm(single).tolist()
+    assert all(comparison.p_adjusted >= comparison.difference.p for comparison in found)
+    turned = to_baseline(dict(reversed(cells.items())), "cell0", higher_is_better=True)
+    assert set(turned) == set(found)
+
+
+def test_cells_close_to_the_best_cannot_be_told_from_it():
+    cells = _cells({"far": -0.2, "best": 0.1, "near": 0.098})
+    pairs = all_pairs(cells, higher_is_better=True)
+    assert [(pair.a, pair.b) for pair in pairs] == [("far", "best"), ("far", "near"), ("best", "near")]
+    assert not_distinguishable("best", pairs) == ("best", "near")
+    assert not_distinguishable("far", pairs) == ("far",)
+
+
+def _grid(prompts: str, tunings: str) -> dict[tuple[str, str], str]:
+    return {(p, t): f"{p}/{t}" for p in prompts for t in tunings}
+
+
+def test_main_effects_average_over_the_other_factor():
+    grid = _grid("ab", "xyz")
+    gains = {"a": 0.0, "b": 0.1, "x": 0.0, "y": 0.0, "z": -0.05}
+    cells = _cells({name: gains[p] + gains[t] for (p, t), name in grid.items()})
+    found = effects(cells, grid, reference=("a", "x"), higher_is_better=True)
+    values = {name: cell.value for name, cell in cells.items()}
+    by_hand = np.mean([values[f"b/{t}"] - values[f"a/{t}"] for t in "xyz"])
+    assert [(c.a, c.b, c.verdict) for c in found.prompt] == [("b", "a", "better")]
+    assert found.prompt[0].difference.value == pytest.approx(by_hand)
+    assert [(c.a, c.b, c.verdict) for c in found.tuning] == [("y", "x", "undecided"), ("z", "x", "worse")]
+    by_hand = np.mean([values[f"{p}/z"] - values[f"{p}/x"] for p in "ab"])
+    assert found.tuning[1].difference.value == pytest.approx(by_hand)
+    assert {c.verdict for c in found.interaction} == {"undecided"}
+
+
+def test_an_interaction_is_what_the_sum_of_both_does_not_explain():
+    grid = _grid("ab", "xy")
+    cells = _cells({"a/x": 0.0, "a/y": 0.1, "b/x": 0.1, "b/y": 0.4})
+    (found,) = effects(cells, grid, reference=("a", "x"), higher_is_better=True).interaction
+    values = {name: cell.value for name, cell in cells.items()}
+    assert (found.a, found.b, found.verdict) == ("b/y", "a/x", "better")
+    assert found.difference.value == pytest.approx(values["b/y"] - values["a/y"] - values["b/x"] + values["a/x"])
+
+
+def test_a_grid_with_holes_uses_the_tunings_that_all_prompts_have():
+    grid = _grid("ab", "xyz")
+    del grid["b", "z"]
+    cells = _cells(dict.fromkeys(grid.values(), 0.0))
+    found = effects(cells, grid, reference=("a", "x"), higher_is_better=True)
+    assert [c.a for c in found.tuning] == ["y"]
+    assert [c.a for c in effects(cells, grid, reference=("a", "z"), higher_is_better=True).prompt] == ["b"]
+    assert effects(cells, grid, reference=("a", "z"), higher_is_better=True).tuning == ()
+    assert effects(cells, {("a", "x"): "a/x"}, reference=("a", "x"), higher_is_better=True) == ((), (), ())
