@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # before torch is there to read it
-# A shell's background jobs ignore Ctrl-C, and so would the processes that tests interrupt.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import torch
 
 from harness.models.load import Loaded, load
 from harness.testing import tiny_model
 from tests.study_fixture import Places
+
+# A shell's background jobs ignore Ctrl-C, and so would the processes that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED_MODELS = Path(__file__).parents[1].parent / "shared" / "models"
 
