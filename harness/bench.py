@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import resource
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -20,7 +21,9 @@ import torch
 from harness.batching import Batch, loss_batches
 from harness.cells import Cell
 from harness.check import Checked
-from harness.encoding import Encoded, encode
+from harness.costs.account import Account, Priced, Rates, energy_counters
+from harness.costs.prices import Call, Prices, noting
+from harness.encoding import Encoded, Row, encode
 from harness.errors import Diverged
 from harness.evaluate_metric import resolve
 from harness.evaluation import Decoding, likelihoods, mean_loss, predict, prompts_of, score
@@ -38,7 +41,7 @@ from harness.template import Template
 from harness.training import Epoch, device, fit
 from harness.trunks import Trunks
 
-__all__ = ["Bench", "Scored", "finite"]
+__all__ = ["Bench", "Scored", "finite", "losses"]
 
 
 class Scored(NamedTuple):
@@ -93,8 +96,27 @@ class Bench:
         self._generates = checked.objective != "loss" and study.generation.num_beams == 1
         self._replayed: dict[tuple[Template, str], Trunk] = {}
         self._prefilled: dict[tuple[Template, str], Trunk] = {}
+        self._cut = 0
+        prices = Prices(self.loaded, self.forward, self.decoding.max_new_tokens)
+        self._rates = Rates(prices, energy_counters(model.device))
+        self._account: Account | None = None
         self.live: str | None = None
         """Why the last training run computed its frozen part again in every step, if it did."""
+
+    def open_account(self) -> Account:
+        """Return what training and scoring are entered in from now on: the costs of one run."""
+        self._account = Account(self._rates, self.peak_memory)
+        return self._account
+
+    @property
+    def energy(self) -> tuple[str, ...]:
+        """The counters that energy is read from; none where one of them cannot be read."""
+        return tuple(counter.name for counter in self._rates.counters)
+
+    @property
+    def recorded(self) -> int:
+        """Bytes of the recordings that were made or found."""
+        return self._trunks.recordings.used if self._trunks else 0
 
     def open_test(self, examples: Sequence[Example]) -> None:
         """Hand the test split in; done once, when the searches are over."""
@@ -113,18 +135,33 @@ class Bench:
             )
         return self._encoded[key]
 
+    @property
+    def forward(self) -> ForwardPass:
+        """The model's way to its loss as it stands, for any rows: nothing is replayed."""
+        return replace(self._forward, narrow=self._narrow)
+
     def score(self, prompt: Template, split: Split, *, generate: bool) -> Scored:
         """Score the model as it stands on a split."""
         start, rows, size = time.perf_counter(), self.encoded(prompt, split).rows, self.study.training.batch_size
         predictions: list[Prediction] = []
-        forward = replace(self._forward, trunk=self._replayed.get((prompt, split)), narrow=self._narrow)
+        calls = Counter[Call]()
+        forward = replace(self.forward, trunk=self._replayed.get((prompt, split)))
         with scoring(self.loaded.model, self._forward.precision):
             surprise = likelihoods(forward, loss_batches(rows, self.loaded, batch_size=size))
             if generate:
                 start_of = self._prefilled.get((prompt, split))
-                predictions = predict(self.loaded, rows, surprise, decoding=self.decoding, trunk=start_of)
+                with noting(self.loaded.model, calls):
+                    predictions = predict(self.loaded, rows, surprise, decoding=self.decoding, trunk=start_of)
         scores = score(predictions, self._examples[split], self.metrics) if generate else {"loss": mean_loss(surprise)}
-        return Scored(scores, predictions, time.perf_counter() - start)
+        scored = Scored(scores, predictions, time.perf_counter() - start)
+        if self._account:
+            key, rates = (prompt, split), self._rates
+            loss = rates.losses(key, rows, self._cut if key in self._replayed else 0)
+            cut = self._cut if key in self._prefilled else 0
+            self._account.scored(
+                split, scored.seconds, loss, rates.generation(calls, cut, beams=self.decoding.num_beams)
+            )
+        return scored
 
     def train(self, cell: Cell, *, learning_rate: float, seed: int) -> Generator[Epoch]:
         """Train one cell from the pretrained weights; yield after each epoch with the model as it then stands.
@@ -149,12 +186,11 @@ class Bench:
         trainable = apply(model, cell.tuning)
         try:
             self._open_trunks(cell, trainable)
+            trunk = self._replayed.get((cell.prompt, "train"))
+            forward = replace(self._forward, trunk=trunk, narrow=() if drops_out(model) else self._narrow)
+            work = self._priced(cell, rows, forward)
             epochs = fit(
-                replace(
-                    self._forward,
-                    trunk=self._replayed.get((cell.prompt, "train")),
-                    narrow=() if drops_out(model) else self._narrow,
-                ),
+                forward,
                 trainable,
                 batches=batches,
                 spec=self.study.training,
@@ -162,7 +198,11 @@ class Bench:
                 seed=seed,
             )
             with closing(epochs):
-                yield from epochs
+                for epoch in epochs:
+                    if self._account and work:
+                        sizes = {"examples": epoch.examples, "tokens": epoch.tokens}
+                        self._account.trained(work, seconds=epoch.seconds, **sizes)
+                    yield epoch
         finally:
             self._close_trunks()
             reset(model, trainable)
@@ -170,6 +210,7 @@ class Bench:
     def _open_trunks(self, cell: Cell, trainable: Trainable) -> None:
         """Replay the frozen part from here on, unless it must run live."""
         cut, trunks = first_trained(self.loaded.model), self._trunks
+        self._cut = cut
         self.live = "engine.replay is off" if trunks is None else refusal(self.loaded.model, trainable)
         if trunks is None or self.live is not None:
             return
@@ -189,6 +230,16 @@ class Bench:
                 self._say_once(f"{cell.id}: prompts are read whole in every trial: {start_of}")
             else:
                 self._prefilled[cell.prompt, "validation"] = start_of
+
+    def _priced(self, cell: Cell, rows: Sequence[Row], forward: ForwardPass) -> Priced | None:
+        """Enter what opening the trunks took; return what an epoch takes."""
+        opened = self._trunks.opened() if self._trunks else None
+        if not self._account:
+            return None
+        if opened:
+            self._account.opened(*opened)
+        cut = self._cut if forward.trunk else 0
+        return self._rates.epoch((cell.prompt, "train"), rows, cell.tuning, forward, cut)
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:
@@ -217,6 +268,15 @@ class Bench:
         if torch.cuda.is_available() and self.loaded.model.device.type == "cuda":
             return torch.cuda.max_memory_allocated() / 2**20
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def losses(epoch: Epoch, validation: float) -> dict[str, float]:
+    """Return an epoch's train loss and its gap to the validation loss after it, in nats a token, as metrics.
+
+    The train loss is a mean over the epoch, while the weights move: early on the gap is negative. What tells that a
+    model overfits is its growth.
+    """
+    return {"train/loss": epoch.train_loss, "train/gap": validation - epoch.train_loss}
 
 
 def finite(value: float, epoch: Epoch) -> float:

@@ -18,7 +18,7 @@ from harness.factors import Tuning
 from harness.study import Search, Study
 from harness.template import Template
 
-__all__ = ["Cell", "cell_digests", "expand", "neighbor", "select", "with_neighbors"]
+__all__ = ["Cell", "cell_digests", "edition", "expand", "neighbor", "select", "with_neighbors"]
 
 
 @dataclass(frozen=True)
@@ -117,3 +117,26 @@ def _digest(cell: Cell, study: Study, facts: Mapping[str, Any], *, start: str) -
 def _search_identity(search: Search, start: str) -> dict[str, Any]:
     identity = search.model_dump(exclude={"trials", "storage"}) | {"warm_start": start}
     return identity | {"trials": search.trials} if search.sampler == "grid" or start != "none" else identity
+
+
+def edition(study: Study, digests: Mapping[str, str]) -> str:
+    """Return the content hash of all in a study that a look at the test split could move a user to change.
+
+    These are the cells and all that their results depend on, how many trials and test rows and which seeds there are,
+    and the baseline: to add seeds until a difference shows is as much tuning on test as to edit a prompt. A study's
+    name, its question, where it stores things and how fast it computes are no part of it; nor are the test rows
+    themselves, since fresh ones are the remedy.
+
+    Args:
+        study: The study.
+        digests: From `cell_digests`, of the whole grid.
+    """
+    baseline = study.final.baseline
+    content = {
+        "cells": dict(digests),
+        "trials": study.search.trials,
+        "seeds": sorted(study.final.seeds),
+        "test": study.data.test,
+        "baseline": [baseline.prompt, baseline.tuning.name] if baseline else None,
+    }
+    return digest(content)

@@ -17,6 +17,7 @@ from harness.encoding import Limits, encode, prompt_limit
 from harness.errors import DataError, MetricError, ModelError, Problem, StudyError, TaskError, TemplateError, closest
 from harness.example import SPLITS, Example, Split
 from harness.factors import Prompt
+from harness.generality import General, read_general
 from harness.metrics import get
 from harness.metrics.base import Metric
 from harness.models.describe import Description, describe
@@ -62,6 +63,8 @@ class Checked:
     fits: tuple[Fit, ...] = ()
     overlaps: tuple[Overlap, ...] = ()
     """What the splits have in common, before anything was dropped."""
+    general: General = General()
+    """What final runs measure beside the task."""
 
     @property
     def study(self) -> Study:
@@ -140,12 +143,13 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
         fits = _lengths(file, task, prompts, examples, description, findings)
     else:
         _render(prompts, examples, findings)
+    general = read_general(study, task.name, description, at=findings.at)
     findings.stop()
     assert source is not None
     assert description is not None
     templates = tuple(template for _, template in prompts)
-    test_ids = tuple(example.id for example in examples.pop("test", ()))
-    return Checked(file, task, task_file, templates, metrics, source, examples, test_ids, description, fits, found)
+    ids = tuple(example.id for example in examples.pop("test", ()))
+    return Checked(file, task, task_file, templates, metrics, source, examples, ids, description, fits, found, general)
 
 
 def _description(study: Study, findings: _Findings) -> Description | None:
@@ -166,6 +170,10 @@ def _prompts(study: Study, task: Task, findings: _Findings) -> list[tuple[int, T
 
 
 def _template(prompt: Prompt, task: Task) -> Template:
+    if prompt.registered:
+        from harness.tracking.prompts import prompt_of  # heavy, and most studies do without
+
+        return prompt_of(prompt.registered, prompt.name)
     return task.prompt(prompt.name) if prompt.text is None else prompt.template()
 
 

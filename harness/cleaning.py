@@ -12,17 +12,29 @@ __all__ = ["clean_study"]
 
 
 def clean_study(study: str, tracker: MlflowTracker) -> Iterator[str]:
-    """Delete caches, superseded and interrupted runs, and models other than the best; yield what was freed."""
+    """Delete caches, superseded and interrupted runs, and models that nothing names; yield what was freed.
+
+    What an alias of the registry names stays, with the run that made it; other versions go with their models.
+    """
     folder = Path(".harness") / study
     freed = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     shutil.rmtree(folder, ignore_errors=True)
     yield f"caches: {_size(freed)}"
-    runs = tracker.runs()
-    stale = [run for run in runs if run.phase in ("superseded", "interrupted")]
-    kept = {run.tags.get("best_run") for run in runs if run.phase == "summary"}
+    runs, registry = tracker.runs(), tracker.model_registry
+    summaries = [run.tags for run in runs if run.phase == "summary"]
+    kept = {run for tags in summaries for run in (tags.get("best_run"), *tags.get("kept_runs", "").split())}
     models = {run: uri for run, uri in tracker.models().items() if run not in kept}
+    for run in list(models):
+        versions = registry.made_by(run)
+        if any(version.aliases for version in versions):
+            kept.add(run)
+            del models[run]
+        else:
+            for version in versions:
+                registry.forget(version)
     freed = sum(tracker.drop_model(uri) for uri in models.values())
     yield f"models: {_size(freed)} ({len(models)} removed)"
+    stale = [run for run in runs if run.phase in ("superseded", "interrupted") and run.id not in kept]
     freed = sum(tracker.remove(run.id) for run in stale)
     yield f"superseded and interrupted runs: {_size(freed)} ({len(stale)} removed)"
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from harness import model_commands
 from harness.errors import HarnessError, UserError
 
 __all__ = ["app", "main"]
@@ -168,16 +169,37 @@ def run(
 @app.command()
 def report(study: Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or a study's name.")]) -> None:
     """Write a study's report again from what the store holds."""
+    from harness.known import known_study
     from harness.report.collect import collect
     from harness.report.render import write_report
     from harness.runner import report_folder
     from harness.terminal import ranked_table
 
-    name, tracker = _known(study)
+    name, tracker = known_study(study)
     results = collect(tracker, name)
     page = write_report(results, report_folder(name))
     out.print(ranked_table(results))
     out.print(f"report: {page}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="A study, study:prompt/tuning, or a final run's id.")],
+    b: Annotated[str, typer.Argument(help="What A is held against, likewise.")],
+    metric: Annotated[str | None, typer.Option(help="Left out: the one that leads both studies.")] = None,
+    split: Annotated[str, typer.Option(help="test, or validation.")] = "test",
+    file: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the comparison as JSON.")] = None,
+) -> None:
+    """Compare two studies, cells or runs on the same examples, from what the store holds."""
+    from harness.compare import comparison, shown
+
+    written = shown.writable(file) if file else None
+    compared = comparison.compare(a, b, metric=metric, split=split)
+    out.print(shown.table(compared))
+    out.print(shown.sentence(compared), highlight=False, soft_wrap=True)
+    if written:
+        written.write_text(shown.as_json(compared), encoding="utf-8")
+        out.print(f"written: {written}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -186,10 +208,15 @@ def ui(
     port: Annotated[int | None, typer.Option(help="Left out: a free one.")] = None,
 ) -> None:
     """Start the MLflow UI on the studies' store."""
+    from harness.known import known_study
     from harness.ui import serve_ui
 
-    experiment = _known(study)[1].experiment if study else None
+    experiment = known_study(study)[1].experiment if study else None
     serve_ui(experiment, port=port, tell=lambda line: out.print(line, highlight=False, soft_wrap=True))
+
+
+for command in (model_commands.predict, model_commands.serve, model_commands.reproduce):
+    app.command()(command)
 
 
 @app.command()
@@ -202,27 +229,13 @@ def tasks() -> None:
 
 @app.command()
 def clean(study: Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or a study's name.")]) -> None:
-    """Free what a study no longer needs: caches, superseded and interrupted runs, models that are not its best."""
+    """Free what a study no longer needs: caches, superseded and interrupted runs, models that nothing names."""
     from harness.cleaning import clean_study
+    from harness.known import known_study
 
-    name, tracker = _known(study)
+    name, tracker = known_study(study)
     for line in clean_study(name, tracker):
         out.print(line, highlight=False)
-
-
-def _known(study: str) -> tuple[str, Any]:
-    """Return the name and tracker of a study that was run, given its file or its name."""
-    name = study
-    if study.endswith((".yaml", ".yml")):
-        from harness.study_file import read_study
-
-        name = read_study(Path(study)).study.name
-    from harness.tracking.mlflow import find_experiment, store_uri
-
-    tracker = find_experiment(name)
-    if tracker is None:
-        raise UserError(f"store {store_uri()} knows no study {name!r}; run it with `harness run`")
-    return name, tracker
 
 
 def _quiet_libraries() -> None:

@@ -11,6 +11,7 @@
     │   ├── MetricError      a metric's name or its input
     │   ├── ModelError       a model folder, a Hub id, a tuning that the model cannot follow
     │   └── StoreError       the MLflow or Optuna store
+    │       └── StoreAway    a tracking server that does not answer for now
     └── Diverged             a loss that is not finite: the trial failed, the cell goes on
 
 A message names the thing, the value, the rule and the remedy.
@@ -29,6 +30,7 @@ __all__ = [
     "MetricError",
     "ModelError",
     "Problem",
+    "StoreAway",
     "StoreError",
     "StudyError",
     "TaskError",
@@ -68,6 +70,19 @@ class ModelError(UserError):
 
 class StoreError(UserError):
     """An MLflow or Optuna store that cannot be reached."""
+
+
+class StoreAway(StoreError):
+    """A tracking server that does not answer for now; trying again may help.
+
+    Args:
+        message: All there is to say.
+        reason: What came instead of an answer.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        self.reason = reason
+        super().__init__(message)
 
 
 class Problem(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -27,6 +28,8 @@ class Prompt(Section):
     """How ids and tables call it."""
     text: str | None = None
     """Jinja2 text; left out: the task's prompt of that name."""
+    registered: str | None = Field(default=None, pattern=r"^prompts:/[A-Za-z0-9_.-]+(/[0-9]+|@[A-Za-z0-9_.-]+)$")
+    """``prompts:/name/3`` or ``prompts:/name@alias``: its text is in the store's Prompt Registry."""
     shorten: str | None = None
     """The one field that may be shortened to fit."""
     keep: Literal["start", "end"] = "start"
@@ -35,12 +38,18 @@ class Prompt(Section):
     @model_validator(mode="before")
     @classmethod
     def _name_alone(cls, value: Any) -> Any:
+        if isinstance(value, str) and value.startswith("prompts:/"):
+            return {"name": re.sub("[/@]", "-", value.removeprefix("prompts:/")), "registered": value}
         return {"name": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _text_or_name(self) -> Prompt:
         if self.text is None and self.shorten is not None:
-            raise ValueError(f"prompt {self.name!r} names shorten without a text; a task's prompt brings its own")
+            raise ValueError(f"prompt {self.name!r} names shorten without a text; a named prompt brings its own")
+        if self.text is not None and self.registered is not None:
+            raise ValueError(
+                f"prompt {self.name!r} has a text of its own and is {self.registered}; keep one of the two"
+            )
         return self
 
     def template(self) -> Template:

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
-from harness.tracking.base import Phase, Run, Status, Tracker
+from harness.example import Split
+from harness.tracking.base import DataUse, Phase, Run, Status, Tracker
 
 __all__ = ["Ledger"]
 
@@ -28,6 +30,8 @@ class Ledger:
         digests: Cell ids to cell digests, for the whole grid.
         params: Cell ids to the params that every run of that cell carries.
         tags: What every run carries.
+        links: Cell ids to the tags that lead from its runs to its registered prompt.
+        data: The splits that trials read; final runs also read what `open_test` adds.
     """
 
     def __init__(
@@ -37,11 +41,15 @@ class Ledger:
         *,
         params: Mapping[str, Mapping[str, Any]],
         tags: Mapping[str, str],
+        links: Mapping[str, Mapping[str, str]],
+        data: Mapping[Split, DataUse],
     ) -> None:
         self._tracker = tracker
         self._digests = digests
         self._params = params
         self._tags = tags
+        self._links = links
+        self._data = dict(data)
         self._runs: dict[str, Run] = {}
         self._parents: dict[str, str] = {}
         self._open: dict[str, str] = {}
@@ -64,6 +72,10 @@ class Ledger:
             if older is not None:  # a kill came between making a new parent and retiring the old one
                 self._hand_over(older, run.id)
             self._parents[run.tags["cell"]] = run.id
+
+    def open_test(self, test: DataUse) -> None:
+        """Have the runs that follow say that they read the test split."""
+        self._data["test"] = test
 
     def digest(self, cell: str) -> str:
         """Return a cell's digest."""
@@ -88,7 +100,11 @@ class Ledger:
         self._noted[cell] = dict(tags)
 
     def search(self, cell: str) -> str:
-        """Return what names a cell's search: the id of its first parent, whose heirs go on with it."""
+        """Return what names a cell's search: a tag of its first parent, which its heirs carry on.
+
+        Not the parent's id, which a tracking server gives only when it has heard of the run. Where the tag is missing,
+        the id was the name.
+        """
         parent = self._runs[self._parents[cell]]
         return parent.tags.get("search", parent.id)
 
@@ -100,11 +116,15 @@ class Ledger:
     def start(self, cell: str, name: str, *, phase: Phase, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
         """Start a child run of a cell and return its id."""
         all_params = {**self._params[cell], **params}
-        all_tags = {**self._tags, "cell": cell, "cell_digest": self._digests[cell], **tags}
         run = self._tracker.start(
-            f"{cell} {name}", phase=phase, parent=self._parents[cell], params=all_params, tags=all_tags
+            f"{cell} {name}",
+            phase=phase,
+            parent=self._parents[cell],
+            params=all_params,
+            tags={**self._tags_of(cell), **tags},
         )
         self._open[run] = f"{cell} {name}"
+        self._tracker.inputs(run, self._read_by(cell))
         return run
 
     def references(self) -> list[Run]:
@@ -118,6 +138,7 @@ class Ledger:
             title, phase="reference", parent=None, params=params, tags={**self._tags, "reference": name, **tags}
         )
         self._open[run] = title
+        self._tracker.inputs(run, [used for split, used in self._data.items() if split != "train"])
         return run
 
     def watch(self, run: str, name: str) -> None:
@@ -160,6 +181,7 @@ class Ledger:
             self._parents[cell] = heir
             run = self._runs[heir]
         self._tracker.params(run.id, {key: value for key, value in params.items() if key not in run.params})
+        self._tracker.inputs(run.id, self._read_by(cell))
         changed = {key: value for key, value in metrics.items() if run.metrics.get(key) != value}
         self.end(run.id, status, metrics=changed)
         return run.id
@@ -187,8 +209,16 @@ class Ledger:
         return self._runs[run]
 
     def _start_parent(self, cell: str, carried: Mapping[str, str]) -> str:
-        tags = {**self._tags, "cell": cell, "cell_digest": self._digests[cell], **carried}
+        tags = {**self._tags_of(cell), "search": uuid4().hex, **carried}
         return self._read(self._tracker.start(cell, phase="cell", parent=None, params=self._params[cell], tags=tags)).id
+
+    def _tags_of(self, cell: str) -> dict[str, str]:
+        return {**self._tags, **self._links[cell], "cell": cell, "cell_digest": self._digests[cell]}
+
+    def _read_by(self, cell: str) -> list[DataUse]:
+        """Return what a cell's runs read by now; zero-shot reads no training rows."""
+        trains = self._params[cell]["tuning"] != "none"
+        return [used for split, used in self._data.items() if trains or split != "train"]
 
     def _hand_over(self, old: str, heir: str) -> None:
         """Move the children of one parent below another and supersede the old one."""

@@ -33,6 +33,11 @@ def overview(checked: Checked) -> Iterator[RenderableType]:
         f"{len(cells)} cells: {trained} with {study.search.trials} trials and {len(study.final.seeds)} final runs, "
         f"{len(cells) - trained} zero-shot; {runs} runs in all, tuned on validation {checked.objective}"
     )
+    if study.final.seeds and checked.general:
+        passages, tasks = checked.general
+        text = [f"general text ({len(passages)} passages)"] if passages else []
+        others = [f"{other.task.name} ({len(other.examples)} examples)" for other in tasks]
+        yield f"final runs also measure, before and after: {', '.join(text + others)}"
 
 
 def duplicates(checked: Checked, *, across: bool = False) -> list[str]:

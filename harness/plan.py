@@ -23,12 +23,13 @@ from harness.cells import Cell, select, with_neighbors
 from harness.check import Checked
 from harness.example import digest, fingerprint
 from harness.factors import Tuning
+from harness.keeping import kept_models
 from harness.probe import Speed, longest_prompt, probe_bench, sample, speed_of
 from harness.recordings import Recordings, recordings
 from harness.report.forecast import CellForecast, Forecast
 from harness.report.searches import PROXIED
 from harness.search import reach_storage
-from harness.tracking.mlflow import reach_store
+from harness.tracking.address import reach_store
 from harness.workload import Work, cuts_of, works
 
 __all__ = ["Cut", "Plan", "PlannedCell", "cell_forecast", "keep", "kept", "plan", "plan_tables"]
@@ -73,6 +74,8 @@ class Plan:
     disk: int
     """Bytes that they may take on disk."""
     forecast: Forecast
+    models: str
+    """What the models that are kept take."""
     weights: str
     """Digest of the model's."""
     seconds: float
@@ -115,12 +118,14 @@ def plan(checked: Checked, *, say: Callable[[str], None], cells: str | None = No
         for cell in searched
     }
     recorded = sum(size.total for each in work.values() for size in each.recorded)
+    counted = {cell: _counted(cell, work[cell.prompt], checked, bench) for cell in searched}
     return Plan(
-        cells=tuple(_counted(cell, work[cell.prompt], checked, bench) for cell in searched),
+        cells=tuple(counted.values()),
         cuts=cuts,
         memory=budget.memory,
         disk=_disk(budget),
         forecast=Forecast(forecasts, _peak(bench, min(recorded, budget.memory)), recorded / MIB),
+        models=kept_models(study.final, [counted[cell][2:] for cell in chosen], bench.loaded.model.dtype.itemsize),
         weights=bench.loaded.digest,
         seconds=time.perf_counter() - start,
     )
@@ -264,6 +269,7 @@ def plan_tables(made: Plan) -> Iterator[RenderableType]:
             f"MiB; {made.forecast.recordings_mib:,.1f} in all, what tunings share counted once; room for "
             f"{made.memory / MIB:,.0f} in memory, {made.disk / MIB:,.0f} on disk"
         )
+    yield made.models
     total, forecast = made.forecast.seconds, made.forecast
     yield (
         f"predicted: {total:.0f} s ({total / 60:.1f} min) for all runs, loading the model and the report apart; "

@@ -44,8 +44,14 @@ class Recordings:
         self._held: dict[str, dict[str, Tensor]] = {}
         self._sizes: dict[str, int] = {}
         self._mapped: dict[str, Mapping[str, Tensor]] = {}
+        self._whole: dict[str, int] = {}
         self.pinned: set[str] = set()
         """In use: not to be released."""
+
+    @property
+    def used(self) -> int:
+        """Bytes of all recordings that were made or found so far, wherever they are."""
+        return sum(self._whole.values())
 
     def get(self, key: str) -> Mapping[str, Tensor] | None:
         """Return a recording if there is one."""
@@ -54,7 +60,8 @@ class Recordings:
             return self._held[key]
         if key not in self._mapped and self.shelf is not None and (found := self.shelf.open(key)) is not None:
             self._mapped[key] = found
-            if sum(tensor.nbytes for tensor in found.values()) <= self.memory:  # else it would push all others out
+            self.finished(key, sum(tensor.nbytes for tensor in found.values()))
+            if self._whole[key] <= self.memory:  # else it would push all others out
                 for name, tensor in found.items():
                     self.hold(key, name, tensor.clone())
         return self._held.get(key) or self._mapped.get(key)
@@ -75,6 +82,10 @@ class Recordings:
         self._sizes[key] = self._sizes.get(key, 0) + tensor.nbytes
         return True
 
+    def finished(self, key: str, size: int) -> None:
+        """Take note of a whole recording's bytes."""
+        self._whole[key] = size
+
     def holds(self, key: str) -> bool:
         """Return whether something of a recording is in memory."""
         return key in self._held
@@ -83,6 +94,7 @@ class Recordings:
         """Forget a recording that proved wrong."""
         self._release(key)
         self._mapped.pop(key, None)
+        self._whole.pop(key, None)
         if self.shelf is not None:
             self.shelf.remove(key)
 
@@ -128,6 +140,7 @@ class Draft:
             TooLarge: As for a tensor.
         """
         self._write(lambda writer: writer.close())
+        self._owner.finished(self._key, self._bytes)
 
     def discard(self) -> None:
         """Leave nothing of it."""

@@ -19,11 +19,13 @@ from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage
 
 from harness.bench import Bench
-from harness.cells import Cell, cell_digests, neighbor, select, with_neighbors
+from harness.cells import Cell, cell_digests, edition, neighbor, select, with_neighbors
 from harness.check import Checked
 from harness.errors import StoreError
 from harness.example import Split, digest, fingerprint
-from harness.finals import NONE, Keeper, conclude_cell, final_cell, key_of, missing_seeds, trained
+from harness.finals import NONE, conclude_cell, costs_of, final_cell, missing_seeds
+from harness.inputs import alias_winner, data_use, registered
+from harness.keeping import keeper_of
 from harness.ledger import Ledger
 from harness.models.load import architecture_digest
 from harness.plan import kept
@@ -31,12 +33,17 @@ from harness.progress import Progress
 from harness.provenance import provenance
 from harness.reference_runs import score_references
 from harness.report.collect import Results, collect
+from harness.report.findings import find
 from harness.report.render import write_report
+from harness.retention import Retention
 from harness.search import CellSearch, open_storage, reach_storage
 from harness.session import Session
+from harness.showing import color, show_begun, show_results
 from harness.sources import read_split
+from harness.storing import store_models
+from harness.tracking.address import reach_store
 from harness.tracking.base import Tracker
-from harness.tracking.mlflow import MlflowTracker, reach_store
+from harness.tracking.opening import opened
 from harness.trials import Start, search_cell, settle_trials
 
 __all__ = ["report_folder", "run"]
@@ -65,18 +72,21 @@ def run(checked: Checked, *, progress: Progress, cells: str | None = None, fresh
     progress.say(f"loading model {checked.study.model.name}")
     bench = Bench(checked, progress.say)
     # Whatever the user must change has been found by now; from here on things are written.
-    with _only_one(checked.study.name):
-        tracker = MlflowTracker.open(checked.study.name)
+    with _only_one(checked.study.name), opened(checked.study.name, progress.say) as tracker:
         storage = open_storage(checked.study.search.storage)
         session = _session(checked, bench, tracker, progress)
         try:
             session.ledger.settle(fresh=[cell.id for cell in chosen] if fresh else ())
             summary = _open_summary(session)
             _run_cells(chosen, storage, session)
-            _keep_best_model(summary, session)
+            session.log_recorded(summary)
+            store_models(summary, session)
             results = collect(tracker, checked.study.name)
-            write_report(results, report_folder(results.study))
+            alias_winner(results.ranked()[0].prompt, checked, tracker)
+            findings = find(results)
+            write_report(results, report_folder(results.study), findings=findings)
             tracker.files(summary, report_folder(results.study), "report")
+            show_results(results, findings, summary, session)
             session.ledger.end(summary)
         except KeyboardInterrupt as signal:
             clear_frames(signal.__traceback__)  # a query that was cut short would keep its database locked
@@ -115,8 +125,19 @@ def _session(checked: Checked, bench: Bench, tracker: Tracker, progress: Progres
     }
     digests = cell_digests(checked.cells, checked.study, facts)
     params = {cell.id: _params(cell, checked, bench) for cell in checked.cells}
-    ledger = Ledger(tracker, digests, params=params, tags=_tags(checked, bench, data))
-    return Session(checked, bench, tracker, ledger, progress)
+    tags = _tags(checked, bench, data) | {"edition": edition(checked.study, digests)}
+    prompts = {prompt.name: registered(prompt, checked, tracker) for prompt in checked.study.prompts}
+    ledger = Ledger(
+        tracker,
+        digests,
+        params=params,
+        tags=tags,
+        links={cell.id: {**prompts[cell.prompt.name].link, **color(cell, checked)} for cell in checked.cells},
+        data={split: data_use(checked, split, examples) for split, examples in checked.examples.items()},
+    )
+    measured = checked.general if checked.study.final.seeds else None
+    retention = Retention(measured, bench.loaded, forward=bench.forward, study=checked.study) if measured else None
+    return Session(checked, bench, tracker, ledger, progress, retention)
 
 
 def _params(cell: Cell, checked: Checked, bench: Bench) -> dict[str, Any]:
@@ -149,6 +170,7 @@ def _tags(checked: Checked, bench: Bench, data: Mapping[Split, str]) -> dict[str
     return {
         "study": checked.study.name,
         "model_digest": bench.loaded.digest,
+        "architecture_digest": architecture_digest(bench.loaded.model),
         "model_commit": bench.loaded.commit or "none",
         **{f"data_digest.{split}": value for split, value in data.items()},
         **provenance(checked.file.path.resolve().parent),
@@ -170,7 +192,10 @@ def _open_summary(session: Session) -> str:
     session.ledger.watch(summary, "summary")
     tracker.text(summary, checked.file.text, "study.yaml")
     tracker.text(summary, checked.task_file.read_text(encoding="utf-8"), f"task/{checked.task_file.name}")
-    tracker.text(summary, json.dumps(_facts(session), ensure_ascii=False, indent=2), "study.json")
+    facts = _facts(session)
+    tracker.text(summary, json.dumps(facts, ensure_ascii=False, indent=2), "study.json")
+    if not earlier:
+        show_begun(summary, facts["baseline"], session)
     return summary
 
 
@@ -183,6 +208,9 @@ def _facts(session: Session) -> dict[str, Any]:
         "question": checked.file.question,
         "study": study.model_dump(mode="json"),
         "overrides": list(checked.file.overrides),
+        "file": str(checked.file.path),
+        "task_file": checked.task_file.name,
+        "edition": edition(study, {cell.id: session.ledger.digest(cell.id) for cell in checked.cells}),
         "forecast": forecast.as_json() if forecast else None,
         "cells": [cell.id for cell in checked.cells],
         "prompts": {prompt.name: prompt.text for prompt in checked.prompts},
@@ -199,6 +227,7 @@ def _facts(session: Session) -> dict[str, Any]:
         | {f"prompt {fit.prompt}": f"{fit.truncated:.1%} shortened, {fit.dropped} dropped" for fit in checked.fits}
         | {f"duplicates, {o.earlier} and {o.later}": o.line() for o in checked.overlaps if o.twins},
         "provenance": {"model": study.model.name, "weights": bench.loaded.digest}
+        | ({"energy": ", ".join(bench.energy)} if bench.energy else {})
         | provenance(checked.file.path.resolve().parent),
     }
 
@@ -249,44 +278,16 @@ def _run_finals(cells: list[Cell], winners: Mapping[str, str], session: Session)
         test = read_split(checked.source, "test", checked.study.data, checked.task.example)
         test_digest = fingerprint(test)
         session.bench.open_test(test)
+        session.ledger.open_test(data_use(checked, "test", test))
     score_references(test_digest, session)
-    keeper = _keeper(session)
+    retention = session.retention.digest if session.retention else NONE
+    identity = {"test_digest": test_digest, "generality_digest": retention}
     for cell in [cell for cell in checked.cells if cell.id in winners]:
         rate = winners[cell.id]
         if cell.tuning.trains and rate == NONE:
-            session.ledger.conclude(cell.id, {"learning_rate": NONE}, {}, "FAILED")
+            session.ledger.conclude(cell.id, {"learning_rate": NONE}, costs_of(cell, session), "FAILED")
             continue
-        missing = missing_seeds(cell, rate, test_digest, session)
+        missing = missing_seeds(cell, rate, identity, session)
         for seed in missing if cell in cells else ():
-            final_cell(cell, rate, seed, test_digest=test_digest, keeper=keeper, session=session)
+            final_cell(cell, rate, seed, identity=identity, keeper=keeper_of(cell, session), session=session)
         conclude_cell(cell, rate, session)
-
-
-def _keeper(session: Session) -> Keeper:
-    return Keeper(Path(".harness") / session.checked.study.name / "best", maximize=session.maximizes(session.lead))
-
-
-def _keep_best_model(summary: str, session: Session) -> None:
-    """Log the model of the final run that validation likes best, and drop the one that was best before."""
-    metric, sign = f"validation/{session.lead}", 1.0 if session.maximizes(session.lead) else -1.0
-    cells = {cell.id: cell for cell in session.checked.cells}
-    finals = [run for cell in cells for run in session.ledger.children(cell, "final") if metric in run.metrics]
-    if not finals or not session.checked.study.final.seeds:
-        return
-    best = max(finals, key=lambda run: sign * run.metrics[metric])
-    stored = session.tracker.models()
-    if best.id not in stored:
-        session.progress.say(f"storing the best model, {best.name}")
-        cell, rate, seed = cells[best.tags["cell"]], best.params["learning_rate"], best.params["seed"]
-        keeper, key = _keeper(session), key_of(best.tags["cell_digest"], rate, seed)
-        if not keeper.holds(key):
-            with trained(cell, rate, seed, session, None):
-                keeper.save(key, best.metrics[metric], cell, session.bench)
-        code = Path(__file__).parent / "served.py"
-        name = best.name.replace("/", "-")
-        stored[best.id] = session.tracker.model(best.id, keeper.folder / "model", name=name, code=code)
-    best_tags = {"best_model": stored[best.id], "best_run": best.id, "best_cell": best.tags["cell"]}
-    session.tracker.tags(summary, best_tags)
-    for other, uri in stored.items():
-        if other != best.id:
-            session.tracker.drop_model(uri)

@@ -1,61 +1,213 @@
-"""A model folder that knows its prompt: written after a final run, loaded to answer plain source texts.
+"""A model folder that knows its prompt: written after a final run, loaded to answer rows of fields.
 
-The folder is what ``from_pretrained`` reads, with ``harness.json`` beside the weights.
+With ``final.store: full`` the folder is what ``from_pretrained`` reads, with ``harness.json`` beside the weights; with
+``delta`` it holds the trained tensors, and ``harness.json`` says on which base.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Lock
+from typing import Any, Literal
+
+import torch
 
 from harness.batching import prompt_batches
-from harness.encoding import Limits, encode
+from harness.encoding import Limits, Row, encode
+from harness.errors import DataError, ModelError, TemplateError, closest
 from harness.evaluation import Decoding, generate
-from harness.example import Example
+from harness.example import Example, digest
+from harness.factors import Tuning
+from harness.models.delta import Base, load_delta, save_delta
 from harness.models.load import Loaded, load
+from harness.precision import scoring
+from harness.settings import model_location
+from harness.study import Precision
 from harness.template import Template
+from harness.training import device
 
-__all__ = ["Generator", "save_model"]
+__all__ = ["SERVED", "SETTINGS", "Generator", "Recipe", "Store", "model_folder", "save_model"]
 
 SETTINGS = "harness.json"
+SERVED = Path(__file__).parent / "served.py"
+"""What MLflow runs to serve such a folder."""
+
+INSIDE = Path("artifacts") / "model"
+"""Where MLflow puts such a folder in a model of its own."""
+
+LISTED = 5
+"""The most malformed rows that one message names."""
+
+Store = Literal["full", "delta"]
 
 
-def save_model(folder: Path, prompt: Template, loaded: Loaded, *, limits: Limits, decoding: Decoding) -> None:
-    """Write weights (safetensors), tokenizer, prompt and generation settings into a folder."""
+@dataclass(frozen=True)
+class Recipe:
+    """How a model answers: everything but weights and tokenizer."""
+
+    prompt: Template
+    limits: Limits
+    decoding: Decoding
+    precision: Precision
+    tuning: Tuning
+    base: Base
+    store: Store
+    weights: str
+    """Digest of the tensors that trained."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `from_json` reads."""
+        parts = {"prompt": asdict(self.prompt), "tuning": self.tuning.model_dump(), "base": self.base._asdict()}
+        settings = {"limits": self.limits._asdict(), "decoding": self.decoding._asdict()}
+        return {**parts, **settings, "precision": self.precision, "store": self.store, "weights": self.weights}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Recipe:
+        """Return what `as_json` made."""
+        return cls(
+            prompt=Template(**found["prompt"]),
+            limits=Limits(**found["limits"]),
+            decoding=Decoding(**{**found["decoding"], "stop": tuple(found["decoding"]["stop"])}),
+            precision=found["precision"],
+            tuning=Tuning(**found["tuning"]),
+            base=Base(**found["base"]),
+            store=found["store"],
+            weights=found["weights"],
+        )
+
+    @classmethod
+    def read(cls, folder: Path) -> Recipe:
+        """Read a folder's.
+
+        Raises:
+            ModelError: It cannot be read.
+        """
+        try:
+            return cls.from_json(json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise ModelError(f"model {folder}: {SETTINGS} cannot be read: {error!r}; store the model again") from error
+
+
+def save_model(folder: Path, loaded: Loaded, recipe: Recipe) -> None:
+    """Write weights (safetensors), tokenizer, prompt and generation settings into a folder.
+
+    Args:
+        folder: Made if it is not there.
+        loaded: The model as it stands, under its tuning.
+        recipe: All the rest.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    loaded.model.save_pretrained(folder)
+    if recipe.store == "full":
+        loaded.model.save_pretrained(folder)
+    else:
+        save_delta(folder, loaded, recipe.tuning)
     loaded.tokenizer.save_pretrained(folder)
-    dtype = str(loaded.model.dtype).removeprefix("torch.")
-    settings = {"dtype": dtype, "prompt": asdict(prompt), "limits": limits._asdict(), "decoding": decoding._asdict()}
-    (folder / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=2), encoding="utf-8")
+    (folder / SETTINGS).write_text(json.dumps(recipe.as_json(), ensure_ascii=False, indent=2), encoding="utf-8")
+
+
+def model_folder(folder: Path) -> Path:
+    """Return the folder that `save_model` wrote: this one, or the one inside a model of MLflow's.
+
+    Raises:
+        ModelError: There is none.
+    """
+    for candidate in (folder, folder / INSIDE):
+        if (candidate / SETTINGS).is_file():
+            return candidate
+    raise ModelError(f"model {folder}: no {SETTINGS} in it; name a folder that a study stored, or a model's URI")
 
 
 class Generator:
-    """Answers source texts as the study's final run did.
+    """Answers rows as the study's final run did.
 
     Args:
-        folder: What `save_model` wrote.
+        folder: What `save_model` wrote, or MLflow's model around it.
+
+    Raises:
+        ModelError: The folder is no such model, or the base of its delta has changed.
     """
 
     def __init__(self, folder: Path) -> None:
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        self.prompt = Template(**settings["prompt"])
-        self._limits = Limits(**settings["limits"])
-        decoding = settings["decoding"]
-        self._decoding = Decoding(**{**decoding, "stop": tuple(decoding["stop"])})
-        self._loaded = load(str(folder), dtype=settings["dtype"])
+        folder = model_folder(folder)
+        self.recipe = Recipe.read(folder)
+        self.digest = digest(self.recipe.as_json())
+        """Of weights, prompt and settings together."""
+        self._one_at_a_time = Lock()  # a server asks from several threads; generation settings are the model's own
+        self._loaded = _loaded(folder, self.recipe)
+        torch.nn.Module.to(self._loaded.model, device("auto"))
 
-    def __call__(self, sources: Sequence[str]) -> list[str]:
-        """Return one text per source text.
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The columns that a row must have."""
+        return tuple(sorted(self.recipe.prompt.names()))
+
+    def row(self, id: str, columns: Mapping[str, Any]) -> Row:
+        """Return a row in token ids.
+
+        Args:
+            id: For messages.
+            columns: With those that the prompt uses.
 
         Raises:
-            DataError: A prompt cannot be made to fit.
-            TemplateError: The prompt uses a field other than ``source``.
+            DataError: A column is missing or no text, or the prompt cannot be made to fit.
         """
-        examples = [Example(id=str(i), fields={"source": text}, target="-") for i, text in enumerate(sources)]
-        rows = encode(examples, self.prompt, self._loaded, limits=self._limits).rows
-        decoding = self._decoding
+        fields = {name: _text(name, columns) for name in self.fields}
+        example = Example(id=id, fields=fields, target="-")
+        try:
+            return encode([example], self.recipe.prompt, self._loaded, limits=self.recipe.limits).rows[0]
+        except TemplateError as error:
+            raise DataError(str(error)) from error
+
+    def answer(self, rows: Sequence[Row]) -> list[str]:
+        """Return one text per row, in their order."""
+        decoding = self.recipe.decoding
         batches = prompt_batches(rows, self._loaded, batch_size=decoding.batch_size, room=decoding.max_new_tokens)
-        return generate(self._loaded, batches, decoding)
+        with self._one_at_a_time, scoring(self._loaded.model, self.recipe.precision):
+            return generate(self._loaded, batches, decoding)
+
+    def __call__(self, columns: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Return one text per row.
+
+        Raises:
+            DataError: Some rows are malformed; names them by number, counted from 1, and answers none.
+        """
+        rows, problems = [], []
+        for number, each in enumerate(columns, start=1):
+            try:
+                rows.append(self.row(f"row-{number}", each))
+            except DataError as error:
+                problems.append(f"row {number}: {error}")
+        if problems:
+            more = [f"and {len(problems) - LISTED} more"] if len(problems) > LISTED else []
+            raise DataError("; ".join(problems[:LISTED] + more))
+        return self.answer(rows) if rows else []
+
+
+def _loaded(folder: Path, recipe: Recipe) -> Loaded:
+    base = recipe.base
+    options = {"trust_remote_code": base.trust_remote_code, "allow_pickle": base.allow_pickle}
+    if recipe.store == "full":
+        return load(str(folder), dtype=base.dtype, trust_remote_code=base.trust_remote_code)
+    place = model_location(base.name)
+    if base.folder and not Path(place).expanduser().is_dir():
+        place = base.folder
+    pretrained = load(place, revision=base.commit, dtype=base.dtype, **options)
+    return load_delta(folder, pretrained, tuning=recipe.tuning, base=base)
+
+
+def _text(name: str, columns: Mapping[str, Any]) -> str:
+    """Return a field's text; numbers become text, as they do in training."""
+    if name not in columns:
+        raise DataError(f"column {name!r} is missing; {closest(name, sorted(map(str, columns)))}")
+    value = columns[name]
+    if value is None or (isinstance(value, float) and math.isnan(value)):  # a table's empty place
+        raise DataError(f"column {name!r} holds nothing; it must be a text")
+    if name == "source" and not (isinstance(value, str) and value.strip()):
+        raise DataError(f"column {name!r} holds {value!r}; it must be a text that is not empty")
+    if not isinstance(value, str | int | float):
+        raise DataError(f"column {name!r} holds {str(value)[:40]!r}; it must be a text")
+    return str(value)

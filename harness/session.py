@@ -8,6 +8,7 @@ from harness.bench import Bench
 from harness.check import Checked
 from harness.ledger import Ledger
 from harness.progress import Progress
+from harness.retention import Retention
 from harness.tracking.base import Tracker
 
 __all__ = ["Session"]
@@ -22,6 +23,8 @@ class Session:
     tracker: Tracker
     ledger: Ledger
     progress: Progress
+    retention: Retention | None = None
+    """What final runs measure beside their task; ``None`` where the study asks for nothing or has no final runs."""
 
     @property
     def generates(self) -> bool:
@@ -36,6 +39,12 @@ class Session:
     def maximizes(self, metric: str) -> bool:
         """Return whether a higher value of a metric is better."""
         return metric != "loss" and next(m.higher_is_better for m in self.bench.metrics if m.name == metric)
+
+    def log_recorded(self, summary: str) -> None:
+        """Log how much is recorded of the frozen parts on the study's summary run; a command may see a part of it."""
+        size = self.bench.recorded / 2**20
+        if size > self.tracker.run(summary).metrics.get("recordings_mib", 0.0):
+            self.tracker.metrics(summary, {"recordings_mib": size})
 
     @property
     def lead(self) -> str:

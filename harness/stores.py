@@ -8,9 +8,6 @@ between leaves a database that neither can use again.
 from __future__ import annotations
 
 import sqlite3
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -26,25 +23,20 @@ __all__ = ["LOCK", "create", "reach", "sqlite_file"]
 LOCK = Path(".harness") / ".lock"
 """Held while a database is made or migrated, by one process at a time; no study can have this name."""
 
-PATIENCE = 10.0
-"""Seconds that a server may take to answer."""
-
 
 def reach(what: str, uri: str, *, remedy: str) -> None:
-    """See that a server or database answers; leave nothing behind.
+    """See that a database answers; leave nothing behind.
 
     Args:
         what: How messages call the store.
-        uri: A URL of a tracking server, or of a database as SQLAlchemy reads it.
+        uri: A URL of a database as SQLAlchemy reads it.
         remedy: What messages advise.
 
     Raises:
         StoreError: It does not answer.
     """
     try:
-        if uri.startswith(("http://", "https://")):
-            _reach_server(uri)
-        elif file := sqlite_file(uri):
+        if file := sqlite_file(uri):
             _reach_file(file)
         else:
             engine = create_engine(uri)
@@ -93,13 +85,6 @@ def sqlite_file(uri: str) -> Path | None:
         return None
     database = make_url(uri).database
     return Path(database) if database and database != ":memory:" else None
-
-
-def _reach_server(uri: str) -> None:
-    try:
-        urllib.request.urlopen(urllib.parse.urljoin(uri + "/", "health"), timeout=PATIENCE).close()
-    except urllib.error.HTTPError:
-        return  # it answers, if only to say that it has no such page
 
 
 def _reach_file(path: Path) -> None:

@@ -17,6 +17,7 @@ __all__ = [
     "Data",
     "Engine",
     "Final",
+    "Generality",
     "Generation",
     "LearningRate",
     "Model",
@@ -98,10 +99,22 @@ class Training(Section):
     """AdamW's, on matrices alone: norms and biases are left out."""
     clip: float | None = Field(default=1.0, gt=0.0)
     """The largest gradient norm; ``null``: no clipping."""
+    patience: int | None = Field(default=None, ge=1)
+    """A run stops after so many epochs in a row without a better objective on validation; left out: never."""
+    keep: Literal["last", "best"] = "last"
+    """The epoch whose value and weights are a run's: its last one, or its best by the objective on validation."""
     precision: Precision = "fp32"
     """Arithmetic of training and scoring: ``fp32`` the reference; ``bf16`` float32 weights, bfloat16 products."""
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """``auto`` takes the first of cuda, mps and cpu that is there."""
+
+    @model_validator(mode="after")
+    def _can_stop(self) -> Training:
+        if self.patience is not None and self.patience >= self.epochs:
+            raise ValueError(
+                f"training.patience {self.patience} could stop no run of {self.epochs} epochs; lower it or leave it out"
+            )
+        return self
 
 
 class Engine(Section):
@@ -179,6 +192,21 @@ class Final(Section):
     """One final run each; empty: no final runs, and the test split stays unread."""
     baseline: Baseline | None = None
     """Left out: the first prompt with ``full``, else the first cell."""
+    models: Literal["best", "cells", "none"] = "best"
+    """Which models are kept, by validation: the study's best, every cell's best, none."""
+    store: Literal["full", "delta"] = "full"
+    """``full``: a folder for ``from_pretrained``; ``delta``: the trained tensors alone, and the base by reference."""
+    registered_as: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
+    """The registered model that the best one becomes a version of; left out: the study's name; ``null``: none."""
+    prompt_alias: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]+$", max_length=100)
+    """The alias that the winning prompt's version is given in the Prompt Registry when the study ends."""
+
+    @field_validator("prompt_alias")
+    @classmethod
+    def _free(cls, alias: str | None) -> str | None:
+        if alias and (alias.lower() == "latest" or (alias[0] in "vV" and alias[1:].isdigit())):
+            raise ValueError(f"final.prompt_alias {alias!r} is an address of MLflow's own; take another word")
+        return alias
 
     @field_validator("seeds")
     @classmethod
@@ -186,6 +214,21 @@ class Final(Section):
         if len(set(seeds)) < len(seeds) or any(seed < 0 for seed in seeds):
             raise ValueError(f"final.seeds must be distinct and not negative, but are {list(seeds)}")
         return seeds
+
+
+class Generality(Section):
+    """What fine-tuning should leave as it was; measured before and after by every final run."""
+
+    text: str | None = "default"
+    """``default``: text that travels with the harness; a file; a Hub id, ``org/name``; ``null``: no text."""
+    config: str | None = None
+    """The Hub data set's configuration."""
+    revision: str | None = None
+    """The Hub data set's commit, tag or branch."""
+    tasks: tuple[str, ...] = ()
+    """Other tasks, by name or path: their first prompts are scored on their own validation data."""
+    examples: int = Field(default=100, ge=1)
+    """The most texts, and the most examples of each task; the first ones are taken."""
 
 
 class Study(Section):
@@ -206,6 +249,7 @@ class Study(Section):
     engine: Engine = Engine()
     search: Search = Search()
     final: Final = Final()
+    generality: Generality = Generality()
 
     @field_validator("prompts", "tuning")
     @classmethod
@@ -215,6 +259,11 @@ class Study(Section):
         if repeated:
             raise ValueError(f"{info.field_name} names {', '.join(repeated)} more than once; each must be distinct")
         return items
+
+    @property
+    def registered_as(self) -> str | None:
+        """The registered model that the best one becomes a version of, if any."""
+        return self.final.registered_as if "registered_as" in self.final.model_fields_set else self.name
 
     def tunings(self) -> tuple[Tuning, ...]:
         """Return the tunings in order, zero-shot (``none``) put first where the study leaves it out."""

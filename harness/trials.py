@@ -10,18 +10,21 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from typing import NamedTuple
 
 from optuna.trial import Trial
+from torch import Tensor
 
-from harness.bench import finite
+from harness.bench import finite, losses
 from harness.cells import Cell
 from harness.errors import Diverged
+from harness.models.tuning import restore, snapshot
 from harness.report.searches import PROXIED
 from harness.search import Best, CellSearch, Outcome
 from harness.session import Session
+from harness.stopping import Stopping
 from harness.tracking.base import Run
-from harness.training import Epoch
 
 __all__ = ["Start", "search_cell", "settle_trials"]
 
@@ -82,12 +85,12 @@ def search_cell(cell: Cell, search: CellSearch, session: Session, start: Start |
 
 def _run_trial(cell: Cell, trial: Trial, run: str, *, search: CellSearch, session: Session) -> float:
     """Train one draw and settle it: the tracked run first, Optuna's trial second; `settle_trials` relies on that."""
-    costs = {"train_seconds": 0.0, "validation_seconds": 0.0, "tokens": 0.0}
+    account = session.bench.open_account()
     try:
-        value, pruned = _epochs(cell, trial, run, search=search, session=session, costs=costs)
+        value, pruned = _epochs(cell, trial, run, search=search, session=session)
     except Diverged as error:
         tags = {"outcome": "diverged", "error": str(error), "trunk": session.bench.trunk}
-        session.ledger.end(run, "FAILED", tags=tags, metrics=_costs(costs, session))
+        session.ledger.end(run, "FAILED", tags=tags, metrics=account.metrics())
         search.fail(trial, str(error))
         return math.nan
     outcome: Outcome = "pruned" if pruned else "complete"
@@ -95,46 +98,44 @@ def _run_trial(cell: Cell, trial: Trial, run: str, *, search: CellSearch, sessio
         run,
         "KILLED" if pruned else "FINISHED",
         tags={"outcome": outcome, "trunk": session.bench.trunk},
-        metrics={"objective": value, **_costs(costs, session)},
+        metrics={"objective": value, **account.metrics()},
     )
     search.tell(trial.number, outcome, value)
     return value
 
 
-def _epochs(
-    cell: Cell, trial: Trial, run: str, *, search: CellSearch, session: Session, costs: dict[str, float]
-) -> tuple[float, bool]:
-    """Train to the end or until the pruner stops it; return the last objective and whether it was stopped."""
+def _epochs(cell: Cell, trial: Trial, run: str, *, search: CellSearch, session: Session) -> tuple[float, bool]:
+    """Train to the end or until the pruner stops it; return the objective that counts and whether it was stopped."""
     bench, study = session.bench, session.checked.study
-    epochs = bench.train(cell, learning_rate=trial.params["learning_rate"], seed=study.search.seed)
-    value = math.nan
-    for epoch in epochs:
-        scored = bench.score(cell.prompt, "validation", generate=session.generates)
-        costs["train_seconds"] += epoch.seconds
-        costs["validation_seconds"] += scored.seconds
-        costs["tokens"] += epoch.tokens
-        values = {f"validation/{name}": score for name, score in scored.scores.items()}
-        session.tracker.metrics(run, {"train/loss": epoch.train_loss, **values}, step=epoch.epoch)
-        value = finite(scored.scores[session.checked.objective], epoch)
-        trial.report(value, epoch.epoch)
-        if epoch.epoch < study.training.epochs and trial.should_prune():
-            session.tracker.tags(run, {"pruned_after_epoch": str(epoch.epoch)})
-            epochs.close()
-            return value, True
-        if epoch.epoch == study.training.epochs and session.proxies and search.among_best(value, PROXIED):
-            _score_metrics(cell, epoch, run, session=session, costs=costs)
-    return value, False
+    stopping = Stopping(study.training, maximize=session.maximizes(session.checked.objective))
+    kept: Mapping[str, float] = {}
+    weights: Mapping[str, Tensor] = {}
+    rate, seed = trial.params["learning_rate"], study.search.seed
+    with closing(bench.train(cell, learning_rate=rate, seed=seed)) as epochs:
+        for epoch in epochs:
+            scored = bench.score(cell.prompt, "validation", generate=session.generates)
+            values = {f"validation/{name}": score for name, score in scored.scores.items()}
+            session.tracker.metrics(run, {**losses(epoch, scored.scores["loss"]), **values}, step=epoch.epoch)
+            value = finite(scored.scores[session.checked.objective], epoch)
+            trial.report(value, epoch.epoch)
+            if stopping.see(epoch.epoch, value) and study.training.keep == "best":
+                kept, weights = values, snapshot(bench.loaded.model) if session.proxies else {}
+            if stopping.ended:
+                break
+            if trial.should_prune():
+                session.tracker.tags(run, {"pruned_after_epoch": str(epoch.epoch)})
+                return value, True
+        if stopping.watches:
+            session.tracker.tags(run, stopping.tags())
+            session.tracker.metrics(run, {**(kept if stopping.goes_back else {}), **stopping.metrics()}, stopping.step)
+        if session.proxies and search.among_best(stopping.value, PROXIED):
+            restore(bench.loaded.model, weights)
+            _score_metrics(cell, run, step=stopping.step, session=session)
+    return stopping.value, False
 
 
-def _score_metrics(cell: Cell, epoch: Epoch, run: str, *, session: Session, costs: dict[str, float]) -> None:
+def _score_metrics(cell: Cell, run: str, *, step: int, session: Session) -> None:
     """Score the model as it stands on what the search does without."""
     scored = session.bench.score(cell.prompt, "validation", generate=True)
-    costs["validation_seconds"] += scored.seconds
     values = {f"validation/{name}": score for name, score in scored.scores.items() if name != "loss"}
-    session.tracker.metrics(run, values, step=epoch.epoch)
-
-
-def _costs(costs: Mapping[str, float], session: Session) -> dict[str, float]:
-    """Return what a training run took, as metrics."""
-    named = {f"cost/{name}": cost for name, cost in costs.items()}
-    return {**named, "cost/peak_memory_mib": session.bench.peak_memory()}
+    session.tracker.metrics(run, values, step=step)

@@ -7,8 +7,9 @@ clock, never the numbers: each training run compares it with the live model, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -23,18 +24,28 @@ from harness.encoding import Row
 from harness.errors import ModelError
 from harness.example import digest
 from harness.likelihood import label_logits, model_rows, prompt_rows
+from harness.models.blocks import blocks
 from harness.models.load import Loaded, architecture_digest
 from harness.models.prefill import prefill_taps
-from harness.models.taps import Rows, Sink, Store, Tap, taps
-from harness.models.trunk import Trunk, record, verify
+from harness.models.taps import ByTap, Rows, SinkByTap, Tap, taps
+from harness.models.trunk import Pass, Trunk, record, verify
 from harness.precision import arithmetic
 from harness.recordings import Draft, Recordings, TooLarge
 from harness.study import Precision
 
-__all__ = ["Trunks"]
+__all__ = ["Opened", "Trunks"]
 
 FORMAT = 1
 """To be raised when the same key would hold other numbers."""
+
+
+class Opened(NamedTuple):
+    """What it took to open trunks."""
+
+    seconds: float
+    """Of finding, reading, making and proving; what is too large for memory is read while it is used, and not here."""
+    passes: Sequence[Pass]
+    """Calls of the model, a few tokens to look at it left out."""
 
 
 class _Use(NamedTuple):
@@ -53,6 +64,7 @@ class _Asked(NamedTuple):
     use: _Use
     own: Sequence[Tap]
     """Places of the cut."""
+    cut: int
     passes: Sequence[Rows]
     keys: Mapping[str, str]
     """Of the recordings, by place, of all cuts that one pass records."""
@@ -77,6 +89,9 @@ class Trunks:
     say: Callable[[str], None]
     _known: dict[tuple[object, int], list[Tap]] = field(default_factory=dict)
     _refused: dict[str, str] = field(default_factory=dict)
+    _proved: set[str] = field(default_factory=set)
+    _seconds: float = 0.0
+    _passes: list[Pass] = field(default_factory=list)
     # What is worked out of one list of rows, by its identity; the list is kept, so that the identity stays its own.
     _splits: dict[tuple[int, frozenset[int]], tuple[Sequence[Row], Sequence[Rows]]] = field(default_factory=dict)
     _named: dict[tuple[str, int, frozenset[int]], tuple[Sequence[Rows], Mapping[str, str]]] = field(
@@ -85,6 +100,10 @@ class Trunks:
 
     def __post_init__(self) -> None:
         self._architecture = architecture_digest(self.loaded.model)
+        stacks = [block.stack for block in blocks(self.loaded.model)]
+        self._count = len(stacks)
+        # Behind an encoder, a decoder reads one token in generation's first call: that is neither kept nor replayed.
+        self._first_behind = stacks.count("encoder") or len(stacks)
 
     def open(self, rows: Sequence[Row], cut: int, *, cuts: Iterable[int]) -> Trunk | str:
         """Return the replay of some rows for a loss, recorded now if it is not there, or why they must run live.
@@ -96,10 +115,12 @@ class Trunks:
         """
         model, all_cuts = self.loaded.model, frozenset({cut, *cuts})
         use = _Use("loss", taps, lambda each: label_logits(model, each))
-        if (id(rows), all_cuts) not in self._splits:
-            batches = loss_batches(rows, self.loaded, batch_size=self.batch_size)
-            self._splits[id(rows), all_cuts] = rows, [model_rows(model, batch.to(model.device)) for batch in batches]
-        return self._open(use, rows, self._splits[id(rows), all_cuts][1], all_cuts, cut)
+        with self._timed():
+            if (id(rows), all_cuts) not in self._splits:
+                batches = loss_batches(rows, self.loaded, batch_size=self.batch_size)
+                passes = [model_rows(model, batch.to(model.device)) for batch in batches]
+                self._splits[id(rows), all_cuts] = rows, passes
+            return self._open(use, rows, self._splits[id(rows), all_cuts][1], all_cuts, cut)
 
     def open_prefill(
         self, rows: Sequence[Row], prompts: Sequence[Prompts], cut: int, *, cuts: Iterable[int]
@@ -119,8 +140,24 @@ class Trunks:
             prefill_taps,
             lambda each: prefill(model, each.inputs),
         )
-        passes = [prompt_rows(batch, model.device) for batch in prompts]
-        return self._open(use, rows, passes, frozenset({cut, *cuts}), cut)
+        with self._timed():
+            passes = [prompt_rows(batch, model.device) for batch in prompts]
+            return self._open(use, rows, passes, frozenset({cut, *cuts}), cut)
+
+    def opened(self) -> Opened:
+        """Return what it took to open all that was opened since this was asked last."""
+        found = Opened(self._seconds, tuple(self._passes))
+        self._seconds = 0.0
+        self._passes.clear()
+        return found
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds += time.perf_counter() - start
 
     def close(self) -> None:
         """Let go of what was opened: it may make room in memory for others."""
@@ -136,7 +173,7 @@ class Trunks:
             known = use.name, id(passes), cuts
             if known not in self._named:
                 self._named[known] = passes, self._keys(use, rows, passes, cuts)
-            asked = _Asked(use, own, passes, self._named[known][1])
+            asked = _Asked(use, own, cut, passes, self._named[known][1])
             return self._found(asked) or self._made(asked, cuts, cut)
         except ModelError as error:
             return str(error)
@@ -157,7 +194,7 @@ class Trunks:
         fault = self._refused.get(name, "")
         for tried in () if fault else (cuts, frozenset({cut})):
             try:
-                self._record(asked, [tap for each in sorted(tried) for tap in self._places(asked.use, each)])
+                self._record(asked, sorted(tried))
             except TooLarge as error:
                 fault = str(error)
             else:
@@ -177,7 +214,7 @@ class Trunks:
         model = self.loaded.model
         sizes = {index: each.inputs["input_ids"].size(1) for each in passes for index in each.indices}
         split = digest([[row.prompt, row.target, sizes[at]] for at, row in enumerate(rows)])
-        numbers = [str(model.dtype), self.precision, str(model.device.type)]
+        numbers = [str(model.dtype), self.precision, _kind(model.device)]
         common = [FORMAT, torch.__version__, transformers.__version__, self.loaded.digest, self._architecture, numbers]
         taps = {tap.name for each in cuts for tap in self._places(use, each)}
         return {name: digest([common, use.name, name, split]) for name in taps}
@@ -188,55 +225,55 @@ class Trunks:
         if len(there) < len(stores):
             return None
         self.recordings.pinned |= {asked.keys[tap.name] for tap in asked.own}
-        return Trunk(self.loaded.model, asked.own, _ByTap(there))
+        return Trunk(self.loaded.model, asked.own, ByTap(there))
 
-    def _record(self, asked: _Asked, places: Sequence[Tap]) -> None:
+    def _record(self, asked: _Asked, cuts: Sequence[int]) -> None:
         """Record in one pass what is missing.
 
         Raises:
             TooLarge: There is no room for it.
         """
         model, keys = self.loaded.model, asked.keys
+        places = [tap for each in cuts for tap in self._places(asked.use, each)]
         missing = [tap for tap in places if self.recordings.get(keys[tap.name]) is None]
         drafts = {tap.name: Draft(keys[tap.name], self.recordings, self.say) for tap in missing}
         with ExitStack() as undo:
             for draft in drafts.values():
                 undo.callback(draft.discard)
             with arithmetic(model.device, self.precision):
-                record(model, asked.passes, places=missing, store=_SinkByTap(drafts), run=asked.use.logits)
+                record(model, asked.passes, places=missing, store=SinkByTap(drafts), run=asked.use.logits)
             for draft in drafts.values():
                 draft.close()
             undo.pop_all()
+        end = max(cut for cut in cuts if any(tap in missing for tap in self._places(asked.use, cut)))
+        self._passes += [self._pass(asked, rows, 0, end) for rows in asked.passes]
 
     def _verify(self, asked: _Asked, trunk: Trunk) -> str | None:
-        first = asked.passes[0]
+        """Compare a recording with the live model: at first on its longest rows, in later runs on its shortest.
+
+        Windows, positions and masks matter most in the longest, but they would take a tenth of a short trial each time.
+        """
+        key = asked.keys[asked.own[-1].name]
+        rows = asked.passes[0] if key in self._proved else max(reversed(asked.passes), key=_positions)
+        self._passes += [self._pass(asked, rows, first, None) for first in (0, asked.cut)]
         with arithmetic(self.loaded.model.device, self.precision):
             try:
-                return verify(trunk, first, lambda: asked.use.logits(first))
+                wrong = verify(trunk, rows, lambda: asked.use.logits(rows))
             except KeyError as error:
-                return f"the recording lacks {error}"
+                wrong = f"the recording lacks {error}"
+        (self._proved.discard if wrong else self._proved.add)(key)
+        return wrong
+
+    def _pass(self, asked: _Asked, rows: Rows, first: int, end: int | None) -> Pass:
+        starts = asked.use.places is prefill_taps
+        most = self._first_behind if starts else self._count
+        return Pass(rows, min(first, most), end if end is None else min(end, most), starts)
 
 
-class _ByTap:
-    """The recordings of several taps as one."""
-
-    def __init__(self, stores: Mapping[str, Store]) -> None:
-        self._stores = stores
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self._stores[_tap(name)][name]
+def _kind(device: torch.device) -> str:
+    """Return what a device's arithmetic depends on: GPUs of one maker differ from model to model."""
+    return f"cuda {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
 
 
-class _SinkByTap:
-    """The drafts of several taps as one; what other taps bring is there already."""
-
-    def __init__(self, sinks: Mapping[str, Sink]) -> None:
-        self._sinks = sinks
-
-    def __setitem__(self, name: str, tensor: Tensor) -> None:
-        if (sink := self._sinks.get(_tap(name))) is not None:
-            sink[name] = tensor
-
-
-def _tap(name: str) -> str:
-    return name.partition("/")[0]
+def _positions(rows: Rows) -> int:
+    return sum(tensor.size(1) for tensor in rows.inputs.values())

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import socket
-import subprocess
 import sys
-import tempfile
-import time
-import urllib.request
 from collections.abc import Callable
-from typing import IO
 
-from harness.errors import StoreError
-from harness.tracking.mlflow import store_uri
+from harness.report.views import OPENING
+from harness.server import free_port, serve
+from harness.tracking.address import is_server, store_uri
+from harness.tracking.views import Address
 
 __all__ = ["serve_ui"]
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds that the server may take to answer."""
+
+ALONE = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+"""Keeps MLflow from starting seven more processes for jobs that no study has."""
 
 
 def serve_ui(experiment: str | None, *, port: int | None, tell: Callable[[str], None]) -> None:
@@ -35,59 +31,23 @@ def serve_ui(experiment: str | None, *, port: int | None, tell: Callable[[str], 
         StoreError: The server does not come up.
     """
     uri = store_uri()
-    if uri.startswith(("http://", "https://")):
+    if is_server(uri):
         tell(_link(uri, experiment))
         return
-    port = port or _free_port()
+    port = port or free_port()
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1"]
-    with tempfile.TemporaryFile() as said:
-        # In a session of its own: the server is several processes, which are stopped together.
-        server = subprocess.Popen([*command, "--port", str(port)], stdout=said, stderr=said, start_new_session=True)
-        try:
-            _wait(server, address, said)
-            tell(f"MLflow UI on {uri}: {_link(address, experiment)}")
-            tell("Ctrl-C stops it")
-            server.wait()
-        except KeyboardInterrupt:
-            tell("stopped")
-        finally:
-            _stop(server)
+    command += ["--port", str(port), "--workers", "1"]
 
+    def announce() -> None:
+        tell(f"MLflow UI on {uri}: {_link(address, experiment)}")
+        tell("Ctrl-C stops it")
 
-def _stop(server: subprocess.Popen[bytes]) -> None:
-    """End the server with all its processes."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, number)
-        try:
-            server.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            continue
+    if serve(command, address, what="the MLflow UI", patience=PATIENCE, announce=announce, env=ALONE):
+        tell("stopped")
 
 
 def _link(base: str, experiment: str | None) -> str:
-    """Return the page of a study, sorted by creation, the one order that shows children below their parents."""
-    if experiment is None:
-        return base
-    return f"{base.rstrip('/')}/#/experiments/{experiment}/runs?orderByKey=attributes.start_time&orderByAsc=false"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait(server: subprocess.Popen[bytes], address: str, said: IO[bytes]) -> None:
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            urllib.request.urlopen(f"{address}/health", timeout=2).close()
-        except OSError:
-            time.sleep(0.3)
-        else:
-            return
-    said.seek(0)
-    reason = said.read().decode(errors="replace").strip()[-500:]
-    raise StoreError(f"the MLflow UI did not start on {address}: {reason or 'no answer'}; try another --port")
+    """Return the address of a study's cells, best first; its description above them leads to everything else."""
+    root = base.rstrip("/")
+    return f"{root}/{Address(experiment).view(OPENING)}" if experiment else root

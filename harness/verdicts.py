@@ -21,7 +21,7 @@ from harness.stats import resample as rescore_cells
 from harness.stats import runs as ready
 from harness.stats import to_baseline as against
 
-__all__ = ["Answered", "Answers", "Scored", "Verdicts", "judge", "score_answers"]
+__all__ = ["Answered", "Answers", "Scored", "Verdicts", "compare_two", "judge", "score_answers"]
 
 SEED = 20261123
 """Of the resamples."""
@@ -145,6 +145,25 @@ def judge(answers: Answers, scored: Scored, metric: Metric, *, best: str, baseli
         references={name: estimate({name: 1.0}, fixed) for name in fixed},
         to_references=against({best: trained[best], **fixed}, best, higher_is_better=higher),
     )
+
+
+def compare_two(answers: Answers, metric: Metric, *, one: str, other: str) -> Comparison:
+    """Compare two cells alone, as `judge` holds a cell against the baseline; there is nothing to correct for.
+
+    Args:
+        answers: Of two examples or more.
+        metric: What scores them.
+        one: Whose difference is asked for.
+        other: What it is held against.
+
+    Raises:
+        ValueError: Fewer than two examples.
+    """
+    scored = score_answers(answers, metric)
+    prepared = {name: ready(scored[name], metric.reduce, seeded=answers.cells[name].seeded) for name in (one, other)}
+    drawn = rescore_cells(prepared, generator=np.random.default_rng(SEED), resamples=_affordable(scored))
+    (comparison,) = against(drawn, other, higher_is_better=metric.higher_is_better)
+    return comparison
 
 
 def _factors(cell: str) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from unittest import mock
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
 from harness import cli
 from harness.testing import tiny_model
@@ -107,6 +108,7 @@ class Place:
         out, err = io.StringIO(), io.StringIO()
         argv = ["harness", *arguments]
         status = 0
+        _artifact_repos_cache.clear()  # by run id alone, and a copied place has the runs of another
         with (
             contextlib.chdir(self.folder),
             contextlib.redirect_stdout(out),

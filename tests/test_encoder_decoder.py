@@ -9,6 +9,7 @@ from pathlib import Path
 from unittest import mock
 
 import mlflow
+import pandas as pd
 import pytest
 import torch
 
@@ -57,7 +58,7 @@ def loaded_says(place: Place, uri: str) -> list[str]:
     ):
         mlflow.set_tracking_uri(place.uri)
         model = mlflow.pyfunc.load_model(uri)
-    sources = [row["source"] for row in rows("test")]
-    assert model.predict(sources[:1]) == [model.predict(sources)[0]]
+    asked = pd.DataFrame({"source": [row["source"] for row in rows("test")]})
+    assert model.predict(asked[:1]) == [model.predict(asked)[0]]
     torch.manual_seed(1)
-    return list(reversed(model.predict(sources[::-1])))
+    return list(reversed(model.predict(asked[::-1])))

@@ -327,7 +327,7 @@ def test_a_parent_that_was_just_made_is_described_and_used(untouched: Place, pla
 def test_a_parent_that_was_being_replaced_hands_its_children_over(untouched: Place, places: Places) -> None:
     place = places.copy(untouched)
     (parent,) = place.runs("cell", cell="cue/head")
-    bare_parent(place, parent, search=parent.info.run_id)
+    bare_parent(place, parent, search=parent.data.tags["search"])
     place.run(*SMALL)
     place.clean()
     (heir,) = place.runs("cell", cell="cue/head")

@@ -51,6 +51,8 @@ def test_a_minimal_study_gets_the_documented_defaults(tmp_path: Path) -> None:
         "warmup": 0.0,
         "weight_decay": 0.0,
         "clip": 1.0,
+        "patience": None,
+        "keep": "last",
         "precision": "fp32",
         "device": "auto",
     }
@@ -151,8 +153,10 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
             {}, optional={"path": texts, "train": st.integers(1), "columns": st.dictionaries(texts, texts)}
         ),
         "training": st.fixed_dictionaries(
-            {}, optional={"epochs": st.integers(1, 99), "warmup": st.floats(0, 0.99), "clip": st.none()}
+            {"epochs": st.integers(2, 99)},
+            optional={"warmup": st.floats(0, 0.99), "clip": st.none(), "patience": st.just(1), "keep": st.just("best")},
         ),
+        "generality": st.fixed_dictionaries({}, optional={"text": st.none() | texts, "examples": st.integers(1)}),
         "generation": st.fixed_dictionaries({}, optional={"stop": st.lists(texts, max_size=3)}),
         "search": st.fixed_dictionaries(
             {"learning_rate": st.just({"low": low, "high": low * draw(st.floats(1.5, 1e6))})},

@@ -37,6 +37,7 @@ from harness.study_file import read_study
 from harness.template import Template
 from harness.testing import tiny_model
 from harness.trunks import Trunks
+from harness.trunks import _kind as kind_of
 from tests.study_fixture import Places
 
 PLENTY = 2**30
@@ -214,6 +215,39 @@ def test_wrong_numbers_are_found_and_recorded_anew(
     assert (again().passes, again().said) == (1, [])
 
 
+@pytest.mark.parametrize("family", ["llama", "t5"])
+@pytest.mark.parametrize("tuning", [HEAD, LAST], ids=lambda tuning: tuning.name)
+def test_the_longest_rows_are_proved_once_and_the_shortest_in_every_run(
+    tiny: Callable[..., Loaded], tmp_path: Path, family: str, tuning: Tuning
+) -> None:
+    loaded = tiny(family)
+    lengths = {index: len(row.prompt) for index, row in enumerate(encoded(loaded))}
+    longest = max(lengths, key=lengths.__getitem__)
+    opened(trunks(loaded, Recordings(PLENTY, Shelf(tmp_path, PLENTY)), []), tuning)
+    for folder in tmp_path.iterdir():
+        rewrite(
+            folder,
+            lambda tensors: {
+                name: tensor * 1.001 if name.endswith(f"/{longest}") else tensor for name, tensor in tensors.items()
+            },
+        )
+    owner = trunks(loaded, Recordings(PLENTY, Shelf(tmp_path, PLENTY)), [])
+    (said,) = opened(owner, tuning).said
+    assert said.startswith("replayed logits differ")
+    assert longest in owner.opened().passes[0].rows.indices
+    assert opened(owner, tuning).said == []
+    again = owner.opened().passes
+    assert len(again) == 2
+    assert min(lengths, key=lengths.__getitem__) in again[0].rows.indices
+
+
+def test_arithmetic_is_that_of_one_model_of_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = iter(["One", "Another"])
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: next(names))
+    assert kind_of(torch.device("cpu")) == "cpu"
+    assert kind_of(torch.device("cuda", 0)) != kind_of(torch.device("cuda", 0))
+
+
 def test_a_recording_that_lacks_rows_is_recorded_anew(tiny: Callable[..., Loaded], tmp_path: Path) -> None:
     loaded = tiny("llama")
     opened(trunks(loaded, Recordings(PLENTY, Shelf(tmp_path, PLENTY)), []), LAST)
@@ -263,7 +297,7 @@ def test_targets_are_in_the_key(tiny: Callable[..., Loaded], tmp_path: Path) -> 
 
 
 def test_an_edited_configuration_is_another_model(tmp_path: Path) -> None:
-    """The weights are the same, and so are the logits of the first batch, the shortest: its rows are in the window."""
+    """The weights are the same, and so are the logits of short rows, which are within the window."""
     folder = tiny_model("mistral", tmp_path / "model", sliding_window=60)
     shelf = Shelf(tmp_path / "store", PLENTY)
     one = load(str(folder))

@@ -11,7 +11,7 @@ import numpy as np
 from harness.example import Example, Prediction
 from harness.metrics.base import Metric, Vector, signature, total
 
-__all__ = ["PERPLEXITY"]
+__all__ = ["LOSS", "PERPLEXITY"]
 
 
 def _likelihood(prediction: Prediction, example: Example) -> Vector:
@@ -27,6 +27,13 @@ def _perplexity(statistics: Sequence[Vector]) -> float:
         return float(np.exp(nll / tokens)) if tokens else math.nan
 
 
+def _loss(statistics: Sequence[Vector]) -> float:
+    if not len(statistics):
+        return math.nan
+    nll, tokens = total(statistics)
+    return float(nll / tokens) if tokens else math.nan
+
+
 PERPLEXITY = Metric(
     name="perplexity",
     higher_is_better=False,
@@ -35,3 +42,12 @@ PERPLEXITY = Metric(
     signature=partial(signature, "perplexity", text="target+end", per="token"),
 )
 """exp(summed nats / summed tokens), from 1 up; nan without tokens. Comparable between models of one tokenizer alone."""
+
+LOSS = Metric(
+    name="loss",
+    higher_is_better=False,
+    statistics=_likelihood,
+    reduce=_loss,
+    signature=partial(signature, "loss", text="target+end", per="token"),
+)
+"""Nats per token, the logarithm of `PERPLEXITY`; every study has it, so no task names it."""

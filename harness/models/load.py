@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
+from torch import Tensor
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -26,7 +27,7 @@ from harness.errors import ModelError
 from harness.example import digest
 from harness.models.describe import Source, context, locate
 
-__all__ = ["Loaded", "architecture_digest", "load", "weights_digest"]
+__all__ = ["Loaded", "architecture_digest", "load", "tensors_digest", "weights_digest"]
 
 # What transformers, tokenizers and safetensors raise over files that they cannot use.
 UNREADABLE = (
@@ -108,11 +109,17 @@ def load(
 
 
 def weights_digest(model: PreTrainedModel) -> str:
-    """Return a short content hash (16 hex digits) of all weights: names, dtypes, shapes and bytes."""
+    """Return a short content hash (16 hex digits) of all weights."""
+    return tensors_digest(model.state_dict())
+
+
+def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return a short content hash (16 hex digits) of named tensors: names, dtypes, shapes and bytes."""
     total = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(tensors.items()):
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        content: Any = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        total.update(content)
     return total.hexdigest()[:16]
 
 

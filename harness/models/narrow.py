@@ -60,14 +60,12 @@ def narrowable(model: PreTrainedModel) -> tuple[nn.Module, ...]:
 def drops_out(model: PreTrainedModel) -> bool:
     """Return whether the model, in the modes it is in, draws dropout; its generators are put back."""
     inputs, _ = _probe(model)
-    with torch.no_grad(), torch.random.fork_rng(devices=_devices(model)):
+    place = model.device
+    devices = [] if place.type == "cpu" else [place]  # the CPU's generator is always put back
+    with torch.no_grad(), torch.random.fork_rng(devices, device_type=place.type):
         drawn = model(**inputs, use_cache=False).logits
         with eval_mode(model):
             return not torch.equal(drawn, model(**inputs, use_cache=False).logits)
-
-
-def _devices(model: PreTrainedModel) -> list[torch.device]:
-    return [model.device] if model.device.type == "cuda" else []
 
 
 def _probe(model: PreTrainedModel) -> tuple[dict[str, Tensor], Tensor]:

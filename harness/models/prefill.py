@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers import Cache, PreTrainedModel
 
@@ -83,7 +82,7 @@ class _CacheTap:
 
     @contextmanager
     def replaying(self, rows: Rows, store: Store) -> Iterator[None]:
-        keys, values = (torch.stack(get(store, f"{self.name}/{each}", rows)) for each in ("keys", "values"))
+        keys, values = (get(store, f"{self.name}/{each}", rows) for each in ("keys", "values"))
         passed = passing(self.layout)
 
         def forward(*args: Any, **kwargs: Any) -> Any:
@@ -156,7 +155,7 @@ class _LastTap:
 
     @contextmanager
     def replaying(self, rows: Rows, store: Store) -> Iterator[None]:
-        kept = torch.stack(get(store, self.name, rows))
+        kept = get(store, self.name, rows)
 
         def hand_in(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
             hidden = kept.new_zeros(args[0].shape)

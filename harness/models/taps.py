@@ -6,7 +6,7 @@ attributes and its place in the model's list stay, since loops read attributes a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -22,10 +22,12 @@ from harness.models.stand_in import answering, hooked
 
 __all__ = [
     "BlockTap",
+    "ByTap",
     "EncoderTap",
     "Reached",
     "Rows",
     "Sink",
+    "SinkByTap",
     "Store",
     "Tap",
     "get",
@@ -120,7 +122,7 @@ class BlockTap:
     def _kept(self, index: int, rows: Rows, store: Store) -> Tensor | None:
         name, kind = f"{self.name}/{index}", self.layout.items[index]
         if kind == "row":
-            return torch.stack(get(store, name, rows))
+            return get(store, name, rows)
         return store[f"{name}/{_shape(rows)}"].to(_place(rows)) if kind == "shared" else None
 
 
@@ -158,7 +160,7 @@ class EncoderTap:
 
     def answer(self, rows: Rows, store: Store) -> BaseModelOutput:
         """Return what the encoder returned for some rows."""
-        return BaseModelOutput(last_hidden_state=torch.stack(get(store, self.name, rows)))
+        return BaseModelOutput(last_hidden_state=get(store, self.name, rows))
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ class _HeadTap:
 
     @contextmanager
     def replaying(self, rows: Rows, store: Store) -> Iterator[None]:
-        kept = torch.cat(get(store, self.name, rows))
+        kept = get(store, self.name, rows, joined=torch.cat)
 
         def hand_in(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
             hidden = kept.new_zeros(args[0].shape)
@@ -222,9 +224,9 @@ def put(store: Sink, name: str, rows: Rows, values: Sequence[Tensor]) -> None:
         store[f"{name}/{index}"] = value
 
 
-def get(store: Store, name: str, rows: Rows) -> list[Tensor]:
-    """Return the values of some rows, where the rows are."""
-    return [store[f"{name}/{index}"].to(_place(rows)) for index in rows.indices]
+def get(store: Store, name: str, rows: Rows, *, joined: Callable[[list[Tensor]], Tensor] = torch.stack) -> Tensor:
+    """Return the values of some rows, where the rows are: joined first, then moved, in one transfer."""
+    return joined([store[f"{name}/{index}"] for index in rows.indices]).to(_place(rows))
 
 
 def _place(rows: Rows) -> torch.device:
@@ -234,3 +236,36 @@ def _place(rows: Rows) -> torch.device:
 def _shape(rows: Rows) -> str:
     """Return the padded shape, which is no row's index."""
     return "x".join(["shape", *(str(rows.inputs[name].size(1)) for name in sorted(rows.inputs))])
+
+
+class ByTap:
+    """The recordings of several taps as one.
+
+    Args:
+        stores: By the taps' names.
+    """
+
+    def __init__(self, stores: Mapping[str, Store]) -> None:
+        self._stores = stores
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._stores[_tap_of(name)][name]
+
+
+class SinkByTap:
+    """Where several taps' values go, as one; what other taps bring is left out.
+
+    Args:
+        sinks: By the taps' names.
+    """
+
+    def __init__(self, sinks: Mapping[str, Sink]) -> None:
+        self._sinks = sinks
+
+    def __setitem__(self, name: str, tensor: Tensor) -> None:
+        if (sink := self._sinks.get(_tap_of(name))) is not None:
+            sink[name] = tensor
+
+
+def _tap_of(name: str) -> str:
+    return name.partition("/")[0]

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,7 +29,31 @@ from harness.models.stand_in import eval_mode
 from harness.models.taps import Reached, Rows, Sink, Store, Tap, taps
 from harness.models.tuning import Trainable
 
-__all__ = ["Rows", "Sink", "Store", "Trunk", "first_block", "first_trained", "record", "refusal", "taps", "verify"]
+__all__ = [
+    "Pass",
+    "Rows",
+    "Sink",
+    "Store",
+    "Trunk",
+    "first_block",
+    "first_trained",
+    "record",
+    "refusal",
+    "taps",
+    "verify",
+]
+
+
+class Pass(NamedTuple):
+    """One call of the model that makes or proves a recording."""
+
+    rows: Rows
+    first: int
+    """The first block that is computed; those before it are replayed."""
+    end: int | None
+    """The block before which the call ends; ``None``: it goes on through the head."""
+    starts: bool
+    """Whether it is generation's first call, not one for a loss."""
 
 
 class Trunk:

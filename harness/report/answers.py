@@ -8,16 +8,16 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.evaluate_metric import resolve
-from harness.example import Example, Prediction
+from harness.example import Example, Prediction, Split
 from harness.metrics.base import Metric
 from harness.task import load_task
 from harness.tracking.base import Run, Tracker
 from harness.verdicts import Answered, Answers
 
-__all__ = ["TABLE", "lead_metric", "read_answers"]
+__all__ = ["lead_metric", "named_metric", "read_answers", "read_examples", "read_predictions"]
 
-TABLE = "predictions/test.json"
-"""The artifact of a final run that holds its test predictions beside the references."""
+TABLE = "predictions/{}.json"
+"""The artifact of a final run that holds its predictions on a split beside the references."""
 
 
 def read_answers(
@@ -43,24 +43,30 @@ def read_answers(
     for cell in cells:
         own = [run for run in kept if run.tags["cell"] == cell]
         if own:
-            said = tuple(_predictions(tracker, run) for run in own)
+            said = tuple(read_predictions(tracker, run, "test") for run in own)
             answered[cell] = Answered(said, seeded=own[0].params["seed"].isdigit())
     fixed = {
-        run.params["reference"]: Answered((_predictions(tracker, run),), seeded=False)
+        run.params["reference"]: Answered((read_predictions(tracker, run, "test"),), seeded=False)
         for run in references
         if run.tags.get("test_digest") == digest
     }
-    return Answers(tuple(_example(row) for row in _rows(tracker, kept[-1])), answered, fixed)
+    return Answers(read_examples(tracker, kept[-1], "test"), answered, fixed)
 
 
-def _rows(tracker: Tracker, run: Run) -> list[dict[str, Any]]:
+def read_examples(tracker: Tracker, run: Run, split: Split) -> tuple[Example, ...]:
+    """Return what a final run was asked, as far as metrics need it, in the order of its predictions."""
+    return tuple(_example(row) for row in _rows(tracker, run, split))
+
+
+def _rows(tracker: Tracker, run: Run, split: Split) -> list[dict[str, Any]]:
     """Return a run's table, which MLflow stores as columns and data, row by row."""
-    content = json.loads(tracker.fetch(run.id, TABLE))
+    content = json.loads(tracker.fetch(run.id, TABLE.format(split)))
     return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
 
 
-def _predictions(tracker: Tracker, run: Run) -> tuple[Prediction, ...]:
-    rows = _rows(tracker, run)
+def read_predictions(tracker: Tracker, run: Run, split: Split) -> tuple[Prediction, ...]:
+    """Return what a final run answered, as it was stored."""
+    rows = _rows(tracker, run, split)
     return tuple(Prediction(str(row["id"]), row["prediction"], row["nll"], row["tokens"]) for row in rows)
 
 
@@ -72,13 +78,23 @@ def _example(row: Mapping[str, Any]) -> Example:
 def lead_metric(facts: Mapping[str, Any]) -> Metric | str:
     """Return the metric that leads, or the reason why predictions cannot be scored with it any more.
 
+    Args:
+        facts: The study's ``study.json``.
+    """
+    return named_metric(facts["lead"], facts)
+
+
+def named_metric(name: str, facts: Mapping[str, Any]) -> Metric | str:
+    """Return a metric of a study, or the reason why predictions cannot be scored with it any more.
+
     It is looked up by name, then in the study's task; its signature must be the one that the scores in the store were
     computed with, so that intervals and scores are about the same numbers.
 
     Args:
+        name: Of one of its metrics.
         facts: The study's ``study.json``.
     """
-    name, signed = facts["lead"], facts["signatures"].get(facts["lead"])
+    signed = facts["signatures"].get(name)
     if signed is None:
         return f"final runs have no {name} by example"
     found = [metric for metric in (_known(name), _of_task(name, facts["study"]["task"])) if metric]

@@ -5,24 +5,43 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from harness.report.budgets import gap, upset
+from harness.report.claims import digits
 from harness.report.collect import CellResult, Results
 from harness.report.findings import Findings
 
-__all__ = ["EDGE", "at_edge", "cautions"]
+__all__ = ["EDGE", "UPSET", "at_edge", "caption_on_test", "cautions"]
 
 EDGE = 0.05
 """Share of the range of learning rates, in its logarithm, that counts as its edge at either end."""
 
+UPSET = 0.1
+"""Chance of another first place from which on it is a caution: twice the 5% that a verdict may err with, since a rank
+is shown and not claimed. It is never more than one in the number of trials, so more than ten are free of it."""
+
 
 def cautions(results: Results, findings: Findings) -> list[str]:
     """Return one sentence for each weak spot, the gravest first."""
-    found = [
+    return [
+        *_edited(results),
         *_without_finals(results, findings),
+        *_flattered(results, findings),
         *_diverged(results),
         *_few_seeds(findings),
         *_edges(results),
+        *_unsettled(results),
     ]
-    return [sentence for sentence in found if sentence]
+
+
+def caption_on_test(results: Results) -> str:
+    """Return how often the test split was scored for a study, and by what."""
+    times = results.test_scorings
+    if not times:
+        return "The test split was not scored."
+    return (
+        f"The test split was scored {_times(times)} for this study, by final runs and reference rows alone, each once; "
+        "superseded and deleted ones count."
+    )
 
 
 def at_edge(cell: CellResult, results: Results) -> str:
@@ -32,6 +51,53 @@ def at_edge(cell: CellResult, results: Results) -> str:
     low, high = (math.log(results.search["learning_rate"][end]) for end in ("low", "high"))
     place = (math.log(cell.learning_rate) - low) / (high - low)
     return "low" if place <= EDGE else "high" if place >= 1 - EDGE else ""
+
+
+def _edited(results: Results) -> list[str]:
+    if not results.edited_after_test:
+        return []
+    return [
+        f"Test had been scored {_times(results.scored_before_edit)} before this study was last edited: what changed "
+        "since (cells, data, search, training, trials, seeds or baseline) may have been chosen by it, so p-values "
+        "promise too much; fresh test rows would settle it."
+    ]
+
+
+def _flattered(results: Results, findings: Findings) -> list[str]:
+    """Say so where the best cell's validation score is beyond what test finds likely."""
+    if findings.verdicts is None:
+        return []
+    best = next(cell for cell in results.cells if cell.id == findings.verdicts.best)
+    score, apart = findings.verdicts.scores[best.id], gap(best, results)
+    ahead = apart if results.maximize else -apart
+    if not ahead > (score.high - score.low) / 2:  # nan as well
+        return []
+    return [
+        f"{best.id} was chosen on validation, so its validation score flatters it: validation minus test is "
+        f"{apart:+.{digits(score.value)}f} {results.lead}, more than half of its test score's interval."
+    ]
+
+
+def _unsettled(results: Results) -> list[str]:
+    found = upset(results)
+    if found is None or found.chance < UPSET:
+        return []
+    sampler = results.search["sampler"]
+    unlike = sampler in ("gp", "tpe") or any(trial.warm_start for cell in results.cells for trial in cell.trials)
+    caveat = (
+        "; these trials are not exchangeable (later ones tend to be better), so one more may matter more than that"
+        if unlike
+        else ""
+    )
+    return [
+        f"{found.leader} leads the searches by its best trial, but had each been one trial shorter, another cell would "
+        f"lead with a chance of {found.chance:.0%} (one trial of each cell left out at random){caveat}: one more trial "
+        "may change the first place, so give the searches more."
+    ]
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
 
 
 def _edges(results: Results) -> list[str]:
@@ -64,9 +130,17 @@ def _diverged(results: Results) -> list[str]:
 def _few_seeds(findings: Findings) -> list[str]:
     scores = findings.verdicts.scores if findings.verdicts else {}
     single = [cell for cell, score in scores.items() if not score.covers_seeds]
-    if not single:
-        return []
-    return [f"One final run says nothing of other seeds: intervals of {_listed(single)} hold for these models alone."]
+    pairs = [cell for cell, number in findings.verdicts.seeds.items() if number == 2] if findings.verdicts else []
+    sentences = []
+    if single:
+        hold = f"intervals of {_listed(single)} hold for these models alone"
+        sentences.append(f"One final run says nothing of other seeds: {hold}.")
+    if pairs:
+        badly = "intervals are too narrow where seeds differ much, and false claims likelier than 5%"
+        sentences.append(
+            f"Two final runs estimate the spread between seeds badly ({_listed(pairs)}): {badly}; take three or more."
+        )
+    return sentences
 
 
 def _listed(cells: Sequence[str], most: int = 8) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from harness.stats import Comparison, Estimate
 from harness.verdicts import Verdicts
 
-__all__ = ["answer", "digits", "probability", "verdicts_json"]
+__all__ = ["answer", "comparison_facts", "digits", "probability", "shown_interval", "verdicts_json", "versus"]
 
 NAMED = 6
 """The most cells that a sentence lists by name."""
@@ -52,14 +52,29 @@ def _against_baseline(verdicts: Verdicts, places: int) -> str:
         return f"the baseline {verdicts.baseline} has no final runs to hold it against"
     if math.isnan(found.p_adjusted):
         return f"its difference to the baseline {found.b} is not defined"
+    return versus(found, places=places, a="it", b=f"the baseline {found.b}", note=" after Holm's correction")
+
+
+def versus(found: Comparison, *, places: int, a: str, b: str, note: str) -> str:
+    """Return one comparison in words.
+
+    Args:
+        found: Whose adjusted p-value and verdict count.
+        places: Decimals of the difference.
+        a: How its first side is called here.
+        b: How its second side is.
+        note: What is said of the p-value, right behind it.
+    """
+    if math.isnan(found.p_adjusted):
+        return f"the difference of {a} and {b} is not defined"
     words = {
-        "better": f"it is better than the baseline {found.b}",
-        "worse": f"it is worse than the baseline {found.b}",
-        "undecided": f"whether it is better or worse than the baseline {found.b} is undecided",
+        "better": f"{a} is better than {b}",
+        "worse": f"{a} is worse than {b}",
+        "undecided": f"whether {a} is better or worse than {b} is undecided",
     }
     difference = f"difference {found.difference.value:+.{places}f}, {_interval(found.difference, places, sign='+')}"
     p = "p < 0.001" if found.p_adjusted < 0.001 else f"p = {probability(found.p_adjusted)}"
-    return f"{words[found.verdict]} ({difference}, {p} after Holm's correction)"
+    return f"{words[found.verdict]} ({difference}, {p}{note})"
 
 
 def _scope(verdicts: Verdicts) -> str:
@@ -114,9 +129,12 @@ def _count(number: int, noun: str) -> str:
 
 
 def _interval(found: Estimate, places: int, sign: str = "") -> str:
-    if math.isnan(found.low):
-        return "no interval"
-    return f"95% interval {found.low:{sign}.{places}f} to {found.high:{sign}.{places}f}"
+    return "no interval" if math.isnan(found.low) else f"95% interval {shown_interval(found, places, sign)}"
+
+
+def shown_interval(found: Estimate, places: int, sign: str = "") -> str:
+    """Return an interval as tables show it."""
+    return "-" if math.isnan(found.low) else f"{found.low:{sign}.{places}f} to {found.high:{sign}.{places}f}"
 
 
 def probability(value: float) -> str:
@@ -140,9 +158,12 @@ def verdicts_json(said: str, verdicts: Verdicts | None) -> str:
         rest = [
             pair for pair in verdicts.pairs if not verdicts.to_baseline or verdicts.baseline not in (pair.a, pair.b)
         ]
-        comparisons = [_plain(found, verdicts.metric, "baseline") for found in verdicts.to_baseline]
-        comparisons += [_plain(found, verdicts.metric, "pairs") for found in rest]
-        comparisons += [_plain(found, verdicts.metric, "references") for found in verdicts.to_references]
+        families = {"baseline": verdicts.to_baseline, "pairs": rest, "references": verdicts.to_references}
+        comparisons = [
+            comparison_facts(found, verdicts.metric) | {"family": family}
+            for family, members in families.items()
+            for found in members
+        ]
     facts: dict[str, Any] = {"answer": said}
     if verdicts:
         facts |= {
@@ -156,7 +177,8 @@ def verdicts_json(said: str, verdicts: Verdicts | None) -> str:
     return json.dumps(facts | {"comparisons": comparisons}, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
-def _plain(found: Comparison, metric: str, family: str) -> dict[str, Any]:
+def comparison_facts(found: Comparison, metric: str) -> dict[str, Any]:
+    """Return one comparison for programs; what is undefined is null."""
     numbers = {
         "difference": found.difference.value,
         "low": found.difference.low,
@@ -165,4 +187,4 @@ def _plain(found: Comparison, metric: str, family: str) -> dict[str, Any]:
         "p_adjusted": found.p_adjusted,
     }
     defined = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
-    return {"a": found.a, "b": found.b, "metric": metric, "family": family, **defined, "verdict": found.verdict}
+    return {"a": found.a, "b": found.b, "metric": metric, **defined, "verdict": found.verdict}

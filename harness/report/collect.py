@@ -12,7 +12,9 @@ from harness.errors import UserError
 from harness.metrics.base import Metric
 from harness.references import REFERENCES
 from harness.report.answers import lead_metric, read_answers
+from harness.report.epochs import Losses, read_losses
 from harness.report.forecast import Forecast
+from harness.report.looks import looks
 from harness.stats import mean
 from harness.tracking.base import Run, Tracker
 from harness.verdicts import Answers
@@ -43,7 +45,7 @@ class Final:
 
     seed: str
     metrics: Mapping[str, float]
-    """``validation/<metric>`` and ``test/<metric>``."""
+    """``validation/<metric>``, ``test/<metric>`` and, where it was measured, ``generality/...``."""
     costs: Mapping[str, float]
 
 
@@ -106,14 +108,27 @@ class Results:
     """Split sizes, digests, truncation rates, as the runner recorded them."""
     forecast: Forecast | None = None
     """What was predicted of this very study, if anything was."""
+    recordings_mib: float = math.nan
+    """What was recorded of the frozen parts, over all prompts; nan where nothing was."""
     answers: Answers | None = None
     """What the final runs said on test; ``None`` without final runs."""
     metric: Metric | str = "nothing is scored by example"
     """The metric that leads, or why the answers cannot be scored with it."""
     prompts: Mapping[str, str] = field(default_factory=dict)
     """The text of each prompt's template; empty for a study that was run before these were kept."""
+    curves: Mapping[str, tuple[Losses, ...]] = field(default_factory=dict)
+    """Per cell that trains: losses by epoch of its final runs, else of its winning trial."""
     references: tuple[Reference, ...] = ()
     """The task's reference rows, where test was scored; in the order of `harness.references`."""
+    test_scorings: int = 0
+    """How often test was scored for this study; see `harness.report.looks`."""
+    scored_before_edit: int = 0
+    """How often before the study was last edited; 0 where no look at test came before an edit."""
+
+    @property
+    def edited_after_test(self) -> bool:
+        """Whether the study was edited after a look at test."""
+        return bool(self.scored_before_edit)
 
     def ranked(self) -> list[CellResult]:
         """Return the cells, best on validation first; those without a score last."""
@@ -140,6 +155,7 @@ def collect(tracker: Tracker, study: str) -> Results:
     cells = [_cell(parents[cell], runs) for cell in facts["cells"] if cell in parents]
     scored = [run for run in runs if run.status == "FINISHED" and f"test/{facts['lead']}" in run.metrics]
     current = {parent.id for parent in parents.values()}
+    seen = looks([*runs, *tracker.runs(removed=True)], facts.get("edition"))
     return Results(
         study=study,
         question=facts["question"],
@@ -153,6 +169,7 @@ def collect(tracker: Tracker, study: str) -> Results:
         provenance=facts["provenance"],
         data=facts["data"],
         forecast=Forecast.from_json(facts["forecast"]) if facts.get("forecast") else None,
+        recordings_mib=summary.metrics.get("recordings_mib", math.nan),
         answers=read_answers(
             tracker,
             [run for run in scored if run.phase == "final" and run.parent in current],
@@ -161,8 +178,23 @@ def collect(tracker: Tracker, study: str) -> Results:
         ),
         metric=lead_metric(facts),
         prompts=facts.get("prompts", {}),
+        curves=read_losses(
+            tracker, {cell: _learned(parents[cell], runs) for cell in facts["cells"] if cell in parents}
+        ),
         references=_references(runs),
+        test_scorings=seen.scorings,
+        scored_before_edit=seen.before_edit,
     )
+
+
+def _learned(parent: Run, runs: Sequence[Run]) -> list[Run]:
+    """Return the runs that show how a cell learned: its final runs, else its winning trial."""
+    children = [run for run in runs if run.parent == parent.id]
+    finals = [run for run in children if run.phase == "final" and run.status == "FINISHED"]
+    if finals:
+        return sorted(finals, key=lambda run: _seed_order(run.params["seed"]))
+    winner = parent.tags.get("best_trial")
+    return [run for run in children if run.phase == "search" and run.tags.get("trial") == winner]
 
 
 def _references(runs: Sequence[Run]) -> tuple[Reference, ...]:
@@ -202,7 +234,7 @@ def _trial(run: Run) -> Trial:
 
 
 def _scores(run: Run) -> dict[str, float]:
-    return {key: value for key, value in run.metrics.items() if key.startswith(("validation/", "test/"))}
+    return {key: value for key, value in run.metrics.items() if key.startswith(("validation/", "test/", "generality/"))}
 
 
 def _costs(run: Run) -> dict[str, float]:

@@ -1,49 +1,55 @@
-"""Figures as files: what each prompt gains at each depth, how scores depend on the learning rate, and differences."""
+"""Figures as files, PNG and SVG: the charts of the page, the heat map, and every cell's difference to the baseline."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from harness.report.collect import CellResult, Results
-from harness.report.findings import Findings
-from harness.stats import spread
+from harness.report.charts import Axis, Chart, Line, dashes, shape
+from harness.report.claims import digits
+from harness.report.collect import Results
+from harness.report.plots import kept_split, prompts, score_axis, tunings
 from harness.verdicts import Verdicts
 
-__all__ = ["draw"]
+__all__ = ["COLORS", "draw"]
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette (Color Universal Design, 2008): distinguishable for color-blind readers."""
 
 MARKERS = "osD^vPX"
+GRAY = "#666666"
 
 
-def draw(results: Results, findings: Findings, folder: Path) -> list[Path]:
-    """Write ``depths``, ``learning_rates`` and, where there are any, ``differences``; return the PNG files.
+def draw(results: Results, verdicts: Verdicts | None, charts: Sequence[Chart], folder: Path) -> list[Path]:
+    """Write each figure as ``<name>.png`` and ``<name>.svg``; return the PNG files.
 
-    Each is written as PNG and as SVG.
+    Beside the charts: ``heat`` where any cell has a score, ``differences`` where one is compared with the baseline.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    figures = {"depths": _depths(results), "learning_rates": _learning_rates(results)}
-    if findings.verdicts and findings.verdicts.to_baseline:
-        figures["differences"] = _differences(findings.verdicts)
+    figures = {chart.name: _chart(chart) for chart in charts}
+    if "depths" in figures:
+        figures["heat"] = _heat(results)
+    if verdicts and verdicts.to_baseline:
+        figures["differences"] = _differences(verdicts)
     files = []
-    for name, figure in figures.items():
-        FigureCanvasAgg(figure)
-        for kind in ("png", "svg"):
-            figure.savefig(folder / f"{name}.{kind}", dpi=150, bbox_inches="tight")
-        files.append(folder / f"{name}.png")
+    # Without a date and with fixed ids, the same study gives the same bytes.
+    with matplotlib.rc_context({"svg.hashsalt": results.study, "svg.fonttype": "none"}):
+        for name, figure in figures.items():
+            FigureCanvasAgg(figure)
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")  # else both files would lay the figure out again
+            figure.savefig(folder / f"{name}.png", dpi=120)
+            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+            files.append(folder / f"{name}.png")
     return files
-
-
-def _names(cells: Sequence[CellResult], part: str) -> list[str]:
-    return list(dict.fromkeys(getattr(cell, part) for cell in cells))
 
 
 def _style(axes: Any) -> None:
@@ -52,108 +58,163 @@ def _style(axes: Any) -> None:
     axes.set_axisbelow(True)
 
 
-def _depths(results: Results) -> Figure:
-    """Draw the leading metric for each prompt over the tunings, mean and every seed's value."""
-    split = "test" if any(cell.values(f"test/{results.lead}") for cell in results.cells) else "validation"
-    prompts, tunings = _names(results.cells, "prompt"), _names(results.cells, "tuning")
-    figure = Figure(figsize=(max(6.0, 1.6 * len(tunings) + 2.5), 4.2))
-    axes = figure.add_subplot()
-    width = 0.36 / max(1, len(prompts))
-    for number, prompt in enumerate(prompts):
-        cells = {cell.tuning: cell for cell in results.cells if cell.prompt == prompt}
-        shift = (number - (len(prompts) - 1) / 2) * width
-        color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
-        points = [(tunings.index(t) + shift, cell) for t, cell in cells.items()]
-        xs = [x for x, _ in points]
-        means = [cell.score(f"{split}/{results.lead}") for _, cell in points]
-        spreads = [spread(cell.values(f"{split}/{results.lead}")) for _, cell in points]
-        bars = [0.0 if math.isnan(value) else value for value in spreads]
-        axes.errorbar(
-            xs, means, yerr=bars, color=color, marker=marker, markersize=7, capsize=3, linewidth=1.4, label=prompt
-        )
-        for x, cell in points:
-            values = cell.values(f"{split}/{results.lead}")
-            axes.scatter([x] * len(values), values, s=10, color=color, alpha=0.5, zorder=1)
-    axes.set_xticks(range(len(tunings)), tunings)
-    axes.set_xlabel("what trains")
-    axes.set_ylabel(f"{results.lead} ({split}{_direction(results.maximize)})")
-    axes.set_title(
-        f"{results.study}: prompts by depth, mean and standard deviation over seeds", fontsize=11, loc="left"
-    )
-    axes.legend(title="prompt", frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    _style(axes)
-    return figure
-
-
-def _direction(maximize: bool) -> str:
-    return ", higher is better" if maximize else ", lower is better"
-
-
-def _learning_rates(results: Results) -> Figure:
-    """Draw the objective over the learning rate, one panel per prompt, one line per tuning."""
-    prompts = _names(results.cells, "prompt")
-    tunings = [t for t in _names(results.cells, "tuning") if t != "none"]
-    columns = min(3, len(prompts))
-    lines = math.ceil(len(prompts) / columns)
-    figure = Figure(figsize=(3.6 * columns + 1.2, 3.1 * lines + 0.6), layout="constrained")
-    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).flat
-    for axes, prompt in zip(panels, prompts, strict=False):
-        for cell in (cell for cell in results.cells if cell.prompt == prompt):
-            _curve(axes, cell, results, tunings)
-        axes.set_title(prompt, fontsize=10)
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
-        axes.xaxis.set_major_formatter(lambda rate, _: f"{rate:.0e}".replace("e-0", "e-"))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.tick_params(axis="x", labelsize=8)
+def _chart(chart: Chart) -> Figure:
+    """Draw a chart's panels on the same axes, with one legend beside them."""
+    columns = min(3, len(chart.panels))
+    rows = math.ceil(len(chart.panels) / columns)
+    width, height = (7.0, 4.2) if len(chart.panels) == 1 else (3.4 * columns + 1.6, 2.7 * rows + 0.9)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    grid = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+    for axes, panel in zip(grid, chart.panels, strict=False):
+        for line in panel.lines:
+            _LINES[line.drawn](axes, line)
+        axes.set_title(panel.title, fontsize=10)
         _style(axes)
-    for axes in list(panels)[len(prompts) :]:
-        axes.set_visible(False)
-    handles = {
-        label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(handles.values(), handles.keys(), title="what trains", frameon=False, loc="outside right center")
-    figure.supxlabel("learning rate", fontsize=10)
-    loss = results.objective == "loss"
-    better = _direction(results.maximize and not loss)
-    figure.supylabel(f"{results.objective} ({'nats a token, ' if loss else ''}validation{better})", fontsize=10)
+    for place in range(len(chart.panels), len(grid)):
+        grid[place].set_visible(False)
+        grid[place - columns].tick_params(labelbottom=True)
+    _across(figure.axes[0], chart.x)
+    for axes in figure.axes:
+        axes.tick_params(labelsize=8)
+    entries = {label: handle for axes in figure.axes for handle, label in _handles(axes)}
+    if entries:
+        figure.legend(entries.values(), entries.keys(), title=chart.legend, frameon=False, loc="outside right center")
+    figure.supxlabel(chart.x.label, fontsize=10)
+    figure.supylabel(chart.y.label, fontsize=10)
+    figure.suptitle(chart.title, fontsize=11, wrap=True)
     return figure
 
 
-def _curve(axes: Any, cell: CellResult, results: Results, tunings: Sequence[str]) -> None:
-    if cell.tuning == "none":
-        value = cell.score(f"validation/{results.objective}")
-        if not math.isnan(value):
-            axes.axhline(value, color="#777777", linestyle="--", linewidth=1, label="none (zero-shot)")
-        return
-    number = tunings.index(cell.tuning)
-    color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
-    points = sorted((trial.learning_rate, trial.value) for trial in cell.trials if trial.state == "complete")
-    axes.plot(
-        *zip(*points, strict=True) if points else ([], []),
-        color=color,
-        marker=marker,
-        markersize=5,
-        linewidth=1.2,
-        label=cell.tuning,
-    )
+def _handles(axes: Any) -> list[tuple[Any, str]]:
+    handles, labels = axes.get_legend_handles_labels()
+    return list(zip(handles, labels, strict=True))
+
+
+def _across(axes: Any, x: Axis) -> None:
+    """Set up the axis across; panels share it."""
+    if x.kind == "names":
+        slant: dict[str, Any] = {"rotation": 30, "ha": "right"} if len(x.names) > 5 else {}
+        axes.set_xticks(range(len(x.names)), x.names, **slant)
+        axes.set_xlim(-0.5, len(x.names) - 0.5)
+    elif x.kind == "count":
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    elif x.kind == "log":
+        axes.set_xscale("log")
+        low, high = axes.get_xlim()
+        low, high = min([low, *x.span]), max([high, *x.span])
+        axes.set_xlim(low, high)
+        factors = (1.0, 3.0) if high < 1000 * low else (1.0,)
+        axes.xaxis.set_major_locator(LogLocator(subs=factors))
+        axes.xaxis.set_major_formatter(_plain if low >= 0.01 and high < 1e5 else _power)
+        axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _plain(value: float, _: int) -> str:
+    return f"{value:g}"
+
+
+def _power(value: float, _: int) -> str:
+    return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+
+
+def _color(line: Line) -> str:
+    return GRAY if line.style < 0 else COLORS[line.style % len(COLORS)]
+
+
+def _mark(line: Line) -> str:
+    return "x" if line.style < 0 else MARKERS[shape(line.style, len(MARKERS))]
+
+
+def _strokes(line: Line) -> Any:
+    return (0, dashes(line.style)) if line.style >= 0 and dashes(line.style) else "-"
+
+
+def _points(line: Line) -> tuple[list[float], list[float]]:
+    return [point.x for point in line.points], [point.y for point in line.points]
+
+
+def _marked(axes: Any, line: Line) -> None:
+    _marks(axes, line, _strokes(line))
+
+
+def _dots(axes: Any, line: Line) -> None:
+    _marks(axes, line, "none")
+
+
+def _marks(axes: Any, line: Line, strokes: Any) -> None:
+    looks = {"color": _color(line), "marker": _mark(line), "markersize": 5, "linestyle": strokes, "linewidth": 1.4}
+    axes.plot(*_points(line), label=line.name, **looks)
+    spread = [point for point in line.points if math.isfinite(point.low) and math.isfinite(point.high)]
+    for point in spread:
+        axes.plot([point.x, point.x], [point.low, point.high], color=_color(line), lw=1.1, alpha=0.8)
+
+
+def _thin(axes: Any, line: Line) -> None:
+    axes.plot(*_points(line), color=_color(line), linestyle="--", linewidth=1.0)
+
+
+def _level(axes: Any, line: Line) -> None:
+    axes.axhline(line.points[0].y, color=_color(line), ls="--", lw=1.0, label=line.name)
+
+
+def _band(axes: Any, line: Line) -> None:
+    ends = [point.low for point in line.points], [point.high for point in line.points]
+    axes.fill_between([point.x for point in line.points], *ends, color=_color(line), alpha=0.13, lw=0)
+
+
+def _steps(axes: Any, line: Line) -> None:
+    axes.plot(*_points(line), color=_color(line), ls=":", lw=1.2, label=line.name)
+
+
+_LINES: dict[str, Callable[[Any, Line], None]] = {
+    "marked": _marked,
+    "dots": _dots,
+    "thin": _thin,
+    "level": _level,
+    "band": _band,
+    "steps": _steps,
+}
+
+
+def _heat(results: Results) -> Figure:
+    """Draw the scores of prompts by depths as shades, with the numbers written in."""
+    split, own, deep = kept_split(results), prompts(results), tunings(results)
+    scores = {(cell.prompt, cell.tuning): cell.score(f"{split}/{results.lead}") for cell in results.cells}
+    grid = [[scores.get((prompt, tuning), math.nan) for tuning in deep] for prompt in own]
+    figure = Figure(figsize=(1.2 * len(deep) + 3.0, 0.5 * len(own) + 1.8), layout="constrained")
+    axes = figure.add_subplot()
+    shades = "cividis" if results.maximize else "cividis_r"
+    image = axes.imshow(grid, cmap=shades, aspect="auto")
+    for row, line in enumerate(grid):
+        for column, value in enumerate(line):
+            text = "–" if math.isnan(value) else f"{value:.{digits(value)}f}"
+            bright = math.isnan(value) or image.to_rgba(np.array([value]))[0, :3].sum() > 1.5
+            axes.text(column, row, text, ha="center", va="center", fontsize=9, color="black" if bright else "white")
+    axes.set_xticks(range(len(deep)), deep, rotation=30, ha="right", fontsize=8)
+    axes.set_yticks(range(len(own)), own, fontsize=8)
+    axes.set_xlabel("what trains")
+    axes.set_ylabel("prompt")
+    figure.colorbar(image, ax=axes, label=score_axis(results.lead, split, results).label.replace(", ", "\n"))
+    axes.set_title(f"{results.lead} by prompt and depth", fontsize=11)
+    return figure
 
 
 def _differences(verdicts: Verdicts) -> Figure:
     """Draw every cell's difference to the baseline with its interval; what is decided is filled."""
     found = verdicts.to_baseline
+    better = "higher is better" if verdicts.higher_is_better else "lower is better"
     figure = Figure(figsize=(7.0, 0.32 * len(found) + 1.4), layout="constrained")
     axes = figure.add_subplot()
-    colors = {"better": COLORS[0], "worse": COLORS[1], "undecided": "#777777"}
+    colors = {"better": COLORS[0], "worse": COLORS[1], "undecided": GRAY}
     for place, one in enumerate(found):
         difference, color = one.difference, colors[one.verdict]
         fill = "white" if one.verdict == "undecided" else color
         axes.plot([difference.low, difference.high], [place, place], color=color, linewidth=1.6)
         axes.plot(difference.value, place, marker="o", color=color, markerfacecolor=fill, markersize=6)
-    axes.axvline(0, color="#777777", linestyle="--", linewidth=1)
+    axes.axvline(0, color=GRAY, linestyle="--", linewidth=1)
     axes.set_yticks(range(len(found)), [one.a for one in found])
     axes.invert_yaxis()
-    axes.set_xlabel(f"difference in test {verdicts.metric}{_direction(verdicts.higher_is_better)} (95% interval)")
-    axes.set_title(f"Against {verdicts.baseline}; filled: decided after Holm's correction", fontsize=11, loc="left")
+    axes.set_xlabel(f"difference in test {verdicts.metric}, {better} (95% interval)")
+    figure.suptitle(f"Against {verdicts.baseline}; filled: decided after Holm's correction", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     return figure

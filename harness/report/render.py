@@ -9,18 +9,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.report.cautions import cautions
+from harness.report.budgets import expected_best_csv
+from harness.report.cautions import caption_on_test, cautions
+from harness.report.charts import Chart
 from harness.report.claims import digits, probability, verdicts_json
 from harness.report.collect import CellResult, Results
+from harness.report.costs import cost_line, costs_csv
 from harness.report.figures import draw
 from harness.report.findings import Findings, find
+from harness.report.gallery import Gallery, gallery
 from harness.report.page import page
+from harness.report.predicted import predicted_rows
 from harness.report.searches import searches
-from harness.stats import mean, spread
+from harness.stats import spread
 
-__all__ = ["RankedRow", "costs_csv", "rank", "reference_rows", "references_csv", "results_csv", "write_report"]
+__all__ = ["RankedRow", "rank", "reference_rows", "references_csv", "results_csv", "write_report"]
 
-COSTS = ("train_seconds", "validation_seconds", "test_seconds", "tokens", "peak_memory_mib")
+LONGEST = 1200
+"""Characters of the words that stand for a picture."""
 
 
 class RankedRow(NamedTuple):
@@ -75,13 +81,16 @@ def results_csv(results: Results) -> str:
     header = ["cell", "prompt", "tuning", "learning_rate", "seeds"]
     for metric in results.metrics:
         header += [f"validation_{metric}", f"validation_{metric}_sd", f"test_{metric}", f"test_{metric}_sd"]
+    finals = [final for cell in results.cells for final in cell.finals]
+    general = sorted({name for final in finals for name in final.metrics if name.startswith("generality/")})
+    header += [name.replace("/", "_") for name in general]
     rows: list[list[str]] = []
     for cell in results.cells:
         row = [cell.id, cell.prompt, cell.tuning, _exact(cell.learning_rate), str(len(cell.finals))]
         for metric in results.metrics:
             for name in (f"validation/{metric}", f"test/{metric}"):
                 row += [_exact(cell.score(name)), _exact(spread(cell.values(name)))]
-        rows.append(row)
+        rows.append([*row, *(_exact(cell.score(name)) for name in general)])
     return _csv(header, rows)
 
 
@@ -91,26 +100,6 @@ def references_csv(results: Results) -> str:
     names = [name for name in names if any(name in row.metrics for row in results.references)]
     rows = [[row.name, *(_exact(row.metrics.get(name)) for name in names)] for row in results.references]
     return _csv(["reference", *(name.replace("/", "_") for name in names)], rows)
-
-
-def costs_csv(results: Results) -> str:
-    """Return what each cell took: trials, final runs, seconds, tokens trained on, peak memory of the process."""
-    header = ["cell", "trainable_parameters", "trials", "pruned", "diverged", "finals", *COSTS]
-    rows: list[list[str]] = []
-    for cell in results.cells:
-        costs = [*(trial.costs for trial in cell.trials), *(final.costs for final in cell.finals)]
-        states = [trial.state for trial in cell.trials]
-        counts = [len(cell.trials), states.count("pruned"), states.count("diverged"), len(cell.finals)]
-        totals = [_total(name, [cost[name] for cost in costs if name in cost]) for name in COSTS]
-        trainable = cell.params.get("trainable_parameters", "")
-        rows.append([cell.id, trainable, *map(str, counts), *totals])
-    return _csv(header, rows)
-
-
-def _total(name: str, values: Sequence[float]) -> str:
-    if not values:
-        return ""
-    return f"{max(values) if name.startswith('peak') else sum(values):.3f}"
 
 
 def _exact(value: float | None) -> str:
@@ -125,26 +114,40 @@ def _csv(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return text.getvalue()
 
 
-def write_report(results: Results, folder: Path) -> Path:
-    """Write all files of a report into a folder and return ``report.md``."""
+def write_report(results: Results, folder: Path, *, findings: Findings | None = None) -> Path:
+    """Write all files of a report into a folder and return ``report.md``.
+
+    Args:
+        results: The study.
+        folder: Made where it is missing.
+        findings: What may be claimed of it; left out, it is worked out here.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    findings = find(results)
-    draw(results, findings, folder / "figures")
+    findings = findings or find(results)
+    charts = gallery(results, findings)
+    draw(results, findings.verdicts, charts.charts(), folder / "figures")
     written = folder / "report.md"
     files = {
         "results.csv": results_csv(results),
         "references.csv": references_csv(results),
         "costs.csv": costs_csv(results),
+        "expected_best.csv": expected_best_csv(results),
         "verdicts.json": verdicts_json(findings.answer, findings.verdicts),
-        "report.html": page(results, findings, references=reference_rows(results), forecast=_forecast_rows(results)),
-        written.name: _page(results, findings),
+        "report.html": page(
+            results,
+            findings,
+            charts=charts,
+            references=reference_rows(results),
+            forecast=predicted_rows(results),
+        ),
+        written.name: _page(results, findings, charts),
     }
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     return written
 
 
-def _page(results: Results, findings: Findings) -> str:
+def _page(results: Results, findings: Findings, charts: Gallery) -> str:
     sections = [
         f"# {results.study}",
         results.question,
@@ -152,24 +155,47 @@ def _page(results: Results, findings: Findings) -> str:
         "\n".join(f"- {sentence}" for sentence in cautions(results, findings)),
         f"## Ranked by {results.lead} on validation",
         _ranked(results, findings),
-        f"Mean ± standard deviation of {results.lead} over final seeds. The test split was scored by final runs alone. "
+        f"Mean ± standard deviation of {results.lead} over final seeds. {caption_on_test(results)} "
         f"Baseline: {results.baseline}.",
         *_differences(findings),
-        "## Prompts by depth",
-        f"![{results.lead} of each prompt at each depth](figures/depths.png)",
-        "## Score over learning rate",
-        f"![{results.objective} over the learning rate, by prompt and depth](figures/learning_rates.png)",
+        *_by_depth(results, charts),
+        *(f"## {heading}\n\n{_image(chart.alt, chart.name)}" for heading, chart in _headed(charts) if chart),
         "## Search",
         searches(results),
         "## Data",
         _pairs(results.data),
         "## Cost",
-        _cost_line(results),
+        cost_line(results),
         *_forecast(results),
         "## Provenance",
         _pairs(results.provenance),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _by_depth(results: Results, charts: Gallery) -> list[str]:
+    if charts.depths is None:
+        return []
+    shades = f"{results.lead} by prompt and depth as shades; the numbers are those of the ranked table"
+    return ["## Prompts by depth", _image(shades, "heat"), _image(charts.depths.alt, charts.depths.name)]
+
+
+def _headed(charts: Gallery) -> list[tuple[str, Chart | None]]:
+    """Return the other charts with their headings, in the order of the page."""
+    return [
+        ("Score over learning rate", charts.learning_rates),
+        ("What a smaller search would have found", charts.expected),
+        ("Learning curves", charts.learning_curves),
+        *((f"Quality against {found.chart.x.label}", found.chart) for found in charts.tradeoffs),
+    ]
+
+
+def _image(alt: str, name: str) -> str:
+    """Return a figure with the words that stand for it, in which nothing may end the Markdown."""
+    said = " ".join(alt.replace("[", "(").replace("]", ")").split())
+    if len(said) > LONGEST:
+        said = f"{said[:LONGEST].rpartition(';')[0]}; and so on"
+    return f"![{said}](figures/{name}.png)"
 
 
 def _ranked(results: Results, findings: Findings) -> str:
@@ -211,7 +237,7 @@ def _differences(findings: Findings) -> list[str]:
         _table(["cell", "difference", "95% interval", "p (Holm)", "verdict"], rows),
         f"Test {verdicts.metric} minus that of {verdicts.baseline}, paired by example; intervals are those of each "
         "comparison alone, p-values and verdicts are corrected for all of them.",
-        "![Differences to the baseline with 95% intervals](figures/differences.png)",
+        _image(f"The table above drawn: differences to {verdicts.baseline} with 95% intervals", "differences"),
     ]
 
 
@@ -228,22 +254,9 @@ def _pairs(facts: Mapping[str, object]) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in facts.items())
 
 
-def _seconds(costs: Mapping[str, float]) -> float:
-    return sum(cost for name, cost in costs.items() if name.endswith("_seconds"))
-
-
-def _cost_line(results: Results) -> str:
-    trials = [trial for cell in results.cells for trial in cell.trials]
-    finals = [final for cell in results.cells for final in cell.finals]
-    spent = [_seconds(trial.costs) for trial in trials]
-    seconds, per_trial = sum(spent) + sum(_seconds(final.costs) for final in finals), mean(spent)
-    text = f"{len(trials)} trials and {len(finals)} final runs took {seconds:.0f} seconds of training and scoring"
-    return text + ("." if math.isnan(per_trial) else f", {per_trial:.1f} a trial. By cell: `costs.csv`.")
-
-
 def _forecast(results: Results) -> list[str]:
     """Set what was predicted beside what it took."""
-    rows = _forecast_rows(results)
+    rows = predicted_rows(results)
     if results.forecast is None or not rows:
         return []
     return [
@@ -252,26 +265,3 @@ def _forecast(results: Results) -> list[str]:
         f"By `harness plan`, which also counted {results.forecast.recordings_mib:,.1f} MiB of recordings. Loading the "
         "model and writing the report are in neither.",
     ]
-
-
-def _forecast_rows(results: Results) -> list[list[str]]:
-    """Return the cells that were run as they were planned, all of them together, and the peak of memory."""
-    planned = results.forecast.cells if results.forecast else {}
-    done = [
-        (planned[cell.id].seconds, cell)
-        for cell in results.cells
-        if cell.id in planned and planned[cell.id][:2] == (len(cell.trials), len(cell.finals))
-    ]
-    if results.forecast is None or not done:
-        return []
-    rows = [_beside(cell.id, predicted, cell.seconds) for predicted, cell in done]
-    rows.append(_beside("all (s)", sum(predicted for predicted, _ in done), sum(cell.seconds for _, cell in done)))
-    costs = [trial.costs for _, cell in done for trial in cell.trials]
-    costs += [final.costs for _, cell in done for final in cell.finals]
-    peak = max((cost["peak_memory_mib"] for cost in costs if "peak_memory_mib" in cost), default=math.nan)
-    return [*rows, _beside("peak memory (MiB)", results.forecast.peak_memory_mib, peak)]
-
-
-def _beside(name: str, predicted: float, actual: float) -> list[str]:
-    ratio = f"{actual / predicted:.2f}" if predicted and math.isfinite(actual) else "-"
-    return [name, f"{predicted:,.1f}", "-" if math.isnan(actual) else f"{actual:,.1f}", ratio]

@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from harness.example import Example
 from harness.metrics.base import Metric
 from harness.report.collect import Results
 from harness.report.findings import Findings
+from harness.report.plots import depth
 from harness.stats import mean
 
-__all__ = ["Said", "Sample", "Samples", "samples"]
+__all__ = ["First", "Said", "Sample", "Samples", "first_examples", "samples"]
 
 LONGEST = 1500
 """Characters of a text that are shown."""
@@ -49,6 +51,22 @@ class Samples(NamedTuple):
     """Where ``a`` lost, most first."""
 
 
+class First(NamedTuple):
+    """One test example under every prompt, and at every depth."""
+
+    id: str
+    source: str
+    references: tuple[str, ...]
+    tuning: str
+    """That of the first cell on validation."""
+    prompts: tuple[Said, ...]
+    """Every prompt with that tuning."""
+    prompt: str
+    """Likewise."""
+    depths: tuple[Said, ...]
+    """That prompt at every depth, shallow ones first."""
+
+
 def samples(results: Results, findings: Findings, *, most: int = 4) -> Samples | None:
     """Return the examples that tell the first cell from the baseline, or from the second where it is the baseline.
 
@@ -75,6 +93,30 @@ def samples(results: Results, findings: Findings, *, most: int = 4) -> Samples |
     return Samples(a, b, *shown)
 
 
+def first_examples(results: Results, findings: Findings, *, most: int = 3) -> list[First]:
+    """Return the first test examples with what every prompt, and what every depth made of them.
+
+    Args:
+        results: The study.
+        findings: From `find`.
+        most: How many examples.
+    """
+    verdicts = findings.verdicts
+    if verdicts is None or results.answers is None:
+        return []
+    cells = [cell for cell in results.cells if cell.id in verdicts.scores]
+    best = next(cell for cell in cells if cell.id == verdicts.best)
+    prompts = [cell.id for cell in cells if cell.tuning == best.tuning]
+    deep = sorted((cell for cell in cells if cell.prompt == best.prompt), key=lambda cell: depth(cell.tuning))
+    shown = []
+    for place, example in enumerate(results.answers.examples[:most]):
+        by_prompt = _all_said(place, prompts, results, findings)
+        by_depth = _all_said(place, [cell.id for cell in deep], results, findings)
+        source, references = _texts(example)
+        shown.append(First(example.id, source, references, best.tuning, by_prompt, best.prompt, by_depth))
+    return shown
+
+
 def _by_example(findings: Findings, metric: Metric, cell: str) -> np.ndarray:
     """Return a cell's score on each example alone, mean over final runs."""
     runs = findings.scored[cell]
@@ -82,16 +124,25 @@ def _by_example(findings: Findings, metric: Metric, cell: str) -> np.ndarray:
 
 
 def _sample(place: int, gain: float, cells: list[str], results: Results, findings: Findings) -> Sample:
+    assert results.answers is not None
+    example = results.answers.examples[place]
+    return Sample(example.id, *_texts(example), float(gain), _all_said(place, cells, results, findings))
+
+
+def _all_said(place: int, cells: list[str], results: Results, findings: Findings) -> tuple[Said, ...]:
+    """Return what the first final run of each cell said to an example, and how that scores alone."""
     answers, metric = results.answers, results.metric
     assert answers is not None
     assert not isinstance(metric, str)
-    example = answers.examples[place]
-    said = [
-        Said(cell, _cut(answers.cells[cell].runs[0][place].text), metric.reduce([findings.scored[cell][0][place]]))
+    scored = findings.scored
+    return tuple(
+        Said(cell, _cut(answers.cells[cell].runs[0][place].text), metric.reduce([scored[cell][0][place]]))
         for cell in cells
-    ]
-    references = tuple(_cut(text) for text in example.references)
-    return Sample(example.id, _cut(example.fields["source"]), references, float(gain), tuple(said))
+    )
+
+
+def _texts(example: Example) -> tuple[str, tuple[str, ...]]:
+    return _cut(example.fields["source"]), tuple(_cut(text) for text in example.references)
 
 
 def _cut(text: str) -> str:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from scipy.stats import rankdata
 
+from harness.report.budgets import expected, gap
+from harness.report.claims import digits
 from harness.report.collect import CellResult, Results
 from harness.stats import mean
 
@@ -30,7 +32,8 @@ class Agreement(NamedTuple):
 
 def searches(results: Results) -> str:
     """Return the paragraphs on the searches."""
-    return "\n\n".join(filter(None, [_budget(results), _starts(results), _stopped(results), _proxy(results)]))
+    parts = [_budget(results), _starts(results), _stopped(results), _bought(results), _proxy(results)]
+    return "\n\n".join(filter(None, parts))
 
 
 def _budget(results: Results) -> str:
@@ -62,6 +65,29 @@ def _stopped(results: Results) -> str:
         return ""
     rule = f"The {results.search['pruner']} pruner stopped {stopped} of {len(trials)} trials early"
     return f"{rule}; a stopped trial cannot win, even where it would have been best in the end."
+
+
+def _bought(results: Results) -> str:
+    """Say what another number of trials could be expected to find, and how far test fell behind validation."""
+    lines = [f"- {cell.id}: {said}" for cell in results.cells if (said := _bought_by(cell, results))]
+    rule = (
+        f"What the budget bought: the best validation {results.objective} to expect of 1, half and all of a cell's "
+        "trials (Dodge et al. 2019, drawn without replacement; a diverged trial counts as the worst, a stopped one by "
+        f"where it was stopped; `expected_best.csv` has all numbers), and validation minus test {results.lead}, mean "
+        "over final runs."
+    )
+    return "\n".join([rule, "", *lines]) if lines else ""
+
+
+def _bought_by(cell: CellResult, results: Results) -> str:
+    values, apart = expected(cell, results), gap(cell, results)
+    sizes = dict.fromkeys([1, (len(values) + 1) // 2, len(values)] if values else [])
+    shown = [f"{values[size - 1]:.{digits(values[-1])}f} of {size}" for size in sizes if math.isfinite(values[-1])]
+    parts = [", ".join(shown)]
+    if not math.isnan(apart):
+        places = digits(cell.score(f"test/{results.lead}"))
+        parts.append(f"validation minus test {apart:+.{places}f}")
+    return "; ".join(filter(None, parts))
 
 
 def agreement(results: Results) -> Agreement:

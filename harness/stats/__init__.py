@@ -10,6 +10,7 @@ file               what it answers
 `contrasts`        final runs over seeds and examples: any cell, any difference between cells
 `families`         many comparisons: Holm, against a baseline, all pairs, main effects, interaction
 `planning`         how many examples it would take
+`expected_best`    what so many trials of a search could be expected to find
 =================  ==============================================================================
 
 A comparison of cells takes three steps: `runs` makes each cell's statistics ready, `resample` scores all cells on the
@@ -19,6 +20,7 @@ same resamples, and `to_baseline`, `all_pairs`, `effects` or `estimate` reads th
 from __future__ import annotations
 
 from harness.stats.contrasts import Estimate, Runs, Target, Trained, estimate, resample, runs
+from harness.stats.expected_best import expected_best
 from harness.stats.families import (
     Comparison,
     Effects,
@@ -52,6 +54,7 @@ __all__ = [
     "effects",
     "estimate",
     "examples_needed",
+    "expected_best",
     "holm",
     "mean",
     "not_distinguishable",

@@ -2,83 +2,40 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import os
 import shutil
 import tempfile
 import time
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import mlflow
-from filelock import FileLock
 from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
 from mlflow.entities import LoggedModel, LoggedModelStatus, Metric, Param, RunTag, ViewType
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
 from harness.errors import StoreError
-from harness.stores import LOCK, create, reach, sqlite_file
-from harness.tracking.base import Phase, Run, Status
+from harness.template import Template
+from harness.tracking.address import store_uri
+from harness.tracking.base import PARENT, DataUse, ModelCard, ModelRegistry, Phase, Registered, Run, Status
+from harness.tracking.connect import connect, connect_known
+from harness.tracking.datasets import log_inputs
+from harness.tracking.histories import read_histories
+from harness.tracking.labels import label
+from harness.tracking.models import store_model
+from harness.tracking.prompts import find_prompt, register_prompt
+from harness.tracking.registry import Registry
 
-__all__ = ["DEFAULT_STORE", "MlflowTracker", "find_experiment", "reach_store", "store_uri"]
+__all__ = ["PARAM_LIMIT", "MlflowTracker", "find_experiment", "find_run", "open_experiment"]
 
-DEFAULT_STORE = "sqlite:///mlflow.db"
-PARENT = "mlflow.parentRunId"
 READY = LoggedModelStatus.READY
-SERVING_PACKAGES = ("mlflow", "prompt-depth-harness", "torch", "transformers", "safetensors")
-REMEDY = "check MLFLOW_TRACKING_URI; left out, the store is mlflow.db in the current folder"
-FOREIGN = ("file:", "databricks", "uc:")
-"""Stores that only MLflow itself can ask."""
 PARAM_LIMIT = 6000
 """MLflow's longest param value, in characters."""
-
-
-def store_uri() -> str:
-    """Return the store of this process: ``MLFLOW_TRACKING_URI``, else MLflow's own default."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
-
-
-def reach_store() -> None:
-    """See that the store answers, without writing to it.
-
-    Raises:
-        StoreError: It does not.
-    """
-    uri = store_uri()
-    if "://" in uri and not uri.startswith(FOREIGN):
-        reach("MLflow store", uri, remedy=REMEDY)
-
-
-def _client(uri: str) -> MlflowClient:
-    """Connect, creating a database that is not there yet.
-
-    Two processes that create one sqlite database at once break each other's migration, so they take turns.
-    """
-    reach_store()
-    for name in ("mlflow.store.db.utils", "alembic.runtime.migration"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    try:
-        create(uri, _migrated)
-        LOCK.parent.mkdir(exist_ok=True)
-        with FileLock(LOCK):
-            return _migrated(uri)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise StoreError(f"MLflow store {uri!r} cannot be used: {reason}; {REMEDY}") from error
-
-
-def _migrated(uri: str) -> MlflowClient:
-    client = MlflowClient(uri)
-    client.search_experiments(max_results=1)
-    return client
 
 
 def find_experiment(study: str) -> MlflowTracker | None:
@@ -87,14 +44,43 @@ def find_experiment(study: str) -> MlflowTracker | None:
     Raises:
         StoreError: The store cannot be reached.
     """
-    uri = store_uri()
-    reach_store()
-    file = sqlite_file(uri)
-    if file and not file.exists():
-        return None
-    client = _client(uri)
+    client = connect_known()
+    experiment = client.get_experiment_by_name(study) if client else None
+    return MlflowTracker(client, store_uri(), experiment.experiment_id) if client and experiment else None
+
+
+def find_run(identity: str) -> list[tuple[str, MlflowTracker, Run]]:
+    """Return the runs of any study whose id begins so: the study's name, its tracker, the run.
+
+    Raises:
+        StoreError: The store cannot be reached.
+    """
+    client = connect_known()
+    if client is None:
+        return []
+    names = {one.experiment_id: one.name for one in client.search_experiments()}
+    found = client.search_runs(list(names), filter_string=f"attributes.run_id LIKE '{identity}%'")
+    places = [(run.info.experiment_id, _run(run)) for run in found]
+    return [(names[place], MlflowTracker(client, store_uri(), place), run) for place, run in places]
+
+
+def open_experiment(client: MlflowClient, study: str) -> str:
+    """Return the id of a study's experiment, created where it is missing.
+
+    Raises:
+        StoreError: It was deleted.
+    """
     experiment = client.get_experiment_by_name(study)
-    return MlflowTracker(client, uri, experiment.experiment_id) if experiment else None
+    if experiment is None:
+        try:
+            return str(client.create_experiment(study))
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+                raise
+            return open_experiment(client, study)  # made meanwhile, perhaps by a call whose answer was lost
+    if experiment.lifecycle_stage == "deleted":
+        raise StoreError(f"MLflow experiment {study!r} was deleted; restore it or give the study another name")
+    return str(experiment.experiment_id)
 
 
 class MlflowTracker:
@@ -113,21 +99,17 @@ class MlflowTracker:
             StoreError: The store cannot be reached, or its experiment was deleted.
         """
         uri = store_uri()
-        client = _client(uri)
-        experiment = client.get_experiment_by_name(study)
-        if experiment is not None and experiment.lifecycle_stage == "deleted":
-            raise StoreError(f"MLflow experiment {study!r} was deleted; restore it or give the study another name")
-        identity = experiment.experiment_id if experiment else client.create_experiment(study)
-        return cls(client, uri, identity)
+        client = connect(uri)
+        return cls(client, uri, open_experiment(client, study))
 
-    def runs(self) -> list[Run]:
-        """Return all runs of the study, oldest first."""
+    def runs(self, *, removed: bool = False) -> list[Run]:
+        """Return all runs of the study, oldest first; or those that were deleted and that the store still knows."""
         found: list[MlflowRun] = []
         token = None
         while True:
             page = self._client.search_runs(
                 [self.experiment],
-                run_view_type=ViewType.ACTIVE_ONLY,
+                run_view_type=ViewType.DELETED_ONLY if removed else ViewType.ACTIVE_ONLY,
                 max_results=1000,
                 order_by=["attributes.start_time ASC"],
                 page_token=token,
@@ -140,6 +122,10 @@ class MlflowTracker:
     def run(self, run: str) -> Run:
         """Return one run as it is now."""
         return _run(self._client.get_run(run))
+
+    def histories(self, runs: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, dict[int, float]]]:
+        """Return metrics by run, by name, by step; of a step that was recorded twice, the later value."""
+        return read_histories(self._client, runs, names, remote=self.uri.startswith("http"))
 
     def start(
         self, name: str, *, phase: Phase, parent: str | None, params: Mapping[str, Any], tags: Mapping[str, str]
@@ -174,6 +160,18 @@ class MlflowTracker:
         """Set tags."""
         self._client.log_batch(run, tags=_tags(values))
 
+    def shown(self, run: str) -> str:
+        """Return the id by which the store's pages know a run."""
+        return run
+
+    def label(self, values: Mapping[str, str]) -> None:
+        """Set tags of the study as a whole, its description and its ready-made views among them."""
+        label(self._client, self.experiment, values)
+
+    def inputs(self, run: str, used: Sequence[DataUse]) -> None:
+        """Record which data a run read."""
+        log_inputs(self._client, run, used)
+
     def metrics(self, run: str, values: Mapping[str, float], step: int = 0) -> None:
         """Record metrics at a step, in one call; what is no number (an undefined score) is left out."""
         self._client.log_batch(run, metrics=_points(values, step))
@@ -191,9 +189,26 @@ class MlflowTracker:
         self._client.log_artifacts(run, str(folder), into)
 
     def fetch(self, run: str, file: str) -> str:
-        """Return a text artifact."""
+        """Return a text artifact.
+
+        By its address: asked by run, MLflow first looks for models of that run, which takes longer than the rest.
+        """
+        address = f"{self._client.get_run(run).info.artifact_uri}/{file}"
         with tempfile.TemporaryDirectory() as folder:
-            return Path(self._client.download_artifacts(run, file, folder)).read_text(encoding="utf-8")
+            path = download_artifacts(address, dst_path=folder, tracking_uri=self.uri)
+            return Path(path).read_text(encoding="utf-8")
+
+    def register(self, prompt: Template, *, task: str, study: str) -> Registered:
+        """Return the version that holds a prompt's text and contract, registered where there is none."""
+        return register_prompt(self._client, prompt, task=task, study=study, experiment=self.experiment)
+
+    def registered(self, uri: str) -> Registered:
+        """Return the version that an address stands for now."""
+        return find_prompt(self._client, uri)
+
+    def alias(self, prompt: Registered, alias: str) -> None:
+        """Give a version an alias, and take it from the version that had it."""
+        self._client.set_prompt_alias(prompt.name, alias, prompt.version)
 
     def models(self) -> dict[str, str]:
         """Return the stored models: run id to model URI; one that a kill left unfinished is none."""
@@ -204,22 +219,17 @@ class MlflowTracker:
         found = self._client.search_logged_models([self.experiment])
         return [(model.source_run_id, model) for model in found if model.source_run_id]
 
-    def model(self, run: str, folder: Path, *, name: str, code: Path) -> str:
-        """Store a model that generates text, made by a run, from its files and the code that serves it."""
+    def model(self, run: str, folder: Path, card: ModelCard) -> str:
+        """Store a model that generates text, made by a run, from its files; its scores are the run's."""
         for owner, leftover in self._logged():
             if owner == run and leftover.status != READY:
                 self.drop_model(leftover.model_uri)
-        mlflow.set_tracking_uri(self.uri)  # log_model takes no client
-        model = self._client.create_logged_model(self.experiment, name=name, source_run_id=run)
-        mlflow.pyfunc.log_model(
-            name=name,
-            python_model=str(code),
-            artifacts={"model": str(folder)},
-            pip_requirements=[f"{package}=={version(package)}" for package in SERVING_PACKAGES],
-            model_id=model.model_id,
-        )
-        uri: str = model.model_uri
-        return uri
+        return store_model(self._client, self.experiment, run, folder=folder, card=card)
+
+    @property
+    def model_registry(self) -> ModelRegistry:
+        """The registered models of the store, whatever study they came from."""
+        return Registry(self._client, read=_run)
 
     def drop_model(self, uri: str) -> int:
         """Remove a stored model; return the bytes freed."""
@@ -277,5 +287,6 @@ def _run(run: MlflowRun) -> Run:
         params=dict(run.data.params),
         tags=dict(run.data.tags),
         metrics=dict(run.data.metrics),
+        started=run.info.start_time / 1000,
         seconds=(run.info.end_time - run.info.start_time) / 1000 if run.info.end_time else math.nan,
     )

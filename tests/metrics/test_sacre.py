@@ -10,6 +10,7 @@ from sacrebleu.metrics import BLEU, CHRF, TER
 
 from harness.errors import MetricError
 from harness.metrics import bleu, chrf, ter
+from harness.metrics.base import total
 
 PAIRS = [
     (bleu(), BLEU()),
@@ -50,6 +51,34 @@ def test_bleu_equals_published_scores(vectors, make, score):
 def test_ter_equals_published_scores(vectors, make, score):
     for vector in vectors("sacrebleu_vectors.json")["ter"]:
         assert score(ter(), _cases(make, vector)) == pytest.approx(vector["expected"], abs=1e-6)
+
+
+def test_chrf_statistics_give_the_published_scores(vectors, make):
+    """Published at beta 3, as chrF was first defined; beta weighs the statistics and is no part of them."""
+    for kind, smooths in (("chrf", True), ("chrf_effective_order", False)):
+        theirs = CHRF(word_order=0, beta=3, eps_smoothing=smooths)
+        for vector in vectors("sacrebleu_vectors.json")[kind]:
+            summed = total([chrf(word_order=0).statistics(*case) for case in _cases(make, vector)])
+            score = theirs._compute_score_from_stats(summed.tolist()).score
+            assert score == pytest.approx(vector["expected"], abs=1e-4), vector  # some with four decimals
+
+
+@pytest.mark.parametrize(("ours", "theirs"), PAIRS, ids=lambda value: type(value).__name__)
+def test_statistics_equal_sacrebleus_by_segment(ours, theirs, cases):
+    streams = list(zip_longest(*(example.references for _, example in cases)))
+    expected = theirs._extract_corpus_statistics([prediction.text for prediction, _ in cases], streams)
+    for case, theirs_of_it in zip(cases, expected, strict=True):
+        assert ours.statistics(*case).tolist() == pytest.approx(theirs_of_it)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), PAIRS, ids=lambda value: type(value).__name__)
+def test_equals_corpus_score_of_all_published_texts(ours, theirs, vectors, make, score):
+    published = vectors("sacrebleu_vectors.json")
+    texts = [vector for kind in ("bleu_corpus", "chrf", "chrf_effective_order", "ter") for vector in published[kind]]
+    assert len(texts) > 30
+    for vector in texts:
+        expected = theirs.corpus_score(vector["hyps"], vector["refs"]).score
+        assert score(ours, _cases(make, vector)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_bleu_statistics_are_lengths_matches_and_totals(vectors, make):

@@ -1,0 +1,89 @@
+"""A tuned model as what it changed: the tensors that trained, and the pretrained model by reference.
+
+A delta is far smaller than its model where little trains, and worth nothing without the very base that it was made on;
+so the base's digests are kept with it, and compared before a tensor of it is used.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from harness.errors import ModelError
+from harness.factors import Tuning
+from harness.models.load import Loaded, architecture_digest, tensors_digest, weights_digest
+from harness.models.tuning import apply, restore, snapshot
+
+__all__ = ["Base", "load_delta", "save_delta", "trained_digest"]
+
+FILE = "delta.safetensors"
+
+
+class Base(NamedTuple):
+    """Which pretrained model a tuned one was made from."""
+
+    name: str
+    """As the study names it: a folder, a Hub id, or ``embedded``."""
+    folder: str | None
+    """Where a named folder was; looked into where the name leads nowhere."""
+    commit: str | None
+    """The Hub commit; ``None`` for a folder."""
+    dtype: str
+    """What the weights were loaded as."""
+    trust_remote_code: bool
+    allow_pickle: bool
+    weights: str
+    """Digest of the weights as loaded."""
+    architecture: str
+    """Digest of what the configuration says about the numbers."""
+
+
+def trained_digest(loaded: Loaded, tuning: Tuning) -> str:
+    """Return a short content hash of the tensors that a tuning trains, as they are; of all where it trains nothing."""
+    return tensors_digest(snapshot(loaded.model)) if tuning.trains else weights_digest(loaded.model)
+
+
+def save_delta(folder: Path, loaded: Loaded, tuning: Tuning) -> None:
+    """Write the tensors that train, in a model that is under its tuning; for zero-shot an empty file."""
+    values = snapshot(loaded.model) if tuning.trains else {}
+    save_file({name: value.contiguous() for name, value in values.items()}, folder / FILE, metadata={"format": "pt"})
+
+
+def load_delta(folder: Path, loaded: Loaded, *, tuning: Tuning, base: Base) -> Loaded:
+    """Turn a pretrained model into the tuned one; a tied head is untied where the delta holds a head of its own.
+
+    Args:
+        folder: Where `save_delta` wrote.
+        loaded: The base, as it is found now; it becomes the result.
+        tuning: What trained.
+        base: The base as it was then.
+
+    Raises:
+        ModelError: The base is no longer what it was, or the file does not fit it.
+    """
+    _verify(folder, loaded, base)
+    try:
+        values = load_file(folder / FILE)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"model {folder}: {FILE} cannot be read: {error}; store the model again") from error
+    trainable = apply(loaded.model, tuning)
+    own = {name: tuple(loaded.model.get_parameter(name).shape) for name in trainable.names}
+    if own != {name: tuple(value.shape) for name, value in values.items()}:
+        raise ModelError(f"model {folder}: {FILE} holds other tensors than tuning {tuning.name} trains; store it again")
+    with torch.no_grad():
+        restore(loaded.model, values)
+    return loaded._replace(model=loaded.model.eval(), digest=weights_digest(loaded.model))
+
+
+def _verify(folder: Path, loaded: Loaded, base: Base) -> None:
+    now = {"weights": loaded.digest, "configuration": architecture_digest(loaded.model)}
+    for what, then in {"weights": base.weights, "configuration": base.architecture}.items():
+        if now[what] != then:
+            raise ModelError(
+                f"model {folder} is a delta on {base.name}, whose {what} had the digest {then} then and {now[what]} "
+                "now; bring that base back, or train again with final.store: full"
+            )

@@ -1,0 +1,109 @@
+"""What a drawing shows, apart from how: the page draws it as SVG and `figures` as files, from the same points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+__all__ = ["COLORS", "Axis", "Chart", "Line", "Panel", "Point", "dashes", "shape"]
+
+COLORS = 7
+"""How many colors lines have; after that they come again, with other shapes and dashes."""
+
+
+class Point(NamedTuple):
+    """A mark of a drawing."""
+
+    x: float
+    """On an axis of names: the number of the name, 0 for the first, and a little beside it."""
+    y: float
+    low: float = math.nan
+    """The lower end of its interval, where it has one."""
+    high: float = math.nan
+    name: str = ""
+    """What it is, where its line does not say so."""
+
+
+class Line(NamedTuple):
+    """Points that belong together."""
+
+    name: str
+    """Its entry in the legend; empty: none."""
+    style: int
+    """Which color, shape and dashes; -1: neutral."""
+    points: tuple[Point, ...]
+    drawn: Literal["marked", "dots", "thin", "level", "band", "steps"] = "marked"
+    """A line with marks; marks alone; a thin dashed line without marks; a level through the first point; the area
+    between ``low`` and ``high``; or steps, as of a front that nothing lies beyond."""
+
+
+class Panel(NamedTuple):
+    """One of the drawings that stand side by side on the same axes."""
+
+    title: str
+    """Empty where there is one alone."""
+    lines: tuple[Line, ...]
+    said: str
+    """The drawing in words, for who does not see it."""
+
+
+class Axis(NamedTuple):
+    """What is measured along a side."""
+
+    label: str
+    """With its unit."""
+    kind: Literal["linear", "log", "count", "names"] = "linear"
+    names: tuple[str, ...] = ()
+    """Of an axis of names."""
+    span: tuple[float, ...] = ()
+    """What the axis holds apart from the points, such as the ends of the range that was searched."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure: one drawing, or several on the same axes."""
+
+    name: str
+    """Of its files."""
+    title: str
+    x: Axis
+    y: Axis
+    panels: tuple[Panel, ...]
+    legend: str
+    """What the lines stand for, such as ``prompt``."""
+    alt: str
+    """One sentence that stands for it where pictures are not shown."""
+
+    def lines(self) -> Iterator[Line]:
+        """Yield the lines of all panels."""
+        return (line for panel in self.panels for line in panel.lines)
+
+    def entries(self) -> list[Line]:
+        """Return a line for each entry of the legend, in order of appearance."""
+        found: dict[tuple[str, int, str], Line] = {}
+        for line in self.lines():
+            if line.name:
+                found.setdefault((line.name, line.style, line.drawn), line)
+        return list(found.values())
+
+    def heights(self) -> list[float]:
+        """Return all values that the upright axis must hold."""
+        values = [end for line in self.lines() for point in line.points for end in (point.y, point.low, point.high)]
+        return [value for value in values if math.isfinite(value)]
+
+    def widths(self) -> list[float]:
+        """Return all values that the other axis must hold."""
+        lines = [line for line in self.lines() if line.drawn != "level"]
+        return [*self.x.span, *(point.x for line in lines for point in line.points if math.isfinite(point.x))]
+
+
+def shape(style: int, shapes: int) -> int:
+    """Return which of some shapes a style has: all of one color differ in it."""
+    return (style + style // COLORS) % shapes
+
+
+def dashes(style: int) -> tuple[int, ...]:
+    """Return the dashes and gaps of a style; empty for an unbroken line."""
+    return ((), (6, 2), (2, 2), (7, 2, 2, 2))[style // COLORS % 4]

@@ -1,0 +1,93 @@
+"""Which models of a study the store keeps: the best by validation, or the best of every cell."""
+
+from __future__ import annotations
+
+import re
+
+from harness.finals import trained
+from harness.keeping import keeper_of, key_of
+from harness.promotion import promote
+from harness.report.notes import model_note
+from harness.serving import SERVED
+from harness.session import Session
+from harness.tracking.base import ModelCard, Run
+from harness.tracking.views import NOTE, Address
+
+__all__ = ["store_models"]
+
+ABSENT = "none"
+
+
+def store_models(summary: str, session: Session) -> None:
+    """Store the models that the study keeps, register the best, and drop those that were kept before.
+
+    A registered model stays: dropping it would leave its version without weights. `harness.cleaning` drops those that
+    no alias names any more.
+
+    Args:
+        summary: The id of the study's summary run, whose tags will say what is kept.
+        session: The study, all finals done.
+    """
+    ranked = _ranked(session)
+    if not ranked or not session.checked.study.final.seeds:
+        return
+    best, stored, wanted = ranked[0], session.tracker.models(), _wanted(ranked, session)
+    for run in wanted:
+        if run.id not in stored:
+            stored[run.id] = _store(run, session)
+    if wanted:
+        promote(best, stored[best.id], session)
+    uri = stored[best.id] if wanted else ABSENT
+    tags = {"best_model": uri, "best_run": best.id, "best_cell": best.tags["cell"]}
+    session.tracker.tags(summary, {**tags, "kept_runs": " ".join(run.id for run in wanted)})
+    registry, kept = session.tracker.model_registry, {run.id for run in wanted}
+    for other in stored.keys() - kept:
+        if not registry.made_by(other):
+            session.tracker.drop_model(stored[other])
+
+
+def _ranked(session: Session) -> list[Run]:
+    """Return the final runs, best on validation first; the earlier one among equals."""
+    metric, sign = f"validation/{session.lead}", 1.0 if session.maximizes(session.lead) else -1.0
+    cells = [cell.id for cell in session.checked.cells]
+    finals = [run for cell in cells for run in session.ledger.children(cell, "final") if metric in run.metrics]
+    return sorted(finals, key=lambda run: -sign * run.metrics[metric])
+
+
+def _wanted(ranked: list[Run], session: Session) -> list[Run]:
+    if session.checked.study.final.models == "none":
+        return []
+    firsts: dict[str, Run] = {}
+    for run in ranked:
+        firsts.setdefault(run.tags["cell"], run)
+    return list(firsts.values()) if session.checked.study.final.models == "cells" else ranked[:1]
+
+
+def _store(run: Run, session: Session) -> str:
+    """Hand a final run's model to the store; one whose weights are not at hand is trained again."""
+    session.progress.say(f"storing the model of {run.name}")
+    cell = next(cell for cell in session.checked.cells if cell.id == run.tags["cell"])
+    rate, seed = run.params["learning_rate"], run.params["seed"]
+    keeper, key = keeper_of(cell, session), key_of(run.tags["cell_digest"], rate, seed)
+    assert keeper is not None
+    if not keeper.holds(key):
+        with trained(cell, rate, seed, session, None):
+            keeper.save(key, run.metrics[f"validation/{session.lead}"], cell, session.bench)
+    uri = session.tracker.model(run.id, keeper.model, _card(run, session))
+    keeper.release()
+    return uri
+
+
+def _card(run: Run, session: Session) -> ModelCard:
+    cell = next(cell for cell in session.checked.cells if cell.id == run.tags["cell"])
+    fields = session.checked.examples["validation"][0].fields
+    params = ("task", "model", "prompt", "tuning", "learning_rate", "seed")
+    tags = ("study", "cell", "cell_digest", "model_digest", "weights_digest", "prompt_uri")
+    note = model_note(run, session.lead, Address(session.tracker.experiment))
+    return ModelCard(
+        name=re.sub(r"[^A-Za-z0-9 _-]", "-", run.name),
+        code=SERVED,
+        example={name: fields[name] for name in sorted(cell.prompt.names()) or ["source"]},
+        params={name: run.params[name] for name in params} | {"store": session.checked.study.final.store},
+        tags={name: run.tags[name] for name in tags if name in run.tags} | {"best_run": run.id, NOTE: note},
+    )

@@ -1,0 +1,148 @@
+"""Prompts in MLflow's Prompt Registry: the same text is the same version, and every run is linked to the one it used.
+
+A version belongs to a text together with its truncation contract, which its tags ``shorten`` and ``keep`` hold.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Literal
+
+import mlflow
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import PromptVersion
+from mlflow.exceptions import MlflowException
+
+from harness.errors import StoreError, TemplateError, closest
+from harness.stores import LOCK
+from harness.template import Template
+from harness.tracking.address import REMEDY, store_uri
+from harness.tracking.base import Registered
+from harness.tracking.connect import connect_known
+from harness.tracking.prompt_text import from_registry, to_registry
+
+__all__ = ["find_prompt", "prompt_of", "register_prompt"]
+
+LINK = "mlflow.linkedPrompts"
+"""The run's tag that MLflow's pages read."""
+
+EXPERIMENTS = "_mlflow_experiment_ids"
+"""The prompt's tag by which an experiment's own page lists it."""
+
+PAGE = 100
+
+
+def register_prompt(client: MlflowClient, template: Template, *, task: str, study: str, experiment: str) -> Registered:
+    """Return the version that holds a prompt, registered as ``task.prompt`` where it is new.
+
+    Args:
+        client: The store's.
+        template: The prompt.
+        task: Its task; the same prompt of another study of this task is the same version.
+        study: For tags and the commit message.
+        experiment: The id of the study's experiment, which will list the prompt.
+
+    Raises:
+        StoreError: A registered model of that name is in the way.
+    """
+    name = re.sub(r"[^A-Za-z0-9_.-]", "-", f"{task}.{template.name}")
+    text, contract = to_registry(template.text), _contract(template)
+    with FileLock(LOCK):
+        try:
+            held = next((one for one in _versions(client, name) if _holds(one, text, contract)), None)
+            listed = _listed(client, name, experiment)
+            if held is not None:
+                client.set_prompt_tag(name, EXPERIMENTS, listed)
+            else:
+                mlflow.set_tracking_uri(
+                    client.tracking_uri
+                )  # MLflow lists it as well, behind our back, where it is not
+                mlflow.set_experiment(experiment_id=experiment)
+                tags = {"task": task, "study": study, **contract, EXPERIMENTS: listed}
+                message = f"prompt {template.name} of study {study}"
+                held = client.register_prompt(name, text, commit_message=message, tags=tags)
+        except MlflowException as error:
+            raise StoreError(f"prompt {template.name!r} cannot be registered as {name!r}: {error.message}") from error
+    return _as_registered(held)
+
+
+def find_prompt(client: MlflowClient, uri: str) -> Registered:
+    """Return the version that an address stands for.
+
+    Args:
+        client: The store's.
+        uri: ``prompts:/name/3`` or ``prompts:/name@alias``.
+
+    Raises:
+        TemplateError: There is none.
+    """
+    return _as_registered(_load(client, uri))
+
+
+def prompt_of(uri: str, name: str) -> Template:
+    """Return a registered prompt as it is used here.
+
+    Args:
+        uri: ``prompts:/name/3`` or ``prompts:/name@alias``, in the store of this process.
+        name: How the study calls it.
+
+    Raises:
+        StoreError: The store cannot be reached.
+        TemplateError: There is none, it is a chat, or it means something else in Jinja2.
+    """
+    client = connect_known()
+    if client is None:
+        raise TemplateError(f"{uri} is not in the registry: there is no store {store_uri()} yet; {REMEDY}")
+    found = _load(client, uri)
+    if not isinstance(found.template, str):
+        raise TemplateError(f"{uri} is a chat of several messages; a study's prompt is one text")
+    keep: Literal["start", "end"] = "end" if found.tags.get("keep") == "end" else "start"
+    return Template(name, from_registry(found.template, uri=uri), found.tags.get("shorten"), keep)
+
+
+def _load(client: MlflowClient, uri: str) -> PromptVersion:
+    try:
+        found: PromptVersion = client.load_prompt(uri)
+    except MlflowException as error:
+        known = [prompt.name for prompt in client.search_prompts(max_results=PAGE)]
+        hint = closest(re.split("[/@]", uri.removeprefix("prompts:/"))[0], known) if known else "none is registered"
+        raise TemplateError(f"{uri} is not in the registry: {error.message}; {hint}") from error
+    return found
+
+
+def _as_registered(version: PromptVersion) -> Registered:
+    """Return a version with the tags that link a run to it; as tags they cost no call of their own."""
+    listed = json.dumps([{"name": version.name, "version": str(version.version)}])
+    link = {LINK: listed, "prompt_uri": f"prompts:/{version.name}/{version.version}"}
+    return Registered(version.name, int(version.version), link)
+
+
+def _contract(template: Template) -> dict[str, str]:
+    return {"shorten": template.shorten, "keep": template.keep} if template.shorten else {}
+
+
+def _holds(version: PromptVersion, text: str, contract: dict[str, str]) -> bool:
+    own = {key: version.tags[key] for key in ("shorten", "keep") if key in version.tags}
+    return bool(version.template == text and own == contract)
+
+
+def _versions(client: MlflowClient, name: str) -> list[PromptVersion]:
+    """Return all versions of a prompt, oldest first; none where there is no such prompt."""
+    if client.get_prompt(name) is None:
+        return []
+    found, token = [], None
+    while True:
+        page = client.search_prompt_versions(name, max_results=PAGE, page_token=token)
+        found.extend(page)
+        token = page.token
+        if not token:
+            return sorted(found, key=lambda version: int(version.version))
+
+
+def _listed(client: MlflowClient, name: str, experiment: str) -> str:
+    """Return the ids of all experiments that list a prompt, this one included, in MLflow's own form."""
+    prompt = client.get_prompt(name)
+    held = prompt.tags.get(EXPERIMENTS, "").strip(",").split(",") if prompt else []
+    return f",{','.join(dict.fromkeys([*filter(None, held), experiment]))},"
