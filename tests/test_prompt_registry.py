@@ -89,7 +89,7 @@ def test_same_text_is_the_same_version_and_another_text_or_contract_is_a_new_one
     assert version("{{ source }}\nTL;DR:", shorten="source") == 1
     held = client.load_prompt("prompts:/sum.cue/2")
     assert held.template == "{{ source }}\nIn short:"
-    assert held.commit_message == "prompt cue of study one"
+    assert held.commit_message == "prompt cue of one"
     assert {key: held.tags[key] for key in ("task", "study", "shorten", "keep")} == {
         "task": "sum", "study": "one", "shorten": "source", "keep": "start",
     }  # fmt: skip

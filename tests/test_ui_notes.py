@@ -14,9 +14,12 @@ from mlflow.utils.validation import MAX_EXPERIMENT_TAG_VAL_LENGTH, MAX_TAG_VAL_L
 
 from harness.report.collect import Results
 from harness.report.findings import find
-from harness.report.notes import Places, begun_note, cell_note, final_note, study_note, summary_note, verdict
+from harness.report.notes import Places as Parts
+from harness.report.notes import begun_note, cell_note, final_note, study_note, summary_note, verdict
 from harness.report.views import Facts, Views, cell_view, study_views
+from harness.tracking.labels import label
 from harness.tracking.views import NOTE, Address, described, page_tags
+from tests.study_fixture import Places
 from tests.test_report import study
 
 LINK = re.compile(r"\]\((#[^)]*)\)")
@@ -26,10 +29,10 @@ def views(*, seed: str | None = "11", maximize: bool = True, objective: str = "r
     return study_views(Facts("rougeL", maximize, objective, "full", seed))
 
 
-def places(results: Results) -> Places:
+def where(results: Results) -> Parts:
     parents = {cell.id: f"run{number}" for number, cell in enumerate(results.cells)}
     prompts = {cell.prompt: f"prompts:/task.{cell.prompt}/3" for cell in results.cells}
-    return Places(Address("7"), views(), "summary0", parents, prompts, "models:/m-1")
+    return Parts(Address("7"), views(), "summary0", parents, prompts, "models:/m-1")
 
 
 @given(text=st.text(), edit=st.text(), later=st.text())
@@ -40,6 +43,21 @@ def test_a_description_is_written_anew_unless_somebody_changed_it(text: str, edi
     held = {**written, NOTE: edit}
     assert (described(later, held) == {}) == (edit != text)
     assert described(later, {NOTE: edit}) == {}
+
+
+def test_an_edited_description_of_a_study_stays_and_all_else_is_renewed(places: Places) -> None:
+    client = places().client()
+    experiment = client.create_experiment("described")
+
+    def held() -> dict[str, str]:
+        return dict(client.get_experiment(experiment).tags)
+
+    label(client, experiment, {NOTE: "first", "view": "a"})
+    label(client, experiment, {NOTE: "second", "view": "b"})
+    assert (held()[NOTE], held()["view"]) == ("second", "b")
+    client.set_experiment_tag(experiment, NOTE, "second, and my remark")
+    label(client, experiment, {NOTE: "third", "view": "c"})
+    assert (held()[NOTE], held()["view"]) == ("second, and my remark", "c")
 
 
 @pytest.mark.parametrize("seed", ["11", None])
@@ -77,23 +95,19 @@ def test_the_best_stand_first(maximize: bool, objective: str, cells: bool, trial
 
 def test_a_description_leads_everywhere_and_says_what_the_report_says() -> None:
     results = study(prompts=3, tunings=4)
-    findings, where = find(results), places(results)
-    text = study_note(results, findings, where)
+    findings, parts = find(results), where(results)
+    text = study_note(results, findings, parts)
     first = text.splitlines()[0]
     keys = [parse_qs(urlparse(link.removeprefix("#")).query).get("viewStateShareKey") for link in LINK.findall(first)]
-    assert keys == [*([view.key] for view in where.views.all()), None, None]
+    assert keys == [*([view.key] for view in parts.views.all()), None, None]
     assert findings.answer in text
-    assert findings.answer in summary_note(results, findings, where)
+    assert findings.answer in summary_note(results, findings, parts)
     ranked = [line.split("|")[2] for line in text.splitlines() if re.match(r"\| \d+ \|", line)]
     assert [re.findall(r"\[(.*?)\]", cell)[0] for cell in ranked] == [cell.id for cell in results.ranked()][:10]
     assert "2 more" in text
-    assert f"[Report]({where.address.run('summary0', 'report/report.html')})" in begun_and_report(results, where)
-
-
-def begun_and_report(results: Results, where: Places) -> str:
-    begun = begun_note(results.question, where)
-    assert "Report" not in begun
-    return study_note(results, find(results), where)
+    report = f"[Report]({parts.address.run('summary0', 'report/report.html')})"
+    assert report in text
+    assert "Report" not in begun_note(results.question, parts)
 
 
 def test_verdicts_are_those_of_the_comparisons() -> None:
@@ -105,7 +119,7 @@ def test_verdicts_are_those_of_the_comparisons() -> None:
         assert ("the baseline" in said.split("; ")) == (cell.id == results.baseline)
         assert said.startswith("first on validation") == (cell.id == findings.verdicts.best)
         assert found is None or f"{found.verdict} " in said
-        assert found is None or found.verdict in cell_note(cell, results, findings, places(results))
+        assert found is None or found.verdict in cell_note(cell, results, findings, where(results))
     assert verdict("nobody/full", results, findings) == ""
 
 
@@ -113,9 +127,9 @@ def test_a_prompt_cannot_break_out_of_its_frame_and_notes_fit() -> None:
     results = study()
     prompts = {cell.prompt: "```\n# not a heading\n````\n" + "word " * 5000 for cell in results.cells}
     results = replace(results, prompts=prompts)
-    findings, where = find(results), places(results)
+    findings, parts = find(results), where(results)
     for cell in results.cells:
-        note = cell_note(cell, results, findings, where)
+        note = cell_note(cell, results, findings, parts)
         assert len(note) <= MAX_TAG_VAL_LENGTH
         assert re.search(r"^`{5}$", note, flags=re.MULTILINE)
         assert "promptVersion=3" in note
@@ -123,8 +137,8 @@ def test_a_prompt_cannot_break_out_of_its_frame_and_notes_fit() -> None:
 
 def test_many_cells_fit_into_a_description() -> None:
     results = study(prompts=8, tunings=8, examples=8)
-    findings, where = find(results), places(results)
-    for note in (study_note(results, findings, where), summary_note(results, findings, where)):
+    findings, parts = find(results), where(results)
+    for note in (study_note(results, findings, parts), summary_note(results, findings, parts)):
         assert len(note) <= MAX_TAG_VAL_LENGTH
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from harness.errors import StoreError
-from harness.tracking.address import is_server, store_uri
+from harness.tracking.address import is_server, reach_store, store_uri
 from harness.tracking.base import Tracker
 from harness.tracking.journal import Journal
 from harness.tracking.mlflow import MlflowTracker, open_experiment
@@ -25,6 +25,9 @@ JOURNALS = Path(".harness") / ".journals"
 
 FAREWELL = 5.0
 """Seconds that a study which was cut short gives a server to take what is left."""
+
+BACKLOG = 300.0
+"""Seconds that a server which answers may take for what an earlier process left, before it is read."""
 
 
 @contextmanager
@@ -57,15 +60,16 @@ def deliver_left(study: str) -> None:
     """Deliver what an earlier process of a study left in its journal, so that the store may be read.
 
     Raises:
-        StoreError: The server does not take it.
+        StoreError: The server does not answer, or does not take it.
     """
     if not is_server(store_uri()) or not _file(study).exists():
         return
+    reach_store()
     try:
         tracker = _journaled(study, lambda line: None)
     except Timeout:
         return  # the study is running, and delivers it itself
-    if not tracker.close(seconds=2 * FAREWELL):
+    if not tracker.close(seconds=BACKLOG):
         raise StoreError(f"store {store_uri()} does not take what waits in {_file(study)}; try again when it answers")
 
 
@@ -73,7 +77,11 @@ def _journaled(study: str, tell: Callable[[str], None]) -> JournaledTracker:
     uri = store_uri()
     journal = Journal(_file(study))
     client = client_of(uri)
-    experiment = ask(uri, lambda: open_experiment(client, study), lambda trouble: tell(str(trouble)))
+    try:
+        experiment = ask(uri, lambda: open_experiment(client, study), lambda trouble: tell(str(trouble)))
+    except BaseException:
+        journal.close()
+        raise
     sender = Sender(journal, MlflowServer(client_of(uri), experiment))
     return JournaledTracker(client, uri, experiment, journal=journal, sender=sender, tell=tell)
 

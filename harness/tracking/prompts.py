@@ -51,18 +51,18 @@ def register_prompt(client: MlflowClient, template: Template, *, task: str, stud
     text, contract = to_registry(template.text), _contract(template)
     with FileLock(LOCK):
         try:
-            held = next((one for one in _versions(client, name) if _holds(one, text, contract)), None)
             listed = _listed(client, name, experiment)
+            held = _first(client, name, text, contract)
             if held is not None:
                 client.set_prompt_tag(name, EXPERIMENTS, listed)
             else:
-                mlflow.set_tracking_uri(
-                    client.tracking_uri
-                )  # MLflow lists it as well, behind our back, where it is not
+                mlflow.set_tracking_uri(client.tracking_uri)  # where MLflow would list it by itself
                 mlflow.set_experiment(experiment_id=experiment)
                 tags = {"task": task, "study": study, **contract, EXPERIMENTS: listed}
-                message = f"prompt {template.name} of study {study}"
-                held = client.register_prompt(name, text, commit_message=message, tags=tags)
+                made = client.register_prompt(
+                    name, text, commit_message=f"prompt {template.name} of {study}", tags=tags
+                )
+                held = _first(client, name, text, contract) or made  # another machine may have been faster
         except MlflowException as error:
             raise StoreError(f"prompt {template.name!r} cannot be registered as {name!r}: {error.message}") from error
     return _as_registered(held)
@@ -121,6 +121,11 @@ def _as_registered(version: PromptVersion) -> Registered:
 
 def _contract(template: Template) -> dict[str, str]:
     return {"shorten": template.shorten, "keep": template.keep} if template.shorten else {}
+
+
+def _first(client: MlflowClient, name: str, text: str, contract: dict[str, str]) -> PromptVersion | None:
+    """Return the oldest version of a text with its contract."""
+    return next((version for version in _versions(client, name) if _holds(version, text, contract)), None)
 
 
 def _holds(version: PromptVersion, text: str, contract: dict[str, str]) -> bool:
