@@ -38,11 +38,11 @@ def measure(options: argparse.Namespace, precision: str) -> list[dict[str, objec
     from harness.bench import Bench
     from harness.cells import Cell
     from harness.check import check
-    from harness.decoding import greedy
-    from harness.evaluation import prompts_of
+    from harness.engine.decoding import greedy
+    from harness.engine.evaluation import prompts_of
+    from harness.engine.likelihood import prompt_rows
+    from harness.engine.precision import arithmetic, scoring
     from harness.factors import Tuning
-    from harness.likelihood import prompt_rows
-    from harness.precision import arithmetic, scoring
     from harness.study_file import read_study
 
     rows = []

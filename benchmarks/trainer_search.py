@@ -33,7 +33,7 @@ IGNORED = -100
 
 
 class HarnessOrder(Sampler[int]):
-    """The harness's order of rows of one length; see `harness.batching.loss_batches`."""
+    """The harness's order of rows of one length; see `harness.engine.batching.loss_batches`."""
 
     def __init__(self, rows: int, batch_size: int) -> None:
         self._rows, self._size, self._epoch = rows, batch_size, 0

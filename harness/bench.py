@@ -18,28 +18,28 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from harness.batching import Batch, loss_batches
 from harness.cells import Cell
 from harness.check import Checked
 from harness.costs.account import Account, Priced, Rates, energy_counters
 from harness.costs.prices import Call, Prices, noting
 from harness.encoding import Encoded, Row, encode
+from harness.engine.batching import Batch, loss_batches
+from harness.engine.evaluation import Decoding, likelihoods, mean_loss, predict, prompts_of, score
+from harness.engine.likelihood import ForwardPass
+from harness.engine.precision import scoring
+from harness.engine.recordings import recordings
+from harness.engine.training import Epoch, device, fit
+from harness.engine.trunks import Trunks
 from harness.errors import Diverged
 from harness.evaluate_metric import resolve
-from harness.evaluation import Decoding, likelihoods, mean_loss, predict, prompts_of, score
 from harness.example import Example, Prediction, Split
-from harness.likelihood import ForwardPass
 from harness.metrics.base import Metric
 from harness.models.load import load
 from harness.models.narrow import drops_out, narrowable
 from harness.models.trunk import Trunk, first_block, first_trained, refusal
 from harness.models.tuning import Trainable, apply, reset
-from harness.precision import scoring
-from harness.recordings import recordings
 from harness.settings import model_location, new_tokens, stop_texts, token_limits
 from harness.template import Template
-from harness.training import Epoch, device, fit
-from harness.trunks import Trunks
 
 __all__ = ["Bench", "Scored", "finite", "losses"]
 

@@ -120,8 +120,8 @@ def plan(
 ) -> None:
     """Predict what a run would take: steps, recordings, time, memory; probes the model for some seconds."""
     checked = _checked(study, overrides)
-    from harness.plan import keep, plan_tables
-    from harness.plan import plan as plan_study
+    from harness.planning.plan import keep, plan_tables
+    from harness.planning.plan import plan as plan_study
     from harness.terminal import LiveProgress, PlainProgress
 
     _quiet_libraries()

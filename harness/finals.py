@@ -14,6 +14,8 @@ from torch import Tensor
 from harness.bench import finite, losses
 from harness.cells import Cell
 from harness.costs.spent import summed
+from harness.engine.stopping import Stopping
+from harness.engine.training import Epoch
 from harness.errors import Diverged
 from harness.example import Prediction, Split
 from harness.keeping import Keeper, key_of
@@ -22,10 +24,8 @@ from harness.models.tuning import restore, snapshot
 from harness.report.notes import final_note
 from harness.session import Session
 from harness.stats import mean, spread
-from harness.stopping import Stopping
 from harness.tracking.base import Run
 from harness.tracking.views import NOTE
-from harness.training import Epoch
 
 __all__ = [
     "NONE",
@@ -98,7 +98,7 @@ class Trained(NamedTuple):
     """How the training of a final run ended."""
 
     step: int = 0
-    """Where its scores are logged; see `harness.stopping`."""
+    """Where its scores are logged; see `harness.engine.stopping`."""
     last: Epoch | None = None
     """Its last epoch, if its weights are those that are scored."""
 

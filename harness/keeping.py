@@ -12,7 +12,7 @@ from harness.bench import Bench
 from harness.cells import Cell
 from harness.models.delta import Base, trained_digest
 from harness.models.load import architecture_digest
-from harness.serving import Recipe, save_model
+from harness.serving.generator import Recipe, save_model
 from harness.session import Session
 from harness.settings import model_location
 from harness.study import Final

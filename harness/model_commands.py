@@ -38,9 +38,9 @@ def predict(
     ),
 ) -> None:
     """Answer the rows of a file; the same command again goes on where it was stopped."""
-    from harness.predicting import predict_file
-    from harness.serving import Generator
-    from harness.stored import stored_model
+    from harness.serving.batch import predict_file
+    from harness.serving.generator import Generator
+    from harness.serving.stored import stored_model
     from harness.terminal import LiveProgress, PlainProgress
 
     with (LiveProgress if out.is_terminal else PlainProgress)(out) as progress:
@@ -57,7 +57,7 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Left out: a free one.")] = None,
 ) -> None:
     """Serve a model over HTTP on this machine, until Ctrl-C."""
-    from harness.serve import serve_model
+    from harness.serving.http import serve_model
 
     serve_model(model, port=port, tell=lambda line: out.print(line, highlight=False, soft_wrap=True))
 

@@ -17,16 +17,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.batching import loss_batches
 from harness.encoding import Row
+from harness.engine.batching import loss_batches
+from harness.engine.evaluation import Decoding, Likelihood, likelihoods, mean_loss, predict, score
+from harness.engine.likelihood import ForwardPass
+from harness.engine.precision import scoring
 from harness.evaluate_metric import resolve
-from harness.evaluation import Decoding, Likelihood, likelihoods, mean_loss, predict, score
 from harness.example import digest, fingerprint
 from harness.generality import General, OtherTask, encode_task, encode_texts
-from harness.likelihood import ForwardPass
 from harness.metrics.base import Metric
 from harness.models.load import Loaded
-from harness.precision import scoring
 from harness.study import Study
 
 __all__ = ["Retention"]

@@ -28,7 +28,7 @@ from harness.inputs import alias_winner, data_use, registered
 from harness.keeping import keeper_of
 from harness.ledger import Ledger
 from harness.models.load import architecture_digest
-from harness.plan import kept
+from harness.planning.plan import kept
 from harness.progress import Progress
 from harness.provenance import provenance
 from harness.reference_runs import score_references

@@ -8,7 +8,7 @@ from harness.finals import trained
 from harness.keeping import keeper_of, key_of
 from harness.promotion import promote
 from harness.report.notes import model_note
-from harness.serving import SERVED
+from harness.serving.generator import SERVED
 from harness.session import Session
 from harness.tracking.base import ModelCard, Run
 from harness.tracking.views import NOTE, Address

@@ -18,12 +18,12 @@ from torch import Tensor
 
 from harness.bench import finite, losses
 from harness.cells import Cell
+from harness.engine.stopping import Stopping
 from harness.errors import Diverged
 from harness.models.tuning import restore, snapshot
 from harness.report.searches import PROXIED
 from harness.search import Best, CellSearch, Outcome
 from harness.session import Session
-from harness.stopping import Stopping
 from harness.tracking.base import Run
 
 __all__ = ["Start", "search_cell", "settle_trials"]

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.batching import IGNORED, Batch, ceiling, loss_batches, prompt_batches
 from harness.encoding import Row
+from harness.engine.batching import IGNORED, Batch, ceiling, loss_batches, prompt_batches
 from harness.models.load import Loaded
 
 SIZES = st.lists(st.tuples(st.integers(1, 90), st.integers(1, 38)), min_size=1, max_size=40)

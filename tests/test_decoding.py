@@ -22,7 +22,7 @@ from transformers import (
     StopStringCriteria,
 )
 
-from harness.decoding import greedy
+from harness.engine.decoding import greedy
 from harness.models.load import Loaded
 from harness.testing import FAMILIES
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from harness.batching import loss_batches, prompt_batches
 from harness.encoding import Limits, Row, encode
+from harness.engine.batching import loss_batches, prompt_batches
+from harness.engine.evaluation import Decoding, generate, likelihoods, mean_loss, predict, score
+from harness.engine.likelihood import ForwardPass
 from harness.errors import MetricError
-from harness.evaluation import Decoding, generate, likelihoods, mean_loss, predict, score
 from harness.example import Example, Prediction
-from harness.likelihood import ForwardPass
 from harness.metrics.base import Metric
 from harness.models.load import Loaded
 from harness.template import Template

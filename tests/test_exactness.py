@@ -12,23 +12,23 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.batching import Batch, loss_batches
 from harness.encoding import Limits, Row, encode
-from harness.evaluation import likelihoods
+from harness.engine.batching import Batch, loss_batches
+from harness.engine.evaluation import likelihoods
+from harness.engine.likelihood import ForwardPass
+from harness.engine.recordings import Recordings
+from harness.engine.training import fit
+from harness.engine.trunks import Trunks
 from harness.example import Example
 from harness.factors import Tuning
-from harness.likelihood import ForwardPass
 from harness.models.blocks import blocks
 from harness.models.load import Loaded
 from harness.models.narrow import narrowable
 from harness.models.trunk import Trunk, first_trained
 from harness.models.tuning import apply, reset
-from harness.recordings import Recordings
 from harness.study import Training
 from harness.template import Template
 from harness.testing import FAMILIES
-from harness.training import fit
-from harness.trunks import Trunks
 from tests.test_training import trainer_losses
 
 WORDS = ["a", "short", "note", "about", "the", "meeting", "it", "moved", "to", "Tuesday", "and", "room", "is", "booked"]

@@ -13,23 +13,23 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.batching import loss_batches
 from harness.costs.account import Rates
 from harness.costs.flops import counted
 from harness.costs.prices import Amount, Call, Prices, amounts, noting
 from harness.encoding import Limits, Row, encode
-from harness.evaluation import Decoding, generate, prompts_of
+from harness.engine.batching import loss_batches
+from harness.engine.evaluation import Decoding, generate, prompts_of
+from harness.engine.likelihood import ForwardPass
+from harness.engine.recordings import Recordings
+from harness.engine.trunks import Trunks
 from harness.example import Example
 from harness.factors import Tuning
-from harness.likelihood import ForwardPass
 from harness.models.blocks import blocks
 from harness.models.load import Loaded
 from harness.models.narrow import narrowable
 from harness.models.trunk import Trunk, first_block
 from harness.models.tuning import apply, reset
-from harness.recordings import Recordings
 from harness.template import Template
-from harness.trunks import Trunks
 
 WORDS = ["a", "short", "note", "about", "the", "meeting", "it", "moved", "to", "Tuesday", "and", "room", "is", "booked"]
 EXAMPLES = [

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
 from harness.check import check
+from harness.engine.likelihood import ForwardPass
 from harness.errors import StudyError
 from harness.factors import Tuning
 from harness.generality import LONGEST, SHORTEST, General, _halves, encode_texts, passage
-from harness.likelihood import ForwardPass
 from harness.models.load import Loaded
 from harness.models.tuning import apply, reset
 from harness.readers import read_rows

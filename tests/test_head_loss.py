@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from harness import head_loss
-from harness.head_loss import HeadLoss
-from harness.likelihood import ForwardPass
+from harness.engine import head_loss
+from harness.engine.head_loss import HeadLoss
+from harness.engine.likelihood import ForwardPass
 from harness.models.load import Loaded
 from harness.testing import FAMILIES
 

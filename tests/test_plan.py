@@ -17,22 +17,22 @@ from harness.bench import Bench
 from harness.cells import Cell
 from harness.check import Checked, check
 from harness.encoding import Limits, Row, encode
-from harness.evaluation import Decoding, prompts_of
+from harness.engine.evaluation import Decoding, prompts_of
+from harness.engine.recordings import Recordings
+from harness.engine.shelf import Shelf
+from harness.engine.trunks import Trunks
 from harness.example import Example
 from harness.factors import Tuning
-from harness.footprint import Footprint, Sizes
 from harness.models.blocks import blocks
 from harness.models.load import Loaded, weights_digest
 from harness.models.tuning import apply, reset
-from harness.plan import cell_forecast, plan
-from harness.probe import Speed, probe_bench, sample, speed_of
-from harness.recordings import Recordings
+from harness.planning.footprint import Footprint, Sizes
+from harness.planning.plan import cell_forecast, plan
+from harness.planning.probe import Speed, probe_bench, sample, speed_of
+from harness.planning.workload import Load, Work, load_of
 from harness.report.forecast import CellForecast, Forecast
-from harness.shelf import Shelf
 from harness.study_file import read_study
 from harness.template import Template
-from harness.trunks import Trunks
-from harness.workload import Load, Work, load_of
 from tests.study_fixture import Place, Places
 
 WORDS = ["a", "short", "note", "about", "the", "meeting", "it", "moved", "to", "Tuesday", "and", "room", "is", "booked"]

@@ -12,26 +12,26 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.batching import Batch, loss_batches
 from harness.bench import Bench
 from harness.cells import Cell
 from harness.check import check
-from harness.evaluation import Decoding, generate, likelihoods, prompts_of
+from harness.engine.batching import Batch, loss_batches
+from harness.engine.evaluation import Decoding, generate, likelihoods, prompts_of
+from harness.engine.likelihood import ForwardPass, label_logits, model_rows
+from harness.engine.precision import arithmetic, products, scoring
+from harness.engine.recordings import Recordings
+from harness.engine.shelf import Shelf
+from harness.engine.training import fit
+from harness.engine.trunks import Trunks
 from harness.factors import Tuning
-from harness.likelihood import ForwardPass, label_logits, model_rows
 from harness.models.load import Loaded
 from harness.models.narrow import narrowable
 from harness.models.taps import BlockTap
 from harness.models.trunk import Trunk, first_trained, verify
 from harness.models.tuning import apply, reset
-from harness.precision import arithmetic, products, scoring
-from harness.recordings import Recordings
-from harness.shelf import Shelf
 from harness.study import Precision, Training
 from harness.study_file import read_study
 from harness.testing import FAMILIES
-from harness.training import fit
-from harness.trunks import Trunks
 from tests.study_fixture import Places
 from tests.test_exactness import encoded
 

@@ -15,13 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.encoding import Limits
+from harness.engine.evaluation import Decoding
 from harness.errors import DataError, UserError
-from harness.evaluation import Decoding
 from harness.factors import Tuning
 from harness.models.delta import Base
 from harness.models.load import Loaded
-from harness.predicting import predict_file
-from harness.serving import Generator, Recipe, save_model
+from harness.serving.batch import predict_file
+from harness.serving.generator import Generator, Recipe, save_model
 from harness.template import Template
 from tests.study_fixture import WORDS, Place, Places
 

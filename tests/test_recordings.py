@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harness import shelf as module
-from harness.recordings import FOLDER, Draft, Recordings, TooLarge, recordings
-from harness.shelf import Shelf
+from harness.engine import shelf as module
+from harness.engine.recordings import FOLDER, Draft, Recordings, TooLarge, recordings
+from harness.engine.shelf import Shelf
 from harness.study import Engine
 
 PLENTY = 2**30

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from harness.server import free_port
-from harness.serving import Generator
+from harness.serving.generator import Generator
 from tests.study_fixture import WORDS, Place, Places
 
 pytestmark = pytest.mark.slow

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError
 from torch import Tensor
 
-from harness import shelf as module
-from harness.shelf import MANIFEST, Shelf, Writer
+from harness.engine import shelf as module
+from harness.engine.shelf import MANIFEST, Shelf, Writer
 
 REPOSITORY = Path(__file__).parents[1]
 PLENTY = 2**30
@@ -322,8 +322,8 @@ from pathlib import Path
 
 import torch
 
-from harness import shelf as module
-from harness.shelf import Shelf, Writer
+from harness.engine import shelf as module
+from harness.engine.shelf import Shelf, Writer
 
 folder, key, rows = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 module.SHARD = 2000

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from harness.bench import Bench
 from harness.check import Checked, check
+from harness.engine.stopping import Stopping
 from harness.errors import StudyError
 from harness.finals import trained
 from harness.models.tuning import snapshot
 from harness.session import Session
-from harness.stopping import Stopping
 from harness.study import Training
 from harness.study_file import read_study
 from tests.study_fixture import Place, Places

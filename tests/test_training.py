@@ -11,19 +11,19 @@ import pytest
 import torch
 from transformers import Trainer, TrainingArguments
 
-from harness import training
-from harness.batching import IGNORED, Batch, loss_batches
 from harness.encoding import Limits, encode
+from harness.engine import training
+from harness.engine.batching import IGNORED, Batch, loss_batches
+from harness.engine.likelihood import ForwardPass
+from harness.engine.training import Epoch, decay_groups, fit
 from harness.errors import Diverged, ModelError
 from harness.example import Example
 from harness.factors import Tuning
-from harness.likelihood import ForwardPass
 from harness.models.load import Loaded
 from harness.models.tuning import Trainable, apply
 from harness.study import Training
 from harness.template import Template
 from harness.testing import FAMILIES
-from harness.training import Epoch, decay_groups, fit
 
 FULL, LAST = Tuning(kind="full"), Tuning(kind="last_blocks", blocks=1)
 WORDS = ["a", "short", "note", "about", "the", "meeting", "it", "moved", "to", "Tuesday", "and", "room", "is", "booked"]

@@ -16,28 +16,28 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from harness import shelf as module
-from harness.batching import loss_batches
 from harness.bench import Bench
 from harness.cells import Cell
 from harness.check import check
 from harness.encoding import Limits, Row, encode
-from harness.evaluation import Decoding, prompts_of
+from harness.engine import shelf as module
+from harness.engine.batching import loss_batches
+from harness.engine.evaluation import Decoding, prompts_of
+from harness.engine.likelihood import label_logits, model_rows
+from harness.engine.recordings import Recordings
+from harness.engine.shelf import MANIFEST, Shelf
+from harness.engine.trunks import Trunks
+from harness.engine.trunks import _kind as kind_of
 from harness.example import Example
 from harness.factors import Tuning
-from harness.likelihood import label_logits, model_rows
 from harness.models.blocks import blocks
 from harness.models.load import Loaded, load
 from harness.models.trunk import Trunk, first_trained
 from harness.models.tuning import apply, reset
-from harness.recordings import Recordings
-from harness.shelf import MANIFEST, Shelf
 from harness.study import Precision
 from harness.study_file import read_study
 from harness.template import Template
 from harness.testing import tiny_model
-from harness.trunks import Trunks
-from harness.trunks import _kind as kind_of
 from tests.study_fixture import Places
 
 PLENTY = 2**30
@@ -154,8 +154,8 @@ from pathlib import Path
 import torch
 
 from harness.models.load import load
-from harness.recordings import Recordings
-from harness.shelf import Shelf
+from harness.engine.recordings import Recordings
+from harness.engine.shelf import Shelf
 from tests.test_trunks import LAST, PLENTY, opened, trunks
 
 torch.set_num_threads(1)

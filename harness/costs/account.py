@@ -13,7 +13,7 @@ from harness.costs.energy import EnergyMeter, gpu_counter, package_counters
 from harness.costs.prices import Amount, Call, Prices, amounts
 from harness.costs.spent import Costs
 from harness.encoding import Row
-from harness.likelihood import ForwardPass
+from harness.engine.likelihood import ForwardPass
 from harness.models.trunk import Pass
 
 __all__ = ["Account", "Priced", "Rates", "energy_counters"]

@@ -34,7 +34,7 @@ Parts = NDArray[np.float64]
 aten = torch.ops.aten
 FORMULAS: Mapping[object, Callable[..., int]] = {
     **flop_registry,
-    # What torch has no formula for: products added in place, as `harness.head_loss` does, and attention on a CPU.
+    # What torch has no formula for: products added in place, as in `harness.engine.head_loss`, and attention on a CPU.
     aten.addmm_: flop_registry[aten.addmm],
     aten.baddbmm_: flop_registry[aten.baddbmm],
     aten._scaled_dot_product_flash_attention_for_cpu: flop_registry[aten._scaled_dot_product_flash_attention],

@@ -17,16 +17,16 @@ import numpy as np
 import torch
 from transformers import GenerationConfig, PreTrainedModel
 
-from harness.batching import IGNORED, Batch, loss_batches
 from harness.costs.flops import Parts, counted
-from harness.decoding import greedy
 from harness.encoding import Row
-from harness.likelihood import ForwardPass
+from harness.engine.batching import IGNORED, Batch, loss_batches
+from harness.engine.decoding import greedy
+from harness.engine.likelihood import ForwardPass
+from harness.engine.precision import arithmetic
 from harness.models.blocks import blocks
 from harness.models.load import Loaded
 from harness.models.stand_in import eval_mode, hooked
 from harness.models.trunk import Pass
-from harness.precision import arithmetic
 
 __all__ = ["Amount", "Call", "Prices", "amounts", "noting"]
 

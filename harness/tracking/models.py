@@ -39,7 +39,7 @@ def store_model(client: MlflowClient, experiment: str, run: str, *, folder: Path
         client: The store's.
         experiment: The run's.
         run: Who made it.
-        folder: What `harness.serving.save_model` wrote.
+        folder: What `harness.serving.generator.save_model` wrote.
         card: All the rest.
     """
     model = client.create_logged_model(
@@ -62,7 +62,7 @@ def wrap_model(folder: Path, into: Path, card: ModelCard, described: Model | Non
     """Write a model as MLflow serves it, from its files and the code that serves it.
 
     Args:
-        folder: What `harness.serving.save_model` wrote.
+        folder: What `harness.serving.generator.save_model` wrote.
         into: A folder that is not there yet.
         card: Its code and example.
         described: Where it will live, if in a store.

@@ -12,13 +12,13 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from harness.encoding import Limits
+from harness.engine.evaluation import Decoding
 from harness.errors import ModelError
-from harness.evaluation import Decoding
 from harness.factors import Tuning
 from harness.models.delta import Base, trained_digest
 from harness.models.load import Loaded, architecture_digest, load
 from harness.models.tuning import apply, reset
-from harness.serving import Generator, Recipe, Store, save_model
+from harness.serving.generator import Generator, Recipe, Store, save_model
 from harness.template import Template
 from harness.testing import tiny_model
 from tests.hub_stand_in import Repo, answers, serving
@@ -29,7 +29,7 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 from harness.errors import ModelError
-from harness.serving import Generator
+from harness.serving.generator import Generator
 answers = []
 for folder in json.loads(sys.argv[1]):
     try:

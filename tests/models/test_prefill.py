@@ -12,20 +12,20 @@ import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig
 
-from harness.batching import Prompts
-from harness.decoding import greedy, prefill
 from harness.encoding import Row
-from harness.evaluation import Decoding, generate, prompts_of
+from harness.engine.batching import Prompts
+from harness.engine.decoding import greedy, prefill
+from harness.engine.evaluation import Decoding, generate, prompts_of
+from harness.engine.likelihood import prompt_rows
+from harness.engine.recordings import Recordings
+from harness.engine.trunks import Trunks
 from harness.factors import Tuning
-from harness.likelihood import prompt_rows
 from harness.models.blocks import blocks
 from harness.models.load import Loaded, load
 from harness.models.prefill import prefill_taps
 from harness.models.trunk import Trunk, first_trained
 from harness.models.tuning import apply, reset
-from harness.recordings import Recordings
 from harness.testing import FAMILIES
-from harness.trunks import Trunks
 
 Tiny = Callable[..., Path]
 
@@ -90,7 +90,7 @@ def replayed(
 
 
 def spoken(loaded: Loaded, batch: Prompts, first: AbstractContextManager[None]) -> Tensor:
-    """Generate as `harness.evaluation.generate` does: the encoder is called before the loop."""
+    """Generate as `harness.engine.evaluation.generate` does: the encoder is called before the loop."""
     options = {**batch.inputs, "generation_config": settings(loaded), "custom_generate": greedy}
     if not loaded.is_encoder_decoder:
         return loaded.model.generate(**options, prefill=first)

@@ -17,9 +17,9 @@ import torch
 from torch import nn
 from transformers import get_scheduler
 
-from harness.batching import Batch
+from harness.engine.batching import Batch
+from harness.engine.likelihood import ForwardPass
 from harness.errors import Diverged, ModelError
-from harness.likelihood import ForwardPass
 from harness.models.tuning import Trainable, set_modes
 from harness.study import Training
 

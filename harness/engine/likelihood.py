@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
-from harness.batching import IGNORED, Batch, Prompts
-from harness.head_loss import HeadLoss
+from harness.engine.batching import IGNORED, Batch, Prompts
+from harness.engine.head_loss import HeadLoss
+from harness.engine.precision import arithmetic, products
 from harness.models.narrow import narrowed
 from harness.models.stand_in import answering, eval_mode
 from harness.models.trunk import Rows, Trunk
-from harness.precision import arithmetic, products
 from harness.study import Precision
 
 __all__ = ["ForwardPass", "label_logits", "model_rows", "prompt_rows"]
@@ -61,7 +61,7 @@ class ForwardPass:
         """Return the negative log-likelihood (nats, float32) of every label, shape (labels,), row after row.
 
         Args:
-            batch: From `harness.batching.loss_batches`.
+            batch: From `harness.engine.batching.loss_batches`.
         """
         found, labels = self._reach_head(batch), _labels(batch)
         return (

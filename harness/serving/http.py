@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.server import free_port, serve
-from harness.serving import SERVED, Recipe, model_folder
-from harness.stored import stored_model
+from harness.serving.generator import SERVED, Recipe, model_folder
+from harness.serving.stored import stored_model
 from harness.tracking.base import ModelCard
 from harness.tracking.models import wrap_model
 
@@ -25,7 +25,7 @@ def serve_model(name: str, *, port: int | None, tell: Callable[[str], None]) -> 
     """Serve a model by MLflow's scoring server until interrupted.
 
     Args:
-        name: See `harness.stored.stored_model`.
+        name: See `harness.serving.stored.stored_model`.
         port: Left out: a free one.
         tell: Prints a line.
 

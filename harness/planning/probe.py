@@ -16,11 +16,11 @@ from harness.bench import Bench
 from harness.cells import Cell
 from harness.check import Checked
 from harness.encoding import Row, encode
-from harness.evaluation import Decoding
+from harness.engine.evaluation import Decoding
 from harness.example import Example, Split
+from harness.planning.workload import Load, load_of
 from harness.settings import light_reader, token_limits
 from harness.template import Template
-from harness.workload import Load, load_of
 
 __all__ = ["Speed", "longest_prompt", "probe_bench", "sample", "speed_of"]
 

@@ -9,17 +9,17 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from harness.batching import loss_batches
-from harness.decoding import prefill
 from harness.encoding import Row
-from harness.evaluation import Decoding, prompts_of
-from harness.likelihood import label_logits, model_rows, prompt_rows
+from harness.engine.batching import loss_batches
+from harness.engine.decoding import prefill
+from harness.engine.evaluation import Decoding, prompts_of
+from harness.engine.likelihood import label_logits, model_rows, prompt_rows
+from harness.engine.precision import arithmetic
 from harness.models.blocks import head
 from harness.models.load import Loaded
 from harness.models.prefill import prefill_taps
 from harness.models.taps import Rows, Tap, taps
 from harness.models.trunk import record
-from harness.precision import arithmetic
 from harness.study import Precision
 
 __all__ = ["Footprint", "Sizes"]

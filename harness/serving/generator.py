@@ -16,24 +16,24 @@ from typing import Any, Literal
 
 import torch
 
-from harness.batching import prompt_batches
 from harness.encoding import Limits, Row, encode
+from harness.engine.batching import prompt_batches
+from harness.engine.evaluation import Decoding, generate
+from harness.engine.precision import scoring
+from harness.engine.training import device
 from harness.errors import DataError, ModelError, TemplateError, closest
-from harness.evaluation import Decoding, generate
 from harness.example import Example, digest
 from harness.factors import Tuning
 from harness.models.delta import Base, load_delta, save_delta
 from harness.models.load import Loaded, load
-from harness.precision import scoring
 from harness.settings import model_location
 from harness.study import Precision
 from harness.template import Template
-from harness.training import device
 
 __all__ = ["SERVED", "SETTINGS", "Generator", "Recipe", "Store", "model_folder", "save_model"]
 
 SETTINGS = "harness.json"
-SERVED = Path(__file__).parent / "served.py"
+SERVED = Path(__file__).parent / "pyfunc.py"
 """What MLflow runs to serve such a folder."""
 
 INSIDE = Path("artifacts") / "model"

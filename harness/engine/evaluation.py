@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, StoppingCriteriaList
 
-from harness.batching import Batch, Prompts, prompt_batches
-from harness.decoding import greedy
 from harness.encoding import Row
+from harness.engine.batching import Batch, Prompts, prompt_batches
+from harness.engine.decoding import greedy
+from harness.engine.likelihood import ForwardPass, prompt_rows
 from harness.errors import MetricError
 from harness.example import Example, Prediction
-from harness.likelihood import ForwardPass, prompt_rows
 from harness.metrics.base import Metric
 from harness.models.load import Loaded
 from harness.models.trunk import Trunk
@@ -54,7 +54,7 @@ def likelihoods(forward: ForwardPass, batches: Sequence[Batch]) -> list[Likeliho
 
     Args:
         forward: The model, and how its losses are computed.
-        batches: From `harness.batching.loss_batches`; every row once.
+        batches: From `harness.engine.batching.loss_batches`; every row once.
     """
     forward.model.eval()
     found: dict[int, Likelihood] = {}
@@ -82,7 +82,7 @@ def generate(
 
     Args:
         loaded: The model and its tokenizer.
-        batches: From `harness.batching.prompt_batches`; every row once.
+        batches: From `harness.engine.batching.prompt_batches`; every row once.
         decoding: Greedy or beams, stop texts, the most tokens.
         trunk: Replays the frozen part of a causal model's prefill on these prompts, or of the encoder; greedy alone.
     """

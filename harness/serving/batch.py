@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from harness.encoding import Row
 from harness.errors import DataError, UserError
-from harness.serving import Generator
+from harness.serving.generator import Generator
 
 __all__ = ["Tally", "predict_file"]
 

@@ -11,7 +11,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
 from harness.errors import UserError
-from harness.serving import Generator
+from harness.serving.generator import Generator
 
 
 class TextModel(PythonModel):

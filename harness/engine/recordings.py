@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 from torch import Tensor
 
-from harness.shelf import Shelf, Writer
+from harness.engine.shelf import Shelf, Writer
 from harness.study import Engine
 
 __all__ = ["FOLDER", "Draft", "Recordings", "TooLarge", "recordings"]

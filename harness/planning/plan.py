@@ -1,8 +1,8 @@
 """What a study will take: counted where it can be counted, predicted from a short probe where it cannot.
 
-The probe trains and scores a sample of the rows with every tuning (see `harness.probe`); nothing is tracked, and
-nothing recorded on disk. The prediction is kept beside the study's other files, and the report of a study that is run
-as it was planned sets it beside what the study took.
+The probe trains and scores a sample of the rows with every tuning (see `harness.planning.probe`); nothing is tracked
+and nothing recorded on disk. The prediction is kept beside the study's other files, and the report of a study that is
+run as it was planned sets it beside what the study took.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from rich.table import Table
 from harness.bench import Bench
 from harness.cells import Cell, select, with_neighbors
 from harness.check import Checked
+from harness.engine.recordings import Recordings, recordings
 from harness.example import digest, fingerprint
 from harness.factors import Tuning
 from harness.keeping import kept_models
-from harness.probe import Speed, longest_prompt, probe_bench, sample, speed_of
-from harness.recordings import Recordings, recordings
+from harness.planning.probe import Speed, longest_prompt, probe_bench, sample, speed_of
+from harness.planning.workload import Work, cuts_of, works
 from harness.report.forecast import CellForecast, Forecast
 from harness.report.searches import PROXIED
 from harness.search import reach_storage
 from harness.tracking.address import reach_store
-from harness.workload import Work, cuts_of, works
 
 __all__ = ["Cut", "Plan", "PlannedCell", "cell_forecast", "keep", "kept", "plan", "plan_tables"]
 

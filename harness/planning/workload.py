@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from harness.batching import loss_batches
 from harness.bench import Bench
 from harness.check import Checked
 from harness.encoding import Row, encode
-from harness.evaluation import Decoding, prompts_of
+from harness.engine.batching import loss_batches
+from harness.engine.evaluation import Decoding, prompts_of
 from harness.example import Split
-from harness.footprint import Footprint, Sizes
 from harness.models.load import Loaded
 from harness.models.trunk import first_block
+from harness.planning.footprint import Footprint, Sizes
 from harness.template import Template
 
 __all__ = ["Load", "Work", "cuts_of", "load_of", "works"]

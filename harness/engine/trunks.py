@@ -18,19 +18,19 @@ import transformers
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from harness.batching import Prompts, loss_batches
-from harness.decoding import prefill
 from harness.encoding import Row
+from harness.engine.batching import Prompts, loss_batches
+from harness.engine.decoding import prefill
+from harness.engine.likelihood import label_logits, model_rows, prompt_rows
+from harness.engine.precision import arithmetic
+from harness.engine.recordings import Draft, Recordings, TooLarge
 from harness.errors import ModelError
 from harness.example import digest
-from harness.likelihood import label_logits, model_rows, prompt_rows
 from harness.models.blocks import blocks
 from harness.models.load import Loaded, architecture_digest
 from harness.models.prefill import prefill_taps
 from harness.models.taps import ByTap, Rows, SinkByTap, Tap, taps
 from harness.models.trunk import Pass, Trunk, record, verify
-from harness.precision import arithmetic
-from harness.recordings import Draft, Recordings, TooLarge
 from harness.study import Precision
 
 __all__ = ["Opened", "Trunks"]
