@@ -47,7 +47,7 @@ search:                           # every cell gets the same budget
   seed: 0
 
 final:
-  seeds: [11, 12]                 # the winner of each cell is retrained on these and scored on test, once
+  seeds: [11, 12, 13]             # the winner of each cell is retrained on these and scored on test, once
 """
 
 TASK = '''\
