@@ -185,6 +185,7 @@ def costs_of(place: Place) -> str:
     return (place.folder / "reports" / "tiny" / "costs.csv").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_recordings_are_as_large_as_planned(places: Places) -> None:
     place = places()
     assert place.command("plan", "study.yaml").status == 0

@@ -161,6 +161,7 @@ def test_without_final_runs_nothing_generates(places: Places) -> None:
     assert "stood in" not in page
 
 
+@pytest.mark.slow
 def test_a_kill_scores_the_same_trials(places: Places) -> None:
     whole, place = places(), places()
     for one in (whole, place):

@@ -179,6 +179,7 @@ def test_without_the_options_nothing_is_said_of_them(places: Places) -> None:
         assert "stopped_after_epoch" not in run.data.tags
 
 
+@pytest.mark.slow
 def test_a_killed_study_with_all_options_ends_as_an_undisturbed_one(places: Places) -> None:
     every = (*SMALL, *sets("training.keep=best", "training.patience=1", "search.pruner=median", "search.trials=4"))
     whole, place = places(), places()

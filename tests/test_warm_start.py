@@ -186,6 +186,7 @@ def test_more_trials_end_as_if_there_had_always_been_so_many(places: Places) -> 
     assert {run.data.tags["cell"] for run in place.runs("superseded") if "trial" in run.data.tags} == {"cue/head"}
 
 
+@pytest.mark.slow
 def test_a_kill_changes_nothing(places: Places) -> None:
     whole, place = places(), places()
     for one in (whole, place):

@@ -108,7 +108,7 @@ def model_note(run: Run, lead: str, address: Address) -> str:
     named = {split: run.metrics.get(f"{split}/{lead}", math.nan) for split in ("validation", "test")}
     scores = [f"{score:.{digits(score)}f} on {split}" for split, score in named.items() if not math.isnan(score)]
     return _joined(
-        f"Prompt {prompt}, `{run.params['tuning']}` trained at learning rate {_rate(run.params['learning_rate'])}.",
+        f"Prompt {prompt}, {_trained(run)}.",
         f"{lead}: {', '.join(scores)}." if scores else "",
         "The prompt, the tokenizer and the generation settings are inside: it answers rows, not prompts.",
     )
@@ -233,3 +233,9 @@ def _joined(*parts: str) -> str:
     if len(text) <= NOTE_LIMIT:
         return text
     return text[:NOTE_LIMIT].rpartition("\n")[0] + "\n\n(More in the report.)"
+
+
+def _trained(run: Run) -> str:
+    if run.params["tuning"] == "none":
+        return "zero-shot: nothing was trained"
+    return f"`{run.params['tuning']}` trained at learning rate {_rate(run.params['learning_rate'])}"
