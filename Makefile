@@ -12,7 +12,7 @@ test: $(INSTALLED)  ## lint, types, and all tests that take less than a minute
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not slow"  # two processes of one thread each
 
 test-all: test  ## the slow tests as well
 	$(BIN)/pytest -m slow
