@@ -27,7 +27,7 @@ SHAPES = {
     "tiny": Shape(blocks=3, width=32, inner=64, heads=4, vocabulary=1_000, source=24, target=8),
     "6 blocks": Shape(),
 }
-TRACKER = ("runs", "run", "start", "reopen", "mark", "params", "tags", "metrics", "text", "files", "end")
+TRACKER = ("runs", "run", "start", "inputs", "reopen", "mark", "params", "tags", "metrics", "text", "files", "end")
 SEARCH = ("ask", "tell", "fail", "best", "finished")
 TRIAL = ("report", "should_prune", "set_user_attr")
 
@@ -112,13 +112,13 @@ def measure(folder: Path, shape: Shape, options: argparse.Namespace) -> list[dic
     )
     clocks = Clocks()
     watcher = Watcher(clocks)
-    with _timers(clocks):
+    with _timers(clocks, f"sqlite:///{folder / 'mlflow.db'}"):
         run(study, watcher)
     return [_line(cell, trials) for cell, trials in _trials(watcher, arithmetic(folder)).items()]
 
 
 @contextlib.contextmanager
-def _timers(clocks: Clocks) -> Iterator[None]:
+def _timers(clocks: Clocks, store: str) -> Iterator[None]:
     """Put timers around all calls of the tracker, the search and Optuna's trials."""
     import optuna
 
@@ -128,7 +128,7 @@ def _timers(clocks: Clocks) -> Iterator[None]:
     parts = (("MLflow", MlflowTracker, TRACKER), ("Optuna", CellSearch, SEARCH), ("Optuna", optuna.trial.Trial, TRIAL))
     with contextlib.ExitStack() as undo:
         undo.enter_context(mock.patch.dict(os.environ))
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        os.environ["MLFLOW_TRACKING_URI"] = store  # by its absolute path: MLflow keeps a connection for each address
         for part, owner, names in parts:
             for name in names:
                 undo.enter_context(mock.patch.object(owner, name, _method(clocks, part, getattr(owner, name))))
@@ -150,7 +150,7 @@ def run(study: Path, watcher: Watcher) -> None:
 
 
 def arithmetic(folder: Path) -> dict[str, list[float]]:
-    """Return the seconds of training and validation that every trial logged, by cell, in order."""
+    """Return the seconds of training, validation and recordings that every trial logged, by cell, in order."""
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
@@ -159,7 +159,7 @@ def arithmetic(folder: Path) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for trial in client.search_runs([experiment.experiment_id], "tags.phase = 'search'", order_by=["start_time"]):
         costs = trial.data.metrics
-        seconds = costs["cost/train_seconds"] + costs["cost/validation_seconds"]
+        seconds = sum(costs[f"cost/{part}_seconds"] for part in ("train", "validation", "recording"))
         found.setdefault(trial.data.tags["cell"], []).append(seconds)
     return found
 
