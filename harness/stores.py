@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from filelock import FileLock
 from sqlalchemy import create_engine, make_url
@@ -90,10 +91,8 @@ def sqlite_file(uri: str) -> Path | None:
 def _reach_file(path: Path) -> None:
     if not path.parent.is_dir():
         raise FileNotFoundError(f"folder {str(path.parent)!r} does not exist")
-    is_new = not path.exists()
-    try:
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("select count(*) from sqlite_master")  # before a statement sqlite opens nothing
-    finally:
-        if is_new:
-            path.unlink(missing_ok=True)
+    if not path.exists():
+        with TemporaryFile(dir=path.parent):  # never the file itself: another process may be making it
+            return
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("select count(*) from sqlite_master")  # before a statement sqlite opens nothing
