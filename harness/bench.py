@@ -35,7 +35,7 @@ from harness.evaluate_metric import resolve
 from harness.example import Example, Prediction, Split
 from harness.metrics.base import Metric
 from harness.models.load import load
-from harness.models.narrow import drops_out, narrowable
+from harness.models.narrow import drops_out, late_block, narrowable
 from harness.models.trunk import Trunk, first_block, first_trained, refusal
 from harness.models.tuning import Trainable, apply, reset
 from harness.settings import model_location, new_tokens, stop_texts, token_limits
@@ -90,7 +90,7 @@ class Bench:
             if study.engine.replay
             else None
         )
-        self._narrow = narrowable(model)
+        self._narrow, self._late = narrowable(model), late_block(model)
         self._cuts = [cut for tuning in study.tuning if (cut := first_block(model, tuning)) is not None]
         self._forward = ForwardPass(model, precision=training.precision)
         self._generates = checked.objective != "loss" and study.generation.num_beams == 1
@@ -138,7 +138,7 @@ class Bench:
     @property
     def forward(self) -> ForwardPass:
         """The model's way to its loss as it stands, for any rows: nothing is replayed."""
-        return replace(self._forward, narrow=self._narrow)
+        return replace(self._forward, narrow=self._narrow, late=self._late)
 
     def score(self, prompt: Template, split: Split, *, generate: bool) -> Scored:
         """Score the model as it stands on a split."""
@@ -187,7 +187,7 @@ class Bench:
         try:
             self._open_trunks(cell, trainable)
             trunk = self._replayed.get((cell.prompt, "train"))
-            forward = replace(self._forward, trunk=trunk, narrow=() if drops_out(model) else self._narrow)
+            forward = replace(self._forward if drops_out(model) else self.forward, trunk=trunk)
             work = self._priced(cell, rows, forward)
             epochs = fit(
                 forward,

@@ -23,7 +23,7 @@ from harness.example import Example
 from harness.factors import Tuning
 from harness.models.blocks import blocks
 from harness.models.load import Loaded
-from harness.models.narrow import narrowable
+from harness.models.narrow import late_block, narrowable
 from harness.models.trunk import Trunk, first_trained
 from harness.models.tuning import apply, reset
 from harness.study import Training
@@ -84,7 +84,7 @@ def trained(loaded: Loaded, tuning: Tuning, trunk: Trunk | None) -> Trained:
     model, rows = loaded.model, encoded(loaded)
     trainable = apply(model, tuning)
     batches = twenty(loaded, rows)
-    forward = ForwardPass(model, trunk, narrow=narrowable(model))
+    forward = ForwardPass(model, trunk, narrow=narrowable(model), late=late_block(model))
     with counting(model) as calls:
         (epoch,) = fit(forward, trainable, batches=lambda _: batches, spec=SPEC, learning_rate=RATE, seed=0)
         nlls = [found.nll for found in likelihoods(forward, loss_batches(rows, loaded, batch_size=4))]

@@ -25,7 +25,7 @@ from harness.engine.training import fit
 from harness.engine.trunks import Trunks
 from harness.factors import Tuning
 from harness.models.load import Loaded
-from harness.models.narrow import narrowable
+from harness.models.narrow import late_block, narrowable
 from harness.models.taps import BlockTap
 from harness.models.trunk import Trunk, first_trained, verify
 from harness.models.tuning import apply, reset
@@ -65,7 +65,9 @@ def opened(loaded: Loaded, precision: Precision, folder: Path | None = None) -> 
 def trained(loaded: Loaded, tuning: Tuning, precision: Precision, *, replay: bool = False) -> Trained:
     model, rows = loaded.model, encoded(loaded)
     trainable = apply(model, tuning)
-    forward = ForwardPass(model, opened(loaded, precision) if replay else None, narrowable(model), precision)
+    forward = ForwardPass(
+        model, opened(loaded, precision) if replay else None, narrowable(model), precision, late_block(model)
+    )
     dtypes: set[torch.dtype] = set()
 
     def batches(epoch: int) -> list[Batch]:

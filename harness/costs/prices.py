@@ -2,7 +2,8 @@
 
 All of it is linear in rows and in labels, and decoding a token is linear in what the cache holds; so a few passes over
 one made-up row of a shape tell what any batch of that shape takes. Where attention is limited to a window, what a token
-takes is an estimate. See `harness.costs.flops` for what is counted.
+takes is an estimate, and the last block's attention is priced as if every position asked. See `harness.costs.flops` for
+what is counted.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ class Prices:
             of: From `amounts`.
             narrow: Whether parts of the last block see label positions alone.
         """
-        forward = replace(self.forward, trunk=None, narrow=self.forward.narrow if narrow else ())
+        forward = replace(self.forward, trunk=None, late=None, narrow=self.forward.narrow if narrow else ())
 
         def measure(batch: Batch) -> Parts:
             with torch.no_grad(), counted(self._blocks) as parts:
@@ -138,7 +139,7 @@ class Prices:
             tuning: What trains; as the model is tuned now.
             forward: How losses are computed in training.
         """
-        live = replace(forward, trunk=None)
+        live = replace(forward, trunk=None, late=None)
         moving = [parameter for parameter in self.loaded.model.parameters() if parameter.requires_grad]
 
         def measure(batch: Batch) -> Parts:

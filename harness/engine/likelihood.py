@@ -21,6 +21,7 @@ from harness.engine.batching import IGNORED, Batch, Prompts
 from harness.engine.head_loss import HeadLoss
 from harness.engine.precision import arithmetic, products
 from harness.models.narrow import narrowed
+from harness.models.queries import asked_late
 from harness.models.stand_in import answering, eval_mode
 from harness.models.trunk import Rows, Trunk
 from harness.study import Precision
@@ -43,6 +44,9 @@ class ForwardPass:
 
     precision: Precision = "fp32"
     """Of everything but logarithms and sums, which are float32."""
+
+    late: nn.Module | None = None
+    """The block whose attention is asked from the first label position on; see `harness.models.queries`."""
 
     loss: HeadLoss | None | Literal["look"] = "look"
     """The loss behind the head; ``None`` where the model does more to its logits; left out: found out, by one call."""
@@ -86,6 +90,7 @@ class ForwardPass:
             undo.enter_context(arithmetic(self.model.device, self.precision))
             undo.enter_context(self.trunk.replaying(rows) if self.trunk else nullcontext())
             undo.enter_context(narrowed(self.narrow, rows.wanted))
+            undo.enter_context(asked_late(self.late, rows.wanted))
             if not isinstance(loss, HeadLoss):
                 return label_logits(self.model, rows).float()
             undo.enter_context(answering(loss.head, lambda hidden: hidden[rows.wanted]))

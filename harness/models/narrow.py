@@ -18,9 +18,10 @@ from torch.func import functional_call
 from transformers import PreTrainedModel
 
 from harness.models.blocks import Block, blocks
+from harness.models.queries import asked_late
 from harness.models.stand_in import answering, eval_mode
 
-__all__ = ["drops_out", "narrowable", "narrowed"]
+__all__ = ["drops_out", "late_block", "narrowable", "narrowed"]
 
 CLOSE = 1e-5
 """The largest difference, as a share of the largest logit, that rows of another number may make to a product."""
@@ -35,13 +36,7 @@ def narrowable(model: PreTrainedModel) -> tuple[nn.Module, ...]:
     Wanted positions are a causal model's targets, somewhere in a row, or those of a decoder, from its start on.
     What is found holds for any weights, as training needs it: the block is tried with noise on its own.
     """
-    inputs, wanted = _probe(model)
-    stirred = _stirred(model, blocks(model)[-1])
-
-    def logits() -> Tensor:
-        found: Tensor = functional_call(model, stirred, kwargs={**inputs, "use_cache": False}).logits
-        return found[wanted]
-
+    logits, wanted = _tried(model)
     with eval_mode(model):
         live = logits()
         found: list[nn.Module] = []
@@ -57,6 +52,17 @@ def narrowable(model: PreTrainedModel) -> tuple[nn.Module, ...]:
     return tuple(found)
 
 
+def late_block(model: PreTrainedModel) -> nn.Module | None:
+    """Return the last block if its attention need not be asked before the first wanted position; see `narrowable`."""
+    logits, wanted = _tried(model)
+    block, calls = blocks(model)[-1].module, list[bool]()
+    with eval_mode(model):
+        live = logits()
+        with asked_late(block, wanted, seen=lambda: calls.append(True)):
+            late = logits()
+    return block if calls and _are_close(late, live) else None
+
+
 def drops_out(model: PreTrainedModel) -> bool:
     """Return whether the model, in the modes it is in, draws dropout; its generators are put back."""
     inputs, _ = _probe(model)
@@ -66,6 +72,18 @@ def drops_out(model: PreTrainedModel) -> bool:
         drawn = model(**inputs, use_cache=False).logits
         with eval_mode(model):
             return not torch.equal(drawn, model(**inputs, use_cache=False).logits)
+
+
+def _tried(model: PreTrainedModel) -> tuple[Callable[[], Tensor], Tensor]:
+    """Return what computes the wanted logits with noise on the last block, and where they are wanted."""
+    inputs, wanted = _probe(model)
+    stirred = _stirred(model, blocks(model)[-1])
+
+    def logits() -> Tensor:
+        found: Tensor = functional_call(model, stirred, kwargs={**inputs, "use_cache": False}).logits
+        return found[wanted]
+
+    return logits, wanted
 
 
 def _probe(model: PreTrainedModel) -> tuple[dict[str, Tensor], Tensor]:
@@ -100,7 +118,11 @@ def _is_same(live: Tensor, logits: Callable[[], Tensor], modules: Sequence[nn.Mo
             tried = logits()
     except (RuntimeError, IndexError, TypeError, ValueError, AttributeError):  # whatever a module makes of fewer rows
         return False
-    return all(calls) and bool((tried - live).abs().max() <= CLOSE * live.abs().max())
+    return all(calls) and _are_close(tried, live)
+
+
+def _are_close(tried: Tensor, live: Tensor) -> bool:
+    return bool((tried - live).abs().max() <= CLOSE * live.abs().max())
 
 
 @contextmanager

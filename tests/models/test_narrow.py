@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from harness.factors import Tuning
 from harness.models.blocks import blocks
 from harness.models.load import load
-from harness.models.narrow import drops_out, narrowable, narrowed
+from harness.models.narrow import drops_out, late_block, narrowable, narrowed
+from harness.models.queries import asked_late
 from harness.models.tuning import apply
 from harness.testing import FAMILIES
 
@@ -65,10 +66,16 @@ def batch(model: Any, wanted: str) -> tuple[dict[str, Tensor], Tensor]:
     return inputs, chosen
 
 
-def results(model: Any, inputs: dict[str, Tensor], wanted: Tensor, modules: tuple[nn.Module, ...]) -> dict[str, Tensor]:
+def results(
+    model: Any,
+    inputs: dict[str, Tensor],
+    wanted: Tensor,
+    modules: tuple[nn.Module, ...],
+    late: nn.Module | None = None,
+) -> dict[str, Tensor]:
     """Return the wanted logits, and the gradient of a loss on them by all that trains and by the first embeddings."""
     model.zero_grad(set_to_none=True)
-    with narrowed(modules, wanted):
+    with narrowed(modules, wanted), asked_late(late, wanted):
         logits = model(**inputs, use_cache=False).logits[wanted]
     loss = torch.nn.functional.cross_entropy(logits, torch.arange(len(logits)) * 11 % 290, reduction="sum")
     loss.backward()
@@ -85,11 +92,44 @@ def test_logits_and_gradients_are_the_same(tiny_folder: Tiny, family: str) -> No
     for wanted in WANTED:
         inputs, mask = batch(model, wanted)
         live, narrow = results(model, inputs, mask, ()), results(model, inputs, mask, found)
-        assert narrow.keys() == live.keys()
+        late = results(model, inputs, mask, found, late_block(model))
+        assert narrow.keys() == late.keys() == live.keys()
         for name, expected in live.items():
             # key biases have no true gradient, only rounding noise
             bound = 1e-6 * max(expected.abs().max().item(), 1e-1)
             assert (narrow[name] - expected).abs().max().item() <= bound, (wanted, name)
+            assert (late[name] - expected).abs().max().item() <= bound, (wanted, name)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_attention_is_asked_late_where_torch_computes_it_and_targets_stand_at_the_end(
+    tiny_folder: Tiny, family: str
+) -> None:
+    model = pretrained(tiny_folder(family))
+    last = blocks(model)[-1].module
+    # Bloom multiplies by itself; a decoder is asked from its start on.
+    assert late_block(model) is (None if family in ("bloom", *ENCODER_DECODERS) else last)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3"])
+def test_only_queries_from_the_first_target_on_are_asked(tiny_folder: Tiny, family: str) -> None:
+    model = pretrained(tiny_folder(family))
+    inputs, wanted = batch(model, "the end")
+    wanted[:, :4] = False
+    asked: list[int] = []
+    attention = nn.functional.scaled_dot_product_attention
+
+    class Watch(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is attention:
+                asked.append(args[0].size(-2))
+            return func(*args, **(kwargs or {}))
+
+    with torch.no_grad(), Watch(), asked_late(late_block(model), wanted):
+        asked.clear()
+        model(**inputs, use_cache=False)
+    assert asked == [*[10] * (len(blocks(model)) - 1), 6]
+    assert not any("forward" in vars(module) for module in model.modules())
 
 
 @pytest.mark.parametrize("family", FAMILIES)
