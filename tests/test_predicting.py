@@ -165,6 +165,21 @@ def test_an_output_of_something_else_is_left_alone(
     assert output.read_bytes() == done
 
 
+@pytest.mark.parametrize("tail", [b"", b"\n"], ids=["no last newline", "whole"])
+def test_a_file_that_is_no_output_keeps_every_byte(generator: Generator, tmp_path: Path, tail: bytes) -> None:
+    source, other = tmp_path / "in.jsonl", tmp_path / "notes.jsonl"
+    content = b'{"id": 0, "source": "a"}\n{"id": 1, "source": "b"}'
+    source.write_bytes(content + tail)
+    with pytest.raises(UserError, match=r"--output .*in\.jsonl is the --input itself; name another file"):
+        predict_file(generator, source, source, skip=False)
+    assert source.read_bytes() == content + tail
+    for notes in (content, b'{"id": 0, "source": "a"}', b"a word", b'{"id": 0, "predictions": "mine"}'):
+        other.write_bytes(notes + tail)
+        with pytest.raises(DataError, match=r"notes\.jsonl, row 1: .*; write to another --output, or remove this one"):
+            predict_file(generator, source, other, skip=False)
+        assert other.read_bytes() == notes + tail
+
+
 def test_a_prompt_of_other_fields_asks_for_these(tiny: Callable[..., Loaded], tmp_path: Path) -> None:
     prompt = Template("two", "{{ context }} {{ year }}: ", shorten="context")
     two = Generator(folder_of(tiny("gpt2"), tmp_path / "two", prompt))

@@ -107,6 +107,13 @@ def test_fifty_requests_say_what_predict_and_this_process_say(done: Place, said:
         message = refused.value.read().decode()
         assert "row 2: column" in message
         assert "row 3: column" in message
+        mixed = [{"source": TEXTS[0]}, {"source": " "}, {"source": TEXTS[1]}]
+        skipping = {"dataframe_records": mixed, "params": {"on_error": "skip"}}
+        assert ask(address, skipping) == [said[0], None, said[1]]
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            ask(address, {"dataframe_records": mixed, "params": {"on_error": "ignore"}})
+        assert refused.value.code == 400
+        assert "on_error is 'ignore'; it must be stop or skip" in refused.value.read().decode()
         assert ask(address, {"inputs": [TEXTS[0]]}) == said[:1]  # and it goes on
 
 

@@ -166,6 +166,8 @@ def verify(trunk: Trunk, rows: Rows, logits: Callable[[], Tensor]) -> str | None
         live = logits()
         with trunk.replaying(rows):
             replayed = logits()
+    if torch.equal(replayed, live):  # false for NaN; and far cheaper than to measure a difference
+        return None
     place = live.device.type
     is_low = live.dtype.itemsize < 4 or torch.is_autocast_enabled(place)  # which may end with a sum in float32
     bound = 2e-2 if is_low else 0.0 if place == "cpu" else 1e-5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,9 @@ __all__ = ["Tally", "predict_file"]
 
 WINDOW = 4
 """Batches that are sorted by length together, and written together."""
+
+KEYS = ("prediction", "error")
+"""What a line of the output says of a row, behind its id."""
 
 INTERVAL = 2.0
 """Seconds between two words about progress."""
@@ -74,9 +78,11 @@ def predict_file(
             another input or model, or a file cannot be read or written.
     """
     try:
+        if output.exists() and output.samefile(source):
+            raise UserError(f"--output {output} is the --input itself; name another file")
         total = sum(1 for _ in _lines(source))
-        asked = _rows(source)
-        tally = Tally(0, 0, _resume(output, asked, generator.digest))
+        tally = Tally(0, 0, _resume(output, _rows(source), generator.digest))
+        asked = islice(_rows(source), tally.found, None)
         start = told = time.perf_counter()
         with output.open("ab", buffering=0) as sink:
             while window := list(islice(asked, WINDOW * generator.recipe.decoding.batch_size)):
@@ -152,16 +158,33 @@ def _progress(tally: Tally, total: int, seconds: float) -> str:
 
 
 def _resume(output: Path, asked: Iterator[_Asked], model: str) -> int:
-    """Cut a torn last line off the output, and pass over the rows that its other lines answer; return how many."""
+    """Pass over the rows that the output answers, then cut a torn last line off it; return how many rows these were.
+
+    Nothing is cut off a file that is not an output of this input and model.
+    """
     if not output.exists():
         return 0
-    _cut_torn(output)
-    count = 0
+    count = end = 0
     with output.open("rb") as file:
-        for count, line in enumerate(file, start=1):
-            if problem := _misfit(line, next(asked, None), model):
-                raise DataError(f"{output}, row {count}: {problem}; write to another --output, or remove this one")
+        for line in file:
+            row = next(asked, None)
+            if problem := _misfit(line, row, model) if line.endswith(b"\n") else _no_beginning(line, row):
+                place = f"{output}, row {count + 1}"
+                raise DataError(f"{place}: {problem}; write to another --output, or remove this one")
+            if line.endswith(b"\n"):
+                count, end = count + 1, end + len(line)
+    if end < output.stat().st_size:
+        os.truncate(output, end)
     return count
+
+
+def _no_beginning(line: bytes, asked: _Asked | None) -> str | None:
+    """Return why a line without an end cannot be what a kill left of the answer to a row."""
+    if asked is None:
+        return "the input has no such row"
+    begin = f'{{"id": {json.dumps(asked.id, ensure_ascii=False)}, '
+    fits = any(line[: len(whole)] == whole[: len(line)] for whole in (f'{begin}"{key}": "'.encode() for key in KEYS))
+    return None if fits else "it has no end, and does not begin as an answer does"
 
 
 def _misfit(line: bytes, asked: _Asked | None, model: str) -> str | None:
@@ -177,19 +200,3 @@ def _misfit(line: bytes, asked: _Asked | None, model: str) -> str | None:
     if there.get("model") != model:
         return f"it was answered by model {there.get('model')}, this is {model}"
     return None
-
-
-def _cut_torn(output: Path) -> None:
-    """Cut what follows the last newline."""
-    with output.open("r+b") as file:
-        size = place = file.seek(0, 2)
-        while place:
-            step = min(place, 2**16)
-            place -= step
-            file.seek(place)
-            newline = file.read(step).rfind(b"\n")
-            if newline >= 0:
-                place += newline + 1
-                break
-        if place < size:
-            file.truncate(place)

@@ -164,27 +164,37 @@ class Generator:
 
     def answer(self, rows: Sequence[Row]) -> list[str]:
         """Return one text per row, in their order."""
+        if not rows:
+            return []
         decoding = self.recipe.decoding
         batches = prompt_batches(rows, self._loaded, batch_size=decoding.batch_size, room=decoding.max_new_tokens)
         with self._one_at_a_time, scoring(self._loaded.model, self.recipe.precision):
             return generate(self._loaded, batches, decoding)
 
-    def __call__(self, columns: Sequence[Mapping[str, Any]]) -> list[str]:
+    def __call__(self, columns: Sequence[Mapping[str, Any]], *, skip: bool = False) -> list[str | None]:
         """Return one text per row.
 
+        Args:
+            columns: The rows, each with the prompt's fields.
+            skip: Whether a malformed row gets ``None``, and the others are answered.
+
         Raises:
-            DataError: Some rows are malformed; names them by number, counted from 1, and answers none.
+            DataError: Some rows are malformed and none is to be skipped; names them by number, counted from 1, and
+                answers none.
         """
-        rows, problems = [], []
+        rows: list[Row | None] = []
+        problems = []
         for number, each in enumerate(columns, start=1):
             try:
                 rows.append(self.row(f"row-{number}", each))
             except DataError as error:
+                rows.append(None)
                 problems.append(f"row {number}: {error}")
-        if problems:
+        if problems and not skip:
             more = [f"and {len(problems) - LISTED} more"] if len(problems) > LISTED else []
             raise DataError("; ".join(problems[:LISTED] + more))
-        return self.answer(rows) if rows else []
+        said = iter(self.answer([row for row in rows if row is not None]))
+        return [None if row is None else next(said) for row in rows]
 
 
 def _loaded(folder: Path, recipe: Recipe) -> Loaded:

@@ -21,10 +21,18 @@ class TextModel(PythonModel):
         """Load the weights."""
         self._generator = Generator(Path(context.artifacts["model"]))
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> list[str]:
-        """Answer rows that have the prompt's fields as columns; a malformed one is refused by its number."""
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> list[str | None]:
+        """Answer rows that have the prompt's fields as columns.
+
+        A malformed one is refused by its number; with the parameter ``on_error: skip`` its answer is null instead.
+        """
+        asked = (params or {}).get("on_error", "stop")
         try:
-            return self._generator(model_input.to_dict("records"))
+            if asked not in ("stop", "skip"):
+                raise UserError(f"parameter on_error is {asked!r}; it must be stop or skip")
+            return self._generator(model_input.to_dict("records"), skip=asked == "skip")
         except UserError as error:  # so that a server answers 400 and says why
             raise MlflowException.invalid_parameter_value(str(error)) from error
 

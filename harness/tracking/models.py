@@ -16,7 +16,7 @@ from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
-from mlflow.types import ColSpec, Schema
+from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
 from harness.errors import ModelError
 from harness.tracking.base import ModelCard
@@ -26,6 +26,9 @@ __all__ = ["fetch_model", "store_model", "wrap_model"]
 
 PACKAGES = ("mlflow", "prompt-depth-harness", "torch", "transformers", "tokenizers", "safetensors")
 """What a served model is pinned to."""
+
+PARAMS = ParamSchema([ParamSpec("on_error", "string", "stop")])
+"""What a request may say besides its rows."""
 
 SCORED = ("validation/", "test/")
 CONTEXT = "mlflow.data.context"
@@ -74,7 +77,7 @@ def wrap_model(folder: Path, into: Path, card: ModelCard, described: Model | Non
         str(into),
         python_model=str(card.code),
         artifacts={"model": str(folder)},
-        signature=ModelSignature(inputs=inputs, outputs=Schema([ColSpec("string")])),
+        signature=ModelSignature(inputs=inputs, outputs=Schema([ColSpec("string")]), params=PARAMS),
         input_example=pd.DataFrame([dict(card.example)]),
         pip_requirements=[f"{package}=={version(package)}" for package in PACKAGES],
         mlflow_model=described,
