@@ -26,6 +26,9 @@ __all__ = ["drops_out", "late_block", "narrowable", "narrowed"]
 CLOSE = 1e-5
 """The largest difference, as a share of the largest logit, that rows of another number may make to a product."""
 
+MISFIT = (RuntimeError, IndexError, TypeError, ValueError, AttributeError)
+"""What a module may make of fewer rows than it expects."""
+
 NOISE = 0.05
 """Its standard deviation, a little over that of usual initial weights."""
 
@@ -58,8 +61,11 @@ def late_block(model: PreTrainedModel) -> nn.Module | None:
     block, calls = blocks(model)[-1].module, list[bool]()
     with eval_mode(model):
         live = logits()
-        with asked_late(block, wanted, seen=lambda: calls.append(True)):
-            late = logits()
+        try:
+            with asked_late(block, wanted, seen=lambda: calls.append(True)):
+                late = logits()
+        except MISFIT:
+            return None
     return block if calls and _are_close(late, live) else None
 
 
@@ -116,7 +122,7 @@ def _is_same(live: Tensor, logits: Callable[[], Tensor], modules: Sequence[nn.Mo
     try:
         with narrowed(modules, wanted, seen=count):
             tried = logits()
-    except (RuntimeError, IndexError, TypeError, ValueError, AttributeError):  # whatever a module makes of fewer rows
+    except MISFIT:
         return False
     return all(calls) and _are_close(tried, live)
 

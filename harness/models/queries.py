@@ -54,18 +54,27 @@ class _Late(TorchFunctionMode):
         self._first, self._size, self._seen = first, size, seen
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
-        if func is not scaled_dot_product_attention or args[0].size(-2) != self._size:
-            return func(*args, **(kwargs or {}))
-        self._seen()
-        return self._attention(*args, **(kwargs or {}))
+        call = self._attention if func is scaled_dot_product_attention else func
+        return call(*args, **(kwargs or {}))
 
     def _attention(
-        self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, *rest: Any, **options: Any
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        **options: Any,
     ) -> Tensor:
-        if options.pop("is_causal", False):
+        options["dropout_p"] = dropout_p
+        if query.size(-2) != self._size:
+            return scaled_dot_product_attention(query, key, value, attn_mask, is_causal=is_causal, **options)
+        self._seen()
+        if is_causal:
             positions = torch.arange(key.size(-2), device=key.device)
             attn_mask = positions <= positions[self._first : self._size, None]
         elif attn_mask is not None and attn_mask.size(-2) == self._size:
             attn_mask = attn_mask[..., self._first :, :]
-        late = scaled_dot_product_attention(query[..., self._first :, :], key, value, attn_mask, *rest, **options)
+        late = scaled_dot_product_attention(query[..., self._first :, :], key, value, attn_mask, **options)
         return pad(late, (0, 0, self._first, 0))
