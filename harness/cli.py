@@ -43,6 +43,8 @@ def main() -> None:
         # Threads that spin long while they wait are slowed up to ten times over by any other busy process.
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # the terminal was closed; nohup has it ignored
+        signal.signal(signal.SIGHUP, _interrupt)
     sys.unraisablehook = _again
     try:
         status = app(standalone_mode=False)

@@ -83,7 +83,8 @@ def final_cell(
             score = _score_final(cell, run, session, ended=ended)
             _log_retained(cell, run, before, session=session, step=ended.step)
             if keeper is not None and session.checked.study.final.seeds:
-                key = key_of(session.ledger.digest(cell.id), learning_rate, seed)
+                store = session.checked.study.final.store
+                key = key_of(session.ledger.digest(cell.id), learning_rate, seed, store=store)
                 keeper.offer(key, score, cell, session.bench)
     except Diverged as error:
         session.tracker.tags(run, {"outcome": "diverged", "error": str(error)})

@@ -37,14 +37,18 @@ def registered(prompt: Prompt, checked: Checked, tracker: Tracker) -> Registered
 
 
 def alias_winner(winner: str, checked: Checked, tracker: Tracker) -> None:
-    """Give the version of the winning prompt the alias that the study names, if it names one.
+    """Give the version that the winning cell's runs used the alias that the study names, if it names one.
+
+    An alias by which the study names a prompt may have moved since.
 
     Args:
-        winner: The prompt of the cell that validation likes best.
+        winner: The id of the cell that validation likes best.
         checked: The study.
         tracker: Its store.
     """
     alias = checked.study.final.prompt_alias
     if alias:
-        prompt = next(prompt for prompt in checked.study.prompts if prompt.name == winner)
-        tracker.alias(registered(prompt, checked, tracker), alias)
+        used = [
+            run.tags["prompt_uri"] for run in tracker.runs() if (run.phase, run.tags.get("cell")) == ("cell", winner)
+        ]
+        tracker.alias(tracker.registered(used[-1]), alias)

@@ -12,7 +12,7 @@ from harness.bench import Bench
 from harness.cells import Cell
 from harness.models.delta import Base, trained_digest
 from harness.models.load import architecture_digest
-from harness.serving.generator import Recipe, save_model
+from harness.serving.generator import Recipe, Store, save_model
 from harness.session import Session
 from harness.settings import model_location
 from harness.study import Final
@@ -41,7 +41,7 @@ class Keeper:
         return self.folder / MODEL
 
     def holds(self, key: str) -> bool:
-        """Return whether these are the weights of a run, named by cell digest, learning rate and seed."""
+        """Return whether these are the weights of a run; see `key_of`."""
         return bool(self._note().get("key") == key) and self.model.is_dir()
 
     def offer(self, key: str, score: float, cell: Cell, bench: Bench) -> None:
@@ -81,9 +81,9 @@ def keeper_of(cell: Cell, session: Session) -> Keeper | None:
     return Keeper(folder, maximize=maximize)
 
 
-def key_of(cell_digest: str, learning_rate: str, seed: str) -> str:
-    """Return what names the weights of a final run."""
-    return f"{cell_digest} {learning_rate} {seed}"
+def key_of(cell_digest: str, learning_rate: str, seed: str, *, store: Store) -> str:
+    """Return what names the weights of a final run, and how they are kept."""
+    return f"{cell_digest} {learning_rate} {seed} {store}"
 
 
 def kept_models(final: Final, parameters: Sequence[tuple[int, int]], itemsize: int) -> str:

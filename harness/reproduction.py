@@ -7,21 +7,21 @@ written to the store.
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from harness.bench import Bench
 from harness.cells import Cell
-from harness.check import Checked, check
+from harness.check import Checked
 from harness.errors import UserError
 from harness.example import Example, Split, fingerprint
 from harness.finals import trained
+from harness.kept_study import Kept, rebuilt
 from harness.ledger import Ledger
 from harness.models.delta import trained_digest
 from harness.models.load import architecture_digest
@@ -92,10 +92,10 @@ def reproduce(run: str, *, progress: Progress) -> Reproduction:
         UserError: There is no such final run, or data, prompt or model are not what they were; names each.
     """
     tracker, found = _final_run(run)
-    kept = _Kept.fetch(tracker, found)
+    kept = Kept.fetch(tracker, found)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            checked = _rebuilt(kept, Path(folder))
+            checked = rebuilt(kept, Path(folder))
         except UserError as error:
             raise UserError(f"run {found.name} cannot be done again: {error}") from error
         cell = next((cell for cell in checked.cells if cell.id == found.tags["cell"]), None)
@@ -110,7 +110,7 @@ def reproduce(run: str, *, progress: Progress) -> Reproduction:
             *_model(found, bench, checked.study.model.name),
         ]:
             raise UserError("\n".join([f"run {found.name} cannot be done again:", *map(str, stops)]))
-        changed = [*_surroundings(kept, found), *_metrics(kept, bench)]
+        changed = [*_surroundings(kept, found), *_alias(kept, cell, tracker), *_metrics(kept, bench)]
         if test is not None:
             bench.open_test(test)
         progress.say(f"training {found.name} again" if cell.tuning.trains else f"scoring {found.name} again")
@@ -141,50 +141,18 @@ def _final_run(identity: str) -> tuple[Tracker, Run]:
     return tracker, run
 
 
-class _Kept(NamedTuple):
-    """What the store holds of a run's study."""
-
-    study: str
-    task: str
-    task_name: str
-    facts: Mapping[str, Any]
-    prompt: str
-
-    @classmethod
-    def fetch(cls, tracker: Tracker, run: Run) -> _Kept:
-        summaries = [each for each in tracker.runs() if each.phase == "summary"]
-        if not summaries or run.parent is None:
-            raise UserError(f"run {run.name}: its study has no summary in the store; run it to its end")
-        summary = summaries[-1].id
-        facts = json.loads(tracker.fetch(summary, "study.json"))
-        return cls(
-            study=tracker.fetch(summary, "study.yaml"),
-            task=tracker.fetch(summary, f"task/{facts['task_file']}"),
-            task_name=facts["study"]["task"],
-            facts=facts,
-            prompt=tracker.fetch(run.parent, "prompt.jinja"),
-        )
-
-
-def _rebuilt(kept: _Kept, folder: Path) -> Checked:
-    """Check the study as it was, its task from the store's copy."""
-    file, task = folder / "study.yaml", folder / kept.facts["task_file"]
-    file.write_text(kept.study, encoding="utf-8")
-    task.write_text(kept.task, encoding="utf-8")
-    overrides = [*kept.facts["overrides"], f"task={json.dumps(str(task))}"]
-    data = kept.facts["study"]["data"]
-    if not data["path"] and not data["hub"]:  # the task's own: where it is now, if it is anywhere
-        overrides.append(f"data.path={json.dumps(_task_data(kept))}")
-    read = read_study(file, overrides)
-    return check(read, test=bool(read.study.final.seeds))
-
-
-def _task_data(kept: _Kept) -> str:
+def _alias(kept: Kept, cell: Cell, tracker: Tracker) -> Iterator[Changed]:
+    """Say where the study's own name for a registered prompt now stands for another version."""
+    names = {prompt["name"]: prompt["registered"] for prompt in kept.facts["study"]["prompts"]}
+    then, uri = kept.versions.get(cell.prompt.name), names.get(cell.prompt.name)
+    if then is None or not uri:
+        return
     try:
-        task, file = load_task(kept.task_name)
+        now = tracker.registered(uri).link["prompt_uri"]
     except UserError:
-        return str(kept.facts["data"]["source"])
-    return str(file.parent / task.data)
+        now = "gone"
+    if now != then:
+        yield Changed(f"prompt {uri}", then, now)
 
 
 def _test(checked: Checked, run: Run) -> list[Example] | None:
@@ -194,7 +162,7 @@ def _test(checked: Checked, run: Run) -> list[Example] | None:
     return read_split(checked.source, "test", checked.study.data, checked.task.example)
 
 
-def _prompt(kept: _Kept, cell: Cell) -> Iterator[Changed]:
+def _prompt(kept: Kept, cell: Cell) -> Iterator[Changed]:
     """Hold the prompt that the run was given against what its name stands for in the study file as it now is."""
     for now in (cell.prompt.text, _prompt_on_disk(kept, cell.prompt.name)):
         if now is not None and now != kept.prompt:
@@ -202,7 +170,7 @@ def _prompt(kept: _Kept, cell: Cell) -> Iterator[Changed]:
             return
 
 
-def _prompt_on_disk(kept: _Kept, name: str) -> str | None:
+def _prompt_on_disk(kept: Kept, name: str) -> str | None:
     """Return a prompt's text in the study file and task file where they lie, ``None`` where they are gone."""
     file = Path(kept.facts["file"])
     if not file.is_file():
@@ -232,7 +200,7 @@ def _model(run: Run, bench: Bench, name: str) -> Iterator[Changed]:
             yield Changed(f"{part} of model {name}", f"digest {then}", f"digest {now[what]}")
 
 
-def _surroundings(kept: _Kept, run: Run) -> Iterator[Changed]:
+def _surroundings(kept: Kept, run: Run) -> Iterator[Changed]:
     """Yield versions, commit, machine and task file that differ."""
     place = Path(kept.facts["file"]).resolve().parent
     for what, now in provenance(place if place.is_dir() else Path()).items():
@@ -248,7 +216,7 @@ def _surroundings(kept: _Kept, run: Run) -> Iterator[Changed]:
         yield Changed(f"task {kept.task_name}", "as the store holds it", "gone" if task is None else "another text")
 
 
-def _metrics(kept: _Kept, bench: Bench) -> Iterator[Changed]:
+def _metrics(kept: Kept, bench: Bench) -> Iterator[Changed]:
     for metric in bench.metrics:
         then = kept.facts["signatures"].get(metric.name, "not there")
         if metric.signature() != then:

@@ -82,7 +82,7 @@ def run(checked: Checked, *, progress: Progress, cells: str | None = None, fresh
             session.log_recorded(summary)
             store_models(summary, session)
             results = collect(tracker, checked.study.name)
-            alias_winner(results.ranked()[0].prompt, checked, tracker)
+            alias_winner(results.ranked()[0].id, checked, tracker)
             findings = find(results)
             write_report(results, report_folder(results.study), findings=findings)
             tracker.files(summary, report_folder(results.study), "report")

@@ -29,23 +29,21 @@ def serve(
     patience: float,
     announce: Callable[[], None],
     env: Mapping[str, str] | None = None,
-) -> bool:
+) -> None:
     """Run a server until it is interrupted.
 
     Args:
         command: Starts it; it answers ``/health`` when it is ready.
-        address: Where.
+        address: Where; on this machine.
         what: How messages call it.
         patience: Seconds that it may take to answer.
         announce: Called when it does.
         env: Added to this process's environment.
 
-    Returns:
-        Whether it was interrupted, and did not end by itself.
-
     Raises:
-        StoreError: It does not come up.
+        StoreError: The port is taken, or the server does not come up, or it ends by itself.
     """
+    _see_free(address, what)
     with tempfile.TemporaryFile() as said:
         # In a session of its own: a server may be several processes, which are stopped together.
         server = subprocess.Popen(
@@ -54,12 +52,12 @@ def serve(
         try:
             _wait(server, address, said, what=what, patience=patience)
             announce()
-            server.wait()
+            status = server.wait()
         except KeyboardInterrupt:
-            return True
+            return
         finally:
             _stop(server)
-    return False
+        raise StoreError(f"{what} on {address} ended by itself with status {status}: {_last(said)}; start it again")
 
 
 def free_port() -> int:
@@ -78,9 +76,23 @@ def _wait(server: subprocess.Popen[bytes], address: str, said: IO[bytes], *, wha
             time.sleep(0.3)
         else:
             return
+    raise StoreError(f"{what} did not start on {address}: {_last(said)}; try another --port")
+
+
+def _see_free(address: str, what: str) -> None:
+    """Refuse a port that another server has: its answers would be taken for ours."""
+    port = int(address.rpartition(":")[2])
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # an earlier server's last connections do not count
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            raise StoreError(f"{what} cannot have port {port}: {error}; try another --port") from error
+
+
+def _last(said: IO[bytes]) -> str:
     said.seek(0)
-    reason = said.read().decode(errors="replace").strip()[-SAID:]
-    raise StoreError(f"{what} did not start on {address}: {reason or 'no answer'}; try another --port")
+    return said.read().decode(errors="replace").strip()[-SAID:] or "it said nothing"
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

@@ -16,6 +16,8 @@ from harness.tracking.views import NOTE, Address
 __all__ = ["store_models"]
 
 ABSENT = "none"
+STORED = "stored"
+"""The tag of a run that says how its model is stored: ``full`` or ``delta``."""
 
 
 def store_models(summary: str, session: Session) -> None:
@@ -33,6 +35,8 @@ def store_models(summary: str, session: Session) -> None:
         return
     best, stored, wanted = ranked[0], session.tracker.models(), _wanted(ranked, session)
     for run in wanted:
+        if run.id in stored and not _is_as_asked(run, session):
+            session.tracker.drop_model(stored.pop(run.id))
         if run.id not in stored:
             stored[run.id] = _store(run, session)
     if wanted:
@@ -63,18 +67,33 @@ def _wanted(ranked: list[Run], session: Session) -> list[Run]:
     return list(firsts.values()) if session.checked.study.final.models == "cells" else ranked[:1]
 
 
+def _is_as_asked(run: Run, session: Session) -> bool:
+    """Return whether a stored model may stay as it is; a registered one must, and the user hears of it."""
+    asked = session.checked.study.final.store
+    there = run.tags.get(STORED, asked)
+    if there != asked and session.tracker.model_registry.made_by(run.id):
+        kept = f"the model of {run.name} is registered and stays as it is, {there}"
+        session.progress.say(f"{kept}; final.store: {asked} holds for new ones")
+        return True
+    return there == asked
+
+
 def _store(run: Run, session: Session) -> str:
     """Hand a final run's model to the store; one whose weights are not at hand is trained again."""
     session.progress.say(f"storing the model of {run.name}")
     cell = next(cell for cell in session.checked.cells if cell.id == run.tags["cell"])
     rate, seed = run.params["learning_rate"], run.params["seed"]
-    keeper, key = keeper_of(cell, session), key_of(run.tags["cell_digest"], rate, seed)
+    keeper, key = (
+        keeper_of(cell, session),
+        key_of(run.tags["cell_digest"], rate, seed, store=session.checked.study.final.store),
+    )
     assert keeper is not None
     if not keeper.holds(key):
         with trained(cell, rate, seed, session, None):
             keeper.save(key, run.metrics[f"validation/{session.lead}"], cell, session.bench)
     uri = session.tracker.model(run.id, keeper.model, _card(run, session))
     keeper.release()
+    session.tracker.tags(run.id, {STORED: session.checked.study.final.store})
     return uri
 
 

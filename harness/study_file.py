@@ -195,6 +195,8 @@ def _message(detail: Any, keys: Keys) -> str:
         return str(detail["ctx"]["error"])
     if detail["type"] == "literal_error":
         return f"{dotted} is {detail['input']!r}; it must be one of {detail['ctx']['expected'].replace(' or ', ', ')}"
+    if detail["type"] == "string_pattern_mismatch" and keys[-1] == "registered":
+        return f"{dotted} is {detail['input']!r}; write prompts:/name/3 (a version) or prompts:/name@alias"
     if detail["type"] == "string_pattern_mismatch":
         return (
             f"{dotted} is {detail['input']!r}; use letters, digits, '_', '.' and '-', and begin with a letter or digit"

@@ -28,7 +28,7 @@ def serve_ui(experiment: str | None, *, port: int | None, tell: Callable[[str], 
         tell: Prints a line.
 
     Raises:
-        StoreError: The server does not come up.
+        StoreError: The server does not come up, or ends by itself.
     """
     uri = store_uri()
     if is_server(uri):
@@ -43,8 +43,8 @@ def serve_ui(experiment: str | None, *, port: int | None, tell: Callable[[str], 
         tell(f"MLflow UI on {uri}: {_link(address, experiment)}")
         tell("Ctrl-C stops it")
 
-    if serve(command, address, what="the MLflow UI", patience=PATIENCE, announce=announce, env=ALONE):
-        tell("stopped")
+    serve(command, address, what="the MLflow UI", patience=PATIENCE, announce=announce, env=ALONE)
+    tell("stopped")
 
 
 def _link(base: str, experiment: str | None) -> str:

@@ -19,7 +19,7 @@ LAYERS = (
     "study_file sources cells settings search starter engine",
     "generality known costs",
     "check serving retention report",
-    "bench inputs overview terminal compare ui",
+    "bench inputs overview terminal compare ui kept_study",
     "session",
     "trials keeping promotion showing",
     "finals planning",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
 import signal
@@ -163,6 +164,27 @@ def test_an_output_of_something_else_is_left_alone(
     with pytest.raises(DataError, match="answered by model"):
         predict_file(other, source, output, skip=False)
     assert output.read_bytes() == done
+
+
+def test_the_answers_to_other_rows_of_the_same_ids_are_refused(generator: Generator, tmp_path: Path) -> None:
+    one, other = (write(tmp_path / f"{text}.jsonl", [{"source": text}, {"source": "b"}]) for text in ("a", "c"))
+    output = tmp_path / "out.jsonl"
+    assert predict_file(generator, one, output, skip=False) == (2, 0, 0)
+    done = output.read_bytes()
+    with pytest.raises(DataError, match=r"out\.jsonl, row 1: it answers another row than the input has there"):
+        predict_file(generator, other, output, skip=False)
+    assert predict_file(generator, one, output, skip=False) == (0, 0, 2)
+    assert output.read_bytes() == done
+
+
+def test_an_output_has_one_writer(generator: Generator, tmp_path: Path) -> None:
+    source, output = write(tmp_path / "in.jsonl", [{"source": "a"}]), tmp_path / "out.jsonl"
+    with output.open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match=r"--output .*out\.jsonl is being written by another process"):
+            predict_file(generator, source, output, skip=False)
+        assert output.read_bytes() == b""
+    assert predict_file(generator, source, output, skip=False) == (1, 0, 0)
 
 
 @pytest.mark.parametrize("tail", [b"", b"\n"], ids=["no last newline", "whole"])

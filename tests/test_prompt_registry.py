@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import PromptVersion
 
+import harness.runner
 from harness.errors import TemplateError
 from harness.template import Template
 from harness.tracking.prompt_text import from_registry, to_registry
@@ -145,12 +147,44 @@ def test_a_study_names_registered_prompts(places: Places) -> None:
     assert len(client.search_prompts()) == 2  # nothing is registered a second time
 
 
+def test_an_alias_that_moves_takes_no_run_along(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_ALIAS_PROMPT_CACHE_TTL_SECONDS", "0")
+    place = places()
+    place.edit("tuning: [none, head, {last_blocks: 1}]", "tuning: [none]")
+    place.run()
+    client = place.client()
+    client.set_prompt_alias("tiny_task.cue", "short", 1)
+    text = place.study.read_text()
+    start, end = text.index("  - bare"), text.index("tuning:")
+    place.study.write_text(text[:start] + "  - prompts:/tiny_task.cue@short\n" + text[end:])
+    place.edit("final: {seeds: [11, 12]}", "final: {seeds: [11], prompt_alias: winner}")
+    alias_winner = harness.runner.alias_winner
+
+    def moved(*arguments: Any) -> None:
+        client.register_prompt("tiny_task.cue", "{{ source }}\nMoved:")
+        client.set_prompt_alias("tiny_task.cue", "short", 2)
+        alias_winner(*arguments)
+
+    monkeypatch.setattr(harness.runner, "alias_winner", moved)
+    place.run()
+    assert client.load_prompt("prompts:/tiny_task.cue@short").version == 2
+    assert client.load_prompt("prompts:/tiny_task.cue@winner").version == 1
+    (run,) = place.runs("final")
+    shown = place.command("reproduce", run.info.run_id)
+    assert shown.status == 0, shown.out + shown.err
+    moved_by = (
+        "changed: prompt prompts:/tiny_task.cue@short: then prompts:/tiny_task.cue/1, now prompts:/tiny_task.cue/2"
+    )
+    assert moved_by in shown.out
+
+
 @pytest.mark.parametrize(
     ("uri", "said"),
     [
         ("prompts:/tiny_task.bear/1", "did you mean 'tiny_task.bare'"),
-        ("prompts:/tiny_task.bare/7", "prompts:/tiny_task.bare/7 is not in the registry"),
-        ("prompts:/tiny_task.bare@nobody", "prompts:/tiny_task.bare@nobody is not in the registry"),
+        ("prompts:/tiny_task.bare/7", "tiny_task.bare has the versions /1"),
+        ("prompts:/tiny_task.bare@nobody", "tiny_task.bare has the versions /1"),
+        ("prompts:/tiny_task.bare", "write prompts:/name/3 (a version) or prompts:/name@alias"),
     ],
 )
 def test_a_prompt_that_is_not_registered_is_a_clear_error(places: Places, uri: str, said: str) -> None:

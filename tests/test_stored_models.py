@@ -198,6 +198,34 @@ def test_deltas_are_small_and_say_the_same(places: Places, done: Place) -> None:
     assert {model.tags["weights_digest"] for model in there.values()} == digests
 
 
+@pytest.mark.parametrize("registered", ["null", "tiny"])
+def test_another_way_of_storing_is_heeded_or_declined(registered: str, places: Places) -> None:
+    place, name = places(), f"final.registered_as={registered}"
+    place.run(*QUICK, "--set", name)
+    again = place.run(*QUICK, "--set", name, "--set", "final.store=delta")
+    ((run, model),) = models(place).items()
+    if registered == "null":
+        assert model.params["store"] == "delta"
+        assert (inside(model) / "artifacts" / "model" / "delta.safetensors").exists()
+    else:
+        assert model.params["store"] == "full"
+        assert "is registered and stays as it is, full; final.store: delta holds for new ones" in again.out
+    assert answered(place, run) == predictions(place, run)
+    assert "stor" not in place.run(*QUICK, "--set", name, "--set", f"final.store={model.params['store']}").out
+
+
+def test_a_delta_finds_its_base_from_a_folder_that_has_another_one_of_that_name(places: Places) -> None:
+    place, other = places(), places("t5", store=False)
+    place.run(*QUICK, "--set", "final.store=delta")
+    ((run, model),) = models(place).items()
+    (other.folder / "asked.jsonl").write_text((place.folder / asked(place)).read_text())
+    folder = str(inside(model) / "artifacts" / "model")
+    shown = other.command("predict", folder, "--input", "asked.jsonl", "--output", "said.jsonl")
+    assert shown.status == 0, shown.err
+    said = [json.loads(line)["prediction"] for line in (other.folder / "said.jsonl").read_text().splitlines()]
+    assert said == predictions(place, run)
+
+
 def test_lost_weights_are_trained_again(places: Places) -> None:
     place = places()
     stop = place.command("run", "study.yaml", *QUICK, "--set", "final.models=none")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
 import os
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from harness.encoding import Row
 from harness.errors import DataError, UserError
+from harness.example import digest
 from harness.serving.generator import Generator
 
 __all__ = ["Tally", "predict_file"]
@@ -45,6 +48,8 @@ class _Asked(NamedTuple):
     """Of its line, counted from 1."""
     id: Any
     """Its own, as it stands there, else ``row-`` and its number."""
+    digest: str
+    """Of the line."""
     columns: dict[str, Any] | DataError
     """What it holds, or why it cannot be read."""
 
@@ -52,8 +57,7 @@ class _Asked(NamedTuple):
 class _Ready(NamedTuple):
     """One row of the input, encoded."""
 
-    number: int
-    id: Any
+    asked: _Asked
     row: Row | DataError
     """In token ids, or what is wrong with it."""
 
@@ -63,8 +67,9 @@ def predict_file(
 ) -> Tally:
     """Answer every row of a jsonl file, gzip or not; a command that was killed goes on where it stopped.
 
-    Each line of the output holds ``id``, ``prediction`` and ``model``, the digest of weights and settings; of a
-    malformed row ``id``, ``error`` and ``model``. A line that a kill cut short is written again.
+    Each line of the output holds ``id``, ``prediction``, and the digests ``model``, of weights and settings, and
+    ``row``, of the input's line; of a malformed row ``error`` in place of ``prediction``. A line that a kill cut short
+    is written again.
 
     Args:
         generator: The model.
@@ -75,16 +80,16 @@ def predict_file(
 
     Raises:
         UserError: A row is malformed and none is to be skipped (all before it are answered), the output belongs to
-            another input or model, or a file cannot be read or written.
+            another input or model, another process writes it, or a file cannot be read or written.
     """
     try:
         if output.exists() and output.samefile(source):
             raise UserError(f"--output {output} is the --input itself; name another file")
         total = sum(1 for _ in _lines(source))
-        tally = Tally(0, 0, _resume(output, _rows(source), generator.digest))
-        asked = islice(_rows(source), tally.found, None)
         start = told = time.perf_counter()
-        with output.open("ab", buffering=0) as sink:
+        with _only_one(output) as sink:
+            tally = Tally(0, 0, _resume(output, _rows(source), generator.digest))
+            asked = islice(_rows(source), tally.found, None)
             while window := list(islice(asked, WINDOW * generator.recipe.decoding.batch_size)):
                 ready = [_ready(each, generator) for each in window]
                 bad = next((each for each in ready if isinstance(each.row, DataError)), None)
@@ -92,7 +97,7 @@ def predict_file(
                 sink.write(b"".join(_answers(chosen, generator)))
                 tally = _counted(tally, chosen)
                 if bad is not None and not skip:
-                    raise DataError(f"{source}, row {bad.number}: {bad.row}; correct it, or use --on-error skip")
+                    raise DataError(f"{source}, row {bad.asked.number}: {bad.row}; correct it, or use --on-error skip")
                 if time.perf_counter() - told > INTERVAL:
                     told = time.perf_counter()
                     say(_progress(tally, total, told - start))
@@ -102,6 +107,17 @@ def predict_file(
     return tally
 
 
+@contextmanager
+def _only_one(output: Path) -> Iterator[BinaryIO]:
+    """Open a file to append whole lines to, and refuse another process on it."""
+    with output.open("ab", buffering=0) as sink:
+        try:
+            fcntl.flock(sink, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"--output {output} is being written by another process; wait for it or end it") from None
+        yield sink
+
+
 def _lines(source: Path) -> Iterator[tuple[int, bytes]]:
     with gzip.open(source) if source.suffix == ".gz" else source.open("rb") as file:
         yield from ((number, line) for number, line in enumerate(file, start=1) if line.strip())
@@ -109,13 +125,14 @@ def _lines(source: Path) -> Iterator[tuple[int, bytes]]:
 
 def _rows(source: Path) -> Iterator[_Asked]:
     for number, line in _lines(source):
+        own = digest(line.strip().hex())[:12]
         try:
             columns = _columns(line)
         except DataError as error:
-            yield _Asked(number, f"row-{number}", error)
+            yield _Asked(number, f"row-{number}", own, error)
         else:
-            own = columns.get("id")
-            yield _Asked(number, f"row-{number}" if own in (None, "") else own, columns)
+            id = columns.get("id")
+            yield _Asked(number, f"row-{number}" if id in (None, "") else id, own, columns)
 
 
 def _columns(line: bytes) -> dict[str, Any]:
@@ -131,18 +148,19 @@ def _columns(line: bytes) -> dict[str, Any]:
 
 def _ready(asked: _Asked, generator: Generator) -> _Ready:
     if isinstance(asked.columns, DataError):
-        return _Ready(asked.number, asked.id, asked.columns)
+        return _Ready(asked, asked.columns)
     try:
-        return _Ready(asked.number, asked.id, generator.row(str(asked.id), asked.columns))
+        return _Ready(asked, generator.row(str(asked.id), asked.columns))
     except DataError as error:
-        return _Ready(asked.number, asked.id, error)
+        return _Ready(asked, error)
 
 
 def _answers(ready: Sequence[_Ready], generator: Generator) -> Iterator[bytes]:
     said = iter(generator.answer([each.row for each in ready if isinstance(each.row, Row)]))
-    for each in ready:
-        what = {"prediction": next(said)} if isinstance(each.row, Row) else {"error": str(each.row)}
-        yield (json.dumps({"id": each.id, **what, "model": generator.digest}, ensure_ascii=False) + "\n").encode()
+    for asked, row in ready:
+        what = {"prediction": next(said)} if isinstance(row, Row) else {"error": str(row)}
+        line = {"id": asked.id, **what, "model": generator.digest, "row": asked.digest}
+        yield (json.dumps(line, ensure_ascii=False) + "\n").encode()
 
 
 def _counted(tally: Tally, ready: Sequence[_Ready]) -> Tally:
@@ -162,8 +180,6 @@ def _resume(output: Path, asked: Iterator[_Asked], model: str) -> int:
 
     Nothing is cut off a file that is not an output of this input and model.
     """
-    if not output.exists():
-        return 0
     count = end = 0
     with output.open("rb") as file:
         for line in file:
@@ -197,6 +213,8 @@ def _misfit(line: bytes, asked: _Asked | None, model: str) -> str | None:
         return "the input has no such row"
     if there.get("id") != asked.id:
         return f"it has the id {there.get('id')!r}, the input has {asked.id!r} there"
+    if there.get("row") != asked.digest:
+        return "it answers another row than the input has there"
     if there.get("model") != model:
         return f"it was answered by model {there.get('model')}, this is {model}"
     return None

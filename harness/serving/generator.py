@@ -202,9 +202,8 @@ def _loaded(folder: Path, recipe: Recipe) -> Loaded:
     options = {"trust_remote_code": base.trust_remote_code, "allow_pickle": base.allow_pickle}
     if recipe.store == "full":
         return load(str(folder), dtype=base.dtype, trust_remote_code=base.trust_remote_code)
-    place = model_location(base.name)
-    if base.folder and not Path(place).expanduser().is_dir():
-        place = base.folder
+    # A name may mean another folder wherever this is run.
+    place = base.folder if base.folder and Path(base.folder).is_dir() else model_location(base.name)
     pretrained = load(place, revision=base.commit, dtype=base.dtype, **options)
     return load_delta(folder, pretrained, tuning=recipe.tuning, base=base)
 

@@ -31,7 +31,7 @@ def serve_model(name: str, *, port: int | None, tell: Callable[[str], None]) -> 
 
     Raises:
         ModelError: There is no such model.
-        StoreError: The server does not come up.
+        StoreError: The server does not come up, or ends by itself.
     """
     port = port or free_port()
     address = f"http://127.0.0.1:{port}"
@@ -53,5 +53,5 @@ def serve_model(name: str, *, port: int | None, tell: Callable[[str], None]) -> 
 
         # MLflow calls uvicorn by name, which lies beside this Python.
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        if serve(command, address, what="the model", patience=PATIENCE, announce=announce, env={"PATH": path}):
-            tell("stopped")
+        serve(command, address, what="the model", patience=PATIENCE, announce=announce, env={"PATH": path})
+        tell("stopped")

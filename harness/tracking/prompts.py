@@ -106,8 +106,12 @@ def _load(client: MlflowClient, uri: str) -> PromptVersion:
     try:
         found: PromptVersion = client.load_prompt(uri)
     except MlflowException as error:
+        name = re.split("[/@]", uri.removeprefix("prompts:/"))[0]
         known = [prompt.name for prompt in client.search_prompts(max_results=PAGE)]
-        hint = closest(re.split("[/@]", uri.removeprefix("prompts:/"))[0], known) if known else "none is registered"
+        if there := _versions(client, name):
+            hint = f"{name} has the versions {', '.join(f'/{version.version}' for version in there)}"
+        else:
+            hint = closest(name, known) if known else "none is registered"
         raise TemplateError(f"{uri} is not in the registry: {error.message}; {hint}") from error
     return found
 

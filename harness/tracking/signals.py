@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 __all__ = ["unbroken"]
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
