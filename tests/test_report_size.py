@@ -1,10 +1,12 @@
-"""The report of a large study, read from a store: quick to write, small, and the same as what the store holds."""
+"""The report of a large study, read from a store: small, and the same as what the store holds.
+
+How long it takes is measured in ``benchmarks/bench_report.py``.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -15,20 +17,19 @@ from harness.report.collect import Results, collect
 from harness.report.render import write_report
 
 
-def made(size: Size, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Results, float]:
-    """Return the results of a synthetic study, with its report in a folder, and the processor's seconds for both."""
+def made(size: Size, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Results:
+    """Return the results of a synthetic study, with its report in a folder."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
     with contextlib.chdir(folder):
         tracker = write_store(size)
-        start = time.process_time()
         results = collect(tracker, NAME)
         write_report(results, folder / "report")
-        return results, time.process_time() - start
+        return results
 
 
 def test_a_small_store_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size = Size(prompts=2, tunings=3, trials=2, seeds=2, examples=8)
-    results, _ = made(size, tmp_path, monkeypatch)
+    results = made(size, tmp_path, monkeypatch)
     assert [cell.id for cell in results.cells] == [
         f"prompt{p}/{depth.name}" for p in range(2) for depth in depths(size)
     ]
@@ -51,12 +52,11 @@ def test_a_small_store_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.slow
-def test_sixty_cells_are_quick_and_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    results, seconds = made(Size(), tmp_path, monkeypatch)
+def test_the_page_of_sixty_cells_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = made(Size(), tmp_path, monkeypatch)
     assert len(results.cells) == 60
     assert {len(cell.trials) for cell in results.cells} == {0, 20}
     assert {len(cell.finals) for cell in results.cells} == {1, 5}
-    assert seconds < 20
     assert (tmp_path / "report" / "report.html").stat().st_size < 5 * 2**20
     program = json.loads((tmp_path / "report" / "verdicts.json").read_text(encoding="utf-8"))
     assert len(program["comparisons"]) == 60 * 59 / 2
