@@ -98,7 +98,9 @@ class TrackingServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start, and wait until it answers."""
+        """Start unless it runs, and wait until it answers."""
+        if self._process is not None and self._process.poll() is None:
+            return
         settings = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
         log = self._folder / "server.log"
         with log.open("a") as said:

@@ -35,13 +35,20 @@ MEASURED = ("cost/", "energy/", "system/")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]:
+def only_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]:
     pytest.importorskip("psycopg2")
     try:
         with tracking_server(tmp_path_factory.mktemp("server")) as running:
             yield running
     except NoDatabase as reason:
         pytest.skip(str(reason))
+
+
+@pytest.fixture
+def server(only_server: TrackingServer) -> TrackingServer:
+    """The server, running, whatever the test before did to it."""
+    only_server.start()
+    return only_server
 
 
 @pytest.fixture(scope="module")
@@ -163,8 +170,12 @@ def test_two_studies_outlive_a_server_that_is_killed_twice(
     studies = {name: places() for name in ("left", "right")}
     processes = {name: begin(place, name, server.uri) for name, place in studies.items()}
     try:
-        for phase in ("search", "final"):
-            wait_for(f"a {phase} run", lambda phase=phase: any(stored(server, name, phase) for name in studies))
+        # A server that is away before a study has begun is another matter: the study is refused.
+        for phase, reached in (("search", all), ("final", any)):
+            wait_for(
+                f"a {phase} run",
+                lambda phase=phase, reached=reached: reached(stored(server, name, phase) for name in studies),
+            )
             server.kill()
             assert all(process.poll() is None for process in processes.values())
             wait_for("one writes on", lambda: any(waiting(place, name) for name, place in studies.items()))
