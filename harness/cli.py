@@ -156,14 +156,14 @@ def run(
     from harness.overview import duplicates
     from harness.runner import report_folder
     from harness.runner import run as run_study
-    from harness.terminal import LiveProgress, PlainProgress, ranked_table
+    from harness.terminal import LiveProgress, PlainProgress, print_results
 
     _quiet_libraries()
     for line in duplicates(checked, across=True):
         out.print(line, style="yellow", highlight=False, soft_wrap=True)
     with (LiveProgress if out.is_terminal else PlainProgress)(out) as progress:
-        results = run_study(checked, progress=progress, cells=cells, fresh=fresh)
-    out.print(ranked_table(results))
+        results, findings = run_study(checked, progress=progress, cells=cells, fresh=fresh)
+    print_results(out, results, findings)
     out.print("next: harness ui", highlight=False)
     out.print(f"report: {report_folder(results.study) / 'report.md'}", highlight=False, soft_wrap=True)
 
@@ -173,14 +173,16 @@ def report(study: Annotated[str, typer.Argument(metavar="STUDY", help="A study f
     """Write a study's report again from what the store holds."""
     from harness.known import known_study
     from harness.report.collect import collect
+    from harness.report.findings import find
     from harness.report.render import write_report
     from harness.runner import report_folder
-    from harness.terminal import ranked_table
+    from harness.terminal import print_results
 
     name, tracker = known_study(study)
     results = collect(tracker, name)
-    page = write_report(results, report_folder(name))
-    out.print(ranked_table(results))
+    findings = find(results)
+    page = write_report(results, report_folder(name), findings=findings)
+    print_results(out, results, findings)
     out.print(f"report: {page}", highlight=False, soft_wrap=True)
 
 

@@ -21,6 +21,8 @@ from harness.example import Prediction, Split
 from harness.keeping import Keeper, key_of
 from harness.models.delta import trained_digest
 from harness.models.tuning import restore, snapshot
+from harness.report.answers import read_table
+from harness.report.looks import SCORED
 from harness.report.notes import final_note
 from harness.session import Session
 from harness.stats import mean, spread
@@ -152,20 +154,33 @@ def _follow(cell: Cell, epoch: Epoch, run: str | None, session: Session, *, watc
 def _score_final(cell: Cell, run: str, session: Session, *, ended: Trained) -> float:
     """Score the model as it stands on validation and test; return the validation score that ranks."""
     study, bench = session.checked.study, session.bench
-    splits: tuple[Split, ...] = ("validation", "test") if study.final.seeds else ("validation",)
-    generate = bool(study.final.seeds) or session.generates
-    values: dict[str, float] = {}
-    for split in splits:
-        scored = bench.score(cell.prompt, split, generate=generate)
-        values |= {f"{split}/{name}": score for name, score in scored.scores.items()}
-        if scored.predictions:
-            log_predictions(split, scored.predictions, run, session)
     trunk = bench.trunk if cell.tuning.trains else "live: nothing trains"
-    session.tracker.tags(run, {"trunk": trunk, "weights_digest": trained_digest(bench.loaded, cell.tuning)})
+    weights = trained_digest(bench.loaded, cell.tuning)
+    session.tracker.tags(run, {"trunk": trunk, "weights_digest": weights})
+    values = _score_split(cell, "validation", run, session, generate=bool(study.final.seeds) or session.generates)
+    if study.final.seeds:
+        values |= _score_test(cell, run, session, weights=weights)
     if ended.last is not None:
         values |= losses(ended.last, values["validation/loss"])
     session.tracker.metrics(run, values, step=ended.step)
     return values[f"validation/{session.lead}"]
+
+
+def _score_split(cell: Cell, split: Split, run: str, session: Session, *, generate: bool = True) -> dict[str, float]:
+    scored = session.bench.score(cell.prompt, split, generate=generate)
+    if scored.predictions:
+        log_predictions(split, scored.predictions, run, session)
+    return {f"{split}/{name}": score for name, score in scored.scores.items()}
+
+
+def _score_test(cell: Cell, run: str, session: Session, *, weights: str) -> dict[str, float]:
+    """Score test, or take over what the very same weights answered before: an edit was taken back, for example."""
+    twin = session.ledger.twin(run, cell.id, weights, scored=f"test/{session.lead}")
+    session.tracker.tags(run, {SCORED: twin.id if twin else "yes"})
+    if twin is None:
+        return _score_split(cell, "test", run, session)
+    session.tracker.table(run, read_table(session.tracker, twin, "test"), "predictions/test.json")
+    return {name: value for name, value in twin.metrics.items() if name.startswith("test/")}
 
 
 def _log_retained(cell: Cell, run: str, before: Mapping[str, float], *, session: Session, step: int) -> None:

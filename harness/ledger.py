@@ -127,6 +127,23 @@ class Ledger:
         self._tracker.inputs(run, self._read_by(cell))
         return run
 
+    def twin(self, run: str, cell: str, weights: str, *, scored: str) -> Run | None:
+        """Return an earlier final run of the same cell and weights that answered the same test rows, of any phase.
+
+        Args:
+            run: The id of the one that asks.
+            cell: Its cell.
+            weights: The digest of its weights.
+            scored: The metric that says that all was answered.
+        """
+        same = {
+            "cell_digest": self._digests[cell],
+            "weights_digest": weights,
+            "test_digest": self._tracker.run(run).tags["test_digest"],
+        }
+        found = (other for other in self._runs.values() if other.id != run and same.items() <= other.tags.items())
+        return next((other for other in found if scored in other.metrics), None)
+
     def references(self) -> list[Run]:
         """Return the reference rows, oldest first."""
         return self._of_phase("reference")

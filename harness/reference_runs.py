@@ -7,6 +7,7 @@ import math
 from harness.example import Prediction, Split, digest, fingerprint
 from harness.finals import log_predictions
 from harness.references import REFERENCES
+from harness.report.looks import SCORED
 from harness.session import Session
 
 __all__ = ["score_references"]
@@ -50,7 +51,7 @@ def _score(name: str, tags: dict[str, str], session: Session) -> None:
     bench = session.bench
     sizes = {f"data.{split}": len(bench.examples(split)) for split in ("train", *SPLITS)}
     params = {"task": session.checked.task.name, "reference": name, **sizes}
-    run = session.ledger.start_reference(name, params=params, tags=tags)
+    run = session.ledger.start_reference(name, params=params, tags=tags | {SCORED: "yes"})
     values: dict[str, float] = {}
     for split in SPLITS:
         examples = bench.examples(split)

@@ -33,7 +33,7 @@ from harness.progress import Progress
 from harness.provenance import provenance
 from harness.reference_runs import score_references
 from harness.report.collect import Results, collect
-from harness.report.findings import find
+from harness.report.findings import Findings, find
 from harness.report.render import write_report
 from harness.retention import Retention
 from harness.search import CellSearch, open_storage, reach_storage
@@ -54,8 +54,10 @@ def report_folder(study: str) -> Path:
     return Path("reports") / study
 
 
-def run(checked: Checked, *, progress: Progress, cells: str | None = None, fresh: bool = False) -> Results:
-    """Run what is missing of a study and write its report.
+def run(
+    checked: Checked, *, progress: Progress, cells: str | None = None, fresh: bool = False
+) -> tuple[Results, Findings]:
+    """Run what is missing of a study and write its report; return what that is about.
 
     Args:
         checked: The study.
@@ -82,8 +84,8 @@ def run(checked: Checked, *, progress: Progress, cells: str | None = None, fresh
             session.log_recorded(summary)
             store_models(summary, session)
             results = collect(tracker, checked.study.name)
-            alias_winner(results.ranked()[0].id, checked, tracker)
             findings = find(results)
+            alias_winner(findings.first or results.ranked()[0].id, checked, tracker)
             write_report(results, report_folder(results.study), findings=findings)
             tracker.files(summary, report_folder(results.study), "report")
             show_results(results, findings, summary, session)
@@ -95,7 +97,7 @@ def run(checked: Checked, *, progress: Progress, cells: str | None = None, fresh
         except BaseException:
             session.ledger.abort("FAILED")
             raise
-        return results
+        return results, findings
 
 
 @contextmanager
@@ -226,6 +228,7 @@ def _facts(session: Session) -> dict[str, Any]:
         }
         | {f"prompt {fit.prompt}": f"{fit.truncated:.1%} shortened, {fit.dropped} dropped" for fit in checked.fits}
         | {f"duplicates, {o.earlier} and {o.later}": o.line() for o in checked.overlaps if o.twins},
+        "leaks": [o.line() for o in checked.overlaps if o.across and o.twins and study.data.on_overlap == "warn"],
         "provenance": {"model": study.model.name, "weights": bench.loaded.digest}
         | ({"energy": ", ".join(bench.energy)} if bench.energy else {})
         | provenance(checked.file.path.resolve().parent),

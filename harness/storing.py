@@ -54,8 +54,8 @@ def _ranked(session: Session) -> list[Run]:
     """Return the final runs, best on validation first; the earlier one among equals."""
     metric, sign = f"validation/{session.lead}", 1.0 if session.maximizes(session.lead) else -1.0
     cells = [cell.id for cell in session.checked.cells]
-    finals = [run for cell in cells for run in session.ledger.children(cell, "final") if metric in run.metrics]
-    return sorted(finals, key=lambda run: -sign * run.metrics[metric])
+    finals = [run for cell in cells for run in session.ledger.children(cell, "final") if run.status == "FINISHED"]
+    return sorted((run for run in finals if metric in run.metrics), key=lambda run: -sign * run.metrics[metric])
 
 
 def _wanted(ranked: list[Run], session: Session) -> list[Run]:

@@ -14,10 +14,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from harness.report.cautions import caption_on_test, cautions
 from harness.report.collect import Results
-from harness.report.render import RankedRow, rank, reference_rows
+from harness.report.findings import Findings
+from harness.report.ranking import RankedRow, rank, reference_rows
 
-__all__ = ["LiveProgress", "PlainProgress", "ranked_table"]
+__all__ = ["LiveProgress", "PlainProgress", "print_results", "ranked_table"]
 
 
 class _Clock:
@@ -150,6 +152,14 @@ class LiveProgress:
         elapsed, left = _duration(time.monotonic() - self._start), _duration(self._clock.left())
         line = f"{done}/{total} runs, {elapsed} so far, about {left} left" if total else elapsed
         return Group(table, Text(f"{line}  {self._stage}", style="cyan"))
+
+
+def print_results(console: Console, results: Results, findings: Findings) -> None:
+    """Print the ranked table, what may be claimed, how often test was scored, and what speaks against believing it."""
+    console.print(ranked_table(results))
+    lines = [findings.answer, caption_on_test(results), *(f"caution: {one}" for one in cautions(results, findings))]
+    for line in lines:
+        console.print(line, highlight=False, markup=False)
 
 
 def ranked_table(results: Results) -> Table:

@@ -8,6 +8,7 @@ same verdicts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,12 +17,23 @@ import numpy as np
 
 from harness.example import Example, Prediction
 from harness.metrics.base import Metric, Statistic
-from harness.stats import RESAMPLES, Comparison, Effects, Estimate, all_pairs, effects, estimate, not_distinguishable
+from harness.stats import (
+    RESAMPLES,
+    Comparison,
+    Effects,
+    Estimate,
+    Runs,
+    all_pairs,
+    effects,
+    estimate,
+    examples_needed,
+    not_distinguishable,
+)
 from harness.stats import resample as rescore_cells
 from harness.stats import runs as ready
 from harness.stats import to_baseline as against
 
-__all__ = ["Answered", "Answers", "Scored", "Verdicts", "compare_two", "judge", "score_answers"]
+__all__ = ["Answered", "Answers", "Needed", "Scored", "Verdicts", "compare_two", "judge", "score_answers"]
 
 SEED = 20261123
 """Of the resamples."""
@@ -34,6 +46,19 @@ FEWEST = 500
 
 LISTED = 500
 """Resamples for a metric whose statistics are no vectors of one length: each is scored from its texts."""
+
+
+IMAGINED = 500
+"""Studies that are drawn at each number of examples, to see how often a difference would show."""
+
+
+class Needed(NamedTuple):
+    """How many examples would decide what is undecided now, if it is true."""
+
+    found: Comparison
+    """The undecided comparison, best cell and baseline."""
+    examples: int | None
+    """See `harness.stats.examples_needed`."""
 
 
 class Answered(NamedTuple):
@@ -84,11 +109,16 @@ class Verdicts:
     """Each reference row's score."""
     to_references: tuple[Comparison, ...]
     """Every reference row against the best cell, corrected as one family."""
+    needed: Needed | None = None
+    """``None`` where the best cell and the baseline are told apart or are one, or where each set of rows is scored
+    from its texts, which takes long."""
 
     @property
     def group(self) -> tuple[str, ...]:
-        """The best cell, and those about which its pair is undecided."""
-        return not_distinguishable(self.best, self.pairs)
+        """The best cell, and those about which its pair is undecided; with the baseline its comparison there counts."""
+        told = {frozenset((one.a, one.b)) for one in self.to_baseline if one.verdict != "undecided"}
+        undecided = not_distinguishable(self.best, self.pairs)
+        return tuple(name for name in undecided if frozenset((self.best, name)) not in told)
 
     def against_baseline(self, cell: str) -> Comparison | None:
         """Return a cell's comparison with the baseline, ``None`` for the baseline itself."""
@@ -130,6 +160,7 @@ def judge(answers: Answers, scored: Scored, metric: Metric, *, best: str, baseli
     fixed = {name: drawn[name] for name in answers.references}
     there = baseline in trained
     grid = {_factors(name): name for name in trained}
+    to_baseline = against(trained, baseline, higher_is_better=higher) if there else ()
     return Verdicts(
         metric=metric.name,
         higher_is_better=higher,
@@ -139,12 +170,21 @@ def judge(answers: Answers, scored: Scored, metric: Metric, *, best: str, baseli
         baseline=baseline,
         scores={name: estimate({name: 1.0}, trained) for name in trained},
         seeds={name: len(cell.runs) for name, cell in answers.cells.items()},
-        to_baseline=against(trained, baseline, higher_is_better=higher) if there else (),
+        to_baseline=to_baseline,
         pairs=all_pairs(trained, higher_is_better=higher),
         effects=effects(trained, grid, reference=_factors(baseline), higher_is_better=higher) if there else None,
         references={name: estimate({name: 1.0}, fixed) for name in fixed},
         to_references=against({best: trained[best], **fixed}, best, higher_is_better=higher),
+        needed=_needed(best, to_baseline, prepared) if _stacked(scored) else None,
     )
+
+
+def _needed(best: str, to_baseline: Sequence[Comparison], cells: Mapping[str, Runs]) -> Needed | None:
+    found = next((one for one in to_baseline if one.a == best), None)
+    if found is None or found.verdict != "undecided" or math.isnan(found.difference.p) or not found.difference.value:
+        return None
+    pair, chance = (cells[found.a], cells[found.b]), np.random.default_rng(SEED)
+    return Needed(found, examples_needed(*pair, found.difference.value, generator=chance, resamples=IMAGINED))
 
 
 def compare_two(answers: Answers, metric: Metric, *, one: str, other: str) -> Comparison:
@@ -173,7 +213,12 @@ def _factors(cell: str) -> tuple[str, str]:
 
 def _affordable(scored: Scored) -> int:
     """Return how many resamples to score: fewer where there are many runs, or where each is scored from texts."""
-    runs = [run for cell in scored.values() for run in cell]
-    shapes = {one.shape if isinstance(one, np.ndarray) else None for run in runs for one in run}
-    stacked = len(shapes) == 1 and None not in shapes
-    return max(FEWEST, min(RESAMPLES, BUDGET // len(runs))) if stacked else LISTED
+    runs = sum(len(cell) for cell in scored.values())
+    return max(FEWEST, min(RESAMPLES, BUDGET // runs)) if _stacked(scored) else LISTED
+
+
+def _stacked(scored: Scored) -> bool:
+    """Return whether statistics are vectors of one length, so that resamples are scored by arithmetic alone."""
+    every = (one for cell in scored.values() for run in cell for one in run)
+    shapes = {one.shape if isinstance(one, np.ndarray) else None for one in every}
+    return len(shapes) == 1 and None not in shapes

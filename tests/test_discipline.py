@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +16,9 @@ from harness.cells import edition, expand
 from harness.check import check
 from harness.errors import UserError
 from harness.report.collect import Results, collect
-from harness.report.looks import looks
+from harness.report.looks import Looks, looks
 from harness.study_file import read_study
-from harness.tracking.base import Run
+from harness.tracking.base import Run, Tracker
 from tests.study_fixture import TASK, Place, Places
 
 QUICK = tuple(
@@ -43,7 +45,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return place
 
 
-def read(place: Place) -> Results:
+@contextmanager
+def store(place: Place) -> Iterator[Tracker]:
     from harness.tracking.mlflow import find_experiment
 
     with pytest.MonkeyPatch.context() as patch:
@@ -51,6 +54,11 @@ def read(place: Place) -> Results:
         patch.setenv("MLFLOW_TRACKING_URI", place.uri)
         tracker = find_experiment("tiny")
         assert tracker is not None
+        yield tracker
+
+
+def read(place: Place) -> Results:
+    with store(place) as tracker:
         return collect(tracker, "tiny")
 
 
@@ -85,7 +93,7 @@ def test_without_final_seeds_a_study_tunes_to_its_end_whatever_became_of_test(
     place.run(*QUICK, "--set", "final.seeds=[]")
     place.count(cell=4, search=2, final=2, summary=1)
     assert {row["test_chrf"] for row in place.table().values()} == {""}
-    assert read(place).test_scorings == 0
+    assert read(place).looks == Looks()
     assert "The test split was not scored." in report(place)
 
 
@@ -114,7 +122,7 @@ def test_with_final_seeds_all_searches_end_before_test_is_read(spoil: Callable[[
 
 
 def test_every_final_run_and_reference_row_is_a_look(done: Place) -> None:
-    assert read(done).test_scorings == SCORED
+    assert read(done).looks == Looks(SCORED)
     assert f"was scored {SCORED} times for this study" in report(done)
 
 
@@ -122,8 +130,7 @@ def test_the_same_study_again_looks_no_more_and_was_not_edited(done: Place, plac
     place = places.copy(done)
     place.run(*QUICK)
     assert place.command("report", "tiny").status == 0
-    found = read(place)
-    assert (found.test_scorings, found.edited_after_test) == (SCORED, False)
+    assert read(place).looks == Looks(SCORED)
     assert "before this study was last edited" not in report(place)
 
 
@@ -131,9 +138,7 @@ def test_an_edited_prompt_is_told_and_superseded_looks_still_count(done: Place, 
     place = places.copy(done)
     place.edit("TL;DR:", "In short:")
     place.run(*QUICK)
-    found = read(place)
-    assert found.test_scorings == SCORED + 3
-    assert (found.edited_after_test, found.scored_before_edit) == (True, SCORED)
+    assert read(place).looks == Looks(SCORED + 3, before_edit=SCORED)
     assert f"Test had been scored {SCORED} times before this study was last edited" in report(place)
     page = (place.folder / "reports" / "tiny" / "report.html").read_text(encoding="utf-8")
     assert f"Test had been scored {SCORED} times before this study was last edited" in page
@@ -146,17 +151,62 @@ def test_deleted_looks_still_count(done: Place, places: Places) -> None:
     assert place.command("clean", "tiny").status == 0
     assert not place.runs("superseded")
     place.run(*QUICK)
-    found = read(place)
-    assert (found.test_scorings, found.scored_before_edit) == (SCORED + 3, SCORED)
+    assert read(place).looks == Looks(SCORED + 3, before_edit=SCORED)
 
 
-@pytest.mark.parametrize("setting", ["final.seeds=[11, 12, 13]", "search.trials=2"])
-def test_more_seeds_or_trials_after_a_look_are_edits(setting: str, done: Place, places: Places) -> None:
+def test_more_seeds_after_a_look_are_an_edit(done: Place, places: Places) -> None:
     place = places.copy(done)
-    place.run(*QUICK, "--set", setting)
-    found = read(place)
-    assert found.scored_before_edit == SCORED
-    assert found.test_scorings >= SCORED
+    place.run(*QUICK, "--set", "final.seeds=[11, 12, 13]")
+    assert read(place).looks == Looks(SCORED + 2, before_edit=SCORED)
+
+
+def test_more_trials_after_a_look_are_an_edit(done: Place, places: Places) -> None:
+    place = places.copy(done)
+    place.run(*QUICK, "--set", "search.trials=2")
+    found = read(place).looks
+    assert found.before_edit == SCORED
+    assert found.scorings - SCORED in (0, 2, 4), "a cell whose winner moved has two other final runs"
+
+
+def test_an_edit_taken_back_scores_no_test_anew(done: Place, places: Places) -> None:
+    place = places.copy(done)
+    results = place.results()
+    place.edit("TL;DR:", "In short:")
+    place.run(*QUICK)
+    place.edit("In short:", "TL;DR:")
+    place.run(*QUICK)
+    assert place.results() == results
+    assert read(place).looks.scorings == SCORED + 3
+    taken = {run.data.tags["test_scored"] for run in place.runs("final")} - {"yes"}
+    assert len(taken) == 3
+    assert taken <= {run.info.run_id for run in place.runs("superseded")}
+
+
+def test_other_general_text_trains_final_runs_anew_and_scores_no_test(done: Place, places: Places) -> None:
+    place = places.copy(done)
+    lines = [f"This is passage {n} of another text. " * 12 for n in range(9)]
+    (place.folder / "other.txt").write_text("\n".join(lines))
+    place.run(*QUICK, "--set", "generality.text=other.txt")
+    assert read(place).looks == Looks(SCORED)
+
+
+def test_other_test_rows_are_told_and_fresh_ones_clear_the_edit(done: Place, places: Places) -> None:
+    place = places.copy(done)
+    place.edit("TL;DR:", "In short:")
+    rows = place.folder / "data" / "test.jsonl"
+    rows.write_text("".join(rows.read_text().splitlines(keepends=True)[:-1]))
+    place.run(*QUICK)
+    assert read(place).looks == Looks(2 * SCORED, other_rows=SCORED)
+    assert f"The test rows were changed after {SCORED} looks at other ones" in report(place)
+    assert "before this study was last edited" not in report(place)
+
+
+def test_a_run_killed_after_scoring_test_counts(done: Place) -> None:
+    with store(done) as tracker:
+        run = next(run for run in tracker.runs() if run.phase == "final")
+    cut = replace(run, phase="interrupted", metrics={}, tags={**run.tags, "phase": "interrupted"})
+    assert run.tags["test_scored"] == "yes"
+    assert looks([cut], edition=None, rows=None) == Looks(1)
 
 
 @pytest.mark.parametrize(
@@ -194,15 +244,21 @@ def _run(number: int, edition: str | None, *, test: str = "rows", score: bool = 
     return Run(str(number), "", "FINISHED", None, {}, tags, metrics, started=float(number), seconds=1.0)
 
 
+def count(runs: Sequence[Run], edition: str | None) -> tuple[int, int]:
+    found = looks(runs, edition=edition, rows="rows")
+    assert not found.other_rows
+    return found.scorings, found.before_edit
+
+
 def test_looks_are_counted_up_to_the_last_of_another_edition() -> None:
     there = [_run(1, "a"), _run(2, "b", phase="superseded"), _run(3, "a", phase="interrupted"), _run(4, "c")]
-    assert looks(there[::-1], "c") == (4, 3)
-    assert looks(there[:3], "a") == (3, 2)
-    assert looks([_run(1, "a"), _run(2, "a")], "a") == (2, 0)
-    assert looks([], "a") == (0, 0)
+    assert count(there[::-1], "c") == (4, 3)
+    assert count(there[:3], "a") == (3, 2)
+    assert count([_run(1, "a"), _run(2, "a")], "a") == (2, 0)
+    assert count([], "a") == (0, 0)
 
 
 def test_runs_that_never_saw_test_or_know_no_edition_tell_of_no_edit() -> None:
-    assert looks([_run(1, "b", test="none"), _run(2, "b", score=False)], "a") == (0, 0)
-    assert looks([_run(1, None), _run(2, "a")], "a") == (2, 0)
-    assert looks([_run(1, None), _run(2, None)], None) == (2, 0)
+    assert count([_run(1, "b", test="none"), _run(2, "b", score=False)], "a") == (0, 0)
+    assert count([_run(1, None), _run(2, "a")], "a") == (2, 0)
+    assert count([_run(1, None), _run(2, None)], None) == (2, 0)

@@ -21,7 +21,8 @@ from harness.report.epochs import Losses
 from harness.report.findings import find
 from harness.report.gallery import gallery
 from harness.report.page import page
-from harness.report.render import reference_rows, results_csv, write_report
+from harness.report.ranking import reference_rows
+from harness.report.render import results_csv, write_report
 from harness.report.samples import samples
 from harness.stats import mean
 from harness.verdicts import Answered, Answers

@@ -14,7 +14,7 @@ from harness.task import load_task
 from harness.tracking.base import Run, Tracker
 from harness.verdicts import Answered, Answers
 
-__all__ = ["lead_metric", "named_metric", "read_answers", "read_examples", "read_predictions"]
+__all__ = ["lead_metric", "named_metric", "read_answers", "read_examples", "read_predictions", "read_table"]
 
 TABLE = "predictions/{}.json"
 """The artifact of a final run that holds its predictions on a split beside the references."""
@@ -58,10 +58,15 @@ def read_examples(tracker: Tracker, run: Run, split: Split) -> tuple[Example, ..
     return tuple(_example(row) for row in _rows(tracker, run, split))
 
 
-def _rows(tracker: Tracker, run: Run, split: Split) -> list[dict[str, Any]]:
-    """Return a run's table, which MLflow stores as columns and data, row by row."""
+def read_table(tracker: Tracker, run: Run, split: Split) -> dict[str, list[Any]]:
+    """Return a final run's answers as it stored them, column by column."""
     content = json.loads(tracker.fetch(run.id, TABLE.format(split)))
-    return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
+    return {name: [row[place] for row in content["data"]] for place, name in enumerate(content["columns"])}
+
+
+def _rows(tracker: Tracker, run: Run, split: Split) -> list[dict[str, Any]]:
+    table = read_table(tracker, run, split)
+    return [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
 
 
 def read_predictions(tracker: Tracker, run: Run, split: Split) -> tuple[Prediction, ...]:

@@ -24,7 +24,10 @@ def cautions(results: Results, findings: Findings) -> list[str]:
     """Return one sentence for each weak spot, the gravest first."""
     return [
         *_edited(results),
+        *_other_rows(results),
+        *_leaks(results),
         *_without_finals(results, findings),
+        *_survivors(results),
         *_flattered(results, findings),
         *_diverged(results),
         *_few_seeds(findings),
@@ -35,12 +38,12 @@ def cautions(results: Results, findings: Findings) -> list[str]:
 
 def caption_on_test(results: Results) -> str:
     """Return how often the test split was scored for a study, and by what."""
-    times = results.test_scorings
+    times = results.looks.scorings
     if not times:
         return "The test split was not scored."
     return (
         f"The test split was scored {_times(times)} for this study, by final runs and reference rows alone, each once; "
-        "superseded and deleted ones count."
+        "superseded, interrupted and deleted ones count, repetitions by `harness reproduce` do not."
     )
 
 
@@ -54,12 +57,28 @@ def at_edge(cell: CellResult, results: Results) -> str:
 
 
 def _edited(results: Results) -> list[str]:
-    if not results.edited_after_test:
+    if not results.looks.before_edit:
         return []
     return [
-        f"Test had been scored {_times(results.scored_before_edit)} before this study was last edited: what changed "
+        f"Test had been scored {_times(results.looks.before_edit)} before this study was last edited: what changed "
         "since (cells, data, search, training, trials, seeds or baseline) may have been chosen by it, so p-values "
         "promise too much; fresh test rows would settle it."
+    ]
+
+
+def _other_rows(results: Results) -> list[str]:
+    if not results.looks.other_rows:
+        return []
+    seen = _count(results.looks.other_rows, "look")
+    return [
+        f"The test rows were changed after {seen} at other ones: if some were left out or edited in the light of those "
+        "scores, p-values promise too much; rows that were never scored before are beyond that."
+    ]
+
+
+def _leaks(results: Results) -> list[str]:
+    return [
+        f"Rows stand in two splits: {leak}; scores may reward memory (data.on_overlap: drop)." for leak in results.leaks
     ]
 
 
@@ -100,6 +119,10 @@ def _times(number: int) -> str:
     return "once" if number == 1 else f"{number} times"
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def _edges(results: Results) -> list[str]:
     sentences = []
     for end, more in (("low", "lower"), ("high", "higher")):
@@ -116,15 +139,24 @@ def _edges(results: Results) -> list[str]:
 def _without_finals(results: Results, findings: Findings) -> list[str]:
     if findings.verdicts is None:
         return []
-    missing = [cell.id for cell in results.cells if cell.id not in findings.verdicts.scores]
+    missing = [cell.id for cell in results.cells if cell.id not in findings.verdicts.scores] + list(results.absent)
     return [f"No claim includes {_listed(missing)}: no final run on these test examples."] if missing else []
+
+
+def _survivors(results: Results) -> list[str]:
+    return [
+        f"{cell.diverged_finals} of {cell.diverged_finals + len(cell.finals)} final runs of {cell.id} diverged: "
+        + ("its score is the survivors' and flatters the procedure." if cell.finals else "it has no test score.")
+        for cell in results.cells
+        if cell.diverged_finals
+    ]
 
 
 def _diverged(results: Results) -> list[str]:
     trials = [cell.id for cell in results.cells for trial in cell.trials if trial.state == "diverged"]
     if not trials:
         return []
-    return [f"{len(trials)} trial{'s' * (len(trials) != 1)} diverged, in {_listed(sorted(set(trials)))}."]
+    return [f"{_count(len(trials), 'trial')} diverged, in {_listed(sorted(set(trials)))}."]
 
 
 def _few_seeds(findings: Findings) -> list[str]:

@@ -10,7 +10,21 @@ from typing import Any
 from harness.stats import Comparison, Estimate
 from harness.verdicts import Verdicts
 
-__all__ = ["answer", "comparison_facts", "digits", "probability", "shown_interval", "verdicts_json", "versus"]
+__all__ = [
+    "MARKED",
+    "answer",
+    "comparison_facts",
+    "digits",
+    "effect_families",
+    "examples_to_see",
+    "probability",
+    "shown_interval",
+    "verdicts_json",
+    "versus",
+]
+
+MARKED = "all pairs, and the baseline's own comparisons, each with Holm's correction at 5%"
+"""By which tests cells are told apart from the best."""
 
 NAMED = 6
 """The most cells that a sentence lists by name."""
@@ -78,10 +92,40 @@ def versus(found: Comparison, *, places: int, a: str, b: str, note: str) -> str:
 
 
 def _scope(verdicts: Verdicts) -> str:
-    """Say where an interval cannot speak of other seeds."""
+    """Say where the first sentence cannot speak of other seeds."""
+    return (
+        ""
+        if _speaks(verdicts)
+        else "; with one final run a cell this holds for these trained models, not for other seeds"
+    )
+
+
+def _speaks(verdicts: Verdicts) -> bool:
+    """Return whether what is said of the best cell holds for other seeds too."""
     found = verdicts.against_baseline(verdicts.best)
-    speaks = verdicts.scores[verdicts.best].covers_seeds and (found is None or found.difference.covers_seeds)
-    return "" if speaks else "; with one final run a cell this holds for these trained models, not for other seeds"
+    return verdicts.scores[verdicts.best].covers_seeds and (found is None or found.difference.covers_seeds)
+
+
+def _scope_of_others(verdicts: Verdicts) -> str:
+    """Say where the second sentence cannot, unless the first has said so."""
+    if not _speaks(verdicts) or all(score.covers_seeds for score in verdicts.scores.values()):
+        return ""
+    return "of a cell with one final run this holds for that trained model, not for other seeds"
+
+
+def examples_to_see(verdicts: Verdicts) -> str:
+    """Return how many examples would decide between the best cell and the baseline; empty where nothing is asked."""
+    if verdicts.needed is None:
+        return ""
+    found, examples = verdicts.needed
+    size = f"{found.difference.value:+.{digits(verdicts.scores[found.a].value)}f}"
+    wish = f"If {found.a} truly differs from {found.b} by as much as was seen ({size})"
+    if examples is None:
+        return f"{wish}, no number of test examples up to 100,000 would likely show it: it takes more seeds."
+    return (
+        f"{wish}, about {examples:,} test examples (there are {verdicts.examples:,}) with as many seeds would show it "
+        "in four of five studies, at 5% and before any correction."
+    )
 
 
 def _of_the_others(verdicts: Verdicts) -> str:
@@ -101,6 +145,7 @@ def _of_the_others(verdicts: Verdicts) -> str:
         parts.append(
             f"{_count(len(above), 'cell')} that validation ranks lower scored better on test ({_names(above)})"
         )
+    parts.append(_scope_of_others(verdicts))
     text = "; ".join(part for part in parts if part) + "."
     return text[0].upper() + text[1:] if not group and not parts[0] else text
 
@@ -142,12 +187,27 @@ def probability(value: float) -> str:
     return "-" if math.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def effect_families(baseline: str, verdicts: Verdicts | None) -> list[tuple[str, str, tuple[Comparison, ...]]]:
+    """Return the effects of prompts and tunings: what is compared with what, what a row is, and the rows."""
+    if verdicts is None or verdicts.effects is None:
+        return []
+    prompt, _, tuning = baseline.rpartition("/")
+    found = verdicts.effects
+    named = (
+        (f"Prompts, each against {prompt}, averaged over what trains", "prompt", found.prompt),
+        (f"What trains, each against {tuning}, averaged over prompts", "what trains", found.tuning),
+        ("Both together: what a cell gains beyond its prompt's and its tuning's own gain", "cell", found.interaction),
+    )
+    return [family for family in named if family[2]]
+
+
 def verdicts_json(said: str, verdicts: Verdicts | None) -> str:
     """Return the same claims for programs.
 
     Every pair of cells stands there once: pairs with the baseline as ``family: baseline``, the others as
     ``family: pairs``; ``family: references`` holds the reference rows against the best cell. Each family's p-values
-    are adjusted on their own (all pairs of cells count in the second).
+    are adjusted on their own (all pairs of cells count in the second). ``effects`` holds those of prompts, of tunings
+    and their interaction, likewise, with names of prompts and tunings as ``a`` and ``b``.
 
     Args:
         said: The answer.
@@ -173,12 +233,20 @@ def verdicts_json(said: str, verdicts: Verdicts | None) -> str:
             "split": "test",
             "examples": verdicts.examples,
             "resamples": verdicts.resamples,
+            "examples_needed": verdicts.needed.examples if verdicts.needed else None,
+            "effects": {
+                factor: [comparison_facts(found, verdicts.metric) for found in members]
+                for factor, members in (verdicts.effects._asdict() if verdicts.effects else {}).items()
+            },
         }
     return json.dumps(facts | {"comparisons": comparisons}, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
 def comparison_facts(found: Comparison, metric: str) -> dict[str, Any]:
-    """Return one comparison for programs; what is undefined is null."""
+    """Return one comparison for programs; what is undefined is null.
+
+    ``speaks_of`` is the ``procedure``, other seeds included, or these trained ``models`` alone.
+    """
     numbers = {
         "difference": found.difference.value,
         "low": found.difference.low,
@@ -187,4 +255,12 @@ def comparison_facts(found: Comparison, metric: str) -> dict[str, Any]:
         "p_adjusted": found.p_adjusted,
     }
     defined = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
-    return {"a": found.a, "b": found.b, "metric": metric, **defined, "verdict": found.verdict}
+    speaks_of = "procedure" if found.difference.covers_seeds else "models"
+    return {
+        "a": found.a,
+        "b": found.b,
+        "metric": metric,
+        **defined,
+        "verdict": found.verdict,
+        "speaks_of": speaks_of,
+    }

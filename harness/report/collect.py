@@ -14,7 +14,7 @@ from harness.references import REFERENCES
 from harness.report.answers import lead_metric, read_answers
 from harness.report.epochs import Losses, read_losses
 from harness.report.forecast import Forecast
-from harness.report.looks import looks
+from harness.report.looks import Looks, looks
 from harness.stats import mean
 from harness.tracking.base import Run, Tracker
 from harness.verdicts import Answers
@@ -65,6 +65,13 @@ class CellResult:
     """The winning trial's ``validation/<metric>``."""
     seconds: float = math.nan
     """Of all its trials and final runs, from the start to the end of each."""
+    diverged_finals: int = 0
+    """How many more winners were retrained, and diverged."""
+
+    @property
+    def all_diverged(self) -> bool:
+        """Whether it was searched, and no trial came to an end."""
+        return self.tuning != "none" and self.learning_rate is None and bool(self.trials)
 
     def values(self, metric: str) -> list[float]:
         """Return a metric's values over the final runs; those that are missing are left out."""
@@ -102,7 +109,7 @@ class Results:
     baseline: str
     """The id of the cell that others are compared with."""
     cells: tuple[CellResult, ...]
-    """In grid order."""
+    """Those that were run, in grid order."""
     provenance: Mapping[str, str]
     data: Mapping[str, Any]
     """Split sizes, digests, truncation rates, as the runner recorded them."""
@@ -120,22 +127,23 @@ class Results:
     """Per cell that trains: losses by epoch of its final runs, else of its winning trial."""
     references: tuple[Reference, ...] = ()
     """The task's reference rows, where test was scored; in the order of `harness.references`."""
-    test_scorings: int = 0
-    """How often test was scored for this study; see `harness.report.looks`."""
-    scored_before_edit: int = 0
-    """How often before the study was last edited; 0 where no look at test came before an edit."""
-
-    @property
-    def edited_after_test(self) -> bool:
-        """Whether the study was edited after a look at test."""
-        return bool(self.scored_before_edit)
+    looks: Looks = Looks()
+    """How often test was scored for this study."""
+    absent: tuple[str, ...] = ()
+    """The ids of cells that were not run yet."""
+    leaks: tuple[str, ...] = ()
+    """What two splits have in common and was not dropped, a line per pair."""
 
     def ranked(self) -> list[CellResult]:
-        """Return the cells, best on validation first; those without a score last."""
+        """Return the cells, best on validation first.
 
-        def key(cell: CellResult) -> tuple[bool, float]:
+        Those without final runs come after those with, since the best of many trials is no mean over seeds; those
+        without any score last.
+        """
+
+        def key(cell: CellResult) -> tuple[bool, bool, float]:
             score = cell.score(f"validation/{self.lead}")
-            return math.isnan(score), -score if self.maximize else score
+            return math.isnan(score), not cell.finals, -score if self.maximize else score
 
         return sorted(self.cells, key=key)
 
@@ -152,10 +160,11 @@ def collect(tracker: Tracker, study: str) -> Results:
         raise UserError(f"study {study!r} has no results yet; run it with `harness run`")
     facts = json.loads(tracker.fetch(summary.id, "study.json"))
     parents = {run.tags["cell"]: run for run in runs if run.phase == "cell"}
-    cells = [_cell(parents[cell], runs) for cell in facts["cells"] if cell in parents]
     scored = [run for run in runs if run.status == "FINISHED" and f"test/{facts['lead']}" in run.metrics]
     current = {parent.id for parent in parents.values()}
-    seen = looks([*runs, *tracker.runs(removed=True)], facts.get("edition"))
+    finals = [run for run in scored if run.phase == "final" and run.parent in current]
+    rows = finals[-1].tags.get("test_digest") if finals else None
+    cells = [_cell(parents[cell], runs, rows) for cell in facts["cells"] if cell in parents]
     return Results(
         study=study,
         question=facts["question"],
@@ -172,7 +181,7 @@ def collect(tracker: Tracker, study: str) -> Results:
         recordings_mib=summary.metrics.get("recordings_mib", math.nan),
         answers=read_answers(
             tracker,
-            [run for run in scored if run.phase == "final" and run.parent in current],
+            finals,
             [cell.id for cell in cells],
             references=[run for run in scored if run.phase == "reference"],
         ),
@@ -182,8 +191,9 @@ def collect(tracker: Tracker, study: str) -> Results:
             tracker, {cell: _learned(parents[cell], runs) for cell in facts["cells"] if cell in parents}
         ),
         references=_references(runs),
-        test_scorings=seen.scorings,
-        scored_before_edit=seen.before_edit,
+        looks=looks([*runs, *tracker.runs(removed=True)], edition=facts.get("edition"), rows=rows),
+        leaks=tuple(facts.get("leaks", ())),
+        absent=tuple(cell for cell in facts["cells"] if cell not in parents),
     )
 
 
@@ -202,10 +212,12 @@ def _references(runs: Sequence[Run]) -> tuple[Reference, ...]:
     return tuple(Reference(name, _scores(scored[name])) for name in REFERENCES if name in scored)
 
 
-def _cell(parent: Run, runs: Sequence[Run]) -> CellResult:
+def _cell(parent: Run, runs: Sequence[Run], rows: str | None) -> CellResult:
+    """Return a cell's results; scores on other test rows than these are left out."""
     children = [run for run in runs if run.parent == parent.id]
     trials = sorted((_trial(run) for run in children if run.phase == "search"), key=lambda trial: trial.index)
     finals = sorted((run for run in children if run.phase == "final"), key=lambda run: _seed_order(run.params["seed"]))
+    done = [run for run in finals if run.status == "FINISHED"]
     winner = parent.tags.get("best_trial")
     best = next((run for run in children if run.phase == "search" and run.tags.get("trial") == winner), None)
     rate = parent.params.get("learning_rate", "none")
@@ -215,10 +227,11 @@ def _cell(parent: Run, runs: Sequence[Run]) -> CellResult:
         tuning=parent.params["tuning"],
         learning_rate=None if rate == "none" else float(rate),
         trials=tuple(trials),
-        finals=tuple(Final(run.params["seed"], _scores(run), _costs(run)) for run in finals),
+        finals=tuple(Final(run.params["seed"], _scores(run, rows), _costs(run)) for run in done),
         params=parent.params,
         best=_scores(best) if best else {},
         seconds=sum(run.seconds for run in children if run.phase in ("search", "final")),
+        diverged_finals=sum(run.tags.get("outcome") == "diverged" for run in finals),
     )
 
 
@@ -233,8 +246,11 @@ def _trial(run: Run) -> Trial:
     return Trial(int(run.tags["trial"]), rate, state, value, _scores(run), _costs(run), start)
 
 
-def _scores(run: Run) -> dict[str, float]:
-    return {key: value for key, value in run.metrics.items() if key.startswith(("validation/", "test/", "generality/"))}
+def _scores(run: Run, rows: str | None = None) -> dict[str, float]:
+    """Return a run's scores, without those on test where it was scored on other rows than are asked about."""
+    stale = rows is not None and run.tags.get("test_digest") != rows
+    kept = ("validation/", "generality/") if stale else ("validation/", "test/", "generality/")
+    return {key: value for key, value in run.metrics.items() if key.startswith(kept)}
 
 
 def _costs(run: Run) -> dict[str, float]:

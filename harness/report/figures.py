@@ -34,6 +34,8 @@ def draw(results: Results, verdicts: Verdicts | None, charts: Sequence[Chart], f
     Beside the charts: ``heat`` where any cell has a score, ``differences`` where one is compared with the baseline.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for old in [*folder.glob("*.png"), *folder.glob("*.svg")]:
+        old.unlink()  # a study that claims less now must not show what it claimed before
     figures = {chart.name: _chart(chart) for chart in charts}
     if "depths" in figures:
         figures["heat"] = _heat(results)

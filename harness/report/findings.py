@@ -24,6 +24,11 @@ class Findings:
     """What every test prediction contributes to the leading metric."""
 
     @property
+    def first(self) -> str | None:
+        """The first on validation of those that have test answers; ``None`` without verdicts."""
+        return self.verdicts.best if self.verdicts else None
+
+    @property
     def group(self) -> tuple[str, ...]:
         """The first on validation and the cells that cannot be told apart from it; empty without verdicts."""
         return self.verdicts.group if self.verdicts else ()
@@ -41,7 +46,7 @@ def find(results: Results) -> Findings:
     best = next(cell.id for cell in results.ranked() if cell.id in answers.cells)
     scored = score_answers(answers, metric)
     verdicts = judge(answers, scored, metric, best=best, baseline=results.baseline)
-    return Findings(answer(verdicts, cells=len(results.cells)), verdicts, scored)
+    return Findings(answer(verdicts, cells=len(results.cells) + len(results.absent)), verdicts, scored)
 
 
 def _unclaimed(results: Results, reason: str) -> str:

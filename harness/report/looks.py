@@ -1,4 +1,4 @@
-"""How often the test split was scored for a study, and how often before the study was last edited."""
+"""How often the test split was scored for a study, and how often before its test rows or the study were changed."""
 
 from __future__ import annotations
 
@@ -7,37 +7,45 @@ from typing import NamedTuple
 
 from harness.tracking.base import Run
 
-__all__ = ["Looks", "looks"]
+__all__ = ["SCORED", "Looks", "looks"]
 
 CLOSED = "none"
 """The test digest of a run that was made while test was closed."""
+
+SCORED = "test_scored"
+"""The tag of a run that is about to score test, ``yes``; of one that has its scores from another, that one's id."""
 
 
 class Looks(NamedTuple):
     """What the store knows of a study's looks at test."""
 
-    scorings: int
+    scorings: int = 0
     """Final runs and reference rows that scored test, whatever became of them since."""
-    before_edit: int
-    """Those until the last one that an earlier edition of the study made; 0 where there is one edition alone."""
+    other_rows: int = 0
+    """Those of them that scored other test rows than the study has now."""
+    before_edit: int = 0
+    """Of those that scored the rows it has now: all until the last one that an earlier edition of the study made."""
 
 
-def looks(runs: Sequence[Run], edition: str | None) -> Looks:
+def looks(runs: Sequence[Run], *, edition: str | None, rows: str | None) -> Looks:
     """Count the runs that scored test.
 
-    Superseded, interrupted and deleted ones count: the number was there to be seen. What they have in common is the
-    digest of the test rows, which neither a cell's parent nor a trial carries, and a score on them.
+    Superseded, interrupted and deleted ones count: the number was there to be seen.
 
     Args:
         runs: All runs of a study, deleted ones among them, in any order.
         edition: From `harness.cells.edition`, of the study as it is now; runs that were made before there were
             editions say nothing of edits.
+        rows: The digest of the test rows that the study has now; of all rows alike if it is not known.
     """
     scored = [run for run in runs if run.tags.get("test_digest", CLOSED) != CLOSED and _scored(run)]
-    scored.sort(key=lambda run: run.started)
-    others = [run.tags.get("edition", edition) not in (None, edition) for run in scored]
-    return Looks(len(scored), max((number for number, other in enumerate(others, start=1) if other), default=0))
+    same = [run for run in scored if rows in (None, run.tags["test_digest"])]
+    same.sort(key=lambda run: run.started)
+    edited = [run.tags.get("edition", edition) not in (None, edition) for run in same]
+    before = max((number for number, other in enumerate(edited, start=1) if other), default=0)
+    return Looks(len(scored), len(scored) - len(same), before)
 
 
 def _scored(run: Run) -> bool:
-    return any(name.startswith("test/") for name in run.metrics)
+    said = run.tags.get(SCORED)
+    return said == "yes" if said else any(name.startswith("test/") for name in run.metrics)

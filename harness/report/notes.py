@@ -14,7 +14,7 @@ from harness.report.cautions import cautions
 from harness.report.claims import digits, probability, shown_interval, versus
 from harness.report.collect import CellResult, Results
 from harness.report.findings import Findings
-from harness.report.render import rank
+from harness.report.ranking import rank
 from harness.report.views import Views, cell_view
 from harness.stats import Comparison
 from harness.tracking.base import Run
@@ -133,7 +133,7 @@ def _against(found: Comparison) -> str:
     p = probability(found.p_adjusted)
     shown = f"{found.difference.value:+.{digits(found.difference.value)}f}, p {p if p.startswith('<') else f'= {p}'}"
     word = "undecided against" if found.verdict == "undecided" else f"{found.verdict} than"
-    return f"{word} the baseline ({shown})"
+    return f"{word} the baseline ({shown}{'' if found.difference.covers_seeds else '; these models alone'})"
 
 
 def _ways(places: Places, *, report: bool = True) -> str:

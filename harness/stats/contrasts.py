@@ -20,7 +20,8 @@ variance of a two-way layout, Searle, Casella & McCulloch 1992, "Variance Compon
 with Satterthwaite's degrees of freedom (1946), each part by its mean square: ``v`` has n - 1, ``s2 / S`` has S - 1.
 Intervals keep the shape of the bootstrap: each side's distance from the center over the normal quantile is that side's
 standard deviation, to which ``t`` is added (as Zou & Donner 2008 join confidence limits) before Student's quantile
-multiplies it.
+multiplies it. A p-value is Student's for the standard error, or for the deviation on the side of 0 where that is the
+larger: what is significant by itself never has an interval that holds 0.
 
 How well. In `benchmarks/bench_calibration.py` (200 examples, 3 seeds that deviate by 0 to 1 standard errors over
 examples) 95% intervals of differences cover in 94.7 to 96.7%, with seeds resampled by replacement in 92 to 98%. With
@@ -124,7 +125,7 @@ class Estimate(NamedTuple):
     """Degrees of freedom, which few seeds make few."""
     p: float
     """Two-sided, of a true value of 0; nan where a score is undefined. At least 2 / 2**n, the least that swapping the
-    signs of n examples could give."""
+    signs of n examples could give; below one minus the level only if the interval leaves 0 out."""
     covers_seeds: bool
     """Whether the interval speaks of other seeds too: asked to, and every cell with seeds has two runs or more."""
 
@@ -224,9 +225,11 @@ def estimate(
     by_seeds = math.fsum(cell.seed_variance for cell in seeded)
     examples = parts[0].examples
     error, degrees = standard_error(float(draws.var(ddof=1)), examples, by_seeds=by_seeds, cells=seeded)
-    below, above = _sides(draws, by_seeds, degrees, level)
-    p = max(_two_sided(value, error, degrees), 2.0 ** (1 - examples))
-    return Estimate(value, value - below, value + above, error, degrees, p, covers)
+    below, above = _sides(draws, by_seeds, level)
+    student = float(stdtrit(degrees, (1 + level) / 2))
+    facing = max(error, below if value > 0 else above)
+    p = max(_two_sided(value, facing, degrees), 2.0 ** (1 - examples))
+    return Estimate(value, value - student * below, value + student * above, error, degrees, p, covers)
 
 
 def standard_error(
@@ -249,13 +252,13 @@ def standard_error(
     return math.sqrt(variance), max(degrees, min(degrees for _, degrees in known))  # of a sum never fewer
 
 
-def _sides(draws: Floats, by_seeds: float, degrees: float, level: float) -> tuple[float, float]:
-    """Return how far an interval reaches below and above the value."""
+def _sides(draws: Floats, by_seeds: float, level: float) -> tuple[float, float]:
+    """Return the standard deviation on either side of the value, by the quantiles that an interval reaches for."""
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
-    center, normal, student = float(draws.mean()), float(ndtri(tails[1])), float(stdtrit(degrees, tails[1]))
+    center, normal = float(draws.mean()), float(ndtri(tails[1]))
     low, high = percentiles(draws, tails)
     deviations = [max(0.0, center - low) / normal, max(0.0, high - center) / normal]
-    below, above = (student * math.sqrt(deviation**2 + by_seeds) for deviation in deviations)
+    below, above = (math.sqrt(deviation**2 + by_seeds) for deviation in deviations)
     return below, above
 
 

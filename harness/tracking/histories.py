@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from mlflow import MlflowClient
 
-__all__ = ["read_histories"]
+__all__ = ["measured", "read_histories"]
 
 READERS = 8
 """What a server is asked for at a time, since a call mostly waits for its answer."""
@@ -29,5 +31,11 @@ def read_histories(
     with ThreadPoolExecutor(READERS if remote else 1) as pool:
         answers = pool.map(lambda one: client.get_metric_history(*one), asked)
         for (run, name), points in zip(asked, answers, strict=True):
-            found[run][name] = {point.step: point.value for point in sorted(points, key=lambda one: one.timestamp)}
+            ordered = sorted(points, key=lambda one: one.timestamp)
+            found[run][name] = {point.step: measured(point.value) for point in ordered}
     return found
+
+
+def measured(value: float) -> float:
+    """Return a metric as it was logged: databases hold an infinite one as the largest number there is."""
+    return math.copysign(math.inf, value) if abs(value) >= sys.float_info.max else value

@@ -25,7 +25,7 @@ from harness.tracking.address import store_uri
 from harness.tracking.base import PARENT, DataUse, ModelCard, ModelRegistry, Phase, Registered, Run, Status
 from harness.tracking.connect import connect, connect_known
 from harness.tracking.datasets import log_inputs
-from harness.tracking.histories import read_histories
+from harness.tracking.histories import measured, read_histories
 from harness.tracking.labels import label
 from harness.tracking.models import store_model
 from harness.tracking.prompts import find_prompt, register_prompt
@@ -286,7 +286,7 @@ def _run(run: MlflowRun) -> Run:
         parent=run.data.tags.get(PARENT),
         params=dict(run.data.params),
         tags=dict(run.data.tags),
-        metrics=dict(run.data.metrics),
+        metrics={name: measured(value) for name, value in run.data.metrics.items()},
         started=run.info.start_time / 1000,
         seconds=(run.info.end_time - run.info.start_time) / 1000 if run.info.end_time else math.nan,
     )

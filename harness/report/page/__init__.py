@@ -20,6 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2 import Template as JinjaTemplate
 
 from harness.report.cautions import caption_on_test, cautions
+from harness.report.claims import MARKED, examples_to_see
 from harness.report.collect import Results
 from harness.report.costs import cost_line
 from harness.report.findings import Findings
@@ -64,6 +65,8 @@ def page(
         generality=tables.generality(results),
         references=[(*row, tables.reference_interval(row[1], results, findings)) for row in references],
         differences=tables.to_baseline(results, findings),
+        to_see=examples_to_see(findings.verdicts) if findings.verdicts else "",
+        marked=MARKED,
         beside=tables.to_references(results, findings),
         families=tables.families(results, findings),
         tunings=tunings(results),

@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from harness.report.claims import probability
-from harness.report.collect import Results
+from harness.report.claims import effect_families, probability
+from harness.report.collect import CellResult, Results
 from harness.report.costs import CostRow, table
 from harness.report.findings import Findings
 from harness.report.marks import interval, scale
 from harness.report.page.numbers import between, score, signed
 from harness.report.plots import decimals, kept_split, tunings
 from harness.report.tradeoffs import generality_kept
-from harness.stats import Comparison
+from harness.stats import Comparison, spread
 
 __all__ = [
     "Plain",
@@ -90,8 +90,8 @@ def ranked(results: Results, findings: Findings) -> list[_Ranked]:
                 marked=cell.id in findings.group,
                 is_baseline=cell.id == results.baseline,
                 learning_rate="–" if cell.learning_rate is None else f"{cell.learning_rate:.2g}",
-                validation=score(cell.score(f"validation/{results.lead}"), places),
-                test=score(cell.score(f"test/{results.lead}"), places),
+                validation=_mean(cell, f"validation/{results.lead}", places),
+                test=_mean(cell, f"test/{results.lead}", places),
                 interval=between(found, places, sign=False) if found else "–",
                 seeds=str(len(cell.finals)),
                 kept=_share(generality_kept(cell)),
@@ -99,6 +99,15 @@ def ranked(results: Results, findings: Findings) -> list[_Ranked]:
             )
         )
     return rows
+
+
+def _mean(cell: CellResult, metric: str, places: int) -> str:
+    """Return a score with its spread over final runs, where there are several."""
+    if math.isnan(cell.score(metric)) and cell.all_diverged and metric.startswith("validation/"):
+        return "all diverged"
+    deviation = spread(cell.values(metric))
+    shown = score(cell.score(metric), places)
+    return shown if math.isnan(deviation) else f"{shown} ± {score(deviation, places)}"
 
 
 def generality(results: Results) -> Plain:
@@ -116,7 +125,7 @@ def generality(results: Results) -> Plain:
             *(_share(cell.score(one)) for other in others for one in (f"{other}_before", other)),
         )
         for cell in results.ranked()
-        if math.isfinite(generality_kept(cell))
+        if any(name.startswith("generality/") for final in cell.finals for name in final.metrics)
     ]
     tasks = [f"{other.removeprefix('generality/')} {when}" for other in others for when in ("before", "after")]
     return Plain(("cell", "perplexity before", "perplexity after", "generality kept", *tasks), rows)
@@ -167,17 +176,8 @@ def _differences(comparisons: Sequence[Comparison], places: int) -> list[_Differ
 
 def families(results: Results, findings: Findings) -> list[tuple[str, str, list[_Difference]]]:
     """Return the effects: what is compared, with what, and its rows."""
-    if findings.verdicts is None or findings.verdicts.effects is None:
-        return []
-    prompt, _, tuning = results.baseline.rpartition("/")
-    found = findings.verdicts.effects
-    named = (
-        (f"Prompts, each against {prompt}, averaged over what trains", "prompt", found.prompt),
-        (f"What trains, each against {tuning}, averaged over prompts", "what trains", found.tuning),
-        ("Both together: what a cell gains beyond its prompt's and its tuning's own gain", "cell", found.interaction),
-    )
-    places = decimals(results)
-    return [(title, head, _differences(rows, places)) for title, head, rows in named if rows]
+    families, places = effect_families(results.baseline, findings.verdicts), decimals(results)
+    return [(title, head, _differences(members, places)) for title, head, members in families]
 
 
 def heat(results: Results, findings: Findings) -> dict[str, list[_Shade | None]]:
