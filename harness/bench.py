@@ -24,10 +24,11 @@ from harness.costs.account import Account, Priced, Rates, energy_counters
 from harness.costs.prices import Call, Prices, noting
 from harness.encoding import Encoded, Row, encode
 from harness.engine.batching import Batch, loss_batches
-from harness.engine.evaluation import Decoding, likelihoods, mean_loss, predict, prompts_of, score
+from harness.engine.evaluation import Decoding, likelihoods, mean_loss, predict, score
 from harness.engine.likelihood import ForwardPass
 from harness.engine.precision import scoring
 from harness.engine.recordings import recordings
+from harness.engine.replays import Replays
 from harness.engine.training import Epoch, device, fit
 from harness.engine.trunks import Trunks
 from harness.errors import Diverged
@@ -36,8 +37,8 @@ from harness.example import Example, Prediction, Split
 from harness.metrics.base import Metric
 from harness.models.load import load
 from harness.models.narrow import drops_out, late_block, narrowable
-from harness.models.trunk import Trunk, first_block, first_trained, refusal
-from harness.models.tuning import Trainable, apply, reset
+from harness.models.trunk import first_block
+from harness.models.tuning import apply, reset
 from harness.settings import model_location, new_tokens, stop_texts, token_limits
 from harness.template import Template
 
@@ -65,7 +66,6 @@ class Bench:
     def __init__(self, checked: Checked, say: Callable[[str], None] = lambda text: None) -> None:
         spec, study, task = checked.study.model, checked.study, checked.task
         self.study = study
-        self._say, self._said = say, set[str]()
         self.metrics: list[Metric] = [resolve(m) if isinstance(m, str) else m for m in checked.metrics]
         self.loaded = load(
             model_location(spec.name),
@@ -90,18 +90,13 @@ class Bench:
             if study.engine.replay
             else None
         )
+        cuts = [cut for tuning in study.tuning if (cut := first_block(model, tuning)) is not None]
+        self.replays = Replays(self._trunks, cuts, ahead=checked.objective != "loss", say=say)
         self._narrow, self._late = narrowable(model), late_block(model)
-        self._cuts = [cut for tuning in study.tuning if (cut := first_block(model, tuning)) is not None]
         self._forward = ForwardPass(model, precision=training.precision)
-        self._generates = checked.objective != "loss" and study.generation.num_beams == 1
-        self._replayed: dict[tuple[Template, str], Trunk] = {}
-        self._prefilled: dict[tuple[Template, str], Trunk] = {}
-        self._cut = 0
         prices = Prices(self.loaded, self.forward, self.decoding.max_new_tokens)
         self._rates = Rates(prices, energy_counters(model.device))
         self._account: Account | None = None
-        self.live: str | None = None
-        """Why the last training run computed its frozen part again in every step, if it did."""
 
     def open_account(self) -> Account:
         """Return what training and scoring are entered in from now on: the costs of one run."""
@@ -142,25 +137,24 @@ class Bench:
 
     def score(self, prompt: Template, split: Split, *, generate: bool) -> Scored:
         """Score the model as it stands on a split."""
-        start, rows, size = time.perf_counter(), self.encoded(prompt, split).rows, self.study.training.batch_size
-        predictions: list[Prediction] = []
-        calls = Counter[Call]()
-        forward = replace(self.forward, trunk=self._replayed.get((prompt, split)))
+        rows, size = self.encoded(prompt, split).rows, self.study.training.batch_size
+        trunk = self.replays.of_losses(rows)
+        start_of = self.replays.of_prompts(rows, self.decoding) if generate else None
+        start, calls, predictions = time.perf_counter(), Counter[Call](), list[Prediction]()
         with scoring(self.loaded.model, self._forward.precision):
+            forward = replace(self.forward, trunk=trunk)
             surprise = likelihoods(forward, loss_batches(rows, self.loaded, batch_size=size))
             if generate:
-                start_of = self._prefilled.get((prompt, split))
                 with noting(self.loaded.model, calls):
                     predictions = predict(self.loaded, rows, surprise, decoding=self.decoding, trunk=start_of)
         scores = score(predictions, self._examples[split], self.metrics) if generate else {"loss": mean_loss(surprise)}
         scored = Scored(scores, predictions, time.perf_counter() - start)
         if self._account:
-            key, rates = (prompt, split), self._rates
-            loss = rates.losses(key, rows, self._cut if key in self._replayed else 0)
-            cut = self._cut if key in self._prefilled else 0
-            self._account.scored(
-                split, scored.seconds, loss, rates.generation(calls, cut, beams=self.decoding.num_beams)
-            )
+            self._enter_opened()
+            rates, cut = self._rates, self.replays.cut
+            loss = rates.losses((prompt, split), rows, cut if trunk else 0)
+            generation = rates.generation(calls, cut if start_of else 0, beams=self.decoding.num_beams)
+            self._account.scored(split, scored.seconds, loss, generation)
         return scored
 
     def train(self, cell: Cell, *, learning_rate: float, seed: int) -> Generator[Epoch]:
@@ -185,8 +179,9 @@ class Bench:
         model = self.loaded.model
         trainable = apply(model, cell.tuning)
         try:
-            self._open_trunks(cell, trainable)
-            trunk = self._replayed.get((cell.prompt, "train"))
+            validation = self.encoded(cell.prompt, "validation").rows
+            self.replays.open(cell.id, trainable, rows, validation, self.decoding)
+            trunk = self.replays.of_losses(rows)
             forward = replace(self._forward if drops_out(model) else self.forward, trunk=trunk)
             work = self._priced(cell, rows, forward)
             epochs = fit(
@@ -204,57 +199,26 @@ class Bench:
                         self._account.trained(work, seconds=epoch.seconds, **sizes)
                     yield epoch
         finally:
-            self._close_trunks()
+            self.replays.close()
             reset(model, trainable)
-
-    def _open_trunks(self, cell: Cell, trainable: Trainable) -> None:
-        """Replay the frozen part from here on, unless it must run live."""
-        cut, trunks = first_trained(self.loaded.model), self._trunks
-        self._cut = cut
-        self.live = "engine.replay is off" if trunks is None else refusal(self.loaded.model, trainable)
-        if trunks is None or self.live is not None:
-            return
-        for split in ("train", "validation"):
-            found = trunks.open(self.encoded(cell.prompt, split).rows, cut, cuts=self._cuts)
-            if isinstance(found, str):
-                self._close_trunks()
-                self.live = found
-                self._say_once(f"{cell.id}: the frozen part is computed in every step: {found}")
-                return
-            self._replayed[cell.prompt, split] = found
-        if self._generates:
-            rows = self.encoded(cell.prompt, "validation").rows
-            prompts = prompts_of(rows, self.loaded, self.decoding)
-            start_of = trunks.open_prefill(rows, prompts, cut, cuts=self._cuts)
-            if isinstance(start_of, str):
-                self._say_once(f"{cell.id}: prompts are read whole in every trial: {start_of}")
-            else:
-                self._prefilled[cell.prompt, "validation"] = start_of
 
     def _priced(self, cell: Cell, rows: Sequence[Row], forward: ForwardPass) -> Priced | None:
         """Enter what opening the trunks took; return what an epoch takes."""
-        opened = self._trunks.opened() if self._trunks else None
+        self._enter_opened()
         if not self._account:
             return None
-        if opened:
-            self._account.opened(*opened)
-        cut = self._cut if forward.trunk else 0
+        cut = self.replays.cut if forward.trunk else 0
         return self._rates.epoch((cell.prompt, "train"), rows, cell.tuning, forward, cut)
 
-    def _say_once(self, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
-            self._say(text)
-
-    def _close_trunks(self) -> None:
-        self._replayed, self._prefilled = {}, {}
-        if self._trunks is not None:
-            self._trunks.close()
+    def _enter_opened(self) -> None:
+        opened = self._trunks.opened() if self._trunks else None
+        if self._account and opened:
+            self._account.opened(*opened)
 
     @property
     def trunk(self) -> str:
         """How the last training run computed its frozen part, for its tags."""
-        return "replayed" if self.live is None else f"live: {self.live}"
+        return self.replays.tag
 
     def parameters(self, cell: Cell) -> tuple[int, int]:
         """Return how many parameters a cell trains, and how many there are."""

@@ -154,10 +154,10 @@ def _follow(cell: Cell, epoch: Epoch, run: str | None, session: Session, *, watc
 def _score_final(cell: Cell, run: str, session: Session, *, ended: Trained) -> float:
     """Score the model as it stands on validation and test; return the validation score that ranks."""
     study, bench = session.checked.study, session.bench
+    values = _score_split(cell, "validation", run, session, generate=bool(study.final.seeds) or session.generates)
     trunk = bench.trunk if cell.tuning.trains else "live: nothing trains"
     weights = trained_digest(bench.loaded, cell.tuning)
     session.tracker.tags(run, {"trunk": trunk, "weights_digest": weights})
-    values = _score_split(cell, "validation", run, session, generate=bool(study.final.seeds) or session.generates)
     if study.final.seeds:
         values |= _score_test(cell, run, session, weights=weights)
     if ended.last is not None:

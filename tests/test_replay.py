@@ -19,18 +19,20 @@ def test_a_bench_replays_where_it_can_and_says_where_it_cannot(places: Places, m
     monkeypatch.chdir(place.folder)
     checked = check(read_study(place.study))
     prompt = checked.cells[-1].prompt
-    cells = {tuning.name: Cell(prompt, tuning) for tuning in (*TUNINGS[:2], Tuning(kind="full"))}
+    cells = {tuning.name: Cell(prompt, tuning) for tuning in (*TUNINGS, Tuning(kind="full"))}
     found = {}
     for allowed in (True, False):
         bench = Bench(checked)
         if not allowed:
-            monkeypatch.setattr("harness.bench.refusal", lambda model, trainable: "not now")
+            monkeypatch.setattr("harness.engine.replays.refusal", lambda model, trainable: "not now")
         for name, cell in cells.items():
             epochs = bench.train(cell, learning_rate=1e-2, seed=0)
             found[allowed, name] = [
                 (epoch.losses, bench.score(prompt, "validation", generate=True).scores) for epoch in epochs
             ]
-            assert bench.live == ("not now" if not allowed else "the embeddings train" if name == "full" else None)
+            assert bench.replays.live == (
+                "not now" if not allowed else "the embeddings train" if name == "full" else None
+            )
     for name in cells:
         for (left, one), (right, other) in zip(found[True, name], found[False, name], strict=True):
             assert left == pytest.approx(right, rel=1e-6)

@@ -24,10 +24,10 @@ from harness.engine import shelf as module
 from harness.engine.batching import loss_batches
 from harness.engine.evaluation import Decoding, prompts_of
 from harness.engine.likelihood import label_logits, model_rows
+from harness.engine.naming import _kind as kind_of
 from harness.engine.recordings import Recordings
 from harness.engine.shelf import MANIFEST, Shelf
 from harness.engine.trunks import Trunks
-from harness.engine.trunks import _kind as kind_of
 from harness.example import Example
 from harness.factors import Tuning
 from harness.models.blocks import blocks

@@ -172,7 +172,15 @@ class Prices:
 
     def opening(self, passes: Sequence[Pass]) -> float:
         """Return the operations of making and proving recordings."""
-        return sum(float(self._whole(each)[each.first : each.end].sum()) for each in passes)
+        return sum(float(self._whole(each)[each.first : each.end].sum()) + self._further(each) for each in passes)
+
+    def _further(self, each: Pass) -> float:
+        """Return the operations of the token by which the start of a causal model's generation is proved."""
+        if not each.starts or each.end is not None or self.encoders:
+            return 0.0
+        size = each.rows.inputs["input_ids"].size(1)
+        start = self._start(size)
+        return len(each.rows.indices) * (start.token + start.held * size)
 
     def _whole(self, each: Pass) -> Parts:
         inputs, count = each.rows.inputs, len(each.rows.indices)

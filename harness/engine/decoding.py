@@ -73,19 +73,25 @@ def greedy(
         outputs = model(**inputs, return_dict=True)
 
 
-def prefill(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Tensor:
-    """Run generation's first call as `greedy` would, and no other; return the next token's logits.
+def prefill(
+    model: PreTrainedModel, inputs: Mapping[str, Tensor], replay: AbstractContextManager[object] | None = None
+) -> Tensor:
+    """Run generation's first call as `greedy` would; return the next token's logits, and those after one token more.
 
+    That token, whatever the first logits say, is each row's last one again: it is what reads the keys and values that
+    the first call left in the cache. Behind an encoder, which leaves none to be replayed, it is not asked for.
     The checkpoint's own generation settings do not count: it may ask for another cache, or none.
 
     Args:
         model: In eval mode, with gradients off.
         inputs: What `generate` is called with.
+        replay: Entered around what a replay stands for: a causal model's first call, or the encoder's pass.
 
     Returns:
-        Logits, shape (rows, vocabulary).
+        Logits, shape (rows, vocabulary), or twice as many columns.
     """
     found: list[Tensor] = []
+    two_halves, around = model.config.is_encoder_decoder, replay or nullcontext()
 
     def first(
         model: PreTrainedModel,
@@ -95,17 +101,25 @@ def prefill(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Tensor:
         generation_config: GenerationConfig,
         **model_kwargs: Any,
     ) -> Tensor:
-        found.append(model._prefill(input_ids, generation_config, model_kwargs).logits[:, -1])
+        with nullcontext() if two_halves else around:
+            outputs = model._prefill(input_ids, generation_config, model_kwargs)
+        found.append(outputs.logits[:, -1])
+        if not two_halves:
+            model_kwargs = model._update_model_kwargs_for_generation(outputs, model_kwargs)
+            ids = torch.cat([input_ids, input_ids[:, -1:]], dim=-1)
+            inputs = model.prepare_inputs_for_generation(ids, next_sequence_length=1, **model_kwargs)
+            found.append(model(**inputs, return_dict=True).logits[:, -1])
         return input_ids
 
     published = model.generation_config
     start = {name: getattr(published, name) for name in ("bos_token_id", "decoder_start_token_id")}
     model.generation_config = GenerationConfig(**start, use_cache=True, max_new_tokens=1)
     try:
-        model.generate(**inputs, custom_generate=first)
+        with around if two_halves else nullcontext():
+            model.generate(**inputs, custom_generate=first)
     finally:
         model.generation_config = published
-    return found[0]
+    return torch.cat(found, dim=-1)
 
 
 class _Batch:

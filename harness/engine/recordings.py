@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psutil
+import torch
 from torch import Tensor
 
 from harness.engine.shelf import Shelf, Writer
@@ -55,6 +56,8 @@ class Recordings:
 
     def get(self, key: str) -> Mapping[str, Tensor] | None:
         """Return a recording if there is one."""
+        if self.shelf is not None and (key in self._held or key in self._mapped):
+            self.shelf.used(key)
         if key in self._held:
             self._held[key] = self._held.pop(key)  # the last is the one used last
             return self._held[key]
@@ -62,8 +65,7 @@ class Recordings:
             self._mapped[key] = found
             self.finished(key, sum(tensor.nbytes for tensor in found.values()))
             if self._whole[key] <= self.memory:  # else it would push all others out
-                for name, tensor in found.items():
-                    self.hold(key, name, tensor.clone())
+                all(self.hold(key, name, tensor.clone()) for name, tensor in found.items())  # it, or none of it
         return self._held.get(key) or self._mapped.get(key)
 
     def hold(self, key: str, name: str, tensor: Tensor) -> bool:
@@ -81,6 +83,12 @@ class Recordings:
         self._held.setdefault(key, {})[name] = tensor
         self._sizes[key] = self._sizes.get(key, 0) + tensor.nbytes
         return True
+
+    def let_go(self) -> None:
+        """Nothing is in use any more; files that were deleted to make room are no longer held open."""
+        self.pinned.clear()
+        if self.shelf is not None:
+            self._mapped = {key: found for key, found in self._mapped.items() if self.shelf.has(key)}
 
     def finished(self, key: str, size: int) -> None:
         """Take note of a whole recording's bytes."""
@@ -110,11 +118,12 @@ class Draft:
         key: Its name.
         owner: Where it goes.
         say: Told why it is not written, where it is not.
+        together: How many are made at a time: they share the memory for what waits to be written.
     """
 
-    def __init__(self, key: str, owner: Recordings, say: Callable[[str], None]) -> None:
+    def __init__(self, key: str, owner: Recordings, say: Callable[[str], None], *, together: int = 1) -> None:
         self._key, self._owner, self._say = key, owner, say
-        self._writer = None if owner.shelf is None else Writer(owner.shelf, key)
+        self._writer = None if owner.shelf is None else Writer(owner.shelf, key, together=together)
         self._is_held, self._bytes = True, 0
         self._names: set[str] = set()
 
@@ -128,6 +137,8 @@ class Draft:
             return
         self._names.add(name)
         tensor = tensor.detach().cpu()
+        if tensor.untyped_storage().nbytes() > tensor.nbytes:  # a part would keep the whole in memory
+            tensor = tensor.clone(memory_format=torch.contiguous_format)
         self._is_held &= self._bytes == 0 or self._owner.holds(self._key)  # another's growth may have pushed it out
         self._is_held = self._is_held and self._owner.hold(self._key, name, tensor)
         self._bytes += tensor.nbytes

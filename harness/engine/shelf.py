@@ -7,6 +7,7 @@ does not agree with its manifest and is removed. Reading maps the files; the sys
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -23,7 +24,7 @@ from torch import Tensor
 __all__ = ["Shelf", "Writer"]
 
 SHARD = 2**27
-"""Bytes that a writer holds back before it writes them: 128 MiB."""
+"""Bytes that are held back before they are written, all writers of one pass together: 128 MiB."""
 
 MANIFEST = "manifest.json"
 
@@ -50,7 +51,7 @@ class Shelf:
             shards = {folder / name: own for name, own in manifest["shards"].items()}
             if manifest["key"] == key and shards and all(_digest(file) == own for file, own in shards.items()):
                 found = _Mapped(list(shards))
-                os.utime(folder)
+                self.used(key)
                 return found
         except FileNotFoundError:
             if not folder.exists():
@@ -59,6 +60,15 @@ class Shelf:
             pass  # not what `Writer` wrote
         self.remove(key)
         return None
+
+    def has(self, key: str) -> bool:
+        """Return whether a recording is there."""
+        return (self.folder / key).exists()
+
+    def used(self, key: str) -> None:
+        """Take note that a recording, if it is there, is in use: others go before it."""
+        with contextlib.suppress(OSError):
+            os.utime(self.folder / key)
 
     def remove(self, key: str) -> None:
         """Delete a recording; who has it open may go on reading."""
@@ -90,10 +100,11 @@ class Writer:
     Args:
         shelf: Where to.
         key: Its name; 16 hex digits or the like.
+        together: How many write at a time, this one among them.
     """
 
-    def __init__(self, shelf: Shelf, key: str) -> None:
-        self._shelf, self._key = shelf, key
+    def __init__(self, shelf: Shelf, key: str, *, together: int = 1) -> None:
+        self._shelf, self._key, self._shard = shelf, key, SHARD // together
         self._folder = shelf.folder / f".{key}-{os.getpid()}"
         self.discard()  # left by an earlier process of the same id
         self._waiting: dict[str, Tensor] = {}
@@ -108,7 +119,7 @@ class Writer:
         """
         self._waiting[name] = tensor
         self._held += tensor.nbytes
-        if self._held >= SHARD:
+        if self._held >= self._shard:
             self._flush()
 
     def close(self) -> None:

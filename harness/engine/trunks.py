@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
-import torch
-import transformers
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -22,21 +21,18 @@ from harness.encoding import Row
 from harness.engine.batching import Prompts, loss_batches
 from harness.engine.decoding import prefill
 from harness.engine.likelihood import label_logits, model_rows, prompt_rows
+from harness.engine.naming import Namer
 from harness.engine.precision import arithmetic
 from harness.engine.recordings import Draft, Recordings, TooLarge
 from harness.errors import ModelError
-from harness.example import digest
 from harness.models.blocks import blocks
-from harness.models.load import Loaded, architecture_digest
+from harness.models.load import Loaded
 from harness.models.prefill import prefill_taps
 from harness.models.taps import ByTap, Rows, SinkByTap, Tap, taps
 from harness.models.trunk import Pass, Trunk, record, verify
 from harness.study import Precision
 
 __all__ = ["Opened", "Trunks"]
-
-FORMAT = 1
-"""To be raised when the same key would hold other numbers."""
 
 
 class Opened(NamedTuple):
@@ -54,8 +50,8 @@ class _Use(NamedTuple):
     name: str
     places: Callable[[PreTrainedModel, int], list[Tap]]
     """What is recorded at a cut."""
-    logits: Callable[[Rows], Tensor]
-    """Calls the model as it will be called."""
+    logits: Callable[[Rows, AbstractContextManager[None]], Tensor]
+    """Calls the model as it will be called, and enters a context around what is replayed."""
 
 
 class _Asked(NamedTuple):
@@ -93,13 +89,11 @@ class Trunks:
     _seconds: float = 0.0
     _passes: list[Pass] = field(default_factory=list)
     # What is worked out of one list of rows, by its identity; the list is kept, so that the identity stays its own.
-    _splits: dict[tuple[int, frozenset[int]], tuple[Sequence[Row], Sequence[Rows]]] = field(default_factory=dict)
-    _named: dict[tuple[str, int, frozenset[int]], tuple[Sequence[Rows], Mapping[str, str]]] = field(
-        default_factory=dict
-    )
+    _splits: dict[tuple[object, int], tuple[Sequence[Row], Sequence[Rows]]] = field(default_factory=dict)
+    _named: dict[tuple[object, int, frozenset[int]], Mapping[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._architecture = architecture_digest(self.loaded.model)
+        self._namer = Namer(self.loaded, self.precision)
         stacks = [block.stack for block in blocks(self.loaded.model)]
         self._count = len(stacks)
         # Behind an encoder, a decoder reads one token in generation's first call: that is neither kept nor replayed.
@@ -113,14 +107,17 @@ class Trunks:
             cut: The first block that trains.
             cuts: Those that will be asked for as well; one pass records them all.
         """
-        model, all_cuts = self.loaded.model, frozenset({cut, *cuts})
-        use = _Use("loss", taps, lambda each: label_logits(model, each))
-        with self._timed():
-            if (id(rows), all_cuts) not in self._splits:
-                batches = loss_batches(rows, self.loaded, batch_size=self.batch_size)
-                passes = [model_rows(model, batch.to(model.device)) for batch in batches]
-                self._splits[id(rows), all_cuts] = rows, passes
-            return self._open(use, rows, self._splits[id(rows), all_cuts][1], all_cuts, cut)
+        model = self.loaded.model
+
+        def logits(each: Rows, replay: AbstractContextManager[None]) -> Tensor:
+            with replay:
+                return label_logits(model, each)
+
+        def passes() -> list[Rows]:
+            batches = loss_batches(rows, self.loaded, batch_size=self.batch_size)
+            return [model_rows(model, batch.to(model.device)) for batch in batches]
+
+        return self._open(_Use("loss", taps, logits), rows, passes, frozenset({cut, *cuts}), cut)
 
     def open_prefill(
         self, rows: Sequence[Row], prompts: Sequence[Prompts], cut: int, *, cuts: Iterable[int]
@@ -138,11 +135,13 @@ class Trunks:
         use = _Use(
             "loss" if self.loaded.is_encoder_decoder else "prefill",
             prefill_taps,
-            lambda each: prefill(model, each.inputs),
+            lambda each, replay: prefill(model, each.inputs, replay),
         )
-        with self._timed():
-            passes = [prompt_rows(batch, model.device) for batch in prompts]
-            return self._open(use, rows, passes, frozenset({cut, *cuts}), cut)
+
+        def passes() -> list[Rows]:
+            return [prompt_rows(batch, model.device) for batch in prompts]
+
+        return self._open(use, rows, passes, frozenset({cut, *cuts}), cut)
 
     def opened(self) -> Opened:
         """Return what it took to open all that was opened since this was asked last."""
@@ -161,22 +160,26 @@ class Trunks:
 
     def close(self) -> None:
         """Let go of what was opened: it may make room in memory for others."""
-        self.recordings.pinned.clear()
+        self.recordings.let_go()
 
     def _open(
-        self, use: _Use, rows: Sequence[Row], passes: Sequence[Rows], cuts: frozenset[int], cut: int
+        self, use: _Use, rows: Sequence[Row], passes: Callable[[], list[Rows]], cuts: frozenset[int], cut: int
     ) -> Trunk | str:
-        try:
-            own = self._places(use, cut)
+        split, named = (use.places, id(rows)), (use.places, id(rows), cuts)
+        with self._timed():
+            try:
+                own, places = self._places(use, cut), {tap.name for each in cuts for tap in self._places(use, each)}
+            except ModelError as error:
+                return str(error)
             if not own:
                 return "a part of the encoder trains"
-            known = use.name, id(passes), cuts
-            if known not in self._named:
-                self._named[known] = passes, self._keys(use, rows, passes, cuts)
-            asked = _Asked(use, own, cut, passes, self._named[known][1])
+            if split not in self._splits:
+                self._splits[split] = rows, passes()
+            whole = self._splits[split][1]
+            if named not in self._named:
+                self._named[named] = self._namer.keys(use.name, places, rows, whole)
+            asked = _Asked(use, own, cut, whole, self._named[named])
             return self._found(asked) or self._made(asked, cuts, cut)
-        except ModelError as error:
-            return str(error)
 
     def _found(self, asked: _Asked) -> Trunk | None:
         """Return what an earlier run or trial recorded, if it is there and right."""
@@ -184,9 +187,12 @@ class Trunks:
         if trunk is None or (wrong := self._verify(asked, trunk)) is None:
             return trunk
         self.say(f"{wrong}; recording anew")
+        self._drop(asked)
+        return None
+
+    def _drop(self, asked: _Asked) -> None:
         for tap in asked.own:
             self.recordings.drop(asked.keys[tap.name])
-        return None
 
     def _made(self, asked: _Asked, cuts: frozenset[int], cut: int) -> Trunk | str:
         """Record for all cuts, or, where there is no room for that, for the one."""
@@ -197,10 +203,18 @@ class Trunks:
                 self._record(asked, sorted(tried))
             except TooLarge as error:
                 fault = str(error)
+            except ModelError as error:
+                fault = str(error)
+                break
             else:
-                if (trunk := self._stored(asked)) is not None:
-                    return self._verify(asked, trunk) or trunk
-                fault = "nothing is left of the recording: too large, or empty"
+                if (trunk := self._stored(asked)) is None:
+                    fault = "nothing is left of the recording: too large, or empty"
+                    continue
+                if (wrong := self._verify(asked, trunk)) is None:
+                    return trunk
+                self._drop(asked)
+                fault = wrong
+                break
         self._refused[name] = fault  # it would be so in every trial
         return fault
 
@@ -209,23 +223,16 @@ class Trunks:
             self._known[use.places, cut] = use.places(self.loaded.model, cut)
         return self._known[use.places, cut]
 
-    def _keys(self, use: _Use, rows: Sequence[Row], passes: Sequence[Rows], cuts: Iterable[int]) -> Mapping[str, str]:
-        """Return the name of each place's recording: a digest of all that its numbers depend on."""
-        model = self.loaded.model
-        sizes = {index: each.inputs["input_ids"].size(1) for each in passes for index in each.indices}
-        split = digest([[row.prompt, row.target, sizes[at]] for at, row in enumerate(rows)])
-        numbers = [str(model.dtype), self.precision, _kind(model.device)]
-        common = [FORMAT, torch.__version__, transformers.__version__, self.loaded.digest, self._architecture, numbers]
-        taps = {tap.name for each in cuts for tap in self._places(use, each)}
-        return {name: digest([common, use.name, name, split]) for name in taps}
-
     def _stored(self, asked: _Asked) -> Trunk | None:
-        stores = {tap.name: self.recordings.get(asked.keys[tap.name]) for tap in asked.own}
-        there = {name: store for name, store in stores.items() if store is not None}
-        if len(there) < len(stores):
-            return None
-        self.recordings.pinned |= {asked.keys[tap.name] for tap in asked.own}
-        return Trunk(self.loaded.model, asked.own, ByTap(there))
+        held, before = self.recordings, set(self.recordings.pinned)
+        there: dict[str, Mapping[str, Tensor]] = {}
+        for tap in asked.own:
+            held.pinned.add(asked.keys[tap.name])  # before the next one asks for room
+            if (store := held.get(asked.keys[tap.name])) is None:
+                held.pinned = before
+                return None
+            there[tap.name] = store
+        return Trunk(self.loaded.model, asked.own, ByTap(there), asked.passes)
 
     def _record(self, asked: _Asked, cuts: Sequence[int]) -> None:
         """Record in one pass what is missing.
@@ -236,12 +243,13 @@ class Trunks:
         model, keys = self.loaded.model, asked.keys
         places = [tap for each in cuts for tap in self._places(asked.use, each)]
         missing = [tap for tap in places if self.recordings.get(keys[tap.name]) is None]
-        drafts = {tap.name: Draft(keys[tap.name], self.recordings, self.say) for tap in missing}
+        drafts = {tap.name: Draft(keys[tap.name], self.recordings, self.say, together=len(missing)) for tap in missing}
         with ExitStack() as undo:
             for draft in drafts.values():
                 undo.callback(draft.discard)
             with arithmetic(model.device, self.precision):
-                record(model, asked.passes, places=missing, store=SinkByTap(drafts), run=asked.use.logits)
+                store, logits = SinkByTap(drafts), asked.use.logits
+                record(model, asked.passes, places=missing, store=store, run=lambda r: logits(r, nullcontext()))
             for draft in drafts.values():
                 draft.close()
             undo.pop_all()
@@ -258,9 +266,11 @@ class Trunks:
         self._passes += [self._pass(asked, rows, first, None) for first in (0, asked.cut)]
         with arithmetic(self.loaded.model.device, self.precision):
             try:
-                wrong = verify(trunk, rows, lambda: asked.use.logits(rows))
+                wrong = verify(trunk, rows, partial(asked.use.logits, rows))
             except KeyError as error:
                 wrong = f"the recording lacks {error}"
+            except ModelError as error:
+                wrong = str(error)
         (self._proved.discard if wrong else self._proved.add)(key)
         return wrong
 
@@ -268,11 +278,6 @@ class Trunks:
         starts = asked.use.places is prefill_taps
         most = self._first_behind if starts else self._count
         return Pass(rows, min(first, most), end if end is None else min(end, most), starts)
-
-
-def _kind(device: torch.device) -> str:
-    """Return what a device's arithmetic depends on: GPUs of one maker differ from model to model."""
-    return f"cuda {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
 
 
 def _positions(rows: Rows) -> int:

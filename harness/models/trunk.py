@@ -16,13 +16,14 @@ after the last block    what the head was handed, where logits are wanted
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from harness.errors import ModelError
 from harness.factors import Tuning
 from harness.models.blocks import anatomy, blocks
 from harness.models.stand_in import eval_mode
@@ -63,10 +64,18 @@ class Trunk:
         model: Any of its parts may be in train mode, the frozen ones in eval mode.
         places: What was recorded for this cut: what `taps` returns, or `prefill_taps`.
         store: Filled by `record`.
+        recorded: All rows it was filled with: others with the same indices are refused.
     """
 
-    def __init__(self, model: PreTrainedModel, places: Sequence[Tap], store: Store) -> None:
+    def __init__(
+        self, model: PreTrainedModel, places: Sequence[Tap], store: Store, recorded: Iterable[Rows] = ()
+    ) -> None:
         self.model, self.places, self.store = model, places, store
+        self._inputs = {
+            index: {name: tensor[place] for name, tensor in rows.inputs.items()}
+            for rows in recorded
+            for place, index in enumerate(rows.indices)
+        }
 
     @contextmanager
     def replaying(self, rows: Rows) -> Iterator[None]:
@@ -74,11 +83,17 @@ class Trunk:
 
         Raises:
             KeyError: A row was not recorded.
+            ModelError: A row is not what it was when it was recorded: inputs must not change between epochs.
         """
+        if self._inputs and not all(self._is_same(name, tensor, rows) for name, tensor in rows.inputs.items()):
+            raise ModelError("rows have changed since their frozen part was recorded; set engine.replay: false")
         with ExitStack() as undo:
             for tap in self.places:
                 undo.enter_context(tap.replaying(rows, self.store))
             yield
+
+    def _is_same(self, name: str, tensor: Tensor, rows: Rows) -> bool:
+        return torch.equal(torch.stack([self._inputs[index][name] for index in rows.indices]), tensor)
 
 
 def first_trained(model: PreTrainedModel) -> int:
@@ -151,7 +166,7 @@ def record(
                 call(rows)
 
 
-def verify(trunk: Trunk, rows: Rows, logits: Callable[[], Tensor]) -> str | None:
+def verify(trunk: Trunk, rows: Rows, logits: Callable[[AbstractContextManager[None]], Tensor]) -> str | None:
     """Compare replay with the model itself on some rows; say what is wrong, ``None`` if nothing is.
 
     In float32 on a CPU the two must be equal. Elsewhere kernels may round otherwise in a batch of another
@@ -160,12 +175,11 @@ def verify(trunk: Trunk, rows: Rows, logits: Callable[[], Tensor]) -> str | None
     Args:
         trunk: Recorded.
         rows: Among those that were recorded.
-        logits: Calls the model on the rows.
+        logits: Calls the model on the rows, and enters a context around what is replayed, or would be.
     """
     with eval_mode(trunk.model):
-        live = logits()
-        with trunk.replaying(rows):
-            replayed = logits()
+        live = logits(nullcontext())
+        replayed = logits(trunk.replaying(rows))
     if torch.equal(replayed, live):  # false for NaN; and far cheaper than to measure a difference
         return None
     place = live.device.type

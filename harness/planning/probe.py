@@ -118,7 +118,7 @@ def speed_of(bench: Bench, cell: Cell, *, generate: bool) -> Speed:
         for split in ("train", "validation")
     )
     steps = scored.starts * (tokens - 1)
-    replays = cell.tuning.trains and bench.live is None
+    replays = cell.tuning.trains and bench.replays.live is None
     return Speed(
         opening=warm.rest,
         recording=max(0.0, cold.rest - warm.rest) / (train.tokens + scored.tokens) if replays else 0.0,
