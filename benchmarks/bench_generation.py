@@ -70,7 +70,8 @@ def measure(options: argparse.Namespace, precision: str) -> list[dict[str, objec
         for tuning in (Tuning(kind="last_blocks", blocks=1), Tuning(kind="last_blocks", blocks=2), Tuning(kind="head")):
             epochs = bench.train(Cell(prompt, tuning), learning_rate=1e-3, seed=0)
             next(epochs)
-            trunk = bench._prefilled[prompt, "validation"]
+            trunk = bench.replays.of_prompts(encoded, bench.decoding)
+            assert trunk is not None, bench.trunk
 
             def replayed(trunk=trunk) -> list[torch.Tensor]:
                 return [

@@ -8,14 +8,13 @@ a trained matrix       forward, weight gradient, and input gradient where someth
 a frozen matrix        behind the cut: forward and input gradient (the head at ``last_blocks``)
 attention              two products forward and four backward, half of each, since a position sees only earlier ones
 head                   at label positions
-last block             its feed-forward part at label positions; its attention at all of them
+last block             keys and values at all positions; queries, attention's output and feed-forward part at labels
 validation             the same without gradients
 =====================  =============================================================================================
 
 Left out, though no trial can do without them: softmax, norms, activations, the optimizer, everything that moves memory
-and makes no product. The queries of the last block are counted at all positions; only code in place of the block's
-own attention could spare them. The rival's count has the same rules but for three: it runs the frozen prefix, and
-head and last feed-forward at all positions.
+and makes no product. Labels stand at a row's end, so that each of their queries sees about all positions. The rival's
+count has the same rules but for two: it runs the frozen prefix, and everything at all positions.
 """
 
 from __future__ import annotations
@@ -63,25 +62,26 @@ def step(shape: Shape, *, trained: int, rows: int, gradients: bool, whole: bool)
     for block in range(0 if whole else first, shape.blocks):
         moves = gradients and block >= first
         below = moves and (block > first or everything)
-        fed = labels if block == shape.blocks - 1 else positions
-        for size in 3 * [Size(1, positions, shape.width, shape.width)]:  # queries, keys, values
-            _count(found, size, weight=moves, inputs=below)
-        for size in _behind_attention(shape, positions, fed):
+        asked = labels if block == shape.blocks - 1 else positions
+        for count in (asked, positions, positions):  # queries, keys, values
+            _count(found, Size(1, count, shape.width, shape.width), weight=moves, inputs=below)
+        for size in _behind_attention(shape, asked):
             _count(found, size, weight=moves, inputs=moves)
-        attention = Size(rows * shape.heads, shape.tokens, shape.width // shape.heads, shape.tokens)
-        found[attention] += 0.5 * (6 if moves else 2)
+        attention = Size(rows * shape.heads, asked // rows, shape.width // shape.heads, shape.tokens)
+        seen = 0.5 if asked == positions else 1.0
+        found[attention] += seen * (6 if moves else 2)
     head = Size(1, labels, shape.width, shape.vocabulary)
     _count(found, head, weight=gradients and everything, inputs=gradients)
     return found
 
 
-def _behind_attention(shape: Shape, positions: int, fed: int) -> list[Size]:
+def _behind_attention(shape: Shape, positions: int) -> list[Size]:
     """Return a block's matrices that have trained ones before them wherever the block trains."""
     inward = 1 if shape.family == "gpt2" else 2
     return [
         Size(1, positions, shape.width, shape.width),
-        *(inward * [Size(1, fed, shape.width, shape.inner)]),
-        Size(1, fed, shape.inner, shape.width),
+        *(inward * [Size(1, positions, shape.width, shape.inner)]),
+        Size(1, positions, shape.inner, shape.width),
     ]
 
 

@@ -122,8 +122,9 @@ def plan(
 ) -> None:
     """Predict what a run would take: steps, recordings, time, memory; probes the model for some seconds."""
     checked = _checked(study, overrides)
-    from harness.planning.plan import keep, plan_tables
+    from harness.planning.plan import keep
     from harness.planning.plan import plan as plan_study
+    from harness.planning.tables import plan_tables
     from harness.terminal import LiveProgress, PlainProgress
 
     _quiet_libraries()

@@ -27,7 +27,7 @@ from harness.models.blocks import blocks
 from harness.models.load import Loaded, weights_digest
 from harness.models.tuning import apply, reset
 from harness.planning.footprint import Footprint, Sizes
-from harness.planning.plan import cell_forecast, plan
+from harness.planning.plan import Cut, cell_forecast, plan
 from harness.planning.probe import Speed, probe_bench, sample, speed_of
 from harness.planning.workload import Load, Work, load_of
 from harness.report.forecast import CellForecast, Forecast
@@ -152,10 +152,20 @@ WORK = Work(
 )
 
 
-def seconds(checked: Checked, own: Speed = ZERO, *, live: Speed = ZERO, finals: int = 2, kind: str = "head") -> float:
-    cell = next(cell for cell in checked.cells if cell.tuning.kind == kind)
+def seconds(
+    checked: Checked,
+    own: Speed = ZERO,
+    *,
+    live: Speed = ZERO,
+    finals: int = 2,
+    kind: str = "head",
+    retained: float = 0.0,
+    last: bool = False,
+) -> float:
+    cells = [cell for cell in checked.cells if cell.tuning.kind == kind]
     speeds = {kind: own, "none": live}
-    return cell_forecast(cell, WORK, finals=finals, speeds=speeds, checked=checked).seconds
+    found = cell_forecast(cells[-last], WORK, finals=finals, speeds=speeds, retained=retained, checked=checked)
+    return found.seconds
 
 
 def test_every_part_of_a_run_is_counted_as_often_as_it_runs(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,6 +180,36 @@ def test_every_part_of_a_run_is_counted_as_often_as_it_runs(place: Place, monkey
     assert seconds(checked, live=ZERO._replace(loss=1, step=1)) == 2 * (100 + 9)  # the test split
     assert seconds(checked, live=ZERO._replace(loss=1), kind="none", finals=1) == 2 * 100
     assert seconds(checked, ZERO._replace(training=1), finals=0) == 2 * 2 * 1000
+
+
+def test_final_runs_that_may_go_back_are_scored_after_every_epoch(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the objective, the last epoch too; then once more, with the weights that count."""
+    checked = checked_at(place, monkeypatch, "training.keep=best")
+    assert seconds(checked, ZERO._replace(step=1)) == (2 * 2 + 2 * (2 + 1)) * 9
+    assert seconds(checked, ZERO._replace(loss=1)) == (2 * 2 + 2 * (2 + 1)) * 100
+
+
+def test_a_look_at_what_is_kept_is_taken_by_every_final_run_and_once_before(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = checked_at(place, monkeypatch)
+    assert seconds(checked, retained=1.0) == 2
+    assert seconds(checked, retained=1.0, kind="none", finals=1) == 1
+    assert seconds(checked, retained=1.0, kind="none", finals=1, last=True) == 0
+    looks = plan(checked_at(place, monkeypatch), say=print).forecast.seconds
+    none = plan(checked_at(place, monkeypatch, "generality.text=null"), say=print).forecast.seconds
+    assert looks > none
+
+
+@pytest.mark.parametrize(
+    ("memory", "disk", "losses", "starts"),
+    [(90, 0, True, True), (80, 0, True, False), (40, 50, True, True), (0, 49, True, False), (39, 0, False, False)],
+)
+def test_prompts_have_room_beside_losses_or_on_disk(memory: int, disk: int, losses: bool, starts: bool) -> None:
+    cut = Cut(("head",), train=60, validation=20, start=80, losses=40, starts=50)
+    assert (cut.losses_fit(memory, disk), cut.starts_fit(memory, disk)) == (losses, starts)
 
 
 def test_without_final_runs_a_search_on_loss_never_generates(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

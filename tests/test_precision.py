@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -155,8 +155,13 @@ def test_rounding_is_allowed_and_no_more(tiny: Callable[..., Loaded], family: st
         changed = {
             f"{tap}/{row}": trunk.store[f"{tap}/{row}"] * factor for tap in taps_of(trunk) for row in rows.indices
         }
+
+        def logits(replay: AbstractContextManager[None]) -> Tensor:
+            with replay:
+                return label_logits(loaded.model, rows)
+
         with arithmetic(CPU, "bf16"):
-            return verify(Trunk(loaded.model, trunk.places, changed), rows, lambda: label_logits(loaded.model, rows))
+            return verify(Trunk(loaded.model, trunk.places, changed), rows, logits)
 
     assert verdict(1.0) is None
     assert verdict(1.004) is None, "a step of bfloat16"

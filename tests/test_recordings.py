@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -117,6 +118,61 @@ def test_the_next_process_finds_it(tmp_path: Path, memory: int) -> None:
     owner.drop("a")
     assert owner.get("a") is None
     assert files(tmp_path) == []
+
+
+def test_where_others_are_in_use_it_is_read_from_disk_as_a_whole(tmp_path: Path) -> None:
+    for seed, key in enumerate("ab"):
+        store(Recordings(PLENTY, Shelf(tmp_path, PLENTY)), key, content(seed))
+    owner = Recordings(6 * ROW, Shelf(tmp_path, PLENTY))
+    assert same(owner.get("a"), content(0))
+    owner.pinned.add("a")
+    assert same(owner.get("b"), content(1)), "whatever part of it found room"
+    assert [owner.holds(key) for key in "ab"] == [True, False]
+
+
+def test_what_is_deleted_to_make_room_is_let_go(tmp_path: Path) -> None:
+    owner = Recordings(0, Shelf(tmp_path, 9 * ROW))
+    store(owner, "a", content(0))
+    assert same(owner.get("a"), content(0))
+    owner.shelf.remove("a")
+    owner.let_go()
+    assert owner.get("a") is None
+
+
+def test_what_is_in_use_is_the_last_to_go_from_disk(tmp_path: Path) -> None:
+    """Though it was opened long ago: from memory, a process reads it without a look at the files."""
+    owner = Recordings(PLENTY, Shelf(tmp_path, 10 * 4 * ROW))
+    for seed, key in enumerate("ab"):
+        store(owner, key, content(seed))
+    for at, key in enumerate("ab"):
+        os.utime(tmp_path / key, (1000 + at, 1000 + at))
+    assert owner.get("a") is not None
+    other = Shelf(tmp_path, 10 * 4 * ROW)
+    other.make_room(other.budget - sum(file.stat().st_size for file in (tmp_path / "a").iterdir()))
+    assert files(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("shelved", [True, False])
+def test_a_part_of_a_tensor_does_not_keep_the_whole(tmp_path: Path, shelved: bool) -> None:
+    owner = Recordings(PLENTY, Shelf(tmp_path, PLENTY) if shelved else None)
+    whole = torch.randn(4, 100, 8)
+    store(owner, "a", {f"last/{row}": kept for row, kept in enumerate(whole[:, -1].unbind())})
+    found = owner.get("a")
+    assert found is not None
+    assert {tensor.untyped_storage().nbytes() for tensor in found.values()} == {8 * 4}
+    assert torch.equal(torch.stack([found[f"last/{row}"] for row in range(4)]), whole[:, -1])
+
+
+def test_all_that_wait_to_be_written_are_bounded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SHARD", 12 * ROW)
+    owner = Recordings(0, Shelf(tmp_path, PLENTY))
+    drafts = [Draft(key, owner, print, together=3) for key in "abc"]
+    waiting = 0
+    for row, tensor in content(0, rows=40).items():
+        for draft in drafts:
+            draft[row] = tensor
+            waiting = max(waiting, sum(each._writer._held for each in drafts if each._writer))
+    assert 6 * ROW < waiting <= 12 * ROW
 
 
 def test_a_recording_may_go_from_disk_while_it_is_used(tmp_path: Path) -> None:

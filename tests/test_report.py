@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -208,15 +208,22 @@ def test_headings_tables_and_drawings_can_be_read_aloud() -> None:
 
 
 def test_the_page_says_what_the_program_is_told(tmp_path: Path) -> None:
-    results = study()
+    results = referenced(study())
     written = write_report(results, tmp_path)
     program = json.loads((tmp_path / "verdicts.json").read_text(encoding="utf-8"))
     texts = "".join(Page((tmp_path / "report.html").read_text(encoding="utf-8")).texts)
     assert program["answer"] in texts
     assert program["answer"] in written.read_text(encoding="utf-8")
-    for one in program["comparisons"]:
-        if one["family"] == "baseline":
-            assert f"| {one['a']} | {one['difference']:+.4f} |" in written.read_text(encoding="utf-8")
+    rows = [one for one in program["comparisons"] if one["family"] != "pairs"]
+    rows += [one for members in program["effects"].values() for one in members]
+    assert {one["family"] for one in rows if "family" in one} == {"baseline", "references"}
+    assert len(program["effects"]["tuning"]) == 2
+    for one in rows:
+        p = "< 0.001" if one["p_adjusted"] < 0.001 else f"{one['p_adjusted']:.3f}"
+        shown = [one["a"], f"{one['difference']:+.4f}", f"{one['low']:.4f} to {one['high']:.4f}", p, one["verdict"]]
+        assert f"| {' | '.join(shown)} |" in written.read_text(encoding="utf-8")
+        said = [f"{one['difference']:+.4f}", f"{one['low']:+.4f} to {one['high']:+.4f}", p, one["verdict"]]
+        assert "".join([one["a"], *(text.replace("-", "\N{MINUS SIGN}") for text in said)]) in texts.replace("\n", "")
     assert {file.suffix for file in (tmp_path / "figures").glob("differences.*")} == {".png", ".svg"}
 
 
@@ -279,15 +286,121 @@ def test_a_prompt_is_shown_as_a_model_reads_it() -> None:
     assert "TL;DR" not in "".join(Page(html(replace(results, prompts={}))).texts)
 
 
-def test_reference_rows_stand_beside_the_cells() -> None:
-    plain = study()
+def referenced(plain: Results) -> Results:
+    """Return results with a reference row."""
     assert plain.answers is not None
     row = Answered((tuple(Prediction(e.id, "the note", 0.0, 0) for e in plain.answers.examples),), seeded=False)
     answers = plain.answers._replace(references={"lead": row})
-    results = replace(plain, answers=answers, references=(Reference("lead", {"test/rougeL": 0.1}),))
-    texts = "".join(Page(html(results)).texts)
+    return replace(plain, answers=answers, references=(Reference("lead", {"test/rougeL": 0.1}),))
+
+
+def test_reference_rows_stand_beside_the_cells() -> None:
+    texts = "".join(Page(html(referenced(study()))).texts)
     assert "reference: lead" in texts
     assert "Rows that need no model" in texts
+
+
+def test_reference_rows_and_effects_need_no_differences_to_the_baseline() -> None:
+    """The baseline was not run: the rows that need no model were."""
+    results = referenced(study())
+    assert results.answers is not None
+    cells = {name: cell for name, cell in results.answers.cells.items() if name != results.baseline}
+    texts = "".join(Page(html(replace(results, answers=results.answers._replace(cells=cells)))).texts)
+    assert "Differences to the baseline" not in texts
+    assert "Rows that need no model" in texts
+
+
+def test_other_tasks_scores_need_no_perplexity() -> None:
+    plain = study()
+    skill = {"generality/translation/chrf_before": 30.25, "generality/translation/chrf": 21.5}
+    cells = tuple(
+        replace(cell, finals=tuple(replace(final, metrics=_only(final.metrics) | skill) for final in cell.finals))
+        for cell in plain.cells
+    )
+    texts = "".join(Page(html(replace(plain, cells=cells))).texts)
+    assert "What training left of other skills" in texts
+    assert "30.250" in texts
+    assert "21.500" in texts
+
+
+def _only(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if not name.startswith("generality/")}
+
+
+def test_what_was_not_run_is_no_part_of_a_claim() -> None:
+    results = replace(study(), absent=("prompt2/head", "prompt2/full"))
+    found = find(results)
+    assert "among the 6 of 8 cells that have final runs" in found.answer
+    assert "No claim includes prompt2/head, prompt2/full" in " ".join(cautions(results, found))
+
+
+def test_rows_in_two_splits_are_a_caution() -> None:
+    results = replace(study(), leaks=("12 of 24 test rows (50.0%) in train: 12 same, 0 same source, 0 near; a ~ b",))
+    said = " ".join(cautions(results, find(results)))
+    assert "Rows stand in two splits: 12 of 24 test rows (50.0%) in train" in said
+    assert "data.on_overlap: drop" in said
+
+
+def test_a_cell_of_survivors_is_a_caution() -> None:
+    plain = study()
+    cells = tuple(replace(cell, diverged_finals=1) if cell.id == "prompt1/full" else cell for cell in plain.cells)
+    results = replace(plain, cells=cells)
+    said = " ".join(cautions(results, find(results)))
+    assert "1 of 3 final runs of prompt1/full diverged: its score is the survivors'" in said
+
+
+def test_the_best_of_many_trials_does_not_rank_with_means_over_seeds() -> None:
+    plain = study()
+    lucky = replace(plain.cells[1], finals=(), best={"validation/rougeL": 0.99})
+    results = replace(plain, cells=(plain.cells[0], lucky, *plain.cells[2:]))
+    assert [cell.id for cell in results.ranked()][-1] == lucky.id
+    nothing = replace(plain, cells=tuple(replace(cell, finals=()) for cell in results.cells))
+    assert nothing.ranked()[0].id == lucky.id, "where none has final runs, trials rank"
+
+
+def test_figures_of_an_earlier_report_go(tmp_path: Path) -> None:
+    write_report(study(), tmp_path)
+    assert (tmp_path / "figures" / "differences.png").exists()
+    write_report(replace(study(), answers=None), tmp_path)
+    assert not list((tmp_path / "figures").glob("differences.*"))
+    assert (tmp_path / "figures" / "heat.png").exists()
+
+
+def test_a_final_run_that_diverged_counts_for_nothing(done: Place, places: Places) -> None:
+    """As `harness run` leaves it: with the scores of its first epochs, failed."""
+    place = places.copy(done)
+    trained = {cell: row for cell, row in place.table().items() if not cell.endswith("none")}
+    best = max(trained, key=lambda cell: float(trained[cell]["validation_chrf"]))
+    client = place.client()
+    lost = max(place.runs("final", cell=best), key=lambda run: run.data.metrics["validation/chrf"])
+    client.log_metric(lost.info.run_id, "validation/chrf", 1e6, step=99)
+    client.set_tag(lost.info.run_id, "outcome", "diverged")
+    client.set_terminated(lost.info.run_id, "FAILED")
+    done_again = place.run()
+    assert place.table()[best]["seeds"] == "1"
+    assert float(place.table()[best]["validation_chrf"]) < 1e6
+    (summary,) = place.runs("summary")
+    assert summary.data.tags["best_run"] != lost.info.run_id
+    said = f"1 of 2 final runs of {best} diverged"
+    assert said in (place.folder / "reports" / "tiny" / "report.md").read_text(encoding="utf-8")
+    assert said in " ".join(done_again.out.split())
+
+
+def test_the_terminal_says_what_may_be_claimed(done: Place) -> None:
+    again = done.command("report", "tiny")
+    printed = " ".join(again.out.split())
+    program = json.loads((done.folder / "reports" / "tiny" / "verdicts.json").read_text(encoding="utf-8"))
+    assert program["answer"] in printed
+    assert "The test split was scored 10 times for this study" in printed
+
+
+def test_a_first_run_of_some_cells_names_the_others(places: Places) -> None:
+    place = places()
+    place.run("--cells", "bare/*", "--set", "tuning=[none, head]", "--set", "final.seeds=[11, 12]")
+    program = json.loads((place.folder / "reports" / "tiny" / "verdicts.json").read_text(encoding="utf-8"))
+    assert "among the 2 of 4 cells that have final runs" in program["answer"]
+    report = (place.folder / "reports" / "tiny" / "report.md").read_text(encoding="utf-8")
+    assert "No claim includes cue/none, cue/head" in report
 
 
 def test_a_run_ends_with_claims_about_its_own_results(done: Place) -> None:

@@ -15,7 +15,8 @@ from statsmodels.stats.multitest import multipletests
 
 from harness.example import Example, Prediction
 from harness.metrics.base import Metric, Statistic, mean
-from harness.report.claims import answer, verdicts_json
+from harness.report.claims import answer, examples_to_see, verdicts_json
+from harness.stats import not_distinguishable
 from harness.verdicts import Answered, Answers, Verdicts, judge, score_answers
 
 
@@ -127,6 +128,82 @@ def test_words_are_never_stronger_than_the_tests(seed: int, gain: float, example
     for cell in found.group[1:]:
         assert cell in said.partition("cannot be told apart")[2]
     assert len(re.findall(r"\.(?= [A-Z\d]|$| \w+/)", said)) == 2
+
+
+def test_answer_and_tables_never_contradict_each_other() -> None:
+    """A difference to the baseline may hold among those to the baseline, and not among all pairs."""
+    split = 0
+    for seed in range(60):
+        for baseline in ("bare/full", "cue/full"):
+            found = verdicts(grid(seed, gain=0.055), best="cue/full", baseline=baseline)
+            said, group = answer(found, cells=4), set(found.group)
+            decided = {one.a for one in found.to_baseline if one.verdict != "undecided"}
+            for cell in decided if baseline == "cue/full" else decided & {"cue/full"}:
+                assert (cell if baseline == "cue/full" else baseline) not in group
+            if "it is better than the baseline" in said:
+                assert baseline not in said.partition("cannot be told apart")[2]
+            by_pairs = {pair.b if pair.a == found.best else pair.a for pair in found.pairs if found.best in pair[:2]}
+            assert group - {found.best} <= by_pairs
+            split += group != set(not_distinguishable(found.best, found.pairs))
+            program = json.loads(verdicts_json(said, found))
+            undecided = {
+                name
+                for one in program["comparisons"]
+                if one["verdict"] == "undecided" and found.best in (one["a"], one["b"])
+                for name in (one["a"], one["b"])
+            }
+            assert undecided | {found.best} == group, "programs can work out the same group"
+    assert split > 3, "the two families did differ"
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), examples=st.integers(8, 40), heavy=st.integers(1, 6), size=st.floats(0.2, 3.0))
+def test_no_claim_stands_beside_an_interval_that_holds_zero(seed: int, examples: int, heavy: int, size: float) -> None:
+    """Skewed differences, where the two could part."""
+    generator = np.random.default_rng(seed)
+    base = generator.uniform(0, 1, (1, examples))
+    moved = base + 0.25
+    moved[0, : min(heavy, examples - 1)] -= size
+    found = verdicts({"cue/none": moved, "bare/none": base}).to_baseline[0]
+    if found.difference.p < 0.05:
+        assert found.difference.low > 0 or found.difference.high < 0
+    if found.verdict != "undecided":
+        assert found.difference.p <= found.p_adjusted <= 0.05
+
+
+def test_single_runs_of_other_cells_are_told() -> None:
+    tables = grid(6, gain=0.5)
+    single = {name: table if name in ("cue/full", "bare/full") else table[:1] for name, table in tables.items()}
+    said = answer(verdicts(single), cells=4)
+    first, _, second = said.partition("). ")
+    assert "not for other seeds" not in first
+    assert second.endswith("of a cell with one final run this holds for that trained model, not for other seeds.")
+    program = json.loads(verdicts_json("said", verdicts(single)))
+    kinds = {(one["a"], one["b"]): one["speaks_of"] for one in program["comparisons"]}
+    assert kinds["cue/full", "bare/full"] == "procedure"
+    assert kinds["cue/head", "bare/full"] == "models"
+
+
+def test_how_many_examples_would_decide() -> None:
+    undecided = verdicts(grid(9, gain=0.03), best="cue/full")
+    assert undecided.needed is not None
+    found, examples = undecided.needed
+    assert (found.a, found.b, found.verdict) == ("cue/full", "bare/full", "undecided")
+    said = examples_to_see(undecided)
+    assert examples is None or f"about {examples:,} test examples (there are 80)" in said
+    assert said.startswith("If cue/full truly differs from bare/full by as much as was seen")
+    assert json.loads(verdicts_json("said", undecided))["examples_needed"] == examples
+    assert verdicts(grid(9, gain=0.5), best="cue/full").needed is None
+    assert verdicts(grid(9), best="bare/full").needed is None, "it is the baseline"
+
+
+def test_programs_get_the_effects_too() -> None:
+    found = verdicts(grid(2, gain=0.3))
+    effects = json.loads(verdicts_json("said", found))["effects"]
+    assert effects.keys() == {"prompt", "tuning", "interaction"}
+    (prompt,) = effects["prompt"]
+    assert (prompt["a"], prompt["b"], prompt["verdict"]) == ("cue", "bare", found.effects.prompt[0].verdict)
+    assert prompt["difference"] == found.effects.prompt[0].difference.value
 
 
 def test_a_cell_that_test_puts_first_is_named_beside_the_one_validation_chose() -> None:

@@ -10,13 +10,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
-
-from rich.console import RenderableType
-from rich.table import Table
 
 from harness.bench import Bench
 from harness.cells import Cell, select, with_neighbors
@@ -24,15 +21,17 @@ from harness.check import Checked
 from harness.engine.recordings import Recordings, recordings
 from harness.example import digest, fingerprint
 from harness.factors import Tuning
+from harness.generality import General
 from harness.keeping import kept_models
-from harness.planning.probe import Speed, longest_prompt, probe_bench, sample, speed_of
+from harness.planning.probe import SCORED, Speed, longest_prompt, probe_bench, sample, speed_of
 from harness.planning.workload import Work, cuts_of, works
 from harness.report.forecast import CellForecast, Forecast
 from harness.report.searches import PROXIED
+from harness.retention import Retention
 from harness.search import reach_storage
 from harness.tracking.address import reach_store
 
-__all__ = ["Cut", "Plan", "PlannedCell", "cell_forecast", "keep", "kept", "plan", "plan_tables"]
+__all__ = ["MIB", "Cut", "Plan", "PlannedCell", "cell_forecast", "keep", "kept", "plan"]
 
 MIB = 2**20
 ZERO_SHOT = Tuning(kind="none")
@@ -57,9 +56,24 @@ class Cut(NamedTuple):
     train: int
     validation: int
     start: int
-    """Of generation from validation prompts, where trials generate."""
-    largest: int
-    """The most that one prompt takes of all three."""
+    """Of generation from validation prompts, where anything generates."""
+    losses: int
+    """The most that one prompt takes of the first two."""
+    starts: int
+    """The most that one prompt takes of the third."""
+
+    @property
+    def largest(self) -> int:
+        """The most that one prompt takes at a time."""
+        return self.losses + self.starts
+
+    def losses_fit(self, memory: int, disk: int) -> bool:
+        """Return whether there is room for the recordings of one prompt's losses."""
+        return self.losses <= max(memory, disk)
+
+    def starts_fit(self, memory: int, disk: int) -> bool:
+        """Return whether there is room, beside those, for the start of its generation."""
+        return self.largest <= memory or self.starts <= disk
 
 
 @dataclass(frozen=True)
@@ -106,13 +120,15 @@ def plan(checked: Checked, *, say: Callable[[str], None], cells: str | None = No
     work, budget = works(prompts, checked, bench), recordings(study.engine)
     cuts = _cuts(list(work.values()), bench)
     probed = {cell.tuning: Cell(longest, cell.tuning) for cell in searched}
-    speeds = _speeds(list(probed.values()), bench, checked=checked, too_large=_too_large(cuts, budget), say=say)
+    speeds = _speeds(list(probed.values()), cuts, bench, checked=checked, say=say)
+    retained = _retained(checked, bench)
     forecasts = {
         cell.id: cell_forecast(
             cell,
             work[cell.prompt],
             finals=_finals(cell, chosen, len(study.final.seeds)),
             speeds=speeds,
+            retained=retained,
             checked=checked,
         )
         for cell in searched
@@ -136,7 +152,8 @@ def _cuts(work: Sequence[Work], bench: Bench) -> tuple[Cut, ...]:
     for cut, tunings in cuts_of(bench).items():
         parts = [[size.cuts.get(cut, 0) for size in each.recorded] for each in work]
         train, validation, start = map(sum, zip(*parts, strict=True))
-        found.append(Cut(tuple(tunings), train, validation, start, largest=max(map(sum, parts))))
+        losses, starts = max(sum(part[:2]) for part in parts), max(part[2] for part in parts)
+        found.append(Cut(tuple(tunings), train, validation, start, losses, starts))
     return tuple(found)
 
 
@@ -144,16 +161,14 @@ def _disk(budget: Recordings) -> int:
     return budget.shelf.budget if budget.shelf else 0
 
 
-def _too_large(cuts: Sequence[Cut], budget: Recordings) -> set[str]:
-    """Return the tunings whose frozen part runs live, since there is no room for it."""
-    room = max(budget.memory, _disk(budget))
-    return {name for cut in cuts for name in cut.tunings if cut.largest > room}
-
-
 def _speeds(
-    cells: Sequence[Cell], bench: Bench, *, checked: Checked, too_large: set[str], say: Callable[[str], None]
+    cells: Sequence[Cell], cuts: Sequence[Cut], bench: Bench, *, checked: Checked, say: Callable[[str], None]
 ) -> dict[str, Speed]:
     """Probe one cell of every tuning, zero-shot always: the test split is scored with nothing replayed."""
+    budget = recordings(checked.study.engine)
+    room = budget.memory, _disk(budget)
+    too_large = {name for cut in cuts for name in cut.tunings if not cut.losses_fit(*room)}
+    whole = {name for cut in cuts for name in cut.tunings if not cut.starts_fit(*room)} - too_large
     generate = _trials_generate(checked) or bool(checked.study.final.seeds)
     prompt = cells[0].prompt
     live = probe_bench(checked, sample(checked, prompt), replay=False) if too_large else bench
@@ -161,7 +176,10 @@ def _speeds(
     found = {}
     for cell in (Cell(prompt, ZERO_SHOT), *(cell for cell in cells if cell.tuning.trains)):
         say(f"probing {cell.tuning.name}")
-        found[cell.tuning.name] = speed_of(live if cell.tuning.name in too_large else bench, cell, generate=generate)
+        name = cell.tuning.name
+        found[name] = speed_of(live if name in too_large else bench, cell, generate=generate)
+        if name in whole:
+            found[name] = found[name]._replace(prefill=found[ZERO_SHOT.name].prefill)
     return found
 
 
@@ -174,8 +192,23 @@ def _finals(cell: Cell, chosen: Sequence[Cell], seeds: int) -> int:
     return (seeds if cell.tuning.trains else 1) if cell in chosen else 0
 
 
+def _retained(checked: Checked, bench: Bench) -> float:
+    """Return the seconds of one look at what a model still knows, 0 where none is taken: a few rows, scaled up."""
+    general, study = checked.general if checked.study.final.seeds else None, checked.study
+    seconds, size = 0.0, study.training.batch_size * SCORED
+    for texts, tasks in [(general.texts, ()), *(((), (task,)) for task in general.tasks)] if general else []:
+        rows = len(texts) or len(tasks[0].examples)
+        few = General(texts[:size], tuple(task._replace(examples=task.examples[:size]) for task in tasks))
+        retention = Retention(few, bench.loaded, forward=bench.forward, study=study)
+        retention.measure()  # the first passes are slow
+        start = time.perf_counter()
+        retention.measure()
+        seconds += (time.perf_counter() - start) * rows / min(rows, size)
+    return seconds
+
+
 def cell_forecast(
-    cell: Cell, work: Work, *, finals: int, speeds: Mapping[str, Speed], checked: Checked
+    cell: Cell, work: Work, *, finals: int, speeds: Mapping[str, Speed], retained: float, checked: Checked
 ) -> CellForecast:
     """Multiply one cell's work by its tuning's speed.
 
@@ -187,6 +220,7 @@ def cell_forecast(
         work: Its prompt's.
         finals: Its final runs.
         speeds: By tuning; zero-shot's is that of a whole model computed live.
+        retained: Seconds of one look at what a model still knows; before training it is taken once, by the first cell.
         checked: The study.
     """
     study, speed, live = checked.study, speeds[cell.tuning.name], speeds[ZERO_SHOT.name]
@@ -195,13 +229,16 @@ def cell_forecast(
     tested = live.scoring(work.validation, generate=True) * len(checked.test_ids) / len(checked.examples["validation"])
     if not cell.tuning.trains:
         last = live.scoring(work.validation, generate=generates or has_finals)
-        return CellForecast(0, finals, finals * (last + tested))
+        before = retained if cell == checked.cells[0] else 0.0
+        return CellForecast(0, finals, finals * (last + tested + before))
     loss, made = (speed.scoring(work.validation, generate=generate) for generate in (False, True))
     training = speed.opening + epochs * speed.training * work.train.tokens
     proxied = _among_best(trials) * made if has_finals and not generates else 0.0
     recording = speed.recording * (work.train.tokens + work.validation.tokens)
     searching = recording + trials * (training + epochs * (made if generates else loss)) + proxied
-    return CellForecast(trials, finals, searching + finals * (training + (epochs - 1) * loss + made + tested))
+    watched = study.training.patience is not None or study.training.keep == "best"
+    followed = epochs * (made if generates else loss) if watched else (epochs - 1) * loss
+    return CellForecast(trials, finals, searching + finals * (training + followed + made + tested + retained))
 
 
 def _among_best(trials: int) -> float:
@@ -250,40 +287,3 @@ def _key(checked: Checked, weights: str) -> str:
     data = [fingerprint(examples) for examples in checked.examples.values()]
     prompts = [asdict(prompt) for prompt in checked.prompts]
     return digest([checked.study.model_dump(mode="json"), prompts, data, list(checked.test_ids), weights])
-
-
-def plan_tables(made: Plan) -> Iterator[RenderableType]:
-    """Yield what a plan says: cells, recordings, time and memory."""
-    table = Table("cell", box=None, header_style="bold")
-    for name in ("trials", "finals", "steps a run", "steps in all", "parameters that train", "share", "seconds"):
-        table.add_column(name, justify="right")
-    for cell in made.cells:
-        trials, finals, seconds = made.forecast.cells[cell.id]
-        share = f"{cell.trainable / cell.parameters:.1%}"
-        counts = [trials, finals, cell.steps, cell.steps * (trials + finals), cell.trainable]
-        table.add_row(cell.id, *(f"{count:,}" for count in counts), share, f"{seconds:.1f}")
-    yield table
-    if made.cuts:
-        yield _recordings(made)
-        yield (
-            f"MiB; {made.forecast.recordings_mib:,.1f} in all, what tunings share counted once; room for "
-            f"{made.memory / MIB:,.0f} in memory, {made.disk / MIB:,.0f} on disk"
-        )
-    yield made.models
-    total, forecast = made.forecast.seconds, made.forecast
-    yield (
-        f"predicted: {total:.0f} s ({total / 60:.1f} min) for all runs, loading the model and the report apart; "
-        f"peak memory {forecast.peak_memory_mib:,.0f} MiB; planning took {made.seconds:.0f} s"
-    )
-
-
-def _recordings(made: Plan) -> Table:
-    table = Table("recorded for", box=None, header_style="bold")
-    for name in ("training", "validation", "generation", "one prompt"):
-        table.add_column(name, justify="right")
-    table.add_column("fits")
-    for cut in made.cuts:
-        sizes = (cut.train, cut.validation, cut.start, cut.largest)
-        fits = "memory" if cut.largest <= made.memory else "disk" if cut.largest <= made.disk else "nowhere: runs live"
-        table.add_row(", ".join(cut.tunings), *(f"{size / MIB:,.1f}" for size in sizes), fits)
-    return table

@@ -22,7 +22,7 @@ from harness.planning.workload import Load, load_of
 from harness.settings import light_reader, token_limits
 from harness.template import Template
 
-__all__ = ["Speed", "longest_prompt", "probe_bench", "sample", "speed_of"]
+__all__ = ["SCORED", "Speed", "longest_prompt", "probe_bench", "sample", "speed_of"]
 
 TRAINED, SCORED = 4, 3
 """Batches of training and of scored rows in a sample."""

@@ -55,13 +55,13 @@ def works(prompts: Sequence[Template], checked: Checked, bench: Bench) -> dict[T
     """
     study, loaded = checked.study, bench.loaded
     footprint = Footprint(loaded, sorted(cuts_of(bench)), study.training.precision)
-    trials_replay_starts = checked.objective != "loss" and study.generation.num_beams == 1
+    replays_starts = (checked.objective != "loss" or study.final.seeds) and study.generation.num_beams == 1
     found = {}
     for prompt in prompts:
         train, validation = (_rows(split, prompt, checked, bench) for split in ("train", "validation"))
         recorded = (NOTHING, NOTHING, NOTHING)
         if footprint.cuts:
-            starts = footprint.of_prefill(validation, bench.decoding) if trials_replay_starts else NOTHING
+            starts = footprint.of_prefill(validation, bench.decoding) if replays_starts else NOTHING
             recorded = (footprint.of_losses(train), footprint.of_losses(validation), starts)
         loads = [
             load_of(rows, loaded, batch_size=study.training.batch_size, decoding=bench.decoding)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from harness.errors import ModelError
 from harness.factors import Tuning
 from harness.models.blocks import blocks
 from harness.models.load import load
@@ -87,6 +88,14 @@ def values(model: Any) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
+def asked(model: Any, rows: Rows) -> Callable[[AbstractContextManager[None]], Tensor]:
+    def call(replay: AbstractContextManager[None]) -> Tensor:
+        with replay:
+            return logits(model, rows)
+
+    return call
+
+
 def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
@@ -107,7 +116,7 @@ def test_replayed_logits_equal_live_ones_at_every_cut(tiny_folder: Tiny, family:
                 replayed = logits(model, rows)
             assert calls == []
             assert torch.equal(replayed, live), (cut, indices, (replayed - live).abs().max())
-            assert verify(trunk, rows, lambda rows=rows: logits(model, rows)) is None
+            assert verify(trunk, rows, asked(model, rows)) is None
     assert same(values(model), before)
     assert anatomy_of(model) == shape
 
@@ -231,12 +240,27 @@ def test_a_wrong_record_is_found_out(tiny_folder: Tiny, family: str) -> None:
         store = recorded(model, cut)
         for name, tensor in store.items():
             store[name] = tensor * 1.001
-        found = verify(Trunk(model, taps(model, cut), store), rows, lambda: logits(model, rows))
+        found = verify(Trunk(model, taps(model, cut), store), rows, asked(model, rows))
         assert found is not None
         assert found.startswith("replayed logits differ from live ones by ")
         for name, tensor in store.items():
             store[name] = tensor * torch.nan
-        assert verify(Trunk(model, taps(model, cut), store), rows, lambda: logits(model, rows)) is not None
+        assert verify(Trunk(model, taps(model, cut), store), rows, asked(model, rows)) is not None
+
+
+@pytest.mark.parametrize("family", ["gpt2", "t5"])
+def test_rows_that_have_changed_are_refused(tiny_folder: Tiny, family: str) -> None:
+    """A row's index says which recording is its own, so nothing but its tokens can say that it is another row now."""
+    model = pretrained(tiny_folder(family))
+    store, rows = recorded(model, 1), make_rows(model, [0, 1, 2])
+    trunk = Trunk(model, taps(model, 1), store, [make_rows(model, [3, 1]), make_rows(model, [0, 2])])
+    with trunk.replaying(rows):
+        pass
+    ids = rows.inputs["input_ids"].clone()
+    ids[1, 2] += 1
+    changed = rows._replace(inputs={**rows.inputs, "input_ids": ids})
+    with pytest.raises(ModelError, match="rows have changed since"), trunk.replaying(changed):
+        pass
 
 
 @pytest.mark.parametrize(
