@@ -37,6 +37,7 @@ from harness.example import Example, Prediction, Split
 from harness.metrics.base import Metric
 from harness.models.load import load
 from harness.models.narrow import drops_out, late_block, narrowable
+from harness.models.stand_in import eval_mode
 from harness.models.trunk import first_block
 from harness.models.tuning import apply, reset
 from harness.settings import model_location, new_tokens, stop_texts, token_limits
@@ -65,7 +66,7 @@ class Bench:
 
     def __init__(self, checked: Checked, say: Callable[[str], None] = lambda text: None) -> None:
         spec, study, task = checked.study.model, checked.study, checked.task
-        self.study = study
+        self.study, self._say = study, say
         self.metrics: list[Metric] = [resolve(m) if isinstance(m, str) else m for m in checked.metrics]
         self.loaded = load(
             model_location(spec.name),
@@ -93,6 +94,7 @@ class Bench:
         cuts = [cut for tuning in study.tuning if (cut := first_block(model, tuning)) is not None]
         self.replays = Replays(self._trunks, cuts, ahead=checked.objective != "loss", say=say)
         self._narrow, self._late = narrowable(model), late_block(model)
+        self._is_proved = False
         self._forward = ForwardPass(model, precision=training.precision)
         prices = Prices(self.loaded, self.forward, self.decoding.max_new_tokens)
         self._rates = Rates(prices, energy_counters(model.device))
@@ -177,6 +179,7 @@ class Bench:
             return loss_batches(rows, self.loaded, batch_size=self.study.training.batch_size, order=order)
 
         model = self.loaded.model
+        self._prove(rows)
         trainable = apply(model, cell.tuning)
         try:
             validation = self.encoded(cell.prompt, "validation").rows
@@ -201,6 +204,20 @@ class Bench:
         finally:
             self.replays.close()
             reset(model, trainable)
+
+    def _prove(self, rows: Sequence[Row]) -> None:
+        """Compare, once, losses of the longest rows with parts of the last block left out and without."""
+        if self._is_proved:
+            return
+        self._is_proved, whole = True, self._forward
+        batches = loss_batches(rows, self.loaded, batch_size=self.study.training.batch_size)
+        longest = max(batches, key=lambda batch: batch.inputs["input_ids"].size(1)).to(whole.model.device)
+        with torch.no_grad(), eval_mode(whole.model):
+            live, short = whole.token_nlls(longest), self.forward.token_nlls(longest)
+        low = whole.precision == "bf16" or whole.model.dtype.itemsize < 4
+        if not (short - live).abs().max() <= (2e-2 if low else 1e-5) * live.abs().max():  # false for nan
+            self._narrow, self._late = (), None
+            self._say("the last block is computed at all positions: its losses on these rows were others without")
 
     def _priced(self, cell: Cell, rows: Sequence[Row], forward: ForwardPass) -> Priced | None:
         """Enter what opening the trunks took; return what an epoch takes."""

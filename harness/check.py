@@ -198,14 +198,11 @@ def _baseline(study: Study, findings: _Findings) -> None:
     baseline = study.final.baseline
     if baseline is None:
         return
-    prompts = [prompt.name for prompt in study.prompts]
-    if baseline.prompt not in prompts:
-        hint = closest(baseline.prompt, prompts)
-        findings.add(f"final.baseline names prompt {baseline.prompt!r}; {hint}", "final", "baseline", "prompt")
-    tunings = [tuning.name for tuning in study.tunings()]
-    if baseline.tuning.name not in tunings:
-        hint = closest(baseline.tuning.name, tunings)
-        findings.add(f"final.baseline names tuning {baseline.tuning.name!r}; {hint}", "final", "baseline", "tuning")
+    prompts, tunings = [prompt.name for prompt in study.prompts], [tuning.name for tuning in study.tunings()]
+    for factor, name, known in (("prompt", baseline.prompt, prompts), ("tuning", baseline.tuning.name, tunings)):
+        if name not in known:
+            hint = closest(name, known)
+            findings.add(f"final.baseline names {factor} {name!r}; {hint}", "final", "baseline", factor)
 
 
 def _tunings(study: Study, description: Description | None, findings: _Findings) -> None:
@@ -213,6 +210,9 @@ def _tunings(study: Study, description: Description | None, findings: _Findings)
         if description and tuning.blocks and tuning.blocks > description.blocks:
             there = f"model {study.model.name!r} has {description.blocks} blocks"
             findings.add(f"last_blocks is {tuning.blocks}, but {there}; lower it", "tuning", index)
+    if study.model.dtype != "float32" and any(tuning.trains for tuning in study.tuning):
+        low = f"model.dtype is {study.model.dtype}, in which small steps of what trains would be lost"
+        findings.add(f"{low}; take float32, with training.precision: bf16 for speed", "model", "dtype")
 
 
 def _data(

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.stores import RECORDINGS
 from harness.tracking.mlflow import MlflowTracker
 
 __all__ = ["clean_study"]
@@ -17,9 +18,11 @@ def clean_study(study: str, tracker: MlflowTracker) -> Iterator[str]:
     What an alias of the registry names stays, with the run that made it; other versions go with their models.
     """
     folder = Path(".harness") / study
-    freed = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    freed = _size_of(folder)
     shutil.rmtree(folder, ignore_errors=True)
     yield f"caches: {_size(freed)}"
+    if recorded := _size_of(RECORDINGS):
+        yield f"recordings of frozen parts, which all studies here share, stay: {_size(recorded)} in {RECORDINGS}"
     runs, registry = tracker.runs(), tracker.model_registry
     summaries = [run.tags for run in runs if run.phase == "summary"]
     kept = {run for tags in summaries for run in (tags.get("best_run"), *tags.get("kept_runs", "").split())}
@@ -37,6 +40,10 @@ def clean_study(study: str, tracker: MlflowTracker) -> Iterator[str]:
     stale = [run for run in runs if run.phase in ("superseded", "interrupted") and run.id not in kept]
     freed = sum(tracker.remove(run.id) for run in stale)
     yield f"superseded and interrupted runs: {_size(freed)} ({len(stale)} removed)"
+
+
+def _size_of(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _size(size: float) -> str:

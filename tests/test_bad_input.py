@@ -105,6 +105,11 @@ STUDY_FILE = {
     ),
     "learning rate nan": Case(edit("low: 1.0e-3", "low: .nan"), (line("learning_rate"), "nan", "finite")),
     "no trials": Case(nothing, ("--set search.trials=0: ", "0", "greater than or equal to 1"), put("search.trials=0")),
+    "weights that small steps would not move": Case(
+        nothing,
+        ("--set model.dtype=bfloat16: ", "small steps", "take float32", "training.precision: bf16"),
+        put("model.dtype=bfloat16"),
+    ),
     "misspelt tuning": Case(edit("head,", "haed,"), (line("tuning"), "'haed'", "did you mean 'head'")),
     "tuning without a number": Case(edit("{last_blocks: 1}", "last_blocks"), (line("tuning"), "{last_blocks: 2}")),
     "misspelt last_blocks": Case(

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from harness.engine import shelf as module
-from harness.engine.recordings import FOLDER, Draft, Recordings, TooLarge, recordings
+from harness.engine.recordings import Draft, Recordings, TooLarge, recordings
 from harness.engine.shelf import Shelf
+from harness.stores import RECORDINGS
 from harness.study import Engine
 
 PLENTY = 2**30
@@ -280,7 +281,7 @@ def test_budgets_come_from_the_study_or_the_machine(tmp_path: Path, monkeypatch:
     set_ = recordings(Engine(memory_mib=1.5, disk_mib=2))
     assert set_.memory == 3 * 2**19
     assert set_.shelf is not None
-    assert (set_.shelf.budget, set_.shelf.folder) == (2**21, FOLDER)
+    assert (set_.shelf.budget, set_.shelf.folder) == (2**21, RECORDINGS)
     assert recordings(Engine(disk_mib=0)).shelf is None
     left = recordings(Engine())
     assert left.shelf is not None

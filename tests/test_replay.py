@@ -11,6 +11,24 @@ from harness.factors import Tuning
 from harness.study_file import read_study
 from tests.study_fixture import Places
 
+
+def test_shortcuts_that_are_none_on_these_rows_are_not_taken(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What held for a few made-up tokens is compared once more on the study's longest rows."""
+    place = places()
+    monkeypatch.chdir(place.folder)
+    checked = check(read_study(place.study))
+    cell = Cell(checked.cells[-1].prompt, Tuning(kind="head"))
+    found, said = {}, list[str]()
+    for wrong in (False, True):
+        bench = Bench(checked, said.append)
+        if wrong:  # keys are needed at all positions
+            *_, keys = (part for name, part in bench.loaded.model.named_modules() if name.endswith("k_proj"))
+            bench._narrow = (*bench._narrow, keys)
+        found[wrong] = [epoch.losses for epoch in bench.train(cell, learning_rate=1e-2, seed=0)]
+    assert found[True] == [pytest.approx(losses, rel=1e-6) for losses in found[False]]
+    assert said == ["the last block is computed at all positions: its losses on these rows were others without"]
+
+
 TUNINGS = [Tuning(kind="head"), *(Tuning(kind="last_blocks", blocks=count) for count in (1, 2))]
 
 

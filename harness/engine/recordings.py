@@ -10,19 +10,17 @@ import torch
 from torch import Tensor
 
 from harness.engine.shelf import Shelf, Writer
+from harness.stores import RECORDINGS
 from harness.study import Engine
 
-__all__ = ["FOLDER", "Draft", "Recordings", "TooLarge", "recordings"]
-
-FOLDER = Path(".harness") / ".recordings"
-"""Shared by all studies that are run from one folder; no study can have this name."""
+__all__ = ["Draft", "Recordings", "TooLarge", "recordings"]
 
 
 class TooLarge(Exception):
     """A recording fits neither memory nor disk."""
 
 
-def recordings(engine: Engine, folder: Path = FOLDER) -> Recordings:
+def recordings(engine: Engine, folder: Path = RECORDINGS) -> Recordings:
     """Return the recordings of a folder, within a study's budgets, or the machine's.
 
     Where the study does not say: a quarter of the free memory, a tenth of the free disk.
