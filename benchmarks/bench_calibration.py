@@ -28,6 +28,8 @@ SHARES = (0.0, 0.5, 1.0)
 """Deviations of seeds, in standard errors over examples."""
 MEANS = (0.0, 0.1)
 """Latent means of the two cells whose difference is to be covered."""
+LEAST, MOST, FAMILY = 0.93, 0.97, 0.06
+"""How often intervals must cover, and the most studies in which some equal cell may be called better or worse."""
 CELLS = 12
 RESAMPLES = 1000
 PARTS = 8
@@ -55,6 +57,10 @@ def main() -> None:
     write_json(
         "calibration", {"options": vars(options), "coverage": coverage, "families": families, "seconds": seconds}
     )
+    broken = [row for row in coverage if not LEAST <= row["harness"] <= MOST]
+    broken += [row for row in families if row["some differ"] > FAMILY]
+    if broken:
+        raise SystemExit(f"beyond {LEAST:.0%} to {MOST:.0%} of intervals, or {FAMILY:.0%} of studies: {broken}")
 
 
 def _places() -> list[tuple[str, float]]:
