@@ -92,10 +92,10 @@ class Bench:
             else None
         )
         cuts = [cut for tuning in study.tuning if (cut := first_block(model, tuning)) is not None]
-        self.replays = Replays(self._trunks, cuts, ahead=checked.objective != "loss", say=say)
+        self.replays, self._generates = Replays(self._trunks, cuts, say), checked.objective != "loss"
         self._narrow, self._late = narrowable(model), late_block(model)
-        self._is_proved = False
         self._forward = ForwardPass(model, precision=training.precision)
+        self._prove(self.encoded(checked.prompts[0], "validation").rows)
         prices = Prices(self.loaded, self.forward, self.decoding.max_new_tokens)
         self._rates = Rates(prices, energy_counters(model.device))
         self._account: Account | None = None
@@ -159,7 +159,7 @@ class Bench:
             self._account.scored(split, scored.seconds, loss, generation)
         return scored
 
-    def train(self, cell: Cell, *, learning_rate: float, seed: int) -> Generator[Epoch]:
+    def train(self, cell: Cell, *, learning_rate: float, seed: int, generates: bool = False) -> Generator[Epoch]:
         """Train one cell from the pretrained weights; yield after each epoch with the model as it then stands.
 
         However the iteration ends, the model is the pretrained one afterwards.
@@ -168,6 +168,7 @@ class Bench:
             cell: What trains, on which prompt.
             learning_rate: The schedule's peak.
             seed: Orders the examples and draws dropout.
+            generates: Whether it is known by now that validation prompts will be answered.
 
         Raises:
             Diverged: The loss is no longer finite.
@@ -179,11 +180,11 @@ class Bench:
             return loss_batches(rows, self.loaded, batch_size=self.study.training.batch_size, order=order)
 
         model = self.loaded.model
-        self._prove(rows)
         trainable = apply(model, cell.tuning)
         try:
             validation = self.encoded(cell.prompt, "validation").rows
-            self.replays.open(cell.id, trainable, rows, validation, self.decoding)
+            prompts = self.decoding if generates or self._generates else None
+            self.replays.open(cell.id, trainable, rows, validation, prompts)
             trunk = self.replays.of_losses(rows)
             forward = replace(self._forward if drops_out(model) else self.forward, trunk=trunk)
             work = self._priced(cell, rows, forward)
@@ -206,10 +207,8 @@ class Bench:
             reset(model, trainable)
 
     def _prove(self, rows: Sequence[Row]) -> None:
-        """Compare, once, losses of the longest rows with parts of the last block left out and without."""
-        if self._is_proved:
-            return
-        self._is_proved, whole = True, self._forward
+        """Compare losses of the longest rows with parts of the last block left out and without."""
+        whole = self._forward
         batches = loss_batches(rows, self.loaded, batch_size=self.study.training.batch_size)
         longest = max(batches, key=lambda batch: batch.inputs["input_ids"].size(1)).to(whole.model.device)
         with torch.no_grad(), eval_mode(whole.model):

@@ -123,7 +123,7 @@ def trained(cell: Cell, learning_rate: str, seed: str, session: Session, run: st
     bench, spec = session.bench, session.checked.study.training
     stopping = Stopping(spec, maximize=session.maximizes(session.checked.objective))
     weights: Mapping[str, Tensor] = {}
-    with closing(bench.train(cell, learning_rate=float(learning_rate), seed=int(seed))) as epochs:
+    with closing(bench.train(cell, learning_rate=float(learning_rate), seed=int(seed), generates=True)) as epochs:
         for epoch in epochs:
             better = stopping.see(epoch.epoch, _follow(cell, epoch, run, session, watches=stopping.watches))
             if better and spec.keep == "best":

@@ -7,8 +7,6 @@ written to the store.
 
 from __future__ import annotations
 
-import math
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -235,10 +233,5 @@ def _again(cell: Cell, run: Run, session: Session, *, splits: Sequence[Split]) -
     with trained(cell, run.params["learning_rate"], run.params["seed"], session, None):
         for split in splits:
             scores = bench.score(cell.prompt, split, generate=generate).scores
-            found |= {f"{split}/{name}": repr(_stored(value)) for name, value in scores.items() if value == value}
+            found |= {f"{split}/{name}": repr(float(value)) for name, value in scores.items() if value == value}
         return {**found, WEIGHTS: trained_digest(bench.loaded, cell.tuning)}
-
-
-def _stored(value: float) -> float:
-    """Return a number as databases keep it: they have no infinity."""
-    return math.copysign(sys.float_info.max, value) if math.isinf(value) else float(value)

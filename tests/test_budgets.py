@@ -17,6 +17,7 @@ from harness.report.budgets import expected, expected_best_csv, gap, upset
 from harness.report.cautions import UPSET, caption_on_test, cautions
 from harness.report.collect import CellResult, Final, Results, Trial
 from harness.report.findings import Findings
+from harness.report.looks import Looks
 from harness.report.searches import searches
 from harness.stats import Estimate, expected_best
 from harness.verdicts import Verdicts
@@ -158,8 +159,8 @@ def test_the_report_says_what_other_budgets_would_have_found() -> None:
 def test_how_often_test_was_scored_is_said() -> None:
     study = results(cell("bare/head", [1.0, 2.0]))
     assert caption_on_test(study) == "The test split was not scored."
-    assert "was scored 7 times for this study" in caption_on_test(replace(study, test_scorings=7))
-    edited = replace(study, test_scorings=7, scored_before_edit=3)
+    assert "was scored 7 times for this study" in caption_on_test(replace(study, looks=Looks(7)))
+    edited = replace(study, looks=Looks(7, before_edit=3))
     assert cautions(edited, Findings(""))[0].startswith(
         "Test had been scored 3 times before this study was last edited"
     )

@@ -204,7 +204,7 @@ def test_other_test_rows_are_told_and_fresh_ones_clear_the_edit(done: Place, pla
 def test_a_run_killed_after_scoring_test_counts(done: Place) -> None:
     with store(done) as tracker:
         run = next(run for run in tracker.runs() if run.phase == "final")
-    cut = replace(run, phase="interrupted", metrics={}, tags={**run.tags, "phase": "interrupted"})
+    cut = replace(run, metrics={}, tags={**run.tags, "phase": "interrupted"})
     assert run.tags["test_scored"] == "yes"
     assert looks([cut], edition=None, rows=None) == Looks(1)
 

@@ -27,7 +27,7 @@ from harness.models.blocks import blocks
 from harness.models.load import Loaded, weights_digest
 from harness.models.tuning import apply, reset
 from harness.planning.footprint import Footprint, Sizes
-from harness.planning.plan import Cut, cell_forecast, plan
+from harness.planning.plan import Cut, _retained, cell_forecast, plan
 from harness.planning.probe import Speed, probe_bench, sample, speed_of
 from harness.planning.workload import Load, Work, load_of
 from harness.report.forecast import CellForecast, Forecast
@@ -160,12 +160,10 @@ def seconds(
     finals: int = 2,
     kind: str = "head",
     retained: float = 0.0,
-    last: bool = False,
 ) -> float:
-    cells = [cell for cell in checked.cells if cell.tuning.kind == kind]
+    cell = next(cell for cell in checked.cells if cell.tuning.kind == kind)
     speeds = {kind: own, "none": live}
-    found = cell_forecast(cells[-last], WORK, finals=finals, speeds=speeds, retained=retained, checked=checked)
-    return found.seconds
+    return cell_forecast(cell, WORK, finals=finals, speeds=speeds, retained=retained, checked=checked).seconds
 
 
 def test_every_part_of_a_run_is_counted_as_often_as_it_runs(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,11 +194,21 @@ def test_a_look_at_what_is_kept_is_taken_by_every_final_run_and_once_before(
 ) -> None:
     checked = checked_at(place, monkeypatch)
     assert seconds(checked, retained=1.0) == 2
-    assert seconds(checked, retained=1.0, kind="none", finals=1) == 1
-    assert seconds(checked, retained=1.0, kind="none", finals=1, last=True) == 0
-    looks = plan(checked_at(place, monkeypatch), say=print).forecast.seconds
-    none = plan(checked_at(place, monkeypatch, "generality.text=null"), say=print).forecast.seconds
-    assert looks > none
+    assert seconds(checked, retained=1.0, kind="none", finals=1) == 0
+    monkeypatch.setattr("harness.planning.plan._retained", lambda *given: 1e6)
+    looks = {name: cell.seconds // 1e6 for name, cell in plan(checked, say=print).forecast.cells.items()}
+    assert looks.pop(checked.cells[0].id) == 1, "the one before"
+    assert looks == {cell.id: 2 * cell.tuning.trains for cell in checked.cells[1:]}
+
+
+@pytest.mark.parametrize("settings", [(), ("generality.text=null", "generality.tasks=[translation]")])
+def test_a_look_at_what_is_kept_takes_time(
+    settings: tuple[str, ...], place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = checked_at(place, monkeypatch, *settings)
+    bench = probe_bench(checked, sample(checked, checked.prompts[0]), replay=True)
+    assert _retained(checked, bench) > 0
+    assert _retained(checked_at(place, monkeypatch, "generality.text=null"), bench) == 0
 
 
 @pytest.mark.parametrize(

@@ -243,7 +243,7 @@ def test_wrong_keys_and_values_are_found(
 
 STATES = {
     "lfm2": Lfm2Config(
-        vocab_size=320,
+        vocab_size=512,
         hidden_size=32,
         num_hidden_layers=3,
         intermediate_size=48,
@@ -252,7 +252,7 @@ STATES = {
         layer_types=["conv", "full_attention", "full_attention"],
     ),
     "falcon_h1": FalconH1Config(
-        vocab_size=320,
+        vocab_size=512,
         hidden_size=32,
         num_hidden_layers=3,
         intermediate_size=48,

@@ -226,7 +226,7 @@ class Prices:
             undo.enter_context(arithmetic(model.device, self.forward.precision))
             parts = undo.enter_context(counted(self._blocks))
             undo.enter_context(hooked(model.register_forward_hook(lambda *args: ends.append(parts.copy()))))
-            undo.enter_context(_endless(model, min(DECODED, self.new_tokens)))
+            undo.enter_context(_endless(model, max(2, min(DECODED, self.new_tokens))))
             model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), custom_generate=greedy)
         tokens = [float((after - before).sum()) for before, after in zip(ends, ends[1:], strict=False)]
         past = 1 if self.loaded.is_encoder_decoder else size

@@ -19,12 +19,11 @@ class Replays:
     Args:
         trunks: What is recorded; ``None`` where replay is off.
         cuts: Of all tunings: what is recorded before anything trains is recorded for all of them.
-        ahead: Whether every run generates, so that its prompts are opened with its losses; else with the first ones.
         say: Told, once, why something is not replayed.
     """
 
-    def __init__(self, trunks: Trunks | None, cuts: Sequence[int], *, ahead: bool, say: Callable[[str], None]) -> None:
-        self._trunks, self._cuts, self._ahead, self._say = trunks, cuts, ahead, say
+    def __init__(self, trunks: Trunks | None, cuts: Sequence[int], say: Callable[[str], None]) -> None:
+        self._trunks, self._cuts, self._say = trunks, cuts, say
         self._said: set[str] = set()
         self._losses: dict[int, Trunk] = {}  # by the identity of rows
         self._prompts: dict[int, Trunk | None] = {}
@@ -37,7 +36,12 @@ class Replays:
         """Why it read its prompts whole, if it generated and did."""
 
     def open(
-        self, name: str, trainable: Trainable, train: Sequence[Row], validation: Sequence[Row], decoding: Decoding
+        self,
+        name: str,
+        trainable: Trainable,
+        train: Sequence[Row],
+        validation: Sequence[Row],
+        decoding: Decoding | None,
     ) -> None:
         """Replay the frozen part from here on, unless it must run live.
 
@@ -46,7 +50,7 @@ class Replays:
             trainable: What the model, as it is now, trains.
             train: Rows of training.
             validation: Rows of validation.
-            decoding: How predictions are made.
+            decoding: How predictions are made, where it is known by now that some will be.
         """
         self._name, self.live, self.read = name, "engine.replay is off", None
         if self._trunks is None:
@@ -65,7 +69,7 @@ class Replays:
                 self._tell_live()
                 return
             self._losses[id(rows)] = found
-        if self._ahead:
+        if decoding:
             self._open_prompts(validation, decoding, self._cuts)
 
     def of_losses(self, rows: Sequence[Row]) -> Trunk | None:

@@ -89,8 +89,8 @@ class Trunks:
     _seconds: float = 0.0
     _passes: list[Pass] = field(default_factory=list)
     # What is worked out of one list of rows, by its identity; the list is kept, so that the identity stays its own.
-    _splits: dict[tuple[object, int], tuple[Sequence[Row], Sequence[Rows]]] = field(default_factory=dict)
-    _named: dict[tuple[object, int, frozenset[int]], Mapping[str, str]] = field(default_factory=dict)
+    _splits: dict[tuple[object, ...], tuple[Sequence[Row], Sequence[Rows]]] = field(default_factory=dict)
+    _named: dict[tuple[object, ...], Mapping[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._namer = Namer(self.loaded, self.precision)
@@ -117,7 +117,7 @@ class Trunks:
             batches = loss_batches(rows, self.loaded, batch_size=self.batch_size)
             return [model_rows(model, batch.to(model.device)) for batch in batches]
 
-        return self._open(_Use("loss", taps, logits), rows, passes, frozenset({cut, *cuts}), cut)
+        return self._open(_Use("loss", taps, logits), rows, (), passes, frozenset({cut, *cuts}), cut)
 
     def open_prefill(
         self, rows: Sequence[Row], prompts: Sequence[Prompts], cut: int, *, cuts: Iterable[int]
@@ -141,7 +141,8 @@ class Trunks:
         def passes() -> list[Rows]:
             return [prompt_rows(batch, model.device) for batch in prompts]
 
-        return self._open(use, rows, passes, frozenset({cut, *cuts}), cut)
+        sizes = tuple(batch.inputs["input_ids"].size(1) for batch in prompts)  # less where more is to be generated
+        return self._open(use, rows, sizes, passes, frozenset({cut, *cuts}), cut)
 
     def opened(self) -> Opened:
         """Return what it took to open all that was opened since this was asked last."""
@@ -163,9 +164,15 @@ class Trunks:
         self.recordings.let_go()
 
     def _open(
-        self, use: _Use, rows: Sequence[Row], passes: Callable[[], list[Rows]], cuts: frozenset[int], cut: int
+        self,
+        use: _Use,
+        rows: Sequence[Row],
+        sizes: tuple[int, ...],
+        passes: Callable[[], list[Rows]],
+        cuts: frozenset[int],
+        cut: int,
     ) -> Trunk | str:
-        split, named = (use.places, id(rows)), (use.places, id(rows), cuts)
+        split = use.places, id(rows), sizes
         with self._timed():
             try:
                 own, places = self._places(use, cut), {tap.name for each in cuts for tap in self._places(use, each)}
@@ -176,9 +183,9 @@ class Trunks:
             if split not in self._splits:
                 self._splits[split] = rows, passes()
             whole = self._splits[split][1]
-            if named not in self._named:
-                self._named[named] = self._namer.keys(use.name, places, rows, whole)
-            asked = _Asked(use, own, cut, whole, self._named[named])
+            if (split, cuts) not in self._named:
+                self._named[split, cuts] = self._namer.keys(use.name, places, rows, whole)
+            asked = _Asked(use, own, cut, whole, self._named[split, cuts])
             return self._found(asked) or self._made(asked, cuts, cut)
 
     def _found(self, asked: _Asked) -> Trunk | None:

@@ -133,6 +133,9 @@ def plan(checked: Checked, *, say: Callable[[str], None], cells: str | None = No
         )
         for cell in searched
     }
+    first = next((cell.id for cell in searched if forecasts[cell.id].finals), None)
+    if first:
+        forecasts[first] = forecasts[first]._replace(seconds=forecasts[first].seconds + retained)
     recorded = sum(size.total for each in work.values() for size in each.recorded)
     counted = {cell: _counted(cell, work[cell.prompt], checked, bench) for cell in searched}
     return Plan(
@@ -196,9 +199,11 @@ def _retained(checked: Checked, bench: Bench) -> float:
     """Return the seconds of one look at what a model still knows, 0 where none is taken: a few rows, scaled up."""
     general, study = checked.general if checked.study.final.seeds else None, checked.study
     seconds, size = 0.0, study.training.batch_size * SCORED
-    for texts, tasks in [(general.texts, ()), *(((), (task,)) for task in general.tasks)] if general else []:
-        rows = len(texts) or len(tasks[0].examples)
-        few = General(texts[:size], tuple(task._replace(examples=task.examples[:size]) for task in tasks))
+    parts = [General(tasks=(task,)) for task in general.tasks] if general else []
+    parts += [General(general.texts)] if general and general.texts else []
+    for part in parts:
+        rows = len(part.texts) or len(part.tasks[0].examples)
+        few = General(part.texts[:size], tuple(task._replace(examples=task.examples[:size]) for task in part.tasks))
         retention = Retention(few, bench.loaded, forward=bench.forward, study=study)
         retention.measure()  # the first passes are slow
         start = time.perf_counter()
@@ -220,7 +225,7 @@ def cell_forecast(
         work: Its prompt's.
         finals: Its final runs.
         speeds: By tuning; zero-shot's is that of a whole model computed live.
-        retained: Seconds of one look at what a model still knows; before training it is taken once, by the first cell.
+        retained: Seconds of one look at what a model still knows, after training; the one before is the study's.
         checked: The study.
     """
     study, speed, live = checked.study, speeds[cell.tuning.name], speeds[ZERO_SHOT.name]
@@ -229,8 +234,7 @@ def cell_forecast(
     tested = live.scoring(work.validation, generate=True) * len(checked.test_ids) / len(checked.examples["validation"])
     if not cell.tuning.trains:
         last = live.scoring(work.validation, generate=generates or has_finals)
-        before = retained if cell == checked.cells[0] else 0.0
-        return CellForecast(0, finals, finals * (last + tested + before))
+        return CellForecast(0, finals, finals * (last + tested))
     loss, made = (speed.scoring(work.validation, generate=generate) for generate in (False, True))
     training = speed.opening + epochs * speed.training * work.train.tokens
     proxied = _among_best(trials) * made if has_finals and not generates else 0.0

@@ -137,13 +137,14 @@ class Results:
     def ranked(self) -> list[CellResult]:
         """Return the cells, best on validation first.
 
-        Those without final runs come after those with, since the best of many trials is no mean over seeds; those
-        without any score last.
+        Where some winners were retrained, cells without final runs come after those with: the best of many trials is no
+        mean over seeds. Those without any score come last.
         """
+        retrained = any(cell.finals for cell in self.cells if cell.tuning != "none")
 
         def key(cell: CellResult) -> tuple[bool, bool, float]:
             score = cell.score(f"validation/{self.lead}")
-            return math.isnan(score), not cell.finals, -score if self.maximize else score
+            return math.isnan(score), retrained and not cell.finals, -score if self.maximize else score
 
         return sorted(self.cells, key=key)
 

@@ -19,9 +19,11 @@ def mean(values: Sequence[float]) -> float:
 
 
 def spread(values: Sequence[float]) -> float:
-    """Return the sample standard deviation (n - 1), nan of fewer than two values.
+    """Return the sample standard deviation (n - 1), nan of fewer than two values, or where one is infinite.
 
     >>> spread([1.0, 3.0]) == 2**0.5
     True
+    >>> spread([1.0, math.inf])
+    nan
     """
-    return statistics.stdev(values) if len(values) > 1 else math.nan
+    return statistics.stdev(values) if len(values) > 1 and all(map(math.isfinite, values)) else math.nan

@@ -240,9 +240,9 @@ class MlflowTracker:
 
     def remove(self, run: str) -> int:
         """Delete a run and its local artifacts; return the bytes freed."""
-        freed = _remove_files(self._client.get_run(run).info.artifact_uri)
-        self._client.delete_run(run)
-        return freed
+        location = self._client.get_run(run).info.artifact_uri
+        self._client.delete_run(run)  # first: a run that a kill leaves without its files would be taken for whole
+        return _remove_files(location)
 
     def end(
         self,

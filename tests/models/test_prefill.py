@@ -235,8 +235,7 @@ def test_the_first_calls_logits_are_the_same_in_other_company(tiny_folder: Tiny,
         for batch in prompts_of(rows(), loaded, DECODING._replace(batch_size=1)):
             with torch.no_grad():
                 expected = prefill(loaded.model, batch.inputs)
-                with trunk.replaying(prompt_rows(batch, loaded.model.device)):
-                    found = prefill(loaded.model, batch.inputs)
+                found = prefill(loaded.model, batch.inputs, trunk.replaying(prompt_rows(batch, loaded.model.device)))
             torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
         reset(loaded.model, trainable)
 
@@ -250,17 +249,16 @@ def test_a_cache_holds_what_it_would(tiny_folder: Tiny) -> None:
     assert isinstance(trunk, Trunk), trunk
     loaded.model.eval()
 
-    def caches() -> list[Tensor]:
+    def caches(replay: AbstractContextManager[None] | None = None) -> list[Tensor]:
         found: list[Any] = []
         hook = loaded.model.register_forward_hook(lambda module, args, output: found.append(output.past_key_values))
         with torch.no_grad():
-            prefill(loaded.model, batch.inputs)
+            prefill(loaded.model, batch.inputs, replay)
         hook.remove()
         return [each for layer in found[0].layers for each in (layer.keys, layer.values)]
 
     expected = caches()
-    with trunk.replaying(prompt_rows(batch, loaded.model.device)):
-        found = caches()
+    found = caches(trunk.replaying(prompt_rows(batch, loaded.model.device)))
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
     assert expected[0].size(2) < batch.inputs["input_ids"].size(1), "the prompt is longer than the window"
     reset(loaded.model, trainable)
