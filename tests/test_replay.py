@@ -23,7 +23,7 @@ def test_shortcuts_that_are_none_on_these_rows_are_not_taken(places: Places, mon
 
     def keys(model: nn.Module) -> tuple[nn.Module, ...]:
         """Return what is needed at all positions."""
-        return tuple(part for name, part in model.named_modules() if name.endswith("k_proj"))[-1:]
+        return tuple(part for name, part in model.named_modules() if name.endswith(("k_proj", "c_attn")))[-1:]
 
     for wrong in (False, True):
         if wrong:
