@@ -26,6 +26,7 @@ from harness.encoding import Encoded, Row, encode
 from harness.engine.batching import Batch, loss_batches
 from harness.engine.evaluation import Decoding, likelihoods, mean_loss, predict, score
 from harness.engine.likelihood import ForwardPass
+from harness.engine.memory import keep_freed
 from harness.engine.precision import scoring
 from harness.engine.recordings import recordings
 from harness.engine.replays import Replays
@@ -68,6 +69,7 @@ class Bench:
         spec, study, task = checked.study.model, checked.study, checked.task
         self.study, self._say = study, say
         self.metrics: list[Metric] = [resolve(m) if isinstance(m, str) else m for m in checked.metrics]
+        keep_freed()
         self.loaded = load(
             model_location(spec.name),
             revision=spec.revision,
