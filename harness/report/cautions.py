@@ -43,7 +43,7 @@ def caption_on_test(results: Results) -> str:
         return "The test split was not scored."
     return (
         f"The test split was scored {_times(times)} for this study, by final runs and reference rows alone, each once; "
-        "superseded, interrupted and deleted ones count, repetitions by `harness reproduce` do not."
+        "superseded, interrupted and deleted ones count, repetitions by harness reproduce do not."
     )
 
 

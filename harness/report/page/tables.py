@@ -31,6 +31,10 @@ __all__ = [
 ]
 
 
+SPREAD = Markup('{} <span class="spread">± {}</span>')
+"""A mean and its standard deviation."""
+
+
 class _Ranked(NamedTuple):
     """A row of the ranked table."""
 
@@ -40,8 +44,8 @@ class _Ranked(NamedTuple):
     """Whether it belongs to the group that cannot be told apart."""
     is_baseline: bool
     learning_rate: str
-    validation: str
-    test: str
+    validation: str | Markup
+    test: str | Markup
     interval: str
     seeds: str
     kept: str
@@ -101,13 +105,13 @@ def ranked(results: Results, findings: Findings) -> list[_Ranked]:
     return rows
 
 
-def _mean(cell: CellResult, metric: str, places: int) -> str:
+def _mean(cell: CellResult, metric: str, places: int) -> str | Markup:
     """Return a score with its spread over final runs, where there are several."""
     if math.isnan(cell.score(metric)) and cell.all_diverged and metric.startswith("validation/"):
         return "all diverged"
     deviation = spread(cell.values(metric))
     shown = score(cell.score(metric), places)
-    return shown if math.isnan(deviation) else f"{shown} ± {score(deviation, places)}"
+    return shown if math.isnan(deviation) else SPREAD.format(shown, score(deviation, places - 1))
 
 
 def generality(results: Results) -> Plain:
