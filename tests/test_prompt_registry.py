@@ -104,6 +104,31 @@ def uris(place: Place, phase: str) -> dict[str, str]:
     return {run.data.tags["cell"]: run.data.tags["prompt_uri"] for run in place.runs(phase)}
 
 
+@pytest.mark.parametrize("stage", ["create_registered_model", "create_model_version"])
+def test_who_is_slower_uses_the_version_of_who_was_faster(
+    stage: str, client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another machine has another lock: its prompt may come between any two requests of ours."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".harness").mkdir()
+    experiment = client.create_experiment("tiny")
+    template, other = Template("cue", "{{ source }}"), MlflowClient(client.tracking_uri)
+    registry = type(client._get_registry_client())
+    honest, faster = getattr(registry, stage), list[bool]()
+
+    def late(self: object, name: str, *args: object, **kwargs: object) -> object:
+        if not faster:
+            faster.append(True)
+            other.register_prompt(name, template.text)
+        return honest(self, name, *args, **kwargs)
+
+    monkeypatch.setattr(registry, stage, late)
+    found = register_prompt(client, template, task="t", study="s", experiment=experiment)
+    assert faster
+    assert (found.name, found.version) == ("t.cue", 1)
+    assert [version.version for version in client.search_prompt_versions("t.cue")] == [1]
+
+
 def test_every_run_leads_to_its_prompt_and_the_winner_gets_the_alias(places: Places) -> None:
     place = places()
     place.edit("final: {seeds: [11, 12]}", "final: {seeds: [11], prompt_alias: winner}")

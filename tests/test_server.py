@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +69,18 @@ def end(process: subprocess.Popen[str]) -> str:
     return out
 
 
-def wait_for(what: str, reached: Callable[[], bool]) -> None:
+def wait_for(what: str, reached: Callable[[], bool], running: Iterable[subprocess.Popen[str]] = ()) -> None:
     stop = time.monotonic() + 200
     while not reached():
+        runs_on(running)
         assert time.monotonic() < stop, what
         time.sleep(0.02)
+
+
+def runs_on(running: Iterable[subprocess.Popen[str]]) -> None:
+    """See that no process has ended, and what one said that has."""
+    for process in running:
+        assert process.poll() is None, process.communicate()
 
 
 def stored(server: TrackingServer, study: str, phase: str) -> int:
@@ -175,9 +182,10 @@ def test_two_studies_outlive_a_server_that_is_killed_twice(
             wait_for(
                 f"a {phase} run",
                 lambda phase=phase, reached=reached: reached(stored(server, name, phase) for name in studies),
+                processes.values(),
             )
             server.kill()
-            assert all(process.poll() is None for process in processes.values())
+            runs_on(processes.values())
             wait_for("one writes on", lambda: any(waiting(place, name) for name, place in studies.items()))
             time.sleep(2)
             server.start()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import Literal
 
 import mlflow
@@ -14,6 +15,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import PromptVersion
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
 from harness.errors import StoreError, TemplateError, closest
 from harness.stores import LOCK
@@ -30,6 +32,13 @@ LINK = "mlflow.linkedPrompts"
 
 EXPERIMENTS = "_mlflow_experiment_ids"
 """The prompt's tag by which an experiment's own page lists it."""
+
+CONTRACT = ("shorten", "keep")
+"""The tags of a version that hold its prompt's truncation contract."""
+
+EXISTS = ErrorCode.Name(RESOURCE_ALREADY_EXISTS)
+ATTEMPTS, PAUSE = 5, 0.5
+"""How often a name is asked for that somebody else takes at the same moment, and the seconds in between."""
 
 PAGE = 100
 
@@ -49,23 +58,35 @@ def register_prompt(client: MlflowClient, template: Template, *, task: str, stud
     """
     name = re.sub(r"[^A-Za-z0-9_.-]", "-", f"{task}.{template.name}")
     text, contract = to_registry(template.text), _contract(template)
+    tags, message = {"task": task, "study": study, **contract}, f"prompt {template.name} of {study}"
     with FileLock(LOCK):
-        try:
-            listed = _listed(client, name, experiment)
-            held = _first(client, name, text, contract)
-            if held is not None:
-                client.set_prompt_tag(name, EXPERIMENTS, listed)
-            else:
-                mlflow.set_tracking_uri(client.tracking_uri)  # where MLflow would list it by itself
-                mlflow.set_experiment(experiment_id=experiment)
-                tags = {"task": task, "study": study, **contract, EXPERIMENTS: listed}
-                made = client.register_prompt(
-                    name, text, commit_message=f"prompt {template.name} of {study}", tags=tags
-                )
-                held = _first(client, name, text, contract) or made  # another machine may have been faster
-        except MlflowException as error:
-            raise StoreError(f"prompt {template.name!r} cannot be registered as {name!r}: {error.message}") from error
-    return _as_registered(held)
+        for attempt in range(ATTEMPTS):
+            try:
+                return _as_registered(_held(client, name, text, tags, message=message, experiment=experiment))
+            except MlflowException as error:
+                if error.error_code != EXISTS or attempt == ATTEMPTS - 1:
+                    said = f"prompt {template.name!r} cannot be registered as {name!r}: {error.message}"
+                    raise StoreError(said) from error
+                time.sleep(PAUSE)  # a study elsewhere was faster, and its version is about to be there
+    raise AssertionError("every attempt returns or raises")
+
+
+def _held(
+    client: MlflowClient, name: str, text: str, tags: dict[str, str], *, message: str, experiment: str
+) -> PromptVersion:
+    """Return the oldest version of a text with its contract, made if there is none, and list it in an experiment."""
+    contract = {key: tags[key] for key in CONTRACT if key in tags}
+    listed, held = _listed(client, name, experiment), _first(client, name, text, contract)
+    if held is not None:
+        client.set_prompt_tag(name, EXPERIMENTS, listed)
+        return held
+    mlflow.set_tracking_uri(client.tracking_uri)  # where MLflow would list it by itself
+    mlflow.set_experiment(experiment_id=experiment)
+    made = client.register_prompt(name, text, commit_message=message, tags={**tags, EXPERIMENTS: listed})
+    held = _first(client, name, text, contract) or made
+    if held.version != made.version:  # the same text came from elsewhere at the same moment
+        client.delete_prompt_version(name, str(made.version))
+    return held
 
 
 def find_prompt(client: MlflowClient, uri: str) -> Registered:
@@ -133,7 +154,7 @@ def _first(client: MlflowClient, name: str, text: str, contract: dict[str, str])
 
 
 def _holds(version: PromptVersion, text: str, contract: dict[str, str]) -> bool:
-    own = {key: version.tags[key] for key in ("shorten", "keep") if key in version.tags}
+    own = {key: version.tags[key] for key in CONTRACT if key in version.tags}
     return bool(version.template == text and own == contract)
 
 

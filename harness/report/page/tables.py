@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-SPREAD = Markup('{} <span class="spread">± {}</span>')
+DEVIATION = Markup('{} <span class="deviation">± {}</span>')
 """A mean and its standard deviation."""
 
 
@@ -111,7 +111,7 @@ def _mean(cell: CellResult, metric: str, places: int) -> str | Markup:
         return "all diverged"
     deviation = spread(cell.values(metric))
     shown = score(cell.score(metric), places)
-    return shown if math.isnan(deviation) else SPREAD.format(shown, score(deviation, places - 1))
+    return shown if math.isnan(deviation) else DEVIATION.format(shown, score(deviation, places - 1))
 
 
 def generality(results: Results) -> Plain:
