@@ -59,7 +59,9 @@ def test_a_server_that_ends_by_itself_is_heard_of() -> None:
 
 def test_a_closed_terminal_ends_the_pages_too(places: Places) -> None:
     place = places()
+    ours = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and would be by the pages too
     pages = place.process("ui", env={"MLFLOW_TRACKING_URI": place.uri})
+    signal.signal(signal.SIGHUP, ours)
     assert pages.stdout is not None
     address = next(word for word in pages.stdout.readline().split() if word.startswith("http://"))
     urllib.request.urlopen(f"{address}/health", timeout=10).close()

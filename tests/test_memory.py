@@ -18,7 +18,7 @@ from harness.engine.memory import keep_freed
 
 if sys.argv[1] == "kept":
     keep_freed()
-for _ in range(3):  # until the allocator has found a place that fits
+for _ in range(20):  # until the allocator has found a place that fits
     torch.ones(2**24)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(10):
