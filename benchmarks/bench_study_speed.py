@@ -17,7 +17,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -146,8 +146,8 @@ def _compared(
     whole = _whole(speed, ours, rival)
     print(f"{precision}: the whole study")
     print_table(whole)
-    machine = Machine(precision, options.device)
-    floors = [_floor(row, shape, machine, options) for row in speed]
+    machines = [Machine(precision, options.device, ours=ours) for ours in (True, False)]
+    floors = [_floor(row, shape, machines, options) for row in speed]
     print(f"{precision}: matrix products of one trial, and the time that they take by themselves")
     print_table(floors)
     return {"speed": speed, "whole": whole, "floor": floors}
@@ -191,7 +191,10 @@ def _whole(rows: list[dict[str, Any]], ours: Side, rival: Side) -> list[dict[str
     ]
 
 
-def _floor(row: Mapping[str, Any], shape: Shape, machine: Machine, options: argparse.Namespace) -> dict[str, Any]:
+def _floor(
+    row: Mapping[str, Any], shape: Shape, machines: Sequence[Machine], options: argparse.Namespace
+) -> dict[str, Any]:
+    """Return how far both sides are from the time of their products, each with its library: ours, the rival's."""
     blocks = row["tuning"].partition("-")[2]
     counts = {
         whole: trial(
@@ -204,7 +207,7 @@ def _floor(row: Mapping[str, Any], shape: Shape, machine: Machine, options: argp
         )
         for whole in (False, True)
     }
-    floor, products = machine.seconds(counts[False]), machine.seconds(counts[True])
+    floor, products = machines[0].seconds(counts[False]), machines[1].seconds(counts[True])
     ours, rival = row["search s"] / options.trials, row["rival s"] / options.trials
     tokens = options.rows * options.epochs * shape.tokens
     return {

@@ -118,12 +118,17 @@ class Machine:
     Args:
         precision: ``fp32`` or ``bf16``.
         device: ``cpu`` or ``cuda``.
+        ours: Whether the harness's library makes them, where it has its own (`harness.engine.products`), or torch's.
     """
 
-    def __init__(self, precision: str, device: str) -> None:
+    def __init__(self, precision: str, device: str, *, ours: bool) -> None:
         import torch
 
+        from harness.engine.products import by_onednn, is_faster
+
         self._torch, self._device = torch, device
+        chosen = ours and precision == "fp32" and device == "cpu" and is_faster()
+        self._product = (lambda left, right: by_onednn(left, right.t())) if chosen else torch.mm
         self._dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
         self._known: dict[Size, float] = {}
 
@@ -138,7 +143,7 @@ class Machine:
             right = self._random(size.batch, size.inner, size.columns)
             multiply = self._torch.bmm
             if size.batch == 1:
-                left, right, multiply = left[0], right[0], self._torch.mm
+                left, right, multiply = left[0], right[0], self._product
             times = []
             for _ in range(repeats + 2):
                 start = time.perf_counter()

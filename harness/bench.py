@@ -28,6 +28,7 @@ from harness.engine.evaluation import Decoding, likelihoods, mean_loss, predict,
 from harness.engine.likelihood import ForwardPass
 from harness.engine.memory import keep_freed
 from harness.engine.precision import scoring
+from harness.engine.products import install
 from harness.engine.recordings import recordings
 from harness.engine.replays import Replays
 from harness.engine.training import Epoch, device, fit
@@ -78,6 +79,8 @@ class Bench:
             allow_pickle=spec.allow_pickle,
         )
         torch.nn.Module.to(self.loaded.model, device(study.training.device))
+        if study.training.precision == "fp32":
+            install(self.loaded.model)
         self.limits = token_limits(study, task)
         self.decoding = Decoding(
             max_new_tokens=new_tokens(study, task),

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from harness.engine.products import counting
 from harness.models.blocks import Block
 from harness.models.stand_in import hooked
 
@@ -34,7 +35,7 @@ Parts = NDArray[np.float64]
 aten = torch.ops.aten
 FORMULAS: Mapping[object, Callable[..., int]] = {
     **flop_registry,
-    # What torch has no formula for: products added in place, as in `harness.engine.head_loss`, and attention on a CPU.
+    # What torch has no formula for: products added in place, and attention on a CPU.
     aten.addmm_: flop_registry[aten.addmm],
     aten.baddbmm_: flop_registry[aten.baddbmm],
     aten._scaled_dot_product_flash_attention_for_cpu: flop_registry[aten._scaled_dot_product_flash_attention],
@@ -69,11 +70,11 @@ def counted(listed: Sequence[Block]) -> Iterator[Parts]:
     Args:
         listed: A model's blocks.
     """
-    counting = _Counting(listed)
+    watch = _Counting(listed)
 
     def enter(place: int) -> Callable[..., None]:
         def hook(*args: object) -> None:
-            counting.place = place
+            watch.place = place
 
         return hook
 
@@ -81,5 +82,6 @@ def counted(listed: Sequence[Block]) -> Iterator[Parts]:
         for place, block in enumerate(listed):
             undo.enter_context(hooked(block.module.register_forward_pre_hook(enter(place))))
             undo.enter_context(hooked(block.module.register_forward_hook(enter(len(listed)))))
-        undo.enter_context(counting)
-        yield counting.parts
+        undo.enter_context(counting())
+        undo.enter_context(watch)
+        yield watch.parts

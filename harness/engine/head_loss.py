@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harness.engine.products import product
+
 __all__ = ["HeadLoss"]
 
 ROOM = 2**23
@@ -30,7 +32,6 @@ class HeadLoss:
     def __init__(self, head: nn.Linear, dtype: torch.dtype) -> None:
         self.head, self.dtype = head, dtype
         self._frozen: Tensor | None = None
-        self._room: dict[torch.dtype, Tensor] = {}
 
     def nlls(self, hidden: Tensor, labels: Tensor) -> Tensor:
         """Return each label's negative log-likelihood (nats, float32), shape (labels,); not differentiable.
@@ -48,19 +49,17 @@ class HeadLoss:
         return found
 
     def slices(self, hidden: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor, slice, Tensor]]:
-        """Yield negative log-likelihoods, labels, where they stand, and the softmax, overwritten by the next slice."""
+        """Yield negative log-likelihoods, labels, where they stand, and the softmax."""
         weight, bias = self.weight(), self.head.bias
         hidden = hidden.to(self.dtype)
         step = max(1, ROOM // len(weight))
         for start in range(0, len(labels), step):
             where = slice(start, min(start + step, len(labels)))
             own = labels[where]
-            logits = torch.mm(hidden[where], weight.t(), out=self.room(self.dtype, own))
+            logits = product(self.head, hidden[where], weight)
             if bias is not None:
                 logits += bias
-            values = self.room(torch.float32, own)
-            if values is not logits:
-                values.copy_(logits)
+            values = logits.float()
             largest, said = values.amax(1), values.gather(1, own[:, None])[:, 0]
             shares = torch.softmax(values, dim=1, out=values)
             # The largest share is exp(0) over the sum: its logarithm brings the sum back, and is never one of zero.
@@ -76,14 +75,6 @@ class HeadLoss:
             self._frozen = weight.to(self.dtype)
         return self._frozen
 
-    def room(self, dtype: torch.dtype, labels: Tensor) -> Tensor:
-        """Return memory for the logits of some labels, the same for each call with a type."""
-        size = self.head.weight.size(0)
-        held = self._room.get(dtype)
-        if held is None or len(held) < len(labels):
-            held = self._room[dtype] = torch.empty(len(labels), size, dtype=dtype, device=labels.device)
-        return held if len(held) == len(labels) else held[: len(labels)]
-
 
 class _Total(torch.autograd.Function):
     """The sum, with its gradients made in the forward pass and scaled in the backward one."""
@@ -95,7 +86,7 @@ class _Total(torch.autograd.Function):
         low, matrix = hidden.detach().to(loss.dtype), loss.weight()
         need = ctx.needs_input_grad
         by_hidden = torch.empty_like(low) if need[0] else None
-        by_weight = torch.zeros_like(weight) if need[1] else None
+        by_weight: Tensor | None = None
         by_bias = torch.zeros_like(bias) if bias is not None and need[2] else None
         total = torch.zeros((), device=hidden.device)
         for nlls, own, where, slope in loss.slices(low, labels):
@@ -104,11 +95,12 @@ class _Total(torch.autograd.Function):
             slope[torch.arange(len(own), device=own.device), own] -= 1.0
             if by_bias is not None:
                 by_bias += slope.sum(0).to(by_bias.dtype)
-            slope = loss.room(loss.dtype, own).copy_(slope) if loss.dtype != slope.dtype else slope
+            slope = slope.to(loss.dtype)
             if by_hidden is not None:
-                torch.mm(slope, matrix, out=by_hidden[where])
-            if by_weight is not None:
-                _add_product(by_weight, slope.t(), low[where])
+                by_hidden[where] = product(loss.head, slope, matrix.t())
+            if need[1]:
+                part = product(loss.head, slope.t(), low[where].t()).to(weight.dtype)
+                by_weight = part if by_weight is None else by_weight.add_(part)
         ctx.gradients = None if by_hidden is None else by_hidden.to(hidden.dtype), by_weight, by_bias
         return total
 
@@ -117,10 +109,3 @@ class _Total(torch.autograd.Function):
         gradients = [None if each is None else each.mul_(scales[0]) for each in ctx.gradients]
         del ctx.gradients  # a second pass would scale them twice
         return (*gradients, None, None)
-
-
-def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    if total.dtype == left.dtype:
-        total.addmm_(left, right)
-    else:
-        total += torch.mm(left, right)

@@ -8,6 +8,7 @@ import torch
 import transformers
 
 from harness.encoding import Row
+from harness.engine.products import is_installed
 from harness.example import digest
 from harness.models.load import Loaded, architecture_digest
 from harness.models.taps import Rows
@@ -29,7 +30,7 @@ class Namer:
 
     def __init__(self, loaded: Loaded, precision: Precision) -> None:
         model = loaded.model
-        arithmetic = [str(model.dtype), precision, _kind(model.device)]
+        arithmetic = [str(model.dtype), precision, _kind(model.device), *(["onednn"] if is_installed(model) else [])]
         versions = [FORMAT, torch.__version__, transformers.__version__]
         self._common = [*versions, loaded.digest, architecture_digest(model), arithmetic]
 
