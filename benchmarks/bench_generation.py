@@ -42,6 +42,7 @@ def measure(options: argparse.Namespace, precision: str) -> list[dict[str, objec
     from harness.engine.evaluation import prompts_of
     from harness.engine.likelihood import prompt_rows
     from harness.engine.precision import arithmetic, scoring
+    from harness.engine.products import plain as plain_products
     from harness.factors import Tuning
     from harness.study_file import read_study
 
@@ -85,13 +86,13 @@ def measure(options: argparse.Namespace, precision: str) -> list[dict[str, objec
                 ]
 
             def theirs_then_ours(live=live, replayed=replayed) -> tuple[float, float]:
-                with arithmetic(model.device, precision):
+                with arithmetic(model.device, precision), plain_products():
                     first = timed(live)
                 with scoring(model, precision):
                     return first, timed(replayed)
 
             with torch.no_grad():
-                with arithmetic(model.device, precision):
+                with arithmetic(model.device, precision), plain_products():
                     expected = live()
                 with scoring(model, precision):
                     same = all(torch.equal(one, other) for one, other in zip(expected, replayed(), strict=True))

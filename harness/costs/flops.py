@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from harness.engine.products import counting
+from harness.engine.products import plain
 from harness.models.blocks import Block
 from harness.models.stand_in import hooked
 
@@ -82,6 +82,6 @@ def counted(listed: Sequence[Block]) -> Iterator[Parts]:
         for place, block in enumerate(listed):
             undo.enter_context(hooked(block.module.register_forward_pre_hook(enter(place))))
             undo.enter_context(hooked(block.module.register_forward_hook(enter(len(listed)))))
-        undo.enter_context(counting())
+        undo.enter_context(plain())
         undo.enter_context(watch)
         yield watch.parts

@@ -21,7 +21,7 @@ from torch.nn.functional import pad
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-__all__ = ["by_onednn", "counting", "install", "is_faster", "is_installed", "product"]
+__all__ = ["by_onednn", "install", "is_faster", "is_installed", "plain", "product"]
 
 PROCESSORS = Path("/proc/cpuinfo")
 """Where Linux says who made them."""
@@ -29,7 +29,7 @@ PROCESSORS = Path("/proc/cpuinfo")
 GRAIN = 32
 """Rows are padded to a multiple of it: oneDNN writes machine code for every number of rows, in half a millisecond."""
 
-_count = False
+_plain = False
 
 
 @functools.cache
@@ -63,7 +63,7 @@ def is_installed(module: nn.Module) -> bool:
 
 def product(module: nn.Module, left: Tensor, right: Tensor) -> Tensor:
     """Return ``left @ right.t()``, by the library that makes the products of a module; not differentiable."""
-    return by_onednn(left, right) if is_installed(module) and not _count else torch.mm(left, right.t())
+    return by_onednn(left, right) if is_installed(module) and not _plain else torch.mm(left, right.t())
 
 
 def by_onednn(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -73,28 +73,28 @@ def by_onednn(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor
 
 
 @contextmanager
-def counting() -> Iterator[None]:
-    """Let torch make all products as ever, so that they can be counted: it has no formula for oneDNN's."""
-    global _count
-    before, _count = _count, True
+def plain() -> Iterator[None]:
+    """Let torch make all products as ever inside; it has no formula by which to count oneDNN's."""
+    global _plain
+    before, _plain = _plain, True
     try:
         yield
     finally:
-        _count = before
+        _plain = before
 
 
 class _Linear(nn.Linear):
     """A linear layer whose products oneDNN makes."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input) if _count else _multiplied(input, self.weight, self.bias)
+        return super().forward(input) if _plain else _multiplied(input, self.weight, self.bias)
 
 
 class _Conv1D(Conv1D):  # type: ignore[misc]
     """GPT-2's linear layer, whose weight lies the other way round."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) if _count else _multiplied(x, self.weight.t(), self.bias)
+        return super().forward(x) if _plain else _multiplied(x, self.weight.t(), self.bias)
 
 
 _SWAPPED: dict[type[nn.Module], type[nn.Module]] = {nn.Linear: _Linear, Conv1D: _Conv1D}
