@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["provenance"]
+__all__ = ["processor", "provenance"]
 
 PACKAGES = ("prompt-depth-harness", "torch", "transformers", "tokenizers", "datasets", "optuna", "mlflow", "numpy")
+
+PROCESSORS = Path("/proc/cpuinfo")
+"""Where Linux says who made them."""
 
 
 def provenance(folder: Path) -> dict[str, str]:
@@ -20,13 +24,22 @@ def provenance(folder: Path) -> dict[str, str]:
         folder: The study file's folder; no repository around it gives the commit ``none``.
     """
     found = {"commit": _commit(folder), "python": platform.python_version(), "platform": platform.platform()}
-    found["cpus"] = str(os.cpu_count())
+    found |= {"processor": processor() or "unknown", "cpus": str(os.cpu_count())}
     for package in PACKAGES:
         try:
             found[f"version.{package}"] = version(package)
         except PackageNotFoundError:
             found[f"version.{package}"] = "none"
     return found
+
+
+def processor() -> str:
+    """Return the processor's maker and name in the system's words, as far as it says them."""
+    try:
+        entries = dict(re.findall(r"^(vendor_id|model name)[ \t]*: (.*)$", PROCESSORS.read_text(), re.MULTILINE))
+    except OSError:
+        entries = {}
+    return " ".join(entries.values()) or platform.processor()
 
 
 def _commit(folder: Path) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,10 +20,9 @@ from torch.nn.functional import pad
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-__all__ = ["by_onednn", "install", "is_faster", "is_installed", "plain", "product"]
+from harness.provenance import processor
 
-PROCESSORS = Path("/proc/cpuinfo")
-"""Where Linux says who made them."""
+__all__ = ["by_onednn", "install", "is_faster", "is_installed", "plain", "product"]
 
 GRAIN = 32
 """Rows are padded to a multiple of it: oneDNN writes machine code for every number of rows, in half a millisecond."""
@@ -42,8 +40,7 @@ def is_faster() -> bool:
         torch.backends.cpu.get_cpu_capability() == "AVX512"
         and torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-        and PROCESSORS.is_file()
-        and "AuthenticAMD" in PROCESSORS.read_text()
+        and "AuthenticAMD" in processor()
     )
 
 
