@@ -99,6 +99,26 @@ def test_forward_and_gradients_are_those_of_float64(
             torch.testing.assert_close(one.double(), other, rtol=1e-5, atol=1e-5)
 
 
+def test_gradients_of_a_sum() -> None:
+    """Every row's slope is one number in memory."""
+    made, values = layer(5, 3, bias=True, turned=False), torch.randn(7, 5, requires_grad=True)
+    made(values).sum().backward()
+    torch.testing.assert_close(values.grad, made.weight.detach().sum(0).expand(7, 5))
+    torch.testing.assert_close(made.weight.grad, values.detach().sum(0).expand(3, 5))
+    assert made.bias.grad.tolist() == [7.0, 7.0, 7.0]
+
+
+@pytest.mark.parametrize(("trains", "passes"), [(True, False), (False, True), (True, True)])
+def test_only_what_the_backward_pass_needs_is_kept(trains: bool, passes: bool) -> None:
+    made = layer(64, 96, bias=False, turned=False).requires_grad_(trains)
+    values = torch.randn(32, 64, requires_grad=passes)
+    kept: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
+        made(values)
+    expected = [*([values] if trains else []), *([made.weight] if passes else [])]
+    assert [tensor.data_ptr() for tensor in kept] == [tensor.data_ptr() for tensor in expected]
+
+
 @settings(max_examples=60, deadline=None)
 @given(rows=st.integers(1, 300), first=st.integers(0, 299), count=st.integers(1, 300), width=SIZE, out=SIZE)
 def test_what_a_row_becomes_does_not_depend_on_others(rows: int, first: int, count: int, width: int, out: int) -> None:

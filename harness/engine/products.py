@@ -102,16 +102,17 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(rows, weight)
+        passes, trains, _ = ctx.needs_input_grad
+        ctx.save_for_backward(rows if trains else None, weight if passes else None)
         return by_onednn(rows, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (rows, weight), (slope,), need = ctx.saved_tensors, gradients, ctx.needs_input_grad
+        (rows, weight), (slope,) = ctx.saved_tensors, gradients
         return (
-            by_onednn(slope, weight.t()) if need[0] else None,
-            by_onednn(slope.t(), rows.t()) if need[1] else None,
-            slope.sum(0) if need[2] else None,
+            None if weight is None else by_onednn(slope, weight.t()),
+            None if rows is None else by_onednn(slope.t(), rows.t()),
+            slope.sum(0) if ctx.needs_input_grad[2] else None,
         )
 
 
