@@ -16,6 +16,8 @@ PACKAGES = ("prompt-depth-harness", "torch", "transformers", "tokenizers", "data
 PROCESSORS = Path("/proc/cpuinfo")
 """Where Linux says who made them."""
 
+SAID = re.compile(r"^(?:vendor_id|cpu (family)|model name)[ \t]*: (.*)$", re.MULTILINE)
+
 
 def provenance(folder: Path) -> dict[str, str]:
     """Return versions, the commit of a folder's repository and the machine, as tags.
@@ -34,12 +36,12 @@ def provenance(folder: Path) -> dict[str, str]:
 
 
 def processor() -> str:
-    """Return the processor's maker and name in the system's words, as far as it says them."""
+    """Return the processor's maker, family and name in the system's words, as far as it says them."""
     try:
-        entries = dict(re.findall(r"^(vendor_id|model name)[ \t]*: (.*)$", PROCESSORS.read_text(), re.MULTILINE))
+        entries = SAID.findall(PROCESSORS.read_text())
     except OSError:
-        entries = {}
-    return " ".join(entries.values()) or platform.processor()
+        entries = []
+    return " ".join(dict.fromkeys(" ".join(entry).strip() for entry in entries)) or platform.processor()
 
 
 def _commit(folder: Path) -> str:

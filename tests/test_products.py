@@ -158,9 +158,12 @@ def test_a_product_is_made_by_its_modules_library(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("capability", "maker", "expected"),
     [
-        ("AVX512", "AuthenticAMD AMD EPYC", True),
-        ("AVX512", "GenuineIntel Intel(R) Xeon(R)", False),
-        ("AVX2", "AuthenticAMD AMD EPYC", False),
+        ("AVX512", "AuthenticAMD family 26 AMD EPYC 9355", True),
+        ("AVX512", "AMD64 Family 26 Model 68 Stepping 0, AuthenticAMD", True),
+        ("AVX512", "AuthenticAMD family 25 AMD EPYC 9554", False),
+        ("AVX512", "AuthenticAMD AMD EPYC", False),
+        ("AVX512", "GenuineIntel family 6 Intel(R) Xeon(R)", False),
+        ("AVX2", "AuthenticAMD family 26 AMD EPYC 9355", False),
         ("AVX512", "", False),
     ],
 )

@@ -25,7 +25,7 @@ model name\t: AMD EPYC 9355
 def test_the_processor_of_a_linux_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(provenance, "PROCESSORS", tmp_path / "cpuinfo")
     (tmp_path / "cpuinfo").write_text(LINUX)
-    assert processor() == "AuthenticAMD AMD EPYC 9355"
+    assert processor() == "AuthenticAMD family 26 AMD EPYC 9355"
 
 
 @pytest.mark.parametrize("content", [None, "processor\t: 0\nBogoMIPS\t: 50.00\n"])

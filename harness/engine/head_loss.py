@@ -1,7 +1,7 @@
 """Cross entropy straight from hidden states, a slice of the labels at a time.
 
 With a vocabulary of tens of thousands the logits, their softmax and its gradient are the largest arrays of a step.
-Here they exist for one slice of labels, in memory that is used again, and the gradient is taken while they are there.
+Here they exist for one slice of labels, and the gradient is taken while they are there.
 Liger-Kernel (Hsu et al. 2024, section 3.2) does the same on GPUs, fused.
 """
 

@@ -1,8 +1,8 @@
 """Products with weights in float32 by oneDNN, where torch's own choice of library is slow.
 
 On x86 torch hands float32 products to MKL, which keeps to AVX2 on processors of other makers, however wide their
-registers are. oneDNN, which torch brings along and uses for bfloat16, does not ask who made them: with AVX-512 it is
-twice as fast there. The numbers are float32 products either way, summed in another order.
+registers are. oneDNN, which torch brings along and uses for bfloat16, does not ask who made them: it is twice as fast
+where AVX-512 is as wide inside as its name says. The numbers are float32 products either way, summed in another order.
 
 What a row becomes does not depend on how many others there are, not even on whether it is alone: recordings rely on it.
 """
@@ -10,6 +10,7 @@ What a row becomes does not depend on how many others there are, not even on whe
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +28,9 @@ __all__ = ["by_onednn", "install", "is_faster", "is_installed", "plain", "produc
 GRAIN = 32
 """Rows are padded to a multiple of it: oneDNN writes machine code for every number of rows, in half a millisecond."""
 
+ZEN5 = 26
+"""The first of AMD's families that multiplies 512 bits at once; Zen 4 takes two steps, as long as AVX2 does."""
+
 _plain = False
 
 
@@ -40,7 +44,9 @@ def is_faster() -> bool:
         torch.backends.cpu.get_cpu_capability() == "AVX512"
         and torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-        and "AuthenticAMD" in processor()
+        and "AuthenticAMD" in (name := processor())
+        and (family := re.search(r"family (\d+)", name, re.IGNORECASE)) is not None
+        and int(family[1]) >= ZEN5
     )
 
 
