@@ -30,10 +30,10 @@ bench: $(INSTALLED)  ## measurements; each prints a table and writes JSON to ben
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
 
 data: $(INSTALLED)  ## write the embedded task data again
-	$(BIN)/python -m tasks.world.datasets
+	$(BIN)/python -m tools.world.datasets
 
 base-model: $(INSTALLED)  ## train the embedded model again
-	$(BIN)/python -m tasks.world.pretrain
+	$(BIN)/python -m tools.world.pretrain
 
 # A stamp and not the folder, so that an install cut short is done again.
 $(INSTALLED): pyproject.toml constraints.txt

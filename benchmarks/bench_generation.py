@@ -35,16 +35,16 @@ def measure(options: argparse.Namespace, precision: str) -> list[dict[str, objec
     """Return one row per depth."""
     import torch
 
-    from harness.bench import Bench
-    from harness.cells import Cell
-    from harness.check import check
-    from harness.engine.decoding import greedy
-    from harness.engine.evaluation import prompts_of
-    from harness.engine.likelihood import prompt_rows
-    from harness.engine.precision import arithmetic, scoring
-    from harness.engine.products import plain as plain_products
-    from harness.factors import Tuning
-    from harness.study_file import read_study
+    from harness.study.check import check
+    from harness.study.factors import Tuning
+    from harness.study.grid import Cell
+    from harness.study.load_study import read_study
+    from harness.training.decoding import greedy
+    from harness.training.evaluation import prompts_of
+    from harness.training.fast_matmul import plain as plain_products
+    from harness.training.loss import prompt_rows
+    from harness.training.precision import arithmetic, scoring
+    from harness.training.trainer import Trainer
 
     rows = []
     with tempfile.TemporaryDirectory() as name:
@@ -58,21 +58,21 @@ def measure(options: argparse.Namespace, precision: str) -> list[dict[str, objec
             generation={"batch_size": options.batch_size, "max_new_tokens": 32, "stop": []},
         )
         os.chdir(folder)
-        bench = Bench(check(read_study(file)))
-        model, (prompt,) = bench.loaded.model, {cell.prompt for cell in check(read_study(file)).cells}
+        trainer = Trainer(check(read_study(file)))
+        model, (prompt,) = trainer.loaded.model, {cell.prompt for cell in check(read_study(file)).cells}
         model.generation_config.eos_token_id = None
-        encoded = bench.encoded(prompt, "validation").rows
-        batches = prompts_of(encoded, bench.loaded, bench.decoding)
+        encoded = trainer.encoded(prompt, "validation").rows
+        batches = prompts_of(encoded, trainer.loaded, trainer.decoding)
         plain = {"max_new_tokens": 32, "do_sample": False, "num_beams": 1}
 
         def live() -> list[torch.Tensor]:
             return [model.generate(**batch.inputs, **plain) for batch in batches]
 
         for tuning in (Tuning(kind="last_blocks", blocks=1), Tuning(kind="last_blocks", blocks=2), Tuning(kind="head")):
-            epochs = bench.train(Cell(prompt, tuning), learning_rate=1e-3, seed=0)
+            epochs = trainer.train(Cell(prompt, tuning), learning_rate=1e-3, seed=0)
             next(epochs)
-            trunk = bench.replays.of_prompts(encoded, bench.decoding)
-            assert trunk is not None, bench.trunk
+            trunk = trainer.replays.of_prompts(encoded, trainer.decoding)
+            assert trunk is not None, trainer.trunk
 
             def replayed(trunk=trunk) -> list[torch.Tensor]:
                 return [

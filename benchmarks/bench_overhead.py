@@ -122,8 +122,8 @@ def _timers(clocks: Clocks, store: str) -> Iterator[None]:
     """Put timers around all calls of the tracker, the search and Optuna's trials."""
     import optuna
 
-    from harness.search import CellSearch
-    from harness.tracking.mlflow import MlflowTracker
+    from harness.runner.search.optuna_search import CellSearch
+    from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
 
     parts = (("MLflow", MlflowTracker, TRACKER), ("Optuna", CellSearch, SEARCH), ("Optuna", optuna.trial.Trial, TRIAL))
     with contextlib.ExitStack() as undo:
@@ -142,9 +142,9 @@ def _method(clocks: Clocks, part: str, function: Callable[..., Any]) -> Callable
 
 def run(study: Path, watcher: Watcher) -> None:
     """Run a study as the command does."""
-    from harness.check import check
-    from harness.runner import run as run_study
-    from harness.study_file import read_study
+    from harness.runner.run_study import run as run_study
+    from harness.study.check import check
+    from harness.study.load_study import read_study
 
     run_study(check(read_study(study), test=False), progress=watcher)
 

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.example import Example
-from harness.overlap import Overlap, overlaps
+from harness.core.example import Example
+from harness.data.train_test_overlap import Overlap, overlaps
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "data"

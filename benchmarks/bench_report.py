@@ -16,8 +16,8 @@ from typing import Any
 from support import print_table, write_json
 from synthetic_store import NAME, Size, write_store
 
-from harness.report.collect import collect
-from harness.report.render import write_report
+from harness.report.write_report import write_report
+from harness.results.collect import collect
 
 SIZES = (
     Size(prompts=3, tunings=4, trials=4, seeds=2),

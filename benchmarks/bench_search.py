@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from optuna.pruners import HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner, WilcoxonPruner
 from optuna.storages import InMemoryStorage
 
-from harness.cells import expand, neighbor
-from harness.search import CellSearch
-from harness.study import Study
-from harness.template import Template
+from harness.data.template import Template
+from harness.runner.search.optuna_search import CellSearch
+from harness.study.grid import expand, neighbor
+from harness.study.spec import Study
 
 ROOT = Path(__file__).parents[1]
 CURVES = Path(__file__).with_name("curves.csv")

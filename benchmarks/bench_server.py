@@ -50,7 +50,7 @@ def main() -> None:
 
 def measure(seconds: float, trials: int, slow: Proxy) -> dict[str, Any]:
     """Run trials of a length, one after another, and return what they took."""
-    from harness.tracking.opening import opened
+    from harness.tracking.choose_store import opened
 
     with opened(f"trials of {seconds:g} s", print) as tracker:
         tracker.runs()  # as a study begins
@@ -74,7 +74,7 @@ def measure(seconds: float, trials: int, slow: Proxy) -> dict[str, Any]:
 
 def trial(tracker: Any, number: int, seconds: float) -> float:
     """Log a trial and return how long the calls took."""
-    from harness.tracking.base import DataUse
+    from harness.tracking.store_protocols import DataUse
 
     data = [DataUse("notes", split, "0" * 32, "notes", "local", 9, ("source",)) for split in ("train", "validation")]
     spent, begin = 0.0, time.perf_counter()

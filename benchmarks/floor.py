@@ -118,13 +118,14 @@ class Machine:
     Args:
         precision: ``fp32`` or ``bf16``.
         device: ``cpu`` or ``cuda``.
-        ours: Whether the harness's library makes them, where it has its own (`harness.engine.products`), or torch's.
+        ours: Whether the harness's library makes them, where it has its own (`harness.training.fast_matmul`), or
+            torch's.
     """
 
     def __init__(self, precision: str, device: str, *, ours: bool) -> None:
         import torch
 
-        from harness.engine.products import by_onednn, is_faster
+        from harness.training.fast_matmul import by_onednn, is_faster
 
         self._torch, self._device = torch, device
         chosen = ours and precision == "fp32" and device == "cpu" and is_faster()

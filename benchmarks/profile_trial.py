@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from support import print_table
 
 if TYPE_CHECKING:
-    from harness.bench import Bench
-    from harness.cells import Cell
+    from harness.study.grid import Cell
+    from harness.training.trainer import Trainer
 
 GROUPS = {
     "matrix products": ("mm", "linear", "matmul", "mkldnn"),
@@ -30,33 +30,33 @@ GROUPS = {
 
 def profile_trial(study: Path) -> None:
     """Run two trials of each cell in this process, the first one to record and warm up, and profile the second."""
-    from harness.bench import Bench
-    from harness.check import check
-    from harness.study_file import read_study
+    from harness.study.check import check
+    from harness.study.load_study import read_study
+    from harness.training.trainer import Trainer
 
     with contextlib.chdir(study.parent):
         checked = check(read_study(study), test=False)
-        bench = Bench(checked)
+        trainer = Trainer(checked)
         for cell in checked.cells:
             if cell.tuning.trains:
-                _trial(bench, cell)
+                _trial(trainer, cell)
                 print(f"{checked.study.training.precision}, {cell.tuning.name}: one trial")
-                print_table(_profiled(bench, cell))
+                print_table(_profiled(trainer, cell))
 
 
-def _trial(bench: Bench, cell: Cell) -> float:
+def _trial(trainer: Trainer, cell: Cell) -> float:
     start = time.perf_counter()
-    for _ in bench.train(cell, learning_rate=1e-3, seed=0):
-        bench.score(cell.prompt, "validation", generate=False)
+    for _ in trainer.train(cell, learning_rate=1e-3, seed=0):
+        trainer.score(cell.prompt, "validation", generate=False)
     return time.perf_counter() - start
 
 
-def _profiled(bench: Bench, cell: Cell) -> list[dict[str, object]]:
+def _profiled(trainer: Trainer, cell: Cell) -> list[dict[str, object]]:
     from torch.profiler import ProfilerActivity, profile
 
-    plain = _trial(bench, cell)
+    plain = _trial(trainer, cell)
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
-        _trial(bench, cell)
+        _trial(trainer, cell)
     spent: dict[str, float] = defaultdict(float)
     for event in profiler.key_averages():
         spent[_group(event.key)] += event.self_cpu_time_total / 1e6

@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.bench import Bench, Scored
-from harness.cells import Cell
-from harness.check import Checked, check
-from harness.errors import Diverged
-from harness.search import grid_points
-from harness.study_file import read_study
+from harness.core.errors import Diverged
+from harness.runner.search.optuna_search import grid_points
+from harness.study.check import Checked, check
+from harness.study.grid import Cell
+from harness.study.load_study import read_study
+from harness.training.trainer import Scored, Trainer
 
 OUT = Path(__file__).with_name("curves.csv")
 GRIDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
@@ -53,26 +53,26 @@ def checked(task: str, prompt: str) -> Checked:
         return check(read_study(file), test=False)
 
 
-def by_example(bench: Bench, scored: Scored) -> str:
+def by_example(trainer: Trainer, scored: Scored) -> str:
     """Return the first metric of every validation row, in thousandths, space-separated."""
-    lead, rows = bench.metrics[0], zip(scored.predictions, bench.examples("validation"), strict=True)
+    lead, rows = trainer.metrics[0], zip(scored.predictions, trainer.examples("validation"), strict=True)
     values = [lead.reduce([lead.statistics(*row)]) for row in rows]
     scale = 10 if lead.name == "chrf" else 1000  # chrF counts to 100
     return " ".join(str(round(value * scale)) for value in values)
 
 
-def recorded(task: str, bench: Bench, cell: Cell, *, seed: int) -> Iterator[dict[str, Any]]:
+def recorded(task: str, trainer: Trainer, cell: Cell, *, seed: int) -> Iterator[dict[str, Any]]:
     """Train a cell at every learning rate; a run that diverges has no rows from there on."""
-    last = bench.study.training.epochs
+    last = trainer.study.training.epochs
     for rate in RATES:
         key = {"cell": f"{task}/{cell.id}", "seed": seed, "learning_rate": rate}
         try:
-            for epoch in bench.train(cell, learning_rate=rate, seed=seed):
-                scored = bench.score(cell.prompt, "validation", generate=True)
-                values = {"loss": scored.scores["loss"], "metric": scored.scores[bench.metrics[0].name]}
+            for epoch in trainer.train(cell, learning_rate=rate, seed=seed):
+                scored = trainer.score(cell.prompt, "validation", generate=True)
+                values = {"loss": scored.scores["loss"], "metric": scored.scores[trainer.metrics[0].name]}
                 times = {"train_seconds": epoch.seconds, "validation_seconds": scored.seconds}
                 shown = {name: f"{value:.5g}" for name, value in (values | times).items()}
-                rows = by_example(bench, scored) if epoch.epoch == last else ""
+                rows = by_example(trainer, scored) if epoch.epoch == last else ""
                 yield {**key, "epoch": epoch.epoch, **shown, "examples": rows}
         except Diverged as error:
             print(key, error, flush=True)
@@ -87,10 +87,10 @@ def main() -> None:
         writer.writeheader()
         for task, prompt, seeds in GRIDS:
             study = checked(task, prompt)
-            bench = Bench(study)
+            trainer = Trainer(study)
             for cell in [cell for cell in study.cells if cell.tuning.trains]:
                 for seed in seeds:
-                    writer.writerows(recorded(task, bench, cell, seed=seed))
+                    writer.writerows(recorded(task, trainer, cell, seed=seed))
                     file.flush()
                     print(task, cell.id, seed, flush=True)
 

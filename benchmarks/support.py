@@ -21,8 +21,8 @@ STATES = 400
 """Words that texts are made of; a target is learned from few rows."""
 
 TASK = """\
-from harness.task import Task
-from harness.template import Template
+from harness.study.task import Task
+from harness.data.template import Template
 
 task = Task(
     name="chain",

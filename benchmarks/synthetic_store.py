@@ -15,9 +15,9 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
-from harness.example import Example, Prediction
+from harness.core.example import Example, Prediction
 from harness.metrics import get
-from harness.tracking.mlflow import MlflowTracker
+from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
 
 WORDS = ["the", "a", "note", "plan", "team", "budget", "meeting", "room", "Ada", "Ben", "moved", "agreed", "on", "by"]
 NAME = "synthetic"

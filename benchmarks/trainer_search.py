@@ -26,14 +26,14 @@ from transformers import (
     default_data_collator,
 )
 
-from harness.factors import Tuning
 from harness.models.tuning import Trainable, apply, reset, restore
+from harness.study.factors import Tuning
 
 IGNORED = -100
 
 
 class HarnessOrder(Sampler[int]):
-    """The harness's order of rows of one length; see `harness.engine.batching.loss_batches`."""
+    """The harness's order of rows of one length; see `harness.training.batching.loss_batches`."""
 
     def __init__(self, rows: int, batch_size: int) -> None:
         self._rows, self._size, self._epoch = rows, batch_size, 0

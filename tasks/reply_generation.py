@@ -10,8 +10,8 @@ A row of its data:
 A conversation that is too long loses its oldest turns first.
 """
 
-from harness.task import Task
-from harness.template import Template
+from harness.data.template import Template
+from harness.study.task import Task
 
 task = Task(
     name="reply_generation",

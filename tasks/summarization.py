@@ -8,8 +8,8 @@ A row of its data:
      "target": "Bruno travels to Athens on Monday, back on Saturday."}
 """
 
-from harness.task import Task
-from harness.template import Template
+from harness.data.template import Template
+from harness.study.task import Task
 
 task = Task(
     name="summarization",

@@ -7,8 +7,8 @@ A row of its data:
      "target": "Die Puppen sind im Restaurant."}
 """
 
-from harness.task import Task
-from harness.template import Template
+from harness.data.template import Template
+from harness.study.task import Task
 
 task = Task(
     name="translation",

@@ -16,7 +16,7 @@ import torch
 
 from harness.models.load import Loaded, load
 from harness.testing import tiny_model
-from tests.study_fixture import Places
+from tests.support.study_fixture import Places
 
 # A shell's background jobs ignore Ctrl-C, and so would the processes that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -38,6 +38,32 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Loaded]:
         return load(str(folders[key]))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """``tiny_folder(family, **overrides)``: a folder, written once for all tests; read it only."""
+    written: dict[str, Path] = {}
+
+    def folder(family: str, **overrides: Any) -> Path:
+        key = f"{family} {sorted(overrides.items())}"
+        if key not in written:
+            written[key] = tiny_model(family, tmp_path_factory.mktemp(family), **overrides)
+        return written[key]
+
+    return folder
+
+
+@pytest.fixture
+def shared_model() -> Callable[[str], Path]:
+    """``shared_model(name)``: the folder of a real pretrained model beside the repository."""
+
+    def folder(name: str) -> Path:
+        if not (SHARED_MODELS / name).is_dir():
+            pytest.skip(f"shared/models/{name} is not beside the repository")
+        return SHARED_MODELS / name
+
+    return folder
 
 
 @pytest.fixture(scope="session")

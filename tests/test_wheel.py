@@ -48,7 +48,12 @@ def test_the_starter_study_runs_from_an_empty_folder(wheel: Path, tmp_path: Path
     work.mkdir()
 
     def harness(*arguments: str) -> str:
-        command = [str(tmp_path / "env" / "bin" / "python"), "-c", "from harness.cli import main; main()", *arguments]
+        command = [
+            str(tmp_path / "env" / "bin" / "python"),
+            "-c",
+            "from harness.cli.main import main; main()",
+            *arguments,
+        ]
         return subprocess.run(command, cwd=work, check=True, capture_output=True, text=True).stdout
 
     harness("init")

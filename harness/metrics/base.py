@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.example import Example, Prediction
+from harness.core.example import Example, Prediction
 
-__all__ = ["VERSION", "Metric", "Statistic", "Vector", "mean", "signature", "total"]
+__all__ = ["VERSION", "Metric", "Statistic", "Vector", "mean", "metric_name", "signature", "total"]
 
 VERSION = "harness-1"
 """The definition of the metrics that this package computes itself; raised when one of their numbers changes."""
@@ -66,3 +66,8 @@ def signature(name: str, *, version: str = VERSION, **facts: str) -> str:
     'exact_match|case:mixed|refs:max|version:harness-1'
     """
     return "|".join([name, *(f"{key}:{value}" for key, value in facts.items()), f"version:{version}"])
+
+
+def metric_name(metric: Metric | str) -> str:
+    """Return the name that tables and logs use."""
+    return metric if isinstance(metric, str) else metric.name

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from harness.example import Example, Prediction
+from harness.core.example import Example, Prediction
 from harness.metrics.base import Metric, Vector, signature
 from harness.metrics.tokens import TOKENIZER, words
 

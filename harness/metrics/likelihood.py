@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from harness.example import Example, Prediction
+from harness.core.example import Example, Prediction
 from harness.metrics.base import Metric, Vector, signature, total
 
 __all__ = ["LOSS", "PERPLEXITY"]

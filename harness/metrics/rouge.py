@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.errors import MetricError, closest
-from harness.example import Example, Prediction
+from harness.core.errors import MetricError, closest
+from harness.core.example import Example, Prediction
 from harness.metrics.base import Metric, Vector, mean, signature
 from harness.metrics.tokens import TOKENIZER, words
 

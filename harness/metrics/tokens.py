@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from harness.example import Example, Prediction
+from harness.core.example import Example, Prediction
 from harness.metrics.base import Metric, Vector, mean, signature, total
 
 __all__ = ["EXACT_MATCH", "LENGTH_RATIO", "TOKENIZER", "TOKEN_F1", "words"]

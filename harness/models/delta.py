@@ -13,10 +13,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from harness.errors import ModelError
-from harness.factors import Tuning
+from harness.core.errors import ModelError
 from harness.models.load import Loaded, architecture_digest, tensors_digest, weights_digest
 from harness.models.tuning import apply, restore, snapshot
+from harness.study.factors import Tuning
 
 __all__ = ["Base", "load_delta", "save_delta", "trained_digest"]
 

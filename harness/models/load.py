@@ -23,9 +23,9 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from harness.errors import ModelError
-from harness.example import digest
-from harness.models.describe import Source, context, locate
+from harness.core.errors import ModelError
+from harness.core.example import digest
+from harness.study.model_config import Source, context, locate
 
 __all__ = ["Loaded", "architecture_digest", "load", "tensors_digest", "weights_digest"]
 

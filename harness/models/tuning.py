@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from harness.errors import ModelError
-from harness.factors import Tuning
-from harness.models.blocks import Anatomy, anatomy
+from harness.core.errors import ModelError
+from harness.models.find_blocks import Anatomy, anatomy
+from harness.study.factors import Tuning
 
 __all__ = ["Pristine", "Row", "Trainable", "apply", "reset", "restore", "set_modes", "snapshot"]
 

@@ -16,19 +16,19 @@ from typing import Any, Literal
 
 import torch
 
-from harness.encoding import Limits, Row, encode
-from harness.engine.batching import prompt_batches
-from harness.engine.evaluation import Decoding, generate
-from harness.engine.precision import scoring
-from harness.engine.training import device
-from harness.errors import DataError, ModelError, TemplateError, closest
-from harness.example import Example, digest
-from harness.factors import Tuning
+from harness.core.errors import DataError, ModelError, TemplateError, closest
+from harness.core.example import Example, digest
+from harness.data.template import Template
+from harness.data.tokenization import Limits, Row, encode
 from harness.models.delta import Base, load_delta, save_delta
 from harness.models.load import Loaded, load
-from harness.settings import model_location
-from harness.study import Precision
-from harness.template import Template
+from harness.study.factors import Tuning
+from harness.study.settings import model_location
+from harness.study.spec import Precision
+from harness.training.batching import prompt_batches
+from harness.training.evaluation import Decoding, generate
+from harness.training.loop import device
+from harness.training.precision import scoring
 
 __all__ = ["SERVED", "SETTINGS", "Generator", "Recipe", "Store", "model_folder", "save_model"]
 

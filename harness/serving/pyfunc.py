@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
-from harness.errors import UserError
+from harness.core.errors import UserError
 from harness.serving.generator import Generator
 
 

@@ -21,7 +21,8 @@ from __future__ import annotations
 
 from harness.stats.contrasts import Estimate, Runs, Target, Trained, estimate, resample, runs
 from harness.stats.expected_best import expected_best
-from harness.stats.families import (
+from harness.stats.intervals import Interval, bootstrap
+from harness.stats.multiple_comparisons import (
     Comparison,
     Effects,
     Verdict,
@@ -31,10 +32,9 @@ from harness.stats.families import (
     not_distinguishable,
     to_baseline,
 )
-from harness.stats.intervals import Interval, bootstrap
 from harness.stats.paired import Paired, approximate_randomization, paired_bootstrap
-from harness.stats.planning import examples_needed, power
-from harness.stats.rescoring import RESAMPLES
+from harness.stats.power import examples_needed, power
+from harness.stats.resampling import RESAMPLES
 from harness.stats.summary import mean, spread
 
 __all__ = [

@@ -40,7 +40,7 @@ import numpy as np
 from scipy.special import ndtri, stdtr, stdtrit
 
 from harness.stats.intervals import percentiles
-from harness.stats.rescoring import RESAMPLES, Floats, Reduce, Rescore, draw, rescorer
+from harness.stats.resampling import RESAMPLES, Floats, Reduce, Rescore, draw, rescorer
 from harness.stats.summary import spread
 
 __all__ = ["Estimate", "Runs", "Target", "Trained", "estimate", "resample", "rescored", "runs", "standard_error"]

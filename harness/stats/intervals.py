@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from harness.stats.rescoring import RESAMPLES, Floats, Reduce, Rescore, draw, rescorer
+from harness.stats.resampling import RESAMPLES, Floats, Reduce, Rescore, draw, rescorer
 
 __all__ = ["Interval", "bootstrap", "percentiles"]
 

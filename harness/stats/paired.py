@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.stats.rescoring import RESAMPLES, Floats, Reduce, draw, rescorer
+from harness.stats.resampling import RESAMPLES, Floats, Reduce, draw, rescorer
 
 __all__ = ["Paired", "approximate_randomization", "paired_bootstrap"]
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import os
 
-from harness.stores import reach
-
-__all__ = ["DEFAULT_STORE", "REMEDY", "is_server", "reach_store", "store_uri"]
+__all__ = ["DEFAULT_STORE", "REMEDY", "is_server", "store_uri"]
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 REMEDY = "check MLFLOW_TRACKING_URI; left out, the store is mlflow.db in the current folder"
-FOREIGN = ("file:", "databricks", "uc:")
-"""Stores that only MLflow itself can ask."""
 
 
 def store_uri() -> str:
@@ -22,18 +18,3 @@ def store_uri() -> str:
 def is_server(uri: str) -> bool:
     """Return whether a store is a tracking server, behind a network."""
     return uri.startswith(("http://", "https://"))
-
-
-def reach_store() -> None:
-    """See that the store answers, without writing to it.
-
-    Raises:
-        StoreError: It does not.
-    """
-    uri = store_uri()
-    if is_server(uri):
-        from harness.tracking.server import reach_server  # MLflow, which knows its own ways to authenticate
-
-        reach_server(uri)
-    elif "://" in uri and not uri.startswith(FOREIGN):
-        reach("MLflow store", uri, remedy=REMEDY)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from harness.example import Example, Prediction
+from harness.core.example import Example, Prediction
 from harness.metrics import Metric
 
 VECTORS = Path(__file__).parents[2].parent / "shared" / "data" / "metrics"

@@ -47,7 +47,7 @@ def test_word_boundaries_count(make, score):
 
 def test_hashes_do_not_depend_on_the_process():
     code = (
-        "from harness.metrics import distinct; from harness.example import Example, Prediction;"
+        "from harness.metrics import distinct; from harness.core.example import Example, Prediction;"
         "print(distinct(2).statistics(Prediction('', 'über den Fluss', 0.0, 0), Example('', {}, '')).tolist())"
     )
     printed = [

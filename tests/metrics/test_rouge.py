@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
-from harness.errors import MetricError
+from harness.core.errors import MetricError
 from harness.metrics import rouge
 from harness.metrics.rouge import KINDS
 from harness.metrics.tokens import words

@@ -11,24 +11,24 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-from harness.encoding import Limits
-from harness.engine.evaluation import Decoding
-from harness.errors import ModelError
-from harness.factors import Tuning
+from harness.core.errors import ModelError
+from harness.data.template import Template
+from harness.data.tokenization import Limits
 from harness.models.delta import Base, trained_digest
 from harness.models.load import Loaded, architecture_digest, load
 from harness.models.tuning import apply, reset
 from harness.serving.generator import Generator, Recipe, Store, save_model
-from harness.template import Template
+from harness.study.factors import Tuning
 from harness.testing import tiny_model
-from tests.hub_stand_in import Repo, answers, serving
+from harness.training.evaluation import Decoding
+from tests.support.hub_stand_in import Repo, answers, serving
 
 COMMIT, LATER = "0123456789abcdef0123456789abcdef01234567", "89abcdef0123456789abcdef0123456789abcdef"
 
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from harness.errors import ModelError
+from harness.core.errors import ModelError
 from harness.serving.generator import Generator
 answers = []
 for folder in json.loads(sys.argv[1]):

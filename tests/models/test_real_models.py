@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.factors import Tuning
-from harness.models.blocks import blocks
-from harness.models.describe import describe
+from harness.models.find_blocks import blocks
 from harness.models.load import load
 from harness.models.tuning import apply, reset
+from harness.study.factors import Tuning
+from harness.study.model_config import describe
 
 Shared = Callable[[str], Path]
 

@@ -1,0 +1,5 @@
+"""``python -m harness``: the command."""
+
+from harness.cli.main import main
+
+main()

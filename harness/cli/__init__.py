@@ -1,0 +1,1 @@
+"""The command: what each verb does, and all that is printed."""

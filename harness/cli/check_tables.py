@@ -1,0 +1,104 @@
+"""What `harness check`, `show` and `tasks` print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from harness.data.train_test_overlap import lost
+from harness.metrics.base import metric_name
+from harness.study.check import Checked
+from harness.study.settings import model_location
+from harness.study.task import load_task, packaged_tasks
+
+__all__ = ["duplicates", "overview", "rendered_prompts", "task_table", "tuning_tables"]
+
+
+def overview(checked: Checked) -> Iterator[RenderableType]:
+    """Yield what a study will do: data, prompts, cells."""
+    sizes = {split: len(rows) for split, rows in checked.examples.items()} | {"test": len(checked.test_ids)}
+    yield f"task {checked.task.name}; data {checked.source.origin}: " + ", ".join(f"{n} {s}" for s, n in sizes.items())
+    table = Table("prompt", "longest (tokens)", "shortened", "targets dropped", box=None, header_style="bold")
+    for fit in checked.fits:
+        table.add_row(fit.prompt, str(fit.longest), f"{fit.truncated:.1%}", str(fit.dropped))
+    yield table
+    yield from duplicates(checked) or ["no row stands twice, within a split or across"]
+    study, cells = checked.study, checked.cells
+    trained = sum(cell.tuning.trains for cell in cells)
+    runs = trained * (study.search.trials + len(study.final.seeds)) + len(cells) - trained
+    yield (
+        f"{len(cells)} cells: {trained} with {study.search.trials} trials and {len(study.final.seeds)} final runs, "
+        f"{len(cells) - trained} zero-shot; {runs} runs in all, tuned on validation {checked.objective}"
+    )
+    if study.final.seeds and checked.general:
+        passages, tasks = checked.general
+        text = [f"general text ({len(passages)} passages)"] if passages else []
+        others = [f"{other.task.name} ({len(other.examples)} examples)" for other in tasks]
+        yield f"final runs also measure, before and after: {', '.join(text + others)}"
+
+
+def duplicates(checked: Checked, *, across: bool = False) -> list[str]:
+    """Return what stands twice, a line per pair of splits, and what became of it.
+
+    Args:
+        checked: The study.
+        across: Leave out what stands twice within a split.
+    """
+    found = [overlap for overlap in checked.overlaps if overlap.twins and (overlap.across or not across)]
+    lines = [f"duplicates: {overlap.line()}" for overlap in found]
+    if checked.study.data.on_overlap != "drop":
+        return lines
+    dropped = {split: len(lost(split, checked.overlaps)) for split in checked.examples}
+    return [*lines, *(f"dropped from {split}: {count} rows" for split, count in dropped.items() if count)]
+
+
+def tuning_tables(checked: Checked) -> Iterator[RenderableType]:
+    """Yield, for every tuning, the table of what trains; loads the model."""
+    from harness.models.load import load
+    from harness.models.tuning import apply, reset
+
+    spec = checked.study.model
+    loaded = load(
+        model_location(spec.name),
+        revision=spec.revision,
+        dtype=spec.dtype,
+        trust_remote_code=spec.trust_remote_code,
+        allow_pickle=spec.allow_pickle,
+    )
+    for tuning in checked.study.tunings():
+        trainable = apply(loaded.model, tuning)
+        share = trainable.trainable / trainable.total
+        yield f"{tuning.name}: {trainable.trainable:,} of {trainable.total:,} parameters train ({share:.1%})"
+        table = Table()
+        table.add_column("part")
+        table.add_column("parameters", justify="right")
+        table.add_column("trains", justify="right")
+        for row in trainable.rows:
+            table.add_row(row.part, f"{row.parameters:,}", f"{row.trainable:,}" if row.trainable else "-")
+        yield table
+        for note in trainable.notes:
+            yield f"note: {note}"
+        reset(loaded.model, trainable)
+
+
+def rendered_prompts(checked: Checked) -> Iterator[RenderableType]:
+    """Yield the first training example as every prompt renders it."""
+    example = checked.examples["train"][0]
+    for prompt in checked.prompts:
+        text = prompt.render(example.fields)
+        body = Text.assemble(text, "" if text[-1:].isspace() else " ", (example.target, "green"))
+        yield Panel(body, title=f"prompt {prompt.name} (target in green)", title_align="left")
+
+
+def task_table() -> Table:
+    """Return the packaged tasks with their prompts and metrics."""
+    table = Table("task", "prompts", "metrics (the first leads)", "file")
+    for name, file in packaged_tasks().items():
+        task, _ = load_task(name)
+        prompts = ", ".join(prompt.name for prompt in task.prompts)
+        table.add_row(name, prompts, ", ".join(metric_name(metric) for metric in task.metrics), str(file))
+    return table

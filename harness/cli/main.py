@@ -1,0 +1,255 @@
+"""The ``harness`` command. Heavy imports stand inside the commands, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import _thread
+import os
+import signal
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from harness.cli import model_commands
+from harness.core.errors import HarnessError, UserError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="harness",
+    help="Studies of prompt-based fine-tuning: which prompt, how much of the network to train, and how sure are we?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console(width=None if sys.stdout.isatty() else 120, markup=False)
+
+INTERRUPTED = 130
+"""What typer returns in place of Ctrl-C's exception."""
+
+StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file, such as experiments/quickstart.yaml.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.SUB=VALUE", help="Override a key of the study file; repeatable."),
+]
+
+
+def main() -> None:
+    """Run the command: status 0 done, 2 the user must change something, 1 anything else."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        # Threads that spin long while they wait are slowed up to ten times over by any other busy process.
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # the terminal was closed; nohup has it ignored
+        signal.signal(signal.SIGHUP, _interrupt)
+    sys.unraisablehook = _again
+    try:
+        status = app(standalone_mode=False)
+    except UserError as error:
+        _fail(str(error), 2)
+    except HarnessError as error:
+        _fail(str(error), 1)
+    except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
+    except Exception as error:
+        if not hasattr(error, "exit_code"):
+            raise
+        error.show()  # type: ignore[attr-defined]  # a usage error of the command line
+        sys.exit(error.exit_code)
+    if status == INTERRUPTED:
+        _fail("interrupted; the same command goes on from here", 1)
+    sys.exit(status or 0)
+
+
+def _again(lost: Any) -> None:
+    """Interrupt once more where Ctrl-C fell into a destructor, in which Python reports exceptions and drops them."""
+    if isinstance(lost.exc_value, KeyboardInterrupt):
+        _thread.interrupt_main()
+    else:
+        sys.__unraisablehook__(lost)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _fail(message: str, status: int) -> None:
+    Console(stderr=True).print(message, style="red", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(status)
+
+
+def _checked(study: Path, overrides: list[str] | None, *, test: bool | None = None) -> Any:
+    """Read and check a study; the test split is opened where final runs will need it, or on request."""
+    from harness.study.check import check
+    from harness.study.load_study import read_study
+
+    file = read_study(study, overrides or ())
+    return check(file, test=bool(file.study.final.seeds) if test is None else test)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to write; it is made if it is not there.")] = Path(),
+) -> None:
+    """Write a starter study, a starter task and a little data, ready to run."""
+    from harness.cli.new_study import write_starter
+
+    for file in write_starter(folder):
+        out.print(f"wrote {file}", highlight=False)
+    where = "" if folder == Path() else f"cd {folder} && "
+    out.print(f"next: {where}harness run study.yaml", highlight=False)
+
+
+@app.command()
+def check(study: StudyPath, overrides: Overrides = None) -> None:
+    """Find everything that would fail, without loading weights."""
+    from harness.cli.check_tables import overview
+
+    checked = _checked(study, overrides, test=True)
+    for part in overview(checked):
+        out.print(part, highlight=False)
+    out.print(f"{study}: ready to run", style="green", highlight=False)
+
+
+@app.command()
+def plan(
+    study: StudyPath,
+    overrides: Overrides = None,
+    cells: Annotated[str | None, typer.Option(metavar="PATTERN", help="Plan only cells such as 'cue/*'.")] = None,
+) -> None:
+    """Predict what a run would take: steps, recordings, time, memory; probes the model for some seconds."""
+    checked = _checked(study, overrides)
+    from harness.cli.plan_tables import plan_tables
+    from harness.cli.progress_display import LiveProgress, PlainProgress
+    from harness.runner.planning.plan import keep
+    from harness.runner.planning.plan import plan as plan_study
+
+    _quiet_libraries()
+    with (LiveProgress if out.is_terminal else PlainProgress)(out) as progress:
+        made = plan_study(checked, say=progress.say, cells=cells)
+    for part in plan_tables(made):
+        out.print(part, highlight=False)
+    out.print(f"kept for the report: {keep(made, checked)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def show(study: StudyPath, overrides: Overrides = None) -> None:
+    """Print what trains at each tuning, with counts, and a prompt of each kind."""
+    from harness.cli.check_tables import rendered_prompts, tuning_tables
+
+    checked = _checked(study, overrides, test=False)
+    for part in [*tuning_tables(checked), *rendered_prompts(checked)]:
+        out.print(part, highlight=False)
+
+
+@app.command()
+def run(
+    study: StudyPath,
+    overrides: Overrides = None,
+    cells: Annotated[str | None, typer.Option(metavar="PATTERN", help="Run only cells such as 'cue/*'.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over; earlier runs are marked superseded.")] = False,
+) -> None:
+    """Run what is missing of a study, then write its report."""
+    checked = _checked(study, overrides)
+    from harness.cli.check_tables import duplicates
+    from harness.cli.progress_display import LiveProgress, PlainProgress
+    from harness.cli.results_table import print_results
+    from harness.runner.run_study import report_folder
+    from harness.runner.run_study import run as run_study
+
+    _quiet_libraries()
+    for line in duplicates(checked, across=True):
+        out.print(line, style="yellow", highlight=False, soft_wrap=True)
+    with (LiveProgress if out.is_terminal else PlainProgress)(out) as progress:
+        results, findings = run_study(checked, progress=progress, cells=cells, fresh=fresh)
+    print_results(out, results, findings)
+    out.print("next: harness ui", highlight=False)
+    out.print(f"report: {report_folder(results.study) / 'report.md'}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def report(study: Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or a study's name.")]) -> None:
+    """Write a study's report again from what the store holds."""
+    from harness.cli.results_table import print_results
+    from harness.report.text.findings import find
+    from harness.report.write_report import write_report
+    from harness.results.collect import collect
+    from harness.runner.run_study import report_folder
+    from harness.study.find_study import known_study
+
+    name, tracker = known_study(study)
+    results = collect(tracker, name)
+    findings = find(results)
+    page = write_report(results, report_folder(name), findings=findings)
+    print_results(out, results, findings)
+    out.print(f"report: {page}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="A study, study:prompt/tuning, or a final run's id.")],
+    b: Annotated[str, typer.Argument(help="What A is held against, likewise.")],
+    metric: Annotated[str | None, typer.Option(help="Left out: the one that leads both studies.")] = None,
+    split: Annotated[str, typer.Option(help="test, or validation.")] = "test",
+    file: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the comparison as JSON.")] = None,
+) -> None:
+    """Compare two studies, cells or runs on the same examples, from what the store holds."""
+    from harness.report.compare import compare_studies, render_comparison
+
+    written = render_comparison.writable(file) if file else None
+    compared = compare_studies.compare(a, b, metric=metric, split=split)
+    out.print(render_comparison.table(compared))
+    out.print(render_comparison.sentence(compared), highlight=False, soft_wrap=True)
+    if written:
+        written.write_text(render_comparison.as_json(compared), encoding="utf-8")
+        out.print(f"written: {written}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def ui(
+    study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="Open on this study.")] = None,
+    port: Annotated[int | None, typer.Option(help="Left out: a free one.")] = None,
+) -> None:
+    """Start the MLflow UI on the studies' store."""
+    from harness.cli.mlflow_ui import serve_ui
+    from harness.study.find_study import known_study
+
+    experiment = known_study(study)[1].experiment if study else None
+    serve_ui(experiment, port=port, tell=lambda line: out.print(line, highlight=False, soft_wrap=True))
+
+
+for command in (model_commands.predict, model_commands.serve, model_commands.reproduce):
+    app.command()(command)
+
+
+@app.command()
+def tasks() -> None:
+    """List the tasks that travel with the harness."""
+    from harness.cli.check_tables import task_table
+
+    out.print(task_table())
+
+
+@app.command()
+def clean(study: Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or a study's name.")]) -> None:
+    """Free what a study no longer needs: caches, superseded and interrupted runs, models that nothing names."""
+    from harness.runner.clean import clean_study
+    from harness.study.find_study import known_study
+
+    name, tracker = known_study(study)
+    for line in clean_study(name, tracker):
+        out.print(line, highlight=False)
+
+
+def _quiet_libraries() -> None:
+    """Keep libraries' progress bars and advice off the screen; what matters is checked and reported here."""
+    import datasets
+    from transformers.utils import logging
+
+    warnings.filterwarnings("ignore", module=r"mlflow\..*")
+    datasets.disable_progress_bars()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()

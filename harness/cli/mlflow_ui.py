@@ -1,0 +1,53 @@
+"""The MLflow UI on the studies' store: started, waited for, linked to, stopped."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from harness.core.mlflow_server_process import free_port, serve
+from harness.report.mlflow_pages.page_views import OPENING
+from harness.tracking.address import is_server, store_uri
+from harness.tracking.mlflow.ui_views import Address
+
+__all__ = ["serve_ui"]
+
+PATIENCE = 120.0
+"""Seconds that the server may take to answer."""
+
+ALONE = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+"""Keeps MLflow from starting seven more processes for jobs that no study has."""
+
+
+def serve_ui(experiment: str | None, *, port: int | None, tell: Callable[[str], None]) -> None:
+    """Serve until interrupted.
+
+    Args:
+        experiment: The MLflow id of the study to link to.
+        port: Left out: a free one.
+        tell: Prints a line.
+
+    Raises:
+        StoreError: The server does not come up, or ends by itself.
+    """
+    uri = store_uri()
+    if is_server(uri):
+        tell(_link(uri, experiment))
+        return
+    port = port or free_port()
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--workers", "1"]
+
+    def announce() -> None:
+        tell(f"MLflow UI on {uri}: {_link(address, experiment)}")
+        tell("Ctrl-C stops it")
+
+    serve(command, address, what="the MLflow UI", patience=PATIENCE, announce=announce, env=ALONE)
+    tell("stopped")
+
+
+def _link(base: str, experiment: str | None) -> str:
+    """Return the address of a study's cells, best first; its description above them leads to everything else."""
+    root = base.rstrip("/")
+    return f"{root}/{Address(experiment).view(OPENING)}" if experiment else root

@@ -1,0 +1,1 @@
+"""What everything stands on: errors, examples and predictions, digests, provenance, databases, YAML sections."""

@@ -1,0 +1,188 @@
+"""When two rows are duplicates, exact or near, and an index that finds all of them.
+
+Rows are compared by the words of source and target (`harness.metrics.tokens.words`): case, marks and spacing do not
+count, nor whether a mark inside a word ("don't", "well-known") is a space or nothing. Two rows are duplicates
+
+* of kind ``row`` where source and target read the same;
+* of kind ``source`` where the sources do, and the targets differ;
+* of kind ``near`` where few words were edited, and what is left would hardly be shared by chance. In source and in
+  target each, one word, or one in twenty, may be replaced, put in or left out; and for every word edited the two
+  share words worth `BITS_PER_EDIT` bits. A word is worth log2((n + 1) / (k + 1)) bits where k of n training rows have
+  it on that side.
+
+The second half of ``near`` is for short sentences. "The box is at the theater" and "The box is at the café" are one
+word apart in every language, as many honest rows of everyday text are; but common words are all they share. Where the
+target was left as it is, half the bits suffice, since there is one edit the fewer.
+
+The search is exact: no sampling, no signatures. Rows that are at most e words apart share one of the e + 1 rarest
+words of each (prefix filtering: Chaudhuri, Ganti and Kaushik 2006, "A Primitive Operator for Similarity Joins in Data
+Cleaning", section 4; Bayardo, Ma and Srikant 2007, "Scaling Up All Pairs Similarity Search"), so an index of these few
+words meets every pair that is near.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from itertools import product
+from typing import Literal, NamedTuple
+
+from harness.core.example import Example
+from harness.metrics.tokens import words
+
+__all__ = ["BITS_PER_EDIT", "KINDS", "Form", "Index", "Kind", "Reading", "Readings", "Worth"]
+
+Kind = Literal["row", "source", "near"]
+
+KINDS: tuple[Kind, ...] = ("row", "source", "near")
+"""From the worst on; a row counts as the worst kind that it has a twin of."""
+
+BITS_PER_EDIT = 20.0
+"""About what it takes to single out one pair of rows in a million."""
+
+WORDS_PER_EDIT = 20
+"""One edit is allowed for so many words, and one to shorter texts."""
+
+
+class Reading(NamedTuple):
+    """A text as it is compared; a target's words are marked, so that they are no source's."""
+
+    words: tuple[str, ...]
+    distinct: frozenset[str]
+
+    @property
+    def room(self) -> int:
+        """How many words may be edited."""
+        return max(1, len(self.words) // WORDS_PER_EDIT)
+
+
+Readings = tuple[Reading, ...]
+"""Of one text: with marks read as spaces and, where that makes a difference, with marks left out."""
+
+
+class Worth(dict[str, float]):
+    """What it says about two rows that they share a word, in bits."""
+
+    def __init__(self, train: Sequence[Example]) -> None:
+        counts: Counter[str] = Counter()
+        for example in train:
+            readings = (reading for text in _texts(example) for reading in text)
+            counts.update(frozenset().union(*(reading.distinct for reading in readings)))
+        super().__init__({word: math.log2((len(train) + 1) / (count + 1)) for word, count in counts.items()})
+        self._unseen = math.log2(len(train) + 1)
+
+    def __missing__(self, word: str) -> float:
+        return self._unseen
+
+    def rarest(self, source: Reading, target: Reading) -> list[str]:
+        """Return so many of a row's rarest words that any near duplicate has one of them."""
+        distinct = source.distinct | target.distinct
+        most = min(source.room + target.room, int(math.fsum(self[word] for word in distinct) / BITS_PER_EDIT))
+        return sorted(distinct, key=lambda word: (-self[word], word))[: most + 1]
+
+
+class Form(NamedTuple):
+    """A row as it is compared, and all rows that read the same."""
+
+    source: Readings
+    target: Readings
+    rare: frozenset[str]
+    numbers: list[int]
+
+    @property
+    def letters(self) -> tuple[str, str]:
+        """Letters and digits of source and target, however they are spaced."""
+        return "".join(self.source[0].words), "".join(self.target[0].words)
+
+
+class Index:
+    """The rows of a split by their forms, their sources and their rare words."""
+
+    def __init__(self, examples: Sequence[Example], worth: Worth) -> None:
+        self.ids = [example.id for example in examples]
+        self._worth = worth
+        self._sources: dict[str, list[int]] = {}
+        self._rare: dict[str, list[int]] = {}
+        forms: dict[tuple[Readings, Readings], Form] = {}
+        for number, example in enumerate(examples):
+            form = _form(example, worth)
+            forms.setdefault((form.source, form.target), form).numbers.append(number)
+        self.forms = list(forms.values())
+        for number, form in enumerate(self.forms):
+            self._sources.setdefault(form.letters[0], []).append(number)
+            for word in form.rare:
+                self._rare.setdefault(word, []).append(number)
+
+    def twins(self, form: Form) -> dict[int, Kind]:
+        """Return the numbers of the forms here that are duplicates of a form, and of what kind."""
+        same = self._sources.get(form.letters[0], ())
+        found: dict[int, Kind] = {n: "row" if self.forms[n].letters == form.letters else "source" for n in same}
+        met = {number for word in form.rare for number in self._rare.get(word, ())}
+        found |= {n: "near" for n in met if n not in found and _is_near(form, self.forms[n], self._worth)}
+        return found
+
+
+def _form(example: Example, worth: Worth) -> Form:
+    source, target = _texts(example)
+    rare = frozenset(word for pair in product(source, target) for word in worth.rarest(*pair))
+    return Form(source, target, rare, [])
+
+
+def _texts(example: Example) -> tuple[Readings, Readings]:
+    return _readings(example.fields["source"]), _readings(example.target, mark="> ")
+
+
+def _readings(text: str, mark: str = "") -> Readings:
+    bare = "".join(character for character in text if unicodedata.category(character)[0] not in "PS")
+    found = dict.fromkeys(tuple(words(each.casefold())) for each in (text, bare))
+    marked = [tuple(mark + word for word in each or (text.strip(),)) for each in found]  # ":)" has no words
+    return tuple(Reading(each, frozenset(each)) for each in marked)
+
+
+def _is_near(a: Form, b: Form, worth: Worth) -> bool:
+    target = _closest(a.target, b.target)  # first, since most pairs of rows differ there, and it is short
+    source = _closest(a.source, b.source) if target else None
+    if source is None or target is None:
+        return False
+    shared = math.fsum(worth[word] for pair in (source, target) for word in pair.shared)
+    return (source.edits + target.edits) * BITS_PER_EDIT <= shared
+
+
+class _Pair(NamedTuple):
+    """Two readings that are near enough."""
+
+    edits: int
+    shared: frozenset[str]
+
+
+def _closest(readings: Readings, others: Readings) -> _Pair | None:
+    """Return the readings of two texts that are the fewest edits apart, ``None`` where all are too far apart."""
+    best = None
+    for one, other in product(readings, others):
+        room = min(one.room, other.room)
+        if abs(len(one.words) - len(other.words)) > room:
+            continue
+        shared = one.distinct & other.distinct
+        if max(len(one.distinct), len(other.distinct)) - len(shared) > room:
+            continue  # an edit takes away one distinct word at most
+        edits = _edits(one.words, other.words, room)
+        if edits <= room and (best is None or edits < best.edits):
+            best = _Pair(edits, shared)
+    return best
+
+
+def _edits(a: Sequence[str], b: Sequence[str], most: int) -> int:
+    """Return the words to replace, put in or leave out (Levenshtein 1966); above ``most``, some number above it."""
+    if a == b:
+        return 0
+    above = list(range(len(b) + 1))
+    for row, word in enumerate(a, start=1):
+        here = [row]
+        for column, other in enumerate(b, start=1):
+            here.append(min(above[column] + 1, here[-1] + 1, above[column - 1] + (word != other)))
+        if min(here) > most:
+            return most + 1
+        above = here
+    return above[-1]

@@ -1,0 +1,150 @@
+"""A prompt: named text with ``{{ fields }}`` and a truncation contract.
+
+The contract: one field, the one named by ``shorten``, may lose words until the rendered prompt fits. The
+instruction, every other field and the target are never cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal, NamedTuple
+
+from jinja2 import StrictUndefined, TemplateRuntimeError, TemplateSyntaxError, meta
+from jinja2 import Template as JinjaTemplate
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from harness.core.errors import TemplateError, closest
+
+__all__ = ["Rendered", "Template"]
+
+Keep = Literal["start", "end"]
+
+
+class Rendered(NamedTuple):
+    """A prompt made from one example."""
+
+    text: str
+    """What the model reads."""
+
+    truncated: bool
+    """Whether the field that may be shortened was."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """A named prompt template.
+
+    Args:
+        name: How study files, ids and tables call it.
+        text: Jinja2 text; rendered in a sandbox, an undefined name is an error.
+        shorten: The one field that may be shortened to fit; ``None``: nothing may.
+        keep: Which part of that field stays: its start (articles) or its end (dialogues).
+    """
+
+    name: str
+    text: str
+    shorten: str | None = None
+    keep: Keep = "start"
+
+    def names(self) -> frozenset[str]:
+        """Return the fields that the text uses.
+
+        Raises:
+            TemplateError: The text is no valid Jinja2.
+        """
+        return _names(self.name, self.text)
+
+    def validate(self, fields: Mapping[str, object]) -> None:
+        """Check the template against the fields that examples have.
+
+        Raises:
+            TemplateError: It uses a field that is not there, or shortens one that it does not use.
+        """
+        used = self.names()
+        for name in sorted(used - set(fields)):
+            raise TemplateError(
+                f"prompt {self.name!r}: field {name!r} is undefined in its text; {closest(name, fields)}"
+            )
+        if self.shorten is not None and self.shorten not in used:
+            raise TemplateError(
+                f"prompt {self.name!r}: shorten names {self.shorten!r}, which its text does not use; "
+                f"{closest(self.shorten, sorted(used))}"
+            )
+
+    def render(self, fields: Mapping[str, str]) -> str:
+        """Fill the fields in, with nothing shortened.
+
+        Raises:
+            TemplateError: A field is undefined, or the text asks for what the sandbox forbids.
+        """
+        try:
+            return _compile(self.name, self.text).render(fields)
+        except (TemplateRuntimeError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+            raise TemplateError(f"prompt {self.name!r}: {error}; known fields: {', '.join(fields)}") from error
+
+    def fit(self, fields: Mapping[str, str], *, limit: int, count: Callable[[str], int]) -> Rendered:
+        """Render within a number of tokens, shortening the one field that may be.
+
+        Whole words are dropped where the field has spaces, characters where a single word is too long.
+
+        Args:
+            fields: The example's fields.
+            limit: The most tokens that the rendered prompt may take.
+            count: Tokens in a text, special tokens included.
+
+        Raises:
+            TemplateError: The prompt does not fit even with that field empty.
+        """
+        text = self.render(fields)
+        if count(text) <= limit:
+            return Rendered(text, truncated=False)
+        low, high, best = 0, len(fields[self.shorten]) - 1 if self.shorten else -1, None
+        while low <= high:
+            middle = (low + high) // 2
+            candidate = self.render(self._shortened(fields, middle))
+            if count(candidate) <= limit:
+                low, best = middle + 1, candidate
+            else:
+                high = middle - 1
+        if best is None:
+            rule = f"even with {self.shorten!r} empty" if self.shorten else "and names no field to shorten"
+            raise TemplateError(
+                f"prompt {self.name!r} takes {count(text)} tokens {rule}, over the limit of {limit}; "
+                "raise training.max_source_tokens or shorten the instruction"
+            )
+        return Rendered(best, truncated=True)
+
+    def _shortened(self, fields: Mapping[str, str], size: int) -> dict[str, str]:
+        """Return the fields with the shortened one cut to at most ``size`` characters, at a word's edge if any."""
+        assert self.shorten is not None
+        value = fields[self.shorten]
+        if self.keep == "start":
+            piece = value[:size]
+            if not (value[size : size + 1].isspace() or piece[-1:].isspace()):
+                piece = piece.rsplit(None, 1)[0] if len(piece.split()) > 1 else piece
+            piece = piece.rstrip()
+        else:
+            piece = value[len(value) - size :]
+            if not (value[: len(value) - size][-1:].isspace() or piece[:1].isspace()):
+                piece = piece.split(None, 1)[1] if len(piece.split()) > 1 else piece
+            piece = piece.lstrip()
+        return {**fields, self.shorten: piece}
+
+
+_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+
+
+@cache
+def _names(name: str, text: str) -> frozenset[str]:
+    _compile(name, text)
+    return frozenset(meta.find_undeclared_variables(_ENVIRONMENT.parse(text)))
+
+
+@cache
+def _compile(name: str, text: str) -> JinjaTemplate:
+    try:
+        return _ENVIRONMENT.from_string(text)
+    except TemplateSyntaxError as error:
+        raise TemplateError(f"prompt {name!r}: {error.message} on line {error.lineno} of its text") from error

@@ -1,0 +1,208 @@
+"""From (prompt, target) to token ids: the seam between the two, and what happens where they do not fit.
+
+A causal model reads prompt and target as one sequence. The two are tokenized apart and their ids joined, so what
+training saw before the first target token is what generation starts from, whatever the tokenizer would merge. An
+encoder-decoder reads the prompt with its encoder, and the target is its decoder's labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+from harness.core.errors import DataError, TemplateError
+from harness.core.example import Example
+from harness.data.template import Rendered, Template
+
+__all__ = ["Encoded", "Limits", "Reader", "Row", "encode", "prompt_limit"]
+
+Ids = tuple[int, ...]
+
+
+class Reader(Protocol):
+    """What must be known of a model to write its input; a loaded model is one, but no weights are needed."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """A transformers tokenizer with an end token."""
+
+    @property
+    def is_encoder_decoder(self) -> bool:
+        """Whether prompt and target go to two halves."""
+
+    @property
+    def context(self) -> int | None:
+        """The most positions of a sequence (of each half); ``None``: no limit."""
+
+
+class Limits(NamedTuple):
+    """How many tokens a row may take."""
+
+    source: int
+    """The most of a prompt, special tokens included; `Template.fit` shortens it to that."""
+
+    target: int
+    """The most of a training target, its end token apart."""
+
+    generated: int = 0
+    """The most of a prediction; a causal model's prompt leaves room for it as for a training target."""
+
+
+class Row(NamedTuple):
+    """One example in token ids."""
+
+    id: str
+    """The example's."""
+
+    prompt: Ids
+    """With the tokenizer's special tokens, but no end token in front of a causal model's target."""
+
+    target: Ids
+    """Ends with the end token, unless the model's context ended before it."""
+
+    truncated: bool
+    """Whether the prompt was shortened."""
+
+
+class Encoded(NamedTuple):
+    """The rows of one split for one prompt template."""
+
+    rows: list[Row]
+    """In the order of the examples."""
+
+    texts: list[str]
+    """Their prompts as the model reads them."""
+
+    truncation_rate: float
+    """The share of rows whose prompt was shortened."""
+
+    dropped: int
+    """How many training examples were left out since their target is too long."""
+
+
+def encode(
+    examples: Sequence[Example], template: Template, reader: Reader, *, limits: Limits, drop_long_targets: bool = False
+) -> Encoded:
+    """Render and tokenize the examples of one split.
+
+    Spaces at the end of a causal model's prompt are stripped; its target then starts with one, unless the prompt
+    ends in a newline. Targets are stripped, as predictions are.
+
+    Args:
+        examples: What to encode.
+        template: Renders the prompts, and shortens those that are too long.
+        reader: The model, or what stands for it.
+        limits: The most tokens.
+        drop_long_targets: For training: leave out and count examples whose target exceeds its limit. Elsewhere a
+            target is kept as far as the model's context reaches.
+
+    Raises:
+        DataError: A prompt or a target cannot fit the model's context, a prompt renders to nothing, or no row is left.
+    """
+    limit = prompt_limit(reader, limits)
+    rows, texts = [], []
+    for example in examples:
+        row, text = _row(example, template, reader, limit)
+        if drop_long_targets and len(row.target) > limits.target + 1:
+            continue
+        rows.append(_within(reader, row))
+        texts.append(text)
+    if examples and not rows:
+        raise DataError(
+            f"each of the {len(examples)} training targets takes more than {limits.target} tokens; "
+            "raise training.max_target_tokens"
+        )
+    rate = sum(row.truncated for row in rows) / max(len(rows), 1)
+    return Encoded(rows, texts, rate, dropped=len(examples) - len(rows))
+
+
+def prompt_limit(reader: Reader, limits: Limits) -> int:
+    """Return the most tokens of a prompt, such that what follows it in a causal model has room.
+
+    Raises:
+        DataError: Targets or predictions of these lengths cannot fit the model's context at all.
+    """
+    if reader.context is None:
+        return limits.source
+    wanted = max(limits.target + 1, limits.generated)
+    left = reader.context if reader.is_encoder_decoder else reader.context - wanted
+    if left < 1 or wanted > reader.context:
+        raise DataError(
+            f"targets or predictions of {wanted} tokens cannot fit the model's context of {reader.context}; "
+            "lower training.max_target_tokens or generation.max_new_tokens"
+        )
+    return min(limits.source, left)
+
+
+def _within(reader: Reader, row: Row) -> Row:
+    """Return the row with its target cut where the model's context ends; one that is longer by itself is refused."""
+    if reader.context is None:
+        return row
+    if len(row.target) > reader.context - (0 if reader.is_encoder_decoder else 1):
+        raise DataError(
+            f"example {row.id!r}: its target takes {len(row.target)} tokens with the end token, which the model's "
+            f"context of {reader.context} cannot hold; shorten the target or leave the example out"
+        )
+    room = reader.context if reader.is_encoder_decoder else reader.context - len(row.prompt)
+    return row._replace(target=row.target[:room])
+
+
+def _row(example: Example, template: Template, reader: Reader, limit: int) -> tuple[Row, str]:
+    """Return the example's row, its target whole, and the text of its prompt."""
+    rendered = _fitted(example, template, reader, limit)
+    text = _stripped(reader, rendered.text)
+    row = Row(example.id, _prompt_ids(reader, text), _target_ids(reader, text, example.target), rendered.truncated)
+    if not row.prompt:
+        raise DataError(f"example {example.id!r}: prompt {template.name!r} renders to {text!r}; it must not be empty")
+    return row, text
+
+
+def _fitted(example: Example, template: Template, reader: Reader, limit: int) -> Rendered:
+    def count(text: str) -> int:
+        return len(_prompt_ids(reader, _stripped(reader, text)))
+
+    try:
+        return template.fit(example.fields, limit=limit, count=count)
+    except TemplateError as error:
+        context = f" (the model's context is {reader.context})" if reader.context is not None else ""
+        raise DataError(f"example {example.id!r}: {error}{context}") from error
+
+
+def _stripped(reader: Reader, text: str) -> str:
+    return text if reader.is_encoder_decoder else text.rstrip(" \t")
+
+
+def _prompt_ids(reader: Reader, text: str) -> Ids:
+    ids = tuple(reader.tokenizer(text, verbose=False)["input_ids"])
+    return ids if reader.is_encoder_decoder else _without_end(reader, ids)
+
+
+def _target_ids(reader: Reader, prompt: str, target: str) -> Ids:
+    """Return the target's ids with exactly one end token."""
+    if reader.is_encoder_decoder:
+        ids = tuple(reader.tokenizer(text_target=target.strip(), verbose=False)["input_ids"])
+    else:
+        ids = _continuation(reader, prompt, target.strip())
+    return (*_without_end(reader, ids), reader.tokenizer.eos_token_id)
+
+
+def _continuation(reader: Reader, prompt: str, target: str) -> Ids:
+    """Return the ids of a target as they follow a prompt.
+
+    A stand-in for the prompt's end is tokenized with the target, and its own ids are taken off. So one rule serves
+    tokenizers that mark a word by the space in front of it and those that mark the first word of any text.
+    """
+    anchor, joint = ("\n", f"\n{target}") if prompt[-1:].isspace() else (":", f": {target}")
+    head, ids = _bare_ids(reader, anchor), _bare_ids(reader, joint)
+    # Where the stand-in merges with the target, or newlines are dropped: as if nothing stood in front.
+    return ids[len(head) :] if ids[: len(head)] == head else _bare_ids(reader, target)
+
+
+def _bare_ids(reader: Reader, text: str) -> Ids:
+    return tuple(reader.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def _without_end(reader: Reader, ids: Ids) -> Ids:
+    while ids and ids[-1] == reader.tokenizer.eos_token_id:
+        ids = ids[:-1]
+    return ids

@@ -1,0 +1,64 @@
+"""The registry of metrics: names to factories.
+
+============================  ===========  ==================================================
+name                          scale        what it asks
+============================  ===========  ==================================================
+rouge1 rouge2 rougeL(sum)     0 to 1       which words of the reference are said
+bleu                          0 to 100     which runs of words are the reference's
+chrf                          0 to 100     the same of characters and words (chrF++)
+ter                           0 up, lower  how many edits lead to the reference
+token_f1                      0 to 1       do the bags of words agree
+exact_match                   0 to 1       is it the reference
+distinct1 distinct2           0 to 1       does the model repeat itself
+length_ratio                  1 is right   is it too long or too short (never rank by it)
+perplexity                    1 up, lower  does the reference surprise the model
+============================  ===========  ==================================================
+
+A task that needs a variant calls its factory: ``rouge("rougeL", tokenizer="unicode")``, ``bleu(tokenize="zh")``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+
+from harness.core.errors import MetricError, closest
+from harness.metrics.base import Metric
+from harness.metrics.diversity import distinct
+from harness.metrics.likelihood import PERPLEXITY
+from harness.metrics.rouge import KINDS, rouge
+from harness.metrics.sacrebleu import bleu, chrf, ter
+from harness.metrics.tokens import EXACT_MATCH, LENGTH_RATIO, TOKEN_F1
+
+__all__ = ["get", "names"]
+
+_METRICS: dict[str, Callable[[], Metric]] = {
+    **{kind: partial(rouge, kind) for kind in KINDS},
+    "bleu": bleu,
+    "chrf": chrf,
+    "ter": ter,
+    "token_f1": lambda: TOKEN_F1,
+    "exact_match": lambda: EXACT_MATCH,
+    "distinct1": partial(distinct, 1),
+    "distinct2": partial(distinct, 2),
+    "length_ratio": lambda: LENGTH_RATIO,
+    "perplexity": lambda: PERPLEXITY,
+}
+"""Factories, so that listing the names imports no library."""
+
+
+def names() -> list[str]:
+    """Return the names that `get` knows."""
+    return list(_METRICS)
+
+
+@cache
+def get(name: str) -> Metric:
+    """Return the metric of that name, in its default form.
+
+    Raises:
+        MetricError: There is none.
+    """
+    if name not in _METRICS:
+        raise MetricError(f"unknown metric {name!r}; {closest(name, _METRICS)}")
+    return _METRICS[name]()

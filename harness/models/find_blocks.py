@@ -1,0 +1,182 @@
+"""A model's anatomy: its blocks in order, what comes before and after them, and its head.
+
+Found by structure and by watching one forward pass, never by the family's name or by parts of parameters' names, so
+that an architecture that nobody listed is either understood or refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from harness.core.errors import ModelError
+
+__all__ = ["Anatomy", "Block", "Part", "anatomy", "blocks", "final_norms", "head"]
+
+Stack = Literal["encoder", "decoder"]
+
+
+class Block(NamedTuple):
+    """One transformer layer."""
+
+    name: str
+    """The module's dotted path."""
+
+    stack: Stack
+    """Which half it is in; a causal model is all decoder."""
+
+    module: nn.Module
+    """The layer itself."""
+
+
+class Part(NamedTuple):
+    """A module outside the blocks."""
+
+    name: str
+    """The module's dotted path."""
+
+    stack: Stack
+    """Which half calls it."""
+
+    module: nn.Module
+    """The module itself."""
+
+
+class Anatomy(NamedTuple):
+    """All that tuning needs to know of a model's structure."""
+
+    blocks: tuple[Block, ...]
+    """Encoder first, then decoder."""
+
+    embeddings: tuple[Part, ...]
+    """What a stack calls before its first block: token and position embeddings, and their norms."""
+
+    final_norms: tuple[Part, ...]
+    """The norm after a stack's last block, for each stack that has one."""
+
+    head: Part
+    """The output projection."""
+
+
+def anatomy(model: PreTrainedModel) -> Anatomy:
+    """Take a model apart; runs it once on two tokens.
+
+    Raises:
+        ModelError: No list of blocks, more than one, or no head can be found.
+    """
+    listed = blocks(model)
+    embeddings: list[Part] = []
+    norms: list[Part] = []
+    top = head(model)
+    names = {id(module): name for name, module in model.named_modules()}
+    calls = _calls(model, [block.module for block in listed])
+    order = [id(module) for module in calls]
+    start = 0
+    for stack, root in _stacks(model):
+        own = [block for block in listed if block.stack == stack]
+        first, last = order.index(id(own[0].module)), order.index(id(own[-1].module))
+        inside = {id(module) for module in root.modules()}
+        embeddings += [Part(names[id(module)], stack, module) for module in calls[start:first]]
+        start = last + 1
+        while start < len(calls) and order[start] in inside and _is_norm(calls[start]):
+            norms.append(Part(names[order[start]], stack, calls[start]))
+            start += 1
+    return Anatomy(tuple(listed), tuple(embeddings), tuple(norms), top)
+
+
+def blocks(model: PreTrainedModel) -> list[Block]:
+    """List a model's blocks, encoder first, then decoder.
+
+    The blocks of a stack are its longest list of modules; lists inside blocks (a T5 block's sub-layers, the experts
+    of a mixture) do not count. Their classes may differ: hybrids alternate attention with other layers.
+
+    Raises:
+        ModelError: A stack has no list of modules, or two of the greatest length.
+    """
+    names = {id(module): name for name, module in model.named_modules()}
+    return [
+        Block(names[id(module)], stack, module)
+        for stack, root in _stacks(model)
+        for module in _longest(model, names[id(root)], root)
+    ]
+
+
+def final_norms(model: PreTrainedModel) -> list[Part]:
+    """List the norm after each stack's last block, for the stacks that have one; runs the model on two tokens."""
+    return list(anatomy(model).final_norms)
+
+
+def head(model: PreTrainedModel) -> Part:
+    """Find the output projection.
+
+    BART's and Marian's ``final_logits_bias`` is a buffer beside it, a constant that no tuning trains.
+
+    Raises:
+        ModelError: The model has none.
+    """
+    module = model.get_output_embeddings()
+    name = next((name for name, other in model.named_modules() if other is module), None)
+    if module is None or name is None:
+        raise ModelError(f"{type(model).__name__} has no output projection; use a model that generates text")
+    return Part(name, "decoder", module)
+
+
+def _stacks(model: PreTrainedModel) -> list[tuple[Stack, nn.Module]]:
+    if model.config.is_encoder_decoder:
+        return [("encoder", model.get_encoder()), ("decoder", model.get_decoder())]
+    return [("decoder", model.get_decoder())]
+
+
+def _longest(model: PreTrainedModel, name: str, root: nn.Module) -> nn.ModuleList:
+    lists = dict(_outermost_lists(name, root))
+    length = max((len(found) for found in lists.values()), default=0)
+    longest = [path for path, found in lists.items() if len(found) == length]
+    if len(longest) != 1:
+        found = ", ".join(f"{path} ({len(modules)})" for path, modules in lists.items()) or "none"
+        raise ModelError(
+            f"{type(model).__name__}: cannot tell which modules are the blocks of {name or 'the model'}; "
+            f"lists of modules found: {found}; one must be longer than all others"
+        )
+    return lists[longest[0]]
+
+
+def _outermost_lists(name: str, module: nn.Module) -> Iterator[tuple[str, nn.ModuleList]]:
+    for child_name, child in module.named_children():
+        path = f"{name}.{child_name}".lstrip(".")
+        if not isinstance(child, nn.ModuleList):
+            yield from _outermost_lists(path, child)
+        elif any(True for _ in child.parameters()):
+            yield path, child
+
+
+def _calls(model: PreTrainedModel, opaque: list[nn.Module]) -> list[nn.Module]:
+    """Return the blocks and the other modules with parameters of their own, in the order in which they are called."""
+    calls: list[nn.Module] = []
+    hidden = {id(module) for block in opaque for module in block.modules()} - {id(block) for block in opaque}
+    watched = [
+        module
+        for module in model.modules()
+        if id(module) not in hidden and (module in opaque or any(True for _ in module.parameters(recurse=False)))
+    ]
+    hooks = [module.register_forward_pre_hook(lambda module, _: calls.append(module)) for module in watched]
+    tokens = torch.zeros(1, 2, dtype=torch.long, device=model.device)
+    inputs = {"input_ids": tokens, **({"decoder_input_ids": tokens} if model.config.is_encoder_decoder else {})}
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        with torch.no_grad():
+            model.eval()(**inputs, use_cache=False)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for hook in hooks:
+            hook.remove()
+    return calls
+
+
+def _is_norm(module: nn.Module) -> bool:
+    """A norm has vectors alone; a projection, such as OPT's out of a wide block, has a matrix."""
+    return all(parameter.dim() == 1 for parameter in module.parameters())

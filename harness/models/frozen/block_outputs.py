@@ -1,0 +1,79 @@
+"""What the blocks of a model return, seen by running it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from harness.core.errors import ModelError
+from harness.models.find_blocks import Block
+from harness.models.hooks import eval_mode
+
+__all__ = ["Layout", "layouts", "passing"]
+
+
+class Layout(NamedTuple):
+    """What a block returns."""
+
+    is_tuple: bool
+    items: tuple[Literal["row", "shared", "unused"], ...]
+    """Of each item, whether rows have their own; a shared one depends on the padded shape alone, as T5's position
+    biases do."""
+
+    def joined(self, items: Sequence[Tensor | None]) -> Any:
+        """Return items as the block would."""
+        return tuple(items) if self.is_tuple else items[0]
+
+
+def layouts(model: PreTrainedModel, listed: Sequence[Block]) -> dict[str, Layout]:
+    """Run a model on two rows, and see what its blocks return and which of it they are handed."""
+    outputs: dict[str, Any] = {}
+    handed: dict[str, list[Any]] = {}
+    with ExitStack() as undo, eval_mode(model):
+        for name, _, module in listed:
+
+            def enter(module: nn.Module, args: Any, kwargs: Any, name: str = name) -> None:
+                handed[name] = [*args, *kwargs.values()]
+
+            def leave(module: nn.Module, args: Any, output: Any, name: str = name) -> None:
+                outputs[name] = output
+
+            undo.callback(module.register_forward_pre_hook(enter, with_kwargs=True).remove)
+            undo.callback(module.register_forward_hook(leave).remove)
+        tokens = torch.zeros(2, 3, dtype=torch.long, device=model.device)
+        inputs = {"input_ids": tokens, **({"decoder_input_ids": tokens} if model.config.is_encoder_decoder else {})}
+        model(**inputs, use_cache=False)
+    following = [*listed[1:], None]
+    return {
+        block.name: _layout_of(
+            block.name, outputs[block.name], handed[after.name] if after and after.stack == block.stack else []
+        )
+        for block, after in zip(listed, following, strict=True)
+    }
+
+
+def _layout_of(name: str, output: Any, handed: Sequence[Any]) -> Layout:
+    items = output if isinstance(output, tuple) else (output,)
+    if not isinstance(items[0], Tensor):
+        raise ModelError(f"{name} returns {type(output).__name__}, neither hidden states nor a tuple that begins so")
+
+    def kind(item: Any) -> Literal["row", "shared", "unused"]:
+        if not isinstance(item, Tensor) or not any(item is each for each in handed):
+            return "unused"
+        return "row" if item.ndim and item.size(0) == 2 else "shared"
+
+    return Layout(isinstance(output, tuple), ("row", *(kind(item) for item in items[1:])))
+
+
+def passing(layout: Layout) -> Callable[..., Any]:
+    """Return a forward that gives back the hidden states it is handed, the first argument of every block."""
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        return layout.joined([*args, *kwargs.values()][:1] + [None] * (len(layout.items) - 1))
+
+    return forward

@@ -1,0 +1,195 @@
+"""The frozen part of a network, computed once: recorded row by row, replayed inside the intact model.
+
+What comes before the first block that trains gives the same numbers in every epoch, trial and seed. The cut is that
+block's index. A replay leaves the model whole and calls it as usual; its frozen blocks merely answer with what was
+recorded instead of computing it, so masks, positions, the blocks behind the cut and the head run as they always do.
+
+======================  ============================================================================================
+the cut                 what is kept of a row
+======================  ============================================================================================
+at a block              what the block before it returned: hidden states, and what else the next block is handed
+in the decoder of two   besides, the encoder's last hidden states, replayed as ``encoder_outputs``
+after the last block    what the head was handed, where logits are wanted
+======================  ============================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from harness.core.errors import ModelError
+from harness.models.find_blocks import anatomy, blocks
+from harness.models.frozen.capture import CapturePoint, Reached, Rows, Sink, Store, taps
+from harness.models.hooks import eval_mode
+from harness.models.tuning import Trainable
+from harness.study.factors import Tuning
+
+__all__ = [
+    "Pass",
+    "Rows",
+    "Sink",
+    "Store",
+    "Trunk",
+    "first_block",
+    "first_trained",
+    "record",
+    "refusal",
+    "taps",
+    "verify",
+]
+
+
+class Pass(NamedTuple):
+    """One call of the model that makes or proves a recording."""
+
+    rows: Rows
+    first: int
+    """The first block that is computed; those before it are replayed."""
+    end: int | None
+    """The block before which the call ends; ``None``: it goes on through the head."""
+    starts: bool
+    """Whether it is generation's first call, not one for a loss."""
+
+
+class Trunk:
+    """A model's frozen part before one cut, with what was recorded of it.
+
+    Args:
+        model: Any of its parts may be in train mode, the frozen ones in eval mode.
+        places: What was recorded for this cut: what `taps` returns, or `kv_capture_points`.
+        store: Filled by `record`.
+        recorded: All rows it was filled with: others with the same indices are refused.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, places: Sequence[CapturePoint], store: Store, recorded: Iterable[Rows] = ()
+    ) -> None:
+        self.model, self.places, self.store = model, places, store
+        self._inputs = {
+            index: {name: tensor[place] for name, tensor in rows.inputs.items()}
+            for rows in recorded
+            for place, index in enumerate(rows.indices)
+        }
+
+    @contextmanager
+    def replaying(self, rows: Rows) -> Iterator[None]:
+        """Let a call of the model on these rows skip the frozen part; afterwards the model is as it was.
+
+        Raises:
+            KeyError: A row was not recorded.
+            ModelError: A row is not what it was when it was recorded: inputs must not change between epochs.
+        """
+        if self._inputs and not all(self._is_same(name, tensor, rows) for name, tensor in rows.inputs.items()):
+            raise ModelError("rows have changed since their frozen part was recorded; set engine.replay: false")
+        with ExitStack() as undo:
+            for tap in self.places:
+                undo.enter_context(tap.replaying(rows, self.store))
+            yield
+
+    def _is_same(self, name: str, tensor: Tensor, rows: Rows) -> bool:
+        return torch.equal(torch.stack([self._inputs[index][name] for index in rows.indices]), tensor)
+
+
+def first_trained(model: PreTrainedModel) -> int:
+    """Return the index of the first block that trains, the number of blocks if none does."""
+    listed = blocks(model)
+    trains = (any(each.requires_grad for each in block.module.parameters()) for block in listed)
+    return next((index for index, does in enumerate(trains) if does), len(listed))
+
+
+def first_block(model: PreTrainedModel, tuning: Tuning) -> int | None:
+    """Return the cut that a tuning makes; ``None`` where it leaves no frozen block before what trains."""
+    count = len(blocks(model))
+    cut = {"head": count, "last_blocks": count - (tuning.blocks or 0)}.get(tuning.kind, 0)
+    return cut if cut > 0 else None
+
+
+def refusal(model: PreTrainedModel, trainable: Trainable) -> str | None:
+    """Say why the frozen part of a tuned model must not be replayed; ``None`` if it may be.
+
+    Args:
+        model: As `harness.models.tuning.apply` left it.
+        trainable: What that returned.
+    """
+    found, cut = anatomy(model), first_trained(model)
+    if not trainable.names:
+        return "nothing trains"
+    if any(each.requires_grad for part in found.embeddings for each in part.module.parameters()):
+        return "the embeddings train"
+    if cut == 0:
+        return "the first block trains: nothing before it is worth keeping"
+    behind = [block.name for block in found.blocks[cut:]]
+    stacks = {block.stack for block in found.blocks[cut:]}
+    behind += [found.head.name, *(norm.name for norm in found.final_norms if norm.stack in stacks)]
+    named = list(model.named_parameters(remove_duplicate=False))
+    moving = {each.data_ptr() for _, each in named if each.requires_grad}
+    for name, parameter in named:
+        if parameter.data_ptr() in moving and not _is_inside(name, behind):
+            return f"{name} lies in the frozen part, but trains or shares its tensor with a part that trains"
+    for name, module in model.named_modules():
+        if module.training and not _is_inside(name, trainable.modules):
+            return f"{name or type(model).__name__} is frozen, but in train mode: dropout would not be replayed"
+    return None
+
+
+def record(
+    model: PreTrainedModel,
+    batches: Iterable[Rows],
+    *,
+    places: Sequence[CapturePoint],
+    store: Sink,
+    run: Callable[[Rows], object] | None = None,
+) -> None:
+    """Keep what a replay needs, in one pass over the rows; the model runs to the last place and no further.
+
+    Args:
+        model: Run in eval mode; its modes are put back.
+        batches: Every row once. Rows that will share a batch must have one padded shape.
+        places: What `taps` returned, for one cut or, from the first to the last, for several.
+        store: What is there already for these rows and places is written anew.
+        run: Calls the model on the rows; left out: as for a loss.
+    """
+    call = run or (lambda rows: model(**rows.inputs, use_cache=False))
+    by_name = {tap.name: tap for tap in places}
+    *_, last = by_name.values()
+    with eval_mode(model):
+        for rows in batches:
+            with ExitStack() as undo, suppress(Reached):
+                for tap in by_name.values():
+                    undo.enter_context(tap.watch(rows, store, stop=tap is last))
+                call(rows)
+
+
+def verify(trunk: Trunk, rows: Rows, logits: Callable[[AbstractContextManager[None]], Tensor]) -> str | None:
+    """Compare replay with the model itself on some rows; say what is wrong, ``None`` if nothing is.
+
+    In float32 on a CPU the two must be equal. Elsewhere kernels may round otherwise in a batch of another
+    composition: 1e-5 of the largest logit is allowed in float32, 2e-2 in half precision.
+
+    Args:
+        trunk: Recorded.
+        rows: Among those that were recorded.
+        logits: Calls the model on the rows, and enters a context around what is replayed, or would be.
+    """
+    with eval_mode(trunk.model):
+        live = logits(nullcontext())
+        replayed = logits(trunk.replaying(rows))
+    if torch.equal(replayed, live):  # false for NaN; and far cheaper than to measure a difference
+        return None
+    place = live.device.type
+    is_low = live.dtype.itemsize < 4 or torch.is_autocast_enabled(place)  # which may end with a sum in float32
+    bound = 2e-2 if is_low else 0.0 if place == "cpu" else 1e-5
+    difference = ((replayed - live).abs().max() / live.abs().max()).item()
+    if difference <= bound:  # false for NaN
+        return None
+    return f"replayed logits differ from live ones by {difference:.1e} of the largest, {bound:.0e} is allowed"
+
+
+def _is_inside(name: str, modules: Iterable[str]) -> bool:
+    return any(f"{name}.".startswith(f"{module}.") or not module for module in modules)

@@ -1,0 +1,1 @@
+"""What a step leaves out of the last block: positions whose output nobody reads."""

@@ -1,0 +1,165 @@
+"""Running parts of the last block where logits are wanted, and nowhere else.
+
+Behind the last block only the positions whose logits are used count. Inside it the keys and values of all positions
+do, but queries, the attention's output and the feed-forward part of the others are computed for nothing. Which modules
+can do without is found by trying, never by name: one is run on the wanted positions alone, and where the logits do
+not change it may stay so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from transformers import PreTrainedModel
+
+from harness.models.find_blocks import Block, blocks
+from harness.models.hooks import answering, eval_mode
+from harness.models.last_block.queries_at_labels import asked_late
+
+__all__ = ["drops_out", "late_block", "narrowable", "narrowed"]
+
+CLOSE = 1e-5
+"""The largest difference, as a share of the largest logit, that rows of another number may make to a product."""
+
+MISFIT = (RuntimeError, IndexError, TypeError, ValueError, AttributeError)
+"""What a module may make of fewer rows than it expects."""
+
+NOISE = 0.05
+"""Its standard deviation, a little over that of usual initial weights."""
+
+
+def narrowable(model: PreTrainedModel) -> tuple[nn.Module, ...]:
+    """Find the modules of the last block that need to see the wanted positions alone; runs the model on 16 tokens.
+
+    Wanted positions are a causal model's targets, somewhere in a row, or those of a decoder, from its start on.
+    What is found holds for any weights, as training needs it: the block is tried with noise on its own.
+    """
+    logits, wanted = _tried(model)
+    with eval_mode(model):
+        live = logits()
+        found: list[nn.Module] = []
+        waiting = list(blocks(model)[-1].module.children())
+        while waiting:
+            module = waiting.pop(0)
+            if not any(each.ndim > 1 for each in module.parameters()):
+                continue  # norms and activations cost less than choosing positions does
+            if _is_same(live, logits, [*found, module], wanted):
+                found.append(module)
+            else:
+                waiting += module.children()
+    return tuple(found)
+
+
+def late_block(model: PreTrainedModel) -> nn.Module | None:
+    """Return the last block if its attention need not be asked before the first wanted position; see `narrowable`."""
+    logits, wanted = _tried(model)
+    block, calls = blocks(model)[-1].module, list[bool]()
+    with eval_mode(model):
+        live = logits()
+        try:
+            with asked_late(block, wanted, seen=lambda: calls.append(True)):
+                late = logits()
+        except MISFIT:
+            return None
+    return block if calls and _are_close(late, live) else None
+
+
+def drops_out(model: PreTrainedModel) -> bool:
+    """Return whether the model, in the modes it is in, draws dropout; its generators are put back."""
+    inputs, _ = _probe(model)
+    place = model.device
+    devices = [] if place.type == "cpu" else [place]  # the CPU's generator is always put back
+    with torch.no_grad(), torch.random.fork_rng(devices, device_type=place.type):
+        drawn = model(**inputs, use_cache=False).logits
+        with eval_mode(model):
+            return not torch.equal(drawn, model(**inputs, use_cache=False).logits)
+
+
+def _tried(model: PreTrainedModel) -> tuple[Callable[[], Tensor], Tensor]:
+    """Return what computes the wanted logits with noise on the last block, and where they are wanted."""
+    inputs, wanted = _probe(model)
+    stirred = _stirred(model, blocks(model)[-1])
+
+    def logits() -> Tensor:
+        found: Tensor = functional_call(model, stirred, kwargs={**inputs, "use_cache": False}).logits
+        return found[wanted]
+
+    return logits, wanted
+
+
+def _probe(model: PreTrainedModel) -> tuple[dict[str, Tensor], Tensor]:
+    """Return two rows of eight distinct tokens, and where their logits are wanted."""
+    size = model.get_input_embeddings().weight.shape[0]
+    tokens = (torch.arange(16, device=model.device) * 7 + 4).remainder(size).view(2, 8)
+    wanted = torch.zeros(2, 8, dtype=torch.bool, device=model.device)
+    if model.config.is_encoder_decoder:
+        wanted[0, :4] = wanted[1, :6] = True
+        return {"input_ids": tokens, "decoder_input_ids": tokens.flip(1)}, wanted
+    wanted[0, 4:6] = wanted[1, 6:] = True
+    return {"input_ids": tokens}, wanted
+
+
+def _stirred(model: PreTrainedModel, block: Block) -> dict[str, Tensor]:
+    """Return a block's weights with noise: a matrix of zeros, where training may begin, would hide what lies before."""
+    drawn = torch.Generator().manual_seed(0)
+    return {
+        f"{block.name}.{name}": weight.detach() + NOISE * torch.randn(weight.shape, generator=drawn).to(weight)
+        for name, weight in block.module.named_parameters()
+    }
+
+
+def _is_same(live: Tensor, logits: Callable[[], Tensor], modules: Sequence[nn.Module], wanted: Tensor) -> bool:
+    calls = [0] * len(modules)
+
+    def count(index: int) -> None:
+        calls[index] += 1
+
+    try:
+        with narrowed(modules, wanted, seen=count):
+            tried = logits()
+    except MISFIT:
+        return False
+    return all(calls) and _are_close(tried, live)
+
+
+def _are_close(tried: Tensor, live: Tensor) -> bool:
+    return bool((tried - live).abs().max() <= CLOSE * live.abs().max())
+
+
+@contextmanager
+def narrowed(
+    modules: Sequence[nn.Module], wanted: Tensor, *, seen: Callable[[int], None] = lambda index: None
+) -> Iterator[None]:
+    """Let modules see the wanted positions alone; at the others they return zeros.
+
+    Args:
+        modules: Among those that `narrowable` found.
+        wanted: See there.
+        seen: Told a module's index when positions were left out of its call.
+    """
+    with ExitStack() as undo:
+        for index, module in enumerate(modules):
+            undo.enter_context(answering(module, _at(wanted, module.forward, index, seen)))
+        yield
+
+
+def _at(wanted: Tensor, forward: Callable[..., Any], index: int, seen: Callable[[int], None]) -> Callable[..., Any]:
+    """Return a forward that runs another on the wanted positions of its one tensor."""
+
+    def chosen(*args: Any, **kwargs: Any) -> Any:
+        values, *others = args
+        mask = wanted if values.shape[: wanted.ndim] == wanted.shape else wanted.flatten()
+        if others or kwargs or values.shape[: mask.ndim] != mask.shape:
+            return forward(*args, **kwargs)
+        seen(index)
+        some: Tensor = forward(values[mask])
+        whole = some.new_zeros(*mask.shape, *some.shape[1:])
+        whole[mask] = some
+        return whole
+
+    return chosen

@@ -1,0 +1,1 @@
+"""The charts of a report: what each shows, and who draws it."""

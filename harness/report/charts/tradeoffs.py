@@ -1,0 +1,114 @@
+"""What quality takes: scores against seconds, operations and the generality that is kept, with the Pareto front."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from harness.report.charts.chart import Axis, Chart, Line, Panel, Point
+from harness.report.charts.pareto import Spot, front
+from harness.report.charts.scores import ZERO_SHOT, score_axis, style
+from harness.report.number_format import shown
+from harness.results.collect import CellResult, Results
+from harness.results.row_order import kept_split, tunings
+
+__all__ = ["Tradeoff", "generality_kept", "tradeoffs"]
+
+FAR = 12
+"""How many times the least the most must be, for a logarithmic axis."""
+
+
+class Tradeoff(NamedTuple):
+    """A chart, and its front in words."""
+
+    chart: Chart
+    front: str
+    """The cells of the front with what they take, cheapest first."""
+
+
+class _Side(NamedTuple):
+    """What quality is held against."""
+
+    name: str
+    label: str
+    more_is_better: bool
+    values: dict[str, float]
+
+
+def generality_kept(cell: CellResult) -> float:
+    """Return how much of its skill on general text a cell kept: perplexity before over perplexity after.
+
+    1: nothing was lost; 0.5: every token of general text is twice as surprising as before; nan: not measured.
+    """
+    after = cell.score("generality/perplexity")
+    return cell.score("generality/perplexity_before") / after if after else math.nan
+
+
+def tradeoffs(results: Results) -> list[Tradeoff]:
+    """Return the charts that the store has data for; one needs two cells at least."""
+    sides = [
+        _Side("quality_seconds", "seconds, all runs of a cell", False, {c.id: c.seconds for c in results.cells}),
+        _Side("quality_flops", "operations, all runs of a cell (FLOP)", False, _operations(results)),
+        _Side(
+            "quality_generality",
+            "generality kept (perplexity before / after)",
+            True,
+            {cell.id: generality_kept(cell) for cell in results.cells},
+        ),
+    ]
+    return [found for found in (_tradeoff(side, results) for side in sides) if found]
+
+
+def _operations(results: Results) -> dict[str, float]:
+    found = {}
+    for cell in results.cells:
+        costs = [*(trial.costs for trial in cell.trials), *(final.costs for final in cell.finals)]
+        known = [cost["flops"] for cost in costs if "flops" in cost]
+        found[cell.id] = sum(known) if known else math.nan
+    return found
+
+
+def _tradeoff(side: _Side, results: Results) -> Tradeoff | None:
+    split = kept_split(results)
+    spots = {
+        cell.id: Spot(side.values[cell.id], cell.score(f"{split}/{results.lead}"))
+        for cell in results.cells
+        if math.isfinite(side.values[cell.id]) and math.isfinite(cell.score(f"{split}/{results.lead}"))
+    }
+    if len(spots) < 2:
+        return None
+    kept = front(spots, more_is_better=side.more_is_better, maximize=results.maximize)
+    takes = [spot.take for spot in spots.values()]
+    kind = "log" if min(takes) > 0 and max(takes) > FAR * min(takes) else "linear"
+    lines = [_steps(kept, spots, side), *_dots(spots, results)]
+    said = ", ".join(f"{name} ({spots[name].take:.3g}; {shown(spots[name].quality, results)})" for name in kept)
+    title = f"{results.lead} against {side.label}"
+    x = Axis(f"{side.label}{', logarithmic' if kind == 'log' else ''}", "log" if kind == "log" else "linear")
+    panel = Panel("", tuple(lines), f"{len(spots)} cells; Pareto front: {said}")
+    alt = f"{title}, a mark for each cell. Pareto front: {said}."
+    y = score_axis(results.lead, split, results)
+    return Tradeoff(Chart(side.name, title, x, y, (panel,), "what trains", alt), said)
+
+
+def _steps(kept: list[str], spots: dict[str, Spot], side: _Side) -> Line:
+    """Return the line that no cell lies beyond: quality stays what it is until the next cell of the front."""
+    points: list[Point] = []
+    for name in kept:
+        take, quality = spots[name]
+        if points:
+            before = points[-1]
+            points.append(Point(before.x, quality) if side.more_is_better else Point(take, before.y))
+        points.append(Point(take, quality, name=name))
+    return Line("Pareto front", -1, tuple(points), "steps")
+
+
+def _dots(spots: dict[str, Spot], results: Results) -> list[Line]:
+    cells = {cell.id: cell for cell in results.cells}
+    lines = []
+    for tuning in tunings(results):
+        own = [name for name in spots if cells[name].tuning == tuning]
+        points = tuple(Point(spots[name].take, spots[name].quality, name=name) for name in own)
+        if points:
+            label = ZERO_SHOT if tuning == "none" else tuning
+            lines.append(Line(label, style(tuning, results), points, "dots"))
+    return lines

@@ -1,0 +1,166 @@
+"""Two studies, cells or runs on the same examples, by the tests of the report and from stored predictions alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.core.errors import UserError, closest
+from harness.core.example import SPLITS, Prediction, Split
+from harness.metrics.base import Metric
+from harness.metrics.likelihood import LOSS, PERPLEXITY
+from harness.report.compare.compared_pair import Side, find_side
+from harness.results.predictions import named_metric
+from harness.stats import Comparison
+from harness.stats.verdicts import Answered, Answers, Verdicts, judge, score_answers
+from harness.tracking.prediction_table import read_examples, read_predictions
+
+__all__ = ["Compared", "compare"]
+
+COMPARABLE: tuple[Split, ...] = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One comparison."""
+
+    a: Side
+    b: Side
+    split: Split
+    verdicts: Verdicts
+    """Of two cells, the second of them the baseline."""
+
+    @property
+    def found(self) -> Comparison:
+        """What A has over B; the only comparison, so that its p-value needs no correction."""
+        return self.verdicts.to_baseline[0]
+
+
+def compare(a: str, b: str, *, metric: str | None = None, split: str = "test") -> Compared:
+    """Compare the stored predictions of two sides, paired by example; no model is asked.
+
+    Args:
+        a: A study, ``study:prompt/tuning`` or a final run's id; see `harness.report.compare.compared_pair`.
+        b: Another.
+        metric: By which; left out, the one that leads both studies.
+        split: ``test``, or ``validation`` where that is all there is.
+
+    Raises:
+        UserError: A side is not there, both hold the same run, or data, metrics or splits differ: all of it at once.
+    """
+    if split not in COMPARABLE:
+        raise UserError(f"--split is {split!r}; {closest(split, COMPARABLE)}")
+    on: Split = "test" if split == "test" else "validation"
+    sides = find_side(a, on), find_side(b, on)
+    _refuse_same_run(*sides)
+    name = metric or _leading(*sides)
+    problems = [*_other_data(*sides, on), *_other_metric(name, *sides)]
+    if problems:
+        raise UserError("\n".join(problems))
+    by = _metric(name, sides)
+    answers = _answers(sides, on)
+    if by.name in (LOSS.name, PERPLEXITY.name):
+        _refuse_other_tokens(by.name, answers)
+    one, other = (side.name for side in sides)
+    return Compared(*sides, on, judge(answers, score_answers(answers, by), by, best=one, baseline=other))
+
+
+def _refuse_same_run(a: Side, b: Side) -> None:
+    shared = {run.id: run for run in a.runs if run.id in {other.id for other in b.runs}}
+    if shared:
+        run = next(iter(shared.values()))
+        raise UserError(
+            f"run {run.id} ({run.name}) stands on both sides, {a.name} and {b.name}; name two cells or two runs of them"
+        )
+
+
+def _leading(a: Side, b: Side) -> str:
+    first, second = a.facts["lead"], b.facts["lead"]
+    if first != second:
+        shared = [metric for metric in a.facts["metrics"] if metric in b.facts["metrics"]]
+        choice = ", ".join(shared) or "none"
+        raise UserError(f"{a.name} is led by {first}, {b.name} by {second}; choose with --metric among: {choice}")
+    return str(first)
+
+
+def _other_data(a: Side, b: Side, on: Split) -> list[str]:
+    """Return a sentence for each split that the sides do not share.
+
+    Train and validation count as well as the split that is compared: a difference would be one between the data that
+    the two learned from, or were chosen by, as much as between prompts and tunings.
+    """
+    splits = [split for split in SPLITS if split != "test" or on == "test"]
+    ours, theirs = a.data(splits), b.data(splits)
+    return [
+        f"{split} data differ: digest {ours[split]} of {a.name}, {theirs[split]} of {b.name}; "
+        "run both studies on the same rows"
+        for split in splits
+        if ours[split] != theirs[split]
+    ]
+
+
+def _other_metric(name: str, a: Side, b: Side) -> list[str]:
+    """Return what keeps two sides from being scored by the same metric."""
+    missing = [
+        f"study {side.study!r} has no metric {name!r}; {closest(name, side.facts['metrics'])}"
+        for side in (a, b)
+        if name not in side.facts["metrics"]
+    ]
+    signed = [side.facts["signatures"].get(name) for side in (a, b)]
+    if not missing and signed[0] != signed[1]:
+        missing.append(
+            f"{name} is not the same metric: {signed[0]} of {a.name}, {signed[1]} of {b.name}; "
+            "give both tasks one version of it and run the studies again"
+        )
+    return list(dict.fromkeys(missing))
+
+
+def _metric(name: str, sides: Sequence[Side]) -> Metric:
+    """Return the metric, as the first task that still has it makes it."""
+    if name == LOSS.name:
+        return LOSS
+    found = [named_metric(name, side.facts) for side in sides]
+    for one in found:
+        if not isinstance(one, str):
+            return one
+    raise UserError(f"{found[0]}; restore it, or run the study again")
+
+
+def _answers(sides: Sequence[Side], on: Split) -> Answers:
+    """Return both sides' stored predictions in one order of the examples.
+
+    Raises:
+        UserError: They are about other examples, although their data agree: the store was tampered with.
+    """
+    examples = read_examples(sides[0].tracker, sides[0].runs[0], on)
+    order = [example.id for example in examples]
+    cells = {}
+    for side in sides:
+        runs = [read_predictions(side.tracker, run, on) for run in side.runs]
+        seeded = any(run.params["seed"].isdigit() for run in side.runs)
+        cells[side.name] = Answered(tuple(_ordered(run, order, side) for run in runs), seeded)
+    if len(order) < 2:
+        raise UserError(f"{on} holds {len(order)} example; a comparison takes two or more")
+    return Answers(examples, cells, {})
+
+
+def _ordered(run: Sequence[Prediction], order: Sequence[str], side: Side) -> tuple[Prediction, ...]:
+    said = {prediction.id: prediction for prediction in run}
+    if said.keys() != set(order):
+        odd = sorted(said.keys() ^ set(order))[0]
+        raise UserError(
+            f"stored predictions of {side.name} do not fit its data: example {odd!r} is in one of them alone; "
+            "run the study again with --fresh"
+        )
+    return tuple(said[identity] for identity in order)
+
+
+def _refuse_other_tokens(metric: str, answers: Answers) -> None:
+    """Refuse likelihoods per token where the two sides do not count the same tokens."""
+    (a, one), (b, other) = answers.cells.items()
+    for first, second in zip(one.runs[0], other.runs[0], strict=True):
+        if first.tokens != second.tokens:
+            raise UserError(
+                f"{metric} is per token, and the tokenizers differ: example {first.id!r} has {first.tokens} tokens for "
+                f"{a}, {second.tokens} for {b}; choose a metric of texts with --metric"
+            )

@@ -1,0 +1,166 @@
+"""What `harness compare` is told to compare: a study, a cell or a run, found in the store with its final runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.core.errors import UserError, closest
+from harness.core.example import Split
+from harness.stats import mean
+from harness.study.find_study import find_study
+from harness.tracking.address import store_uri
+from harness.tracking.mlflow.mlflow_tracker import find_run
+from harness.tracking.store_protocols import Run, Tracker
+
+__all__ = ["Side", "find_side"]
+
+RUN_ID = re.compile(r"[0-9a-f]{4,32}")
+"""An MLflow run id, or its beginning."""
+
+FORMS = "name a study, its file, study:prompt/tuning or a final run's id"
+
+
+@dataclass(frozen=True)
+class Side:
+    """Final runs of one cell, all of them or one."""
+
+    name: str
+    """How tables call it: ``study:prompt/tuning``, for one run with its seed."""
+    study: str
+    facts: Mapping[str, Any]
+    """The study's ``study.json``."""
+    runs: tuple[Run, ...]
+    """Scored on the split that is compared, in the order of their seeds."""
+    tracker: Tracker
+
+    def data(self, splits: Sequence[Split]) -> dict[Split, str]:
+        """Return the digests of some splits as the runs met them."""
+        tags = self.runs[0].tags
+        named = {split: "test_digest" if split == "test" else f"data_digest.{split}" for split in splits}
+        return {split: tags.get(tag, "unknown") for split, tag in named.items()}
+
+
+def find_side(text: str, split: Split) -> Side:
+    """Return what a side is called by: a study stands for its best cell on validation.
+
+    Args:
+        text: A study's name or file, ``study:prompt/tuning``, or a run's id or its beginning.
+        split: The final runs must have stored their predictions on it.
+
+    Raises:
+        UserError: There is no such side, or it has no such final runs.
+    """
+    study, _, cell = text.partition(":")
+    if not cell and RUN_ID.fullmatch(text) and find_study(text)[1] is None:
+        return _run_side(text, split)
+    name, tracker = find_study(study)
+    if tracker is None:
+        raise UserError(f"store {store_uri()} knows no study {name!r}; run it with `harness run`, or {FORMS}")
+    runs = tracker.runs()
+    facts = _facts(name, tracker, runs)
+    finals = _finals(runs, facts, split)
+    if cell:
+        _check_cell(cell, name, facts, runs)
+    else:
+        cell = _best(finals, facts)
+    own = sorted((run for run in finals if run.tags["cell"] == cell), key=_seed)
+    if not own:
+        raise UserError(_no_finals(f"{name}:{cell}" if cell else f"study {name!r}", facts, split))
+    return Side(f"{name}:{cell}", name, facts, tuple(own), tracker)
+
+
+def _facts(study: str, tracker: Tracker, runs: Sequence[Run]) -> Mapping[str, Any]:
+    summary = next((run for run in reversed(runs) if run.phase == "summary"), None)
+    if summary is None:
+        raise UserError(f"study {study!r} has no results yet; run it with `harness run`")
+    facts: Mapping[str, Any] = json.loads(tracker.fetch(summary.id, "study.json"))
+    return facts
+
+
+def _finals(runs: Sequence[Run], facts: Mapping[str, Any], split: Split) -> list[Run]:
+    """Return the final runs that stored predictions on a split; on test, those on the newest final run's rows."""
+    parents = {run.id for run in runs if run.phase == "cell"}
+    found = [run for run in runs if run.phase == "final" and run.parent in parents and _answered(run, facts, split)]
+    newest = found[-1].tags.get("test_digest") if found else None
+    return [run for run in found if split != "test" or run.tags.get("test_digest") == newest]
+
+
+def _answered(run: Run, facts: Mapping[str, Any], split: Split) -> bool:
+    return run.status == "FINISHED" and any(f"{split}/{metric}" in run.metrics for metric in facts["signatures"])
+
+
+def _best(finals: Sequence[Run], facts: Mapping[str, Any]) -> str:
+    """Return the cell that validation likes best, the first of equals; nothing where none has a score."""
+    metric, sign = f"validation/{facts['lead']}", 1.0 if facts["maximize"] else -1.0
+    scores = {}
+    for cell in facts["cells"]:
+        values = [run.metrics[metric] for run in finals if run.tags["cell"] == cell and metric in run.metrics]
+        if values:
+            scores[cell] = sign * mean(values)
+    return max(scores, key=scores.__getitem__, default="")
+
+
+def _seed(run: Run) -> tuple[int, str]:
+    return len(run.params["seed"]), run.params["seed"]
+
+
+def _check_cell(cell: str, study: str, facts: Mapping[str, Any], runs: Sequence[Run]) -> None:
+    """Refuse a cell that the study does not have, or not any more.
+
+    Raises:
+        UserError: Which of the two, and what to do.
+    """
+    if any(run.phase == "cell" and run.tags.get("cell") == cell for run in runs):
+        return
+    superseded = any(run.phase == "superseded" and run.tags.get("cell") == cell for run in runs)
+    if cell in facts["cells"]:
+        why = "was superseded when its study was edited, and not run since" if superseded else "was not run yet"
+        raise UserError(f"{study}:{cell} {why}; run it with `harness run`")
+    if superseded:
+        raise UserError(
+            f"{study}:{cell} was superseded when it was taken out of its study; put it back and run the study again, "
+            "or run that version under another name"
+        )
+    raise UserError(f"study {study!r} has no cell {cell!r}; {closest(cell, facts['cells'])}")
+
+
+def _no_finals(what: str, facts: Mapping[str, Any], split: Split) -> str:
+    seeds = facts["study"]["final"]["seeds"]
+    if split == "test" and not seeds:
+        return (
+            f"{what} has no final runs on test, for its final.seeds is []; "
+            "name seeds and run it, or compare zero-shot cells with --split validation"
+        )
+    return f"{what} has no final runs with predictions on {split}; finish it with `harness run`"
+
+
+def _run_side(identity: str, split: Split) -> Side:
+    found = find_run(identity)
+    if not found:
+        raise UserError(f"store {store_uri()} knows no study and no run {identity!r}; {FORMS}")
+    if len(found) > 1:
+        few = ", ".join(run.id for _, _, run in found[:3])
+        raise UserError(f"{len(found)} runs have an id that begins with {identity!r} ({few}, ...); give more of it")
+    study, tracker, run = found[0]
+    if run.phase != "final":
+        raise UserError(f"run {run.id} ({run.name}) is {_kind(run, study)}")
+    facts = _facts(study, tracker, tracker.runs())
+    if not _answered(run, facts, split):
+        raise UserError(_no_finals(f"run {run.id} ({run.name})", facts, split))
+    return Side(f"{study}:{run.name}", study, facts, (run,), tracker)
+
+
+def _kind(run: Run, study: str) -> str:
+    """Return what a run is that is no final run, and what to name instead."""
+    cell = run.tags.get("cell", "prompt/tuning")
+    kinds = {
+        "cell": f"a cell with all its runs; name it {study}:{cell}",
+        "search": f"a trial, scored on validation alone; name a final run, or the cell {study}:{cell}",
+        "superseded": f"superseded: its study was edited since; name a run or a cell that {study} has now",
+        "interrupted": f"one that was cut short; name a final run, or the cell {study}:{cell}",
+    }
+    return kinds.get(run.phase, f"no final run; {FORMS}")

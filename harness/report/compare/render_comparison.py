@@ -1,0 +1,107 @@
+"""A comparison as people and programs read it: one sentence, a small table, JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.console import Group
+from rich.table import Table
+
+from harness.core.errors import UserError
+from harness.report.compare.compare_studies import Compared
+from harness.report.compare.compared_pair import Side
+from harness.report.number_format import digits, probability, shown_interval
+from harness.report.text.headline import comparison_facts, versus
+from harness.stats import Estimate
+
+__all__ = ["as_json", "sentence", "table", "writable"]
+
+
+def sentence(compared: Compared) -> str:
+    """Return the verdict in one sentence that says no more than the test does."""
+    found, verdicts = compared.found, compared.verdicts
+    a, b = verdicts.scores[found.a], verdicts.scores[found.b]
+    places = digits(a.value)
+    said = versus(found, places=places, a=found.a, b=found.b, note=", not corrected for other comparisons")
+    if found.verdict == "undecided":
+        said = said[0].upper() + said[1:]
+    parts = [
+        f"{said} on {verdicts.examples} {compared.split} examples: "
+        f"{a.value:.{places}f} {verdicts.metric} against {b.value:.{places}f}",
+        "" if found.difference.covers_seeds else "this holds for these trained models, not for other seeds",
+        "validation chose what is compared, so this proves less than test would" if compared.split != "test" else "",
+    ]
+    return "; ".join(filter(None, parts)) + "."
+
+
+def table(compared: Compared) -> Group:
+    """Return the comparison for a terminal: both scores, their difference, and what the verdict rests on."""
+    found, verdicts = compared.found, compared.verdicts
+    better = "higher" if verdicts.higher_is_better else "lower"
+    title = f"{verdicts.metric} on {compared.split}, {better} is better, paired by example"
+    caption = (
+        f"verdict on A: {found.verdict}; p = {probability(found.difference.p)}; "
+        f"{verdicts.examples} examples in common, {verdicts.resamples} resamples"
+    )
+    made = Table(box=SIMPLE)
+    made.add_column("", overflow="fold")
+    for name in (verdicts.metric, "95% interval", "seeds"):
+        made.add_column(name, justify="right", no_wrap=True)
+    places = digits(verdicts.scores[found.a].value)
+    for mark, side in (("A", compared.a), ("B", compared.b)):
+        made.add_row(f"{mark}  {side.name}", *_numbers(verdicts.scores[side.name], places), _seeds(side))
+    made.add_row("A minus B", *_numbers(found.difference, places, sign="+"), "")
+    return Group(title, made, caption)
+
+
+def _numbers(found: Estimate, places: int, sign: str = "") -> tuple[str, str]:
+    value = "-" if math.isnan(found.value) else f"{found.value:{sign}.{places}f}"
+    return value, shown_interval(found, places, sign)
+
+
+def _seeds(side: Side) -> str:
+    return " ".join(run.params["seed"] for run in side.runs)
+
+
+def as_json(compared: Compared) -> str:
+    """Return the comparison for programs, with the keys of ``verdicts.json``; what is undefined is null."""
+    verdicts = compared.verdicts
+    sides = {
+        side.name: {
+            "score": _finite(verdicts.scores[side.name].value),
+            "low": _finite(verdicts.scores[side.name].low),
+            "high": _finite(verdicts.scores[side.name].high),
+            "seeds": [run.params["seed"] for run in side.runs],
+            "runs": [run.id for run in side.runs],
+        }
+        for side in (compared.a, compared.b)
+    }
+    facts: dict[str, Any] = {
+        "answer": sentence(compared),
+        **comparison_facts(compared.found, verdicts.metric),
+        "split": compared.split,
+        "examples": verdicts.examples,
+        "resamples": verdicts.resamples,
+        "sides": sides,
+    }
+    return json.dumps(facts, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def writable(file: Path) -> Path:
+    """Return a file that can be written, before any work is done.
+
+    Raises:
+        UserError: It is a folder, or its folder does not exist.
+    """
+    if file.is_dir() or not file.parent.is_dir():
+        reason = "is a folder" if file.is_dir() else f"cannot be written: {file.parent} does not exist"
+        raise UserError(f"--out {file} {reason}; name a file in a folder that is there")
+    return file

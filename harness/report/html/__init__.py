@@ -1,0 +1,1 @@
+"""The page that people look at: ``report.html``, one file that needs nothing else."""

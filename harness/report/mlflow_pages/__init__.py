@@ -1,0 +1,1 @@
+"""A study on MLflow's own pages: descriptions and ready-made views."""

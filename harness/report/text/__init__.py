@@ -1,0 +1,1 @@
+"""The report in words: the headline, findings, cautions, Markdown."""

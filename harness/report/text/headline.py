@@ -1,0 +1,241 @@
+"""Verdicts in words and for programs: two sentences that say no more than the tests do, and ``verdicts.json``."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from harness.report.number_format import digits, probability, shown_interval
+from harness.stats import Comparison, Estimate
+from harness.stats.verdicts import Verdicts
+
+__all__ = ["MARKED", "answer", "comparison_facts", "effect_families", "examples_to_see", "verdicts_json", "versus"]
+
+MARKED = "all pairs, and the baseline's own comparisons, each with Holm's correction at 5%"
+"""By which tests cells are told apart from the best."""
+
+NAMED = 6
+"""The most cells that a sentence lists by name."""
+
+
+def answer(verdicts: Verdicts, *, cells: int) -> str:
+    """Return two sentences: what ranks first and whether it beats the baseline; what cannot be told apart from it.
+
+    Args:
+        verdicts: On the cells that have final runs.
+        cells: How many the study has in all.
+    """
+    there = len(verdicts.scores)
+    among = "" if there == cells else f" among the {there} of {cells} cells that have final runs"
+    return f"{_of_the_best(verdicts, among)} {_of_the_others(verdicts)}"
+
+
+def _of_the_best(verdicts: Verdicts, among: str) -> str:
+    best, score = verdicts.best, verdicts.scores[verdicts.best]
+    places = digits(score.value)
+    seeds = _count(verdicts.seeds[best], "final run")
+    said = (
+        f"{best} ranks first on validation{among} and scores {score.value:.{places}f} {verdicts.metric} on test "
+        f"({_interval(score, places)}; {verdicts.examples} examples, {seeds})"
+    )
+    return f"{said}; {_against_baseline(verdicts, places)}{_scope(verdicts)}."
+
+
+def _against_baseline(verdicts: Verdicts, places: int) -> str:
+    if verdicts.best == verdicts.baseline:
+        return "it is the baseline itself"
+    found = verdicts.against_baseline(verdicts.best)
+    if found is None:
+        return f"the baseline {verdicts.baseline} has no final runs to hold it against"
+    if math.isnan(found.p_adjusted):
+        return f"its difference to the baseline {found.b} is not defined"
+    return versus(found, places=places, a="it", b=f"the baseline {found.b}", note=" after Holm's correction")
+
+
+def versus(found: Comparison, *, places: int, a: str, b: str, note: str) -> str:
+    """Return one comparison in words.
+
+    Args:
+        found: Whose adjusted p-value and verdict count.
+        places: Decimals of the difference.
+        a: How its first side is called here.
+        b: How its second side is.
+        note: What is said of the p-value, right behind it.
+    """
+    if math.isnan(found.p_adjusted):
+        return f"the difference of {a} and {b} is not defined"
+    words = {
+        "better": f"{a} is better than {b}",
+        "worse": f"{a} is worse than {b}",
+        "undecided": f"whether {a} is better or worse than {b} is undecided",
+    }
+    difference = f"difference {found.difference.value:+.{places}f}, {_interval(found.difference, places, sign='+')}"
+    p = "p < 0.001" if found.p_adjusted < 0.001 else f"p = {probability(found.p_adjusted)}"
+    return f"{words[found.verdict]} ({difference}, {p}{note})"
+
+
+def _scope(verdicts: Verdicts) -> str:
+    """Say where the first sentence cannot speak of other seeds."""
+    return (
+        ""
+        if _speaks(verdicts)
+        else "; with one final run a cell this holds for these trained models, not for other seeds"
+    )
+
+
+def _speaks(verdicts: Verdicts) -> bool:
+    """Return whether what is said of the best cell holds for other seeds too."""
+    found = verdicts.against_baseline(verdicts.best)
+    return verdicts.scores[verdicts.best].covers_seeds and (found is None or found.difference.covers_seeds)
+
+
+def _scope_of_others(verdicts: Verdicts) -> str:
+    """Say where the second sentence cannot, unless the first has said so."""
+    if not _speaks(verdicts) or all(score.covers_seeds for score in verdicts.scores.values()):
+        return ""
+    return "of a cell with one final run this holds for that trained model, not for other seeds"
+
+
+def examples_to_see(verdicts: Verdicts) -> str:
+    """Return how many examples would decide between the best cell and the baseline; empty where nothing is asked."""
+    if verdicts.needed is None:
+        return ""
+    found, examples = verdicts.needed
+    size = f"{found.difference.value:+.{digits(verdicts.scores[found.a].value)}f}"
+    wish = f"If {found.a} truly differs from {found.b} by as much as was seen ({size})"
+    if examples is None:
+        return f"{wish}, no number of test examples up to 100,000 would likely show it: it takes more seeds."
+    return (
+        f"{wish}, about {examples:,} test examples (there are {verdicts.examples:,}) with as many seeds would show it "
+        "in four of five studies, at 5% and before any correction."
+    )
+
+
+def _of_the_others(verdicts: Verdicts) -> str:
+    best = verdicts.best
+    others = [cell for cell in verdicts.scores if cell != best]
+    if not others:
+        return "No other cell has final runs."
+    parts = [_versus_baseline(verdicts)]
+    group = [cell for cell in verdicts.group if cell != best]
+    parts.append(
+        f"{_count(len(group), 'cell')} cannot be told apart from {best} ({_names(group)})"
+        if group
+        else f"each of the other {_count(len(others), 'cell')} is told apart from {best}"
+    )
+    above = _beating(verdicts)
+    if above:
+        parts.append(
+            f"{_count(len(above), 'cell')} that validation ranks lower scored better on test ({_names(above)})"
+        )
+    parts.append(_scope_of_others(verdicts))
+    text = "; ".join(part for part in parts if part) + "."
+    return text[0].upper() + text[1:] if not group and not parts[0] else text
+
+
+def _versus_baseline(verdicts: Verdicts) -> str:
+    rest = [found.verdict for found in verdicts.to_baseline if found.a != verdicts.best]
+    if not rest:
+        return ""
+    counts = ", ".join(f"{rest.count(word)} {word}" for word in ("better", "worse", "undecided") if word in rest)
+    return f"Against the baseline {verdicts.baseline}, the {_count(len(rest), 'other cell')}: {counts}"
+
+
+def _beating(verdicts: Verdicts) -> list[str]:
+    """Return the cells that test puts above the one that validation chose."""
+    above = [pair.a for pair in verdicts.pairs if pair.b == verdicts.best and pair.verdict == "better"]
+    return above + [pair.b for pair in verdicts.pairs if pair.a == verdicts.best and pair.verdict == "worse"]
+
+
+def _names(cells: Sequence[str]) -> str:
+    shown = ", ".join(cells[:NAMED])
+    return shown if len(cells) <= NAMED else f"{shown} and {len(cells) - NAMED} more"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _interval(found: Estimate, places: int, sign: str = "") -> str:
+    return "no interval" if math.isnan(found.low) else f"95% interval {shown_interval(found, places, sign)}"
+
+
+def effect_families(baseline: str, verdicts: Verdicts | None) -> list[tuple[str, str, tuple[Comparison, ...]]]:
+    """Return the effects of prompts and tunings: what is compared with what, what a row is, and the rows."""
+    if verdicts is None or verdicts.effects is None:
+        return []
+    prompt, _, tuning = baseline.rpartition("/")
+    found = verdicts.effects
+    named = (
+        (f"Prompts, each against {prompt}, averaged over what trains", "prompt", found.prompt),
+        (f"What trains, each against {tuning}, averaged over prompts", "what trains", found.tuning),
+        ("Both together: what a cell gains beyond its prompt's and its tuning's own gain", "cell", found.interaction),
+    )
+    return [family for family in named if family[2]]
+
+
+def verdicts_json(said: str, verdicts: Verdicts | None) -> str:
+    """Return the same claims for programs.
+
+    Every pair of cells stands there once: pairs with the baseline as ``family: baseline``, the others as
+    ``family: pairs``; ``family: references`` holds the reference rows against the best cell. Each family's p-values
+    are adjusted on their own (all pairs of cells count in the second). ``effects`` holds those of prompts, of tunings
+    and their interaction, likewise, with names of prompts and tunings as ``a`` and ``b``.
+
+    Args:
+        said: The answer.
+        verdicts: ``None`` where nothing can be claimed: there are no comparisons then.
+    """
+    comparisons: list[dict[str, Any]] = []
+    if verdicts:
+        rest = [
+            pair for pair in verdicts.pairs if not verdicts.to_baseline or verdicts.baseline not in (pair.a, pair.b)
+        ]
+        families = {"baseline": verdicts.to_baseline, "pairs": rest, "references": verdicts.to_references}
+        comparisons = [
+            comparison_facts(found, verdicts.metric) | {"family": family}
+            for family, members in families.items()
+            for found in members
+        ]
+    facts: dict[str, Any] = {"answer": said}
+    if verdicts:
+        facts |= {
+            "best": verdicts.best,
+            "baseline": verdicts.baseline,
+            "not_distinguishable": list(verdicts.group),
+            "split": "test",
+            "examples": verdicts.examples,
+            "resamples": verdicts.resamples,
+            "examples_needed": verdicts.needed.examples if verdicts.needed else None,
+            "effects": {
+                factor: [comparison_facts(found, verdicts.metric) for found in members]
+                for factor, members in (verdicts.effects._asdict() if verdicts.effects else {}).items()
+            },
+        }
+    return json.dumps(facts | {"comparisons": comparisons}, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def comparison_facts(found: Comparison, metric: str) -> dict[str, Any]:
+    """Return one comparison for programs; what is undefined is null.
+
+    ``speaks_of`` is the ``procedure``, other seeds included, or these trained ``models`` alone.
+    """
+    numbers = {
+        "difference": found.difference.value,
+        "low": found.difference.low,
+        "high": found.difference.high,
+        "p": found.difference.p,
+        "p_adjusted": found.p_adjusted,
+    }
+    defined = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+    speaks_of = "procedure" if found.difference.covers_seeds else "models"
+    return {
+        "a": found.a,
+        "b": found.b,
+        "metric": metric,
+        **defined,
+        "verdict": found.verdict,
+        "speaks_of": speaks_of,
+    }

@@ -1,0 +1,1 @@
+"""What the records of a study say: collected from the store, as plain values."""

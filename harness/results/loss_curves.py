@@ -1,0 +1,42 @@
+"""Losses by epoch: how a cell learned, and how far train and validation came apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from harness.tracking.store_protocols import Run, Tracker
+
+__all__ = ["Losses", "read_losses"]
+
+TRAIN, VALIDATION = "train/loss", "validation/loss"
+
+
+class Losses(NamedTuple):
+    """One training run, epoch by epoch; nats a token."""
+
+    run: str
+    """``seed 11`` or ``trial 3``."""
+    train: Mapping[int, float]
+    """By epoch, from 1: the mean over its steps."""
+    validation: Mapping[int, float]
+    """By epoch: after it."""
+
+
+def read_losses(tracker: Tracker, runs: Mapping[str, Sequence[Run]]) -> dict[str, tuple[Losses, ...]]:
+    """Return the losses of some runs of each cell; what was not logged by epoch is left out.
+
+    Args:
+        tracker: The store.
+        runs: By cell id.
+    """
+    ids = [run.id for own in runs.values() for run in own if TRAIN in run.metrics]
+    found = tracker.histories(ids, (TRAIN, VALIDATION))
+    return {
+        cell: tuple(_losses(run.name, found[run.id]) for run in own if run.id in found) for cell, own in runs.items()
+    }
+
+
+def _losses(run: str, found: Mapping[str, Mapping[int, float]]) -> Losses:
+    train = found[TRAIN]  # a run that goes back to an earlier epoch scores it once more, past its last one
+    return Losses(run, train, {epoch: loss for epoch, loss in found[VALIDATION].items() if epoch in train})

@@ -1,0 +1,38 @@
+"""The order in which prompts and tunings are shown, and the split whose scores are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.results.collect import CellResult, Results
+
+__all__ = ["by_prompt", "depth", "kept_split", "prompts", "tunings"]
+
+
+def kept_split(results: Results) -> str:
+    """Return the split whose scores a report shows: ``test`` where it was scored, else ``validation``."""
+    return "test" if any(cell.values(f"test/{results.lead}") for cell in results.cells) else "validation"
+
+
+def depth(tuning: str) -> tuple[int, int]:
+    """Return what sorts tunings by how much of the network trains: none, head, last blocks by number, full."""
+    kind, _, blocks = tuning.partition("-")
+    order = {"none": 0, "head": 1, "last_blocks": 2, "full": 3}
+    return order.get(kind, len(order)), int(blocks) if blocks.isdigit() else 0
+
+
+def tunings(results: Results) -> list[str]:
+    """Return the tunings of a study, shallow ones first."""
+    return sorted(dict.fromkeys(cell.tuning for cell in results.cells), key=depth)
+
+
+def prompts(results: Results) -> list[str]:
+    """Return the prompts of a study in its own order."""
+    return list(dict.fromkeys(cell.prompt for cell in results.cells))
+
+
+def by_prompt(results: Results) -> Iterator[tuple[str, list[CellResult]]]:
+    """Yield each prompt with its cells, shallow ones first."""
+    for prompt in prompts(results):
+        own = [cell for cell in results.cells if cell.prompt == prompt]
+        yield prompt, sorted(own, key=lambda cell: depth(cell.tuning))

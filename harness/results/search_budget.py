@@ -1,0 +1,113 @@
+"""What the searches' budgets bought: expected bests, how firm the first place is, and what validation flattered."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from harness.results.collect import CellResult, Results, Trial
+from harness.stats import expected_best, mean
+
+__all__ = ["RankFlip", "expected", "expected_best_csv", "gap", "upset"]
+
+
+class RankFlip(NamedTuple):
+    """How firmly one cell comes first by its best trial."""
+
+    leader: str
+    chance: float
+    """That another cell would lead, had each search been one trial shorter."""
+
+
+class _Top(NamedTuple):
+    """One cell's search; higher is better."""
+
+    best: float
+    second: float
+    """The best without the best trial; minus infinity where no other completed."""
+    trials: int
+    """0 where nothing is searched."""
+
+    def within(self, bound: float) -> float:
+        """Return the chance that the best of all trials but a random one is at most this."""
+        if self.best <= bound:
+            return 1.0
+        return 1 / self.trials if self.trials and self.second <= bound else 0.0
+
+
+def expected(cell: CellResult, results: Results) -> list[float]:
+    """Return the expected best objective of 1, 2, ... of a cell's trials; see `harness.stats.expected_best`.
+
+    A pruned trial counts by the value it was pruned at: that it was stopped says that this was a poor one, and to leave
+    it out would make the budget look smaller than it was. A diverged one counts as the worst.
+    """
+    return expected_best([_outcome(trial, results) for trial in cell.trials], maximize=_rises(results))
+
+
+def _outcome(trial: Trial, results: Results) -> float:
+    if trial.state == "pruned":
+        return trial.metrics.get(f"validation/{results.objective}", math.nan)
+    return trial.value if trial.state == "complete" else math.nan
+
+
+def _rises(results: Results) -> bool:
+    """Return whether a higher objective is better; it is the metric that leads, or the loss."""
+    return results.maximize and results.objective == results.lead
+
+
+def upset(results: Results) -> RankFlip | None:
+    """Return how likely it is that the last trial of each search decided which cell comes first.
+
+    Were a cell's trials exchangeable, any of them could have been the last. So the chance is the share, among all ways
+    to leave out one trial of each cell, of those in which another cell has the best trial: counted exactly, and never
+    more than one in the leader's number of trials. Grid points and random draws are exchangeable; those of a sampler
+    that learns (``gp``, ``tpe``) and a warm start's first one are not. Zero-shot cells take part with their one score.
+
+    Returns:
+        ``None`` where no cell has a score, or the leader has one trial alone, without which nothing is left.
+    """
+    tops = {cell.id: _top(cell, results) for cell in results.cells}
+    leader = max(tops, key=lambda cell: tops[cell].best, default="")
+    if not leader or tops[leader].best == -math.inf or tops[leader].trials == 1:
+        return None
+    first = tops[leader]
+    if not first.trials:
+        return RankFlip(leader, 0.0)
+    stays = math.prod(top.within(first.second) for cell, top in tops.items() if cell != leader)
+    return RankFlip(leader, (1 - stays) / first.trials)
+
+
+def _top(cell: CellResult, results: Results) -> _Top:
+    sign = 1.0 if _rises(results) else -1.0
+    if cell.tuning == "none":
+        score = cell.score(f"validation/{results.objective}")
+        return _Top(-math.inf if math.isnan(score) else sign * score, -math.inf, 0)
+    complete = sorted((sign * trial.value for trial in cell.trials if trial.state == "complete"), reverse=True)
+    best, second = [*complete, -math.inf, -math.inf][:2]
+    return _Top(best, second, len(cell.trials))
+
+
+def gap(cell: CellResult, results: Results) -> float:
+    """Return validation minus test of the metric that leads, mean over final runs; nan without any."""
+    names = [f"{split}/{results.lead}" for split in ("validation", "test")]
+    both = [[final.metrics[name] for name in names] for final in cell.finals if final.metrics.keys() >= {*names}]
+    return mean([validation - test for validation, test in both])
+
+
+def expected_best_csv(results: Results) -> str:
+    """Return each cell's curve, a row for each number of trials; floats in full, empty where every trial diverged."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["cell", "trials", f"expected_best_{results.objective}"])
+    for cell in results.cells:
+        writer.writerows(_rows(cell.id, expected(cell, results)))
+    return text.getvalue()
+
+
+def _rows(cell: str, values: Sequence[float]) -> list[list[str]]:
+    return [
+        [cell, str(number), "" if math.isnan(value) else repr(value)] for number, value in enumerate(values, start=1)
+    ]

@@ -1,0 +1,53 @@
+"""How often the test split was scored for a study, and how often before its test rows or the study were changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.tracking.schema import SCORED
+from harness.tracking.store_protocols import Run
+
+__all__ = ["TestAccess", "looks"]
+
+CLOSED = "none"
+"""The test digest of a run that was made while test was closed."""
+
+
+@dataclass(frozen=True)
+class TestAccess:
+    """What the store knows of a study's looks at test."""
+
+    __test__: ClassVar[bool] = False  # pytest would take the name for a test's
+
+    scorings: int = 0
+    """Final runs and reference rows that scored test, whatever became of them since."""
+    other_rows: int = 0
+    """Those of them that scored other test rows than the study has now."""
+    before_edit: int = 0
+    """Of those that scored the rows it has now: all until the last one that an earlier edition of the study made."""
+
+
+def looks(runs: Sequence[Run], *, edition: str | None, rows: str | None) -> TestAccess:
+    """Count the runs that scored test.
+
+    Superseded, interrupted and deleted ones count: the number was there to be seen.
+
+    Args:
+        runs: All runs of a study, deleted ones among them, in any order.
+        edition: From `harness.study.grid.edition`, of the study as it is now; runs that were made before there were
+            editions say nothing of edits.
+        rows: The digest of the test rows that the study has now; of all rows alike if it is not known.
+    """
+    scored = [run for run in runs if run.tags.get("test_digest", CLOSED) != CLOSED and _scored(run)]
+    same = [run for run in scored if rows in (None, run.tags["test_digest"])]
+    same.sort(key=lambda run: run.started)
+    edited = [run.tags.get("edition", edition) not in (None, edition) for run in same]
+    before = max((number for number, other in enumerate(edited, start=1) if other), default=0)
+    return TestAccess(len(scored), len(scored) - len(same), before)
+
+
+def _scored(run: Run) -> bool:
+    said = run.tags.get(SCORED)
+    return said == "yes" if said else any(name.startswith("test/") for name in run.metrics)

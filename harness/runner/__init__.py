@@ -1,0 +1,1 @@
+"""A study on its way: searches, final runs, what is missing after a kill, models, plans."""

@@ -1,0 +1,59 @@
+"""Freeing what a study no longer needs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.core.database_urls import RECORDINGS
+from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
+
+__all__ = ["clean_study"]
+
+
+def clean_study(study: str, tracker: MlflowTracker) -> Iterator[str]:
+    """Delete caches, superseded and interrupted runs, and models that nothing names; yield what was freed.
+
+    What an alias of the registry names stays, with the run that made it; other versions go with their models.
+    """
+    folder = Path(".harness") / study
+    freed = _size_of(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    yield f"caches: {_size(freed)}"
+    if recorded := _size_of(RECORDINGS):
+        yield f"recordings of frozen parts, which all studies here share, stay: {_size(recorded)} in {RECORDINGS}"
+    runs, registry = tracker.runs(), tracker.model_registry
+    summaries = [run.tags for run in runs if run.phase == "summary"]
+    kept = {run for tags in summaries for run in (tags.get("best_run"), *tags.get("kept_runs", "").split())}
+    models = {run: uri for run, uri in tracker.models().items() if run not in kept}
+    for run in list(models):
+        versions = registry.made_by(run)
+        if any(version.aliases for version in versions):
+            kept.add(run)
+            del models[run]
+        else:
+            for version in versions:
+                registry.forget(version)
+    freed = sum(tracker.drop_model(uri) for uri in models.values())
+    yield f"models: {_size(freed)} ({len(models)} removed)"
+    stale = [run for run in runs if run.phase in ("superseded", "interrupted") and run.id not in kept]
+    freed = sum(tracker.remove(run.id) for run in stale)
+    yield f"superseded and interrupted runs: {_size(freed)} ({len(stale)} removed)"
+
+
+def _size_of(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _size(size: float) -> str:
+    """Return bytes for people.
+
+    >>> _size(3 * 2**20)
+    '3.0 MiB'
+    """
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"

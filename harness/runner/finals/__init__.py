@@ -1,0 +1,1 @@
+"""Final runs: winners retrained on fresh seeds, reference rows, and the models that are kept."""

@@ -1,0 +1,121 @@
+"""Which version of a registered model is the champion: a later one only if it beats the present one by a paired test.
+
+The test is the one of the verdicts (`harness.stats.contrasts`), on the validation predictions that both cells' final
+runs left in the store, all seeds that are there. Models were chosen by these very scores, so the p-value flatters both
+alike; what it guards against is a champion that changes with every seed. Test data take no part: they are for claims.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from harness.core.example import Example, fingerprint
+from harness.metrics.base import Metric
+from harness.runner.run_parts import Session
+from harness.stats import Comparison
+from harness.stats.verdicts import Answered, Answers, compare_two
+from harness.tracking.prediction_table import read_examples, read_predictions
+from harness.tracking.store_protocols import Run, Version
+
+__all__ = ["CHALLENGER", "CHAMPION", "promote"]
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+DECISION = "decision"
+SETTLED = "settled"
+"""The tag of a version whose alias was set; it is not looked at again."""
+
+
+class _Decision(NamedTuple):
+    alias: str
+    reason: str
+    numbers: dict[str, str]
+    """What the test said, as tags."""
+
+
+def promote(best: Run, uri: str, session: Session) -> None:
+    """Register a model and decide whether it becomes the champion; once registered, a run is not registered again.
+
+    The decision is written before the alias is set: a kill in between leaves what the next command needs to go on.
+
+    Args:
+        best: The final run that made it.
+        uri: Of the stored model.
+        session: The study.
+    """
+    name, registry = session.checked.study.registered_as, session.tracker.model_registry
+    if name is None:
+        return
+    version = next(iter(registry.made_by(best.id, name)), None) or registry.register(name, best.id, uri)
+    if SETTLED in version.tags:
+        return
+    alias = version.tags.get(DECISION)
+    if alias is None:
+        made = _decide(best, registry.aliased(name, CHAMPION), session)
+        alias = made.alias
+        session.progress.say(f"{name} version {version.number} is the {alias}: {made.reason}")
+        text = f"{best.name} of study {session.checked.study.name}.\n\n**{alias}**: {made.reason}"
+        registry.describe(version, text, {**_basis(session), **made.numbers, DECISION: alias})
+    registry.point(alias, version)
+    registry.tag(version, {SETTLED: "true"})
+
+
+def _basis(session: Session) -> dict[str, str]:
+    """Return what two versions must share to be compared."""
+    metric = _metric(session)
+    data = fingerprint(session.trainer.examples("validation"))
+    return {"metric": metric.name, "signature": metric.signature(), "data_digest.validation": data}
+
+
+def _metric(session: Session) -> Metric:
+    return next(metric for metric in session.trainer.metrics if metric.name == session.lead)
+
+
+def _decide(best: Run, champion: Version | None, session: Session) -> _Decision:
+    if champion is None or champion.run == best.id:
+        return _Decision(CHAMPION, "the first version", {})
+    other = [
+        f"{what} was {champion.tags.get(what, 'not recorded')} there and is {now} here"
+        for what, now in _basis(session).items()
+        if champion.tags.get(what) != now
+    ]
+    if other:
+        return _Decision(CHALLENGER, f"not comparable with version {champion.number}: {'; '.join(other)}", {})
+    answers = _answers(best, champion, session)
+    if isinstance(answers, str):
+        return _Decision(CHALLENGER, f"not comparable with version {champion.number}: {answers}", {})
+    return _judged(compare_two(answers, _metric(session), one=CHALLENGER, other=CHAMPION), champion, answers)
+
+
+def _answers(best: Run, champion: Version, session: Session) -> Answers | str:
+    """Return what both cells answered on validation, or why they cannot be compared."""
+    tracker, registry = session.tracker, session.tracker.model_registry
+    said: dict[str, Answered] = {}
+    asked: tuple[Example, ...] = ()
+    for name, run in ((CHAMPION, champion.run), (CHALLENGER, best.id)):
+        runs = registry.siblings(run)
+        if not runs:
+            return f"the runs of the {name} are gone"
+        predictions = tuple(read_predictions(tracker, each, "validation") for each in runs)
+        said[name] = Answered(predictions, seeded=runs[-1].params["seed"].isdigit())
+        asked = read_examples(tracker, runs[-1], "validation")
+    orders = {tuple(each.id for each in run) for cell in said.values() for run in cell.runs}
+    if len(orders) > 1:
+        return "their runs answered other examples"
+    if len(asked) < 2:
+        return "one example is no sample"
+    return Answers(asked, said, {})
+
+
+def _judged(found: Comparison, champion: Version, answers: Answers) -> _Decision:
+    value, low, high, *_ = found.difference
+    seeds = {name: len(cell.runs) for name, cell in answers.cells.items()}
+    beats = found.verdict == "better"
+    reason = (
+        f"{'beats' if beats else 'does not beat'} version {champion.number} on validation by the paired test: "
+        f"difference {value:+.4f}, 95% interval {low:+.4f} to {high:+.4f}, p = {found.difference.p:.3g} "
+        f"({seeds[CHALLENGER]} and {seeds[CHAMPION]} runs, {len(answers.examples)} examples)"
+    )
+    numbers = {"difference": value, "low": low, "high": high, "p": found.difference.p}
+    texts = {name: repr(float(number)) for name, number in numbers.items()}
+    return _Decision(CHAMPION if beats else CHALLENGER, reason, {**texts, "against": champion.number})

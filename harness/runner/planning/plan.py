@@ -1,0 +1,293 @@
+"""What a study will take: counted where it can be counted, predicted from a short probe where it cannot.
+
+The probe trains and scores a sample of the rows with every tuning (see `harness.runner.planning.probe`); nothing is
+tracked and nothing recorded on disk. The prediction is kept beside the study's other files, and the report
+of a study that is run as it was planned sets it beside what the study took.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.core.example import digest, fingerprint
+from harness.results.score_forecast import CellForecast, Forecast
+from harness.runner.finals.best_checkpoint import kept_models
+from harness.runner.planning.probe import SCORED, Speed, longest_prompt, probe_trainer, sample, speed_of
+from harness.runner.planning.workload import Work, cuts_of, works
+from harness.runner.search.optuna_search import reach_storage
+from harness.study.check import Checked
+from harness.study.factors import Tuning
+from harness.study.forgetting_texts import General
+from harness.study.grid import Cell, select, with_neighbors
+from harness.study.spec import PROXIED
+from harness.tracking.mlflow.http import reach_store
+from harness.training.activation_cache.memory import ActivationMemory, recordings
+from harness.training.forgetting import Forgetting
+from harness.training.trainer import Trainer
+
+__all__ = ["MIB", "Cut", "Plan", "PlannedCell", "cell_forecast", "keep", "kept", "plan"]
+
+MIB = 2**20
+ZERO_SHOT = Tuning(kind="none")
+
+
+class PlannedCell(NamedTuple):
+    """One cell, counted."""
+
+    id: str
+    steps: int
+    """Optimizer steps of one training run; 0 where nothing trains."""
+    trainable: int
+    """Parameters that train."""
+    parameters: int
+    """Parameters that there are."""
+
+
+class Cut(NamedTuple):
+    """What is recorded for the tunings that train from one block on, in bytes over all prompts."""
+
+    tunings: tuple[str, ...]
+    train: int
+    validation: int
+    start: int
+    """Of generation from validation prompts, where anything generates."""
+    losses: int
+    """The most that one prompt takes of the first two."""
+    starts: int
+    """The most that one prompt takes of the third."""
+
+    @property
+    def largest(self) -> int:
+        """The most that one prompt takes at a time."""
+        return self.losses + self.starts
+
+    def losses_fit(self, memory: int, disk: int) -> bool:
+        """Return whether there is room for the recordings of one prompt's losses."""
+        return self.losses <= max(memory, disk)
+
+    def starts_fit(self, memory: int, disk: int) -> bool:
+        """Return whether there is room, beside those, for the start of its generation."""
+        return self.largest <= memory or self.starts <= disk
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study will take."""
+
+    cells: tuple[PlannedCell, ...]
+    cuts: tuple[Cut, ...]
+    """Empty where nothing is replayed."""
+    memory: int
+    """Bytes that recordings may take in memory."""
+    disk: int
+    """Bytes that they may take on disk."""
+    forecast: Forecast
+    models: str
+    """What the models that are kept take."""
+    weights: str
+    """Digest of the model's."""
+    seconds: float
+    """What planning took."""
+
+
+def plan(checked: Checked, *, say: Callable[[str], None], cells: str | None = None) -> Plan:
+    """Count a study's work and predict its time and memory; writes nothing.
+
+    Args:
+        checked: The study.
+        say: Told what is being done.
+        cells: A pattern such as ``cue/*``: plan what `harness.runner.run_study.run` would run for it.
+
+    Raises:
+        UserError: What `harness.runner.run_study.run` would refuse before it begins.
+    """
+    start, study = time.perf_counter(), checked.study
+    chosen = select(checked.cells, cells)
+    reach_store()
+    reach_storage(study.search.storage)
+    searched = with_neighbors(chosen, study, checked.cells)
+    prompts = list(dict.fromkeys(cell.prompt for cell in searched))
+    longest = longest_prompt(checked, prompts)
+    say(f"loading model {study.model.name}")
+    trainer = probe_trainer(checked, sample(checked, longest), replay=study.engine.replay)
+    say("counting rows and recordings")
+    work, budget = works(prompts, checked, trainer), recordings(study.engine)
+    cuts = _cuts(list(work.values()), trainer)
+    probed = {cell.tuning: Cell(longest, cell.tuning) for cell in searched}
+    speeds = _speeds(list(probed.values()), cuts, trainer, checked=checked, say=say)
+    retained = _retained(checked, trainer)
+    forecasts = {
+        cell.id: cell_forecast(
+            cell,
+            work[cell.prompt],
+            finals=_finals(cell, chosen, len(study.final.seeds)),
+            speeds=speeds,
+            retained=retained,
+            checked=checked,
+        )
+        for cell in searched
+    }
+    first = next((cell.id for cell in searched if forecasts[cell.id].finals), None)
+    if first:
+        forecasts[first] = forecasts[first]._replace(seconds=forecasts[first].seconds + retained)
+    recorded = sum(size.total for each in work.values() for size in each.recorded)
+    counted = {cell: _counted(cell, work[cell.prompt], checked, trainer) for cell in searched}
+    return Plan(
+        cells=tuple(counted.values()),
+        cuts=cuts,
+        memory=budget.memory,
+        disk=_disk(budget),
+        forecast=Forecast(forecasts, _peak(trainer, min(recorded, budget.memory)), recorded / MIB),
+        models=kept_models(study.final, [counted[cell][2:] for cell in chosen], trainer.loaded.model.dtype.itemsize),
+        weights=trainer.loaded.digest,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _cuts(work: Sequence[Work], trainer: Trainer) -> tuple[Cut, ...]:
+    found = []
+    for cut, tunings in cuts_of(trainer).items():
+        parts = [[size.cuts.get(cut, 0) for size in each.recorded] for each in work]
+        train, validation, start = map(sum, zip(*parts, strict=True))
+        losses, starts = max(sum(part[:2]) for part in parts), max(part[2] for part in parts)
+        found.append(Cut(tuple(tunings), train, validation, start, losses, starts))
+    return tuple(found)
+
+
+def _disk(budget: ActivationMemory) -> int:
+    return budget.shelf.budget if budget.shelf else 0
+
+
+def _speeds(
+    cells: Sequence[Cell], cuts: Sequence[Cut], trainer: Trainer, *, checked: Checked, say: Callable[[str], None]
+) -> dict[str, Speed]:
+    """Probe one cell of every tuning, zero-shot always: the test split is scored with nothing replayed."""
+    budget = recordings(checked.study.engine)
+    room = budget.memory, _disk(budget)
+    too_large = {name for cut in cuts for name in cut.tunings if not cut.losses_fit(*room)}
+    whole = {name for cut in cuts for name in cut.tunings if not cut.starts_fit(*room)} - too_large
+    generate = _trials_generate(checked) or bool(checked.study.final.seeds)
+    prompt = cells[0].prompt
+    live = probe_trainer(checked, sample(checked, prompt), replay=False) if too_large else trainer
+    speed_of(trainer, Cell(prompt, ZERO_SHOT), generate=generate)  # the first passes of a process are slow
+    found = {}
+    for cell in (Cell(prompt, ZERO_SHOT), *(cell for cell in cells if cell.tuning.trains)):
+        say(f"probing {cell.tuning.name}")
+        name = cell.tuning.name
+        found[name] = speed_of(live if name in too_large else trainer, cell, generate=generate)
+        if name in whole:
+            found[name] = found[name]._replace(prefill=found[ZERO_SHOT.name].prefill)
+    return found
+
+
+def _trials_generate(checked: Checked) -> bool:
+    return checked.objective != "loss"
+
+
+def _finals(cell: Cell, chosen: Sequence[Cell], seeds: int) -> int:
+    """Return how many final runs a cell has; one that others merely start from has none."""
+    return (seeds if cell.tuning.trains else 1) if cell in chosen else 0
+
+
+def _retained(checked: Checked, trainer: Trainer) -> float:
+    """Return the seconds of one look at what a model still knows, 0 where none is taken: a few rows, scaled up."""
+    general, study = checked.general if checked.study.final.seeds else None, checked.study
+    seconds, size = 0.0, study.training.batch_size * SCORED
+    parts = [General(tasks=(task,)) for task in general.tasks] if general else []
+    parts += [General(general.texts)] if general and general.texts else []
+    for part in parts:
+        rows = len(part.texts) or len(part.tasks[0].examples)
+        few = General(part.texts[:size], tuple(task._replace(examples=task.examples[:size]) for task in part.tasks))
+        retention = Forgetting(few, trainer.loaded, forward=trainer.forward, study=study)
+        retention.measure()  # the first passes are slow
+        start = time.perf_counter()
+        retention.measure()
+        seconds += (time.perf_counter() - start) * rows / min(rows, size)
+    return seconds
+
+
+def cell_forecast(
+    cell: Cell, work: Work, *, finals: int, speeds: Mapping[str, Speed], retained: float, checked: Checked
+) -> CellForecast:
+    """Multiply one cell's work by its tuning's speed.
+
+    Trials that a pruner would stop are counted in full. Test rows are taken to be like validation rows, since nothing
+    of that split is known but how many they are.
+
+    Args:
+        cell: Which.
+        work: Its prompt's.
+        finals: Its final runs.
+        speeds: By tuning; zero-shot's is that of a whole model computed live.
+        retained: Seconds of one look at what a model still knows, after training; the one before is the study's.
+        checked: The study.
+    """
+    study, speed, live = checked.study, speeds[cell.tuning.name], speeds[ZERO_SHOT.name]
+    epochs, trials = study.training.epochs, study.search.trials
+    generates, has_finals = _trials_generate(checked), bool(study.final.seeds)
+    tested = live.scoring(work.validation, generate=True) * len(checked.test_ids) / len(checked.examples["validation"])
+    if not cell.tuning.trains:
+        last = live.scoring(work.validation, generate=generates or has_finals)
+        return CellForecast(0, finals, finals * (last + tested))
+    loss, made = (speed.scoring(work.validation, generate=generate) for generate in (False, True))
+    training = speed.opening + epochs * speed.training * work.train.tokens
+    proxied = _among_best(trials) * made if has_finals and not generates else 0.0
+    recording = speed.recording * (work.train.tokens + work.validation.tokens)
+    searching = recording + trials * (training + epochs * (made if generates else loss)) + proxied
+    watched = study.training.patience is not None or study.training.keep == "best"
+    followed = epochs * (made if generates else loss) if watched else (epochs - 1) * loss
+    return CellForecast(trials, finals, searching + finals * (training + followed + made + tested + retained))
+
+
+def _among_best(trials: int) -> float:
+    """Return how many trials are among the best so far when they end, if any order is as likely."""
+    return sum(min(1.0, PROXIED / index) for index in range(1, trials + 1))
+
+
+def _counted(cell: Cell, work: Work, checked: Checked, trainer: Trainer) -> PlannedCell:
+    training, (trainable, total) = checked.study.training, trainer.parameters(cell)
+    steps = training.epochs * math.ceil(work.train.batches / training.accumulation) if cell.tuning.trains else 0
+    return PlannedCell(cell.id, steps, trainable, total)
+
+
+def _peak(trainer: Trainer, held: int) -> float:
+    """Return the most memory in MiB: what the probe needed, and, on a CPU, the recordings that it did without.
+
+    Where some tunings run live for want of room, the probe held a second copy of the model, which is counted too.
+    """
+    return trainer.peak_memory() + (held / MIB if trainer.loaded.model.device.type == "cpu" else 0.0)
+
+
+def keep(made: Plan, checked: Checked) -> Path:
+    """Write a plan's forecast for the report of the study that was planned, and return where."""
+    file = _file(checked)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(
+        json.dumps({"key": _key(checked, made.weights), "forecast": made.forecast.as_json()}), encoding="utf-8"
+    )
+    return file
+
+
+def kept(checked: Checked, weights: str) -> Forecast | None:
+    """Return the forecast of this very study, ``None`` where there is none, or the study has changed since."""
+    try:
+        found = json.loads(_file(checked).read_text(encoding="utf-8"))
+        return Forecast.from_json(found["forecast"]) if found["key"] == _key(checked, weights) else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or cut short
+        return None
+
+
+def _file(checked: Checked) -> Path:
+    return Path(".harness") / checked.study.name / "plan.json"
+
+
+def _key(checked: Checked, weights: str) -> str:
+    data = [fingerprint(examples) for examples in checked.examples.values()]
+    prompts = [asdict(prompt) for prompt in checked.prompts]
+    return digest([checked.study.model_dump(mode="json"), prompts, data, list(checked.test_ids), weights])

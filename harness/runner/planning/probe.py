@@ -1,0 +1,160 @@
+"""A short measurement of what a study's training runs will take, on a sample of its rows.
+
+It goes the way of every run, through `harness.training.trainer.Trainer`, so that whatever makes runs faster or slower
+is in it. What it takes is divided by the work that it did; the whole study's work is counted, and the two multiplied.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import NamedTuple
+
+from harness.core.example import Example, Split
+from harness.data.template import Template
+from harness.data.tokenization import Row, encode
+from harness.runner.planning.workload import Load, load_of
+from harness.study.check import Checked
+from harness.study.grid import Cell
+from harness.study.settings import token_limits
+from harness.study.tokenizer_without_model import light_reader
+from harness.training.evaluation import Decoding
+from harness.training.trainer import Trainer
+
+__all__ = ["SCORED", "Speed", "longest_prompt", "probe_trainer", "sample", "speed_of"]
+
+TRAINED, SCORED = 4, 3
+"""Batches of training and of scored rows in a sample."""
+
+TOKENS = 8
+"""Generated at a time; a step takes about as long wherever it stands."""
+
+
+class Speed(NamedTuple):
+    """What the parts of one tuning's runs take, in seconds."""
+
+    opening: float
+    """A training run's beginning and end: what trains is set up, recordings are verified, weights are put back."""
+    recording: float
+    """Per token of training and validation rows; 0 where nothing was left to record."""
+    training: float
+    """Per token and epoch."""
+    loss: float
+    """Per token scored."""
+    prefill: float
+    """Generation's first tokens and all that is done once, per token of prompts."""
+    step: float
+    """Per further call of the model."""
+
+    def scoring(self, load: Load, *, generate: bool) -> float:
+        """Return what it takes to score some rows."""
+        made = load.prompts * self.prefill + load.steps * self.step if generate else 0.0
+        return load.tokens * self.loss + made
+
+
+def longest_prompt(checked: Checked, prompts: Sequence[Template]) -> Template:
+    """Return the prompt whose rows are longest; a probe of it sees the most memory that the study needs."""
+    return max(prompts, key=lambda prompt: sum(map(_length, _rows(checked, prompt, "validation"))))
+
+
+def sample(checked: Checked, prompt: Template) -> dict[Split, list[Example]]:
+    """Return a few batches' worth of training and validation examples, from the shortest to the longest.
+
+    Args:
+        checked: The study.
+        prompt: By whose rows lengths are measured, without loading the model.
+    """
+    study = checked.study
+    return {
+        "train": _spread(checked, prompt, "train", study.training.batch_size, TRAINED),
+        "validation": _spread(checked, prompt, "validation", study.generation.batch_size, SCORED),
+    }
+
+
+def _spread(checked: Checked, prompt: Template, split: Split, size: int, count: int) -> list[Example]:
+    rows = sorted(_rows(checked, prompt, split), key=_length)
+    chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
+    places = sorted({round(part * (len(chunks) - 1) / (count - 1)) for part in range(count)})
+    wanted = {row.id for place in places for row in chunks[place]}
+    return [example for example in checked.examples[split] if example.id in wanted]
+
+
+def _rows(checked: Checked, prompt: Template, split: Split) -> list[Row]:
+    limits, reader = token_limits(checked.study, checked.task), light_reader(checked.description)
+    found = encode(checked.examples[split], prompt, reader, limits=limits, drop_long_targets=split == "train")
+    return found.rows
+
+
+def _length(row: Row) -> int:
+    return len(row.prompt) + len(row.target)
+
+
+def probe_trainer(checked: Checked, examples: Mapping[Split, list[Example]], *, replay: bool) -> Trainer:
+    """Return a trainer with a sample alone, where a training run is one epoch and nothing is recorded on disk."""
+    study = checked.study
+    engine = study.engine.model_copy(update={"replay": replay, "memory_mib": None, "disk_mib": 0})
+    training = study.training.model_copy(update={"epochs": 1})
+    brief = study.model_copy(update={"engine": engine, "training": training})
+    return Trainer(replace(checked, file=replace(checked.file, study=brief), examples=dict(examples)))
+
+
+def speed_of(trainer: Trainer, cell: Cell, *, generate: bool) -> Speed:
+    """Measure one tuning: train and score the sample twice, the second time with all recorded and warm.
+
+    Args:
+        trainer: From `probe_trainer`; the model is afterwards as it was.
+        cell: What trains, on which prompt.
+        generate: Whether predictions are ever made.
+    """
+    whole = trainer.decoding
+    size, tokens = trainer.study.training.batch_size, min(TOKENS, whole.max_new_tokens)
+    # One token in the first pass: the difference between the two is what the others take.
+    cold = _pass(trainer, cell, whole._replace(max_new_tokens=1), generate=generate)
+    warm = _pass(trainer, cell, whole._replace(max_new_tokens=tokens), generate=generate)
+    trainer.decoding = whole
+    train, scored = (
+        load_of(trainer.encoded(cell.prompt, split).rows, trainer.loaded, batch_size=size, decoding=whole)
+        for split in ("train", "validation")
+    )
+    steps = scored.starts * (tokens - 1)
+    replays = cell.tuning.trains and trainer.replays.live is None
+    return Speed(
+        opening=warm.rest,
+        recording=max(0.0, cold.rest - warm.rest) / (train.tokens + scored.tokens) if replays else 0.0,
+        training=warm.training / train.tokens,
+        loss=warm.loss / scored.tokens,
+        prefill=cold.generation / scored.prompts,
+        step=max(0.0, warm.generation - cold.generation) / steps if steps else 0.0,
+    )
+
+
+class _Pass(NamedTuple):
+    """Seconds of a training run with its scoring."""
+
+    training: float
+    loss: float
+    generation: float
+    rest: float
+
+
+def _pass(trainer: Trainer, cell: Cell, decoding: Decoding, *, generate: bool) -> _Pass:
+    trainer.decoding = decoding
+    start, training, loss, generation = time.perf_counter(), 0.0, 0.0, 0.0
+    if not cell.tuning.trains:
+        loss, generation = _scoring(trainer, cell.prompt, generate=generate)
+    else:
+        low = trainer.study.search.learning_rate.low
+        with closing(trainer.train(cell, learning_rate=low, seed=0)) as epochs:
+            for epoch in epochs:
+                training = epoch.seconds
+                loss, generation = _scoring(trainer, cell.prompt, generate=generate)
+    return _Pass(training, loss, generation, time.perf_counter() - start - training - loss - generation)
+
+
+def _scoring(trainer: Trainer, prompt: Template, *, generate: bool) -> tuple[float, float]:
+    """Return the seconds of a loss, and of predictions and their scores."""
+    loss = trainer.score(prompt, "validation", generate=False).seconds
+    both = trainer.score(prompt, "validation", generate=True).seconds if generate else loss
+    return loss, max(0.0, both - loss)

@@ -1,0 +1,1 @@
+"""The search of a cell: Optuna's samplers, and trials until the budget is spent."""

@@ -1,0 +1,69 @@
+"""A model that a study stored, by any of its names."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.core.errors import ModelError
+from harness.study.find_study import find_study
+from harness.tracking.address import store_uri
+from harness.tracking.mlflow.connect import connect_known
+from harness.tracking.mlflow.logged_models import fetch_model
+from harness.tracking.mlflow.mlflow_tracker import find_run
+
+__all__ = ["stored_model"]
+
+RUN = re.compile(r"[0-9a-f]{8,32}")
+"""A run's id, or its first eight digits or more."""
+
+NAMES = "models:/name@champion, models:/m-..., a run's id, a study's name, or a folder"
+
+
+@contextmanager
+def stored_model(name: str) -> Iterator[Path]:
+    """Yield the local folder of a model; one that had to be downloaded is gone afterwards.
+
+    Args:
+        name: ``models:/name@champion``, ``models:/name/3`` or ``models:/m-...``; the id of a final run; a study's name
+            or file, for its best model; or a folder that holds one.
+
+    Raises:
+        ModelError: There is no such model.
+        StoreError: The store cannot be reached.
+    """
+    if (Path(name) / "harness.json").is_file() or (Path(name) / "MLmodel").is_file():
+        yield Path(name)
+        return
+    uri = name if name.startswith("models:/") else _of_run(name) or _of_study(name)
+    client = connect_known() if uri else None
+    if uri is None or client is None:
+        raise ModelError(f"no model {name!r} here or in store {store_uri()}; name it as {NAMES}")
+    with tempfile.TemporaryDirectory() as scratch:
+        yield fetch_model(client, uri, Path(scratch))
+
+
+def _of_run(name: str) -> str | None:
+    found = find_run(name) if RUN.fullmatch(name) else []
+    if not found:
+        return None
+    if len(found) > 1:
+        raise ModelError(f"{len(found)} runs have an id that begins with {name}; give more of it")
+    ((study, tracker, run),) = found
+    uri = tracker.models().get(run.id)
+    if uri is None:
+        raise ModelError(f"run {run.name} of study {study} keeps no model; final.models: cells keeps one for each cell")
+    return uri
+
+
+def _of_study(name: str) -> str | None:
+    study, tracker = find_study(name)
+    if tracker is None:
+        return None
+    best = [run.tags.get("best_model", "none") for run in tracker.runs() if run.phase == "summary"]
+    if not best or best[-1] == "none":
+        raise ModelError(f"study {study} keeps no model; it needs final.seeds, and final.models: best or cells")
+    return best[-1]

@@ -1,0 +1,220 @@
+"""A file of rows answered: streamed in windows, in order, whole lines appended, resumed where a kill left it."""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import json
+import os
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from harness.core.errors import DataError, UserError
+from harness.core.example import digest
+from harness.data.tokenization import Row
+from harness.serving.generator import Generator
+
+__all__ = ["Tally", "predict_file"]
+
+WINDOW = 4
+"""Batches that are sorted by length together, and written together."""
+
+KEYS = ("prediction", "error")
+"""What a line of the output says of a row, behind its id."""
+
+INTERVAL = 2.0
+"""Seconds between two words about progress."""
+
+
+class Tally(NamedTuple):
+    """What became of the rows of a file."""
+
+    answered: int
+    failed: int
+    """Malformed rows, each with its error in the output."""
+    found: int
+    """Rows that an earlier command had finished."""
+
+
+class _Request(NamedTuple):
+    """One row of the input."""
+
+    number: int
+    """Of its line, counted from 1."""
+    id: Any
+    """Its own, as it stands there, else ``row-`` and its number."""
+    digest: str
+    """Of the line."""
+    columns: dict[str, Any] | DataError
+    """What it holds, or why it cannot be read."""
+
+
+class _Ready(NamedTuple):
+    """One row of the input, encoded."""
+
+    asked: _Request
+    row: Row | DataError
+    """In token ids, or what is wrong with it."""
+
+
+def predict_file(
+    generator: Generator, source: Path, output: Path, *, skip: bool, say: Callable[[str], None] = lambda text: None
+) -> Tally:
+    """Answer every row of a jsonl file, gzip or not; a command that was killed goes on where it stopped.
+
+    Each line of the output holds ``id``, ``prediction``, and the digests ``model``, of weights and settings, and
+    ``row``, of the input's line; of a malformed row ``error`` in place of ``prediction``. A line that a kill cut short
+    is written again.
+
+    Args:
+        generator: The model.
+        source: Rows with the prompt's fields and, if they have one, an ``id``; empty lines do not count.
+        output: Where answers go; lines are appended.
+        skip: Whether malformed rows are noted there, and the rest is answered.
+        say: Told how far it is.
+
+    Raises:
+        UserError: A row is malformed and none is to be skipped (all before it are answered), the output belongs to
+            another input or model, another process writes it, or a file cannot be read or written.
+    """
+    try:
+        if output.exists() and output.samefile(source):
+            raise UserError(f"--output {output} is the --input itself; name another file")
+        total = sum(1 for _ in _lines(source))
+        start = told = time.perf_counter()
+        with _only_one(output) as sink:
+            tally = Tally(0, 0, _resume(output, _rows(source), generator.digest))
+            asked = islice(_rows(source), tally.found, None)
+            while window := list(islice(asked, WINDOW * generator.recipe.decoding.batch_size)):
+                ready = [_ready(each, generator) for each in window]
+                bad = next((each for each in ready if isinstance(each.row, DataError)), None)
+                chosen = ready if skip or bad is None else ready[: ready.index(bad)]
+                sink.write(b"".join(_answers(chosen, generator)))
+                tally = _counted(tally, chosen)
+                if bad is not None and not skip:
+                    raise DataError(f"{source}, row {bad.asked.number}: {bad.row}; correct it, or use --on-error skip")
+                if time.perf_counter() - told > INTERVAL:
+                    told = time.perf_counter()
+                    say(_progress(tally, total, told - start))
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"predict cannot read {source} or write {output}: {error}") from error
+    say(_progress(tally, total, time.perf_counter() - start))
+    return tally
+
+
+@contextmanager
+def _only_one(output: Path) -> Iterator[BinaryIO]:
+    """Open a file to append whole lines to, and refuse another process on it."""
+    with output.open("ab", buffering=0) as sink:
+        try:
+            fcntl.flock(sink, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"--output {output} is being written by another process; wait for it or end it") from None
+        yield sink
+
+
+def _lines(source: Path) -> Iterator[tuple[int, bytes]]:
+    with gzip.open(source) if source.suffix == ".gz" else source.open("rb") as file:
+        yield from ((number, line) for number, line in enumerate(file, start=1) if line.strip())
+
+
+def _rows(source: Path) -> Iterator[_Request]:
+    for number, line in _lines(source):
+        own = digest(line.strip().hex())[:12]
+        try:
+            columns = _columns(line)
+        except DataError as error:
+            yield _Request(number, f"row-{number}", own, error)
+        else:
+            id = columns.get("id")
+            yield _Request(number, f"row-{number}" if id in (None, "") else id, own, columns)
+
+
+def _columns(line: bytes) -> dict[str, Any]:
+    try:
+        columns = json.loads(line.decode("utf-8-sig"))
+        json.dumps(columns, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"no valid JSON: {error}") from None
+    if not isinstance(columns, dict):
+        raise DataError(f"it must be an object with columns, but is {str(columns)[:40]!r}")
+    return columns
+
+
+def _ready(asked: _Request, generator: Generator) -> _Ready:
+    if isinstance(asked.columns, DataError):
+        return _Ready(asked, asked.columns)
+    try:
+        return _Ready(asked, generator.row(str(asked.id), asked.columns))
+    except DataError as error:
+        return _Ready(asked, error)
+
+
+def _answers(ready: Sequence[_Ready], generator: Generator) -> Iterator[bytes]:
+    said = iter(generator.answer([each.row for each in ready if isinstance(each.row, Row)]))
+    for asked, row in ready:
+        what = {"prediction": next(said)} if isinstance(row, Row) else {"error": str(row)}
+        line = {"id": asked.id, **what, "model": generator.digest, "row": asked.digest}
+        yield (json.dumps(line, ensure_ascii=False) + "\n").encode()
+
+
+def _counted(tally: Tally, ready: Sequence[_Ready]) -> Tally:
+    failed = sum(isinstance(each.row, DataError) for each in ready)
+    return tally._replace(answered=tally.answered + len(ready) - failed, failed=tally.failed + failed)
+
+
+def _progress(tally: Tally, total: int, seconds: float) -> str:
+    done = tally.answered + tally.failed
+    rate = done / seconds if seconds > 0 else 0.0
+    left = f"; about {(total - done - tally.found) / rate:.0f} s left" if rate else ""
+    return f"{done + tally.found:,} of {total:,} rows; {rate:,.1f} rows a second{left}"
+
+
+def _resume(output: Path, asked: Iterator[_Request], model: str) -> int:
+    """Pass over the rows that the output answers, then cut a torn last line off it; return how many rows these were.
+
+    Nothing is cut off a file that is not an output of this input and model.
+    """
+    count = end = 0
+    with output.open("rb") as file:
+        for line in file:
+            row = next(asked, None)
+            if problem := _misfit(line, row, model) if line.endswith(b"\n") else _no_beginning(line, row):
+                place = f"{output}, row {count + 1}"
+                raise DataError(f"{place}: {problem}; write to another --output, or remove this one")
+            if line.endswith(b"\n"):
+                count, end = count + 1, end + len(line)
+    if end < output.stat().st_size:
+        os.truncate(output, end)
+    return count
+
+
+def _no_beginning(line: bytes, asked: _Request | None) -> str | None:
+    """Return why a line without an end cannot be what a kill left of the answer to a row."""
+    if asked is None:
+        return "the input has no such row"
+    begin = f'{{"id": {json.dumps(asked.id, ensure_ascii=False)}, '
+    fits = any(line[: len(whole)] == whole[: len(line)] for whole in (f'{begin}"{key}": "'.encode() for key in KEYS))
+    return None if fits else "it has no end, and does not begin as an answer does"
+
+
+def _misfit(line: bytes, asked: _Request | None, model: str) -> str | None:
+    """Return why a line of the output cannot be the answer to a row of the input."""
+    try:
+        there = _columns(line)
+    except DataError as error:
+        return str(error)
+    if asked is None:
+        return "the input has no such row"
+    if there.get("id") != asked.id:
+        return f"it has the id {there.get('id')!r}, the input has {asked.id!r} there"
+    if there.get("row") != asked.digest:
+        return "it answers another row than the input has there"
+    if there.get("model") != model:
+        return f"it was answered by model {there.get('model')}, this is {model}"
+    return None

@@ -1,0 +1,224 @@
+"""What a study may claim: its final runs compared on test, from stored predictions alone.
+
+No model is asked again, and nothing is scored on test that was not scored before. Claims speak of the training
+procedure at the learning rate that was found, other seeds included (`harness.stats.contrasts`); where a cell has one
+run alone they speak of the trained models, and say so. Chance enters with a fixed seed: the same predictions give the
+same verdicts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from harness.core.example import Example, Prediction
+from harness.metrics.base import Metric, Statistic
+from harness.stats import (
+    RESAMPLES,
+    Comparison,
+    Effects,
+    Estimate,
+    Runs,
+    all_pairs,
+    effects,
+    estimate,
+    examples_needed,
+    not_distinguishable,
+)
+from harness.stats import resample as rescore_cells
+from harness.stats import runs as ready
+from harness.stats import to_baseline as against
+
+__all__ = ["Answered", "Answers", "Needed", "Scored", "Verdicts", "compare_two", "judge", "score_answers"]
+
+SEED = 20261123
+"""Of the resamples."""
+
+BUDGET = 150_000
+"""Scores of resamples that a report may take, all runs together: some seconds for a corpus metric."""
+
+FEWEST = 500
+"""Resamples where runs are many; standard errors then wander by about 3%, quantiles by about twice that."""
+
+LISTED = 500
+"""Resamples for a metric whose statistics are no vectors of one length: each is scored from its texts."""
+
+
+IMAGINED = 500
+"""Studies that are drawn at each number of examples, to see how often a difference would show."""
+
+
+class Needed(NamedTuple):
+    """How many examples would decide what is undecided now, if it is true."""
+
+    found: Comparison
+    """The undecided comparison, best cell and baseline."""
+    examples: int | None
+    """See `harness.stats.examples_needed`."""
+
+
+class Answered(NamedTuple):
+    """What the final runs of one cell said to the examples."""
+
+    runs: tuple[tuple[Prediction, ...], ...]
+    """One for each final run, in the order of its seeds; predictions in the order of the examples."""
+    seeded: bool
+    """Whether another seed would give another run; not so where nothing trains."""
+
+
+class Answers(NamedTuple):
+    """What all cells said to the same examples."""
+
+    examples: tuple[Example, ...]
+    cells: Mapping[str, Answered]
+    """By cell id, in grid order."""
+    references: Mapping[str, Answered]
+    """By name: rows that need no model."""
+
+
+Scored = Mapping[str, Sequence[Sequence[Statistic]]]
+"""Per cell or reference row, per run, per example: what that prediction contributes to the metric."""
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """The comparisons of a study on one split by one metric; intervals are at 95%, verdicts at 5% after Holm."""
+
+    metric: str
+    higher_is_better: bool
+    examples: int
+    resamples: int
+    best: str
+    """The cell that validation likes best: chosen without a look at the numbers here."""
+    baseline: str
+    scores: Mapping[str, Estimate]
+    """Each cell's score."""
+    seeds: Mapping[str, int]
+    """How many final runs each cell has."""
+    to_baseline: tuple[Comparison, ...]
+    """Every other cell against the baseline; empty where the baseline has no final run."""
+    pairs: tuple[Comparison, ...]
+    """All pairs, corrected as one family."""
+    effects: Effects | None
+    """Of prompts and tunings, held against the baseline's; ``None`` without the baseline."""
+    references: Mapping[str, Estimate]
+    """Each reference row's score."""
+    to_references: tuple[Comparison, ...]
+    """Every reference row against the best cell, corrected as one family."""
+    needed: Needed | None = None
+    """``None`` where the best cell and the baseline are told apart or are one, or where each set of rows is scored
+    from its texts, which takes long."""
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """The best cell, and those about which its pair is undecided; with the baseline its comparison there counts."""
+        told = {frozenset((one.a, one.b)) for one in self.to_baseline if one.verdict != "undecided"}
+        undecided = not_distinguishable(self.best, self.pairs)
+        return tuple(name for name in undecided if frozenset((self.best, name)) not in told)
+
+    def against_baseline(self, cell: str) -> Comparison | None:
+        """Return a cell's comparison with the baseline, ``None`` for the baseline itself."""
+        return next((comparison for comparison in self.to_baseline if comparison.a == cell), None)
+
+
+def score_answers(answers: Answers, metric: Metric) -> Scored:
+    """Return what every stored prediction contributes to a metric; texts are read here and nowhere else."""
+    return {
+        name: [
+            [metric.statistics(said, example) for said, example in zip(run, answers.examples, strict=True)]
+            for run in cell.runs
+        ]
+        for name, cell in {**answers.cells, **answers.references}.items()
+    }
+
+
+def judge(answers: Answers, scored: Scored, metric: Metric, *, best: str, baseline: str) -> Verdicts:
+    """Compare all cells: with the baseline, and each with each.
+
+    Intervals and tests are those of `harness.stats.contrasts`, corrections Holm's (1979), within the comparisons with
+    the baseline, within all pairs, and within the reference rows.
+
+    Args:
+        answers: Of two examples or more.
+        scored: From `score_answers`.
+        metric: What scored them.
+        best: Which cell the claims are about, by validation; one of those with answers.
+        baseline: What others are held against; comparisons are left out if it has no answers.
+
+    Raises:
+        ValueError: Fewer than two examples.
+    """
+    everyone = {**answers.cells, **answers.references}
+    prepared = {name: ready(scored[name], metric.reduce, seeded=one.seeded) for name, one in everyone.items()}
+    resamples, higher = _affordable(scored), metric.higher_is_better
+    drawn = rescore_cells(prepared, generator=np.random.default_rng(SEED), resamples=resamples)
+    trained = {name: drawn[name] for name in answers.cells}
+    fixed = {name: drawn[name] for name in answers.references}
+    there = baseline in trained
+    grid = {_factors(name): name for name in trained}
+    to_baseline = against(trained, baseline, higher_is_better=higher) if there else ()
+    return Verdicts(
+        metric=metric.name,
+        higher_is_better=higher,
+        examples=len(answers.examples),
+        resamples=resamples,
+        best=best,
+        baseline=baseline,
+        scores={name: estimate({name: 1.0}, trained) for name in trained},
+        seeds={name: len(cell.runs) for name, cell in answers.cells.items()},
+        to_baseline=to_baseline,
+        pairs=all_pairs(trained, higher_is_better=higher),
+        effects=effects(trained, grid, reference=_factors(baseline), higher_is_better=higher) if there else None,
+        references={name: estimate({name: 1.0}, fixed) for name in fixed},
+        to_references=against({best: trained[best], **fixed}, best, higher_is_better=higher),
+        needed=_needed(best, to_baseline, prepared) if _stacked(scored) else None,
+    )
+
+
+def _needed(best: str, to_baseline: Sequence[Comparison], cells: Mapping[str, Runs]) -> Needed | None:
+    found = next((one for one in to_baseline if one.a == best), None)
+    if found is None or found.verdict != "undecided" or math.isnan(found.difference.p) or not found.difference.value:
+        return None
+    pair, chance = (cells[found.a], cells[found.b]), np.random.default_rng(SEED)
+    return Needed(found, examples_needed(*pair, found.difference.value, generator=chance, resamples=IMAGINED))
+
+
+def compare_two(answers: Answers, metric: Metric, *, one: str, other: str) -> Comparison:
+    """Compare two cells alone, as `judge` holds a cell against the baseline; there is nothing to correct for.
+
+    Args:
+        answers: Of two examples or more.
+        metric: What scores them.
+        one: Whose difference is asked for.
+        other: What it is held against.
+
+    Raises:
+        ValueError: Fewer than two examples.
+    """
+    scored = score_answers(answers, metric)
+    prepared = {name: ready(scored[name], metric.reduce, seeded=answers.cells[name].seeded) for name in (one, other)}
+    drawn = rescore_cells(prepared, generator=np.random.default_rng(SEED), resamples=_affordable(scored))
+    (comparison,) = against(drawn, other, higher_is_better=metric.higher_is_better)
+    return comparison
+
+
+def _factors(cell: str) -> tuple[str, str]:
+    prompt, _, tuning = cell.rpartition("/")
+    return prompt, tuning
+
+
+def _affordable(scored: Scored) -> int:
+    """Return how many resamples to score: fewer where there are many runs, or where each is scored from texts."""
+    runs = sum(len(cell) for cell in scored.values())
+    return max(FEWEST, min(RESAMPLES, BUDGET // runs)) if _stacked(scored) else LISTED
+
+
+def _stacked(scored: Scored) -> bool:
+    """Return whether statistics are vectors of one length, so that resamples are scored by arithmetic alone."""
+    every = (one for cell in scored.values() for run in cell for one in run)
+    shapes = {one.shape if isinstance(one, np.ndarray) else None for one in every}
+    return len(shapes) == 1 and None not in shapes

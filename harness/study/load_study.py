@@ -1,0 +1,216 @@
+"""Reading a study file: YAML with line numbers, every problem reported at once, misspelt names answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from harness.core.errors import Problem, StudyError, closest
+from harness.study.spec import Study
+
+__all__ = ["StudyFile", "read_study"]
+
+Key = str | int
+Keys = tuple[Key, ...]
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """A study and where it came from."""
+
+    study: Study
+    path: Path
+    text: str
+    """The file as written."""
+    overrides: tuple[str, ...]
+    """What the command line set, as ``key.sub=value``."""
+    lines: dict[Keys, int]
+    """Line numbers, counted from 1, of every key of the file."""
+
+    @property
+    def question(self) -> str:
+        """The comment that opens the file, without its marks."""
+        lines = []
+        for line in self.text.splitlines():
+            if not line.startswith("#"):
+                break
+            lines.append(line.lstrip("#").strip())
+        return " ".join(line for line in lines if line)
+
+    def place(self, *keys: Key) -> str:
+        """Return ``file:line`` of a key, or of the nearest one around it that the file has."""
+        return _place(self.path, self.lines, self.overrides, keys)
+
+
+def read_study(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
+    """Read and validate a study file.
+
+    Args:
+        path: The file.
+        overrides: ``key.sub=value`` each, the value in YAML; applied before validation.
+
+    Raises:
+        StudyError: All that is wrong with it.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise StudyError([Problem(str(path), "no such study file; write one with `harness init`")]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError([Problem(str(path), f"cannot be read as a study file: {error}")]) from error
+    tree, lines = _parse(text, path)
+    _apply_all(tree, overrides)
+    try:
+        study = Study.model_validate(tree)
+    except ValidationError as error:
+        raise StudyError(_problems(error, path, lines, tuple(overrides))) from None
+    return StudyFile(study, path, text, tuple(overrides), lines)
+
+
+def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[Keys, int]]:
+    """Return the file's tree and the line of each of its keys."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise StudyError([Problem(place, f"no valid YAML: {getattr(error, 'problem', None) or error}")]) from None
+    except RecursionError:
+        raise StudyError([Problem(str(path), "no valid YAML: it is nested too deep")]) from None
+    if not isinstance(root, yaml.MappingNode):
+        raise StudyError([Problem(str(path), "a study file must hold keys and values; see `harness init`")])
+    lines: dict[Keys, int] = {}
+    repeated: list[Problem] = []
+    try:
+        _walk(root, (), lines, repeated, path)
+    except RecursionError:
+        raise StudyError([Problem(str(path), "no valid YAML: an alias stands inside what it names")]) from None
+    if repeated:
+        raise StudyError(repeated)
+    return tree, lines
+
+
+def _walk(node: yaml.Node, keys: Keys, lines: dict[Keys, int], repeated: list[Problem], path: Path) -> None:
+    lines.setdefault(keys, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                repeated.append(Problem(f"{path}:{line}", f"key {key.value!r} stands twice; keep one"))
+            seen.add(key.value)
+            lines[(*keys, key.value)] = line
+            _walk(value, (*keys, key.value), lines, repeated, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            _walk(value, (*keys, index), lines, repeated, path)
+
+
+def _apply_all(tree: dict[str, Any], overrides: Sequence[str]) -> None:
+    problems = []
+    for override in overrides:
+        try:
+            _apply(tree, override)
+        except ValueError as error:
+            problems.append(Problem("--set", f"{override!r}{error}"))
+    if problems:
+        raise StudyError(problems)
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    """Set ``key.sub=value`` in the tree."""
+    dotted, equals, value = override.partition("=")
+    if not equals or not all(dotted.split(".")):
+        raise ValueError(" must have the form key.sub=value")
+    *parents, last = dotted.split(".")
+    node = tree
+    for key in parents:
+        child = node.get(key)
+        if child is None:
+            child = node[key] = {}
+        if not isinstance(child, dict):
+            raise ValueError(f": {key!r} holds {child!r}, no section with keys")
+        node = child
+    try:
+        node[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ValueError(": the value is no valid YAML; quote it") from None
+
+
+def _place(path: Path, lines: dict[Keys, int], overrides: tuple[str, ...], keys: Keys) -> str:
+    dotted = ".".join(str(key) for key in keys)
+    for override in overrides:
+        reaches = f"{dotted}.".startswith(f"{_name(override)}.")
+        if reaches or (keys not in lines and _name(override).startswith(f"{dotted}.")):
+            return f"--set {override}"
+    while keys not in lines:
+        keys = keys[:-1]
+    if not keys:
+        return str(path)
+    section = ".".join(str(key) for key in keys)
+    inside = [f" with --set {override}" for override in overrides if _name(override).startswith(f"{section}.")]
+    return f"{path}:{lines[keys]}" + "".join(inside)
+
+
+def _line(lines: dict[Keys, int], keys: Keys) -> int:
+    while keys not in lines:
+        keys = keys[:-1]
+    return lines[keys]
+
+
+def _name(override: str) -> str:
+    return override.partition("=")[0]
+
+
+def _problems(error: ValidationError, path: Path, lines: dict[Keys, int], overrides: tuple[str, ...]) -> list[Problem]:
+    """Turn pydantic's findings into problems, in the order of the file."""
+    found = error.errors()
+    kinds = {detail["loc"]: detail["type"] for detail in found}
+    problems = []
+    for detail in found:
+        keys = detail["loc"]
+        if detail["type"] == "too_short" and any(loc[: len(keys)] == keys and loc != keys for loc in kinds):
+            continue  # the list looks empty only because its items were refused
+        place = _place(path, lines, overrides, keys)
+        problems.append((_line(lines, keys), Problem(place, _message(detail, keys))))
+    return [problem for _, problem in sorted(problems, key=lambda pair: pair[0])]
+
+
+def _message(detail: Any, keys: Keys) -> str:
+    dotted = ".".join(str(key) for key in keys)
+    if detail["type"] == "extra_forbidden":
+        section = ".".join(str(key) for key in keys[:-1]) or "the study"
+        return f"unknown key {keys[-1]!r} in {section}; {closest(str(keys[-1]), _known(keys[:-1]))}"
+    if detail["type"] == "missing":
+        return f"key {dotted!r} is missing; add it"
+    if detail["type"] == "invalid_key":
+        return f"key {keys[-1]!r} is no text; quote it"
+    if detail["type"] == "value_error":
+        return str(detail["ctx"]["error"])
+    if detail["type"] == "literal_error":
+        return f"{dotted} is {detail['input']!r}; it must be one of {detail['ctx']['expected'].replace(' or ', ', ')}"
+    if detail["type"] == "string_pattern_mismatch" and keys[-1] == "registered":
+        return f"{dotted} is {detail['input']!r}; write prompts:/name/3 (a version) or prompts:/name@alias"
+    if detail["type"] == "string_pattern_mismatch":
+        return (
+            f"{dotted} is {detail['input']!r}; use letters, digits, '_', '.' and '-', and begin with a letter or digit"
+        )
+    return f"{dotted} is {detail['input']!r}; {detail['msg'][:1].lower()}{detail['msg'][1:]}"
+
+
+def _known(keys: Keys) -> list[str]:
+    """Return the keys that the section at ``keys`` may have."""
+    model: Any = Study
+    for key in keys:
+        if isinstance(key, int):
+            continue
+        annotation = model.model_fields[key].annotation
+        candidates = [annotation, *get_args(annotation), *(a for arg in get_args(annotation) for a in get_args(arg))]
+        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return list(model.model_fields)

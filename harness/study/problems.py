@@ -1,0 +1,43 @@
+"""All problems of a study file, gathered before any is told, each with its place in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from harness.core.errors import DataError, MetricError, ModelError, Problem, StudyError, TaskError, TemplateError
+from harness.study.load_study import StudyFile
+
+__all__ = ["Problems"]
+
+
+@dataclass
+class Problems:
+    """The problems of a study file so far."""
+
+    file: StudyFile
+    problems: list[Problem] = field(default_factory=list)
+
+    @contextmanager
+    def at(self, *keys: str | int) -> Iterator[None]:
+        """Turn an error raised inside into a problem at that place of the file."""
+        try:
+            yield
+        except (DataError, MetricError, ModelError, TaskError, TemplateError) as error:
+            self.add(str(error), *keys)
+
+    def add(self, message: str, *keys: str | int) -> None:
+        """Note a problem at a place of the file, once."""
+        problem = Problem(self.file.place(*keys), message)
+        if problem not in self.problems:  # one target may be too long for every prompt
+            self.problems.append(problem)
+
+    def stop(self) -> None:
+        """Raise all that was found, if anything was.
+
+        Raises:
+            StudyError: All of it.
+        """
+        if self.problems:
+            raise StudyError(self.problems)

@@ -1,0 +1,244 @@
+"""The study file: a closed, frozen, typed description of what is compared.
+
+Layout of a file: see the README. Every class here is one section of it; an attribute's docstring says what a key
+means. Reading a file, with line numbers and all problems at once, is `harness.study.load_study`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+
+from harness.core.yaml_section import Section
+from harness.data.data_keys import Data
+from harness.study.factors import Prompt, Tuning, tuning_of
+
+__all__ = [
+    "PROXIED",
+    "Baseline",
+    "Engine",
+    "Final",
+    "Generality",
+    "Generation",
+    "LearningRate",
+    "Model",
+    "Precision",
+    "Search",
+    "Study",
+    "Training",
+]
+
+Precision = Literal["fp32", "bf16"]
+
+PROXIED = 3
+"""Of how many trials of a cell loss and metric are compared, its best by loss; `harness.runner.search.trials` scores
+these."""
+
+
+class Model(Section):
+    """Which pretrained model the study starts from."""
+
+    name: str = "embedded"
+    """A local folder, a Hub id, or ``embedded``: the small model that travels with the harness."""
+    revision: str | None = None
+    """A Hub commit, tag or branch; a commit makes the study reproducible."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """What the weights are loaded as, whatever the checkpoint holds."""
+    trust_remote_code: bool = False
+    """Whether code that comes with the model may run."""
+    allow_pickle: bool = False
+    """Whether weights that are no safetensors may be read; unpickling runs code."""
+
+
+class Training(Section):
+    """How every trial and final run trains."""
+
+    epochs: int = Field(default=3, ge=1)
+    """Passes over the training split."""
+    batch_size: int = Field(default=16, ge=1)
+    """Examples per forward pass; a length bucket's last batch may hold fewer."""
+    accumulation: int = Field(default=1, ge=1)
+    """Forward passes per optimizer step."""
+    max_source_tokens: int = Field(default=256, ge=1)
+    """The most tokens of a rendered prompt; beyond, its shortened field is cut."""
+    max_target_tokens: int | None = Field(default=None, ge=1)
+    """The most tokens of a training target; left out: the task's. Longer rows are dropped and counted."""
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    """How the learning rate falls after warm-up."""
+    warmup: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the steps over which the learning rate rises from zero."""
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    """AdamW's, on matrices alone: norms and biases are left out."""
+    clip: float | None = Field(default=1.0, gt=0.0)
+    """The largest gradient norm; ``null``: no clipping."""
+    patience: int | None = Field(default=None, ge=1)
+    """A run stops after so many epochs in a row without a better objective on validation; left out: never."""
+    keep: Literal["last", "best"] = "last"
+    """The epoch whose value and weights are a run's: its last one, or its best by the objective on validation."""
+    precision: Precision = "fp32"
+    """Arithmetic of training and scoring: ``fp32`` the reference; ``bf16`` float32 weights, bfloat16 products."""
+    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
+    """``auto`` takes the first of cuda, mps and cpu that is there."""
+
+    @model_validator(mode="after")
+    def _can_stop(self) -> Training:
+        if self.patience is not None and self.patience >= self.epochs:
+            raise ValueError(
+                f"training.patience {self.patience} could stop no run of {self.epochs} epochs; lower it or leave it out"
+            )
+        return self
+
+
+class Engine(Section):
+    """How the frozen part of the network is computed; changes the clock, never the numbers."""
+
+    replay: bool = True
+    """Whether its hidden states are recorded once and shared by all trials and final runs."""
+    memory_mib: float | None = Field(default=None, gt=0)
+    """The most memory that recordings may take; left out: a quarter of what is free."""
+    disk_mib: float | None = Field(default=None, ge=0)
+    """The most disk that they may take in ``.harness``, for later runs; left out: a tenth of what is free; 0: none."""
+
+
+class Generation(Section):
+    """How predictions are made; greedy by default."""
+
+    max_new_tokens: int | None = Field(default=None, ge=1)
+    """The most tokens of a prediction; left out: the targets' limit."""
+    num_beams: int = Field(default=1, ge=1)
+    """1: greedy."""
+    stop: tuple[str, ...] | None = None
+    """Texts that end a prediction; left out: the task's."""
+    batch_size: int = Field(default=64, ge=1)
+    """Prompts per call of ``generate``."""
+
+
+class LearningRate(Section):
+    """The range that every cell searches."""
+
+    low: float = Field(default=1e-5, gt=0)
+    """Lower end, included."""
+    high: float = Field(default=1e-2, gt=0)
+    """Upper end, included."""
+    scale: Literal["log"] = "log"
+    """Draws are uniform in the logarithm."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> LearningRate:
+        if not self.low < self.high:
+            raise ValueError(f"learning_rate needs low < high, but low={self.low} and high={self.high}; swap them")
+        return self
+
+
+class Search(Section):
+    """How each cell's learning rate is tuned: the same space, budget and seed for all cells."""
+
+    learning_rate: LearningRate = LearningRate()
+    trials: int = Field(default=8, ge=1)
+    """Draws per cell."""
+    sampler: Literal["grid", "random", "tpe", "gp"] = "gp"
+    """``grid``: log-spaced points; ``gp``: one draw in each third of the range, then a Gaussian process."""
+    warm_start: Literal["none", "neighbor"] = "none"
+    """``neighbor``: a cell's first trial is the best learning rate of a fixed other cell; see `harness.study.grid`."""
+    pruner: Literal["none", "median"] = "none"
+    """``median`` stops a trial that is below the median of the earlier ones at its epoch."""
+    metric: str | None = None
+    """The objective, on validation; a metric of the task or ``loss``; left out: the task's first."""
+    seed: int = Field(default=0, ge=0)
+    """Seeds the draws, and the training of every trial."""
+    storage: str = "sqlite:///optuna.db"
+    """Optuna's storage URL, passed on unchanged."""
+
+
+class Baseline(Section):
+    """The cell that others are compared with."""
+
+    prompt: str
+    tuning: Annotated[Tuning, BeforeValidator(tuning_of)]
+
+
+class Final(Section):
+    """How winners are retrained and scored on the test split."""
+
+    seeds: tuple[int, ...] = (11, 12, 13)
+    """One final run each; empty: no final runs, and the test split stays unread."""
+    baseline: Baseline | None = None
+    """Left out: the first prompt with ``full``, else the first cell."""
+    models: Literal["best", "cells", "none"] = "best"
+    """Which models are kept, by validation: the study's best, every cell's best, none."""
+    store: Literal["full", "delta"] = "full"
+    """``full``: a folder for ``from_pretrained``; ``delta``: the trained tensors alone, and the base by reference."""
+    registered_as: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
+    """The registered model that the best one becomes a version of; left out: the study's name; ``null``: none."""
+    prompt_alias: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]+$", max_length=100)
+    """The alias that the winning prompt's version is given in the Prompt Registry when the study ends."""
+
+    @field_validator("prompt_alias")
+    @classmethod
+    def _free(cls, alias: str | None) -> str | None:
+        if alias and (alias.lower() == "latest" or (alias[0] in "vV" and alias[1:].isdigit())):
+            raise ValueError(f"final.prompt_alias {alias!r} is an address of MLflow's own; take another word")
+        return alias
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds) or any(seed < 0 for seed in seeds):
+            raise ValueError(f"final.seeds must be distinct and not negative, but are {list(seeds)}")
+        return seeds
+
+
+class Generality(Section):
+    """What fine-tuning should leave as it was; measured before and after by every final run."""
+
+    text: str | None = "default"
+    """``default``: text that travels with the harness; a file; a Hub id, ``org/name``; ``null``: no text."""
+    config: str | None = None
+    """The Hub data set's configuration."""
+    revision: str | None = None
+    """The Hub data set's commit, tag or branch."""
+    tasks: tuple[str, ...] = ()
+    """Other tasks, by name or path: their first prompts are scored on their own validation data."""
+    examples: int = Field(default=100, ge=1)
+    """The most texts, and the most examples of each task; the first ones are taken."""
+
+
+class Study(Section):
+    """A whole study file."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
+    """The MLflow experiment's name and the report folder's; letters, digits, ``_``, ``.``, ``-``."""
+    task: str
+    """A task that travels with the harness, or the path of a task file."""
+    model: Model = Model()
+    data: Data = Data()
+    prompts: tuple[Prompt, ...] = Field(min_length=1)
+    """The prompts that are compared."""
+    tuning: tuple[Annotated[Tuning, BeforeValidator(tuning_of)], ...] = Field(min_length=1)
+    """The tunings that are compared; ``none`` is added where it is missing."""
+    training: Training = Training()
+    generation: Generation = Generation()
+    engine: Engine = Engine()
+    search: Search = Search()
+    final: Final = Final()
+    generality: Generality = Generality()
+
+    @field_validator("prompts", "tuning")
+    @classmethod
+    def _no_repeats(cls, items: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
+        names = [item.name for item in items]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"{info.field_name} names {', '.join(repeated)} more than once; each must be distinct")
+        return items
+
+    @property
+    def registered_as(self) -> str | None:
+        """The registered model that the best one becomes a version of, if any."""
+        return self.final.registered_as if "registered_as" in self.final.model_fields_set else self.name
+
+    def tunings(self) -> tuple[Tuning, ...]:
+        """Return the tunings in order, zero-shot (``none``) put first where the study leaves it out."""
+        is_named = any(not tuning.trains for tuning in self.tuning)
+        return self.tuning if is_named else (Tuning(kind="none"), *self.tuning)

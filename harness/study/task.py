@@ -1,0 +1,168 @@
+"""A task: one Python file that says what a row means, which prompts there are and how answers are scored.
+
+A task file defines one module-level name, ``task``. Data with columns ``source`` and ``target`` (optional ``id``
+and ``references``) suits every task without a mapping.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.core.errors import DataError, TaskError, closest
+from harness.core.example import Example
+from harness.data.template import Template
+from harness.metrics.base import Metric
+from harness.study.reference_rows import REFERENCES
+
+__all__ = ["Task", "load_task", "packaged", "packaged_tasks", "plain_example"]
+
+Row = Mapping[str, Any]
+
+
+def plain_example(row: Row, id: str) -> Example:
+    """Turn a row with ``source`` and ``target`` into an example; every other column becomes a field as well.
+
+    Args:
+        row: Column names to values.
+        id: The example's id where the row has none.
+
+    Raises:
+        DataError: A column is missing, or the source or target is no text or empty.
+    """
+    for column in ("source", "target"):
+        value = row.get(column)
+        if column not in row:
+            raise DataError(
+                f"column {column!r} is missing; {closest(column, sorted(row))}; "
+                f"map it with data.columns: {{{column}: <its name>}}"
+            )
+        if not isinstance(value, str) or not value.strip():
+            raise DataError(f"column {column!r} holds {value!r}; it must be a text that is not empty")
+    fields = {name: str(value) for name, value in row.items() if name not in {"id", "target", "references"}}
+    own = row.get("id")
+    return Example(id if own in (None, "") else str(own), fields, row["target"], _references(row))
+
+
+def _references(row: Row) -> tuple[str, ...]:
+    references = row.get("references") or ()
+    texts = isinstance(references, Sequence) and not isinstance(references, str)
+    if not texts or not all(isinstance(text, str) for text in references):
+        raise DataError(f"column 'references' holds {references!r}; it must be a list of texts")
+    return tuple(references)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the harness knows about a task."""
+
+    name: str
+    """How study files and the MLflow UI call it."""
+
+    data: str
+    """Where examples come from when the study names no data: a folder, relative to the task's file."""
+
+    prompts: Sequence[Template]
+    """At least one; study files choose among them by name."""
+
+    metrics: Sequence[str | Metric]
+    """Names (see `harness.metrics.names`, or ``evaluate:<name>``) or metrics of one's own; the first one leads."""
+
+    max_target_tokens: int
+    """The most tokens of a training target, and of a prediction."""
+
+    example: Callable[[Row, str], Example] = plain_example
+    """A row and a fallback id -> an example."""
+
+    stop: Sequence[str] = ()
+    """Texts that end a prediction of a causal model."""
+
+    references: Sequence[str] = ()
+    """Names of reference rows (see `harness.study.reference_rows`): what a cell's score is worth without any model."""
+
+    def prompt(self, name: str) -> Template:
+        """Return one of the task's prompts.
+
+        Raises:
+            TaskError: There is none of that name.
+        """
+        for template in self.prompts:
+            if template.name == name:
+                return template
+        known = closest(name, [template.name for template in self.prompts])
+        raise TaskError(f"task {self.name!r} has no prompt {name!r}; {known}; or give the prompt a text")
+
+
+def packaged() -> Path:
+    """Return the folder of what travels with the harness: tasks, their data, the embedded model.
+
+    It is ``harness/tasks`` in an installed wheel and ``tasks`` beside the package in a checkout.
+    """
+    package = Path(__file__).parents[1]
+    return package / "tasks" if (package / "tasks").is_dir() else package.parent / "tasks"
+
+
+def packaged_tasks() -> dict[str, Path]:
+    """Return the tasks that travel with the harness: name to file."""
+    return {path.stem: path for path in sorted(packaged().glob("*.py")) if path.stem != "__init__"}
+
+
+def load_task(name: str, folder: Path | None = None) -> tuple[Task, Path]:
+    """Load a task by the name of a packaged one, or by the path of a file.
+
+    Args:
+        name: A bare name, or a path that ends in ``.py``.
+        folder: What a relative path starts from; the current folder when left out.
+
+    Returns:
+        The task and its file.
+
+    Raises:
+        TaskError: No such task, or its file breaks the contract.
+    """
+    if not name.endswith(".py") and os.sep not in name and "/" not in name:
+        tasks = packaged_tasks()
+        if name not in tasks:
+            raise TaskError(f"unknown task {name!r}; {closest(name, tasks)}; a task of your own is a path: ./{name}.py")
+        return _load_file(tasks[name]), tasks[name]
+    path = (folder or Path()) / Path(name).expanduser()
+    if not path.is_file():
+        raise TaskError(f"task file {name!r} does not exist in {path.parent.resolve()}; write one with `harness init`")
+    return _load_file(path), path
+
+
+def _load_file(path: Path) -> Task:
+    spec = importlib.util.spec_from_file_location(f"harness_task_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise TaskError(f"task file {path} is no Python file; its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # whatever a user's file raises is that file's problem
+        raise TaskError(f"task file {path} cannot be loaded: {type(error).__name__}: {error}") from error
+    task = getattr(module, "task", None)
+    if not isinstance(task, Task):
+        raise TaskError(f"task file {path} must define `task = Task(...)`, but its `task` is {task!r}")
+    return _valid(task, path)
+
+
+def _valid(task: Task, path: Path) -> Task:
+    for what, items, kinds in (("prompts", task.prompts, Template), ("metrics", task.metrics, (str, Metric))):
+        if isinstance(items, str) or not all(isinstance(item, kinds) for item in items):
+            kind = "Template(...)" if what == "prompts" else "names or Metric(...)"
+            raise TaskError(f"task file {path}: {what} is {items!r}; it must be a list of {kind}")
+    names = [template.name for template in task.prompts]
+    if not names or len(set(names)) < len(names):
+        raise TaskError(f"task file {path}: prompts must be at least one, each of its own name, but are {names}")
+    if not task.metrics:
+        raise TaskError(f"task file {path}: metrics is empty; name at least one")
+    for name in task.references:
+        if name not in REFERENCES:
+            raise TaskError(f"task file {path}: references names {name!r}; {closest(name, REFERENCES)}")
+    if task.max_target_tokens < 1:
+        raise TaskError(f"task file {path}: max_target_tokens is {task.max_target_tokens}; it must be at least 1")
+    return task

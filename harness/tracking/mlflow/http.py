@@ -1,0 +1,167 @@
+"""A tracking server behind HTTP: whether it answers, what its errors mean, and how records are told to it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import requests
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST, ErrorCode
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request, verify_rest_response
+
+from harness.core.database_urls import reach
+from harness.core.errors import StoreAway, StoreError
+from harness.tracking.address import REMEDY, is_server, store_uri
+
+__all__ = ["FOREIGN", "LONGEST", "answers", "ask", "backoff", "client_of", "reach_server", "reach_store"]
+
+
+PATIENCE = 10
+"""Seconds that a server may take to answer the first question."""
+
+ENOUGH = 5
+"""Failures of one question to a server that answers others, after which it is given up."""
+
+CREDENTIALS = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+
+Answer = TypeVar("Answer")
+
+
+def client_of(uri: str) -> MlflowClient:
+    """Return a client that tries once: the patience is ours, and MLflow's own would start a run twice."""
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # it asks the server for the name that it prints
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    return MlflowClient(uri)
+
+
+def reach_server(uri: str) -> None:
+    """See that a server answers and takes the credentials that MLflow finds in its environment variables.
+
+    Raises:
+        StoreAway: It does not answer.
+        StoreError: It refuses.
+    """
+    endpoint = "/api/2.0/mlflow/experiments/search"
+    options = {"timeout": PATIENCE, "max_retries": 0, "raise_on_status": False}
+    with answers(uri):
+        creds: Any = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
+        answer = http_request(creds, endpoint, "GET", params={"max_results": 1}, **options)  # type: ignore[no-untyped-call]
+        verify_rest_response(answer, endpoint)
+
+
+@contextmanager
+def answers(uri: str) -> Iterator[None]:
+    """Tell what may pass from what will not, among all that MLflow raises about a server.
+
+    MLflow says BAD_REQUEST for what its database driver raises, and no answer at all is its error 500.
+
+    Raises:
+        StoreAway: Trying again may help.
+        StoreError: It will not.
+    """
+    try:
+        yield
+    except MlflowException as error:
+        raise _error_of(uri, error) from error
+    except StoreError as error:  # what a caller made of MLflow's
+        if isinstance(error.__cause__, MlflowException):
+            again = _error_of(uri, error.__cause__)
+            raise (again if isinstance(again, StoreAway) else error) from error.__cause__
+        raise
+    except requests.RequestException as error:  # from the artifacts' part of a server
+        status = error.response.status_code if error.response is not None else 500
+        raise _error(uri, error, status, passes=False) from error
+
+
+def _error_of(uri: str, error: MlflowException) -> StoreError:
+    passes = error.error_code == ErrorCode.Name(BAD_REQUEST)
+    status = error.get_http_status_code()  # type: ignore[no-untyped-call]
+    return _error(uri, error, status, passes=passes)
+
+
+def _error(uri: str, error: Exception, status: int, *, passes: bool) -> StoreError:
+    reason = _reason(error)
+    if passes or status in (408, 429) or (status >= 500 and status != 501):
+        return StoreAway(f"MLflow store {uri!r} cannot be reached: {reason}; {REMEDY}", reason)
+    if status in (401, 403):
+        return StoreError(f"MLflow store {uri!r} refuses these credentials (HTTP {status}): {reason}; {CREDENTIALS}")
+    return StoreError(f"MLflow store {uri!r} refuses (HTTP {status}): {reason}")
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first line of what lies at the bottom of an error."""
+    while (below := error.__cause__ or error.__context__) is not None:
+        error = below
+    return ((str(error).strip() or type(error).__name__).splitlines()[0])[:300]
+
+
+def ask(uri: str, question: Callable[[], Answer], tell: Callable[[StoreAway], None]) -> Answer:
+    """Return a server's answer, however long it takes until it gives one.
+
+    Args:
+        uri: The server.
+        question: A call that may be made again.
+        tell: Hears why it takes longer, once.
+
+    Raises:
+        StoreError: The server refuses, or answers everything but this.
+    """
+    tries = 0
+    while True:
+        try:
+            with answers(uri):
+                return question()
+        except StoreAway as trouble:
+            tries += 1
+            if tries == 1:
+                tell(trouble)
+            if tries >= ENOUGH:
+                _give_up(uri, trouble)
+            time.sleep(backoff(tries))
+
+
+def _give_up(uri: str, trouble: StoreAway) -> None:
+    try:
+        reach_server(uri)
+    except StoreAway:
+        return
+    raise StoreError(f"MLflow store {uri!r} answers, but not to this: {trouble.reason}") from trouble
+
+
+LONGEST = 30.0
+"""Seconds between two tries, at most."""
+
+
+def backoff(tries: int) -> float:
+    """Return the seconds to wait after so many failures in a row.
+
+    >>> [backoff(tries) for tries in (1, 2, 3, 9)]
+    [1.0, 2.0, 4.0, 30.0]
+    """
+    return float(min(2 ** min(tries - 1, 10), LONGEST))
+
+
+FOREIGN = ("file:", "databricks", "uc:")
+"""Stores that only MLflow itself can ask."""
+
+
+def reach_store() -> None:
+    """See that the store answers, without writing to it.
+
+    Raises:
+        StoreError: It does not.
+    """
+    uri = store_uri()
+    if is_server(uri):
+        from harness.tracking.mlflow.http import reach_server  # MLflow, which knows its own ways to authenticate
+
+        reach_server(uri)
+    elif "://" in uri and not uri.startswith(FOREIGN):
+        reach("MLflow store", uri, remedy=REMEDY)

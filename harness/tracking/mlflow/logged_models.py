@@ -1,0 +1,135 @@
+"""Models in MLflow: stored as code and files with their scores, and found again by any of their names."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import urllib.parse
+import urllib.request
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
+from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+
+from harness.core.errors import ModelError
+from harness.tracking.mlflow.model_registry import model_id
+from harness.tracking.store_protocols import ModelCard
+
+__all__ = ["fetch_model", "store_model", "wrap_model"]
+
+PACKAGES = ("mlflow", "prompt-depth-harness", "torch", "transformers", "tokenizers", "safetensors")
+"""What a served model is pinned to."""
+
+PARAMS = ParamSchema([ParamSpec("on_error", "string", "stop")])
+"""What a request may say besides its rows."""
+
+SCORED = ("validation/", "test/")
+CONTEXT = "mlflow.data.context"
+"""The tag of a run's data set that says which split it was."""
+
+
+def store_model(client: MlflowClient, experiment: str, run: str, *, folder: Path, card: ModelCard) -> str:
+    """Store a model made by a run, tie the run's scores and data to it, and return its URI.
+
+    Args:
+        client: The store's.
+        experiment: The run's.
+        run: Who made it.
+        folder: What `harness.serving.generator.save_model` wrote.
+        card: All the rest.
+    """
+    model = client.create_logged_model(
+        experiment, name=card.name, source_run_id=run, params=dict(card.params), tags=dict(card.tags)
+    )
+    identity: str = model.model_id
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:  # on the same disk as the weights
+        whole = Path(scratch) / "whole"
+        wrap_model(folder, whole, card, Model(artifact_path=model.artifact_location, run_id=run, model_id=identity))
+        client.log_model_artifacts(identity, str(whole))
+    scores = _scores(client, client.get_run(run), identity)
+    client.log_outputs(run, [LoggedModelOutput(identity, step=max((score.step for score in scores), default=0))])
+    client.log_batch(run, metrics=scores)
+    client.finalize_logged_model(identity, LoggedModelStatus.READY)  # last: what is not ready is made again
+    uri: str = model.model_uri
+    return uri
+
+
+def wrap_model(folder: Path, into: Path, card: ModelCard, described: Model | None = None) -> None:
+    """Write a model as MLflow serves it, from its files and the code that serves it.
+
+    Args:
+        folder: What `harness.serving.generator.save_model` wrote.
+        into: A folder that is not there yet.
+        card: Its code and example.
+        described: Where it will live, if in a store.
+    """
+    inputs = Schema([ColSpec("string", name) for name in card.example])
+    for chatter in ("mlflow.pyfunc", "mlflow.utils.environment"):
+        logging.getLogger(chatter).setLevel(logging.WARNING)
+    mlflow.pyfunc.save_model(
+        str(into),
+        python_model=str(card.code),
+        artifacts={"model": str(folder)},
+        signature=ModelSignature(inputs=inputs, outputs=Schema([ColSpec("string")]), params=PARAMS),
+        input_example=pd.DataFrame([dict(card.example)]),
+        pip_requirements=[f"{package}=={version(package)}" for package in PACKAGES],
+        mlflow_model=described,
+    )
+
+
+def _scores(client: MlflowClient, run: MlflowRun, model: str) -> list[Metric]:
+    """Return a run's scores as the model's, each with its data set; the run's own points stay the same ones."""
+    used = {
+        next((tag.value for tag in one.tags if tag.key == CONTEXT), ""): one.dataset
+        for one in (run.inputs.dataset_inputs if run.inputs else ())
+    }
+    found = []
+    for name in sorted(name for name in run.data.metrics if name.startswith(SCORED)):
+        point = max(client.get_metric_history(run.info.run_id, name), key=lambda each: (each.step, each.timestamp))
+        data = used.get(name.partition("/")[0])
+        whose = {"dataset_name": data.name, "dataset_digest": data.digest} if data else {}
+        found.append(Metric(name, point.value, point.timestamp, point.step, model_id=model, **whose))
+    return found
+
+
+def fetch_model(client: MlflowClient, uri: str, into: Path) -> Path:
+    """Return the local folder of a stored model, downloaded where the store keeps it elsewhere.
+
+    Args:
+        client: The store's.
+        uri: ``models:/m-...``, ``models:/name/version`` or ``models:/name@alias``.
+        into: Where a download goes.
+
+    Raises:
+        ModelError: There is no such model.
+    """
+    try:
+        place = client.get_logged_model(_identity(client, uri)).artifact_location
+        parts = urllib.parse.urlparse(place)
+        folder = Path(urllib.request.url2pathname(parts.path))
+        if parts.scheme in ("", "file") and folder.is_dir():
+            return folder
+        options = {"dst_path": str(into), "tracking_uri": client.tracking_uri}
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, **options))
+    except (MlflowException, OSError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(f"model {uri} cannot be had from store {client.tracking_uri}: {reason}") from error
+
+
+def _identity(client: MlflowClient, uri: str) -> str:
+    """Return the id of a stored model."""
+    name = uri.removeprefix("models:/").strip("/")
+    if "@" in name:
+        registered, _, alias = name.partition("@")
+        return model_id(client.get_model_version_by_alias(registered, alias))
+    if "/" in name:
+        registered, _, number = name.partition("/")
+        return model_id(client.get_model_version(registered, number))
+    return name

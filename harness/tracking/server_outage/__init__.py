@@ -1,0 +1,1 @@
+"""A tracking server that may go away: a journal, and the thread that delivers it."""

@@ -1,0 +1,79 @@
+"""What a server will say of a study's runs once it has all that was told to it; answers without asking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from harness.tracking.run_ids import renamed_values
+from harness.tracking.server_outage.journal import Record
+from harness.tracking.store_protocols import PARENT, Run
+
+__all__ = ["Image"]
+
+
+class Image:
+    """Runs as the server had them, and what this process told it since.
+
+    Args:
+        runs: As the server has them, oldest first.
+        names: The server's ids to our own, of runs that this process calls otherwise.
+    """
+
+    def __init__(self, runs: Iterable[Run], names: Mapping[str, str]) -> None:
+        self._runs = {run.id: run for run in (_renamed(run, names) for run in runs)}
+        self._points: dict[tuple[str, str], tuple[int, int, float]] = {}
+
+    def run(self, run: str) -> Run:
+        """Return one run."""
+        return self._runs[run]
+
+    def runs(self) -> list[Run]:
+        """Return all runs, oldest first."""
+        return list(self._runs.values())
+
+    def heed(self, record: Record) -> None:
+        """Hear what the server is being told."""
+        content = record.content
+        if record.kind == "start":
+            self._runs[record.run] = _started(record.run, content)
+        elif record.kind == "log":
+            self._log(self._runs[record.run], content)
+        elif record.kind == "update":
+            self._runs[record.run] = _updated(self._runs[record.run], content)
+
+    def _log(self, run: Run, content: Mapping[str, Any]) -> None:
+        metrics = dict(run.metrics)
+        for key, value, step, time in content.get("metrics", ()):
+            point = (step, time, value)
+            if point >= self._points.get((run.id, key), point):  # MLflow's order of what is the last one
+                self._points[run.id, key], metrics[key] = point, value
+        params = {**content.get("params", {}), **run.params}
+        tags = {**run.tags, **content.get("tags", {})}
+        self._runs[run.id] = replace(run, params=params, tags=tags, metrics=metrics, parent=tags.get(PARENT))
+
+
+def _started(run: str, content: Mapping[str, Any]) -> Run:
+    return Run(
+        id=run,
+        name=content["name"],
+        status="RUNNING",
+        parent=content["tags"].get(PARENT),
+        params={},
+        tags=content["tags"],
+        metrics={},
+        started=content["time"] / 1000,
+        seconds=float("nan"),
+    )
+
+
+def _updated(run: Run, content: Mapping[str, Any]) -> Run:
+    seconds = content["time"] / 1000 - run.started if "time" in content else run.seconds
+    return replace(run, name=content.get("name", run.name), status=content.get("status", run.status), seconds=seconds)
+
+
+def _renamed(run: Run, names: Mapping[str, str]) -> Run:
+    """Return a run in which runs go by our own ids."""
+    tags = renamed_values(run.tags, names)
+    return replace(run, id=names.get(run.id, run.id), tags=tags, parent=tags.get(PARENT))

@@ -1,0 +1,230 @@
+"""What the harness asks of a tracking store, in its own words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
+
+from harness.data.template import Template
+
+__all__ = [
+    "PARENT",
+    "DataUse",
+    "ModelCard",
+    "ModelRegistry",
+    "Phase",
+    "Registered",
+    "Run",
+    "Status",
+    "Tracker",
+    "Version",
+]
+
+PARENT = "mlflow.parentRunId"
+"""The tag that holds the id of the run above, by which MLflow's pages nest runs."""
+
+Phase = Literal["cell", "search", "final", "reference", "summary", "interrupted", "superseded"]
+"""The tag that every run has."""
+
+Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as the store holds it."""
+
+    id: str
+    name: str
+    status: Status
+    parent: str | None
+    """The id of the run above it."""
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+    """The last value of each."""
+    started: float
+    """When, in seconds since 1970."""
+    seconds: float
+    """From its start to its end; nan while it runs."""
+
+    @property
+    def phase(self) -> str:
+        """What kind of run it is."""
+        return self.tags.get("phase", "")
+
+
+class DataUse(NamedTuple):
+    """One split as a run used it."""
+
+    name: str
+    """Of the data as a whole."""
+    split: str
+    digest: str
+    """Of the rows in their order."""
+    source: str
+    """A path or Hub id."""
+    source_type: Literal["local", "hf"]
+    rows: int
+    fields: tuple[str, ...]
+    """What a row holds."""
+
+
+class Registered(NamedTuple):
+    """A version of a prompt in the store's registry."""
+
+    name: str
+    version: int
+    link: Mapping[str, str]
+    """The tags that lead from a run to the prompt it used."""
+
+
+class ModelCard(NamedTuple):
+    """What a store is told of a model beside its files."""
+
+    name: str
+    code: Path
+    """The file that serves it."""
+    example: Mapping[str, str]
+    """A row that it answers, with every column that it needs."""
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+
+
+class Version(NamedTuple):
+    """One version of a registered model."""
+
+    name: str
+    number: str
+    run: str
+    """The id of the run that made it."""
+    uri: str
+    """Of the stored model."""
+    tags: Mapping[str, str]
+    aliases: tuple[str, ...]
+
+
+class ModelRegistry(Protocol):
+    """The registered models of a store."""
+
+    def aliased(self, name: str, alias: str) -> Version | None:
+        """Return the version that an alias names, ``None`` where there is none."""
+
+    def made_by(self, run: str, name: str | None = None) -> list[Version]:
+        """Return the versions that a run made, of one registered model or of all."""
+
+    def register(self, name: str, run: str, uri: str) -> Version:
+        """Make a stored model a version of a registered one, which is made where there is none."""
+
+    def describe(self, version: Version, text: str, tags: Mapping[str, str]) -> None:
+        """Write a version's description, then its tags in their order."""
+
+    def tag(self, version: Version, tags: Mapping[str, str]) -> None:
+        """Set a version's tags, in their order."""
+
+    def point(self, alias: str, version: Version) -> None:
+        """Give a version an alias, and take it from the version that had it."""
+
+    def forget(self, version: Version) -> None:
+        """Delete a version."""
+
+    def siblings(self, run: str) -> list[Run]:
+        """Return the finished final runs of the same cell and learning rate as a run; none where it is gone."""
+
+
+class Tracker(Protocol):
+    """A store of runs for one study; every call names its run."""
+
+    @property
+    def experiment(self) -> str:
+        """What the store's pages call the study in their addresses."""
+
+    def runs(self, *, removed: bool = False) -> list[Run]:
+        """Return all runs of the study, oldest first; or those that were deleted and that the store still knows."""
+
+    def run(self, run: str) -> Run:
+        """Return one run as it is now."""
+
+    def histories(self, runs: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, dict[int, float]]]:
+        """Return metrics by run, by name, by step; of a step that was recorded twice, the later value."""
+
+    def start(
+        self, name: str, *, phase: Phase, parent: str | None, params: Mapping[str, Any], tags: Mapping[str, str]
+    ) -> str:
+        """Start a run and return its id."""
+
+    def reopen(self, run: str) -> None:
+        """Mark an ended run as running again."""
+
+    def mark(self, run: str, *, phase: Phase, name: str) -> None:
+        """Give a run another phase and name."""
+
+    def adopt(self, run: str, parent: str) -> None:
+        """Move a run below another parent."""
+
+    def params(self, run: str, values: Mapping[str, Any]) -> None:
+        """Record params; a param that is there keeps its value for good."""
+
+    def tags(self, run: str, values: Mapping[str, str]) -> None:
+        """Set tags."""
+
+    def shown(self, run: str) -> str:
+        """Return the id by which the store's pages know a run."""
+
+    def label(self, values: Mapping[str, str]) -> None:
+        """Set tags of the study as a whole, its description and its ready-made views among them."""
+
+    def inputs(self, run: str, used: Sequence[DataUse]) -> None:
+        """Record which data a run read; what is recorded already is left as it is."""
+
+    def metrics(self, run: str, values: Mapping[str, float], step: int = 0) -> None:
+        """Record metrics at a step, in one call."""
+
+    def text(self, run: str, text: str, file: str) -> None:
+        """Store a text as an artifact."""
+
+    def table(self, run: str, columns: Mapping[str, Sequence[Any]], file: str) -> None:
+        """Store a table, column by column, as an artifact that the UI can show."""
+
+    def files(self, run: str, folder: Path, into: str) -> None:
+        """Store all files of a folder as artifacts."""
+
+    def fetch(self, run: str, file: str) -> str:
+        """Return a text artifact."""
+
+    def register(self, prompt: Template, *, task: str, study: str) -> Registered:
+        """Return the version that holds a prompt's text and contract, registered where there is none."""
+
+    def registered(self, uri: str) -> Registered:
+        """Return the version that ``prompts:/name/3`` or ``prompts:/name@alias`` stands for now."""
+
+    def alias(self, prompt: Registered, alias: str) -> None:
+        """Give a version an alias, and take it from the version that had it."""
+
+    def models(self) -> dict[str, str]:
+        """Return the stored models: run id to model URI."""
+
+    def model(self, run: str, folder: Path, card: ModelCard) -> str:
+        """Store a model that generates text, made by a run, from its files; its scores are the run's.
+
+        Returns:
+            The URI that loads it.
+        """
+
+    @property
+    def model_registry(self) -> ModelRegistry:
+        """The registered models of the store, whatever study they came from."""
+
+    def drop_model(self, uri: str) -> int:
+        """Remove a stored model; return the bytes freed."""
+
+    def end(
+        self,
+        run: str,
+        status: Status = "FINISHED",
+        *,
+        tags: Mapping[str, str] | None = None,
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
+        """End a run; what is only known by then is recorded with it, in as few calls as the store allows."""

@@ -1,0 +1,202 @@
+"""Named tensors on disk, for one process after another: whole, the right ones, within a budget, or not there at all.
+
+A recording is a folder named by its key: shards in safetensors, and a manifest with the key and each shard's digest.
+It is written under a temporary name and renamed, so a kill leaves no half of it; what is truncated, changed or foreign
+does not agree with its manifest and is removed. Reading maps the files; the system keeps in memory what fits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+__all__ = ["ActivationDisk", "Writer"]
+
+SHARD = 2**27
+"""Bytes that are held back before they are written, all writers of one pass together: 128 MiB."""
+
+MANIFEST = "manifest.json"
+
+
+class ActivationDisk:
+    """A folder of recordings; those not used for longest make room for new ones.
+
+    Args:
+        folder: Made when something is written. Several processes may share it.
+        budget: The most bytes of all recordings together.
+    """
+
+    def __init__(self, folder: Path, budget: int) -> None:
+        self.folder, self.budget = folder, budget
+        for draft in folder.glob(".*-*"):
+            if _is_abandoned(draft):
+                shutil.rmtree(draft, ignore_errors=True)
+
+    def open(self, key: str) -> Mapping[str, Tensor] | None:
+        """Return a recording, mapped from its files; ``None``, and nothing left, where it is absent or unsound."""
+        folder = self.folder / key
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            shards = {folder / name: own for name, own in manifest["shards"].items()}
+            if manifest["key"] == key and shards and all(_digest(file) == own for file, own in shards.items()):
+                found = _Mapped(list(shards))
+                self.used(key)
+                return found
+        except FileNotFoundError:
+            if not folder.exists():
+                return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError):
+            pass  # not what `Writer` wrote
+        self.remove(key)
+        return None
+
+    def has(self, key: str) -> bool:
+        """Return whether a recording is there."""
+        return (self.folder / key).exists()
+
+    def used(self, key: str) -> None:
+        """Take note that a recording, if it is there, is in use: others go before it."""
+        with contextlib.suppress(OSError):
+            os.utime(self.folder / key)
+
+    def remove(self, key: str) -> None:
+        """Delete a recording; who has it open may go on reading."""
+        shutil.rmtree(self.folder / key, ignore_errors=True)
+
+    def make_room(self, needed: int) -> None:
+        """Delete recordings, the least recently used first, until some more bytes fit the budget.
+
+        What is being written, by whatever process, counts but stays.
+
+        Raises:
+            OSError: They would not fit.
+        """
+        sizes = {folder: _size(folder) for folder in self.folder.glob("*") if folder.is_dir()}
+        finished = sorted((folder for folder in sizes if not folder.name.startswith(".")), key=_last_used)
+        total = sum(sizes.values()) + needed
+        if total - sum(sizes[folder] for folder in finished) > self.budget:
+            raise OSError(f"{needed} more bytes are over the budget of {self.budget}")
+        for folder in finished:
+            if total <= self.budget:
+                break
+            self.remove(folder.name)
+            total -= sizes[folder]
+
+
+class Writer:
+    """Writes one recording, shard by shard; it counts only once it is closed.
+
+    Args:
+        shelf: Where to.
+        key: Its name; 16 hex digits or the like.
+        together: How many write at a time, this one among them.
+    """
+
+    def __init__(self, shelf: ActivationDisk, key: str, *, together: int = 1) -> None:
+        self._shelf, self._key, self._shard = shelf, key, SHARD // together
+        self._folder = shelf.folder / f".{key}-{os.getpid()}"
+        self.discard()  # left by an earlier process of the same id
+        self._waiting: dict[str, Tensor] = {}
+        self._shards: dict[str, str] = {}
+        self._held = 0
+
+    def add(self, name: str, tensor: Tensor) -> None:
+        """Take a tensor, on the CPU.
+
+        Raises:
+            OSError: The disk or the budget is full; discard what there is.
+        """
+        self._waiting[name] = tensor
+        self._held += tensor.nbytes
+        if self._held >= self._shard:
+            self._flush()
+
+    def close(self) -> None:
+        """Put the recording on the shelf, unless another process was faster.
+
+        Raises:
+            OSError: As for `add`.
+        """
+        self._flush()
+        manifest = {"key": self._key, "shards": self._shards}
+        (self._folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+        try:
+            self._folder.rename(self._shelf.folder / self._key)
+        except OSError:
+            if not (self._shelf.folder / self._key).exists():
+                raise
+            self.discard()
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _flush(self) -> None:
+        self._shelf.make_room(self._held)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file = self._folder / f"{len(self._shards):05}.safetensors"
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in self._waiting.items()}, file)
+        except SafetensorError as error:  # its word for a full disk
+            raise OSError(str(error)) from error
+        self._shards[file.name] = _digest(file)
+        self._waiting, self._held = {}, 0
+
+
+class _Mapped(Mapping[str, Tensor]):
+    """The tensors of some safetensors files, read when they are asked for."""
+
+    def __init__(self, files: list[Path]) -> None:
+        handles: list[Any] = [safe_open(file, framework="pt") for file in files]
+        self._places = {name: handle for handle in handles for name in handle.keys()}  # noqa: SIM118
+
+    def __getitem__(self, name: str) -> Tensor:
+        tensor: Tensor = self._places[name].get_tensor(name)
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def _is_abandoned(draft: Path) -> bool:
+    """Return whether the process that began a folder has ended; another may have its id by now."""
+    try:
+        began: float = psutil.Process(int(draft.name.rpartition("-")[2])).create_time()
+        return began > draft.stat().st_mtime
+    except psutil.NoSuchProcess:
+        return True
+    except (ValueError, OSError):  # not ours; or its writer has just finished
+        return False
+
+
+def _size(folder: Path) -> int:
+    try:
+        return sum(file.stat().st_size for file in folder.iterdir())
+    except FileNotFoundError:  # another process removed it just now
+        return 0
+
+
+def _last_used(folder: Path) -> int:
+    try:
+        return folder.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "blake2b").hexdigest()[:32]

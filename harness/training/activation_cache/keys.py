@@ -1,0 +1,53 @@
+"""What a recording is called: a digest of all that its numbers depend on, so that equal names mean equal numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+import transformers
+
+from harness.core.example import digest
+from harness.data.tokenization import Row
+from harness.models.frozen.capture import Rows
+from harness.models.load import Loaded, architecture_digest
+from harness.study.spec import Precision
+from harness.training.fast_matmul import is_installed
+
+__all__ = ["RecordingKeys"]
+
+FORMAT = 1
+"""To be raised when the same key would hold other numbers."""
+
+
+class RecordingKeys:
+    """Names the recordings of one model.
+
+    Args:
+        loaded: The model, on its device.
+        precision: Of every pass.
+    """
+
+    def __init__(self, loaded: Loaded, precision: Precision) -> None:
+        model = loaded.model
+        arithmetic = [str(model.dtype), precision, _kind(model.device), *(["onednn"] if is_installed(model) else [])]
+        versions = [FORMAT, torch.__version__, transformers.__version__]
+        self._common = [*versions, loaded.digest, architecture_digest(model), arithmetic]
+
+    def keys(self, use: str, places: Iterable[str], rows: Sequence[Row], passes: Sequence[Rows]) -> Mapping[str, str]:
+        """Return the name of each place's recording.
+
+        Args:
+            use: ``loss`` or ``prefill``.
+            places: Names of taps.
+            rows: A split, as one prompt has it.
+            passes: The same rows as the model takes them: their padded sizes count.
+        """
+        sizes = {index: each.inputs["input_ids"].size(1) for each in passes for index in each.indices}
+        split = digest([[row.prompt, row.target, sizes[at]] for at, row in enumerate(rows)])
+        return {place: digest([self._common, use, place, split]) for place in places}
+
+
+def _kind(device: torch.device) -> str:
+    """Return what a device's arithmetic depends on: GPUs of one maker differ from model to model."""
+    return f"cuda {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type

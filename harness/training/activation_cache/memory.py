@@ -1,0 +1,173 @@
+"""What was recorded of the frozen part of the network, in memory as far as it may, and on disk for later runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import psutil
+import torch
+from torch import Tensor
+
+from harness.core.database_urls import RECORDINGS
+from harness.study.spec import Engine
+from harness.training.activation_cache.disk import ActivationDisk, Writer
+
+__all__ = ["ActivationMemory", "Draft", "TooLarge", "recordings"]
+
+
+class TooLarge(Exception):
+    """A recording fits neither memory nor disk."""
+
+
+def recordings(engine: Engine, folder: Path = RECORDINGS) -> ActivationMemory:
+    """Return the recordings of a folder, within a study's budgets, or the machine's.
+
+    Where the study does not say: a quarter of the free memory, a tenth of the free disk.
+    """
+    memory = psutil.virtual_memory().available // 4 if engine.memory_mib is None else engine.memory_mib * 2**20
+    disk = psutil.disk_usage(str(Path.cwd())).free // 10 if engine.disk_mib is None else engine.disk_mib * 2**20
+    return ActivationMemory(int(memory), ActivationDisk(folder, int(disk)) if disk else None)
+
+
+class ActivationMemory:
+    """ActivationMemory by key.
+
+    Args:
+        memory: The most bytes held in memory; those not used for longest go first, and are read from disk from then on.
+        shelf: Keeps them for later runs; ``None``: memory alone.
+    """
+
+    def __init__(self, memory: int, shelf: ActivationDisk | None) -> None:
+        self.memory, self.shelf = memory, shelf
+        self._held: dict[str, dict[str, Tensor]] = {}
+        self._sizes: dict[str, int] = {}
+        self._mapped: dict[str, Mapping[str, Tensor]] = {}
+        self._whole: dict[str, int] = {}
+        self.pinned: set[str] = set()
+        """In use: not to be released."""
+
+    @property
+    def used(self) -> int:
+        """Bytes of all recordings that were made or found so far, wherever they are."""
+        return sum(self._whole.values())
+
+    def get(self, key: str) -> Mapping[str, Tensor] | None:
+        """Return a recording if there is one."""
+        if self.shelf is not None and (key in self._held or key in self._mapped):
+            self.shelf.used(key)
+        if key in self._held:
+            self._held[key] = self._held.pop(key)  # the last is the one used last
+            return self._held[key]
+        if key not in self._mapped and self.shelf is not None and (found := self.shelf.open(key)) is not None:
+            self._mapped[key] = found
+            self.finished(key, sum(tensor.nbytes for tensor in found.values()))
+            if self._whole[key] <= self.memory:  # else it would push all others out
+                all(self.hold(key, name, tensor.clone()) for name, tensor in found.items())  # it, or none of it
+        return self._held.get(key) or self._mapped.get(key)
+
+    def hold(self, key: str, name: str, tensor: Tensor) -> bool:
+        """Keep one more tensor of a recording in memory; where it is too large for that, keep none of it.
+
+        Returns:
+            Whether all of the recording so far is in memory.
+        """
+        others = [each for each in self._held if each != key and each not in self.pinned]
+        while others and sum(self._sizes.values()) + tensor.nbytes > self.memory:
+            self._release(others.pop(0))
+        if sum(self._sizes.values()) + tensor.nbytes > self.memory:
+            self._release(key)
+            return False
+        self._held.setdefault(key, {})[name] = tensor
+        self._sizes[key] = self._sizes.get(key, 0) + tensor.nbytes
+        return True
+
+    def let_go(self) -> None:
+        """Nothing is in use any more; files that were deleted to make room are no longer held open."""
+        self.pinned.clear()
+        if self.shelf is not None:
+            self._mapped = {key: found for key, found in self._mapped.items() if self.shelf.has(key)}
+
+    def finished(self, key: str, size: int) -> None:
+        """Take note of a whole recording's bytes."""
+        self._whole[key] = size
+
+    def holds(self, key: str) -> bool:
+        """Return whether something of a recording is in memory."""
+        return key in self._held
+
+    def drop(self, key: str) -> None:
+        """Forget a recording that proved wrong."""
+        self._release(key)
+        self._mapped.pop(key, None)
+        self._whole.pop(key, None)
+        if self.shelf is not None:
+            self.shelf.remove(key)
+
+    def _release(self, key: str) -> None:
+        self._held.pop(key, None)
+        self._sizes.pop(key, None)
+
+
+class Draft:
+    """A recording being made: written to disk as it grows, and held in memory until it is too large for that.
+
+    Args:
+        key: Its name.
+        owner: Where it goes.
+        say: Told why it is not written, where it is not.
+        together: How many are made at a time: they share the memory for what waits to be written.
+    """
+
+    def __init__(self, key: str, owner: ActivationMemory, say: Callable[[str], None], *, together: int = 1) -> None:
+        self._key, self._owner, self._say = key, owner, say
+        self._writer = None if owner.shelf is None else Writer(owner.shelf, key, together=together)
+        self._is_held, self._bytes = True, 0
+        self._names: set[str] = set()
+
+    def __setitem__(self, name: str, tensor: Tensor) -> None:
+        """Take a tensor; what rows of one shape share comes again and again, and is taken once.
+
+        Raises:
+            TooLarge: There is room for it neither in memory nor on disk.
+        """
+        if name in self._names:
+            return
+        self._names.add(name)
+        tensor = tensor.detach().cpu()
+        if tensor.untyped_storage().nbytes() > tensor.nbytes:  # a part would keep the whole in memory
+            tensor = tensor.clone(memory_format=torch.contiguous_format)
+        self._is_held &= self._bytes == 0 or self._owner.holds(self._key)  # another's growth may have pushed it out
+        self._is_held = self._is_held and self._owner.hold(self._key, name, tensor)
+        self._bytes += tensor.nbytes
+        self._write(lambda writer: writer.add(name, tensor))
+
+    def close(self) -> None:
+        """Hand the recording in.
+
+        Raises:
+            TooLarge: As for a tensor.
+        """
+        self._write(lambda writer: writer.close())
+        self._owner.finished(self._key, self._bytes)
+
+    def discard(self) -> None:
+        """Leave nothing of it."""
+        self._owner.drop(self._key)
+        if self._writer is not None:
+            self._writer.discard()
+
+    def _write(self, step: Callable[[Writer], None]) -> None:
+        if self._writer is not None:
+            try:
+                step(self._writer)
+            except OSError as error:
+                self._say(f"a recording is not kept on disk: {error}")
+                self._writer.discard()
+                self._writer = None
+        if not self._is_held and self._writer is None:
+            self.discard()
+            raise TooLarge(
+                f"a recording of {self._bytes / 2**20:.1f} MiB or more fits neither engine.memory_mib nor "
+                "engine.disk_mib"
+            )

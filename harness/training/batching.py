@@ -1,0 +1,171 @@
+"""From token ids to tensors: label masks and length buckets.
+
+Together with `harness.data.tokenization` and `harness.models`, the only place that knows a causal model from an
+encoder-decoder.
+
+Every row is padded to the ceiling of its bucket of lengths, never to the longest of its batch: a row's numbers do
+not depend on its companions.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.data.tokenization import Reader, Row
+
+__all__ = ["Batch", "Prompts", "ceiling", "loss_batches", "prompt_batches"]
+
+IGNORED = -100
+"""The label that torch's cross entropy leaves out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Rows of one bucket, ready for ``model(**batch.inputs)``."""
+
+    indices: tuple[int, ...]
+    """Positions of its rows in the list that the batches were made from."""
+
+    inputs: dict[str, Tensor]
+    """``input_ids``, ``attention_mask`` and ``labels``, each of shape (rows, ceiling)."""
+
+    tokens: int
+    """How many labels count."""
+
+    shift: int
+    """How many positions a label stands after the logits that predict it: 1 in a causal model, else 0."""
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device."""
+        return replace(self, inputs={name: tensor.to(device) for name, tensor in self.inputs.items()})
+
+
+class Prompts(NamedTuple):
+    """Prompts of one bucket, ready for ``model.generate(**prompts.inputs)``."""
+
+    indices: tuple[int, ...]
+    """Positions of its rows in the list that the batches were made from."""
+
+    inputs: dict[str, Tensor]
+    """``input_ids`` and ``attention_mask``, each of shape (rows, ceiling)."""
+
+    skip: int
+    """How many tokens in front of ``generate``'s output are no prediction."""
+
+
+def ceiling(length: int, limit: int | None = None) -> int:
+    """Return what a length is padded to: 8, 12, 16, 24, 32, 48 and so on, at most the limit.
+
+    >>> [ceiling(length) for length in (1, 9, 16, 100)]
+    [8, 12, 16, 128]
+    >>> ceiling(100, 120)
+    120
+    """
+    size = 8
+    while size < length:
+        size = size * 4 // 3 if size % 3 == 0 else size * 3 // 2
+    return size if limit is None else max(length, min(size, limit))
+
+
+def loss_batches(
+    rows: Sequence[Row], reader: Reader, *, batch_size: int, order: np.random.Generator | None = None
+) -> list[Batch]:
+    """Return batches for a loss over the target tokens and the end token alone, padded on the right.
+
+    Args:
+        rows: What `encode` returned.
+        reader: The model, or what stands for it.
+        batch_size: The most rows of a batch; each bucket's last one may hold fewer, so their number is fixed.
+        order: Shuffles within buckets, then the batches. Make it anew from (seed, epoch) for each epoch:
+            ``np.random.default_rng([seed, epoch])``. ``None``: sorted by length.
+    """
+
+    def shape(row: Row) -> tuple[int, ...]:
+        if reader.is_encoder_decoder:
+            return ceiling(len(row.prompt), reader.context), ceiling(len(row.target), reader.context)
+        return (ceiling(len(row.prompt) + len(row.target), reader.context),)
+
+    chunks = _chunks([shape(row) for row in rows], [len(r.prompt) + len(r.target) for r in rows], batch_size, order)
+    pack = _pack_halves if reader.is_encoder_decoder else _pack_joined
+    return [
+        Batch(
+            indices=tuple(chunk),
+            inputs=pack([rows[i] for i in chunk], shape(rows[chunk[0]]), reader.tokenizer.pad_token_id),
+            tokens=sum(len(rows[i].target) for i in chunk),
+            shift=0 if reader.is_encoder_decoder else 1,
+        )
+        for chunk in chunks
+    ]
+
+
+def prompt_batches(rows: Sequence[Row], reader: Reader, *, batch_size: int, room: int) -> list[Prompts]:
+    """Return batches for generation, shortest prompts first; a causal model's are padded on the left.
+
+    Args:
+        rows: What `encode` returned.
+        reader: The model, or what stands for it.
+        batch_size: The most rows of a batch.
+        room: The most tokens that will be generated; padding leaves a causal model's context that many.
+    """
+    causal = not reader.is_encoder_decoder
+    limit = reader.context - room if causal and reader.context is not None else reader.context
+    lengths = [len(row.prompt) for row in rows]
+    shapes = [(ceiling(length, limit),) for length in lengths]
+    batches = []
+    for chunk in _chunks(shapes, lengths, batch_size, None):
+        prompts, (size,) = [rows[i].prompt for i in chunk], shapes[chunk[0]]
+        inputs = {
+            "input_ids": _padded(prompts, size, reader.tokenizer.pad_token_id, left=causal),
+            "attention_mask": _padded([(1,) * len(ids) for ids in prompts], size, 0, left=causal),
+        }
+        batches.append(Prompts(tuple(chunk), inputs, skip=size if causal else 1))
+    return batches
+
+
+def _chunks(
+    shapes: Sequence[tuple[int, ...]], lengths: Sequence[int], size: int, order: np.random.Generator | None
+) -> list[list[int]]:
+    """Split positions into batches of one shape each."""
+    buckets: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for index in sorted(range(len(shapes)), key=lambda i: (lengths[i], i)):
+        buckets[shapes[index]].append(index)
+    chunks = []
+    for bucket in buckets.values():
+        members = bucket if order is None else [bucket[i] for i in order.permutation(len(bucket))]
+        chunks += [members[start : start + size] for start in range(0, len(members), size)]
+    return chunks if order is None else [chunks[i] for i in order.permutation(len(chunks))]
+
+
+def _pack_joined(rows: Sequence[Row], shape: Sequence[int], pad: int) -> dict[str, Tensor]:
+    """Return the input of a causal model, labels at the positions of the target."""
+    (size,) = shape
+    return {
+        "input_ids": _padded([row.prompt + row.target for row in rows], size, pad),
+        "attention_mask": _padded([(1,) * (len(row.prompt) + len(row.target)) for row in rows], size, 0),
+        "labels": _padded([(IGNORED,) * len(row.prompt) + row.target for row in rows], size, IGNORED),
+    }
+
+
+def _pack_halves(rows: Sequence[Row], shape: Sequence[int], pad: int) -> dict[str, Tensor]:
+    """Return the input of an encoder-decoder, which makes its decoder's input from the labels."""
+    source, target = shape
+    return {
+        "input_ids": _padded([row.prompt for row in rows], source, pad),
+        "attention_mask": _padded([(1,) * len(row.prompt) for row in rows], source, 0),
+        "labels": _padded([row.target for row in rows], target, IGNORED),
+    }
+
+
+def _padded(sequences: Sequence[Sequence[int]], size: int, fill: int, *, left: bool = False) -> Tensor:
+    """Return sequences as one tensor of shape (rows, size)."""
+    tensor = torch.full((len(sequences), size), fill)
+    for row, ids in zip(tensor, sequences, strict=True):
+        row[size - len(ids) if left else 0 : size if left else len(ids)] = torch.tensor(ids, dtype=torch.long)
+    return tensor

@@ -1,0 +1,87 @@
+"""How many floating-point operations are done, block by block.
+
+What counts is matrix products, forward and backward, two operations for a multiplication and an addition (Kaplan et al.
+2020, "Scaling Laws for Neural Language Models", section 2.1: about 2 per parameter and token forward, twice that
+backward). They are not taken from that rule but counted as torch calls them, by `torch.utils.flop_counter`'s formulas:
+
+* attention's own two products count over all pairs of positions, masked or not; kernels that compute the first again in
+  the backward pass are charged for it;
+* a weight that is frozen costs nothing backward, save where gradients pass through its product to what trains;
+* padding counts, the head counts at label positions alone, and blocks that are replayed do not count;
+* sums, norms, softmax, embeddings, optimizer steps and metrics are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from harness.models.find_blocks import Block
+from harness.models.hooks import hooked
+from harness.training.fast_matmul import plain
+
+__all__ = ["Parts", "counted"]
+
+Parts = NDArray[np.float64]
+"""Operations inside each block, in the order of `harness.models.find_blocks.blocks`, and last those outside of all."""
+
+aten = torch.ops.aten
+FORMULAS: Mapping[object, Callable[..., int]] = {
+    **flop_registry,
+    # What torch has no formula for: products added in place, and attention on a CPU.
+    aten.addmm_: flop_registry[aten.addmm],
+    aten.baddbmm_: flop_registry[aten.baddbmm],
+    aten._scaled_dot_product_flash_attention_for_cpu: flop_registry[aten._scaled_dot_product_flash_attention],
+    aten._scaled_dot_product_flash_attention_for_cpu_backward: flop_registry[
+        aten._scaled_dot_product_flash_attention_backward
+    ],
+}
+
+
+class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds up the operations of all that torch is asked for, by block."""
+
+    def __init__(self, listed: Sequence[Block]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.parts: Parts = np.zeros(len(listed) + 1)
+        self.place = len(listed)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        formula = FORMULAS.get(getattr(func, "_overloadpacket", func))  # attention that is compiled has none
+        if formula is not None:
+            self.parts[self.place] += formula(*args, **(kwargs or {}), out_val=found)
+        return found
+
+
+@contextmanager
+def counted(listed: Sequence[Block]) -> Iterator[Parts]:
+    """Count the operations of what is done inside; the numbers grow meanwhile.
+
+    Those of a backward pass are counted as outside of blocks.
+
+    Args:
+        listed: A model's blocks.
+    """
+    watch = _Counting(listed)
+
+    def enter(place: int) -> Callable[..., None]:
+        def hook(*args: object) -> None:
+            watch.place = place
+
+        return hook
+
+    with ExitStack() as undo:
+        for place, block in enumerate(listed):
+            undo.enter_context(hooked(block.module.register_forward_pre_hook(enter(place))))
+            undo.enter_context(hooked(block.module.register_forward_hook(enter(len(listed)))))
+        undo.enter_context(plain())
+        undo.enter_context(watch)
+        yield watch.parts

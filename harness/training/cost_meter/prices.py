@@ -1,0 +1,253 @@
+"""What a model's passes cost in operations, found once for every padded shape.
+
+All of it is linear in rows and in labels, and decoding a token is linear in what the cache holds; so a few passes over
+one made-up row of a shape tell what any batch of that shape takes. Where attention is limited to a window, what a token
+takes is an estimate, and the last block's attention is priced as if every position asked. What is counted:
+`harness.training.cost_meter.flops`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from transformers import GenerationConfig, PreTrainedModel
+
+from harness.data.tokenization import Row
+from harness.models.find_blocks import blocks
+from harness.models.frozen.replay import Pass
+from harness.models.hooks import eval_mode, hooked
+from harness.models.load import Loaded
+from harness.training.batching import IGNORED, Batch, loss_batches
+from harness.training.cost_meter.flops import Parts, counted
+from harness.training.decoding import greedy
+from harness.training.loss import ForwardPass
+from harness.training.precision import arithmetic
+
+__all__ = ["Amount", "Call", "Prices", "amounts", "noting"]
+
+DECODED = 3
+"""Tokens that are decoded to see what one takes, and what each that the cache holds adds to it."""
+
+
+class Amount(NamedTuple):
+    """What there is of one padded shape."""
+
+    rows: int
+    labels: int
+
+
+Shape = tuple[int, int]
+"""Positions of the input, and of the labels."""
+
+
+class Call(NamedTuple):
+    """One call of the model in generation."""
+
+    rows: int
+    positions: int
+    """New ones."""
+    past: int
+    """Positions in the cache."""
+    source: int
+    """Positions of the encoder's output; 0 where there is no encoder."""
+
+
+@contextmanager
+def noting(model: PreTrainedModel, calls: Counter[Call]) -> Iterator[None]:
+    """Note the calls that generation makes of a model."""
+
+    def note(module: object, args: object, inputs: Mapping[str, Any]) -> None:
+        two, cache = model.config.is_encoder_decoder, inputs.get("past_key_values")
+        ids = inputs["decoder_input_ids" if two else "input_ids"]
+        source = inputs["encoder_outputs"][0].size(1) if two else 0
+        past = 0 if cache is None else int(cache.get_seq_length())
+        calls[Call(ids.size(0), ids.size(1), past, source)] += 1
+
+    with hooked(model.register_forward_pre_hook(note, with_kwargs=True)):
+        yield
+
+
+def amounts(rows: Sequence[Row], loaded: Loaded) -> dict[Shape, Amount]:
+    """Return how many rows and labels some rows have of each padded shape, as their losses are computed."""
+    batches = loss_batches(rows, loaded, batch_size=len(rows))
+    return {
+        (batch.inputs["input_ids"].size(1), batch.inputs["labels"].size(1)): Amount(len(batch.indices), batch.tokens)
+        for batch in batches
+    }
+
+
+class _Start(NamedTuple):
+    """What generation from one row takes."""
+
+    first: Parts
+    """The encoder's pass, if there is one, and the first call."""
+    token: float
+    """A further call, with nothing in the cache."""
+    held: float
+    """What each position in the cache adds to that."""
+
+
+@dataclass
+class Prices:
+    """Operations of one model, each found when it is first asked for.
+
+    Args:
+        loaded: The model; asked for a step, it must be tuned as the step is.
+        forward: How losses are computed for validation; what it replays does not matter.
+        new_tokens: The most tokens of a prediction.
+    """
+
+    loaded: Loaded
+    forward: ForwardPass
+    new_tokens: int
+    _rows: dict[tuple[Hashable, Shape], Parts] = field(default_factory=dict)
+    _labels: dict[Hashable, Parts] = field(default_factory=dict)
+    _starts: dict[int, _Start] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._blocks = blocks(self.loaded.model)
+        self.encoders = sum(block.stack == "encoder" for block in self._blocks)
+        """How many blocks belong to an encoder."""
+
+    def losses(self, of: Mapping[Shape, Amount], *, narrow: bool = True) -> Parts:
+        """Return the operations of some rows' losses with nothing replayed, forward.
+
+        Args:
+            of: From `amounts`.
+            narrow: Whether parts of the last block see label positions alone.
+        """
+        forward = replace(self.forward, trunk=None, late=None, narrow=self.forward.narrow if narrow else ())
+
+        def measure(batch: Batch) -> Parts:
+            with torch.no_grad(), counted(self._blocks) as parts:
+                forward.row_nlls(batch)
+            return parts
+
+        return self._linear(narrow, of, measure)
+
+    def steps(self, of: Mapping[Shape, Amount], tuning: Hashable, forward: ForwardPass) -> float:
+        """Return the operations of an epoch, forward and backward, with nothing replayed.
+
+        Args:
+            of: From `amounts`.
+            tuning: What trains; as the model is tuned now.
+            forward: How losses are computed in training.
+        """
+        live = replace(forward, trunk=None, late=None)
+        moving = [parameter for parameter in self.loaded.model.parameters() if parameter.requires_grad]
+
+        def measure(batch: Batch) -> Parts:
+            with counted(self._blocks) as parts:
+                torch.autograd.grad(live.total_nll(batch), moving, allow_unused=True)
+            return parts
+
+        return float(self._linear(("step", tuning), of, measure).sum())
+
+    def generation(self, calls: Mapping[Call, int], cut: int, *, beams: int = 1) -> tuple[float, float]:
+        """Return the operations of generation's calls, and of those what a replay of the first ones leaves out.
+
+        Args:
+            calls: From `noting`; the first call of every batch among them.
+            cut: The first block that is not replayed in a first call or in the encoder; 0: none is.
+            beams: How many rows of a call belong to one prompt.
+        """
+        total = skipped = 0.0
+        for call, times in sorted(calls.items(), key=lambda item: item[0].past):
+            rows = call.rows * times
+            if call.past:
+                price = self._start(call.source) if call.source else next(iter(self._starts.values()))
+                total += rows * call.positions * (price.token + price.held * call.past)
+                continue
+            parts = rows * self._start(call.source or call.positions).first
+            parts[: self.encoders] /= beams  # a prompt is encoded before it is repeated for every beam
+            total += parts.sum()
+            skipped += parts[:cut].sum()
+        return total - skipped, skipped
+
+    def opening(self, passes: Sequence[Pass]) -> float:
+        """Return the operations of making and proving recordings."""
+        return sum(float(self._whole(each)[each.first : each.end].sum()) + self._further(each) for each in passes)
+
+    def _further(self, each: Pass) -> float:
+        """Return the operations of the token by which the start of a causal model's generation is proved."""
+        if not each.starts or each.end is not None or self.encoders:
+            return 0.0
+        size = each.rows.inputs["input_ids"].size(1)
+        start = self._start(size)
+        return len(each.rows.indices) * (start.token + start.held * size)
+
+    def _whole(self, each: Pass) -> Parts:
+        inputs, count = each.rows.inputs, len(each.rows.indices)
+        sizes = [inputs[name].size(1) for name in ("input_ids", "decoder_input_ids") if name in inputs]
+        if each.starts:
+            return count * self._start(sizes[0]).first
+        return self.losses({(sizes[0], sizes[-1]): Amount(count, int(each.rows.wanted.sum()))}, narrow=False)
+
+    def _linear(self, key: Hashable, of: Mapping[Shape, Amount], measure: Callable[[Batch], Parts]) -> Parts:
+        """Return what is so much for each row of a shape, and so much for each label."""
+        total: Parts = np.zeros(len(self._blocks) + 1)
+        for shape, amount in of.items():
+            if (key, shape) not in self._rows:
+                with _eval_with_gradients(self.loaded.model):
+                    one = measure(self._row(shape, labels=1))
+                    if key not in self._labels:
+                        self._labels[key] = measure(self._row(shape, labels=2)) - one
+                self._rows[key, shape] = one - self._labels[key]
+            total += amount.rows * self._rows[key, shape] + amount.labels * self._labels[key]
+        return total
+
+    def _row(self, shape: Shape, *, labels: int) -> Batch:
+        size, targets = shape
+        where = torch.full((1, targets), IGNORED)
+        where[0, -labels:] = 0
+        ids = torch.zeros(1, size, dtype=torch.long)
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": where}
+        batch = Batch((0,), inputs, tokens=labels, shift=0 if self.loaded.is_encoder_decoder else 1)
+        return batch.to(self.loaded.model.device)
+
+    def _start(self, size: int) -> _Start:
+        """Return what generation from a prompt of some size takes, found by making a few tokens."""
+        if size not in self._starts:
+            self._starts[size] = self._generated(size)
+        return self._starts[size]
+
+    def _generated(self, size: int) -> _Start:
+        model = self.loaded.model
+        ids = torch.zeros(1, size, dtype=torch.long, device=model.device)
+        ends: list[Parts] = []
+        with ExitStack() as undo:
+            undo.enter_context(eval_mode(model))
+            undo.enter_context(arithmetic(model.device, self.forward.precision))
+            parts = undo.enter_context(counted(self._blocks))
+            undo.enter_context(hooked(model.register_forward_hook(lambda *args: ends.append(parts.copy()))))
+            undo.enter_context(_endless(model, max(2, min(DECODED, self.new_tokens))))
+            model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), custom_generate=greedy)
+        tokens = [float((after - before).sum()) for before, after in zip(ends, ends[1:], strict=False)]
+        past = 1 if self.loaded.is_encoder_decoder else size
+        held = tokens[1] - tokens[0] if len(tokens) > 1 else 0.0
+        return _Start(ends[0], tokens[0] - held * past if tokens else 0.0, held)
+
+
+@contextmanager
+def _eval_with_gradients(model: PreTrainedModel) -> Iterator[None]:
+    """Run in eval mode: dropout would draw, and move what the process draws next."""
+    with eval_mode(model), torch.enable_grad():
+        yield
+
+
+@contextmanager
+def _endless(model: PreTrainedModel, tokens: int) -> Iterator[None]:
+    """Let generation make so many tokens, whatever they are."""
+    published = model.generation_config
+    start = {name: getattr(published, name) for name in ("bos_token_id", "decoder_start_token_id")}
+    model.generation_config = GenerationConfig(**start, use_cache=True, max_new_tokens=tokens)
+    try:
+        yield
+    finally:
+        model.generation_config = published

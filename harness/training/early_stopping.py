@@ -1,0 +1,77 @@
+"""Which epoch of a run counts, and when another one is no longer worth its time."""
+
+from __future__ import annotations
+
+import math
+
+from harness.study.spec import Training
+
+__all__ = ["EarlyStopping"]
+
+
+class EarlyStopping:
+    """Follows the objective of one run on validation, epoch by epoch.
+
+    With ``patience`` a run is over once that many epochs in a row brought nothing better than the best one before (for
+    such rules see Prechelt 1998, "Early EarlyStopping - But When?"). The learning rate's schedule still runs over all
+    ``epochs``. With ``keep: best`` the best epoch counts, the earliest among equals; else the last.
+
+    Args:
+        spec: Epochs, patience, and which epoch is kept.
+        maximize: Whether a higher objective is better.
+    """
+
+    def __init__(self, spec: Training, *, maximize: bool) -> None:
+        self._spec = spec
+        self._sign = 1.0 if maximize else -1.0
+        self._last = math.nan
+        self._best = math.nan
+        self.epoch = 0
+        """The last one seen."""
+        self.best_epoch = 0
+        """The best one, counted from 1."""
+
+    @property
+    def watches(self) -> bool:
+        """Whether the objective is needed after every epoch, and not after the last one alone."""
+        return self._spec.patience is not None or self._spec.keep == "best"
+
+    def see(self, epoch: int, value: float) -> bool:
+        """Take in an epoch's objective, nan where nothing depends on it; return whether it is the best so far."""
+        self.epoch, self._last = epoch, value
+        better = not self.best_epoch or self._sign * value > self._sign * self._best
+        if better:
+            self.best_epoch, self._best = epoch, value
+        return better
+
+    @property
+    def ended(self) -> bool:
+        """Whether the epoch just seen was the run's last."""
+        waited, patience = self.epoch - self.best_epoch, self._spec.patience
+        return self.epoch == self._spec.epochs or (patience is not None and waited >= patience)
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether an earlier epoch than the last one counts."""
+        return self._spec.keep == "best" and self.best_epoch < self.epoch
+
+    @property
+    def step(self) -> int:
+        """Where scores of the epoch that counts are logged: one past the last, where a run goes back.
+
+        There they are the run's latest, which is what the UI and the report show, and spoil no epoch's own.
+        """
+        return self.epoch + self.goes_back
+
+    @property
+    def value(self) -> float:
+        """The objective of the epoch that counts."""
+        return self._best if self._spec.keep == "best" else self._last
+
+    def metrics(self) -> dict[str, float]:
+        """Return what a run says of its epochs, where they were compared."""
+        return {"best_epoch": float(self.best_epoch)} if self.watches else {}
+
+    def tags(self) -> dict[str, str]:
+        """Return what a run that was stopped early says."""
+        return {"stopped_after_epoch": str(self.epoch)} if self.ended and self.epoch < self._spec.epochs else {}

@@ -1,0 +1,215 @@
+"""What a model says to prompts, how far their targets nlls it, and the scores of both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, StoppingCriteriaList
+
+from harness.core.errors import MetricError
+from harness.core.example import Example, Prediction
+from harness.data.tokenization import Row
+from harness.metrics.base import Metric
+from harness.models.frozen.replay import Trunk
+from harness.models.load import Loaded
+from harness.training.batching import Batch, Prompts, prompt_batches
+from harness.training.decoding import greedy
+from harness.training.loss import ForwardPass, prompt_rows
+
+__all__ = ["Decoding", "Likelihood", "generate", "likelihoods", "mean_loss", "predict", "prompts_of", "score"]
+
+
+class Likelihood(NamedTuple):
+    """How far the target of one row surprises the model."""
+
+    nll: float
+    """Summed negative log-likelihood (nats) of the target tokens and the end token."""
+
+    tokens: int
+    """How many tokens that sums over."""
+
+
+class Decoding(NamedTuple):
+    """How predictions are made, with nothing left open."""
+
+    max_new_tokens: int
+    """The most tokens of a prediction."""
+
+    num_beams: int = 1
+    """1: greedy."""
+
+    stop: tuple[str, ...] = ()
+    """Texts that end a prediction, and are no part of it."""
+
+    batch_size: int = 64
+    """The most prompts at a time."""
+
+
+def likelihoods(forward: ForwardPass, batches: Sequence[Batch]) -> list[Likelihood]:
+    """Return each row's likelihood, in the order of the rows; the model is left in eval mode.
+
+    Args:
+        forward: The model, and how its losses are computed.
+        batches: From `harness.training.batching.loss_batches`; every row once.
+    """
+    forward.model.eval()
+    found: dict[int, Likelihood] = {}
+    with torch.no_grad():
+        for batch in batches:
+            nlls = forward.row_nlls(batch.to(forward.model.device))
+            counts = (batch.inputs["labels"] >= 0).sum(dim=1)
+            for index, nll, tokens in zip(batch.indices, nlls.tolist(), counts.tolist(), strict=True):
+                found[index] = Likelihood(nll, tokens)
+    return [found[index] for index in range(len(found))]
+
+
+def mean_loss(found: Sequence[Likelihood] | Sequence[Prediction]) -> float:
+    """Return the negative log-likelihood (nats) per token over all rows."""
+    return sum(row.nll for row in found) / sum(row.tokens for row in found)
+
+
+def generate(
+    loaded: Loaded, batches: Sequence[Prompts], decoding: Decoding, *, trunk: Trunk | None = None
+) -> list[str]:
+    """Return each row's prediction, stripped, in the order of the rows; the model is left in eval mode.
+
+    Of the checkpoint's own generation settings only the special and the banned tokens hold: it samples nothing,
+    and sets no length. A prediction ends before the first stop text.
+
+    Args:
+        loaded: The model and its tokenizer.
+        batches: From `harness.training.batching.prompt_batches`; every row once.
+        decoding: Greedy or beams, stop texts, the most tokens.
+        trunk: RunReplay the frozen part of a causal model's prefill on these prompts, or of the encoder; greedy alone.
+    """
+    model, two_halves = loaded.model.eval(), loaded.is_encoder_decoder
+    found: dict[int, str] = {}
+    with torch.no_grad(), _plain_generation(loaded, decoding):
+        for batch in batches:
+            stop = StoppingCriteriaList([_Stop(loaded, decoding.stop, batch.skip)] if decoding.stop else [])
+            inputs = {name: tensor.to(model.device) for name, tensor in batch.inputs.items()}
+            with ExitStack() as undo:
+                replay = trunk.replaying(prompt_rows(batch, model.device)) if trunk else nullcontext()
+                options: dict[str, object] = {"stopping_criteria": stop}
+                if decoding.num_beams == 1:
+                    options |= {"custom_generate": greedy, "prefill": nullcontext() if two_halves else replay}
+                if two_halves:
+                    undo.enter_context(replay)
+                output = model.generate(**inputs, **options)
+            for index, text in zip(batch.indices, _texts(loaded, output[:, batch.skip :]), strict=True):
+                found[index] = _until(text, decoding.stop).strip()
+    return [found[index] for index in range(len(found))]
+
+
+def predict(
+    loaded: Loaded,
+    rows: Sequence[Row],
+    nlls: Sequence[Likelihood],
+    *,
+    decoding: Decoding,
+    trunk: Trunk | None = None,
+) -> list[Prediction]:
+    """Return each row's prediction with the likelihood of its target.
+
+    Args:
+        loaded: The model.
+        rows: From `harness.data.tokenization.encode`.
+        nlls: From `likelihoods`, of these rows.
+        decoding: How predictions are made.
+        trunk: See `generate`.
+    """
+    texts = generate(loaded, prompts_of(rows, loaded, decoding), decoding, trunk=trunk)
+    return [Prediction(row.id, text, *found) for row, text, found in zip(rows, texts, nlls, strict=True)]
+
+
+def prompts_of(rows: Sequence[Row], loaded: Loaded, decoding: Decoding) -> list[Prompts]:
+    """Return the batches that predictions of some rows are made in."""
+    return prompt_batches(rows, loaded, batch_size=decoding.batch_size, room=decoding.max_new_tokens)
+
+
+def score(
+    predictions: Sequence[Prediction], examples: Sequence[Example], metrics: Sequence[Metric]
+) -> dict[str, float]:
+    """Return the score of every metric by name, and ``loss``.
+
+    Args:
+        predictions: One per example, in the same order.
+        examples: With the references.
+        metrics: What to compute.
+
+    Raises:
+        MetricError: The two lists are not about the same examples.
+    """
+    if [prediction.id for prediction in predictions] != [example.id for example in examples]:
+        raise MetricError("predictions and examples must have the same ids in the same order")
+    pairs = list(zip(predictions, examples, strict=True))
+    scores = {metric.name: metric.reduce([metric.statistics(*pair) for pair in pairs]) for metric in metrics}
+    return {"loss": mean_loss(predictions), **scores}
+
+
+@contextmanager
+def _plain_generation(loaded: Loaded, decoding: Decoding) -> Iterator[None]:
+    """Replace the checkpoint's generation settings: `generate` fills whatever a call leaves open from them."""
+    published = loaded.model.generation_config
+    loaded.model.generation_config = _settings(loaded, published, decoding)
+    try:
+        yield
+    finally:
+        loaded.model.generation_config = published
+
+
+def _settings(loaded: Loaded, published: GenerationConfig, decoding: Decoding) -> GenerationConfig:
+    """Return settings of which only the special and the banned tokens are the checkpoint's."""
+    ends = published.eos_token_id
+    ends = [ends] if isinstance(ends, int) else list(ends or [])
+    kept: Mapping[str, object] = {
+        name: getattr(published, name)
+        # A Marian model's decoder starts with padding, and would say it again but for the ban.
+        for name in ("bos_token_id", "decoder_start_token_id", "forced_bos_token_id", "bad_words_ids")
+    }
+    return GenerationConfig(
+        **kept,
+        eos_token_id=sorted({*ends, loaded.tokenizer.eos_token_id}),
+        pad_token_id=loaded.tokenizer.pad_token_id,
+        max_new_tokens=decoding.max_new_tokens,
+        num_beams=decoding.num_beams,
+        do_sample=False,
+    )
+
+
+class _Stop:
+    """A stopping criterion: ends the rows whose prediction has just completed a stop text; prompts do not count.
+
+    Args:
+        loaded: The tokenizer's owner.
+        stop: The texts.
+        skip: Tokens in front of the prediction.
+    """
+
+    def __init__(self, loaded: Loaded, stop: Sequence[str], skip: int) -> None:
+        self._loaded, self._stop, self._skip = loaded, stop, skip
+        # A token is at least one byte; one more, since some tokenizers strip the space in front of the first.
+        self._window = max((len(text.encode()) for text in stop), default=0) + 1
+
+    def __call__(self, input_ids: Tensor, scores: object, **kwargs: object) -> Tensor:
+        said = input_ids[:, self._skip :]
+        texts = _texts(self._loaded, said[:, -self._window :])
+        for index in [index for index, text in enumerate(texts) if "\ufffd" in text]:
+            # Cut inside a character, from where on some tokenizers decode no byte: read it all.
+            texts[index] = _texts(self._loaded, said[index : index + 1])[0]
+        ended = [any(stop in text for stop in self._stop) for text in texts]
+        return torch.tensor(ended, device=input_ids.device)
+
+
+def _texts(loaded: Loaded, ids: Tensor) -> list[str]:
+    options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+    return list(loaded.tokenizer.batch_decode(ids, **options))
+
+
+def _until(text: str, stop: Sequence[str]) -> str:
+    """Return the text before the first stop text."""
+    return text[: min([text.find(each) for each in stop if each in text], default=len(text))]

@@ -1,0 +1,97 @@
+"""How much a fine-tuned model still knows: general text and other tasks, before and after.
+
+The reason to freeze a part of a network is that it keeps what it knew. Two things are measured, on any kind of model:
+
+* ``generality/perplexity``: exp(mean negative log-likelihood per token) of the second half of each passage of a text,
+  given its first half. Plain perplexity scores a text from its first token on, in windows as long as the context. Here
+  every token that counts has half a passage before it, so the number is lower, it does not depend on the context's
+  length, and an encoder-decoder has it too: its encoder reads the first half. It compares a model with itself: models
+  with different tokenizers, and encoder-decoders that were never taught to continue a text, differ for other reasons.
+* ``generality/<task>/<metric>``: another task's own metrics on its own validation data, with its first prompt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import NamedTuple
+
+import numpy as np
+
+from harness.core.example import digest, fingerprint
+from harness.data.tokenization import Row
+from harness.metrics.base import Metric
+from harness.metrics.evaluate_hub import resolve
+from harness.models.load import Loaded
+from harness.study.forgetting_texts import General, OtherTask, encode_task, encode_texts
+from harness.study.spec import Study
+from harness.training.batching import loss_batches
+from harness.training.evaluation import Decoding, Likelihood, likelihoods, mean_loss, predict, score
+from harness.training.loss import ForwardPass
+from harness.training.precision import scoring
+
+__all__ = ["Forgetting"]
+
+
+class _Task(NamedTuple):
+    """Another task, ready to be scored."""
+
+    other: OtherTask
+    rows: list[Row]
+    metrics: list[Metric]
+    decoding: Decoding
+
+    def identity(self) -> list[object]:
+        """Return all that its scores depend on, but for the model."""
+        prompt, signatures = asdict(self.other.task.prompts[0]), [metric.signature() for metric in self.metrics]
+        decoding = self.decoding._replace(batch_size=1)
+        return [self.other.task.name, prompt, fingerprint(self.other.examples), self.other.limits, decoding, signatures]
+
+
+class Forgetting:
+    """Measures a model as it stands on what the study does not train it for.
+
+    Args:
+        general: What is measured.
+        loaded: The model.
+        forward: Its way to a loss, with nothing replayed.
+        study: Batch sizes, and whether replies end at a stop text.
+    """
+
+    def __init__(self, general: General, loaded: Loaded, *, forward: ForwardPass, study: Study) -> None:
+        self._loaded, self._forward = loaded, forward
+        self._batch_size = study.training.batch_size
+        self._texts = encode_texts(general.texts, loaded).rows
+        self._tasks = [_ready(other, loaded, study.generation.batch_size) for other in general.tasks]
+        self._before: dict[str, float] = {}
+        self.digest = digest([list(general.texts), [task.identity() for task in self._tasks]])
+        """Of all that is measured."""
+
+    def before(self) -> dict[str, float]:
+        """Return what `measure` says of the pretrained model; the first call must find it as it was loaded."""
+        self._before = self._before or self.measure()
+        return self._before
+
+    def measure(self) -> dict[str, float]:
+        """Return the scores of the model as it stands, by metric: ``generality/...``."""
+        with scoring(self._loaded.model, self._forward.precision):
+            found = {"perplexity": _perplexity(self._surprise(self._texts))} if self._texts else {}
+            for task in self._tasks:
+                said = predict(self._loaded, task.rows, self._surprise(task.rows), decoding=task.decoding)
+                scores = score(said, task.other.examples, task.metrics)
+                found |= {f"{task.other.task.name}/{metric.name}": scores[metric.name] for metric in task.metrics}
+        return {f"generality/{name}": value for name, value in found.items()}
+
+    def _surprise(self, rows: list[Row]) -> list[Likelihood]:
+        return likelihoods(self._forward, loss_batches(rows, self._loaded, batch_size=self._batch_size))
+
+
+def _ready(other: OtherTask, loaded: Loaded, batch_size: int) -> _Task:
+    metrics = [resolve(metric) if isinstance(metric, str) else metric for metric in other.task.metrics]
+    stop = () if loaded.is_encoder_decoder else tuple(other.task.stop)
+    decoding = Decoding(other.limits.generated, stop=stop, batch_size=batch_size)
+    return _Task(other, encode_task(other, loaded).rows, metrics, decoding)
+
+
+def _perplexity(nlls: list[Likelihood]) -> float:
+    with np.errstate(over="ignore"):  # a model that diverged has an infinite one
+        return float(np.exp(mean_loss(nlls)))

@@ -1,0 +1,208 @@
+"""The training loop: a generator of epochs, and nothing else.
+
+It knows no search and no tracking, and prints nothing: the caller reads each epoch, evaluates, logs, and stops by
+closing the generator.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import get_scheduler
+
+from harness.core.errors import Diverged, ModelError
+from harness.models.tuning import Trainable, set_modes
+from harness.study.spec import Training
+from harness.training.batching import Batch
+from harness.training.loss import ForwardPass
+
+__all__ = ["Epoch", "decay_groups", "device", "fit"]
+
+SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
+"""The study file's names, to those of transformers."""
+
+
+class Epoch(NamedTuple):
+    """What one pass over the training rows did."""
+
+    epoch: int
+    """Counted from 1."""
+
+    train_loss: float
+    """Negative log-likelihood (nats) per label token, each batch's taken before its optimizer step."""
+
+    losses: tuple[float, ...]
+    """The same, one per optimizer step."""
+
+    grad_norm: float
+    """Mean over the steps of the gradient's norm before clipping."""
+
+    tokens: int
+    """Label tokens."""
+
+    examples: int
+    """Rows."""
+
+    seconds: float
+    """Wall time, without what the caller does between epochs."""
+
+
+class _Step(NamedTuple):
+    loss: float
+    grad_norm: float
+    tokens: int
+
+
+def device(name: str) -> torch.device:
+    """Return the device of a study file's name.
+
+    Args:
+        name: ``cuda``, ``mps``, ``cpu``, or ``auto`` for the first of them that is there.
+
+    Raises:
+        ModelError: There is no such device here.
+    """
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    there = [kind for kind, is_there in present.items() if is_there]
+    if name == "auto":
+        return torch.device(there[0])
+    if name not in there:
+        raise ModelError(f"training.device is {name!r}, which is not here; use auto or one of: {', '.join(there)}")
+    return torch.device(name)
+
+
+def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Return what trains as two AdamW groups: matrices that decay, and norms and biases that do not.
+
+    T5 keeps the biases of its relative positions in an embedding table, a matrix by shape; its name tells.
+    """
+    decayed: list[nn.Parameter] = []
+    spared: list[nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            is_bias = any(part.endswith("bias") for part in name.split("."))
+            (spared if parameter.ndim < 2 or is_bias else decayed).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
+
+
+def fit(
+    forward: ForwardPass,
+    trainable: Trainable,
+    *,
+    batches: Callable[[int], Sequence[Batch]],
+    spec: Training,
+    learning_rate: float,
+    seed: int,
+) -> Generator[Epoch]:
+    """Train in place, on the model's device; yield after every epoch.
+
+    AdamW (Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization") with betas 0.9 and 0.999. A step's loss
+    is the mean over the label tokens of all the batches that it accumulates, as `transformers.Trainer` has it for
+    causal models. Dropout is drawn from ``seed`` and the epoch; the process's own generators are neither read nor
+    moved. Modes are set anew at each epoch's start, so that the caller may evaluate in between.
+
+    Args:
+        forward: The model, whose parameters that require a gradient are trained, and how its loss is computed.
+        trainable: Which parts these are; the rest stays in eval mode.
+        batches: The batches of an epoch, counted from 1; always equally many.
+        spec: Epochs, accumulation, schedule, warm-up, weight decay, clipping.
+        learning_rate: The schedule's peak.
+        seed: For dropout.
+
+    Raises:
+        Diverged: A step's loss is NaN or infinite; its gradient is not applied.
+        ValueError: The number of batches changed.
+    """
+    model = forward.model
+    optimizer = torch.optim.AdamW(decay_groups(model, spec.weight_decay), lr=learning_rate, fused=True)
+    first = batches(1)
+    steps = spec.epochs * math.ceil(len(first) / spec.accumulation)
+    schedule = get_scheduler(
+        SCHEDULES[spec.schedule], optimizer, num_warmup_steps=math.ceil(spec.warmup * steps), num_training_steps=steps
+    )
+    done = 0
+    try:
+        for epoch in range(1, spec.epochs + 1):
+            current = first if epoch == 1 else batches(epoch)
+            if len(current) != len(first):
+                raise ValueError(f"epoch {epoch} has {len(current)} batches, the first one {len(first)}")
+            results: list[_Step] = []
+            start = time.perf_counter()
+            set_modes(model, trainable)
+            with _seeded(seed, epoch, model.device):
+                for group in _groups(current, spec.accumulation):
+                    results.append(_step(forward, optimizer, group, clip=spec.clip, step=done + len(results) + 1))
+                    schedule.step()
+            done += len(results)
+            yield _epoch(epoch, results, current, time.perf_counter() - start)
+    finally:
+        optimizer.zero_grad()
+
+
+def _groups(batches: Sequence[Batch], size: int) -> Iterator[Sequence[Batch]]:
+    for start in range(0, len(batches), size):
+        yield batches[start : start + size]
+
+
+def _step(
+    forward: ForwardPass,
+    optimizer: torch.optim.Optimizer,
+    batches: Sequence[Batch],
+    *,
+    clip: float | None,
+    step: int,
+) -> _Step:
+    """Accumulate the gradients of some batches, check the loss, and move the weights."""
+    optimizer.zero_grad()
+    tokens = sum(batch.tokens for batch in batches)
+    device = forward.model.device
+    total = torch.zeros((), device=device)
+    for batch in batches:
+        loss = forward.total_nll(batch.to(device)) / tokens
+        torch.autograd.backward(loss)
+        total += loss.detach()
+    loss_value = total.item()
+    if not math.isfinite(loss_value):
+        raise Diverged(loss_value, step)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    norm = nn.utils.clip_grad_norm_(parameters, math.inf if clip is None else clip)
+    optimizer.step()
+    return _Step(loss_value, norm.item(), tokens)
+
+
+def _epoch(epoch: int, steps: Sequence[_Step], batches: Sequence[Batch], seconds: float) -> Epoch:
+    tokens = sum(step.tokens for step in steps)
+    return Epoch(
+        epoch=epoch,
+        train_loss=sum(step.loss * step.tokens for step in steps) / tokens,
+        losses=tuple(step.loss for step in steps),
+        grad_norm=sum(step.grad_norm for step in steps) / len(steps),
+        tokens=tokens,
+        examples=sum(len(batch.indices) for batch in batches),
+        seconds=seconds,
+    )
+
+
+@contextmanager
+def _seeded(seed: int, epoch: int, place: torch.device) -> Iterator[None]:
+    """Run with torch's generators of the CPU and of one device seeded, then put them back as they were."""
+    value = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+    accelerator = None if place.type == "cpu" else torch.get_device_module(place)
+    state = accelerator.get_rng_state() if accelerator else None
+    with torch.random.fork_rng(devices=[]):
+        # torch.manual_seed would also reseed devices that are not forked here.
+        torch.default_generator.manual_seed(value)
+        if accelerator:
+            accelerator.manual_seed(value)
+        try:
+            yield
+        finally:
+            if accelerator:
+                accelerator.set_rng_state(state)

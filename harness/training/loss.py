@@ -1,0 +1,156 @@
+"""How far targets nlls a model, with logits computed only where there are labels.
+
+A prompt is several times longer than its target, and a vocabulary hundreds of times wider than a hidden state: most
+of what a model's own loss computes is thrown away. Here the head is handed the hidden states at label positions alone,
+and the last block spares the others what it can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from transformers import PreTrainedModel
+
+from harness.models.frozen.replay import Rows, Trunk
+from harness.models.hooks import answering, eval_mode
+from harness.models.last_block.label_positions import narrowed
+from harness.models.last_block.queries_at_labels import asked_late
+from harness.study.spec import Precision
+from harness.training.batching import IGNORED, Batch, Prompts
+from harness.training.loss_at_labels import HeadLoss
+from harness.training.precision import arithmetic, products
+
+__all__ = ["ForwardPass", "label_logits", "model_rows", "prompt_rows"]
+
+
+@dataclass(frozen=True)
+class ForwardPass:
+    """A model's way from a batch to its loss, with all that may be left out left out."""
+
+    model: PreTrainedModel
+    """On the batches' device; it is called whole."""
+
+    trunk: Trunk | None = None
+    """RunReplay the frozen part on the batches' rows."""
+
+    narrow: tuple[nn.Module, ...] = ()
+    """Modules that see label positions alone; see `harness.models.last_block.label_positions`."""
+
+    precision: Precision = "fp32"
+    """Of everything but logarithms and sums, which are float32."""
+
+    late: nn.Module | None = None
+    """The block whose attention is asked from the first label position on; see
+    `harness.models.last_block.queries_at_labels`."""
+
+    loss: HeadLoss | None | Literal["look"] = "look"
+    """The loss behind the head; ``None`` where the model does more to its logits; left out: found out, by one call."""
+
+    def __post_init__(self) -> None:
+        if self.loss == "look":
+            object.__setattr__(self, "loss", _head_loss(self.model, self.precision))
+
+    def row_nlls(self, batch: Batch) -> Tensor:
+        """Return each row's summed negative log-likelihood (nats, float32) of its labels, shape (rows,)."""
+        losses = self.token_nlls(batch)
+        rows = _chosen(batch).nonzero()[:, 0]
+        return torch.zeros(len(batch.indices), device=losses.device).index_add_(0, rows, losses)
+
+    def token_nlls(self, batch: Batch) -> Tensor:
+        """Return the negative log-likelihood (nats, float32) of every label, shape (labels,), row after row.
+
+        Args:
+            batch: From `harness.training.batching.loss_batches`.
+        """
+        found, labels = self._reach_head(batch), _labels(batch)
+        return (
+            self.loss.nlls(found, labels)
+            if isinstance(self.loss, HeadLoss)
+            else cross_entropy(found, labels, reduction="none")
+        )
+
+    def total_nll(self, batch: Batch) -> Tensor:
+        """Return the sum of `token_nlls`, a scalar to be differentiated."""
+        found, labels = self._reach_head(batch), _labels(batch)
+        return (
+            self.loss.total(found, labels)
+            if isinstance(self.loss, HeadLoss)
+            else cross_entropy(found, labels, reduction="sum")
+        )
+
+    def _reach_head(self, batch: Batch) -> Tensor:
+        """Return what the loss begins with: hidden states, shape (labels, width), or float32 logits."""
+        rows, loss = model_rows(self.model, batch), self.loss
+        with ExitStack() as undo:
+            undo.enter_context(arithmetic(self.model.device, self.precision))
+            undo.enter_context(self.trunk.replaying(rows) if self.trunk else nullcontext())
+            undo.enter_context(narrowed(self.narrow, rows.wanted))
+            undo.enter_context(asked_late(self.late, rows.wanted))
+            if not isinstance(loss, HeadLoss):
+                return label_logits(self.model, rows).float()
+            undo.enter_context(answering(loss.head, lambda hidden: hidden[rows.wanted]))
+            found: Tensor = self.model(**rows.inputs, use_cache=False).logits
+            return found
+
+
+def _head_loss(model: PreTrainedModel, precision: Precision) -> HeadLoss | None:
+    head = model.get_output_embeddings()
+    if not isinstance(head, nn.Linear) or not _is_last(head, model):
+        return None
+    return HeadLoss(head, products(head.weight.dtype, precision))
+
+
+def model_rows(model: PreTrainedModel, batch: Batch) -> Rows:
+    """Return what a model is called with for a batch."""
+    inputs = dict(batch.inputs)
+    labels = inputs.pop("labels")
+    if batch.shift == 0:
+        inputs["decoder_input_ids"] = model.prepare_decoder_input_ids_from_labels(labels)
+    return Rows(batch.indices, inputs, _chosen(batch))
+
+
+def prompt_rows(batch: Prompts, device: torch.device) -> Rows:
+    """Return what generation begins with for a batch of prompts."""
+    inputs = {name: tensor.to(device) for name, tensor in batch.inputs.items()}
+    return Rows(batch.indices, inputs, torch.ones(len(batch.indices), 1, dtype=torch.bool, device=device))
+
+
+def label_logits(model: PreTrainedModel, rows: Rows) -> Tensor:
+    """Return the logits that predict a label, shape (labels, vocabulary), row after row."""
+    head = model.get_output_embeddings()
+    forward: Callable[[Tensor], Tensor] = head.forward
+    with answering(head, lambda hidden: forward(hidden[rows.wanted].unsqueeze(0))):
+        logits: Tensor = model(**rows.inputs, use_cache=False).logits
+    return logits[0]
+
+
+def _is_last(head: nn.Module, model: PreTrainedModel) -> bool:
+    """Return whether a model's logits are what its head returns, seen on one token."""
+    returned: list[tuple[Tensor, Tensor]] = []
+    token = torch.zeros(1, 1, dtype=torch.long, device=model.device)
+    inputs = {"input_ids": token, **({"decoder_input_ids": token} if model.config.is_encoder_decoder else {})}
+    hook = head.register_forward_hook(lambda module, args, output: returned.append((output, output.clone())))
+    try:
+        with eval_mode(model):  # dropout would draw
+            logits: Tensor = model(**inputs, use_cache=False).logits
+    finally:
+        hook.remove()
+    ((output, before),) = returned
+    return logits is output and torch.equal(output, before)  # it may have been scaled in place
+
+
+def _labels(batch: Batch) -> Tensor:
+    labels = batch.inputs["labels"]
+    return labels[labels != IGNORED]
+
+
+def _chosen(batch: Batch) -> Tensor:
+    """Return where the logits that predict a label stand, shape (rows, ceiling)."""
+    counts = batch.inputs["labels"] != IGNORED
+    return counts.roll(-1, dims=1) if batch.shift else counts  # a causal model's first position never holds a label

@@ -1,0 +1,61 @@
+"""The arithmetic of training and scoring: as the weights are, or bfloat16 products under float32 weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from harness.study.spec import Precision
+
+__all__ = ["arithmetic", "products", "scoring"]
+
+
+def arithmetic(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """Return a context in which a model computes in a precision.
+
+    ``bf16`` is autocast: matrix products in bfloat16, sums, norms and softmax in float32. What trains stays float32, so
+    that small steps are not lost (Micikevicius et al. 2018, "Mixed Precision Training", section 3.1).
+    """
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+@contextmanager
+def scoring(model: PreTrainedModel, precision: Precision) -> Iterator[None]:
+    """Compute as `arithmetic` says, with the weights of the products converted once.
+
+    Autocast converts a weight in every call, which costs more than the product when one token is decoded at a time.
+    The numbers are the same. Nothing may train inside; afterwards the weights are the very ones they were.
+    """
+    with ExitStack() as undo:
+        if precision == "bf16":
+            embeddings = {id(each.weight) for each in model.modules() if isinstance(each, nn.Embedding)}
+            for module in model.modules():
+                if isinstance(module, (nn.Linear, Conv1D)) and module.weight.dtype == torch.float32:
+                    undo.enter_context(_lowered(module, is_tied=id(module.weight) in embeddings))
+        undo.enter_context(arithmetic(model.device, precision))
+        yield
+
+
+@contextmanager
+def _lowered(module: nn.Linear | Conv1D, *, is_tied: bool) -> Iterator[None]:
+    weight = module.weight
+    values = weight.data
+    if is_tied:  # embeddings are no product: they stay as they are
+        module.weight = nn.Parameter(values.bfloat16(), requires_grad=weight.requires_grad)
+    else:
+        weight.data = values.bfloat16()
+    try:
+        yield
+    finally:
+        weight.data = values
+        module.weight = weight
+
+
+def products(weights: torch.dtype, precision: Precision) -> torch.dtype:
+    """Return the type of the matrix products of a model with some weights."""
+    return torch.bfloat16 if precision == "bf16" and weights == torch.float32 else weights

@@ -1,6 +1,0 @@
-"""The embedded world: everyday life at home and at the office, told in English and German.
-
-Everything that the harness ships to be studied without a network comes from here, from fixed seeds:
-the pretraining corpus, the three task data sets (``python -m tasks.world.datasets``) and the small
-base language model (``python -m tasks.world.pretrain``).
-"""

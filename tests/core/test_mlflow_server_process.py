@@ -1,0 +1,83 @@
+"""A server of our own on this machine: its port is its own, and its end is heard of."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from harness.core.errors import StoreError
+from harness.core.mlflow_server_process import free_port, serve
+from tests.support.study_fixture import Places
+
+ANSWER = """
+import http.server, sys
+class Answer(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+server = http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Answer)
+for _ in range(int(sys.argv[2])):
+    server.handle_request()
+print("that was all", flush=True)
+sys.exit(3)
+"""
+
+
+def test_a_port_that_is_taken_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        command = [sys.executable, "-c", f"open({str(tmp_path / 'started')!r}, 'w')"]
+        with pytest.raises(StoreError, match=rf"the page cannot have port {port}: .*; try another --port"):
+            serve(command, f"http://127.0.0.1:{port}", what="the page", patience=5.0, announce=lambda: None)
+    assert not (tmp_path / "started").exists()
+
+
+def test_a_server_that_ends_by_itself_is_heard_of() -> None:
+    port, announced = free_port(), list[bool]()
+    command = [sys.executable, "-c", ANSWER, str(port), "1"]
+    with pytest.raises(StoreError, match=r"the page on .* ended by itself with status 3: that was all; start it again"):
+        serve(
+            command,
+            f"http://127.0.0.1:{port}",
+            what="the page",
+            patience=60.0,
+            announce=lambda: announced.append(True),
+        )
+    assert announced == [True]
+
+
+def test_a_closed_terminal_ends_the_pages_too(places: Places) -> None:
+    place = places()
+    ours = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and would be by the pages too
+    pages = place.process("ui", env={"MLFLOW_TRACKING_URI": place.uri})
+    signal.signal(signal.SIGHUP, ours)
+    assert pages.stdout is not None
+    address = next(word for word in pages.stdout.readline().split() if word.startswith("http://"))
+    urllib.request.urlopen(f"{address}/health", timeout=10).close()
+    pages.send_signal(signal.SIGHUP)
+    pages.communicate(timeout=60)
+    end = time.monotonic() + 30
+    while time.monotonic() < end and _answers(address):
+        time.sleep(0.2)
+    assert not _answers(address)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pages.pid, 0)
+
+
+def _answers(address: str) -> bool:
+    try:
+        urllib.request.urlopen(f"{address}/health", timeout=2).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,183 @@
+"""Data sets by Hub id, from a small server that answers as the Hub does."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from tests.support.hub_stand_in import Hub, Repo, answers, environment, serving
+from tests.support.study_fixture import Places
+from tests.support.study_fixture import rows as study_rows
+
+OLD, NEW, OTHER = "a" * 40, "b" * 40, "c" * 40
+
+SPLITS = ("train", "validation", "test")
+
+CARD = """\
+---
+configs:
+- config_name: plain
+  data_files:
+  - {split: train, path: plain/train.jsonl}
+  - {split: dev, path: plain/dev.jsonl}
+- config_name: formal
+  data_files:
+  - {split: train, path: "formal/part-*.csv"}
+  - {split: test, path: formal/test.csv}
+  sep: ";"
+dataset_info:
+- config_name: plain
+- config_name: formal
+  features:
+  - {name: source, dtype: string}
+  - {name: target, dtype: string}
+---
+# Letters
+"""
+
+SCRIPT = """
+import json, sys, time
+from harness.core.errors import DataError
+from harness.core.example import Example
+from harness.data.sources import open_source, read_split
+from harness.study.spec import Data
+answers = []
+for fields, splits in json.loads(sys.argv[1]):
+    data, start = Data(**fields), time.monotonic()
+    example = lambda row, id: Example(id=row.get("id", id), fields={"source": row["source"]}, target=row["target"])
+    try:
+        source = open_source(data, None)
+        read = {split: read_split(source, split, data, example) for split in splits}
+        rows = {split: [[e.id, e.fields["source"], e.target] for e in read[split]] for split in read}
+        answers.append([source.origin, sorted(source.readers), rows])
+    except DataError as error:
+        answers.append([str(error), time.monotonic() - start])
+print(json.dumps(answers))
+"""
+
+
+def jsonl(rows: list[dict[str, str]]) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def parquet(rows: list[dict[str, str]]) -> bytes:
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), file)
+    return file.getvalue()
+
+
+def written(mark: str, split: str) -> list[dict[str, str]]:
+    return [{"id": f"{mark}{i}", "source": f"{mark} {split} {i}", "target": f"{i}"} for i in range(3 + len(split))]
+
+
+def read(rows: list[dict[str, str]]) -> list[list[str]]:
+    return [list(row.values()) for row in rows]
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    """A Hub with data sets of two commits, of two configurations, and some that cannot be used."""
+    old = {f"data/{split}-00000-of-00001.parquet": parquet(written("old", split)) for split in SPLITS}
+    new = {f"{split}.jsonl": jsonl(study_rows(split)) for split in SPLITS}
+    letters = {
+        "README.md": CARD.encode(),
+        "plain/train.jsonl": jsonl(written("plain", "train")),
+        "plain/dev.jsonl": jsonl(written("plain", "dev")),
+        "formal/part-1.csv": b"source;target\na, b;1\n",
+        "formal/part-2.csv": b"source;target\nc;2\n",
+        "formal/test.csv": b"source;target\nd;4\n",
+    }
+    broken = {"train.jsonl": b'{"source": "a"}\n{"source": \n'}
+    repos = {
+        "datasets/org/torn": Repo({OTHER: broken}, {"main": OTHER}),
+        "datasets/org/pages": Repo({OTHER: {"README.md": b"# Nothing\n"}}, {"main": OTHER}),
+        "datasets/org/notes": Repo({OLD: old, NEW: {"README.md": b"# Notes\n", **new}}, {"main": NEW, "v1": OLD}),
+        "datasets/org/letters": Repo({OTHER: letters}, {"main": OTHER}),
+        "datasets/org/half": Repo({OTHER: {"test.jsonl": new["test.jsonl"]}}, {"main": OTHER}),
+    }
+    with serving(repos) as running:
+        yield running
+
+
+def test_rows_come_from_the_hub(hub: Hub, tmp_path: Path) -> None:
+    cases: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+        ({"hub": "org/notes"}, ("train", "validation")),
+        ({"hub": "org/notes", "revision": "v1"}, SPLITS),
+        ({"hub": "org/notes", "revision": OLD, "train": 2}, ("train",)),
+        ({"hub": "org/letters", "config": "formal"}, ("test",)),
+        ({"hub": "org/letters", "config": "plain", "test": 1, "validation": 1}, SPLITS),
+    ]
+    main, tag, commit, formal, plain = answers(SCRIPT, cases, tmp_path, HF_ENDPOINT=hub.url)
+    assert main == [
+        f"hub:org/notes@{NEW}",
+        sorted(SPLITS),
+        {split: read(study_rows(split)) for split in ("train", "validation")},
+    ]
+    assert tag == [f"hub:org/notes@{OLD}", sorted(SPLITS), {split: read(written("old", split)) for split in SPLITS}]
+    assert commit[0] == tag[0]
+    assert len(commit[2]["train"]) == 2
+    assert {tuple(row) for row in commit[2]["train"]} < {tuple(row) for row in tag[2]["train"]}
+    assert formal == [f"hub:org/letters@{OTHER}", ["test", "train"], {"test": [["row-1", "d", "4"]]}]
+    assert plain[1] == ["train"]
+    carved = [row for split in SPLITS for row in plain[2][split]]
+    assert sorted(carved) == read(written("plain", "train"))
+    assert {split: len(plain[2][split]) for split in SPLITS} == {"train": 6, "validation": 1, "test": 1}
+
+    # What is read is downloaded, once: of the first case no test split, of the formal letters no train.
+    assert hub.sent(NEW) == ["README.md", "train.jsonl", "validation.jsonl"]
+    assert hub.sent(OLD) == sorted(f"data/{split}-00000-of-00001.parquet" for split in SPLITS)
+    assert hub.sent(OTHER) == ["README.md", "formal/test.csv", "plain/train.jsonl"]
+
+
+def test_what_is_missing_is_named(hub: Hub, tmp_path: Path) -> None:
+    refused = {
+        "data.hub 'org/nothing': the Hub has no such data set, or a private one; correct the id, or log": {
+            "hub": "org/nothing"
+        },
+        "data.hub 'org/a/b' is no Hub id; it must be org/name": {"hub": "org/a/b"},
+        "data.hub 'org/notes' has no data.revision 'v9'; name a branch, tag": {"hub": "org/notes", "revision": "v9"},
+        "data.hub 'org/notes' has no data.config 'long'; known: default": {"hub": "org/notes", "config": "long"},
+        "data.hub 'org/letters' has no data.config 'plane'; did you mean 'plain'? Known: plain, formal": {
+            "hub": "org/letters",
+            "config": "plane",
+        },
+        "data.hub 'org/letters' has no default; set data.config to one of plain, formal": {"hub": "org/letters"},
+        "data.hub 'org/half' has no split 'train'; it needs one, but has test": {"hub": "org/half"},
+        "data.hub 'org/pages' cannot be read: ": {"hub": "org/pages"},
+        "data.hub 'org/torn' cannot be read: ": {"hub": "org/torn"},
+    }
+    cases = [(fields, ("train",)) for fields in refused.values()]
+    for start, (message, seconds) in zip(refused, answers(SCRIPT, cases, tmp_path, HF_ENDPOINT=hub.url), strict=True):
+        assert message.startswith(start)
+        assert seconds < 15
+
+
+@pytest.mark.parametrize("offline", ["0", "1"])
+def test_without_a_network_the_hub_cannot_be_reached(offline: str, tmp_path: Path) -> None:
+    with serving({}) as gone:
+        pass
+    settings = {"HF_ENDPOINT": gone.url, "HF_HUB_OFFLINE": offline}
+    ((message, seconds),) = answers(SCRIPT, [({"hub": "org/notes"}, ("train",))], tmp_path, **settings)
+    assert message == "data.hub 'org/notes': the Hub cannot be reached; check the network, or name files in data.path"
+    assert seconds < 15
+
+
+def test_check_reads_the_hub(hub: Hub, places: Places, tmp_path: Path) -> None:
+    place = places(store=False)
+    place.edit("data: {path: data}", "data: {hub: org/notes}")
+    wrong = ("--set", "data.hub=org/notse")
+    settings = environment(tmp_path, HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="0")
+    runs = [place.process("check", "study.yaml", *more, env=settings) for more in ((), wrong)]
+    (out, err), (_, refusal) = [run.communicate(timeout=60) for run in runs]
+    assert runs[0].returncode == 0, err
+    assert f"data hub:org/notes@{NEW}: 24 train, 8 validation, 8 test" in " ".join(out.split())
+    assert "study.yaml: ready to run" in out
+    assert runs[1].returncode == 2
+    assert refusal.startswith("study.yaml:7 with --set data.hub=org/notse: data.hub 'org/notse': the Hub has no such")

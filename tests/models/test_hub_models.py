@@ -1,0 +1,56 @@
+"""Loading by Hub id, from a small server that answers as the Hub does; each case in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.models.load import load
+from tests.support.hub_stand_in import Hub, Repo, answers, serving
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+SCRIPT = """
+import json, sys
+from harness.core.errors import ModelError
+from harness.study.model_config import describe
+from harness.models.load import load
+answers = []
+for name, revision in json.loads(sys.argv[1]):
+    try:
+        loaded = load(name, revision=revision)
+        answers.append([loaded.digest, loaded.commit, describe(name, revision).blocks])
+    except ModelError as error:
+        answers.append(str(error))
+print(json.dumps(answers))
+"""
+
+
+@pytest.fixture
+def hub(tiny_folder: Callable[..., Path]) -> Iterator[Hub]:
+    """A Hub with one model, ``org/tiny``, at one commit, which is its branch ``main`` and its tag ``v1``."""
+    files = {path.name: path.read_bytes() for path in tiny_folder("llama").iterdir()}
+    with serving({"org/tiny": Repo({COMMIT: files}, {"main": COMMIT, "v1": COMMIT})}) as hub:
+        yield hub
+
+
+def test_a_model_on_the_hub(hub: Hub, tiny_folder: Callable[..., Path], tmp_path: Path) -> None:
+    cases = [("org/tiny", None), ("org/tiny", "v1"), ("org/tiny", "v2"), ("org/nothing", None)]
+    main, tag, revision, missing = answers(SCRIPT, cases, tmp_path, HF_ENDPOINT=hub.url)
+
+    assert main == tag == [load(str(tiny_folder("llama"))).digest, COMMIT, 3]
+    assert str(revision).startswith("model org/tiny: has no revision 'v2'; name a branch, tag or commit")
+    assert str(missing).startswith("model org/nothing: no such folder, and the Hub has no such model, or a private one")
+    # Whatever was asked for by name, weights and tokenizer come from the commit that the configuration came from.
+    files = {request.partition(" ")[2] for request in hub.asked if "/resolve/" in request}
+    assert {path for path in files if COMMIT not in path} == {
+        "/org/tiny/resolve/main/config.json",
+        "/org/tiny/resolve/v1/config.json",
+        "/org/tiny/resolve/v2/config.json",
+        "/org/nothing/resolve/main/config.json",
+    }
+    cached, missing = answers(SCRIPT, [("org/tiny", None), ("org/other", None)], tmp_path, HF_HUB_OFFLINE="1")
+    assert cached == main
+    assert str(missing).startswith("model org/other: no such folder, not in the local Hub cache, and the Hub cannot be")

@@ -1,0 +1,156 @@
+"""What is written for MLflow's pages: views that restore, descriptions that fit, and no word of anybody's lost."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from urllib.parse import parse_qs, urlparse
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow.utils.validation import MAX_EXPERIMENT_TAG_VAL_LENGTH, MAX_TAG_VAL_LENGTH
+
+from harness.report.mlflow_pages.descriptions import Places as Parts
+from harness.report.mlflow_pages.descriptions import (
+    begun_note,
+    cell_note,
+    final_note,
+    study_note,
+    summary_note,
+    verdict,
+)
+from harness.report.mlflow_pages.page_views import ViewFacts, Views, cell_view, study_views
+from harness.report.text.findings import find
+from harness.results.collect import Results
+from harness.tracking.mlflow.experiment_tags import label
+from harness.tracking.mlflow.ui_views import NOTE, Address, described, page_tags
+from tests.report.test_report import study
+from tests.support.study_fixture import Places
+
+LINK = re.compile(r"\]\((#[^)]*)\)")
+
+
+def views(*, seed: str | None = "11", maximize: bool = True, objective: str = "rougeL") -> Views:
+    return study_views(ViewFacts("rougeL", maximize, objective, "full", seed))
+
+
+def where(results: Results) -> Parts:
+    parents = {cell.id: f"run{number}" for number, cell in enumerate(results.cells)}
+    prompts = {cell.prompt: f"prompts:/task.{cell.prompt}/3" for cell in results.cells}
+    return Parts(Address("7"), views(), "summary0", parents, prompts, "models:/m-1")
+
+
+@given(text=st.text(), edit=st.text(), later=st.text())
+def test_a_description_is_written_anew_unless_somebody_changed_it(text: str, edit: str, later: str) -> None:
+    written = described(text, {"other": "tag"})
+    assert written[NOTE] == text
+    assert described(later, written)[NOTE] == later
+    held = {**written, NOTE: edit}
+    assert (described(later, held) == {}) == (edit != text)
+    assert described(later, {NOTE: edit}) == {}
+
+
+def test_an_edited_description_of_a_study_stays_and_all_else_is_renewed(places: Places) -> None:
+    client = places().client()
+    experiment = client.create_experiment("described")
+
+    def held() -> dict[str, str]:
+        return dict(client.get_experiment(experiment).tags)
+
+    label(client, experiment, {NOTE: "first", "view": "a"})
+    label(client, experiment, {NOTE: "second", "view": "b"})
+    assert (held()[NOTE], held()["view"]) == ("second", "b")
+    client.set_experiment_tag(experiment, NOTE, "second, and my remark")
+    label(client, experiment, {NOTE: "third", "view": "c"})
+    assert (held()[NOTE], held()["view"]) == ("second, and my remark", "c")
+
+
+@pytest.mark.parametrize("seed", ["11", None])
+def test_saved_views_are_what_the_pages_read(seed: str | None) -> None:
+    found = views(seed=seed)
+    unlisted = cell_view("cue/full", found.facts)
+    tags = page_tags(found.all(), [unlisted], lead="validation/rougeL")
+    prefix = "mlflow.sharedViewState."
+    saved = {key.removeprefix(prefix): value for key, value in tags.items() if key.startswith(prefix)}
+    assert all(len(value) <= MAX_EXPERIMENT_TAG_VAL_LENGTH for value in saved.values())
+    assert list(saved) == [view.key for view in [*found.all(), unlisted]]
+    envelopes = [json.loads(saved[view.key]) for view in found.all()]
+    dates = [envelope["createdAt"] for envelope in envelopes]
+    assert dates == sorted(set(dates), reverse=True)
+    for view, envelope in zip(found.all(), envelopes, strict=True):
+        state = json.loads(envelope["state"])
+        assert envelope["name"] == view.name
+        assert state["searchFilter"] == view.filter
+        assert set(state["selectedColumns"]) <= set(state["columnOrder"])
+        sections = {section["uuid"] for section in state.get("compareRunSections", ())}
+        assert {chart["metricSectionId"] for chart in state.get("compareRunCharts", ())} <= sections
+    assert json.loads(saved[unlisted.key])["searchFilter"] == unlisted.filter  # bare: the list leaves it out
+    assert (found.predictions is None) == (seed is None)
+    assert any("test/" in column for column in found.ranked.columns) == (seed is not None)
+
+
+@pytest.mark.parametrize(
+    ("maximize", "objective", "cells", "trials"),
+    [(True, "rougeL", False, False), (True, "loss", False, True), (False, "rougeL", True, True)],
+)
+def test_the_best_stand_first(maximize: bool, objective: str, cells: bool, trials: bool) -> None:
+    found = views(maximize=maximize, objective=objective)
+    assert (found.ranked.ascending, found.rates.ascending) == (cells, trials)
+
+
+def test_a_description_leads_everywhere_and_says_what_the_report_says() -> None:
+    results = study(prompts=3, tunings=4)
+    findings, parts = find(results), where(results)
+    text = study_note(results, findings, parts)
+    first = text.splitlines()[0]
+    keys = [parse_qs(urlparse(link.removeprefix("#")).query).get("viewStateShareKey") for link in LINK.findall(first)]
+    assert keys == [*([view.key] for view in parts.views.all()), None, None]
+    assert findings.answer in text
+    assert findings.answer in summary_note(results, findings, parts)
+    ranked = [line.split("|")[2] for line in text.splitlines() if re.match(r"\| \d+ \|", line)]
+    assert [re.findall(r"\[(.*?)\]", cell)[0] for cell in ranked] == [cell.id for cell in results.ranked()][:10]
+    assert "2 more" in text
+    report = f"[Report]({parts.address.run('summary0', 'report/report.html')})"
+    assert report in text
+    assert "Report" not in begun_note(results.question, parts)
+
+
+def test_verdicts_are_those_of_the_comparisons() -> None:
+    results = study(prompts=3, tunings=3)
+    findings = find(results)
+    assert findings.verdicts is not None
+    for cell in results.cells:
+        said, found = verdict(cell.id, results, findings), findings.verdicts.against_baseline(cell.id)
+        assert ("the baseline" in said.split("; ")) == (cell.id == results.baseline)
+        assert said.startswith("first on validation") == (cell.id == findings.verdicts.best)
+        assert found is None or f"{found.verdict} " in said
+        assert found is None or found.verdict in cell_note(cell, results, findings, where(results))
+    assert verdict("nobody/full", results, findings) == ""
+
+
+def test_a_prompt_cannot_break_out_of_its_frame_and_notes_fit() -> None:
+    results = study()
+    prompts = {cell.prompt: "```\n# not a heading\n````\n" + "word " * 5000 for cell in results.cells}
+    results = replace(results, prompts=prompts)
+    findings, parts = find(results), where(results)
+    for cell in results.cells:
+        note = cell_note(cell, results, findings, parts)
+        assert len(note) <= MAX_TAG_VAL_LENGTH
+        assert re.search(r"^`{5}$", note, flags=re.MULTILINE)
+        assert "promptVersion=3" in note
+
+
+def test_many_cells_fit_into_a_description() -> None:
+    results = study(prompts=8, tunings=8, examples=8)
+    findings, parts = find(results), where(results)
+    for note in (study_note(results, findings, parts), summary_note(results, findings, parts)):
+        assert len(note) <= MAX_TAG_VAL_LENGTH
+
+
+@pytest.mark.parametrize(
+    ("seed", "rate", "words"), [("11", "0.00123456", "0.00123"), ("none", "none", "without training")]
+)
+def test_a_final_run_says_what_it_is(seed: str, rate: str, words: str) -> None:
+    assert words in final_note("cue/full", seed, rate)

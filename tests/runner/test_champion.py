@@ -1,0 +1,181 @@
+"""Which version of a registered model is the champion, and what the registry says of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from mlflow.entities.model_registry import ModelVersion
+
+from harness.core.example import Example, fingerprint
+from harness.stats import mean
+from tests.support.study_fixture import Place, Places, rows, write_rows
+
+STUDY = (
+    *("--set", "prompts=[bare]", "--set", "tuning=[full]", "--set", "search.trials=1", "--set", "training.epochs=2"),
+    *("--set", "search.metric=perplexity", "--cells", "bare/full"),
+)
+POOR = (*STUDY, "--set", "search.learning_rate={low: 1.0e-7, high: 2.0e-7}")
+"""Hardly moves: as surprised as the random model."""
+GOOD = (*STUDY, "--set", "search.learning_rate={low: 1.0e-2, high: 1.1e-2}")
+WORSE = (*STUDY, "--set", "search.learning_rate={low: 1.0e-9, high: 2.0e-9}")
+
+
+@pytest.fixture(scope="module")
+def poor(places: Places) -> Place:
+    place = places()
+    place.run(*POOR)
+    return place
+
+
+def versions(place: Place, name: str = "tiny") -> dict[str, ModelVersion]:
+    client = place.client()
+    found = client.search_model_versions(f"name='{name}'")
+    return {str(each.version): client.get_model_version(name, each.version) for each in found}
+
+
+def aliases(place: Place, name: str = "tiny") -> dict[str, str]:
+    return {alias: number for number, version in versions(place, name).items() for alias in version.aliases}
+
+
+def test_the_first_one_is_the_champion(poor: Place) -> None:
+    (version,) = versions(poor).values()
+    assert version.aliases == ["champion"]
+    (summary,) = poor.runs("summary")
+    assert version.run_id == summary.data.tags["best_run"]
+    examples = [Example(row["id"], {"source": row["source"]}, row["target"]) for row in rows("validation")]
+    assert version.tags["data_digest.validation"] == fingerprint(examples)
+    assert version.tags["metric"] == "perplexity"
+    assert "first version" in version.description
+
+
+def test_a_run_is_registered_once(poor: Place, places: Places) -> None:
+    place = places.copy(poor)
+    place.run(*POOR)
+    assert list(versions(place)) == ["1"]
+
+
+def test_a_better_one_takes_over_and_the_registry_says_why(poor: Place, places: Places) -> None:
+    place = places.copy(poor)
+    champions = [run.data.metrics["validation/perplexity"] for run in place.runs("final", cell="bare/full")]
+    shown = place.run(*GOOD)
+    assert aliases(place) == {"champion": "2"}
+    version = versions(place)["2"]
+    finals = [run.data.metrics["validation/perplexity"] for run in place.runs("final", cell="bare/full")]
+    assert len(finals) == len(champions) == 2
+    difference = float(version.tags["difference"])
+    assert difference == pytest.approx(mean(finals) - mean(champions))
+    assert float(version.tags["low"]) < difference < float(version.tags["high"]) < 0
+    assert float(version.tags["p"]) < 0.05
+    assert version.tags["against"] == "1"
+    assert all(part in version.description for part in ("**champion**", "beats version 1", "2 and 2 runs, 8 examples"))
+    assert "tiny version 2 is the champion" in shown.out
+    assert said(place, "models:/tiny@champion") == said(place, version.run_id) != said(place, "models:/tiny/1")
+
+
+def test_one_that_is_no_better_stays_a_challenger(poor: Place, places: Places) -> None:
+    place = places.copy(poor)
+    place.run(*WORSE)
+    assert aliases(place) == {"champion": "1", "challenger": "2"}
+    version = versions(place)["2"]
+    assert float(version.tags["difference"]) > 0  # more surprised
+    assert "does not beat version 1" in version.description
+
+
+def test_a_kill_between_decision_and_alias_is_made_good(poor: Place, places: Places) -> None:
+    place = places.copy(poor)
+    place.run(*GOOD)
+    client, decided = place.client(), versions(place)["2"]
+    for state in (("settled",), ("settled", "decision", "difference")):
+        for tag in state:
+            client.delete_model_version_tag("tiny", "2", tag)
+        client.set_registered_model_alias("tiny", "champion", "1")
+        place.run(*GOOD)
+        assert aliases(place) == {"champion": "2"}
+        assert versions(place)["2"].tags == decided.tags
+        assert len(versions(place)) == 2
+
+
+def test_other_data_are_not_comparable(poor: Place, places: Places) -> None:
+    place = places.copy(poor)
+    write_rows(place.folder / "data" / "validation.jsonl", rows("validation")[1:])
+    place.run(*GOOD)
+    assert aliases(place) == {"champion": "1", "challenger": "2"}
+    version = versions(place)["2"]
+    both = (versions(place)["1"].tags["data_digest.validation"], version.tags["data_digest.validation"])
+    assert both[0] != both[1]
+    assert all(part in version.description for part in (*both, "not comparable with version 1"))
+    assert "p" not in version.tags
+
+
+def test_another_metric_is_not_comparable(poor: Place, places: Places) -> None:
+    place = places.copy(poor)
+    place.run(*GOOD, "--set", "search.metric=chrf")
+    assert aliases(place) == {"champion": "1", "challenger": "2"}
+    assert "metric was perplexity there and is chrf here" in versions(place)["2"].description
+
+
+def test_a_champion_of_other_origin_is_not_comparable(poor: Place, places: Places) -> None:
+    place = places.copy(poor)
+    for tag in ("data_digest.validation", "metric", "signature"):
+        place.client().delete_model_version_tag("tiny", "1", tag)
+    place.run(*GOOD)
+    assert aliases(place) == {"champion": "1", "challenger": "2"}
+    assert "not recorded" in versions(place)["2"].description
+
+
+def test_a_champion_whose_runs_are_gone_is_not_comparable(poor: Place, places: Places) -> None:
+    place = places.copy(poor)
+    for run in place.runs("final"):
+        place.client().delete_run(run.info.run_id)
+    place.run(*GOOD)
+    assert aliases(place) == {"champion": "1", "challenger": "2"}
+    assert "the runs of the champion are gone" in versions(place)["2"].description
+
+
+def test_studies_may_share_a_name_or_leave_it(poor: Place, places: Places) -> None:
+    place = places.copy(poor)
+    place.run(*GOOD, "--set", "name=second", "--set", "final.registered_as=tiny")
+    assert aliases(place) == {"champion": "2"}
+    assert versions(place)["2"].tags["against"] == "1"
+    assert not versions(place, "second")
+    place.run(*GOOD, "--set", "name=third", "--set", "final.registered_as=null")
+    assert not versions(place, "third")
+    assert len(versions(place)) == 2
+
+
+def test_a_name_that_a_prompt_has_is_refused(poor: Place, places: Places) -> None:
+    place = places.copy(poor)
+    shown = place.command(
+        "run", "study.yaml", *GOOD, "--set", "final.registered_as=tiny_task.bare", "--set", "name=fourth"
+    )
+    assert shown.status == 2
+    assert "tiny_task.bare" in shown.err
+    assert "final.registered_as" in shown.err
+
+
+def test_clean_keeps_what_an_alias_names(poor: Place, places: Places) -> None:
+    place = places.copy(poor)
+    champion = versions(place)["1"]
+    place.run(*WORSE)
+    folders = {
+        model.source_run_id: Path(model.artifact_location.removeprefix("file://"))
+        for model in place.client().search_logged_models([place.runs()[0].info.experiment_id])
+    }
+    assert len(folders) == 2
+    assert place.command("clean", "tiny").status == 0
+    assert set(versions(place)) == {"1", "2"}
+    assert all(folder.is_dir() for folder in folders.values())
+    assert champion.run_id in {run.info.run_id for run in place.runs()}
+    place.client().delete_registered_model_alias("tiny", "champion")
+    assert place.command("clean", "tiny").status == 0
+    assert set(versions(place)) == {"2"}
+    assert not folders[champion.run_id].exists()
+
+
+def said(place: Place, model: str) -> list[str]:
+    (place.folder / "said.jsonl").unlink(missing_ok=True)
+    shown = place.command("predict", model, "--input", "data/test.jsonl", "--output", "said.jsonl")
+    assert shown.status == 0, shown.err
+    return [json.loads(line)["prediction"] for line in (place.folder / "said.jsonl").read_text().splitlines()]

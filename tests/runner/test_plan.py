@@ -1,0 +1,376 @@
+"""A plan against what a study then does: counts, sizes, time by closed forms, and nothing left behind."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors import safe_open
+
+from harness.core.example import Example
+from harness.data.template import Template
+from harness.data.tokenization import Limits, Row, encode
+from harness.models.find_blocks import blocks
+from harness.models.load import Loaded, weights_digest
+from harness.models.tuning import apply, reset
+from harness.results.score_forecast import CellForecast, Forecast
+from harness.runner.planning.memory_footprint import Footprint, Sizes
+from harness.runner.planning.plan import Cut, _retained, cell_forecast, plan
+from harness.runner.planning.probe import Speed, probe_trainer, sample, speed_of
+from harness.runner.planning.workload import Load, Work, load_of
+from harness.study.check import Checked, check
+from harness.study.factors import Tuning
+from harness.study.grid import Cell
+from harness.study.load_study import read_study
+from harness.training.activation_cache.cache import ActivationCache
+from harness.training.activation_cache.disk import ActivationDisk
+from harness.training.activation_cache.memory import ActivationMemory
+from harness.training.evaluation import Decoding, prompts_of
+from harness.training.trainer import Trainer
+from tests.support.study_fixture import Place, Places
+
+WORDS = ["a", "short", "note", "about", "the", "meeting", "it", "moved", "to", "Tuesday", "and", "room", "is", "booked"]
+EXAMPLES = [
+    Example(str(i), {"source": " ".join(WORDS[i % 5 : 5 + i * 2 % 11])}, " ".join(WORDS[i % 7 : i % 7 + 1 + i % 6]))
+    for i in range(14)
+]
+CEILINGS = [8, 12, 16, 24, 32, 48, 64, 96, 128]
+NOTHING = Sizes({}, 0)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A place whose study is planned and never run."""
+    return Places(tmp_path_factory.mktemp("plan"))(store=False)
+
+
+def checked_at(place: Place, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> Checked:
+    monkeypatch.chdir(place.folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", place.uri)
+    return check(read_study(place.study, overrides))
+
+
+def rows_of(loaded: Loaded) -> list[Row]:
+    return encode(EXAMPLES, Template("t", "{{ source }}\nSummary:"), loaded, limits=Limits(60, 40, 6)).rows
+
+
+# Counts
+
+
+def test_steps_and_parameters_are_those_of_training(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = checked_at(place, monkeypatch, "training.accumulation=2")
+    made = plan(checked, say=lambda text: None)
+    trainer, planned = Trainer(checked), {cell.id: cell for cell in made.cells}
+    assert list(planned) == [cell.id for cell in checked.cells] == list(made.forecast.cells)
+    for cell in checked.cells:
+        counts = planned[cell.id]
+        if cell.tuning.trains:
+            epochs = list(trainer.train(cell, learning_rate=1e-4, seed=0))
+            assert counts.steps == sum(len(epoch.losses) for epoch in epochs)
+        trainable = apply(trainer.loaded.model, cell.tuning)
+        moving = sum(each.numel() for each in trainer.loaded.model.parameters() if each.requires_grad)
+        reset(trainer.loaded.model, trainable)
+        assert counts.trainable == moving
+        trials, finals, _ = made.forecast.cells[cell.id]
+        assert (trials, finals) == ((2, 2) if cell.tuning.trains else (0, 1))
+    assert planned["bare/none"].steps == planned["bare/none"].trainable == 0
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 9)), min_size=1, max_size=30), st.integers(1, 8))
+def test_work_is_counted_as_it_is_padded(tiny_llama: Loaded, lengths: list[tuple[int, int]], size: int) -> None:
+    rows = [Row(str(i), (5,) * prompt, (6,) * target, False) for i, (prompt, target) in enumerate(lengths)]
+    found = load_of(rows, tiny_llama, batch_size=size, decoding=Decoding(7, batch_size=size))
+    padded = [min(c for c in CEILINGS if c >= prompt + target) for prompt, target in lengths]
+    prompts = [min(c for c in CEILINGS if c >= prompt) for prompt, _ in lengths]
+    assert found.tokens == 3 * sum(padded)  # ids, mask and labels
+    assert found.prompts == 2 * sum(prompts)
+    assert found.batches == sum(-(-padded.count(each) // size) for each in set(padded))
+    assert found.starts == sum(-(-prompts.count(each) // size) for each in set(prompts))
+    assert 0 <= found.steps <= found.starts * 6
+    assert found.steps >= min(7, max(target for _, target in lengths)) - 1
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tiny: Callable[..., Loaded]) -> Loaded:
+    return tiny("llama")
+
+
+# Sizes
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "t5", "bart"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_sizes_are_those_of_what_is_recorded(
+    family: str, precision: str, tiny: Callable[..., Loaded], tmp_path: Path
+) -> None:
+    loaded, decoding = tiny(family), Decoding(6)
+    rows, count = rows_of(loaded), len(blocks(loaded.model))
+    halves = [count // 2, count // 2 - 1] if loaded.is_encoder_decoder else []
+    cuts = sorted({count, count - 1, *(cut for cut in halves if cut > 0)})
+    footprint = Footprint(loaded, cuts, precision)  # type: ignore[arg-type]
+    losses, starts = footprint.of_losses(rows), footprint.of_prefill(rows, decoding)
+
+    def held(asked: list[int], *, generate: bool) -> int:
+        shelf = ActivationDisk(tmp_path / f"{asked}-{generate}", 10**9)
+        trunks = ActivationCache(loaded, ActivationMemory(10**9, shelf), 4, precision, print)  # type: ignore[arg-type]
+        trainable = apply(loaded.model, Tuning(kind="head"))
+        assert not isinstance(trunks.open(rows, asked[-1], cuts=asked), str)
+        if generate:
+            trunks.open_prefill(rows, prompts_of(rows, loaded, decoding), asked[-1], cuts=asked)
+        reset(loaded.model, trainable)
+        return on_disk(shelf.folder)
+
+    assert losses.total == held(cuts, generate=False) > 0
+    assert losses.total + starts.total == held(cuts, generate=True)
+    for cut in cuts:
+        assert losses.cuts[cut] == held([cut], generate=False) > 0
+        assert losses.cuts[cut] + starts.cuts[cut] == held([cut], generate=True)
+
+
+def on_disk(folder: Path) -> int:
+    """Return the bytes of all tensors under a folder."""
+    total = 0
+    for file in folder.rglob("*.safetensors"):
+        with safe_open(file, framework="pt") as tensors:
+            total += sum(tensors.get_tensor(name).nbytes for name in tensors.keys())  # noqa: SIM118
+    return total
+
+
+# Time
+
+ZERO = Speed(opening=0, recording=0, training=0, loss=0, prefill=0, step=0)
+WORK = Work(
+    train=Load(batches=4, tokens=1000, prompts=0, steps=0, starts=0),
+    validation=Load(batches=2, tokens=100, prompts=70, steps=9, starts=2),
+    recorded=(NOTHING, NOTHING, NOTHING),
+)
+
+
+def seconds(
+    checked: Checked,
+    own: Speed = ZERO,
+    *,
+    live: Speed = ZERO,
+    finals: int = 2,
+    kind: str = "head",
+    retained: float = 0.0,
+) -> float:
+    cell = next(cell for cell in checked.cells if cell.tuning.kind == kind)
+    speeds = {kind: own, "none": live}
+    return cell_forecast(cell, WORK, finals=finals, speeds=speeds, retained=retained, checked=checked).seconds
+
+
+def test_every_part_of_a_run_is_counted_as_often_as_it_runs(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two trials and two final runs of two epochs, on 8 validation rows and as many test rows."""
+    checked = checked_at(place, monkeypatch)
+    assert seconds(checked, ZERO._replace(opening=1)) == 4
+    assert seconds(checked, ZERO._replace(recording=1)) == 1100
+    assert seconds(checked, ZERO._replace(training=1)) == 4 * 2 * 1000
+    assert seconds(checked, ZERO._replace(loss=1)) == 4 * 2 * 100
+    assert seconds(checked, ZERO._replace(prefill=1)) == (2 * 2 + 2) * 70  # final runs generate after their last epoch
+    assert seconds(checked, ZERO._replace(step=1)) == (2 * 2 + 2) * 9
+    assert seconds(checked, live=ZERO._replace(loss=1, step=1)) == 2 * (100 + 9)  # the test split
+    assert seconds(checked, live=ZERO._replace(loss=1), kind="none", finals=1) == 2 * 100
+    assert seconds(checked, ZERO._replace(training=1), finals=0) == 2 * 2 * 1000
+
+
+def test_final_runs_that_may_go_back_are_scored_after_every_epoch(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the objective, the last epoch too; then once more, with the weights that count."""
+    checked = checked_at(place, monkeypatch, "training.keep=best")
+    assert seconds(checked, ZERO._replace(step=1)) == (2 * 2 + 2 * (2 + 1)) * 9
+    assert seconds(checked, ZERO._replace(loss=1)) == (2 * 2 + 2 * (2 + 1)) * 100
+
+
+def test_a_look_at_what_is_kept_is_taken_by_every_final_run_and_once_before(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = checked_at(place, monkeypatch)
+    assert seconds(checked, retained=1.0) == 2
+    assert seconds(checked, retained=1.0, kind="none", finals=1) == 0
+    monkeypatch.setattr("harness.runner.planning.plan._retained", lambda *given: 1e6)
+    looks = {name: cell.seconds // 1e6 for name, cell in plan(checked, say=print).forecast.cells.items()}
+    assert looks.pop(checked.cells[0].id) == 1, "the one before"
+    assert looks == {cell.id: 2 * cell.tuning.trains for cell in checked.cells[1:]}
+
+
+@pytest.mark.parametrize("settings", [(), ("generality.text=null", "generality.tasks=[translation]")])
+def test_a_look_at_what_is_kept_takes_time(
+    settings: tuple[str, ...], place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = checked_at(place, monkeypatch, *settings)
+    trainer = probe_trainer(checked, sample(checked, checked.prompts[0]), replay=True)
+    assert _retained(checked, trainer) > 0
+    assert _retained(checked_at(place, monkeypatch, "generality.text=null"), trainer) == 0
+
+
+@pytest.mark.parametrize(
+    ("memory", "disk", "losses", "starts"),
+    [(90, 0, True, True), (80, 0, True, False), (40, 50, True, True), (0, 49, True, False), (39, 0, False, False)],
+)
+def test_prompts_have_room_beside_losses_or_on_disk(memory: int, disk: int, losses: bool, starts: bool) -> None:
+    cut = Cut(("head",), train=60, validation=20, start=80, losses=40, starts=50)
+    assert (cut.losses_fit(memory, disk), cut.starts_fit(memory, disk)) == (losses, starts)
+
+
+def test_without_final_runs_a_search_on_loss_never_generates(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = checked_at(place, monkeypatch, "search.metric=loss", "final.seeds=[]")
+    everywhere = ZERO._replace(prefill=1, step=1)
+    assert seconds(replace(checked, test_ids=()), everywhere, live=everywhere, finals=0) == 0
+    assert seconds(replace(checked, test_ids=()), everywhere, live=everywhere, finals=1, kind="none") == 0
+
+
+@pytest.mark.parametrize("trials", [1, 3, 5, 6])
+def test_a_search_on_loss_generates_for_those_among_its_best(
+    trials: int, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = checked_at(place, monkeypatch, "search.metric=loss", f"search.trials={trials}")
+    orders = list(itertools.permutations(range(trials)))
+    among = sum(sorted(order[: i + 1]).index(order[i]) < 3 for order in orders for i in range(trials)) / len(orders)
+    assert seconds(checked, ZERO._replace(prefill=1), finals=0) == pytest.approx(among * 70)
+
+
+def test_more_work_takes_longer(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = plan(checked_at(place, monkeypatch), say=lambda text: None)
+    longer = plan(checked_at(place, monkeypatch, "training.epochs=20", "search.trials=20"), say=lambda text: None)
+    for cell in made.cells:
+        taken = made.forecast.cells[cell.id].seconds
+        assert taken > 0
+        assert cell.id.endswith("/none") or longer.forecast.cells[cell.id].seconds > taken
+    assert made.forecast.peak_memory_mib > 0
+
+
+# What a probe leaves
+
+
+@pytest.mark.parametrize("kind", ["none", "head", "full"])
+def test_a_probe_leaves_the_model_as_it_was(kind: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = checked_at(place, monkeypatch)
+    prompt = checked.prompts[0]
+    trainer = probe_trainer(checked, sample(checked, prompt), replay=True)
+    found = speed_of(trainer, Cell(prompt, Tuning.model_validate({"kind": kind})), generate=True)
+    assert weights_digest(trainer.loaded.model) == trainer.loaded.digest
+    assert trainer.decoding == Trainer(checked).decoding
+    assert found.loss > 0
+    assert found.prefill > 0
+    assert (found.training > 0) == (kind != "none")
+    assert kind == "head" or found.recording == 0
+
+
+def test_a_sample_is_a_part_of_each_split_from_end_to_end(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = checked_at(place, monkeypatch, "training.batch_size=2", "generation.batch_size=1")
+    found = sample(checked, checked.prompts[0])
+    assert {split: len(rows) for split, rows in found.items()} == {"train": 8, "validation": 3}
+    for split, rows in found.items():
+        everything = checked.examples[split]
+        assert all(row in everything for row in rows)
+        lengths = [[len(each.fields["source"].split()) for each in some] for some in (rows, everything)]
+        assert (min(lengths[0]), max(lengths[0])) == (min(lengths[1]), max(lengths[1]))
+
+
+def test_the_command_writes_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Places(tmp_path)(store=False)
+    before = place.files()
+    plan(checked_at(place, monkeypatch), say=lambda text: None)
+    assert place.files() == before
+    done = place.command("plan", "study.yaml")
+    assert done.status == 0, done.err
+    assert place.files() - before == {".harness", ".harness/tiny", ".harness/tiny/plan.json"}
+    assert "probing head" in done.out
+    assert "predicted: " in done.out
+    assert all(f"{prompt}/{tuning}" in done.out for prompt in ("bare", "cue") for tuning in ("none", "last_blocks-1"))
+
+
+def test_an_encoder_decoder_is_planned(tmp_path: Path) -> None:
+    place = Places(tmp_path)("t5", store=False)
+    done = place.command("plan", "study.yaml", "--set", "tuning=[head, {last_blocks: 1}, {last_blocks: 4}]")
+    assert done.status == 0, done.err
+    lines = {line.split()[0].rstrip(","): line.split() for line in done.out.splitlines() if "memory" in line.split()}
+    assert {"head", "last_blocks-1", "last_blocks-4"} <= lines.keys()
+
+
+def test_it_says_where_recordings_have_no_room(place: Place) -> None:
+    done = place.command("plan", "study.yaml", "--set", "engine.memory_mib=0.001", "--set", "engine.disk_mib=0")
+    assert done.out.count("nowhere: runs live") == 2, done.err
+    done = place.command("plan", "study.yaml", "--set", "engine.memory_mib=0.001", "--set", "engine.disk_mib=9")
+    assert "nowhere" not in done.out
+    assert (
+        sum(
+            line.split()[-1:] == ["disk"] and line.lstrip().startswith(("head", "last"))
+            for line in done.out.splitlines()
+        )
+        == 2
+    )
+    done = place.command("plan", "study.yaml", "--set", "engine.replay=false")
+    assert "recorded for" not in done.out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nothing.yaml",),
+        ("study.yaml", "--set", "search.trails=3"),
+        ("study.yaml", "--set", "tuning=[{last_blocks: 99}]"),
+        ("study.yaml", "--set", "data.path=nowhere"),
+    ],
+)
+def test_bad_input_is_refused_as_check_refuses_it(arguments: tuple[str, ...], place: Place) -> None:
+    planned, checked = place.command("plan", *arguments), place.command("check", *arguments)
+    assert planned.status == checked.status == 2
+    assert planned.err == checked.err != ""
+
+
+def test_unknown_cells_are_refused(place: Place) -> None:
+    done = place.command("plan", "study.yaml", "--cells", "queue/*")
+    assert done.status == 2
+    assert "cue/" in done.err
+
+
+def test_help_names_it(place: Place) -> None:
+    assert "plan" in place.command("--help").out
+    assert "--cells" in place.command("plan", "--help").out
+
+
+# The report
+
+
+def test_a_run_sets_the_plan_beside_what_it_took(tmp_path: Path) -> None:
+    place = Places(tmp_path)()
+    page = place.folder / "reports" / "tiny" / "report.md"
+    assert place.command("plan", "study.yaml", "--cells", "bare/*").status == 0
+    place.run()
+    text = page.read_text(encoding="utf-8").partition("## Predicted and actual")[2].partition("## ")[0]
+    table = [[part.strip() for part in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
+    assert [row[0] for row in table[2:]] == [
+        "bare/none",
+        "bare/head",
+        "bare/last_blocks-1",
+        "all (s)",
+        "peak memory (MiB)",
+    ]
+    kept = json.loads((place.folder / ".harness" / "tiny" / "plan.json").read_text())["forecast"]
+    runs = [run for run in place.runs() if run.data.tags["phase"] in ("search", "final")]
+    for name, predicted, actual, _ in table[2:5]:
+        own = [run.info for run in runs if run.data.tags["cell"] == name]
+        assert float(predicted) == pytest.approx(kept["cells"][name]["seconds"], abs=0.051)
+        assert float(actual) == pytest.approx(sum(run.end_time - run.start_time for run in own) / 1000, abs=0.051)
+    assert float(table[5][2]) == pytest.approx(sum(float(row[2]) for row in table[2:5]), abs=0.2)
+    place.run("--set", "search.trials=3")  # another study than was planned
+    assert "Predicted" not in page.read_text(encoding="utf-8")
+    place.run("--set", "search.trials=3")
+    (place.folder / ".harness" / "tiny" / "plan.json").write_text('{"key": ')
+    place.run()
+    assert "Predicted" not in page.read_text(encoding="utf-8")
+
+
+def test_a_forecast_survives_its_file() -> None:
+    made = Forecast({"p/none": CellForecast(0, 1, 0.25), "p/head": CellForecast(2, 3, 1.5)}, 700.5, 3.25)
+    assert Forecast.from_json(json.loads(json.dumps(made.as_json()))) == made
+    assert made.seconds == 1.75

@@ -1,0 +1,102 @@
+"""Descriptions from published configurations' key names, without torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.core.errors import ModelError
+from harness.study.model_config import describe
+
+# The keys as the families' published files have them, shortened to what counts.
+PUBLISHED: dict[str, tuple[dict[str, Any], tuple[str, bool, int, int | None]]] = {
+    "gpt2": (
+        {"architectures": ["GPT2LMHeadModel"], "n_ctx": 1024, "n_layer": 12, "n_positions": 1024},
+        ("GPT2LMHeadModel", False, 12, 1024),
+    ),
+    "bloom": (
+        {"architectures": ["BloomForCausalLM"], "n_layer": 24, "n_embed": 1024},
+        ("BloomForCausalLM", False, 24, None),
+    ),
+    "mpt": (
+        {"architectures": ["MPTForCausalLM"], "n_layers": 32, "max_seq_len": 2048},
+        ("MPTForCausalLM", False, 32, 2048),
+    ),
+    "gpt_neo": (
+        {"architectures": ["GPTNeoForCausalLM"], "num_layers": 12, "max_position_embeddings": 2048},
+        ("GPTNeoForCausalLM", False, 12, 2048),
+    ),
+    "t5": (
+        {
+            "architectures": ["T5ForConditionalGeneration"],
+            "is_encoder_decoder": True,
+            "n_positions": 512,
+            "num_layers": 6,
+            "num_decoder_layers": 8,
+        },
+        ("T5ForConditionalGeneration", True, 14, 512),
+    ),
+    "t5 with equal halves": (
+        {"model_type": "t5", "is_encoder_decoder": True, "num_layers": 6},
+        ("t5", True, 12, None),
+    ),
+    # num_hidden_layers is the encoder's count there.
+    "bart": (
+        {
+            "architectures": ["BartModel"],
+            "is_encoder_decoder": True,
+            "encoder_layers": 12,
+            "decoder_layers": 6,
+            "num_hidden_layers": 12,
+            "max_position_embeddings": 1024,
+        },
+        ("BartModel", True, 18, 1024),
+    ),
+}
+
+
+@pytest.mark.parametrize("family", PUBLISHED)
+def test_key_names_of_published_files(tmp_path: Path, family: str) -> None:
+    config, said = PUBLISHED[family]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert describe(str(tmp_path)) == (*said, None)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"model_type": "zork"}, r"no number of blocks; it must hold one of num_hidden_layers, n_layer"),
+        ({"model_type": "zork", "num_hidden_layers": "six"}, r"no number of blocks"),
+        (
+            {"is_encoder_decoder": True, "model_type": "zork"},
+            r"no number of blocks; it must hold one of encoder_layers",
+        ),
+        ({"num_hidden_layers": 6}, r"names neither architectures nor model_type"),
+        ({"architectures": "LlamaForCausalLM", "num_hidden_layers": 6}, r"names neither architectures nor model_type"),
+    ],
+)
+def test_a_configuration_that_does_not_say(tmp_path: Path, config: dict[str, Any], message: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=message):
+        describe(str(tmp_path))
+
+
+def test_describing_imports_neither_torch_nor_transformers(tiny_folder: Callable[..., Path]) -> None:
+    code = (
+        "import sys; from harness.study.model_config import describe; describe(sys.argv[1]); "
+        "print([name for name in ('torch', 'transformers', 'huggingface_hub') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tiny_folder("gpt2"))],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,147 @@
+"""The architecture as a check: a package imports only from those before it, and the light ones load nothing heavy."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "harness"
+
+PACKAGES = [
+    "core",
+    "metrics",
+    "stats",
+    "data",
+    "tracking",
+    "study",
+    "models",
+    "training",
+    "serving",
+    "results",
+    "report",
+    "runner",
+    "cli",
+]
+"""In the order of a study; each imports only from those before it, for types too."""
+LIGHT = ["core", "metrics", "stats", "data", "study"]
+BESIDE = {"__init__.py", "__main__.py", "testing.py", "py.typed"}
+HEAVY = {"torch", "transformers", "optuna", "mlflow", "evaluate", "datasets"}
+
+FILES = sorted(path for path in ROOT.rglob("*.py") if "tasks" not in path.relative_to(ROOT).parts)
+OF_PACKAGES = [path for path in FILES if path.parent != ROOT]
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"harness.{alias.name}" for alias in node.names} if node.module == "harness" else {node.module}
+    return found
+
+
+def test_there_are_these_packages_and_nothing_else() -> None:
+    there = {path.name for path in ROOT.iterdir() if path.name not in {"__pycache__", "tasks"}}
+    assert there == {*PACKAGES, *BESIDE}
+
+
+@pytest.mark.parametrize("path", OF_PACKAGES, ids=name_of)
+def test_a_package_imports_only_from_those_before_it(path: Path) -> None:
+    own = PACKAGES.index(path.relative_to(ROOT).parts[0])
+    for name in imports(path):
+        if name.startswith("harness."):
+            assert name.split(".")[1] in PACKAGES[: own + 1], f"{PACKAGES[own]} imports {name}"
+
+
+def test_no_file_name_occurs_twice() -> None:
+    tree = [
+        path for folder in ("harness", "tests", "tools", "benchmarks") for path in ROOT.parent.glob(f"{folder}/**/*.py")
+    ]
+    names = Counter(path.name for path in tree if path.name not in {"__init__.py", "conftest.py"})
+    assert [name for name, times in names.items() if times > 1] == []
+
+
+@pytest.mark.parametrize(
+    ("library", "allowed"),
+    [
+        ("mlflow", ("tracking/mlflow/", "tracking/server_outage/", "serving/pyfunc.py")),
+        ("optuna", ("runner/search/", "runner/run_study.py")),
+    ],
+)
+def test_only_these_files_import(library: str, allowed: tuple[str, ...]) -> None:
+    users = {name_of(path) for path in FILES if any(name.split(".")[0] == library for name in imports(path))}
+    assert [user for user in users if not user.startswith(allowed)] == []
+
+
+def test_the_light_packages_load_nothing_heavy() -> None:
+    modules = [
+        ".".join(("harness", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+        for path in OF_PACKAGES
+        if path.relative_to(ROOT).parts[0] in LIGHT
+    ]
+    code = "; ".join(["import sys", *(f"import {name}" for name in modules), "print(*sys.modules)"])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert HEAVY & {name.split(".")[0] for name in done.stdout.split()} == set()
+
+
+@pytest.mark.parametrize("old", ["task", "template", "example", "errors", "metrics.base", "serving.generator"])
+def test_what_users_wrote_still_imports(old: str) -> None:
+    module = importlib.import_module(f"harness.{old}")
+    assert sys.modules[module.__name__] is module
+    assert module.__spec__ is not None
+    assert module.__spec__.name == module.__name__
+
+
+def test_old_and_new_names_are_the_same_classes() -> None:
+    from harness.example import Example as OldExample
+    from harness.task import Task as OldTask
+    from harness.template import Template as OldTemplate
+
+    from harness import Example, Metric, Task, Template
+    from harness.metrics.base import Metric as OldMetric
+
+    assert (Example, Metric, Task, Template) == (OldExample, OldMetric, OldTask, OldTemplate)
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.name not in {"main.py", "__main__.py"}], ids=name_of)
+def test_all_names_what_is_public(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    named = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__"
+    ]
+    public = {
+        node.name
+        for node in tree.body
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_")
+    }
+    if named:
+        defined = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | public
+        defined |= {
+            alias.asname or alias.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for alias in n.names
+        }
+        assert public <= set(named[0]) <= defined
+    else:
+        assert path.name == "__init__.py" or not public or path.name == "pyfunc.py", "no __all__"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_files_and_functions_stay_small(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 300
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno is not None
+            assert node.end_lineno - node.lineno < 60, node.name
