@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.core.errors import UserError
-from harness.core.example import Example, Split, fingerprint
+from harness.core.example import Example, fingerprint
 from harness.core.progress import Progress
 from harness.core.provenance import provenance
 from harness.data.sources import read_split
-from harness.models.delta import trained_digest
-from harness.models.load import architecture_digest
-from harness.runner.finals.final_runs import trained
-from harness.runner.resume.missing_runs import StudyRuns
-from harness.runner.run_parts import Session
+from harness.metrics.base import Metric
+from harness.metrics.evaluate_hub import resolve
+from harness.runner.executors.in_process import InProcess
+from harness.runner.executors.protocol import Ended, Event, Job, Reply, Scored, drive
+from harness.runner.objective import objective_of
 from harness.study.check import Checked
 from harness.study.grid import Cell
 from harness.study.load_study import read_study
@@ -30,7 +30,7 @@ from harness.study.study_from_store import StudyRecord, rebuilt
 from harness.study.task import load_task
 from harness.tracking.mlflow.mlflow_tracker import find_run
 from harness.tracking.store_protocols import Run, Tracker
-from harness.training.trainer import Trainer
+from harness.training.trainer import ModelFacts
 
 __all__ = ["Changed", "Difference", "Reproduction", "reproduce"]
 
@@ -100,22 +100,24 @@ def reproduce(run: str, *, progress: Progress) -> Reproduction:
         if cell is None:
             raise UserError(f"run {found.name}: its study no longer has the cell {found.tags['cell']}; it was edited")
         progress.say(f"loading model {checked.study.model.name}")
-        trainer = Trainer(checked, progress.say)
+        executor = InProcess(checked, progress.say)
+        model, metrics = executor.facts(), [resolve(m) if isinstance(m, str) else m for m in checked.metrics]
         test = _test(checked, found)
         if stops := [
             *_prompt(kept, cell),
             *_data(found, checked, test),
-            *_model(found, trainer, checked.study.model.name),
+            *_model(found, model, checked.study.model.name),
         ]:
             raise UserError("\n".join([f"run {found.name} cannot be done again:", *map(str, stops)]))
-        changed = [*_surroundings(kept, found), *_alias(kept, cell, tracker), *_metrics(kept, trainer)]
+        changed = [*_surroundings(kept, found), *_alias(kept, cell, tracker), *_metrics(kept, metrics)]
         if test is not None:
-            trainer.open_test(test)
+            executor.open_test(test)
         progress.say(f"training {found.name} again" if cell.tuning.trains else f"scoring {found.name} again")
-        unused = StudyRuns(tracker, {}, params={}, tags={}, links={}, data={})  # the store is only read
-        session = Session(checked, trainer, tracker, unused, progress)
         then = _then(found)
-        now = _again(cell, found, session, splits=("validation", "test") if test is not None else ("validation",))
+        predicts = objective_of(checked, metrics).generates or bool(checked.study.final.seeds)
+        queue = _OneRun(found, cell, predicts=predicts, tests=test is not None)
+        drive(executor, queue)
+        now = queue.results
     names = sorted(then.keys() | now.keys())
     differences = [
         Difference(name, then.get(name, "nothing"), now.get(name, "nothing"))
@@ -191,8 +193,8 @@ def _data(run: Run, checked: Checked, test: Sequence[Example] | None) -> Iterato
             yield Changed(f"{split} data in {checked.source.origin}", f"digest {then}", f"digest {now}")
 
 
-def _model(run: Run, trainer: Trainer, name: str) -> Iterator[Changed]:
-    now = {"model_digest": trainer.loaded.digest, "architecture_digest": architecture_digest(trainer.loaded.model)}
+def _model(run: Run, model: ModelFacts, name: str) -> Iterator[Changed]:
+    now = {"model_digest": model.weights, "architecture_digest": model.architecture}
     for what, part in {"model_digest": "weights", "architecture_digest": "configuration"}.items():
         if (then := run.tags.get(what, "not recorded")) != now[what]:
             yield Changed(f"{part} of model {name}", f"digest {then}", f"digest {now[what]}")
@@ -214,8 +216,8 @@ def _surroundings(kept: StudyRecord, run: Run) -> Iterator[Changed]:
         yield Changed(f"task {kept.task_name}", "as the store holds it", "gone" if task is None else "another text")
 
 
-def _metrics(kept: StudyRecord, trainer: Trainer) -> Iterator[Changed]:
-    for metric in trainer.metrics:
+def _metrics(kept: StudyRecord, metrics: Sequence[Metric]) -> Iterator[Changed]:
+    for metric in metrics:
         then = kept.facts["signatures"].get(metric.name, "not there")
         if metric.signature() != then:
             yield Changed(f"metric {metric.name}", then, metric.signature())
@@ -226,12 +228,43 @@ def _then(run: Run) -> dict[str, str]:
     return {**found, WEIGHTS: run.tags.get("weights_digest", "not recorded")}
 
 
-def _again(cell: Cell, run: Run, session: Session, *, splits: Sequence[Split]) -> dict[str, str]:
-    """Train and score; return what `_then` returns."""
-    trainer, found = session.trainer, dict[str, str]()
-    generate = bool(session.checked.study.final.seeds) or session.generates
-    with trained(cell, run.params["learning_rate"], run.params["seed"], session, None):
-        for split in splits:
-            scores = trainer.score(cell.prompt, split, generate=generate).scores
-            found |= {f"{split}/{name}": repr(float(value)) for name, value in scores.items() if value == value}
-        return {**found, WEIGHTS: trained_digest(trainer.loaded, cell.tuning)}
+class _OneRun:
+    """The queue of a final run that is done again: what it comes to is kept here, and nothing is recorded.
+
+    Args:
+        run: As it was.
+        cell: Its cell.
+        predicts: Whether predictions are made, or losses alone.
+        tests: Whether the test split is scored.
+    """
+
+    def __init__(self, run: Run, cell: Cell, *, predicts: bool, tests: bool) -> None:
+        trains = cell.tuning.trains
+        job = Job(
+            run.name,
+            cell.id,
+            {"learning_rate": float(run.params["learning_rate"])} if trains else {},
+            int(run.params["seed"]) if trains else 0,
+            follows=False,
+            scores="validation",
+            predicts=predicts,
+        )
+        self._jobs, self._tests = {job.name: job}, tests
+        self.results: dict[str, str] = {}
+        """What `_then` returns."""
+
+    def waiting(self) -> Sequence[str]:
+        return list(self._jobs)
+
+    def take(self, name: str) -> Job:
+        return self._jobs.pop(name)
+
+    def handle(self, event: Event) -> Reply:
+        if isinstance(event, Ended) and event.outcome == "diverged":
+            raise UserError(f"run {event.job} does not come to its end any more: {event.error}")
+        if not isinstance(event, Scored):
+            return Reply()
+        scores = {name: value for name, value in event.metrics.items() if name.startswith(SCORED)}
+        self.results |= {name: repr(float(value)) for name, value in scores.items() if value == value}
+        self.results[WEIGHTS] = event.weights
+        return Reply(score="test" if self._tests and event.split == "validation" else None)

@@ -4,12 +4,16 @@
 2. Search every cell that trains. Nothing here can reach the test split.
 3. Open the test split; retrain every winner on the final seeds and score it once.
 4. Conclude: means on the parents, the best model, the report.
+
+This process is the driver: it alone asks Optuna, writes to tracking and decides. Who trains is an executor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from traceback import clear_frames
 
@@ -17,26 +21,34 @@ from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage
 
 from harness.core.errors import StoreError
-from harness.core.example import fingerprint
+from harness.core.example import Example, Split, fingerprint
 from harness.core.progress import Progress
 from harness.data.sources import read_split
+from harness.metrics.base import Metric
+from harness.metrics.evaluate_hub import resolve
 from harness.report.text.findings import Findings, find
 from harness.report.write_report import write_report
 from harness.results.collect import Results, collect
-from harness.runner.finals.best_checkpoint import best_checkpoint_of
-from harness.runner.finals.final_runs import NONE, conclude_cell, costs_of, final_cell, missing_seeds
-from harness.runner.finals.model_store import store_models
-from harness.runner.finals.score_references import score_references
-from harness.runner.publish_pages import show_results
-from harness.runner.run_parts import Session, _session, alias_winner, data_use
+from harness.runner.executors.in_process import InProcess
+from harness.runner.executors.protocol import Executor, drive
+from harness.runner.finals.best_checkpoint import Checkpoints
+from harness.runner.finals.champion import Contest
+from harness.runner.finals.final_runs import NONE, FinalsPlan, FinalsQueue
+from harness.runner.finals.model_store import ModelKeeper
+from harness.runner.finals.score_references import ReferenceScorer
+from harness.runner.objective import Objective, objective_of
+from harness.runner.publish_pages import PagePublisher
+from harness.runner.resume.missing_runs import StudyRuns
+from harness.runner.run_params import alias_winner, data_use, study_runs
 from harness.runner.search.optuna_search import CellSearch, open_storage, reach_storage
-from harness.runner.search.trials import Start, search_cell, settle_trials
-from harness.runner.summary_run import _open_summary
+from harness.runner.search.trials import SearchQueue, settle_trials
+from harness.runner.summary_run import open_summary, study_facts
 from harness.study.check import Checked
 from harness.study.grid import Cell, neighbor, select, with_neighbors
 from harness.tracking.choose_store import opened
 from harness.tracking.mlflow.http import reach_store
-from harness.training.trainer import Trainer
+from harness.tracking.store_protocols import Tracker
+from harness.training.trainer import ModelFacts
 
 __all__ = ["report_folder", "run"]
 
@@ -64,32 +76,23 @@ def run(
     reach_store()
     reach_storage(checked.study.search.storage)
     progress.say(f"loading model {checked.study.model.name}")
-    trainer = Trainer(checked, progress.say)
+    executor = InProcess(checked, progress.say)
     # Whatever the user must change has been found by now; from here on things are written.
     with _only_one(checked.study.name), opened(checked.study.name, progress.say) as tracker:
         storage = open_storage(checked.study.search.storage)
-        session = _session(checked, trainer, tracker, progress)
+        model, metrics = executor.facts(), [resolve(m) if isinstance(m, str) else m for m in checked.metrics]
+        runs = study_runs(checked, model, metrics, tracker)
+        driver = _Driver(checked, metrics, model, executor, runs, tracker, storage, progress)
         try:
-            session.ledger.settle(fresh=[cell.id for cell in chosen] if fresh else ())
-            summary = _open_summary(session)
-            _run_cells(chosen, storage, session)
-            session.log_recorded(summary)
-            store_models(summary, session)
-            results = collect(tracker, checked.study.name)
-            findings = find(results)
-            alias_winner(findings.first or results.ranked()[0].id, checked, tracker)
-            write_report(results, report_folder(results.study), findings=findings)
-            tracker.files(summary, report_folder(results.study), "report")
-            show_results(results, findings, summary, session)
-            session.ledger.end(summary)
+            runs.settle(fresh=[cell.id for cell in chosen] if fresh else ())
+            return driver.run(chosen)
         except KeyboardInterrupt as signal:
             clear_frames(signal.__traceback__)  # a query that was cut short would keep its database locked
-            session.ledger.abort("KILLED")
+            runs.abort("KILLED")
             raise
         except BaseException:
-            session.ledger.abort("FAILED")
+            runs.abort("FAILED")
             raise
-        return results, findings
 
 
 @contextmanager
@@ -105,64 +108,149 @@ def _only_one(study: str) -> Iterator[None]:
         ) from None
 
 
-def _run_cells(cells: list[Cell], storage: BaseStorage, session: Session) -> None:
-    """Search all cells and those that they start from, then run all finals."""
-    study, grid = session.checked.study, session.checked.cells
-    searched = with_neighbors(cells, study, grid)
-    searches = {cell.id: _open_search(cell, storage, session) for cell in searched}
-    seeds = {cell.id: len(study.final.seeds) if cell in cells else 0 for cell in searched}
-    session.progress.start({cell.id: _work(cell, searches[cell.id], seeds[cell.id], session) for cell in searched})
-    found: dict[str, Start] = {}
-    for cell in searched:
-        parent, search = neighbor(cell, study, grid), searches[cell.id]
-        best = search_cell(cell, search, session, found.get(parent.id) if parent else None) if search else None
-        if best:
-            found[cell.id] = Start(cell.id, best.learning_rate)
-            session.ledger.note(cell.id, {"best_trial": str(best.trial)})
-    winners = {cell.id: repr(found[cell.id].learning_rate) if cell.id in found else NONE for cell in searched}
-    _run_finals(cells, winners, session)
+@dataclass(frozen=True)
+class _Driver:
+    """Takes a study through its steps."""
 
+    checked: Checked
+    metrics: Sequence[Metric]
+    model: ModelFacts
+    executor: Executor
+    runs: StudyRuns
+    tracker: Tracker
+    storage: BaseStorage
+    progress: Progress
 
-def _open_search(cell: Cell, storage: BaseStorage, session: Session) -> CellSearch | None:
-    """Open a cell's parent run and its search, ``None`` where nothing trains."""
-    run, study = session.ledger.parent(cell.id), session.checked.study
-    session.tracker.text(run.id, cell.prompt.text, "prompt.jinja")
-    if not cell.tuning.trains:
-        return None
-    name = f"{study.name}/{cell.id}/{session.ledger.search(cell.id)[:12]}"
-    maximize = session.maximizes(session.checked.objective)
-    search = CellSearch(storage, name, spec=study.search, maximize=maximize)
-    settle_trials(cell, search, session)
-    return search
+    def run(self, chosen: Sequence[Cell]) -> tuple[Results, Findings]:
+        """Run what is missing of some cells, and report on the study."""
+        checked, tracker = self.checked, self.tracker
+        facts = study_facts(checked, self.model, self.metrics, self.objective, self.runs)
+        summary, was_there = open_summary(checked, facts, self.runs, tracker)
+        pages = PagePublisher(checked, self.objective, tracker)
+        if not was_there:
+            pages.show_begun(summary)
+        searched = with_neighbors(chosen, checked.study, checked.cells)
+        searches = self._open_searches(searched)
+        self.progress.start({cell.id: self._work(cell, searches, chosen) for cell in searched})
+        winners = self._search(searched, searches)
+        self._run_finals(searched, chosen, winners)
+        self._log_recorded(summary)
+        self._keep_models(summary)
+        results = collect(tracker, checked.study.name)
+        findings = find(results)
+        alias_winner(findings.first or results.ranked()[0].id, checked, tracker)
+        write_report(results, report_folder(results.study), findings=findings)
+        tracker.files(summary, report_folder(results.study), "report")
+        pages.show_results(results, findings, summary)
+        self.runs.end(summary)
+        return results, findings
 
+    @cached_property
+    def objective(self) -> Objective:
+        """What the study searches and ranks by."""
+        return objective_of(self.checked, self.metrics)
 
-def _work(cell: Cell, search: CellSearch | None, seeds: int, session: Session) -> int:
-    """Return how many training runs a cell still takes, at most."""
-    if search is None:
-        return 1 - len(session.ledger.children(cell.id, "final"))
-    trials = session.checked.study.search.trials - len(search.finished())
-    return trials + (seeds if trials else max(0, seeds - len(session.ledger.children(cell.id, "final"))))
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        """Where the best models wait for the store."""
+        study = self.checked.study
+        return Checkpoints(Path(".harness") / study.name, study.final, maximize=self.objective.lead_maximize)
 
+    def _open_searches(self, cells: Sequence[Cell]) -> dict[str, CellSearch]:
+        """Open the parent runs of some cells, and the searches of those that train."""
+        searches = {}
+        for cell in cells:
+            parent, study = self.runs.parent(cell.id), self.checked.study
+            self.tracker.text(parent.id, cell.prompt.text, "prompt.jinja")
+            if cell.tuning.trains:
+                name = f"{study.name}/{cell.id}/{self.runs.search(cell.id)[:12]}"
+                search = CellSearch(self.storage, name, spec=study.search, maximize=self.objective.maximize)
+                settle_trials(cell, search, self.runs)
+                searches[cell.id] = search
+        return searches
 
-def _run_finals(cells: list[Cell], winners: Mapping[str, str], session: Session) -> None:
-    """Run the missing finals of some cells, and conclude every cell that was searched."""
-    checked, test_digest = session.checked, NONE
-    if checked.study.final.seeds:
-        test = read_split(checked.source, "test", checked.study.data, checked.task.example)
-        test_digest = fingerprint(test)
-        session.trainer.open_test(test)
-        session.ledger.open_test(data_use(checked, "test", test))
-    score_references(test_digest, session)
-    retention = session.retention.digest if session.retention else NONE
-    identity = {"test_digest": test_digest, "generality_digest": retention}
-    for cell in [cell for cell in checked.cells if cell.id in winners]:
-        rate = winners[cell.id]
-        if cell.tuning.trains and rate == NONE:
-            session.ledger.conclude(cell.id, {"learning_rate": NONE}, costs_of(cell, session), "FAILED")
-            continue
-        missing = missing_seeds(cell, rate, identity, session)
-        for seed in missing if cell in cells else ():
-            final_cell(
-                cell, rate, seed, identity=identity, best_checkpoint=best_checkpoint_of(cell, session), session=session
-            )
-        conclude_cell(cell, rate, session)
+    def _work(self, cell: Cell, searches: Mapping[str, CellSearch], chosen: Sequence[Cell]) -> int:
+        """Return how many training runs a cell still takes, at most."""
+        study, there = self.checked.study, len(self.runs.children(cell.id, "final"))
+        if cell.id not in searches:
+            return 1 - there
+        seeds = len(study.final.seeds) if cell in chosen else 0
+        trials = study.search.trials - len(searches[cell.id].finished())
+        return trials + (seeds if trials else max(0, seeds - there))
+
+    def _search(self, cells: Sequence[Cell], searches: Mapping[str, CellSearch]) -> dict[str, str]:
+        """Search all cells; return their winning learning rates."""
+        study = self.checked.study
+        neighbors = {cell.id: start.id for cell in cells if (start := neighbor(cell, study, self.checked.cells))}
+        queue = SearchQueue(
+            searches,
+            neighbors,
+            seed=study.search.seed,
+            objective=self.objective,
+            runs=self.runs,
+            tracker=self.tracker,
+            progress=self.progress,
+        )
+        drive(self.executor, queue)
+        winners = {cell: repr(best.learning_rate) for cell, best in queue.winners.items()}
+        return {cell.id: winners.get(cell.id, NONE) for cell in cells}
+
+    def _run_finals(self, searched: Sequence[Cell], chosen: Sequence[Cell], winners: Mapping[str, str]) -> None:
+        """Run the missing finals of some cells, and conclude every cell that was searched."""
+        checked, study = self.checked, self.checked.study
+        examples: dict[Split, list[Example]] = dict(checked.examples)
+        identity = {"test_digest": NONE, "generality_digest": self.model.forgetting or NONE}
+        if study.final.seeds:
+            test = read_split(checked.source, "test", study.data, checked.task.example)
+            examples["test"], identity["test_digest"] = test, fingerprint(test)
+            self.executor.open_test(test)
+            self.runs.open_test(data_use(checked, "test", test))
+        references = ReferenceScorer(checked.task.name, self.metrics, examples, self.runs, self.tracker, self.progress)
+        references.score(checked.task.references)
+        plan = FinalsPlan(
+            cells=searched,
+            winners=winners,
+            chosen=frozenset(cell.id for cell in chosen),
+            seeds=study.final.seeds,
+            identity=identity,
+            examples=examples,
+            parameters=self.model.parameters,
+            measures=self.model.forgetting is not None,
+        )
+        queue = FinalsQueue(
+            plan,
+            objective=self.objective,
+            checkpoints=self.checkpoints,
+            runs=self.runs,
+            tracker=self.tracker,
+            progress=self.progress,
+        )
+        drive(self.executor, queue)
+
+    def _keep_models(self, summary: str) -> None:
+        checked = self.checked
+        contest = Contest(
+            study=checked.study,
+            metrics=self.metrics,
+            lead=self.objective.lead,
+            validation=checked.examples["validation"],
+            tracker=self.tracker,
+            progress=self.progress,
+        )
+        keeper = ModelKeeper(
+            checked=checked,
+            objective=self.objective,
+            checkpoints=self.checkpoints,
+            contest=contest,
+            executor=self.executor,
+            runs=self.runs,
+            tracker=self.tracker,
+            progress=self.progress,
+        )
+        keeper.store(summary)
+
+    def _log_recorded(self, summary: str) -> None:
+        """Log how much is recorded of the frozen parts; a command may see a part of it."""
+        size = self.executor.recorded() / 2**20
+        if size > self.tracker.run(summary).metrics.get("recordings_mib", 0.0):
+            self.tracker.metrics(summary, {"recordings_mib": size})

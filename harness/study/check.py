@@ -82,6 +82,14 @@ class Checked:
         return expand(self.study, self.prompts)
 
     @property
+    def baseline(self) -> Cell:
+        """The cell that others are compared with: the named one, else the first with ``full``, else the first."""
+        named, cells = self.study.final.baseline, self.cells
+        if named is None:
+            return next((cell for cell in cells if cell.tuning.kind == "full"), cells[0])
+        return next(cell for cell in cells if (cell.prompt.name, cell.tuning) == (named.prompt, named.tuning))
+
+    @property
     def objective(self) -> str:
         """What the search optimizes: a metric's name or ``loss``."""
         return self.study.search.metric or metric_name(self.metrics[0])

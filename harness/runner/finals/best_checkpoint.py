@@ -8,23 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.models.delta import Base, trained_digest
-from harness.models.load import architecture_digest
-from harness.runner.run_parts import Session
-from harness.serving.generator import Recipe, Store, save_model
-from harness.study.grid import Cell
-from harness.study.settings import model_location
 from harness.study.spec import Final
-from harness.training.trainer import Trainer
 
-__all__ = ["BestCheckpoint", "best_checkpoint_of", "kept_models", "key_of"]
+__all__ = ["BestCheckpoint", "Checkpoints", "models_size"]
 
 NOTE = "note.json"
 MODEL = "model"
 
 
 class BestCheckpoint:
-    """Keeps the best model so far of all that it is offered.
+    """The best model so far of some final runs.
+
+    Whoever trains writes the weights to a folder of `offered`; `adopt` puts them in the place of those that were kept.
 
     Args:
         folder: Its own.
@@ -41,21 +36,24 @@ class BestCheckpoint:
         return self.folder / MODEL
 
     def holds(self, key: str) -> bool:
-        """Return whether these are the weights of a run; see `key_of`."""
+        """Return whether these are the weights of a run; see `Checkpoints.key`."""
         return bool(self._note().get("key") == key) and self.model.is_dir()
 
-    def offer(self, key: str, score: float, cell: Cell, trainer: Trainer) -> None:
-        """Save the model as it stands if it beats what is kept."""
+    def beats(self, key: str, score: float) -> bool:
+        """Return whether a run's model is to be kept: it beats the one that is, or is the same again."""
         note = self._note()
-        if note and note["key"] != key and self._sign * score <= self._sign * note["score"]:
-            return
-        self.save(key, score, cell, trainer)
+        return not note or note["key"] == key or self._sign * score > self._sign * note["score"]
 
-    def save(self, key: str, score: float, cell: Cell, trainer: Trainer) -> None:
-        """Save the model as it stands, in place of what is kept; a kill leaves one or the other whole."""
-        fresh = self.folder.with_name(f"{self.folder.name}.new")
+    def offered(self, key: str) -> Path:
+        """Return an empty folder for a run's model."""
+        fresh = self._fresh(key)
         shutil.rmtree(fresh, ignore_errors=True)
-        save_model(fresh / MODEL, trainer.loaded, _recipe(cell, trainer))
+        fresh.mkdir(parents=True)
+        return fresh / MODEL
+
+    def adopt(self, key: str, score: float) -> None:
+        """Keep a model that was offered, in place of what is kept; a kill leaves one or the other whole."""
+        fresh = self._fresh(key)
         (fresh / NOTE).write_text(json.dumps({"key": key, "score": score}), encoding="utf-8")
         (self.folder / NOTE).unlink(missing_ok=True)  # first, so that no note vouches for half a folder
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -65,28 +63,52 @@ class BestCheckpoint:
         """Free the disk, since the store has the model; the note stays, so that nothing worse is saved again."""
         shutil.rmtree(self.model, ignore_errors=True)
 
+    def _fresh(self, key: str) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.new")
+
     def _note(self) -> dict[str, Any]:
         file = self.folder / NOTE
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
-def best_checkpoint_of(cell: Cell, session: Session) -> BestCheckpoint | None:
-    """Return what keeps a cell's model: its own best_checkpoint, one that all cells share, or none."""
-    study, maximize = session.checked.study, session.maximizes(session.lead)
-    if study.final.models == "none":
-        return None
-    own = cell.id.replace("/", "--") if study.final.models == "cells" else "best"
-    folder = Path(".harness") / study.name / ("kept" if study.final.models == "cells" else "") / own
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    return BestCheckpoint(folder, maximize=maximize)
+class Checkpoints:
+    """The checkpoints of a study: one of each cell, one that all cells share, or none.
+
+    Args:
+        folder: The study's own.
+        final: Which models are kept, and how.
+        maximize: Whether a higher score is better.
+    """
+
+    def __init__(self, folder: Path, final: Final, *, maximize: bool) -> None:
+        self._folder, self._final, self._maximize = folder, final, maximize
+
+    def key(self, cell_digest: str, learning_rate: str, seed: str) -> str:
+        """Return what names the weights of a final run, and how they are kept."""
+        return f"{cell_digest} {learning_rate} {seed} {self._final.store}"
+
+    def of(self, cell: str) -> BestCheckpoint:
+        """Return the checkpoint of a cell's runs.
+
+        Args:
+            cell: The cell's id.
+        """
+        own = self._final.models == "cells"
+        folder = self._folder / "kept" / cell.replace("/", "--") if own else self._folder / "best"
+        return BestCheckpoint(folder, maximize=self._maximize)
+
+    def offer(self, cell: str, key: str, score: float) -> str | None:
+        """Return where a final run's model is to be saved, ``None`` if it is not to be kept."""
+        if self._final.models == "none" or not self.of(cell).beats(key, score):
+            return None
+        return str(self.of(cell).offered(key))
+
+    def adopt(self, cell: str, key: str, score: float) -> None:
+        """Keep a model that was offered and has been saved."""
+        self.of(cell).adopt(key, score)
 
 
-def key_of(cell_digest: str, learning_rate: str, seed: str, *, store: Store) -> str:
-    """Return what names the weights of a final run, and how they are kept."""
-    return f"{cell_digest} {learning_rate} {seed} {store}"
-
-
-def kept_models(final: Final, parameters: Sequence[tuple[int, int]], itemsize: int) -> str:
+def models_size(final: Final, parameters: Sequence[tuple[int, int]], itemsize: int) -> str:
     """Return, in words, what the weights that a study keeps will take on disk, at most.
 
     Args:
@@ -101,29 +123,4 @@ def kept_models(final: Final, parameters: Sequence[tuple[int, int]], itemsize: i
     return (
         f"models ({final.models}, {final.store}): at most {whole:,.1f} MiB in the store; until they are there, as much "
         f"in .harness, and {2 * max(sizes):,.1f} MiB more while the largest is handed over"
-    )
-
-
-def _recipe(cell: Cell, trainer: Trainer) -> Recipe:
-    spec, loaded = trainer.study.model, trainer.loaded
-    place = Path(model_location(spec.name)).expanduser()
-    base = Base(
-        name=spec.name,
-        folder=str(place.resolve()) if loaded.commit is None and spec.name != "embedded" else None,
-        commit=loaded.commit,
-        dtype=spec.dtype,
-        trust_remote_code=spec.trust_remote_code,
-        allow_pickle=spec.allow_pickle,
-        weights=loaded.digest,
-        architecture=architecture_digest(loaded.model),
-    )
-    return Recipe(
-        prompt=cell.prompt,
-        limits=trainer.limits,
-        decoding=trainer.decoding,
-        precision=trainer.study.training.precision,
-        tuning=cell.tuning,
-        base=base,
-        store=trainer.study.final.store,
-        weights=trained_digest(loaded, cell.tuning),
     )

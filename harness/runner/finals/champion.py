@@ -7,17 +7,20 @@ alike; what it guards against is a champion that changes with every seed. Test d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness.core.example import Example, fingerprint
+from harness.core.progress import Progress
 from harness.metrics.base import Metric
-from harness.runner.run_parts import Session
 from harness.stats import Comparison
 from harness.stats.verdicts import Answered, Answers, compare_two
+from harness.study.spec import Study
 from harness.tracking.prediction_table import read_examples, read_predictions
-from harness.tracking.store_protocols import Run, Version
+from harness.tracking.store_protocols import Run, Tracker, Version
 
-__all__ = ["CHALLENGER", "CHAMPION", "promote"]
+__all__ = ["CHALLENGER", "CHAMPION", "Contest"]
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -33,78 +36,86 @@ class _Decision(NamedTuple):
     """What the test said, as tags."""
 
 
-def promote(best: Run, uri: str, session: Session) -> None:
-    """Register a model and decide whether it becomes the champion; once registered, a run is not registered again.
+@dataclass(frozen=True)
+class Contest:
+    """The contest for the champion of a registered model."""
 
-    The decision is written before the alias is set: a kill in between leaves what the next command needs to go on.
+    study: Study
+    metrics: Sequence[Metric]
+    """Of the task, looked up."""
+    lead: str
+    """The metric that ranks."""
+    validation: Sequence[Example]
+    tracker: Tracker
+    progress: Progress
 
-    Args:
-        best: The final run that made it.
-        uri: Of the stored model.
-        session: The study.
-    """
-    name, registry = session.checked.study.registered_as, session.tracker.model_registry
-    if name is None:
-        return
-    version = next(iter(registry.made_by(best.id, name)), None) or registry.register(name, best.id, uri)
-    if SETTLED in version.tags:
-        return
-    alias = version.tags.get(DECISION)
-    if alias is None:
-        made = _decide(best, registry.aliased(name, CHAMPION), session)
-        alias = made.alias
-        session.progress.say(f"{name} version {version.number} is the {alias}: {made.reason}")
-        text = f"{best.name} of study {session.checked.study.name}.\n\n**{alias}**: {made.reason}"
-        registry.describe(version, text, {**_basis(session), **made.numbers, DECISION: alias})
-    registry.point(alias, version)
-    registry.tag(version, {SETTLED: "true"})
+    def promote(self, best: Run, uri: str) -> None:
+        """Register a model and decide whether it becomes the champion; once registered, a run is not registered again.
 
+        The decision is written before the alias is set: a kill in between leaves what the next command needs to go on.
 
-def _basis(session: Session) -> dict[str, str]:
-    """Return what two versions must share to be compared."""
-    metric = _metric(session)
-    data = fingerprint(session.trainer.examples("validation"))
-    return {"metric": metric.name, "signature": metric.signature(), "data_digest.validation": data}
+        Args:
+            best: The final run that made it.
+            uri: Of the stored model.
+        """
+        name, registry = self.study.registered_as, self.tracker.model_registry
+        if name is None:
+            return
+        version = next(iter(registry.made_by(best.id, name)), None) or registry.register(name, best.id, uri)
+        if SETTLED in version.tags:
+            return
+        alias = version.tags.get(DECISION)
+        if alias is None:
+            made = self._decide(best, registry.aliased(name, CHAMPION))
+            alias = made.alias
+            self.progress.say(f"{name} version {version.number} is the {alias}: {made.reason}")
+            text = f"{best.name} of study {self.study.name}.\n\n**{alias}**: {made.reason}"
+            registry.describe(version, text, {**self._basis(), **made.numbers, DECISION: alias})
+        registry.point(alias, version)
+        registry.tag(version, {SETTLED: "true"})
 
+    def _basis(self) -> dict[str, str]:
+        """Return what two versions must share to be compared."""
+        metric = self._metric()
+        data = fingerprint(self.validation)
+        return {"metric": metric.name, "signature": metric.signature(), "data_digest.validation": data}
 
-def _metric(session: Session) -> Metric:
-    return next(metric for metric in session.trainer.metrics if metric.name == session.lead)
+    def _metric(self) -> Metric:
+        return next(metric for metric in self.metrics if metric.name == self.lead)
 
+    def _decide(self, best: Run, champion: Version | None) -> _Decision:
+        if champion is None or champion.run == best.id:
+            return _Decision(CHAMPION, "the first version", {})
+        other = [
+            f"{what} was {champion.tags.get(what, 'not recorded')} there and is {now} here"
+            for what, now in self._basis().items()
+            if champion.tags.get(what) != now
+        ]
+        if other:
+            return _Decision(CHALLENGER, f"not comparable with version {champion.number}: {'; '.join(other)}", {})
+        answers = self._answers(best, champion)
+        if isinstance(answers, str):
+            return _Decision(CHALLENGER, f"not comparable with version {champion.number}: {answers}", {})
+        return _judged(compare_two(answers, self._metric(), one=CHALLENGER, other=CHAMPION), champion, answers)
 
-def _decide(best: Run, champion: Version | None, session: Session) -> _Decision:
-    if champion is None or champion.run == best.id:
-        return _Decision(CHAMPION, "the first version", {})
-    other = [
-        f"{what} was {champion.tags.get(what, 'not recorded')} there and is {now} here"
-        for what, now in _basis(session).items()
-        if champion.tags.get(what) != now
-    ]
-    if other:
-        return _Decision(CHALLENGER, f"not comparable with version {champion.number}: {'; '.join(other)}", {})
-    answers = _answers(best, champion, session)
-    if isinstance(answers, str):
-        return _Decision(CHALLENGER, f"not comparable with version {champion.number}: {answers}", {})
-    return _judged(compare_two(answers, _metric(session), one=CHALLENGER, other=CHAMPION), champion, answers)
-
-
-def _answers(best: Run, champion: Version, session: Session) -> Answers | str:
-    """Return what both cells answered on validation, or why they cannot be compared."""
-    tracker, registry = session.tracker, session.tracker.model_registry
-    said: dict[str, Answered] = {}
-    asked: tuple[Example, ...] = ()
-    for name, run in ((CHAMPION, champion.run), (CHALLENGER, best.id)):
-        runs = registry.siblings(run)
-        if not runs:
-            return f"the runs of the {name} are gone"
-        predictions = tuple(read_predictions(tracker, each, "validation") for each in runs)
-        said[name] = Answered(predictions, seeded=runs[-1].params["seed"].isdigit())
-        asked = read_examples(tracker, runs[-1], "validation")
-    orders = {tuple(each.id for each in run) for cell in said.values() for run in cell.runs}
-    if len(orders) > 1:
-        return "their runs answered other examples"
-    if len(asked) < 2:
-        return "one example is no sample"
-    return Answers(asked, said, {})
+    def _answers(self, best: Run, champion: Version) -> Answers | str:
+        """Return what both cells answered on validation, or why they cannot be compared."""
+        tracker, registry = self.tracker, self.tracker.model_registry
+        said: dict[str, Answered] = {}
+        asked: tuple[Example, ...] = ()
+        for name, run in ((CHAMPION, champion.run), (CHALLENGER, best.id)):
+            runs = registry.siblings(run)
+            if not runs:
+                return f"the runs of the {name} are gone"
+            predictions = tuple(read_predictions(tracker, each, "validation") for each in runs)
+            said[name] = Answered(predictions, seeded=runs[-1].params["seed"].isdigit())
+            asked = read_examples(tracker, runs[-1], "validation")
+        orders = {tuple(each.id for each in run) for cell in said.values() for run in cell.runs}
+        if len(orders) > 1:
+            return "their runs answered other examples"
+        if len(asked) < 2:
+            return "one example is no sample"
+        return Answers(asked, said, {})
 
 
 def _judged(found: Comparison, champion: Version, answers: Answers) -> _Decision:

@@ -5,40 +5,26 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from typing import Any, NamedTuple
-
-from torch import Tensor
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from harness.core.cost_names import summed
-from harness.core.errors import Diverged
-from harness.core.example import Prediction, Split
-from harness.models.delta import trained_digest
-from harness.models.tuning import restore, snapshot
+from harness.core.example import Example, Prediction, Split
+from harness.core.progress import Progress
 from harness.report.mlflow_pages.descriptions import final_note
-from harness.runner.finals.best_checkpoint import BestCheckpoint, key_of
-from harness.runner.run_parts import Session
+from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, Measured, Reply, Scored, Trained
+from harness.runner.finals.best_checkpoint import Checkpoints
+from harness.runner.objective import Objective
+from harness.runner.resume.missing_runs import StudyRuns
 from harness.stats import mean, spread
 from harness.study.grid import Cell
 from harness.tracking.mlflow.ui_views import NOTE
 from harness.tracking.prediction_table import read_table
 from harness.tracking.schema import SCORED
-from harness.tracking.store_protocols import Run
-from harness.training.early_stopping import EarlyStopping
-from harness.training.loop import Epoch
-from harness.training.trainer import finite, losses
+from harness.tracking.store_protocols import Run, Tracker
 
-__all__ = [
-    "NONE",
-    "Trained",
-    "conclude_cell",
-    "costs_of",
-    "final_cell",
-    "log_predictions",
-    "missing_seeds",
-    "trained",
-]
+__all__ = ["NONE", "FinalsPlan", "FinalsQueue", "log_predictions"]
 
 NONE = "none"
 """The learning rate and seed of a zero-shot cell."""
@@ -46,160 +32,224 @@ RESULTS = ("validation/", "test/", "generality/")
 """What the metrics begin with whose means a cell has."""
 
 
-def missing_seeds(cell: Cell, learning_rate: str, identity: Mapping[str, str], session: Session) -> list[str]:
-    """Return the seeds of a cell that have no final run yet; retire those that no longer belong to it.
+@dataclass(frozen=True)
+class FinalsPlan:
+    """What final runs there are to be."""
+
+    cells: Sequence[Cell]
+    """Those that were searched, in the grid's order."""
+    winners: Mapping[str, str]
+    """Cells to their learning rates, `NONE` where nothing trains or no trial completed."""
+    chosen: frozenset[str]
+    """The cells whose final runs are made; the others are merely concluded."""
+    seeds: Sequence[int]
+    identity: Mapping[str, str]
+    """The tags of a final run that belongs to the study as it now is."""
+    examples: Mapping[Split, Sequence[Example]]
+    """The splits that are scored."""
+    parameters: Mapping[str, tuple[int, int]]
+    """Per cell: how many train, and how many there are."""
+    measures: bool
+    """Whether it is measured what the model still knows."""
+
+
+@dataclass
+class _OpenFinal:
+    """A final run that was taken."""
+
+    cell: Cell
+    seed: str
+    run: str
+    began: float = field(default_factory=time.perf_counter)
+    values: dict[str, float] = field(default_factory=dict)
+    saved: str | None = None
+    """The key of the checkpoint that is being written."""
+
+
+class FinalsQueue:
+    """The final runs that are missing.
 
     Args:
-        cell: Which.
-        learning_rate: The winner's, as its param has it.
-        identity: The tags of a final run that belongs to the study as it now is.
-        session: The study.
+        plan: What there is to be.
+        objective: What cells are ranked by.
+        checkpoints: Keep the best models on disk.
+        runs: The study's.
+        tracker: The store.
+        progress: Who watches.
     """
-    seeds = session.checked.study.final.seeds
-    wanted = [str(seed) for seed in seeds] if cell.tuning.trains else [NONE]
-    there = set()
-    for run in session.ledger.children(cell.id, "final"):
-        same = run.params["learning_rate"] == learning_rate and identity.items() <= run.tags.items()
-        ended = run.status == "FINISHED" or run.tags.get("outcome") == "diverged"
-        if same and ended and run.params["seed"] in wanted and run.params["seed"] not in there:
-            there.add(run.params["seed"])
+
+    def __init__(
+        self,
+        plan: FinalsPlan,
+        *,
+        objective: Objective,
+        checkpoints: Checkpoints,
+        runs: StudyRuns,
+        tracker: Tracker,
+        progress: Progress,
+    ) -> None:
+        self._plan, self._objective, self._checkpoints = plan, objective, checkpoints
+        self._runs, self._tracker, self._progress = runs, tracker, progress
+        self._waiting: dict[str, tuple[Cell, str]] = {}
+        self._open: dict[str, _OpenFinal] = {}
+        for cell in plan.cells:
+            missing = [] if self._has_no_winner(cell) else self._missing_seeds(cell)
+            for seed in missing if cell.id in plan.chosen else ():
+                self._waiting[f"{cell.id} {_title(cell, seed)}"] = cell, seed
+            self._conclude(cell)
+
+    def waiting(self) -> Sequence[str]:
+        """Return all that is missing: no final run depends on another."""
+        return list(self._waiting)
+
+    def take(self, name: str) -> Job:
+        """Start a final run."""
+        cell, seed = self._waiting.pop(name)
+        rate = self._plan.winners[cell.id]
+        tags = {**self._plan.identity, NOTE: final_note(cell.id, seed, rate)}
+        params = {"learning_rate": rate, "seed": seed}
+        run = self._runs.start(cell.id, _title(cell, seed), phase="final", params=params, tags=tags)
+        self._open[name] = _OpenFinal(cell, seed, run)
+        return Job(
+            name,
+            cell.id,
+            {"learning_rate": float(rate)} if cell.tuning.trains else {},
+            int(seed) if cell.tuning.trains else 0,
+            scores="validation",
+            predicts=bool(self._plan.seeds) or self._objective.generates,
+            measures=self._plan.measures,
+        )
+
+    def handle(self, event: Event) -> Reply:
+        """Record an event of a final run."""
+        final = self._open[event.job]
+        match event:
+            case EpochEnded():
+                self._tracker.metrics(final.run, event.metrics, step=event.epoch)
+            case Trained():
+                if event.tags:
+                    self._tracker.tags(final.run, event.tags)
+                if event.metrics:
+                    self._tracker.metrics(final.run, event.metrics, step=event.epoch)
+            case Scored():
+                return self._scored(event, final)
+            case Measured():
+                return self._measured(event, final)
+            case Ended():
+                self._end(event, self._open.pop(event.job))
+        return Reply()
+
+    def _scored(self, event: Scored, final: _OpenFinal) -> Reply:
+        final.values |= event.metrics
+        if event.predictions:
+            examples = self._plan.examples[event.split]
+            log_predictions(event.split, event.predictions, examples, run=final.run, tracker=self._tracker)
+        if event.split == "validation":
+            self._tracker.tags(final.run, {"trunk": event.trunk, "weights_digest": event.weights})
+            if self._plan.seeds and not self._is_answered(event, final):
+                return Reply(score="test")
+        self._tracker.metrics(final.run, final.values, step=event.step)
+        return Reply()
+
+    def _is_answered(self, event: Scored, final: _OpenFinal) -> bool:
+        """Take over what the very same weights answered to test before, if they did: an edit was taken back, say.
+
+        The tag comes first: a run that is about to score test counts as one that did.
+        """
+        scored = f"test/{self._objective.lead}"
+        twin = self._runs.twin(final.run, final.cell.id, event.weights, scored=scored)
+        self._tracker.tags(final.run, {SCORED: twin.id if twin else "yes"})
+        if twin is None:
+            return False
+        self._tracker.table(final.run, read_table(self._tracker, twin, "test"), "predictions/test.json")
+        final.values |= {name: value for name, value in twin.metrics.items() if name.startswith("test/")}
+        return True
+
+    def _measured(self, event: Measured, final: _OpenFinal) -> Reply:
+        if event.metrics:
+            self._tracker.metrics(final.run, event.metrics, step=event.step)
+        if not self._plan.seeds:
+            return Reply()
+        rate = self._plan.winners[final.cell.id]
+        key = self._checkpoints.key(self._runs.digest(final.cell.id), rate, final.seed)
+        folder = self._checkpoints.offer(final.cell.id, key, self._score(final))
+        final.saved = key if folder else None
+        return Reply(save=folder)
+
+    def _end(self, event: Ended, final: _OpenFinal) -> None:
+        cell, score = final.cell, self._score(final)
+        costs = {**event.costs, "trainable_parameters": float(self._plan.parameters[cell.id][0])}
+        if event.outcome == "diverged":
+            self._tracker.tags(final.run, {"outcome": "diverged", "error": event.error})
+            self._runs.end(final.run, "FAILED", metrics=costs)
+            score = math.nan
         else:
-            session.ledger.retire(run)
-    return [seed for seed in wanted if seed not in there]
+            if final.saved:
+                self._checkpoints.adopt(cell.id, final.saved, score)
+            self._runs.end(final.run, metrics=costs)
+        best = math.nan if cell.tuning.trains else score  # a cell's best is its best trial's
+        seconds = time.perf_counter() - final.began
+        self._progress.done(cell.id, _title(cell, final.seed), score=score, best=best, seconds=seconds)
+        self._conclude(cell)
 
+    def _score(self, final: _OpenFinal) -> float:
+        return final.values.get(f"validation/{self._objective.lead}", math.nan)
 
-def final_cell(
-    cell: Cell,
-    learning_rate: str,
-    seed: str,
-    *,
-    identity: Mapping[str, str],
-    best_checkpoint: BestCheckpoint | None,
-    session: Session,
-) -> None:
-    """Retrain one winner on one seed and score it; zero-shot is scored as it is."""
-    start, score = time.perf_counter(), math.nan
-    name = f"seed {seed}" if cell.tuning.trains else "zero-shot"
-    params = {"learning_rate": learning_rate, "seed": seed}
-    before = session.retention.before() if session.retention else {}  # while the model is as it was loaded
-    size = {"trainable_parameters": float(session.trainer.parameters(cell)[0])}  # as a metric it sorts as a number
-    tags = {**identity, NOTE: final_note(cell.id, seed, learning_rate)}
-    run = session.ledger.start(cell.id, name, phase="final", params=params, tags=tags)
-    account = session.trainer.open_account()
-    try:
-        with trained(cell, learning_rate, seed, session, run) as ended:
-            score = _score_final(cell, run, session, ended=ended)
-            _log_retained(cell, run, before, session=session, step=ended.step)
-            if best_checkpoint is not None and session.checked.study.final.seeds:
-                store = session.checked.study.final.store
-                key = key_of(session.ledger.digest(cell.id), learning_rate, seed, store=store)
-                best_checkpoint.offer(key, score, cell, session.trainer)
-    except Diverged as error:
-        session.tracker.tags(run, {"outcome": "diverged", "error": str(error)})
-        session.ledger.end(run, "FAILED", metrics=account.metrics() | size)
-    else:
-        session.ledger.end(run, metrics=account.metrics() | size)
-    best = math.nan if cell.tuning.trains else score  # a cell's best is its best trial's
-    session.progress.done(cell.id, name, score=score, best=best, seconds=time.perf_counter() - start)
+    def _has_no_winner(self, cell: Cell) -> bool:
+        return cell.tuning.trains and self._plan.winners[cell.id] == NONE
 
+    def _missing_seeds(self, cell: Cell) -> list[str]:
+        """Return the seeds of a cell that have no final run yet; retire those that no longer belong to it."""
+        seeds = [str(seed) for seed in self._plan.seeds] if cell.tuning.trains else [NONE]
+        rate, there = self._plan.winners[cell.id], set[str]()
+        for run in self._runs.children(cell.id, "final"):
+            same = run.params["learning_rate"] == rate and self._plan.identity.items() <= run.tags.items()
+            ended = run.status == "FINISHED" or run.tags.get("outcome") == "diverged"
+            if same and ended and run.params["seed"] in seeds and run.params["seed"] not in there:
+                there.add(run.params["seed"])
+            else:
+                self._runs.retire(run)
+        return [seed for seed in seeds if seed not in there]
 
-class Trained(NamedTuple):
-    """How the training of a final run ended."""
+    def _conclude(self, cell: Cell) -> None:
+        """Write a cell's result on its parent run, if none of its final runs is missing any more.
 
-    step: int = 0
-    """Where its scores are logged; see `harness.training.early_stopping`."""
-    last: Epoch | None = None
-    """Its last epoch, if its weights are those that are scored."""
-
-
-@contextmanager
-def trained(cell: Cell, learning_rate: str, seed: str, session: Session, run: str | None) -> Iterator[Trained]:
-    """Train a winner to its end; inside the block the model has the weights of the epoch that counts.
-
-    Args:
-        cell: Which; zero-shot trains nothing.
-        learning_rate: As its param has it.
-        seed: As its param has it.
-        session: The study.
-        run: Where to log the epochs, if anywhere.
-    """
-    if not cell.tuning.trains:
-        yield Trained()
-        return
-    trainer, spec = session.trainer, session.checked.study.training
-    stopping = EarlyStopping(spec, maximize=session.maximizes(session.checked.objective))
-    weights: Mapping[str, Tensor] = {}
-    with closing(trainer.train(cell, learning_rate=float(learning_rate), seed=int(seed), generates=True)) as epochs:
-        for epoch in epochs:
-            better = stopping.see(epoch.epoch, _follow(cell, epoch, run, session, watches=stopping.watches))
-            if better and spec.keep == "best":
-                weights = snapshot(trainer.loaded.model)
-            if not stopping.ended:
-                continue
-            if run is not None:
-                session.tracker.tags(run, stopping.tags())
-                session.tracker.metrics(run, stopping.metrics(), step=epoch.epoch)
-            if stopping.goes_back:
-                restore(trainer.loaded.model, weights)
-            yield Trained(stopping.step, None if stopping.goes_back else epoch)
+        The winner, mean and deviation over final runs in the order of the seeds, and what all its runs cost together.
+        """
+        open_cells = {waiting.id for waiting, _ in self._waiting.values()} | {
+            final.cell.id for final in self._open.values()
+        }
+        if cell.id in open_cells:
             return
+        rate = self._plan.winners[cell.id]
+        finals = self._runs.children(cell.id, "final")
+        costs = summed(run.metrics for run in [*self._runs.children(cell.id, "search"), *finals])
+        if self._has_no_winner(cell):
+            self._runs.conclude(cell.id, {"learning_rate": NONE}, costs, "FAILED")
+            return
+        seeds = [str(seed) for seed in self._plan.seeds] if cell.tuning.trains else [NONE]
+        done = [run for run in finals if run.status == "FINISHED"]
+        done.sort(key=lambda run: seeds.index(run.params["seed"]) if run.params["seed"] in seeds else len(seeds))
+        winner = {"learning_rate": rate, "seed": " ".join(seeds) or NONE}
+        self._runs.conclude(cell.id, winner, _means(done) | costs, "FINISHED")
 
 
-def _follow(cell: Cell, epoch: Epoch, run: str | None, session: Session, *, watches: bool) -> float:
-    """Score an epoch as far as is needed and log it; return the objective, nan where nothing depends on it."""
-    checked = session.checked
-    if not watches and (run is None or epoch.epoch == checked.study.training.epochs):
-        return math.nan  # the last one is scored in full, with the test split
-    scores = session.trainer.score(cell.prompt, "validation", generate=watches and session.generates).scores
-    if run is not None:
-        values = {f"validation/{name}": score for name, score in scores.items()}
-        session.tracker.metrics(run, {**losses(epoch, scores["loss"]), **values}, step=epoch.epoch)
-    return finite(scores[checked.objective], epoch) if watches else math.nan
+def _means(finals: Sequence[Run]) -> dict[str, float]:
+    metrics: dict[str, float] = {}
+    for name in sorted({name for run in finals for name in run.metrics if name.startswith(RESULTS)}):
+        values = [run.metrics[name] for run in finals if name in run.metrics]
+        metrics |= {name: mean(values), f"{name}_sd": spread(values)}
+    return metrics
 
 
-def _score_final(cell: Cell, run: str, session: Session, *, ended: Trained) -> float:
-    """Score the model as it stands on validation and test; return the validation score that ranks."""
-    study, trainer = session.checked.study, session.trainer
-    values = _score_split(cell, "validation", run, session, generate=bool(study.final.seeds) or session.generates)
-    trunk = trainer.trunk if cell.tuning.trains else "live: nothing trains"
-    weights = trained_digest(trainer.loaded, cell.tuning)
-    session.tracker.tags(run, {"trunk": trunk, "weights_digest": weights})
-    if study.final.seeds:
-        values |= _score_test(cell, run, session, weights=weights)
-    if ended.last is not None:
-        values |= losses(ended.last, values["validation/loss"])
-    session.tracker.metrics(run, values, step=ended.step)
-    return values[f"validation/{session.lead}"]
+def _title(cell: Cell, seed: str) -> str:
+    return f"seed {seed}" if cell.tuning.trains else "zero-shot"
 
 
-def _score_split(cell: Cell, split: Split, run: str, session: Session, *, generate: bool = True) -> dict[str, float]:
-    scored = session.trainer.score(cell.prompt, split, generate=generate)
-    if scored.predictions:
-        log_predictions(split, scored.predictions, run, session)
-    return {f"{split}/{name}": score for name, score in scored.scores.items()}
-
-
-def _score_test(cell: Cell, run: str, session: Session, *, weights: str) -> dict[str, float]:
-    """Score test, or take over what the very same weights answered before: an edit was taken back, for example."""
-    twin = session.ledger.twin(run, cell.id, weights, scored=f"test/{session.lead}")
-    session.tracker.tags(run, {SCORED: twin.id if twin else "yes"})
-    if twin is None:
-        return _score_split(cell, "test", run, session)
-    session.tracker.table(run, read_table(session.tracker, twin, "test"), "predictions/test.json")
-    return {name: value for name, value in twin.metrics.items() if name.startswith("test/")}
-
-
-def _log_retained(cell: Cell, run: str, before: Mapping[str, float], *, session: Session, step: int) -> None:
-    """Log what the model as it stands still knows, beside what the pretrained one did; zero-shot is that one."""
-    if session.retention is not None:
-        after = session.retention.measure() if cell.tuning.trains else before
-        values = {**after, **{f"{name}_before": value for name, value in before.items()}}
-        session.tracker.metrics(run, values, step=step)
-
-
-def log_predictions(split: Split, predictions: Sequence[Prediction], run: str, session: Session) -> None:
+def log_predictions(
+    split: Split, predictions: Sequence[Prediction], examples: Sequence[Example], *, run: str, tracker: Tracker
+) -> None:
     """Store predictions beside references; verdicts are computed from these, never from a second scoring."""
-    examples = session.trainer.examples(split)
     table: dict[str, list[Any]] = {  # MLflow's page groups by the first column and compares the second
         "source": [example.fields["source"] for example in examples],
         "prediction": [prediction.text for prediction in predictions],
@@ -210,24 +260,4 @@ def log_predictions(split: Split, predictions: Sequence[Prediction], run: str, s
     }
     if any(len(example.references) > 1 for example in examples):
         table["references"] = [json.dumps(list(example.references), ensure_ascii=False) for example in examples]
-    session.tracker.table(run, table, f"predictions/{split}.json")
-
-
-def conclude_cell(cell: Cell, learning_rate: str, session: Session) -> None:
-    """Write the cell's result on its parent run: the winner, mean and deviation over final runs, and all its costs."""
-    runs: list[Run] = session.ledger.children(cell.id, "final")
-    done = [run for run in runs if run.status == "FINISHED"]
-    names = sorted({name for run in done for name in run.metrics if name.startswith(RESULTS)})
-    metrics: dict[str, float] = {}
-    for name in names:
-        values = [run.metrics[name] for run in done if name in run.metrics]
-        metrics |= {name: mean(values), f"{name}_sd": spread(values)}
-    seeds = NONE if not cell.tuning.trains else " ".join(str(seed) for seed in session.checked.study.final.seeds)
-    winner = {"learning_rate": learning_rate, "seed": seeds or NONE}
-    session.ledger.conclude(cell.id, winner, metrics | costs_of(cell, session), "FINISHED")
-
-
-def costs_of(cell: Cell, session: Session) -> dict[str, float]:
-    """Return what the trials and final runs of a cell cost together, as metrics."""
-    runs = [*session.ledger.children(cell.id, "search"), *session.ledger.children(cell.id, "final")]
-    return summed(run.metrics for run in runs)
+    tracker.table(run, table, f"predictions/{split}.json")

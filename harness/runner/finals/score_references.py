@@ -3,62 +3,76 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from harness.core.example import Prediction, Split, digest, fingerprint
+from harness.core.example import Example, Prediction, Split, digest, fingerprint
+from harness.core.progress import Progress
+from harness.metrics.base import Metric
 from harness.runner.finals.final_runs import log_predictions
-from harness.runner.run_parts import Session
+from harness.runner.resume.missing_runs import StudyRuns
 from harness.study.reference_rows import REFERENCES
 from harness.tracking.schema import SCORED
+from harness.tracking.store_protocols import Tracker
 
-__all__ = ["score_references"]
+__all__ = ["ReferenceScorer"]
 
 SPLITS: tuple[Split, ...] = ("validation", "test")
 
 
-def score_references(test_digest: str, session: Session) -> None:
-    """Score the task's reference rows that are missing; retire those that other data or metrics gave.
+@dataclass(frozen=True)
+class ReferenceScorer:
+    """Scores the reference rows of a task."""
 
-    Called when the test split is open; without final seeds it never is, and there are no reference rows.
+    task: str
+    metrics: Sequence[Metric]
+    examples: Mapping[Split, Sequence[Example]]
+    """All splits; without ``test`` there are no reference rows."""
+    runs: StudyRuns
+    tracker: Tracker
+    progress: Progress
 
-    Args:
-        test_digest: The test split's fingerprint.
-        session: The study.
-    """
-    wanted = _digests(test_digest, session) if session.checked.study.final.seeds else {}
-    there = set()
-    for run in session.ledger.references():
-        name = run.params.get("reference", "")
-        same = run.tags.get("reference_digest") == wanted.get(name) and run.status == "FINISHED"
-        if same and name not in there:
-            there.add(name)
-        else:
-            session.ledger.retire(run)
-    for name, identity in wanted.items():
-        if name not in there:
-            session.progress.say(f"scoring reference row {name}")
-            _score(name, {"reference_digest": identity, "test_digest": test_digest}, session)
+    def score(self, names: Sequence[str]) -> None:
+        """Score the reference rows that are missing; retire those that other data or metrics gave.
 
+        Args:
+            names: Of `harness.study.reference_rows`.
+        """
+        digests = self._digests(names) if "test" in self.examples else {}
+        there = set()
+        for run in self.runs.references():
+            name = run.params.get("reference", "")
+            same = run.tags.get("reference_digest") == digests.get(name) and run.status == "FINISHED"
+            if same and name not in there:
+                there.add(name)
+            else:
+                self.runs.retire(run)
+        for name, identity in digests.items():
+            if name not in there:
+                self.progress.say(f"scoring reference row {name}")
+                self._score(name, identity)
 
-def _digests(test_digest: str, session: Session) -> dict[str, str]:
-    """Return, by name, the content hash of all that a reference row's scores depend on."""
-    data = {split: fingerprint(examples) for split, examples in session.checked.examples.items()}
-    metrics = [metric.signature() for metric in session.trainer.metrics]
-    facts = {"data": data, "test": test_digest, "metrics": metrics}
-    return {name: digest({"reference": name, **facts}) for name in session.checked.task.references}
+    def _digests(self, names: Sequence[str]) -> dict[str, str]:
+        """Return, by name, the content hash of all that a reference row's scores depend on."""
+        data = {split: fingerprint(rows) for split, rows in self.examples.items() if split != "test"}
+        metrics = [metric.signature() for metric in self.metrics]
+        facts = {"data": data, "test": fingerprint(self.examples["test"]), "metrics": metrics}
+        return {name: digest({"reference": name, **facts}) for name in names}
 
-
-def _score(name: str, tags: dict[str, str], session: Session) -> None:
-    trainer = session.trainer
-    sizes = {f"data.{split}": len(trainer.examples(split)) for split in ("train", *SPLITS)}
-    params = {"task": session.checked.task.name, "reference": name, **sizes}
-    run = session.ledger.start_reference(name, params=params, tags=tags | {SCORED: "yes"})
-    values: dict[str, float] = {}
-    for split in SPLITS:
-        examples = trainer.examples(split)
-        texts = REFERENCES[name](trainer.examples("train"), [example.fields["source"] for example in examples])
-        answers = [Prediction(e.id, text, math.nan, 0) for e, text in zip(examples, texts, strict=True)]
-        for metric in trainer.metrics:
-            pairs = zip(answers, examples, strict=True)
-            values[f"{split}/{metric.name}"] = metric.reduce([metric.statistics(*pair) for pair in pairs])
-        log_predictions(split, answers, run, session)
-    session.ledger.end(run, metrics=values)
+    def _score(self, name: str, identity: str) -> None:
+        sizes = {f"data.{split}": len(rows) for split, rows in self.examples.items()}
+        params = {"task": self.task, "reference": name, **sizes}
+        tags = {"reference_digest": identity, "test_digest": fingerprint(self.examples["test"]), SCORED: "yes"}
+        run = self.runs.start_reference(name, params=params, tags=tags)
+        values: dict[str, float] = {}
+        for split in SPLITS:
+            examples = self.examples[split]
+            texts = REFERENCES[name](self.examples["train"], [example.fields["source"] for example in examples])
+            predictions = [
+                Prediction(example.id, text, math.nan, 0) for example, text in zip(examples, texts, strict=True)
+            ]
+            for metric in self.metrics:
+                pairs = zip(predictions, examples, strict=True)
+                values[f"{split}/{metric.name}"] = metric.reduce([metric.statistics(*pair) for pair in pairs])
+            log_predictions(split, predictions, examples, run=run, tracker=self.tracker)
+        self.runs.end(run, metrics=values)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from harness.core.example import digest, fingerprint
 from harness.results.score_forecast import CellForecast, Forecast
-from harness.runner.finals.best_checkpoint import kept_models
+from harness.runner.finals.best_checkpoint import models_size
 from harness.runner.planning.probe import SCORED, Speed, longest_prompt, probe_trainer, sample, speed_of
 from harness.runner.planning.workload import Work, cuts_of, works
 from harness.runner.search.optuna_search import reach_storage
@@ -144,8 +144,10 @@ def plan(checked: Checked, *, say: Callable[[str], None], cells: str | None = No
         memory=budget.memory,
         disk=_disk(budget),
         forecast=Forecast(forecasts, _peak(trainer, min(recorded, budget.memory)), recorded / MIB),
-        models=kept_models(study.final, [counted[cell][2:] for cell in chosen], trainer.loaded.model.dtype.itemsize),
-        weights=trainer.loaded.digest,
+        models=models_size(
+            study.final, [counted[cell][2:] for cell in chosen], trainer.setup.loaded.model.dtype.itemsize
+        ),
+        weights=trainer.setup.loaded.digest,
         seconds=time.perf_counter() - start,
     )
 
@@ -204,7 +206,7 @@ def _retained(checked: Checked, trainer: Trainer) -> float:
     for part in parts:
         rows = len(part.texts) or len(part.tasks[0].examples)
         few = General(part.texts[:size], tuple(task._replace(examples=task.examples[:size]) for task in part.tasks))
-        retention = Forgetting(few, trainer.loaded, forward=trainer.forward, study=study)
+        retention = Forgetting(few, trainer.setup.loaded, forward=trainer.setup.forward, study=study)
         retention.measure()  # the first passes are slow
         start = time.perf_counter()
         retention.measure()
@@ -261,7 +263,7 @@ def _peak(trainer: Trainer, held: int) -> float:
 
     Where some tunings run live for want of room, the probe held a second copy of the model, which is counted too.
     """
-    return trainer.peak_memory() + (held / MIB if trainer.loaded.model.device.type == "cpu" else 0.0)
+    return trainer.peak_memory() + (held / MIB if trainer.setup.loaded.model.device.type == "cpu" else 0.0)
 
 
 def keep(made: Plan, checked: Checked) -> Path:

@@ -22,6 +22,7 @@ from harness.study.settings import token_limits
 from harness.study.tokenizer_without_model import light_reader
 from harness.training.evaluation import Decoding
 from harness.training.trainer import Trainer
+from harness.training.training_run import TrainingRun
 
 __all__ = ["SCORED", "Speed", "longest_prompt", "probe_trainer", "sample", "speed_of"]
 
@@ -108,21 +109,20 @@ def speed_of(trainer: Trainer, cell: Cell, *, generate: bool) -> Speed:
         cell: What trains, on which prompt.
         generate: Whether predictions are ever made.
     """
-    whole = trainer.decoding
-    size, tokens = trainer.study.training.batch_size, min(TOKENS, whole.max_new_tokens)
+    whole = trainer.setup.decoding
+    size, tokens = trainer.setup.study.training.batch_size, min(TOKENS, whole.max_new_tokens)
     # One token in the first pass: the difference between the two is what the others take.
     cold = _pass(trainer, cell, whole._replace(max_new_tokens=1), generate=generate)
     warm = _pass(trainer, cell, whole._replace(max_new_tokens=tokens), generate=generate)
-    trainer.decoding = whole
+    trainer.setup.decoding = whole
     train, scored = (
-        load_of(trainer.encoded(cell.prompt, split).rows, trainer.loaded, batch_size=size, decoding=whole)
+        load_of(trainer.setup.encoded(cell.prompt, split).rows, trainer.setup.loaded, batch_size=size, decoding=whole)
         for split in ("train", "validation")
     )
     steps = scored.starts * (tokens - 1)
-    replays = cell.tuning.trains and trainer.replays.live is None
     return Speed(
         opening=warm.rest,
-        recording=max(0.0, cold.rest - warm.rest) / (train.tokens + scored.tokens) if replays else 0.0,
+        recording=max(0.0, cold.rest - warm.rest) / (train.tokens + scored.tokens) if cold.is_replayed else 0.0,
         training=warm.training / train.tokens,
         loss=warm.loss / scored.tokens,
         prefill=cold.generation / scored.prompts,
@@ -137,24 +137,27 @@ class _Pass(NamedTuple):
     loss: float
     generation: float
     rest: float
+    is_replayed: bool
 
 
 def _pass(trainer: Trainer, cell: Cell, decoding: Decoding, *, generate: bool) -> _Pass:
-    trainer.decoding = decoding
+    trainer.setup.decoding = decoding
     start, training, loss, generation = time.perf_counter(), 0.0, 0.0, 0.0
-    if not cell.tuning.trains:
-        loss, generation = _scoring(trainer, cell.prompt, generate=generate)
-    else:
-        low = trainer.study.search.learning_rate.low
-        with closing(trainer.train(cell, learning_rate=low, seed=0)) as epochs:
-            for epoch in epochs:
-                training = epoch.seconds
-                loss, generation = _scoring(trainer, cell.prompt, generate=generate)
-    return _Pass(training, loss, generation, time.perf_counter() - start - training - loss - generation)
+    low = trainer.setup.study.search.learning_rate.low
+    with trainer.run(cell) as run:
+        if not cell.tuning.trains:
+            loss, generation = _scoring(run, generate=generate)
+        else:
+            with closing(run.epochs(learning_rate=low, seed=0)) as epochs:
+                for epoch in epochs:
+                    training = epoch.seconds
+                    loss, generation = _scoring(run, generate=generate)
+    rest = time.perf_counter() - start - training - loss - generation
+    return _Pass(training, loss, generation, rest, run.is_replayed)
 
 
-def _scoring(trainer: Trainer, prompt: Template, *, generate: bool) -> tuple[float, float]:
+def _scoring(run: TrainingRun, *, generate: bool) -> tuple[float, float]:
     """Return the seconds of a loss, and of predictions and their scores."""
-    loss = trainer.score(prompt, "validation", generate=False).seconds
-    both = trainer.score(prompt, "validation", generate=True).seconds if generate else loss
+    loss = run.score("validation", generate=False).seconds
+    both = run.score("validation", generate=True).seconds if generate else loss
     return loss, max(0.0, both - loss)

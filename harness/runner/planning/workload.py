@@ -53,7 +53,7 @@ def works(prompts: Sequence[Template], checked: Checked, trainer: Trainer) -> di
         checked: The study.
         trainer: Its model and settings; its rows may be fewer.
     """
-    study, loaded = checked.study, trainer.loaded
+    study, loaded = checked.study, trainer.setup.loaded
     footprint = Footprint(loaded, sorted(cuts_of(trainer)), study.training.precision)
     replays_starts = (checked.objective != "loss" or study.final.seeds) and study.generation.num_beams == 1
     found = {}
@@ -61,10 +61,10 @@ def works(prompts: Sequence[Template], checked: Checked, trainer: Trainer) -> di
         train, validation = (_rows(split, prompt, checked, trainer) for split in ("train", "validation"))
         recorded = (NOTHING, NOTHING, NOTHING)
         if footprint.cuts:
-            starts = footprint.of_prefill(validation, trainer.decoding) if replays_starts else NOTHING
+            starts = footprint.of_prefill(validation, trainer.setup.decoding) if replays_starts else NOTHING
             recorded = (footprint.of_losses(train), footprint.of_losses(validation), starts)
         loads = [
-            load_of(rows, loaded, batch_size=study.training.batch_size, decoding=trainer.decoding)
+            load_of(rows, loaded, batch_size=study.training.batch_size, decoding=trainer.setup.decoding)
             for rows in (train, validation)
         ]
         found[prompt] = Work(loads[0], loads[1], recorded)
@@ -74,8 +74,8 @@ def works(prompts: Sequence[Template], checked: Checked, trainer: Trainer) -> di
 def cuts_of(trainer: Trainer) -> dict[int, list[str]]:
     """Return the names of the tunings that make each cut, if the trainer's study replays."""
     found: dict[int, list[str]] = {}
-    for tuning in trainer.study.tuning if trainer.study.engine.replay else ():
-        if (cut := first_block(trainer.loaded.model, tuning)) is not None:
+    for tuning in trainer.setup.study.tuning if trainer.setup.study.engine.replay else ():
+        if (cut := first_block(trainer.setup.loaded.model, tuning)) is not None:
             found.setdefault(cut, []).append(tuning.name)
     return found
 
@@ -106,4 +106,4 @@ def _longest(rows: Sequence[Row], indices: Sequence[int], decoding: Decoding) ->
 
 def _rows(split: Split, prompt: Template, checked: Checked, trainer: Trainer) -> list[Row]:
     examples, dropping = checked.examples[split], split == "train"
-    return encode(examples, prompt, trainer.loaded, limits=trainer.limits, drop_long_targets=dropping).rows
+    return encode(examples, prompt, trainer.setup.loaded, limits=trainer.setup.limits, drop_long_targets=dropping).rows

@@ -1,4 +1,4 @@
-"""The search of one cell: trials until the budget is spent, each of them one child run.
+"""The search of all cells: trials until each budget is spent, each of them one job and one child run.
 
 A search on ``loss`` makes no predictions, so a report could not tell how well the loss stood in for the metric. So a
 trial that ends among the best three so far is scored on the metrics as well: at the end the best three of all are,
@@ -9,47 +9,34 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
-from contextlib import closing
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from optuna.trial import Trial
-from torch import Tensor
 
-from harness.core.errors import Diverged
-from harness.models.tuning import restore, snapshot
-from harness.runner.run_parts import Session
+from harness.core.progress import Progress
+from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, Measured, Reply, Scored, Trained
+from harness.runner.objective import Objective
+from harness.runner.resume.missing_runs import StudyRuns
 from harness.runner.search.optuna_search import Best, CellSearch, Outcome
 from harness.study.grid import Cell
 from harness.study.spec import PROXIED
-from harness.tracking.store_protocols import Run
-from harness.training.early_stopping import EarlyStopping
-from harness.training.trainer import finite, losses
+from harness.tracking.store_protocols import Run, Tracker
 
-__all__ = ["Start", "search_cell", "settle_trials"]
+__all__ = ["SearchQueue", "settle_trials"]
 
 
-class Start(NamedTuple):
-    """What a warm-started cell's first trial is taken from."""
-
-    cell: str
-    """The id of another cell, whose search is over."""
-    learning_rate: float
-    """That cell's winner."""
-
-
-def settle_trials(cell: Cell, search: CellSearch, session: Session) -> None:
+def settle_trials(cell: Cell, search: CellSearch, runs: StudyRuns) -> None:
     """Make Optuna's trials and the tracked runs of a cell agree after a kill.
 
     A run that had ended is told to Optuna; any run that Optuna does not count as finished is retired.
     """
-    ledger = session.ledger
-    runs = {run.tags["optuna_trial"]: run for run in ledger.children(cell.id, "search")}
-    search.recover(lambda number: _ended(runs.get(str(number))))
+    children = {run.tags["optuna_trial"]: run for run in runs.children(cell.id, "search")}
+    search.recover(lambda number: _ended(children.get(str(number))))
     finished = {str(trial.number) for trial in search.finished()}
-    for number, run in runs.items():
+    for number, run in children.items():
         if number not in finished:
-            (ledger.interrupt if run.status == "RUNNING" else ledger.retire)(run)
+            (runs.interrupt if run.status == "RUNNING" else runs.retire)(run)
 
 
 def _ended(run: Run | None) -> tuple[Outcome, float | None] | None:
@@ -60,82 +47,143 @@ def _ended(run: Run | None) -> tuple[Outcome, float | None] | None:
     return ("pruned", None) if run.tags.get("outcome") == "pruned" else None
 
 
-def search_cell(cell: Cell, search: CellSearch, session: Session, start: Start | None = None) -> Best | None:
-    """Run a cell's missing trials and return its winner, ``None`` where every trial diverged.
+@dataclass
+class _OpenTrial:
+    """A trial that was taken."""
+
+    cell: str
+    trial: Trial
+    run: str
+    began: float = field(default_factory=time.perf_counter)
+    epoch: int = 0
+    value: float = math.nan
+    """The objective: of the last epoch, at the end of the one that counts."""
+
+
+class SearchQueue:
+    """The trials that are missing; within a cell one after the other, for a draw depends on the finished ones.
 
     Args:
-        cell: Which.
-        search: Its trials.
-        session: The study.
-        start: What the first trial is taken from, if not from the sampler.
+        searches: Of the cells that train, by id, in the grid's order.
+        neighbors: Cells to those whose winner their first trial is taken from, where there is a warm start.
+        seed: Of the training of every trial.
+        objective: What is searched by.
+        runs: The study's.
+        tracker: The store.
+        progress: Who watches.
     """
-    while (trial := search.ask(start.learning_rate if start else None)) is not None:
-        began, rate, index = time.perf_counter(), trial.params["learning_rate"], trial.user_attrs["index"]
+
+    def __init__(
+        self,
+        searches: Mapping[str, CellSearch],
+        neighbors: Mapping[str, str],
+        *,
+        seed: int,
+        objective: Objective,
+        runs: StudyRuns,
+        tracker: Tracker,
+        progress: Progress,
+    ) -> None:
+        self._searches, self._neighbors, self._seed, self._objective = searches, neighbors, seed, objective
+        self._runs, self._tracker, self._progress = runs, tracker, progress
+        self._open: dict[str, _OpenTrial] = {}
+        self._next = {cell: len(search.finished()) for cell, search in searches.items()}
+        self.winners: dict[str, Best] = {}
+        """Of the cells whose search is over, if any trial completed."""
+        self._over: set[str] = set()
+        for cell in searches:
+            self._conclude(cell)
+
+    def waiting(self) -> Sequence[str]:
+        """Return the next trial of every cell that is not being searched just now."""
+        return list(self._names())
+
+    def _names(self) -> dict[str, str]:
+        busy = {trial.cell for trial in self._open.values()}
+        return {
+            f"{cell} trial {index}": cell
+            for cell, index in self._next.items()
+            if cell not in busy | self._over and self._neighbors.get(cell) not in self._searches.keys() - self._over
+        }
+
+    def take(self, name: str) -> Job:
+        """Ask Optuna for a trial, and start its run."""
+        cell = self._names()[name]
+        neighbor = self.winners.get(self._neighbors.get(cell, ""))
+        trial = self._searches[cell].ask(neighbor.learning_rate if neighbor else None)
+        assert trial is not None
+        rate, index = trial.params["learning_rate"], trial.user_attrs["index"]
         tags = {"trial": str(index), "optuna_trial": str(trial.number)}
-        if start and index == 0:
-            tags["warm_start"] = start.cell
-        params = {"learning_rate": repr(rate), "seed": session.checked.study.search.seed}
-        run = session.ledger.start(cell.id, f"trial {index}", phase="search", params=params, tags=tags)
-        score = _run_trial(cell, trial, run, search=search, session=session)
-        what = f"trial {index}, learning rate {rate:.2g}"
-        best, seconds = search.best(), time.perf_counter() - began
-        session.progress.done(cell.id, what, score=score, best=best.value if best else math.nan, seconds=seconds)
-    return search.best()
+        if neighbor and index == 0:
+            tags["warm_start"] = self._neighbors[cell]
+        params = {"learning_rate": repr(rate), "seed": self._seed}
+        run = self._runs.start(cell, f"trial {index}", phase="search", params=params, tags=tags)
+        self._open[name] = _OpenTrial(cell, trial, run)
+        return Job(name, cell, {"learning_rate": rate}, self._seed, is_trial=True)
 
+    def handle(self, event: Event) -> Reply:
+        """Record an event of a trial."""
+        trial = self._open[event.job]
+        match event:
+            case EpochEnded():
+                return self._follow(event, trial)
+            case Trained():
+                return self._trained(event, trial)
+            case Scored():
+                made = {name: value for name, value in event.metrics.items() if name != "validation/loss"}
+                self._tracker.metrics(trial.run, made, step=event.step)
+            case Ended():
+                self._end(event, self._open.pop(event.job))
+            case Measured():
+                raise AssertionError(event)  # of final runs
+        return Reply()
 
-def _run_trial(cell: Cell, trial: Trial, run: str, *, search: CellSearch, session: Session) -> float:
-    """Train one draw and settle it: the tracked run first, Optuna's trial second; `settle_trials` relies on that."""
-    account = session.trainer.open_account()
-    try:
-        value, pruned = _epochs(cell, trial, run, search=search, session=session)
-    except Diverged as error:
-        tags = {"outcome": "diverged", "error": str(error), "trunk": session.trainer.trunk}
-        session.ledger.end(run, "FAILED", tags=tags, metrics=account.metrics())
-        search.fail(trial, str(error))
-        return math.nan
-    outcome: Outcome = "pruned" if pruned else "complete"
-    session.ledger.end(
-        run,
-        "KILLED" if pruned else "FINISHED",
-        tags={"outcome": outcome, "trunk": session.trainer.trunk},
-        metrics={"objective": value, **account.metrics()},
-    )
-    search.tell(trial.number, outcome, value)
-    return value
+    def _follow(self, event: EpochEnded, trial: _OpenTrial) -> Reply:
+        self._tracker.metrics(trial.run, event.metrics, step=event.epoch)
+        trial.epoch, trial.value = event.epoch, event.objective
+        if not math.isfinite(event.objective):
+            return Reply()
+        trial.trial.report(event.objective, event.epoch)
+        return Reply(stop=not event.is_last and trial.trial.should_prune())
 
+    def _trained(self, event: Trained, trial: _OpenTrial) -> Reply:
+        trial.value = event.objective
+        if event.tags:
+            self._tracker.tags(trial.run, event.tags)
+        if event.metrics:
+            self._tracker.metrics(trial.run, event.metrics, step=event.step)
+        is_scored = self._objective.proxies and self._searches[trial.cell].among_best(event.objective, PROXIED)
+        return Reply(score="validation" if is_scored else None)
 
-def _epochs(cell: Cell, trial: Trial, run: str, *, search: CellSearch, session: Session) -> tuple[float, bool]:
-    """Train to the end or until the pruner stops it; return the objective that counts and whether it was stopped."""
-    trainer, study = session.trainer, session.checked.study
-    stopping = EarlyStopping(study.training, maximize=session.maximizes(session.checked.objective))
-    kept: Mapping[str, float] = {}
-    weights: Mapping[str, Tensor] = {}
-    rate, seed = trial.params["learning_rate"], study.search.seed
-    with closing(trainer.train(cell, learning_rate=rate, seed=seed)) as epochs:
-        for epoch in epochs:
-            scored = trainer.score(cell.prompt, "validation", generate=session.generates)
-            values = {f"validation/{name}": score for name, score in scored.scores.items()}
-            session.tracker.metrics(run, {**losses(epoch, scored.scores["loss"]), **values}, step=epoch.epoch)
-            value = finite(scored.scores[session.checked.objective], epoch)
-            trial.report(value, epoch.epoch)
-            if stopping.see(epoch.epoch, value) and study.training.keep == "best":
-                kept, weights = values, snapshot(trainer.loaded.model) if session.proxies else {}
-            if stopping.ended:
-                break
-            if trial.should_prune():
-                session.tracker.tags(run, {"pruned_after_epoch": str(epoch.epoch)})
-                return value, True
-        if stopping.watches:
-            session.tracker.tags(run, stopping.tags())
-            session.tracker.metrics(run, {**(kept if stopping.goes_back else {}), **stopping.metrics()}, stopping.step)
-        if session.proxies and search.among_best(stopping.value, PROXIED):
-            restore(trainer.loaded.model, weights)
-            _score_metrics(cell, run, step=stopping.step, session=session)
-    return stopping.value, False
+    def _end(self, event: Ended, trial: _OpenTrial) -> None:
+        """Settle a trial: the tracked run first, Optuna's trial second; `settle_trials` relies on that."""
+        search = self._searches[trial.cell]
+        if event.outcome == "diverged":
+            tags = {"outcome": "diverged", "error": event.error, "trunk": event.trunk}
+            self._runs.end(trial.run, "FAILED", tags=tags, metrics=event.costs)
+            search.fail(trial.trial, event.error)
+            trial.value = math.nan
+        else:
+            is_pruned = event.outcome == "stopped"
+            outcome: Outcome = "pruned" if is_pruned else "complete"
+            tags = {"outcome": outcome, "trunk": event.trunk}
+            tags |= {"pruned_after_epoch": str(trial.epoch)} if is_pruned else {}
+            metrics = {"objective": trial.value, **event.costs}
+            self._runs.end(trial.run, "KILLED" if is_pruned else "FINISHED", tags=tags, metrics=metrics)
+            search.tell(trial.trial.number, outcome, trial.value)
+        self._next[trial.cell] += 1
+        best, rate = search.best(), trial.trial.params["learning_rate"]
+        what = f"trial {trial.trial.user_attrs['index']}, learning rate {rate:.2g}"
+        seconds = time.perf_counter() - trial.began
+        self._progress.done(trial.cell, what, score=trial.value, best=best.value if best else math.nan, seconds=seconds)
+        self._conclude(trial.cell)
 
-
-def _score_metrics(cell: Cell, run: str, *, step: int, session: Session) -> None:
-    """Score the model as it stands on what the search does without."""
-    scored = session.trainer.score(cell.prompt, "validation", generate=True)
-    values = {f"validation/{name}": score for name, score in scored.scores.items() if name != "loss"}
-    session.tracker.metrics(run, values, step=step)
+    def _conclude(self, cell: str) -> None:
+        """Take note of a cell's winner, if its budget is spent."""
+        search = self._searches[cell]
+        if self._next[cell] < search.spec.trials:
+            return
+        self._over.add(cell)
+        if best := search.best():
+            self.winners[cell] = best
+            self._runs.note(cell, {"best_trial": str(best.trial)})

@@ -1,0 +1,103 @@
+"""What training and scoring of a study start from: its model on the device, its splits in token ids, its decoding.
+
+The training and validation splits are there alone until `TrainingSetup.open_test` is called, so a search cannot reach
+the test split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+
+from harness.core.example import Example, Split
+from harness.data.template import Template
+from harness.data.tokenization import Encoded, Row, encode
+from harness.metrics.base import Metric
+from harness.metrics.evaluate_hub import resolve
+from harness.models.hooks import eval_mode
+from harness.models.last_block.label_positions import late_block, narrowable
+from harness.models.load import load
+from harness.study.check import Checked
+from harness.study.settings import model_location, new_tokens, stop_texts, token_limits
+from harness.training.batching import loss_batches
+from harness.training.evaluation import Decoding
+from harness.training.fast_matmul import install
+from harness.training.loop import device
+from harness.training.loss import ForwardPass
+from harness.training.malloc_settings import keep_freed
+
+__all__ = ["TrainingSetup"]
+
+
+class TrainingSetup:
+    """A study's model and data, ready to be trained and scored.
+
+    Args:
+        checked: The study.
+        say: Told what does not work.
+    """
+
+    def __init__(self, checked: Checked, say: Callable[[str], None]) -> None:
+        spec, study, task = checked.study.model, checked.study, checked.task
+        self.study = study
+        self.metrics: list[Metric] = [resolve(m) if isinstance(m, str) else m for m in checked.metrics]
+        keep_freed()
+        self.loaded = load(
+            model_location(spec.name),
+            revision=spec.revision,
+            dtype=spec.dtype,
+            trust_remote_code=spec.trust_remote_code,
+            allow_pickle=spec.allow_pickle,
+        )
+        torch.nn.Module.to(self.loaded.model, device(study.training.device))
+        if study.training.precision == "fp32":
+            install(self.loaded.model)
+        self.limits = token_limits(study, task)
+        self.decoding = Decoding(
+            max_new_tokens=new_tokens(study, task),
+            num_beams=study.generation.num_beams,
+            stop=stop_texts(study, task, is_encoder_decoder=self.loaded.is_encoder_decoder),
+            batch_size=study.generation.batch_size,
+        )
+        self._examples: dict[Split, list[Example]] = dict(checked.examples)
+        self._encoded: dict[tuple[Template, Split], Encoded] = {}
+        self.whole_forward = ForwardPass(self.loaded.model, precision=study.training.precision)
+        """The model's way to its loss with nothing left out and nothing replayed."""
+        self._narrow, self._late = narrowable(self.loaded.model), late_block(self.loaded.model)
+        if not self._is_exact(self.encoded(checked.prompts[0], "validation").rows):
+            self._narrow, self._late = (), None
+            say("the last block is computed at all positions: its losses on these rows were others without")
+
+    def open_test(self, examples: Sequence[Example]) -> None:
+        """Hand the test split in; done once, when the searches are over."""
+        self._examples["test"] = list(examples)
+
+    def examples(self, split: Split) -> list[Example]:
+        """Return a split's examples."""
+        return self._examples[split]
+
+    def encoded(self, prompt: Template, split: Split) -> Encoded:
+        """Return a split in token ids, as one prompt has it."""
+        key = (prompt, split)
+        if key not in self._encoded:
+            self._encoded[key] = encode(
+                self._examples[split], prompt, self.loaded, limits=self.limits, drop_long_targets=split == "train"
+            )
+        return self._encoded[key]
+
+    @property
+    def forward(self) -> ForwardPass:
+        """The model's way to its loss as it stands, for any rows: nothing is replayed."""
+        return replace(self.whole_forward, narrow=self._narrow, late=self._late)
+
+    def _is_exact(self, rows: Sequence[Row]) -> bool:
+        """Return whether losses of the longest rows are the same with parts of the last block left out."""
+        whole = self.whole_forward
+        batches = loss_batches(rows, self.loaded, batch_size=self.study.training.batch_size)
+        longest = max(batches, key=lambda batch: batch.inputs["input_ids"].size(1)).to(whole.model.device)
+        with torch.no_grad(), eval_mode(whole.model):
+            live, short = whole.token_nlls(longest), self.forward.token_nlls(longest)
+        low = whole.precision == "bf16" or whole.model.dtype.itemsize < 4
+        return bool((short - live).abs().max() <= (2e-2 if low else 1e-5) * live.abs().max())  # false for nan

@@ -1,0 +1,178 @@
+"""One training run: its epochs and its scores, with the replay of the frozen part and the costs that belong to it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from harness.core.errors import Diverged
+from harness.core.example import Prediction, Split
+from harness.models.delta import trained_digest
+from harness.models.last_block.label_positions import drops_out
+from harness.models.tuning import Trainable, restore, snapshot
+from harness.study.grid import Cell
+from harness.training.activation_cache.cache import ActivationCache
+from harness.training.activation_cache.replay_of_run import RunReplay
+from harness.training.batching import Batch, loss_batches
+from harness.training.cost_meter.account import Account, Priced
+from harness.training.cost_meter.prices import Call, noting
+from harness.training.evaluation import likelihoods, mean_loss, predict, score
+from harness.training.loop import Epoch, fit
+from harness.training.loss import ForwardPass
+from harness.training.precision import scoring
+from harness.training.setup import TrainingSetup
+
+__all__ = ["Scored", "TrainingRun", "finite", "losses"]
+
+
+class Scored(NamedTuple):
+    """One split, scored."""
+
+    scores: dict[str, float]
+    """``loss`` and, where predictions were made, every metric of the task."""
+    predictions: list[Prediction]
+    """Empty where none were made."""
+    seconds: float
+
+
+class TrainingRun:
+    """One run of a cell, from `harness.training.trainer.Trainer.run`.
+
+    Args:
+        setup: Model and data.
+        cell: What trains, on which prompt.
+        account: What its parts are entered in.
+        cache: The study's recordings; ``None`` where replay is off.
+        replay: Of the frozen part; ``None`` where nothing trains.
+        trainable: What trains; ``None`` for zero-shot.
+    """
+
+    def __init__(
+        self,
+        setup: TrainingSetup,
+        cell: Cell,
+        *,
+        account: Account,
+        cache: ActivationCache | None,
+        replay: RunReplay | None,
+        trainable: Trainable | None,
+    ) -> None:
+        self._setup, self._cell, self._account = setup, cell, account
+        self._replay, self._cache, self._trainable = replay, cache, trainable
+
+    def epochs(self, *, learning_rate: float, seed: int) -> Generator[Epoch]:
+        """Train from the pretrained weights; yield after each epoch with the model as it then stands.
+
+        Args:
+            learning_rate: The schedule's peak.
+            seed: Orders the examples and draws dropout.
+
+        Raises:
+            Diverged: The loss is no longer finite.
+        """
+        assert self._trainable is not None
+        assert self._replay is not None
+        setup, training = self._setup, self._setup.study.training
+        rows = setup.encoded(self._cell.prompt, "train").rows
+
+        def batches(epoch: int) -> list[Batch]:
+            order = np.random.default_rng([seed, epoch])
+            return loss_batches(rows, setup.loaded, batch_size=training.batch_size, order=order)
+
+        whole = setup.whole_forward if drops_out(setup.loaded.model) else setup.forward
+        forward = replace(whole, trunk=self._replay.of_losses(rows))
+        work = self._price_of_epoch(forward)
+        epochs = fit(forward, self._trainable, batches=batches, spec=training, learning_rate=learning_rate, seed=seed)
+        with closing(epochs):
+            for epoch in epochs:
+                self._account.trained(work, seconds=epoch.seconds, examples=epoch.examples, tokens=epoch.tokens)
+                yield epoch
+
+    def score(self, split: Split, *, generate: bool) -> Scored:
+        """Score the model as it stands on a split."""
+        setup, prompt = self._setup, self._cell.prompt
+        rows, size = setup.encoded(prompt, split).rows, setup.study.training.batch_size
+        trunk = self._replay.of_losses(rows) if self._replay else None
+        prefill = self._replay.of_prompts(rows, setup.decoding) if self._replay and generate else None
+        start, calls, predictions = time.perf_counter(), Counter[Call](), list[Prediction]()
+        with scoring(setup.loaded.model, setup.whole_forward.precision):
+            forward = replace(setup.forward, trunk=trunk)
+            nlls = likelihoods(forward, loss_batches(rows, setup.loaded, batch_size=size))
+            if generate:
+                with noting(setup.loaded.model, calls):
+                    predictions = predict(setup.loaded, rows, nlls, decoding=setup.decoding, trunk=prefill)
+        scores = score(predictions, setup.examples(split), setup.metrics) if generate else {"loss": mean_loss(nlls)}
+        scored = Scored(scores, predictions, time.perf_counter() - start)
+        self._enter_opened()
+        rates, cut = self._account.rates, self._replay.cut if self._replay else 0
+        loss = rates.losses((prompt, split), rows, cut if trunk else 0)
+        generation = rates.generation(calls, cut if prefill else 0, beams=setup.decoding.num_beams)
+        self._account.scored(split, scored.seconds, loss, generation)
+        return scored
+
+    def snapshot(self) -> Mapping[str, Tensor]:
+        """Return copies of the tensors that train, as they stand."""
+        return snapshot(self._setup.loaded.model)
+
+    def restore(self, weights: Mapping[str, Tensor]) -> None:
+        """Put tensors from `snapshot` back; an empty mapping changes nothing."""
+        restore(self._setup.loaded.model, weights)
+
+    def weights_digest(self) -> str:
+        """Return the digest of the tensors that train, as they stand."""
+        return trained_digest(self._setup.loaded, self._cell.tuning)
+
+    def costs(self) -> dict[str, float]:
+        """Return what the run has cost so far, by the names of metrics."""
+        return self._account.metrics()
+
+    @property
+    def trunk(self) -> str:
+        """How the run computed its frozen part, for its tags."""
+        return self._replay.tag if self._replay else "live: nothing trains"
+
+    @property
+    def is_replayed(self) -> bool:
+        """Whether the frozen part was replayed."""
+        return self._replay is not None and self._replay.live is None
+
+    def _price_of_epoch(self, forward: ForwardPass) -> Priced:
+        """Enter what opening the recordings took; return what an epoch takes."""
+        assert self._replay is not None
+        self._enter_opened()
+        cut = self._replay.cut if forward.trunk else 0
+        rows = self._setup.encoded(self._cell.prompt, "train").rows
+        return self._account.rates.epoch((self._cell.prompt, "train"), rows, self._cell.tuning, forward, cut)
+
+    def _enter_opened(self) -> None:
+        opened = self._cache.opened() if self._cache else None
+        if opened:
+            self._account.opened(*opened)
+
+
+def losses(epoch: Epoch, validation: float) -> dict[str, float]:
+    """Return an epoch's train loss and its gap to the validation loss after it, in nats a token, as metrics.
+
+    The train loss is a mean over the epoch, while the weights move: early on the gap is negative. What tells that a
+    model overfits is its growth.
+    """
+    return {"train/loss": epoch.train_loss, "train/gap": validation - epoch.train_loss}
+
+
+def finite(value: float, epoch: Epoch) -> float:
+    """Return a validation value if it is a number.
+
+    Raises:
+        Diverged: It is not.
+    """
+    if not math.isfinite(value):
+        raise Diverged(value, len(epoch.losses) * epoch.epoch)
+    return value
