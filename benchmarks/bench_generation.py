@@ -59,58 +59,60 @@ def measure(options: argparse.Namespace, precision: str) -> list[dict[str, objec
         )
         os.chdir(folder)
         trainer = Trainer(check(read_study(file)))
-        model, (prompt,) = trainer.loaded.model, {cell.prompt for cell in check(read_study(file)).cells}
+        setup = trainer.setup
+        model, (prompt,) = setup.loaded.model, {cell.prompt for cell in check(read_study(file)).cells}
         model.generation_config.eos_token_id = None
-        encoded = trainer.encoded(prompt, "validation").rows
-        batches = prompts_of(encoded, trainer.loaded, trainer.decoding)
+        encoded = setup.encoded(prompt, "validation").rows
+        batches = prompts_of(encoded, setup.loaded, setup.decoding)
         plain = {"max_new_tokens": 32, "do_sample": False, "num_beams": 1}
 
         def live() -> list[torch.Tensor]:
             return [model.generate(**batch.inputs, **plain) for batch in batches]
 
         for tuning in (Tuning(kind="last_blocks", blocks=1), Tuning(kind="last_blocks", blocks=2), Tuning(kind="head")):
-            epochs = trainer.train(Cell(prompt, tuning), learning_rate=1e-3, seed=0)
-            next(epochs)
-            trunk = trainer.replays.of_prompts(encoded, trainer.decoding)
-            assert trunk is not None, trainer.trunk
+            with trainer.run(Cell(prompt, tuning)) as run:
+                epochs = run.epochs(learning_rate=1e-3, seed=0)
+                next(epochs)
+                trunk = run.prefill("validation")
+                assert trunk is not None, run.trunk
 
-            def replayed(trunk=trunk) -> list[torch.Tensor]:
-                return [
-                    model.generate(
-                        **batch.inputs,
-                        **plain,
-                        custom_generate=greedy,
-                        prefill=trunk.replaying(prompt_rows(batch, model.device)),
-                    )
-                    for batch in batches
-                ]
+                def replayed(trunk=trunk) -> list[torch.Tensor]:
+                    return [
+                        model.generate(
+                            **batch.inputs,
+                            **plain,
+                            custom_generate=greedy,
+                            prefill=trunk.replaying(prompt_rows(batch, model.device)),
+                        )
+                        for batch in batches
+                    ]
 
-            def theirs_then_ours(live=live, replayed=replayed) -> tuple[float, float]:
-                with arithmetic(model.device, precision), plain_products():
-                    first = timed(live)
-                with scoring(model, precision):
-                    return first, timed(replayed)
+                def theirs_then_ours(live=live, replayed=replayed) -> tuple[float, float]:
+                    with arithmetic(model.device, precision), plain_products():
+                        first = timed(live)
+                    with scoring(model, precision):
+                        return first, timed(replayed)
 
-            with torch.no_grad():
-                with arithmetic(model.device, precision), plain_products():
-                    expected = live()
-                with scoring(model, precision):
-                    same = all(torch.equal(one, other) for one, other in zip(expected, replayed(), strict=True))
-                if precision == "fp32" and not same:
-                    raise SystemExit(f"{tuning.name}: the tokens differ")
-                times = [theirs_then_ours() for _ in range(options.repeats)]
-            theirs, ours = (min(each) for each in zip(*times, strict=True))
-            rows.append(
-                {
-                    "precision": precision,
-                    "tuning": tuning.name,
-                    "generate s": theirs,
-                    "harness s": ours,
-                    "share": ours / theirs,
-                    "same tokens": same,
-                }
-            )
-            epochs.close()
+                with torch.no_grad():
+                    with arithmetic(model.device, precision), plain_products():
+                        expected = live()
+                    with scoring(model, precision):
+                        same = all(torch.equal(one, other) for one, other in zip(expected, replayed(), strict=True))
+                    if precision == "fp32" and not same:
+                        raise SystemExit(f"{tuning.name}: the tokens differ")
+                    times = [theirs_then_ours() for _ in range(options.repeats)]
+                theirs, ours = (min(each) for each in zip(*times, strict=True))
+                rows.append(
+                    {
+                        "precision": precision,
+                        "tuning": tuning.name,
+                        "generate s": theirs,
+                        "harness s": ours,
+                        "share": ours / theirs,
+                        "same tokens": same,
+                    }
+                )
+                epochs.close()
         os.chdir("/")
     return rows
 

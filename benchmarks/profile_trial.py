@@ -46,8 +46,9 @@ def profile_trial(study: Path) -> None:
 
 def _trial(trainer: Trainer, cell: Cell) -> float:
     start = time.perf_counter()
-    for _ in trainer.train(cell, learning_rate=1e-3, seed=0):
-        trainer.score(cell.prompt, "validation", generate=False)
+    with trainer.run(cell) as run:
+        for _ in run.epochs(learning_rate=1e-3, seed=0):
+            run.score("validation", generate=False)
     return time.perf_counter() - start
 
 

@@ -20,7 +20,8 @@ from harness.runner.search.optuna_search import grid_points
 from harness.study.check import Checked, check
 from harness.study.grid import Cell
 from harness.study.load_study import read_study
-from harness.training.trainer import Scored, Trainer
+from harness.training.trainer import Trainer
+from harness.training.training_run import Scored
 
 OUT = Path(__file__).with_name("curves.csv")
 GRIDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
@@ -55,7 +56,7 @@ def checked(task: str, prompt: str) -> Checked:
 
 def by_example(trainer: Trainer, scored: Scored) -> str:
     """Return the first metric of every validation row, in thousandths, space-separated."""
-    lead, rows = trainer.metrics[0], zip(scored.predictions, trainer.examples("validation"), strict=True)
+    lead, rows = trainer.setup.metrics[0], zip(scored.predictions, trainer.setup.examples("validation"), strict=True)
     values = [lead.reduce([lead.statistics(*row)]) for row in rows]
     scale = 10 if lead.name == "chrf" else 1000  # chrF counts to 100
     return " ".join(str(round(value * scale)) for value in values)
@@ -63,17 +64,18 @@ def by_example(trainer: Trainer, scored: Scored) -> str:
 
 def recorded(task: str, trainer: Trainer, cell: Cell, *, seed: int) -> Iterator[dict[str, Any]]:
     """Train a cell at every learning rate; a run that diverges has no rows from there on."""
-    last = trainer.study.training.epochs
+    last = trainer.setup.study.training.epochs
     for rate in RATES:
         key = {"cell": f"{task}/{cell.id}", "seed": seed, "learning_rate": rate}
         try:
-            for epoch in trainer.train(cell, learning_rate=rate, seed=seed):
-                scored = trainer.score(cell.prompt, "validation", generate=True)
-                values = {"loss": scored.scores["loss"], "metric": scored.scores[trainer.metrics[0].name]}
-                times = {"train_seconds": epoch.seconds, "validation_seconds": scored.seconds}
-                shown = {name: f"{value:.5g}" for name, value in (values | times).items()}
-                rows = by_example(trainer, scored) if epoch.epoch == last else ""
-                yield {**key, "epoch": epoch.epoch, **shown, "examples": rows}
+            with trainer.run(cell) as run:
+                for epoch in run.epochs(learning_rate=rate, seed=seed):
+                    scored = run.score("validation", generate=True)
+                    values = {"loss": scored.scores["loss"], "metric": scored.scores[trainer.setup.metrics[0].name]}
+                    times = {"train_seconds": epoch.seconds, "validation_seconds": scored.seconds}
+                    shown = {name: f"{value:.5g}" for name, value in (values | times).items()}
+                    rows = by_example(trainer, scored) if epoch.epoch == last else ""
+                    yield {**key, "epoch": epoch.epoch, **shown, "examples": rows}
         except Diverged as error:
             print(key, error, flush=True)
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from harness.core.errors import Diverged
 from harness.core.example import Prediction, Split
 from harness.models.delta import trained_digest
+from harness.models.frozen.replay import Trunk
 from harness.models.last_block.label_positions import drops_out
 from harness.models.tuning import Trainable, restore, snapshot
 from harness.study.grid import Cell
@@ -101,7 +102,7 @@ class TrainingRun:
         setup, prompt = self._setup, self._cell.prompt
         rows, size = setup.encoded(prompt, split).rows, setup.study.training.batch_size
         trunk = self._replay.of_losses(rows) if self._replay else None
-        prefill = self._replay.of_prompts(rows, setup.decoding) if self._replay and generate else None
+        prefill = self.prefill(split) if generate else None
         start, calls, predictions = time.perf_counter(), Counter[Call](), list[Prediction]()
         with scoring(setup.loaded.model, setup.whole_forward.precision):
             forward = replace(setup.forward, trunk=trunk)
@@ -117,6 +118,11 @@ class TrainingRun:
         generation = rates.generation(calls, cut if prefill else 0, beams=setup.decoding.num_beams)
         self._account.scored(split, scored.seconds, loss, generation)
         return scored
+
+    def prefill(self, split: Split) -> Trunk | None:
+        """Return the replay of generation's first call on a split, ``None`` where prompts are read whole."""
+        rows = self._setup.encoded(self._cell.prompt, split).rows
+        return self._replay.of_prompts(rows, self._setup.decoding) if self._replay else None
 
     def snapshot(self) -> Mapping[str, Tensor]:
         """Return copies of the tensors that train, as they stand."""

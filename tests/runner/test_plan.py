@@ -71,7 +71,8 @@ def test_steps_and_parameters_are_those_of_training(place: Place, monkeypatch: p
     for cell in checked.cells:
         counts = planned[cell.id]
         if cell.tuning.trains:
-            epochs = list(trainer.train(cell, learning_rate=1e-4, seed=0))
+            with trainer.run(cell) as run:
+                epochs = list(run.epochs(learning_rate=1e-4, seed=0))
             assert counts.steps == sum(len(epoch.losses) for epoch in epochs)
         trainable = apply(trainer.loaded.model, cell.tuning)
         moving = sum(each.numel() for each in trainer.loaded.model.parameters() if each.requires_grad)
@@ -256,8 +257,8 @@ def test_a_probe_leaves_the_model_as_it_was(kind: str, place: Place, monkeypatch
     prompt = checked.prompts[0]
     trainer = probe_trainer(checked, sample(checked, prompt), replay=True)
     found = speed_of(trainer, Cell(prompt, Tuning.model_validate({"kind": kind})), generate=True)
-    assert weights_digest(trainer.loaded.model) == trainer.loaded.digest
-    assert trainer.decoding == Trainer(checked).decoding
+    assert weights_digest(trainer.setup.loaded.model) == trainer.setup.loaded.digest
+    assert trainer.setup.decoding == Trainer(checked).setup.decoding
     assert found.loss > 0
     assert found.prefill > 0
     assert (found.training > 0) == (kind != "none")

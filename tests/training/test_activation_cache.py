@@ -440,7 +440,7 @@ def test_a_block_without_a_cache_is_generated_live(tiny: Callable[..., Loaded]) 
     )
 
 
-def test_a_bench_trains_live_where_nothing_can_be_kept(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trainer_trains_live_where_nothing_can_be_kept(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     place = places()
     monkeypatch.chdir(place.folder)
     text = place.study.read_text(encoding="utf-8")
@@ -450,10 +450,11 @@ def test_a_bench_trains_live_where_nothing_can_be_kept(places: Places, monkeypat
         checked = check(read_study(place.study))
         trainer = Trainer(checked)
         cell = Cell(checked.cells[-1].prompt, LAST)
-        found[limits] = [
-            (epoch.losses, trainer.score(cell.prompt, "validation", generate=True).scores)
-            for epoch in trainer.train(cell, learning_rate=1e-2, seed=0)
-        ]
+        with trainer.run(cell) as run:
+            found[limits] = [
+                (epoch.losses, run.score("validation", generate=True).scores)
+                for epoch in run.epochs(learning_rate=1e-2, seed=0)
+            ]
         lives = limits == "{memory_mib: 0.001, disk_mib: 0}"
         assert trainer.trunk == (
             "live: a recording of 0.0 MiB or more fits neither engine.memory_mib nor engine.disk_mib"

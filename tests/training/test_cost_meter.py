@@ -19,7 +19,6 @@ from harness.study.check import check
 from harness.study.factors import Tuning
 from harness.study.grid import Cell
 from harness.study.load_study import read_study
-from harness.training.cost_meter.account import Account
 from harness.training.trainer import Trainer
 from tests.support.study_fixture import Place, Places
 
@@ -57,15 +56,15 @@ def test_energy_is_a_metric_where_it_is_known() -> None:
 
 def spent(trainer: Trainer, cell: Cell, *, epochs: int | None = None) -> Mapping[str, float]:
     """Train and score as a final run does, or some epochs of it; return the costs without their prefix."""
-    account: Account = trainer.open_account()
-    for epoch in trainer.train(cell, learning_rate=1e-2, seed=0):
-        trainer.score(cell.prompt, "validation", generate=True)
-        if epoch.epoch == epochs:
-            break
-    return {name.removeprefix(PREFIX): value for name, value in account.metrics().items()}
+    with trainer.run(cell) as run:
+        for epoch in run.epochs(learning_rate=1e-2, seed=0):
+            run.score("validation", generate=True)
+            if epoch.epoch == epochs:
+                break
+    return {name.removeprefix(PREFIX): value for name, value in run.costs().items()}
 
 
-def bench_at(place: Place, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> Trainer:
+def trainer_at(place: Place, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> Trainer:
     monkeypatch.chdir(place.folder)
     return Trainer(check(read_study(place.study, overrides)))
 
@@ -76,8 +75,8 @@ def test_what_replay_saves_is_what_live_computes_more(
 ) -> None:
     """But for the passes that make recordings, in the first run alone, and those that prove them, in each."""
     place = places(store=False)
-    live = bench_at(place, monkeypatch, "engine.replay=false")
-    replayed = bench_at(place, monkeypatch, "engine.disk_mib=0")
+    live = trainer_at(place, monkeypatch, "engine.replay=false")
+    replayed = trainer_at(place, monkeypatch, "engine.disk_mib=0")
     cell = next(cell for cell in check(read_study(place.study)).cells if cell.tuning == HEAD)
     cell = Cell(cell.prompt, tuning)
     whole = spent(live, cell)
@@ -98,7 +97,7 @@ def test_what_replay_saves_is_what_live_computes_more(
 
 
 def test_an_epoch_that_is_not_reached_costs_nothing(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = bench_at(places(store=False), monkeypatch, "engine.replay=false")
+    trainer = trainer_at(places(store=False), monkeypatch, "engine.replay=false")
     cell = Cell(check(read_study(Path("study.yaml"))).prompts[0], LAST)
     one, two = spent(trainer, cell, epochs=1), spent(trainer, cell)
     assert (one["examples"], two["examples"]) == (24, 48)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from harness.core.errors import StudyError
 from harness.models.tuning import snapshot
-from harness.runner.finals.final_runs import trained
-from harness.runner.run_parts import Session
+from harness.runner.executors.job_run import JobRun
+from harness.runner.executors.protocol import Job, Scored
 from harness.study.check import Checked, check
 from harness.study.load_study import read_study
 from harness.study.spec import Training
@@ -122,11 +122,12 @@ def test_the_proxys_scores_are_those_of_the_best_epoch(kept: Place) -> None:
     cell = next(cell for cell in checked.cells if cell.tuning.trains)
     went_back = [run for run in kept.runs("search") if run.data.metrics["best_epoch"] < len(steps(kept, run))]
     run = went_back[0]
-    epochs = trainer.train(cell, learning_rate=float(run.data.params["learning_rate"]), seed=0)
-    with contextlib.closing(epochs):
+    with trainer.run(cell) as training:
+        epochs = training.epochs(learning_rate=float(run.data.params["learning_rate"]), seed=0)
         while next(epochs).epoch < run.data.metrics["best_epoch"]:
             pass
-        scores = trainer.score(cell.prompt, "validation", generate=True).scores
+        scores = training.score("validation", generate=True).scores
+        epochs.close()
     for name in ("loss", "chrf", "perplexity"):
         assert run.data.metrics[f"validation/{name}"] == pytest.approx(scores[name], rel=1e-6)
 
@@ -147,16 +148,19 @@ def test_the_best_epochs_weights_come_back_bit_for_bit(places: Places) -> None:
     checked, trainer = opened(place, "training.keep=best", "search.metric=loss")
     cell = next(cell for cell in checked.cells if cell.tuning.trains)
     weights, losses = [], []
-    for _ in trainer.train(cell, learning_rate=3.0, seed=11):
-        losses.append(trainer.score(cell.prompt, "validation", generate=False).scores["loss"])
-        weights.append(snapshot(trainer.loaded.model))
+    with trainer.run(cell) as training:
+        for _ in training.epochs(learning_rate=3.0, seed=11):
+            losses.append(training.score("validation", generate=False).scores["loss"])
+            weights.append(training.snapshot())
     _, peak = by_hand(losses, None, maximize=False)
     assert peak < len(losses), "the test needs a best epoch before the last"
-    session = Session(checked, trainer, None, None, None)  # type: ignore[arg-type]  # nothing is logged
-    with trained(cell, "3.0", "11", session, None) as ended:
-        assert ended.step == len(losses) + 1
-        found = snapshot(trainer.loaded.model)
-        assert trainer.score(cell.prompt, "validation", generate=False).scores["loss"] == losses[peak - 1]
+    job = Job("again", cell.id, {"learning_rate": 3.0}, 11, follows=False, scores="validation", predicts=False)
+    events = JobRun(job, checked, trainer, None).events()
+    ended = next(event for event in events if isinstance(event, Scored))
+    assert ended.step == len(losses) + 1
+    found = snapshot(trainer.setup.loaded.model)
+    assert ended.metrics["validation/loss"] == losses[peak - 1]
+    events.close()
     assert found.keys() == weights[peak - 1].keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in weights[peak - 1].items())
     assert not all(torch.equal(found[name], tensor) for name, tensor in weights[-1].items())

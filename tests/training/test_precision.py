@@ -224,7 +224,7 @@ def test_scoring_leaves_the_weights_as_they_were_whatever_happens(tiny: Callable
         assert all(each.dtype == torch.float32 for each in model.parameters())
 
 
-def test_a_bench_in_bfloat16(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trainer_in_bfloat16(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine on and off, scores in between, another tuning afterwards."""
     place = places()
     monkeypatch.chdir(place.folder)
@@ -237,11 +237,11 @@ def test_a_bench_in_bfloat16(places: Places, monkeypatch: pytest.MonkeyPatch) ->
         found[replay] = []
         for tuning in (LAST, FULL, HEAD):
             cell = Cell(checked.cells[-1].prompt, tuning)
-            with unchanged(trainer.loaded.model):
-                for epoch in trainer.train(cell, learning_rate=1e-2, seed=0):
-                    scores = trainer.score(cell.prompt, "validation", generate=True).scores
+            model = trainer.setup.loaded.model
+            with unchanged(model), trainer.run(cell) as run:
+                for epoch in run.epochs(learning_rate=1e-2, seed=0):
+                    scores = run.score("validation", generate=True).scores
                     found[replay] += [epoch.train_loss, scores["loss"]]
-                    assert all(each.dtype == torch.float32 for each in trainer.loaded.model.parameters())
-            assert trainer.trunk == ("replayed" if replay and tuning is not FULL else trainer.trunk)
-            assert trainer.trunk.startswith("live") or (replay and tuning is not FULL)
+                    assert all(each.dtype == torch.float32 for each in model.parameters())
+            assert run.trunk == "replayed" if replay and tuning is not FULL else run.trunk.startswith("live")
     assert found[True] == pytest.approx(found[False], rel=NEAR)

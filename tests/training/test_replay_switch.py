@@ -27,9 +27,10 @@ def test_shortcuts_that_are_none_on_these_rows_are_not_taken(places: Places, mon
 
     for wrong in (False, True):
         if wrong:
-            monkeypatch.setattr("harness.training.trainer.narrowable", keys)
+            monkeypatch.setattr("harness.training.setup.narrowable", keys)
         trainer = Trainer(checked, said.append)
-        found[wrong] = [epoch.losses for epoch in trainer.train(cell, learning_rate=1e-2, seed=0)]
+        with trainer.run(cell) as run:
+            found[wrong] = [epoch.losses for epoch in run.epochs(learning_rate=1e-2, seed=0)]
     assert found[True] == [pytest.approx(losses, rel=1e-6) for losses in found[False]]
     assert said == ["the last block is computed at all positions: its losses on these rows were others without"]
 
@@ -37,7 +38,7 @@ def test_shortcuts_that_are_none_on_these_rows_are_not_taken(places: Places, mon
 TUNINGS = [Tuning(kind="head"), *(Tuning(kind="last_blocks", blocks=count) for count in (1, 2))]
 
 
-def test_a_bench_replays_where_it_can_and_says_where_it_cannot(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trainer_replays_where_it_can_and_says_where_not(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     place = places()
     monkeypatch.chdir(place.folder)
     checked = check(read_study(place.study))
@@ -51,13 +52,13 @@ def test_a_bench_replays_where_it_can_and_says_where_it_cannot(places: Places, m
                 "harness.training.activation_cache.replay_of_run.refusal", lambda model, trainable: "not now"
             )
         for name, cell in cells.items():
-            epochs = trainer.train(cell, learning_rate=1e-2, seed=0)
-            found[allowed, name] = [
-                (epoch.losses, trainer.score(prompt, "validation", generate=True).scores) for epoch in epochs
-            ]
-            assert trainer.replays.live == (
-                "not now" if not allowed else "the embeddings train" if name == "full" else None
-            )
+            with trainer.run(cell) as run:
+                epochs = run.epochs(learning_rate=1e-2, seed=0)
+                found[allowed, name] = [
+                    (epoch.losses, run.score("validation", generate=True).scores) for epoch in epochs
+                ]
+            reason = "not now" if not allowed else "the embeddings train" if name == "full" else None
+            assert run.trunk == (f"live: {reason}" if reason else "replayed")
     for name in cells:
         for (left, one), (right, other) in zip(found[True, name], found[False, name], strict=True):
             assert left == pytest.approx(right, rel=1e-6)
