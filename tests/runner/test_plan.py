@@ -74,9 +74,9 @@ def test_steps_and_parameters_are_those_of_training(place: Place, monkeypatch: p
             with trainer.run(cell) as run:
                 epochs = list(run.epochs(learning_rate=1e-4, seed=0))
             assert counts.steps == sum(len(epoch.losses) for epoch in epochs)
-        trainable = apply(trainer.loaded.model, cell.tuning)
-        moving = sum(each.numel() for each in trainer.loaded.model.parameters() if each.requires_grad)
-        reset(trainer.loaded.model, trainable)
+        trainable = apply(trainer.setup.loaded.model, cell.tuning)
+        moving = sum(each.numel() for each in trainer.setup.loaded.model.parameters() if each.requires_grad)
+        reset(trainer.setup.loaded.model, trainable)
         assert counts.trainable == moving
         trials, finals, _ = made.forecast.cells[cell.id]
         assert (trials, finals) == ((2, 2) if cell.tuning.trains else (0, 1))

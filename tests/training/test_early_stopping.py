@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from harness.core.errors import StudyError
 from harness.models.tuning import snapshot
 from harness.runner.executors.job_run import JobRun
-from harness.runner.executors.protocol import Job, Scored
+from harness.runner.executors.protocol import Job, Reply, Scored
 from harness.study.check import Checked, check
 from harness.study.load_study import read_study
 from harness.study.spec import Training
@@ -156,7 +156,9 @@ def test_the_best_epochs_weights_come_back_bit_for_bit(places: Places) -> None:
     assert peak < len(losses), "the test needs a best epoch before the last"
     job = Job("again", cell.id, {"learning_rate": 3.0}, 11, follows=False, scores="validation", predicts=False)
     events = JobRun(job, checked, trainer, None).events()
-    ended = next(event for event in events if isinstance(event, Scored))
+    ended = next(events)
+    while not isinstance(ended, Scored):
+        ended = events.send(Reply())
     assert ended.step == len(losses) + 1
     found = snapshot(trainer.setup.loaded.model)
     assert ended.metrics["validation/loss"] == losses[peak - 1]
