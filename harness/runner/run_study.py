@@ -29,7 +29,7 @@ from harness.metrics.evaluate_hub import resolve
 from harness.report.text.findings import Findings, find
 from harness.report.write_report import write_report
 from harness.results.collect import Results, collect
-from harness.runner.executors.in_process import InProcess
+from harness.runner.executors.choose import LOCAL, open_executor
 from harness.runner.executors.protocol import Executor, drive
 from harness.runner.finals.best_checkpoint import Checkpoints
 from harness.runner.finals.champion import Contest
@@ -59,7 +59,12 @@ def report_folder(study: str) -> Path:
 
 
 def run(
-    checked: Checked, *, progress: Progress, cells: str | None = None, fresh: bool = False
+    checked: Checked,
+    *,
+    progress: Progress,
+    cells: str | None = None,
+    fresh: bool = False,
+    executor: str = LOCAL,
 ) -> tuple[Results, Findings]:
     """Run what is missing of a study and write its report; return what that is about.
 
@@ -68,6 +73,7 @@ def run(
         progress: Who watches.
         cells: A pattern such as ``cue/*``: run only these cells; with warm start, search those that they start from.
         fresh: Start the cells over; what is there is superseded.
+        executor: Who trains, by name; see `harness.runner.executors.choose`.
 
     Raises:
         UserError: What the user must change, a store out of reach among them.
@@ -76,13 +82,13 @@ def run(
     reach_store()
     reach_storage(checked.study.search.storage)
     progress.say(f"loading model {checked.study.model.name}")
-    executor = InProcess(checked, progress.say)
+    trains = open_executor(executor, checked, progress.say)
     # Whatever the user must change has been found by now; from here on things are written.
     with _only_one(checked.study.name), opened(checked.study.name, progress.say) as tracker:
         storage = open_storage(checked.study.search.storage)
-        model, metrics = executor.facts(), [resolve(m) if isinstance(m, str) else m for m in checked.metrics]
+        model, metrics = trains.facts(), [resolve(m) if isinstance(m, str) else m for m in checked.metrics]
         runs = study_runs(checked, model, metrics, tracker)
-        driver = _Driver(checked, metrics, model, executor, runs, tracker, storage, progress)
+        driver = _Driver(checked, metrics, model, trains, runs, tracker, storage, progress)
         try:
             runs.settle(fresh=[cell.id for cell in chosen] if fresh else ())
             return driver.run(chosen)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 
 from harness.core.example import Example
 from harness.runner.executors.job_run import JobRun
-from harness.runner.executors.protocol import Event, JobQueue, Reply
+from harness.runner.executors.protocol import Event, Job, JobQueue, Reply
 from harness.study.check import Checked
 from harness.training.forgetting import Forgetting
 from harness.training.trainer import ModelFacts, Trainer
@@ -43,8 +43,11 @@ class InProcess:
     def run(self, queue: JobQueue) -> Generator[Event, Reply, None]:
         """Do jobs until none waits."""
         while names := queue.waiting():
-            job = queue.take(names[0])
-            yield from JobRun(job, self._checked, self._trainer, self._forgetting).events()
+            yield from self.do(queue.take(names[0]))
+
+    def do(self, job: Job) -> Generator[Event, Reply, None]:
+        """Do one job."""
+        return JobRun(job, self._checked, self._trainer, self._forgetting).events()
 
     def recorded(self) -> int:
         """Return the bytes of the recordings that were made or found."""
