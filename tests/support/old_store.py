@@ -13,7 +13,7 @@ from pathlib import Path
 
 __all__ = ["ARCHIVE", "AS_WRITTEN", "PLACE", "moved", "rewrite", "unpacked"]
 
-ARCHIVE = Path(__file__).parents[1] / "data" / "old_store.tar.xz"
+ARCHIVE = Path(__file__).parents[1] / "fixtures" / "old_store.tar.xz"
 
 PLACE = "/old-store"
 """Where the archive's files say that they lie: stores hold absolute paths."""

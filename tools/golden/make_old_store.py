@@ -1,4 +1,4 @@
-"""Make ``tests/data/old_store.tar.xz``: ``python -m tools.golden.make_old_store --tree PATH``.
+"""Make ``tests/fixtures/old_store.tar.xz``: ``python -m tools.golden.make_old_store --tree PATH``.
 
 The archive was made with a checkout of commit 0d05755. It holds, ready to go on with, two studies in one store: one
 that ended, and one that was killed while it was in its final runs. ``expected/`` holds what that commit itself makes of

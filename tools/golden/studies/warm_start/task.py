@@ -1,10 +1,10 @@
 """Two words of a text, scored by surface, by likelihood and by a metric of its own."""
 
 import numpy as np
-
-from harness.metrics import Metric
 from harness.task import Task
 from harness.template import Template
+
+from harness.metrics import Metric
 
 
 def first_word(prediction, example):

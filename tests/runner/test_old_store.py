@@ -19,8 +19,8 @@ import pandas as pd
 import pytest
 from mlflow.entities import Run
 
-from tests.study_fixture import Place
 from tests.support.old_store import AS_WRITTEN, PLACE, unpacked
+from tests.support.study_fixture import Place
 
 CHAMPION = "models:/finished@champion"
 
