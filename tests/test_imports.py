@@ -65,11 +65,13 @@ def test_a_package_imports_only_from_those_before_it(path: Path) -> None:
 
 
 def test_no_file_name_occurs_twice() -> None:
-    tree = [
+    code = [
         path for folder in ("harness", "tests", "tools", "benchmarks") for path in ROOT.parent.glob(f"{folder}/**/*.py")
     ]
-    names = Counter(path.name for path in tree if path.name not in {"__init__.py", "conftest.py"})
+    names = Counter(path.name for path in code if path.name not in {"__init__.py", "conftest.py", "task.py"})
     assert [name for name, times in names.items() if times > 1] == []
+    tasks = [path.parent.name for path in code if path.name == "task.py" and path.parent.parent.name != "studies"]
+    assert sorted(tasks) == ["old_store", "study"], "task.py is also what users call theirs, and the golden studies do"
 
 
 @pytest.mark.parametrize(
