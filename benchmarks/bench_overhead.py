@@ -142,11 +142,9 @@ def _method(clocks: Clocks, part: str, function: Callable[..., Any]) -> Callable
 
 def run(study: Path, watcher: Watcher) -> None:
     """Run a study as the command does."""
-    from harness.runner.run_study import run as run_study
-    from harness.study.check import check
-    from harness.study.load_study import read_study
+    from harness.runner.study import Study
 
-    run_study(check(read_study(study), test=False), progress=watcher)
+    Study.load(study).run(progress=watcher)
 
 
 def arithmetic(folder: Path) -> dict[str, list[float]]:

@@ -14,14 +14,18 @@ if TYPE_CHECKING:
     from harness.core.example import Example, Prediction
     from harness.data.template import Template
     from harness.metrics.base import Metric
+    from harness.runner.result import Result
+    from harness.runner.study import Study
     from harness.study.task import Task
 
-__all__ = ["Example", "Metric", "Prediction", "Task", "Template"]
+__all__ = ["Example", "Metric", "Prediction", "Result", "Study", "Task", "Template"]
 
 _PUBLIC = {
     "Example": "harness.core.example",
     "Metric": "harness.metrics.base",
     "Prediction": "harness.core.example",
+    "Result": "harness.runner.result",
+    "Study": "harness.runner.study",
     "Task": "harness.study.task",
     "Template": "harness.data.template",
 }

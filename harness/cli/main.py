@@ -15,6 +15,7 @@ from rich.console import Console
 
 from harness.cli import model_commands
 from harness.core.errors import HarnessError, UserError
+from harness.core.workspace import HERE
 
 __all__ = ["app", "main"]
 
@@ -81,15 +82,6 @@ def _fail(message: str, status: int) -> None:
     sys.exit(status)
 
 
-def _checked(study: Path, overrides: list[str] | None, *, test: bool | None = None) -> Any:
-    """Read and check a study; the test split is opened where final runs will need it, or on request."""
-    from harness.study.check import check
-    from harness.study.load_study import read_study
-
-    file = read_study(study, overrides or ())
-    return check(file, test=bool(file.study.final.seeds) if test is None else test)
-
-
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="Where to write; it is made if it is not there.")] = Path(),
@@ -107,9 +99,9 @@ def init(
 def check(study: StudyPath, overrides: Overrides = None) -> None:
     """Find everything that would fail, without loading weights."""
     from harness.cli.check_tables import overview
+    from harness.runner.study import Study
 
-    checked = _checked(study, overrides, test=True)
-    for part in overview(checked):
+    for part in overview(Study.load(study, overrides or ()).check()):
         out.print(part, highlight=False)
     out.print(f"{study}: ready to run", style="green", highlight=False)
 
@@ -121,26 +113,28 @@ def plan(
     cells: Annotated[str | None, typer.Option(metavar="PATTERN", help="Plan only cells such as 'cue/*'.")] = None,
 ) -> None:
     """Predict what a run would take: steps, recordings, time, memory; probes the model for some seconds."""
-    checked = _checked(study, overrides)
+    from harness.runner.study import Study
+
+    planned = Study.load(study, overrides or ())
+    _ = planned.checked  # before anything heavy is imported
     from harness.cli.plan_tables import plan_tables
     from harness.cli.progress_display import LiveProgress, PlainProgress
-    from harness.runner.planning.plan import keep
-    from harness.runner.planning.plan import plan as plan_study
 
     _quiet_libraries()
     with (LiveProgress if out.is_terminal else PlainProgress)(out) as progress:
-        made = plan_study(checked, say=progress.say, cells=cells)
+        made, file = planned.plan(progress=progress, cells=cells)
     for part in plan_tables(made):
         out.print(part, highlight=False)
-    out.print(f"kept for the report: {keep(made, checked)}", highlight=False, soft_wrap=True)
+    out.print(f"kept for the report: {file}", highlight=False, soft_wrap=True)
 
 
 @app.command()
 def show(study: StudyPath, overrides: Overrides = None) -> None:
     """Print what trains at each tuning, with counts, and a prompt of each kind."""
     from harness.cli.check_tables import rendered_prompts, tuning_tables
+    from harness.runner.study import Study
 
-    checked = _checked(study, overrides, test=False)
+    checked = Study.load(study, overrides or ()).check(test=False)
     for part in [*tuning_tables(checked), *rendered_prompts(checked)]:
         out.print(part, highlight=False)
 
@@ -153,38 +147,33 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over; earlier runs are marked superseded.")] = False,
 ) -> None:
     """Run what is missing of a study, then write its report."""
-    checked = _checked(study, overrides)
+    from harness.runner.study import Study
+
+    planned = Study.load(study, overrides or ())
+    checked = planned.checked
     from harness.cli.check_tables import duplicates
     from harness.cli.progress_display import LiveProgress, PlainProgress
     from harness.cli.results_table import print_results
-    from harness.runner.run_study import report_folder
-    from harness.runner.run_study import run as run_study
 
     _quiet_libraries()
     for line in duplicates(checked, across=True):
         out.print(line, style="yellow", highlight=False, soft_wrap=True)
     with (LiveProgress if out.is_terminal else PlainProgress)(out) as progress:
-        results, findings = run_study(checked, progress=progress, cells=cells, fresh=fresh)
-    print_results(out, results, findings)
+        result = planned.run(progress=progress, cells=cells, fresh=fresh)
+    print_results(out, result.results, result.findings)
     out.print("next: harness ui", highlight=False)
-    out.print(f"report: {report_folder(results.study) / 'report.md'}", highlight=False, soft_wrap=True)
+    out.print(f"report: {result.folder / 'report.md'}", highlight=False, soft_wrap=True)
 
 
 @app.command()
 def report(study: Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or a study's name.")]) -> None:
     """Write a study's report again from what the store holds."""
     from harness.cli.results_table import print_results
-    from harness.report.text.findings import find
-    from harness.report.write_report import write_report
-    from harness.results.collect import collect
-    from harness.runner.run_study import report_folder
-    from harness.study.find_study import known_study
+    from harness.runner.result import Result
 
-    name, tracker = known_study(study)
-    results = collect(tracker, name)
-    findings = find(results)
-    page = write_report(results, report_folder(name), findings=findings)
-    print_results(out, results, findings)
+    result = Result.load(study)
+    page = result.report()
+    print_results(out, result.results, result.findings)
     out.print(f"report: {page}", highlight=False, soft_wrap=True)
 
 
@@ -240,7 +229,7 @@ def clean(study: Annotated[str, typer.Argument(metavar="STUDY", help="A study fi
     from harness.study.find_study import known_study
 
     name, tracker = known_study(study)
-    for line in clean_study(name, tracker):
+    for line in clean_study(name, tracker, HERE):
         out.print(line, highlight=False)
 
 

@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from harness.core.workspace import HERE
+
 __all__ = ["OnError", "predict", "reproduce", "serve"]
 
 out = Console(width=None if sys.stdout.isatty() else 120, markup=False)
@@ -68,7 +70,7 @@ def reproduce(run: Annotated[str, typer.Argument(metavar="RUN", help="A final ru
     from harness.runner.reproduce import reproduce as do_again
 
     with (LiveProgress if out.is_terminal else PlainProgress)(out) as progress:
-        done = do_again(run, progress=progress)
+        done = do_again(run, HERE, progress=progress)
     for changed in done.changed:
         out.print(f"changed: {changed}", style="yellow", highlight=False, soft_wrap=True)
     for different in done.differences:

@@ -19,13 +19,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from harness.core.errors import StoreError
 
-__all__ = ["LOCK", "RECORDINGS", "create", "reach", "sqlite_file"]
+__all__ = ["LOCK", "create", "reach", "sqlite_file"]
 
 LOCK = Path(".harness") / ".lock"
 """Held while a database is made or migrated, by one process at a time; no study can have this name."""
-
-RECORDINGS = Path(".harness") / ".recordings"
-"""What is recorded of frozen parts, shared by all studies that are run from one folder; no study can have this name."""
 
 
 def reach(what: str, uri: str, *, remedy: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "Silent"]
 
 
 class Progress(Protocol):
@@ -27,3 +27,16 @@ class Progress(Protocol):
 
     def say(self, text: str) -> None:
         """Hear of a stage of the work."""
+
+
+class Silent:
+    """A watcher that shows nothing."""
+
+    def start(self, work: Mapping[str, int]) -> None:
+        """Show nothing."""
+
+    def done(self, cell: str, what: str, *, score: float, best: float, seconds: float) -> None:
+        """Show nothing."""
+
+    def say(self, text: str) -> None:
+        """Show nothing."""

@@ -6,23 +6,24 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.core.database_urls import RECORDINGS
+from harness.core.workspace import Workspace
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
 
 __all__ = ["clean_study"]
 
 
-def clean_study(study: str, tracker: MlflowTracker) -> Iterator[str]:
+def clean_study(study: str, tracker: MlflowTracker, workspace: Workspace) -> Iterator[str]:
     """Delete caches, superseded and interrupted runs, and models that nothing names; yield what was freed.
 
     What an alias of the registry names stays, with the run that made it; other versions go with their models.
     """
-    folder = Path(".harness") / study
+    folder = workspace.study(study)
     freed = _size_of(folder)
     shutil.rmtree(folder, ignore_errors=True)
     yield f"caches: {_size(freed)}"
-    if recorded := _size_of(RECORDINGS):
-        yield f"recordings of frozen parts, which all studies here share, stay: {_size(recorded)} in {RECORDINGS}"
+    if recorded := _size_of(workspace.recordings):
+        stay = f"{_size(recorded)} in {workspace.recordings}"
+        yield f"recordings of frozen parts, which all studies here share, stay: {stay}"
     runs, registry = tracker.runs(), tracker.model_registry
     summaries = [run.tags for run in runs if run.phase == "summary"]
     kept = {run for tags in summaries for run in (tags.get("best_run"), *tags.get("kept_runs", "").split())}

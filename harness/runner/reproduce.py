@@ -17,6 +17,7 @@ from harness.core.errors import UserError
 from harness.core.example import Example, fingerprint
 from harness.core.progress import Progress
 from harness.core.provenance import provenance
+from harness.core.workspace import Workspace
 from harness.data.sources import read_split
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve
@@ -79,11 +80,12 @@ class Reproduction:
     """Empty where metrics and weights are the same to the last bit."""
 
 
-def reproduce(run: str, *, progress: Progress) -> Reproduction:
+def reproduce(run: str, workspace: Workspace, *, progress: Progress) -> Reproduction:
     """Do a final run again, without a trace in the store.
 
     Args:
         run: Its id, or how that begins.
+        workspace: Where recordings are kept.
         progress: Told what is being done.
 
     Raises:
@@ -100,7 +102,7 @@ def reproduce(run: str, *, progress: Progress) -> Reproduction:
         if cell is None:
             raise UserError(f"run {found.name}: its study no longer has the cell {found.tags['cell']}; it was edited")
         progress.say(f"loading model {checked.study.model.name}")
-        executor = InProcess(checked, progress.say)
+        executor = InProcess(checked, workspace, progress.say)
         model, metrics = executor.facts(), [resolve(m) if isinstance(m, str) else m for m in checked.metrics]
         test = _test(checked, found)
         if stops := [

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from traceback import clear_frames
 
 from filelock import FileLock, Timeout
@@ -23,12 +22,10 @@ from optuna.storages import BaseStorage
 from harness.core.errors import StoreError
 from harness.core.example import Example, Split, fingerprint
 from harness.core.progress import Progress
+from harness.core.workspace import Workspace
 from harness.data.sources import read_split
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve
-from harness.report.text.findings import Findings, find
-from harness.report.write_report import write_report
-from harness.results.collect import Results, collect
 from harness.runner.executors.choose import LOCAL, open_executor
 from harness.runner.executors.protocol import Executor, drive
 from harness.runner.finals.best_checkpoint import Checkpoints
@@ -37,7 +34,9 @@ from harness.runner.finals.final_runs import NONE, FinalsPlan, FinalsQueue
 from harness.runner.finals.model_store import ModelKeeper
 from harness.runner.finals.score_references import ReferenceScorer
 from harness.runner.objective import Objective, objective_of
+from harness.runner.planning.forecast_file import kept_forecast
 from harness.runner.publish_pages import PagePublisher
+from harness.runner.result import Result
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.runner.run_params import alias_winner, data_use, study_runs
 from harness.runner.search.optuna_search import CellSearch, open_storage, reach_storage
@@ -50,26 +49,23 @@ from harness.tracking.mlflow.http import reach_store
 from harness.tracking.store_protocols import Tracker
 from harness.training.trainer import ModelFacts
 
-__all__ = ["report_folder", "run"]
-
-
-def report_folder(study: str) -> Path:
-    """Return where a study's report goes."""
-    return Path("reports") / study
+__all__ = ["run"]
 
 
 def run(
     checked: Checked,
+    workspace: Workspace,
     *,
     progress: Progress,
     cells: str | None = None,
     fresh: bool = False,
     executor: str = LOCAL,
-) -> tuple[Results, Findings]:
+) -> Result:
     """Run what is missing of a study and write its report; return what that is about.
 
     Args:
         checked: The study.
+        workspace: Where everything goes.
         progress: Who watches.
         cells: A pattern such as ``cue/*``: run only these cells; with warm start, search those that they start from.
         fresh: Start the cells over; what is there is superseded.
@@ -82,13 +78,13 @@ def run(
     reach_store()
     reach_storage(checked.study.search.storage)
     progress.say(f"loading model {checked.study.model.name}")
-    trains = open_executor(executor, checked, progress.say)
+    trains = open_executor(executor, checked, workspace, progress.say)
     # Whatever the user must change has been found by now; from here on things are written.
-    with _only_one(checked.study.name), opened(checked.study.name, progress.say) as tracker:
+    with _only_one(checked.study.name, workspace), opened(checked.study.name, progress.say) as tracker:
         storage = open_storage(checked.study.search.storage)
         model, metrics = trains.facts(), [resolve(m) if isinstance(m, str) else m for m in checked.metrics]
         runs = study_runs(checked, model, metrics, tracker)
-        driver = _Driver(checked, metrics, model, trains, runs, tracker, storage, progress)
+        driver = _Driver(checked, workspace, metrics, model, trains, runs, tracker, storage, progress)
         try:
             runs.settle(fresh=[cell.id for cell in chosen] if fresh else ())
             return driver.run(chosen)
@@ -102,11 +98,11 @@ def run(
 
 
 @contextmanager
-def _only_one(study: str) -> Iterator[None]:
+def _only_one(study: str, workspace: Workspace) -> Iterator[None]:
     """Refuse a second process on the same study in the same folder."""
-    Path(".harness").mkdir(exist_ok=True)
+    workspace.state.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(f".harness/.{study}.lock", timeout=0):
+        with FileLock(workspace.study_lock(study), timeout=0):
             yield
     except Timeout:
         raise StoreError(
@@ -119,6 +115,7 @@ class _Driver:
     """Takes a study through its steps."""
 
     checked: Checked
+    workspace: Workspace
     metrics: Sequence[Metric]
     model: ModelFacts
     executor: Executor
@@ -127,10 +124,11 @@ class _Driver:
     storage: BaseStorage
     progress: Progress
 
-    def run(self, chosen: Sequence[Cell]) -> tuple[Results, Findings]:
+    def run(self, chosen: Sequence[Cell]) -> Result:
         """Run what is missing of some cells, and report on the study."""
         checked, tracker = self.checked, self.tracker
-        facts = study_facts(checked, self.model, self.metrics, self.objective, self.runs)
+        forecast = kept_forecast(checked, self.model.weights, self.workspace)
+        facts = study_facts(checked, self.model, self.metrics, self.objective, self.runs, forecast)
         summary, was_there = open_summary(checked, facts, self.runs, tracker)
         pages = PagePublisher(checked, self.objective, tracker)
         if not was_there:
@@ -142,14 +140,13 @@ class _Driver:
         self._run_finals(searched, chosen, winners)
         self._log_recorded(summary)
         self._keep_models(summary)
-        results = collect(tracker, checked.study.name)
-        findings = find(results)
-        alias_winner(findings.first or results.ranked()[0].id, checked, tracker)
-        write_report(results, report_folder(results.study), findings=findings)
-        tracker.files(summary, report_folder(results.study), "report")
-        pages.show_results(results, findings, summary)
+        result = Result.of(checked.study.name, tracker, self.workspace)
+        alias_winner(result.findings.first or result.results.ranked()[0].id, checked, tracker)
+        result.report()
+        tracker.files(summary, result.folder, "report")
+        pages.show_results(result.results, result.findings, summary)
         self.runs.end(summary)
-        return results, findings
+        return result
 
     @cached_property
     def objective(self) -> Objective:
@@ -160,7 +157,7 @@ class _Driver:
     def checkpoints(self) -> Checkpoints:
         """Where the best models wait for the store."""
         study = self.checked.study
-        return Checkpoints(Path(".harness") / study.name, study.final, maximize=self.objective.lead_maximize)
+        return Checkpoints(self.workspace.study(study.name), study.final, maximize=self.objective.lead_maximize)
 
     def _open_searches(self, cells: Sequence[Cell]) -> dict[str, CellSearch]:
         """Open the parent runs of some cells, and the searches of those that train."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from harness.core.provenance import provenance
 from harness.metrics.base import Metric
+from harness.results.score_forecast import Forecast
 from harness.runner.objective import Objective
-from harness.runner.planning.plan import kept
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.runner.run_params import split_sizes
 from harness.study.check import Checked
@@ -48,10 +48,15 @@ def open_summary(checked: Checked, facts: dict[str, Any], runs: StudyRuns, track
 
 
 def study_facts(
-    checked: Checked, model: ModelFacts, metrics: Sequence[Metric], objective: Objective, runs: StudyRuns
+    checked: Checked,
+    model: ModelFacts,
+    metrics: Sequence[Metric],
+    objective: Objective,
+    runs: StudyRuns,
+    forecast: Forecast | None,
 ) -> dict[str, Any]:
     """Return what a report needs to know of a study beside its runs, as JSON has it."""
-    study, forecast = checked.study, kept(checked, model.weights)
+    study = checked.study
     return {
         "question": checked.file.question,
         "study": study.model_dump(mode="json"),

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 
 from harness.core.example import digest
+from harness.core.workspace import HERE, Workspace
 from harness.data.tokenization import Limits
 from harness.models.frozen.replay import first_block
 from harness.models.load import architecture_digest
@@ -54,19 +55,21 @@ class Trainer:
 
     Args:
         checked: The study.
+        workspace: Where recordings are kept.
         say: Told what takes time or does not work.
     """
 
-    def __init__(self, checked: Checked, say: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(
+        self, checked: Checked, workspace: Workspace = HERE, say: Callable[[str], None] = lambda text: None
+    ) -> None:
         self.setup = TrainingSetup(checked, say)
         """The study's model and data."""
         study, loaded = checked.study, self.setup.loaded
         training = study.training
-        self._cache = (
-            ActivationCache(loaded, recordings(study.engine), training.batch_size, training.precision, say)
-            if study.engine.replay
-            else None
-        )
+        self._cache: ActivationCache | None = None
+        if study.engine.replay:
+            memory = recordings(study.engine, workspace.recordings)
+            self._cache = ActivationCache(loaded, memory, training.batch_size, training.precision, say)
         cuts = [cut for tuning in study.tuning if (cut := first_block(loaded.model, tuning)) is not None]
         self._replay = RunReplay(self._cache, cuts, say)
         self._generates = checked.objective != "loss"

@@ -101,6 +101,7 @@ def test_without_final_seeds_a_study_tunes_to_its_end_whatever_became_of_test(
 def test_with_final_seeds_all_searches_end_before_test_is_read(spoil: Callable[[Path], None], places: Places) -> None:
     """What a trial could reach is what `check` hands on and what lies on disk: neither holds the test rows."""
     from harness.cli.progress_display import PlainProgress
+    from harness.core.workspace import HERE
     from harness.runner.run_study import run
 
     place = places()
@@ -114,7 +115,7 @@ def test_with_final_seeds_all_searches_end_before_test_is_read(spoil: Callable[[
             pytest.raises((UserError, OSError), match=r"test|Permission"),
             PlainProgress(Console(file=io.StringIO())) as progress,
         ):
-            run(checked, progress=progress)
+            run(checked, HERE, progress=progress)
     trials = place.runs("search")
     assert len(trials) == 2
     assert {trial.info.status for trial in trials} == {"FINISHED"}

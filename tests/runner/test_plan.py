@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from harness.core.example import Example
+from harness.core.workspace import HERE
 from harness.data.template import Template
 from harness.data.tokenization import Limits, Row, encode
 from harness.models.find_blocks import blocks
@@ -65,7 +66,7 @@ def rows_of(loaded: Loaded) -> list[Row]:
 
 def test_steps_and_parameters_are_those_of_training(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     checked = checked_at(place, monkeypatch, "training.accumulation=2")
-    made = plan(checked, say=lambda text: None)
+    made = plan(checked, HERE, say=lambda text: None)
     trainer, planned = Trainer(checked), {cell.id: cell for cell in made.cells}
     assert list(planned) == [cell.id for cell in checked.cells] == list(made.forecast.cells)
     for cell in checked.cells:
@@ -197,7 +198,7 @@ def test_a_look_at_what_is_kept_is_taken_by_every_final_run_and_once_before(
     assert seconds(checked, retained=1.0) == 2
     assert seconds(checked, retained=1.0, kind="none", finals=1) == 0
     monkeypatch.setattr("harness.runner.planning.plan._retained", lambda *given: 1e6)
-    looks = {name: cell.seconds // 1e6 for name, cell in plan(checked, say=print).forecast.cells.items()}
+    looks = {name: cell.seconds // 1e6 for name, cell in plan(checked, HERE, say=print).forecast.cells.items()}
     assert looks.pop(checked.cells[0].id) == 1, "the one before"
     assert looks == {cell.id: 2 * cell.tuning.trains for cell in checked.cells[1:]}
 
@@ -239,8 +240,8 @@ def test_a_search_on_loss_generates_for_those_among_its_best(
 
 
 def test_more_work_takes_longer(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = plan(checked_at(place, monkeypatch), say=lambda text: None)
-    longer = plan(checked_at(place, monkeypatch, "training.epochs=20", "search.trials=20"), say=lambda text: None)
+    made = plan(checked_at(place, monkeypatch), HERE, say=lambda text: None)
+    longer = plan(checked_at(place, monkeypatch, "training.epochs=20", "search.trials=20"), HERE, say=lambda text: None)
     for cell in made.cells:
         taken = made.forecast.cells[cell.id].seconds
         assert taken > 0
@@ -279,7 +280,7 @@ def test_a_sample_is_a_part_of_each_split_from_end_to_end(place: Place, monkeypa
 def test_the_command_writes_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = Places(tmp_path)(store=False)
     before = place.files()
-    plan(checked_at(place, monkeypatch), say=lambda text: None)
+    plan(checked_at(place, monkeypatch), HERE, say=lambda text: None)
     assert place.files() == before
     done = place.command("plan", "study.yaml")
     assert done.status == 0, done.err

@@ -7,19 +7,18 @@ import json
 import random
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from harness.cli.progress_display import PlainProgress
 from harness.core.example import Example
+from harness.core.workspace import Workspace
 from harness.runner.executors.choose import EXECUTORS
 from harness.runner.executors.in_process import InProcess
 from harness.runner.executors.protocol import EpochEnded, Event, JobQueue, Reply
-from harness.runner.run_study import run
-from harness.study.check import Checked, check
-from harness.study.load_study import read_study
+from harness.runner.study import Study
+from harness.study.check import Checked
 from harness.training.trainer import ModelFacts
 from tests.support.study_fixture import Place, Places
 
@@ -28,9 +27,16 @@ class RandomOrder:
     """Does the jobs that wait in a random order; dies, if asked to, after so many epochs."""
 
     def __init__(
-        self, checked: Checked, say: Callable[[str], None], *, order: random.Random, done: list[str], dies_after: int
+        self,
+        checked: Checked,
+        workspace: Workspace,
+        say: Callable[[str], None],
+        *,
+        order: random.Random,
+        done: list[str],
+        dies_after: int,
     ) -> None:
-        self._inner, self._order, self._done, self._left = InProcess(checked, say), order, done, dies_after
+        self._inner, self._order, self._done, self._left = InProcess(checked, workspace, say), order, done, dies_after
 
     def facts(self) -> ModelFacts:
         return self._inner.facts()
@@ -67,7 +73,7 @@ def run_with(place: Place, seed: int, monkeypatch: pytest.MonkeyPatch, *, dies_a
     monkeypatch.chdir(place.folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", place.uri)
     with PlainProgress(Console(file=io.StringIO())) as progress:
-        run(check(read_study(Path("study.yaml"))), progress=progress, executor="random")
+        Study.load("study.yaml").run(progress=progress, executor="random")
     return done
 
 

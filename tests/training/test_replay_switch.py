@@ -28,7 +28,7 @@ def test_shortcuts_that_are_none_on_these_rows_are_not_taken(places: Places, mon
     for wrong in (False, True):
         if wrong:
             monkeypatch.setattr("harness.training.setup.narrowable", keys)
-        trainer = Trainer(checked, said.append)
+        trainer = Trainer(checked, say=said.append)
         with trainer.run(cell) as run:
             found[wrong] = [epoch.losses for epoch in run.epochs(learning_rate=1e-2, seed=0)]
     assert found[True] == [pytest.approx(losses, rel=1e-6) for losses in found[False]]

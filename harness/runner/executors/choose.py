@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.core.errors import UserError, closest
+from harness.core.workspace import Workspace
 from harness.runner.executors.in_process import InProcess
 from harness.runner.executors.protocol import Executor
 from harness.study.check import Checked
@@ -14,16 +15,17 @@ __all__ = ["EXECUTORS", "LOCAL", "open_executor"]
 LOCAL = "local"
 """The executor of a study that names none."""
 
-EXECUTORS: dict[str, Callable[[Checked, Callable[[str], None]], Executor]] = {LOCAL: InProcess}
+EXECUTORS: dict[str, Callable[[Checked, Workspace, Callable[[str], None]], Executor]] = {LOCAL: InProcess}
 """Names to what makes an executor of a checked study, and is told what takes time or does not work."""
 
 
-def open_executor(name: str, checked: Checked, say: Callable[[str], None]) -> Executor:
+def open_executor(name: str, checked: Checked, workspace: Workspace, say: Callable[[str], None]) -> Executor:
     """Make an executor, which loads the study's model.
 
     Args:
         name: One of `EXECUTORS`.
         checked: The study.
+        workspace: Where recordings are kept.
         say: Told what takes time or does not work.
 
     Raises:
@@ -31,4 +33,4 @@ def open_executor(name: str, checked: Checked, say: Callable[[str], None]) -> Ex
     """
     if name not in EXECUTORS:
         raise UserError(f"unknown executor {name!r}; {closest(name, EXECUTORS)}")
-    return EXECUTORS[name](checked, say)
+    return EXECUTORS[name](checked, workspace, say)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 
 from harness.core.example import Example
+from harness.core.workspace import Workspace
 from harness.runner.executors.job_run import JobRun
 from harness.runner.executors.protocol import Event, Job, JobQueue, Reply
 from harness.study.check import Checked
@@ -19,11 +20,12 @@ class InProcess:
 
     Args:
         checked: The study, whose model is loaded now.
+        workspace: Where recordings are kept.
         say: Told what takes time or does not work.
     """
 
-    def __init__(self, checked: Checked, say: Callable[[str], None]) -> None:
-        self._checked, self._trainer = checked, Trainer(checked, say)
+    def __init__(self, checked: Checked, workspace: Workspace, say: Callable[[str], None]) -> None:
+        self._checked, self._trainer = checked, Trainer(checked, workspace, say)
         setup, general = self._trainer.setup, checked.general
         self._forgetting = (
             Forgetting(general, setup.loaded, forward=setup.forward, study=checked.study)

@@ -7,15 +7,13 @@ of a study that is run as it was planned sets it beside what the study took.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from harness.core.example import digest, fingerprint
+from harness.core.workspace import Workspace
 from harness.results.score_forecast import CellForecast, Forecast
 from harness.runner.finals.best_checkpoint import models_size
 from harness.runner.planning.probe import SCORED, Speed, longest_prompt, probe_trainer, sample, speed_of
@@ -31,7 +29,7 @@ from harness.training.activation_cache.memory import ActivationMemory, recording
 from harness.training.forgetting import Forgetting
 from harness.training.trainer import Trainer
 
-__all__ = ["MIB", "Cut", "Plan", "PlannedCell", "cell_forecast", "keep", "kept", "plan"]
+__all__ = ["MIB", "Cut", "Plan", "PlannedCell", "cell_forecast", "plan"]
 
 MIB = 2**20
 ZERO_SHOT = Tuning(kind="none")
@@ -96,11 +94,12 @@ class Plan:
     """What planning took."""
 
 
-def plan(checked: Checked, *, say: Callable[[str], None], cells: str | None = None) -> Plan:
+def plan(checked: Checked, workspace: Workspace, *, say: Callable[[str], None], cells: str | None = None) -> Plan:
     """Count a study's work and predict its time and memory; writes nothing.
 
     Args:
         checked: The study.
+        workspace: Where its recordings would be kept.
         say: Told what is being done.
         cells: A pattern such as ``cue/*``: plan what `harness.runner.run_study.run` would run for it.
 
@@ -117,10 +116,10 @@ def plan(checked: Checked, *, say: Callable[[str], None], cells: str | None = No
     say(f"loading model {study.model.name}")
     trainer = probe_trainer(checked, sample(checked, longest), replay=study.engine.replay)
     say("counting rows and recordings")
-    work, budget = works(prompts, checked, trainer), recordings(study.engine)
+    work, budget = works(prompts, checked, trainer), recordings(study.engine, workspace.recordings)
     cuts = _cuts(list(work.values()), trainer)
     probed = {cell.tuning: Cell(longest, cell.tuning) for cell in searched}
-    speeds = _speeds(list(probed.values()), cuts, trainer, checked=checked, say=say)
+    speeds = _speeds(list(probed.values()), cuts, trainer, budget=budget, checked=checked, say=say)
     retained = _retained(checked, trainer)
     forecasts = {
         cell.id: cell_forecast(
@@ -167,10 +166,15 @@ def _disk(budget: ActivationMemory) -> int:
 
 
 def _speeds(
-    cells: Sequence[Cell], cuts: Sequence[Cut], trainer: Trainer, *, checked: Checked, say: Callable[[str], None]
+    cells: Sequence[Cell],
+    cuts: Sequence[Cut],
+    trainer: Trainer,
+    *,
+    budget: ActivationMemory,
+    checked: Checked,
+    say: Callable[[str], None],
 ) -> dict[str, Speed]:
     """Probe one cell of every tuning, zero-shot always: the test split is scored with nothing replayed."""
-    budget = recordings(checked.study.engine)
     room = budget.memory, _disk(budget)
     too_large = {name for cut in cuts for name in cut.tunings if not cut.losses_fit(*room)}
     whole = {name for cut in cuts for name in cut.tunings if not cut.starts_fit(*room)} - too_large
@@ -264,32 +268,3 @@ def _peak(trainer: Trainer, held: int) -> float:
     Where some tunings run live for want of room, the probe held a second copy of the model, which is counted too.
     """
     return trainer.peak_memory() + (held / MIB if trainer.setup.loaded.model.device.type == "cpu" else 0.0)
-
-
-def keep(made: Plan, checked: Checked) -> Path:
-    """Write a plan's forecast for the report of the study that was planned, and return where."""
-    file = _file(checked)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(
-        json.dumps({"key": _key(checked, made.weights), "forecast": made.forecast.as_json()}), encoding="utf-8"
-    )
-    return file
-
-
-def kept(checked: Checked, weights: str) -> Forecast | None:
-    """Return the forecast of this very study, ``None`` where there is none, or the study has changed since."""
-    try:
-        found = json.loads(_file(checked).read_text(encoding="utf-8"))
-        return Forecast.from_json(found["forecast"]) if found["key"] == _key(checked, weights) else None
-    except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or cut short
-        return None
-
-
-def _file(checked: Checked) -> Path:
-    return Path(".harness") / checked.study.name / "plan.json"
-
-
-def _key(checked: Checked, weights: str) -> str:
-    data = [fingerprint(examples) for examples in checked.examples.values()]
-    prompts = [asdict(prompt) for prompt in checked.prompts]
-    return digest([checked.study.model_dump(mode="json"), prompts, data, list(checked.test_ids), weights])

@@ -9,7 +9,6 @@ import psutil
 import torch
 from torch import Tensor
 
-from harness.core.database_urls import RECORDINGS
 from harness.study.spec import Engine
 from harness.training.activation_cache.disk import ActivationDisk, Writer
 
@@ -20,7 +19,7 @@ class TooLarge(Exception):
     """A recording fits neither memory nor disk."""
 
 
-def recordings(engine: Engine, folder: Path = RECORDINGS) -> ActivationMemory:
+def recordings(engine: Engine, folder: Path) -> ActivationMemory:
     """Return the recordings of a folder, within a study's budgets, or the machine's.
 
     Where the study does not say: a quarter of the free memory, a tenth of the free disk.
