@@ -6,7 +6,7 @@ that an architecture that nobody listed is either understood or refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 import torch
@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from harness.core.errors import ModelError
 
-__all__ = ["Anatomy", "Block", "Part", "anatomy", "blocks", "final_norms", "head"]
+__all__ = ["Anatomy", "Block", "Part", "anatomy", "blocks", "final_norms", "head", "is_inside"]
 
 Stack = Literal["encoder", "decoder"]
 
@@ -123,6 +123,15 @@ def head(model: PreTrainedModel) -> Part:
     if module is None or name is None:
         raise ModelError(f"{type(model).__name__} has no output projection; use a model that generates text")
     return Part(name, "decoder", module)
+
+
+def is_inside(name: str, modules: Iterable[str]) -> bool:
+    """Return whether a module or parameter, by its dotted path, is one of some modules or a part of one.
+
+    >>> is_inside("layers.1.norm", ["layers.1"]), is_inside("layers.10", ["layers.1"]), is_inside("head", [""])
+    (True, False, True)
+    """
+    return any(f"{name}.".startswith(f"{module}.") or not module for module in modules)
 
 
 def _stacks(model: PreTrainedModel) -> list[tuple[Stack, nn.Module]]:

@@ -1,19 +1,12 @@
 """Which weights move: from a tuning to flags, modes and a table, and back to the pretrained model.
 
-===============  =================================================================================
-``none``         nothing
-``head``         the output projection with its bias; where it is tied, an untied copy of it
-``last_blocks``  the last k blocks of the list (encoder first, then decoder), and the final norm of
-                 every stack whose last block trains; head and embeddings stay frozen, tied or not
-``full``         everything that the architecture does not hold constant; ties stay
-===============  =================================================================================
-
-A trial is ``apply``, train, ``reset``; after it the model is the pretrained one, bit for bit.
+What each kind of tuning trains is said in `harness.study.tuning_kinds`. A trial is ``apply``, train, ``reset``; after
+it the model is the pretrained one, bit for bit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -22,10 +15,21 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from harness.core.errors import ModelError
-from harness.models.find_blocks import Anatomy, anatomy
+from harness.models.find_blocks import Anatomy, anatomy, is_inside
 from harness.study.factors import Tuning
+from harness.study.tuning_kinds import TUNING_KINDS
 
-__all__ = ["Pristine", "Row", "Trainable", "apply", "reset", "restore", "set_modes", "snapshot"]
+__all__ = [
+    "Pristine",
+    "Row",
+    "Trainable",
+    "apply",
+    "first_block",
+    "reset",
+    "restore",
+    "set_modes",
+    "snapshot",
+]
 
 
 class Row(NamedTuple):
@@ -106,23 +110,23 @@ def apply(model: PreTrainedModel, tuning: Tuning) -> Trainable:
         ModelError: More blocks are asked for than there are, or a block shares a tensor with a frozen part.
         ValueError: The model is still under another tuning.
     """
-    found = anatomy(model)
-    if not all(parameter.requires_grad for block in found.blocks for parameter in block.module.parameters()):
+    parts = anatomy(model)
+    if not all(parameter.requires_grad for block in parts.blocks for parameter in block.module.parameters()):
         raise ValueError("the model is still tuned; call reset first")
-    modules = _modules(model, found, tuning)
+    modules = _modules(model, parts, tuning)
     flags = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     constant = {id(parameter) for parameter in model.parameters() if not parameter.requires_grad}
-    tied, twin = getattr(model.config, "tie_word_embeddings", None), _twin(model, found)
-    notes = _notes(model, found, tuning, twin)
-    if tuning.kind == "head" and twin is not None:
-        _untie(model, found.head.module, twin)
+    tied, twin = getattr(model.config, "tie_word_embeddings", None), _twin(model, parts)
+    notes = _notes(model, parts, modules, twin)
+    if twin is not None and _needs_own_head(parts, modules, twin):
+        _untie(model, parts.head.module, twin)
     else:
         twin = None
     model.requires_grad_(False)
-    for parameter in (each for name in modules for each in model.get_submodule(name).parameters()):
+    for parameter in (own for name in modules for own in model.get_submodule(name).parameters()):
         parameter.requires_grad_(id(parameter) not in constant)
     pristine = Pristine(snapshot(model), flags, twin, tied)
-    trainable = Trainable(_names(model), modules, _rows(model, found), notes, pristine)
+    trainable = Trainable(_names(model), modules, _rows(model, parts), notes, pristine)
     _refuse_shared(model, trainable)
     set_modes(model, trainable)
     return trainable
@@ -167,30 +171,44 @@ def set_modes(model: nn.Module, trainable: Trainable) -> None:
         model.get_submodule(name).train()
 
 
-def _modules(model: PreTrainedModel, found: Anatomy, tuning: Tuning) -> tuple[str, ...]:
-    if tuning.kind == "full":
-        return ("",)
-    if tuning.kind == "head":
-        return (found.head.name,)
-    if tuning.kind == "none":
-        return ()
-    count, wanted = len(found.blocks), tuning.blocks or 0
-    if not 1 <= wanted <= count:
+def first_block(model: PreTrainedModel, tuning: Tuning) -> int | None:
+    """Return the index of the first block that a tuning trains, the number of blocks where only what follows them does.
+
+    ``None`` where it leaves no frozen block before what trains: there is nothing to replay.
+    """
+    parts = anatomy(model)
+    modules = _modules(model, parts, tuning)
+    if not modules or any(is_inside(part.name, modules) for part in parts.embeddings):
+        return None
+    trains = (is_inside(block.name, modules) or _holds_one(block.name, modules) for block in parts.blocks)
+    return next((index for index, does in enumerate(trains) if does), len(parts.blocks)) or None
+
+
+def _modules(model: PreTrainedModel, parts: Anatomy, tuning: Tuning) -> tuple[str, ...]:
+    """Return the dotted paths of the modules that a tuning trains."""
+    count, blocks = len(parts.blocks), tuning.blocks or 0
+    if blocks > count:
         raise ModelError(
-            f"tuning {tuning.name}: {type(model).__name__} has {count} blocks, not {wanted}; "
-            f"last_blocks must be between 1 and {count}"
+            f"tuning {tuning.name}: {type(model).__name__} has {count} blocks, not {blocks}; "
+            f"{tuning.kind} must be between 1 and {count}"
         )
-    chosen = found.blocks[count - wanted :]
-    # Blocks are taken from the end: a stack that has one of its blocks among them has its last.
-    stacks = {block.stack for block in chosen}
-    return tuple(b.name for b in chosen) + tuple(norm.name for norm in found.final_norms if norm.stack in stacks)
+    return TUNING_KINDS[tuning.kind].modules(parts, blocks)
 
 
-def _twin(model: PreTrainedModel, found: Anatomy) -> str | None:
+def _holds_one(path: str, modules: Iterable[str]) -> bool:
+    return any(is_inside(module, [path]) for module in modules)
+
+
+def _twin(model: PreTrainedModel, parts: Anatomy) -> str | None:
     """Return the first other name of the head's matrix."""
-    own = f"{found.head.name}.weight"
+    own = f"{parts.head.name}.weight"
     named = model.named_parameters(remove_duplicate=False)
-    return next((name for name, each in named if each is found.head.module.weight and name != own), None)
+    return next((name for name, tensor in named if tensor is parts.head.module.weight and name != own), None)
+
+
+def _needs_own_head(parts: Anatomy, modules: Sequence[str], twin: str) -> bool:
+    """Whether a tied head trains while the embeddings that it is tied to stay frozen."""
+    return is_inside(parts.head.name, modules) and not is_inside(twin, modules)
 
 
 def _untie(model: PreTrainedModel, head: nn.Module, twin: str) -> None:
@@ -201,33 +219,32 @@ def _untie(model: PreTrainedModel, head: nn.Module, twin: str) -> None:
         model.config.tie_word_embeddings = False
 
 
-def _notes(model: PreTrainedModel, found: Anatomy, tuning: Tuning, twin: str | None) -> tuple[str, ...]:
-    if twin is None or tuning.kind == "none":
+def _notes(model: PreTrainedModel, parts: Anatomy, modules: Sequence[str], twin: str | None) -> tuple[str, ...]:
+    """Say what becomes of a tied head."""
+    if twin is None or not modules:
         return ()
-    pair = f"{found.head.name} is tied to {twin}"
-    return {
-        "head": (f"{pair}: an untied copy of it trains ({model.get_parameter(twin).numel():,} more parameters)",),
-        "last_blocks": (f"{pair}: both stay frozen",),
-        "full": (f"{pair}: they train as one tensor",),
-    }[tuning.kind]
+    pair = f"{parts.head.name} is tied to {twin}"
+    if _needs_own_head(parts, modules, twin):
+        return (f"{pair}: an untied copy of it trains ({model.get_parameter(twin).numel():,} more parameters)",)
+    return (f"{pair}: {'they train as one tensor' if is_inside(twin, modules) else 'both stay frozen'}",)
 
 
 def _names(model: nn.Module) -> tuple[str, ...]:
     return tuple(name for name, parameter in model.named_parameters() if parameter.requires_grad)
 
 
-def _rows(model: PreTrainedModel, found: Anatomy) -> tuple[Row, ...]:
-    parts: list[tuple[str, list[nn.Module]]] = [("embeddings", [part.module for part in found.embeddings])]
-    for stack in dict.fromkeys(block.stack for block in found.blocks):
-        parts += [(block.name, [block.module]) for block in found.blocks if block.stack == stack]
-        parts += [(norm.name, [norm.module]) for norm in found.final_norms if norm.stack == stack]
-    parts += [("head", [found.head.module]), ("other", [model])]
+def _rows(model: PreTrainedModel, parts: Anatomy) -> tuple[Row, ...]:
+    modules: list[tuple[str, list[nn.Module]]] = [("embeddings", [part.module for part in parts.embeddings])]
+    for stack in dict.fromkeys(block.stack for block in parts.blocks):
+        modules += [(block.name, [block.module]) for block in parts.blocks if block.stack == stack]
+        modules += [(norm.name, [norm.module]) for norm in parts.final_norms if norm.stack == stack]
+    modules += [("head", [parts.head.module]), ("other", [model])]
     rows, seen = [], set[int]()
-    for name, modules in parts:
-        own = {id(each): each for module in modules for each in module.parameters() if id(each) not in seen}
+    for name, roots in modules:
+        own = {id(tensor): tensor for root in roots for tensor in root.parameters() if id(tensor) not in seen}
         seen |= own.keys()
-        trains = sum(each.numel() for each in own.values() if each.requires_grad)
-        rows.append(Row(name, sum(each.numel() for each in own.values()), trains))
+        trains = sum(tensor.numel() for tensor in own.values() if tensor.requires_grad)
+        rows.append(Row(name, sum(tensor.numel() for tensor in own.values()), trains))
     return tuple(row for row in rows if row.parameters or row.part == "head")
 
 

@@ -5,20 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.results.collect import CellResult, Results
+from harness.study.tuning_kinds import depth
 
-__all__ = ["by_prompt", "depth", "kept_split", "prompts", "tunings"]
+__all__ = ["by_prompt", "kept_split", "prompts", "tunings"]
 
 
 def kept_split(results: Results) -> str:
     """Return the split whose scores a report shows: ``test`` where it was scored, else ``validation``."""
     return "test" if any(cell.values(f"test/{results.lead}") for cell in results.cells) else "validation"
-
-
-def depth(tuning: str) -> tuple[int, int]:
-    """Return what sorts tunings by how much of the network trains: none, head, last blocks by number, full."""
-    kind, _, blocks = tuning.partition("-")
-    order = {"none": 0, "head": 1, "last_blocks": 2, "full": 3}
-    return order.get(kind, len(order)), int(blocks) if blocks.isdigit() else 0
 
 
 def tunings(results: Results) -> list[str]:

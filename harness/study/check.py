@@ -194,7 +194,7 @@ def _tunings(study: Study, description: Description | None, problems: Problems) 
     for index, tuning in enumerate(study.tuning):
         if description and tuning.blocks and tuning.blocks > description.blocks:
             there = f"model {study.model.name!r} has {description.blocks} blocks"
-            problems.add(f"last_blocks is {tuning.blocks}, but {there}; lower it", "tuning", index)
+            problems.add(f"{tuning.kind} is {tuning.blocks}, but {there}; lower it", "tuning", index)
     if study.model.dtype != "float32" and any(tuning.trains for tuning in study.tuning):
         low = f"model.dtype is {study.model.dtype}, in which small steps of what trains would be lost"
         problems.add(f"{low}; take float32, with training.precision: bf16 for speed", "model", "dtype")

@@ -10,10 +10,9 @@ from pydantic import Field, model_validator
 from harness.core.errors import closest
 from harness.core.yaml_section import Section
 from harness.data.template import Template
+from harness.study.tuning_kinds import TUNING_KINDS, forms
 
 __all__ = ["Prompt", "Tuning", "tuning_of"]
-
-TUNINGS = ("none", "head", "last_blocks", "full")
 
 
 class Prompt(Section):
@@ -54,12 +53,20 @@ class Prompt(Section):
 
 
 class Tuning(Section):
-    """Which weights move."""
+    """Which weights move: a kind of the table, and its number of blocks."""
 
-    kind: Literal["none", "head", "last_blocks", "full"]
-    """``none``, ``head``, ``last_blocks`` or ``full``."""
+    kind: str
+    """One of `harness.study.tuning_kinds.TUNING_KINDS`."""
     blocks: int | None = Field(default=None, ge=1)
-    """How many blocks, counted from the end; for ``last_blocks`` alone."""
+    """How many blocks, for a kind that takes a number of them."""
+
+    @model_validator(mode="after")
+    def _is_known(self) -> Tuning:
+        if self.kind not in TUNING_KINDS:
+            raise ValueError(_unknown(self.kind))
+        if TUNING_KINDS[self.kind].takes_blocks is (self.blocks is None):
+            raise ValueError(f"{self.kind} {'takes no' if self.blocks else 'needs a'} number; {forms()}")
+        return self
 
     @property
     def name(self) -> str:
@@ -74,22 +81,21 @@ class Tuning(Section):
 
 def tuning_of(value: Any) -> Any:
     """Turn the short forms ``head`` and ``{last_blocks: 2}`` into fields."""
-    form = "write none, head, full or {last_blocks: 2}"
     if isinstance(value, Tuning):
         return value
     if value is None:
         return {"kind": "none"}
     if isinstance(value, str):
-        if value not in TUNINGS:
-            raise ValueError(f"unknown tuning {value!r}; {closest(value, TUNINGS)}; {form}")
-        if value == "last_blocks":
-            raise ValueError(f"last_blocks needs a number; {form}")
         return {"kind": value}
     if isinstance(value, dict) and len(value) == 1:
         ((kind, blocks),) = value.items()
-        if kind != "last_blocks":
-            raise ValueError(f"unknown tuning {kind!r}; {closest(str(kind), TUNINGS)}; {form}")
+        if kind not in TUNING_KINDS:
+            raise ValueError(_unknown(kind))
         if not isinstance(blocks, int) or isinstance(blocks, bool) or blocks < 1:
-            raise ValueError(f"last_blocks is {blocks!r}; it must be a whole number of at least 1")
+            raise ValueError(f"{kind} is {blocks!r}; it must be a whole number of at least 1")
         return {"kind": kind, "blocks": blocks}
-    raise ValueError(f"a tuning cannot be {value!r}; {form}")
+    raise ValueError(f"a tuning cannot be {value!r}; {forms()}")
+
+
+def _unknown(kind: object) -> str:
+    return f"unknown tuning {kind!r}; {closest(str(kind), TUNING_KINDS)}; {forms()}"

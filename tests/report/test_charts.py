@@ -26,7 +26,8 @@ from harness.report.html.tables import generality
 from harness.report.text.findings import find
 from harness.report.write_report import write_report
 from harness.results.collect import CellResult, Results
-from harness.results.row_order import depth, tunings
+from harness.results.row_order import tunings
+from harness.study.tuning_kinds import depth
 from tests.report.test_report import html, study
 
 ROUND = 0.004

@@ -24,11 +24,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from harness.core.errors import ModelError
-from harness.models.find_blocks import anatomy, blocks
+from harness.models.find_blocks import anatomy, blocks, is_inside
 from harness.models.frozen.capture import CapturePoint, Reached, Rows, Sink, Store, taps
 from harness.models.hooks import eval_mode
 from harness.models.tuning import Trainable
-from harness.study.factors import Tuning
 
 __all__ = [
     "Pass",
@@ -36,7 +35,6 @@ __all__ = [
     "Sink",
     "Store",
     "Trunk",
-    "first_block",
     "first_trained",
     "record",
     "refusal",
@@ -103,13 +101,6 @@ def first_trained(model: PreTrainedModel) -> int:
     return next((index for index, does in enumerate(trains) if does), len(listed))
 
 
-def first_block(model: PreTrainedModel, tuning: Tuning) -> int | None:
-    """Return the cut that a tuning makes; ``None`` where it leaves no frozen block before what trains."""
-    count = len(blocks(model))
-    cut = {"head": count, "last_blocks": count - (tuning.blocks or 0)}.get(tuning.kind, 0)
-    return cut if cut > 0 else None
-
-
 def refusal(model: PreTrainedModel, trainable: Trainable) -> str | None:
     """Say why the frozen part of a tuned model must not be replayed; ``None`` if it may be.
 
@@ -130,10 +121,10 @@ def refusal(model: PreTrainedModel, trainable: Trainable) -> str | None:
     named = list(model.named_parameters(remove_duplicate=False))
     moving = {each.data_ptr() for _, each in named if each.requires_grad}
     for name, parameter in named:
-        if parameter.data_ptr() in moving and not _is_inside(name, behind):
+        if parameter.data_ptr() in moving and not is_inside(name, behind):
             return f"{name} lies in the frozen part, but trains or shares its tensor with a part that trains"
     for name, module in model.named_modules():
-        if module.training and not _is_inside(name, trainable.modules):
+        if module.training and not is_inside(name, trainable.modules):
             return f"{name or type(model).__name__} is frozen, but in train mode: dropout would not be replayed"
     return None
 
@@ -189,7 +180,3 @@ def verify(trunk: Trunk, rows: Rows, logits: Callable[[AbstractContextManager[No
     if difference <= bound:  # false for NaN
         return None
     return f"replayed logits differ from live ones by {difference:.1e} of the largest, {bound:.0e} is allowed"
-
-
-def _is_inside(name: str, modules: Iterable[str]) -> bool:
-    return any(f"{name}.".startswith(f"{module}.") or not module for module in modules)

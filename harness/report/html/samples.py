@@ -10,8 +10,8 @@ from harness.core.example import Example
 from harness.metrics.base import Metric
 from harness.report.text.findings import Findings
 from harness.results.collect import Results
-from harness.results.row_order import depth
 from harness.stats import mean
+from harness.study.tuning_kinds import depth
 
 __all__ = ["Answer", "First", "Sample", "Samples", "first_examples", "samples"]
 
