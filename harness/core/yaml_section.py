@@ -11,3 +11,8 @@ class Section(BaseModel):
     """What all sections share: unknown keys are errors, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+    @classmethod
+    def keys(cls) -> list[str]:
+        """Return the keys that the section may have."""
+        return list(cls.model_fields)

@@ -1,4 +1,4 @@
-"""A prompt: named text with ``{{ fields }}`` and a truncation contract.
+"""The text form of a prompt: named text with ``{{ fields }}`` and a truncation contract.
 
 The contract: one field, the one named by ``shorten``, may lose words until the rendered prompt fits. The
 instruction, every other field and the target are never cut.
@@ -16,8 +16,10 @@ from jinja2 import Template as JinjaTemplate
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from harness.core.errors import TemplateError, closest
+from harness.core.example import Example
+from harness.data.tokenization import Reader, Row, prompt_ids, prompt_text, target_ids
 
-__all__ = ["Rendered", "Template"]
+__all__ = ["Keep", "Rendered", "Template"]
 
 Keep = Literal["start", "end"]
 
@@ -47,6 +49,10 @@ class Template:
     text: str
     shorten: str | None = None
     keep: Keep = "start"
+
+    def contract(self) -> dict[str, str]:
+        """Return the truncation contract, where there is one."""
+        return {"shorten": self.shorten, "keep": self.keep} if self.shorten else {}
 
     def names(self) -> frozenset[str]:
         """Return the fields that the text uses.
@@ -115,6 +121,21 @@ class Template:
                 "raise training.max_source_tokens or shorten the instruction"
             )
         return Rendered(best, truncated=True)
+
+    def tokenize(self, example: Example, reader: Reader, *, limit: int) -> tuple[Row, str]:
+        """Return an example in token ids, its target whole, and the prompt as the model reads it.
+
+        Raises:
+            TemplateError: The prompt does not fit even with the shortened field empty.
+        """
+
+        def count(text: str) -> int:
+            return len(prompt_ids(reader, prompt_text(reader, text)))
+
+        rendered = self.fit(example.fields, limit=limit, count=count)
+        text = prompt_text(reader, rendered.text)
+        target = target_ids(reader, text, example.target)
+        return Row(example.id, prompt_ids(reader, text), target, rendered.truncated), text
 
     def _shortened(self, fields: Mapping[str, str], size: int) -> dict[str, str]:
         """Return the fields with the shortened one cut to at most ``size`` characters, at a word's edge if any."""

@@ -1,4 +1,4 @@
-"""From (prompt, target) to token ids: the seam between the two, and what happens where they do not fit.
+"""From examples to token ids: what a prompt form must do, the seam of prompt and target, and what does not fit.
 
 A causal model reads prompt and target as one sequence. The two are tokenized apart and their ids joined, so what
 training saw before the first target token is what generation starts from, whatever the tokenizer would merge. An
@@ -7,14 +7,26 @@ encoder-decoder reads the prompt with its encoder, and the target is its decoder
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import Field
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from harness.core.errors import DataError, TemplateError
 from harness.core.example import Example
-from harness.data.template import Rendered, Template
 
-__all__ = ["Encoded", "Limits", "Reader", "Row", "encode", "prompt_limit"]
+__all__ = [
+    "Encoded",
+    "Ids",
+    "Limits",
+    "PromptForm",
+    "Reader",
+    "Row",
+    "encode",
+    "prompt_ids",
+    "prompt_limit",
+    "prompt_text",
+    "target_ids",
+]
 
 Ids = tuple[int, ...]
 
@@ -39,7 +51,7 @@ class Limits(NamedTuple):
     """How many tokens a row may take."""
 
     source: int
-    """The most of a prompt, special tokens included; `Template.fit` shortens it to that."""
+    """The most of a prompt, special tokens included; its form shortens it to that."""
 
     target: int
     """The most of a training target, its end token apart."""
@@ -64,8 +76,63 @@ class Row(NamedTuple):
     """Whether the prompt was shortened."""
 
 
+class PromptForm(Protocol):
+    """What turns an example into the ids of a prompt and a target; `harness.data.prompt_forms` lists what there is.
+
+    A form owns three things: how fields become a prompt, the truncation contract (what may be shortened to fit, and
+    what never is), and the seam (prompt and target ids, joined as training sees them and as generation begins). It is
+    a frozen dataclass: its fields are what study files write, and what stored models and cell digests hold.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def name(self) -> str:
+        """How study files, ids and tables call it."""
+
+    @property
+    def text(self) -> str:
+        """Its Jinja2 text, for people and for the Prompt Registry."""
+
+    def contract(self) -> dict[str, str]:
+        """Return what tells prompts of one text apart, as tags of a registered version: its truncation contract."""
+
+    def names(self) -> frozenset[str]:
+        """Return the fields that it uses.
+
+        Raises:
+            TemplateError: It cannot be read.
+        """
+
+    def validate(self, fields: Mapping[str, object]) -> None:
+        """Check it against the fields that examples have.
+
+        Raises:
+            TemplateError: It uses a field that is not there, or breaks a rule of its own.
+        """
+
+    def render(self, fields: Mapping[str, str]) -> str:
+        """Return the prompt as people read it, with nothing shortened.
+
+        Raises:
+            TemplateError: A field is undefined.
+        """
+
+    def tokenize(self, example: Example, reader: Reader, *, limit: int) -> tuple[Row, str]:
+        """Return an example in token ids, its target whole, and the prompt as the model reads it.
+
+        Args:
+            example: With the fields, and the target.
+            reader: The model, or what stands for it.
+            limit: The most tokens of the prompt, special tokens included.
+
+        Raises:
+            TemplateError: The prompt cannot be made to fit.
+        """
+
+
 class Encoded(NamedTuple):
-    """The rows of one split for one prompt template."""
+    """The rows of one split for one prompt."""
 
     rows: list[Row]
     """In the order of the examples."""
@@ -81,7 +148,7 @@ class Encoded(NamedTuple):
 
 
 def encode(
-    examples: Sequence[Example], template: Template, reader: Reader, *, limits: Limits, drop_long_targets: bool = False
+    examples: Sequence[Example], prompt: PromptForm, reader: Reader, *, limits: Limits, drop_long_targets: bool = False
 ) -> Encoded:
     """Render and tokenize the examples of one split.
 
@@ -90,7 +157,7 @@ def encode(
 
     Args:
         examples: What to encode.
-        template: Renders the prompts, and shortens those that are too long.
+        prompt: Renders the prompts, and shortens those that are too long.
         reader: The model, or what stands for it.
         limits: The most tokens.
         drop_long_targets: For training: leave out and count examples whose target exceeds its limit. Elsewhere a
@@ -102,7 +169,7 @@ def encode(
     limit = prompt_limit(reader, limits)
     rows, texts = [], []
     for example in examples:
-        row, text = _row(example, template, reader, limit)
+        row, text = _tokenized(example, prompt, reader, limit)
         if drop_long_targets and len(row.target) > limits.target + 1:
             continue
         rows.append(_within(reader, row))
@@ -147,38 +214,30 @@ def _within(reader: Reader, row: Row) -> Row:
     return row._replace(target=row.target[:room])
 
 
-def _row(example: Example, template: Template, reader: Reader, limit: int) -> tuple[Row, str]:
-    """Return the example's row, its target whole, and the text of its prompt."""
-    rendered = _fitted(example, template, reader, limit)
-    text = _stripped(reader, rendered.text)
-    row = Row(example.id, _prompt_ids(reader, text), _target_ids(reader, text, example.target), rendered.truncated)
-    if not row.prompt:
-        raise DataError(f"example {example.id!r}: prompt {template.name!r} renders to {text!r}; it must not be empty")
-    return row, text
-
-
-def _fitted(example: Example, template: Template, reader: Reader, limit: int) -> Rendered:
-    def count(text: str) -> int:
-        return len(_prompt_ids(reader, _stripped(reader, text)))
-
+def _tokenized(example: Example, prompt: PromptForm, reader: Reader, limit: int) -> tuple[Row, str]:
     try:
-        return template.fit(example.fields, limit=limit, count=count)
+        row, text = prompt.tokenize(example, reader, limit=limit)
     except TemplateError as error:
         context = f" (the model's context is {reader.context})" if reader.context is not None else ""
         raise DataError(f"example {example.id!r}: {error}{context}") from error
+    if not row.prompt:
+        raise DataError(f"example {example.id!r}: prompt {prompt.name!r} renders to {text!r}; it must not be empty")
+    return row, text
 
 
-def _stripped(reader: Reader, text: str) -> str:
+def prompt_text(reader: Reader, text: str) -> str:
+    """Return a prompt as a model reads it: a causal one's ends in no space, since its target begins with one."""
     return text if reader.is_encoder_decoder else text.rstrip(" \t")
 
 
-def _prompt_ids(reader: Reader, text: str) -> Ids:
+def prompt_ids(reader: Reader, text: str) -> Ids:
+    """Return the ids of a `prompt_text`, without an end token where a target follows in the same sequence."""
     ids = tuple(reader.tokenizer(text, verbose=False)["input_ids"])
     return ids if reader.is_encoder_decoder else _without_end(reader, ids)
 
 
-def _target_ids(reader: Reader, prompt: str, target: str) -> Ids:
-    """Return the target's ids with exactly one end token."""
+def target_ids(reader: Reader, prompt: str, target: str) -> Ids:
+    """Return the ids of a target behind a `prompt_text`, with exactly one end token."""
     if reader.is_encoder_decoder:
         ids = tuple(reader.tokenizer(text_target=target.strip(), verbose=False)["input_ids"])
     else:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.core.errors import UserError
+from harness.data.prompt_forms import PROMPT_FORMS, restored
+from harness.data.tokenization import PromptForm
 from harness.metrics.base import Metric
 from harness.results.loss_curves import Losses, read_losses
 from harness.results.predictions import lead_metric, read_answers
@@ -122,7 +124,9 @@ class Results:
     metric: Metric | str = "nothing is scored by example"
     """The metric that leads, or why the answers cannot be scored with it."""
     prompts: Mapping[str, str] = field(default_factory=dict)
-    """The text of each prompt's template; empty for a study that was run before these were kept."""
+    """The text of each prompt; empty for a study that was run before these were kept."""
+    forms: Mapping[str, PromptForm] = field(default_factory=dict)
+    """The same prompts, ready to be filled in; those of a form that is unknown here are left out."""
     curves: Mapping[str, tuple[Losses, ...]] = field(default_factory=dict)
     """Per cell that trains: losses by epoch of its final runs, else of its winning trial."""
     references: tuple[Reference, ...] = ()
@@ -188,6 +192,7 @@ def collect(tracker: Tracker, study: str) -> Results:
         ),
         metric=lead_metric(facts),
         prompts=facts.get("prompts", {}),
+        forms=_forms(facts),
         curves=read_losses(
             tracker, {cell: _learned(parents[cell], runs) for cell in facts["cells"] if cell in parents}
         ),
@@ -196,6 +201,12 @@ def collect(tracker: Tracker, study: str) -> Results:
         leaks=tuple(facts.get("leaks", ())),
         absent=tuple(cell for cell in facts["cells"] if cell not in parents),
     )
+
+
+def _forms(facts: Mapping[str, Any]) -> dict[str, PromptForm]:
+    texts = [{"name": name, "text": text} for name, text in facts.get("prompts", {}).items()]
+    stored = facts.get("prompt_forms", texts)  # before other forms than text were known, the text was all
+    return {prompt["name"]: restored(prompt) for prompt in stored if any(form in prompt for form in PROMPT_FORMS)}
 
 
 def _learned(parent: Run, runs: Sequence[Run]) -> list[Run]:

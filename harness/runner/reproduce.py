@@ -182,7 +182,7 @@ def _prompt_on_disk(kept: StudyRecord, name: str) -> str | None:
         prompt = next((prompt for prompt in study.prompts if prompt.name == name), None)
         if prompt is None or prompt.registered:
             return None
-        return prompt.text if prompt.text is not None else load_task(study.task)[0].prompt(name).text
+        return (prompt.form() or load_task(study.task)[0].prompt(name)).text
     except UserError:  # it is being edited; what the store holds is enough
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from harness.core.provenance import provenance
@@ -67,6 +68,7 @@ def study_facts(
         "forecast": forecast.as_json() if forecast else None,
         "cells": [cell.id for cell in checked.cells],
         "prompts": {prompt.name: prompt.text for prompt in checked.prompts},
+        "prompt_forms": [asdict(prompt) for prompt in checked.prompts],
         "metrics": [*(metric.name for metric in metrics), "loss"],
         "signatures": {metric.name: metric.signature() for metric in metrics},
         "lead": objective.lead,

@@ -18,8 +18,8 @@ import torch
 
 from harness.core.errors import DataError, ModelError, TemplateError, closest
 from harness.core.example import Example, digest
-from harness.data.template import Template
-from harness.data.tokenization import Limits, Row, encode
+from harness.data.prompt_forms import restored
+from harness.data.tokenization import Limits, PromptForm, Row, encode
 from harness.models.delta import Base, load_delta, save_delta
 from harness.models.load import Loaded, load
 from harness.study.factors import Tuning
@@ -49,7 +49,7 @@ Store = Literal["full", "delta"]
 class Recipe:
     """How a model answers: everything but weights and tokenizer."""
 
-    prompt: Template
+    prompt: PromptForm
     limits: Limits
     decoding: Decoding
     precision: Precision
@@ -69,7 +69,7 @@ class Recipe:
     def from_json(cls, found: Mapping[str, Any]) -> Recipe:
         """Return what `as_json` made."""
         return cls(
-            prompt=Template(**found["prompt"]),
+            prompt=restored(found["prompt"]),
             limits=Limits(**found["limits"]),
             decoding=Decoding(**{**found["decoding"], "stop": tuple(found["decoding"]["stop"])}),
             precision=found["precision"],
@@ -88,7 +88,7 @@ class Recipe:
         """
         try:
             return cls.from_json(json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
-        except (OSError, ValueError, LookupError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, TemplateError) as error:
             raise ModelError(f"model {folder}: {SETTINGS} cannot be read: {error!r}; store the model again") from error
 
 

@@ -18,8 +18,7 @@ from harness.core.errors import (
 )
 from harness.core.example import SPLITS, Example, Split
 from harness.data.sources import Source, open_source, read_split
-from harness.data.template import Template
-from harness.data.tokenization import Limits, encode, prompt_limit
+from harness.data.tokenization import Limits, PromptForm, encode, prompt_limit
 from harness.data.train_test_overlap import Overlap, overlaps, settled
 from harness.metrics import get
 from harness.metrics.base import Metric, metric_name
@@ -56,7 +55,7 @@ class Checked:
     file: StudyFile
     task: Task
     task_file: Path
-    prompts: tuple[Template, ...]
+    prompts: tuple[PromptForm, ...]
     metrics: tuple[Metric | str, ...]
     """The task's metrics; a Hub metric is still a name."""
     source: Source
@@ -132,9 +131,9 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
     problems.stop()
     assert source is not None
     assert description is not None
-    templates = tuple(template for _, template in prompts)
+    forms = tuple(form for _, form in prompts)
     ids = tuple(example.id for example in examples.pop("test", ()))
-    return Checked(file, task, task_file, templates, metrics, source, examples, ids, description, fits, found, general)
+    return Checked(file, task, task_file, forms, metrics, source, examples, ids, description, fits, found, general)
 
 
 def _description(study: Study, problems: Problems) -> Description | None:
@@ -143,23 +142,23 @@ def _description(study: Study, problems: Problems) -> Description | None:
     return None
 
 
-def _prompts(study: Study, task: Task, problems: Problems) -> list[tuple[int, Template]]:
+def _prompts(study: Study, task: Task, problems: Problems) -> list[tuple[int, PromptForm]]:
     """Return the prompts that could be looked up, with their place in the list."""
     found = []
     for index, prompt in enumerate(study.prompts):
         with problems.at("prompts", index):
-            template = _template(prompt, task)
-            template.names()
-            found.append((index, template))
+            form = _form(prompt, task)
+            form.names()
+            found.append((index, form))
     return found
 
 
-def _template(prompt: Prompt, task: Task) -> Template:
+def _form(prompt: Prompt, task: Task) -> PromptForm:
     if prompt.registered:
         from harness.tracking.mlflow.prompt_registry import prompt_of  # heavy, and most studies do without
 
         return prompt_of(prompt.registered, prompt.name)
-    return task.prompt(prompt.name) if prompt.text is None else prompt.template()
+    return prompt.form() or task.prompt(prompt.name)
 
 
 def _metrics(study: Study, task: Task, problems: Problems) -> tuple[Metric | str, ...]:
@@ -214,19 +213,19 @@ def _data(
     return source, examples
 
 
-def _render(prompts: list[tuple[int, Template]], examples: dict[Split, list[Example]], problems: Problems) -> None:
-    for index, template in prompts:
+def _render(prompts: list[tuple[int, PromptForm]], examples: dict[Split, list[Example]], problems: Problems) -> None:
+    for index, form in prompts:
         with problems.at("prompts", index):
             for split in examples.values():
                 for example in split:
-                    template.validate(example.fields)
-                    template.render(example.fields)
+                    form.validate(example.fields)
+                    form.render(example.fields)
 
 
 def _lengths(
     file: StudyFile,
     task: Task,
-    prompts: list[tuple[int, Template]],
+    prompts: list[tuple[int, PromptForm]],
     examples: dict[Split, list[Example]],
     description: Description,
     problems: Problems,
@@ -244,20 +243,20 @@ def _lengths(
 
 
 def _fit(
-    prompt: tuple[int, Template],
+    prompt: tuple[int, PromptForm],
     examples: dict[Split, list[Example]],
     reader: LightReader,
     *,
     limits: Limits,
     problems: Problems,
 ) -> Fit | None:
-    index, template = prompt
+    index, form = prompt
     fit = None
     for split, rows in examples.items():
         try:
             for example in rows:
-                template.validate(example.fields)
-            encoded = encode(rows, template, reader, limits=limits, drop_long_targets=split == "train")
+                form.validate(example.fields)
+            encoded = encode(rows, form, reader, limits=limits, drop_long_targets=split == "train")
         except (DataError, TemplateError) as error:
             if isinstance(error, TemplateError) or isinstance(error.__cause__, TemplateError):
                 problems.add(str(error), "prompts", index)
@@ -266,7 +265,7 @@ def _fit(
         else:
             if split == "train":
                 longest = max(len(row.prompt) for row in encoded.rows)
-                fit = Fit(template.name, longest, encoded.truncation_rate, encoded.dropped)
+                fit = Fit(form.name, longest, encoded.truncation_rate, encoded.dropped)
     return fit
 
 

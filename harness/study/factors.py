@@ -5,18 +5,25 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic_core import InitErrorDetails
 
 from harness.core.errors import closest
 from harness.core.yaml_section import Section
-from harness.data.template import Template
+from harness.data.prompt_forms import PROMPT_FORMS, form_keys
+from harness.data.tokenization import PromptForm
 from harness.study.tuning_kinds import TUNING_KINDS, forms
 
 __all__ = ["Prompt", "Tuning", "tuning_of"]
 
 
 class Prompt(Section):
-    """A prompt: the name of one of the task's, or one written in the study file."""
+    """A prompt: the name of one of the task's, or one written in the study file.
+
+    Beside the keys of the text form, it may have those of any other form in `harness.data.prompt_forms.PROMPT_FORMS`.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     """How ids and tables call it."""
@@ -29,6 +36,11 @@ class Prompt(Section):
     keep: Literal["start", "end"] = "start"
     """Which part of that field stays."""
 
+    @classmethod
+    def keys(cls) -> list[str]:
+        """Return all keys that a prompt may have, of every form."""
+        return list(dict.fromkeys([*cls.model_fields, *(key for form in PROMPT_FORMS for key in form_keys(form))]))
+
     @model_validator(mode="before")
     @classmethod
     def _name_alone(cls, value: Any) -> Any:
@@ -37,19 +49,41 @@ class Prompt(Section):
         return {"name": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _text_or_name(self) -> Prompt:
-        if self.text is None and self.shorten is not None:
+    def _of_one_form(self) -> Prompt:
+        strays = [key for key in self.model_extra or {} if key not in self.keys()]
+        if strays:
+            details = [InitErrorDetails(type="extra_forbidden", loc=(key,), input=None) for key in strays]
+            raise ValidationError.from_exception_data("Prompt", details)
+        written = self._written()
+        forms = [form for form in PROMPT_FORMS if form in written]
+        if len(forms) + (self.registered is not None) > 1:
+            other = f"is {self.registered}" if self.registered else f"has {forms[1]}"
+            raise ValueError(f"prompt {self.name!r} has a {forms[0]} of its own and {other}; keep one of the two")
+        if not forms and self.shorten is not None:
             raise ValueError(f"prompt {self.name!r} names shorten without a text; a named prompt brings its own")
-        if self.text is not None and self.registered is not None:
-            raise ValueError(
-                f"prompt {self.name!r} has a text of its own and is {self.registered}; keep one of the two"
-            )
+        for key in written if forms else ():
+            if key not in form_keys(forms[0]):
+                raise ValueError(f"prompt {self.name!r} is written by {forms[0]}, which knows no {key}; leave it out")
+        self.form()
         return self
 
-    def template(self) -> Template:
-        """Return the inline prompt as a template."""
-        assert self.text is not None
-        return Template(self.name, self.text, self.shorten, self.keep)
+    def form(self) -> PromptForm | None:
+        """Return the prompt that is written here, ``None`` where it is named or registered."""
+        written = self._written()
+        form = next((form for form in PROMPT_FORMS if form in written), None)
+        if form is None:
+            return None
+        prompt: PromptForm = TypeAdapter(PROMPT_FORMS[form]).validate_python({"name": self.name, **written})
+        return prompt
+
+    def _written(self) -> dict[str, Any]:
+        """Return the keys of a form that say more than their defaults."""
+        defaults = {name: field.default for name, field in type(self).model_fields.items()}
+        return {
+            key: value
+            for key, value in self
+            if key not in ("name", "registered") and value is not None and value != defaults.get(key)
+        }
 
 
 class Tuning(Section):

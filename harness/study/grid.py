@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.core.errors import UserError, closest
 from harness.core.example import digest
-from harness.data.template import Template
+from harness.data.tokenization import PromptForm
 from harness.study.factors import Tuning
 from harness.study.spec import Search, Study
 
@@ -25,7 +25,7 @@ __all__ = ["Cell", "cell_digests", "edition", "expand", "neighbor", "select", "w
 class Cell:
     """One combination of the grid."""
 
-    prompt: Template
+    prompt: PromptForm
     tuning: Tuning
 
     @property
@@ -34,7 +34,7 @@ class Cell:
         return f"{self.prompt.name}/{self.tuning.name}"
 
 
-def expand(study: Study, prompts: Sequence[Template]) -> list[Cell]:
+def expand(study: Study, prompts: Sequence[PromptForm]) -> list[Cell]:
     """Return all cells in grid order: prompts outside, tunings inside."""
     return [Cell(prompt, tuning) for prompt in prompts for tuning in study.tunings()]
 

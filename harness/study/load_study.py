@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from harness.core.errors import Problem, StudyError, closest
+from harness.core.yaml_section import Section
 from harness.study.spec import Study
 
 __all__ = ["StudyFile", "read_study"]
@@ -212,5 +213,5 @@ def _known(keys: Keys) -> list[str]:
             continue
         annotation = model.model_fields[key].annotation
         candidates = [annotation, *get_args(annotation), *(a for arg in get_args(annotation) for a in get_args(arg))]
-        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    return list(model.model_fields)
+        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, Section))
+    return list(model.keys())

@@ -15,7 +15,8 @@ from typing import Any
 
 from harness.core.errors import DataError, TaskError, closest
 from harness.core.example import Example
-from harness.data.template import Template
+from harness.data.prompt_forms import PROMPT_FORMS
+from harness.data.tokenization import PromptForm
 from harness.metrics.base import Metric
 from harness.study.reference_rows import REFERENCES
 
@@ -66,7 +67,7 @@ class Task:
     data: str
     """Where examples come from when the study names no data: a folder, relative to the task's file."""
 
-    prompts: Sequence[Template]
+    prompts: Sequence[PromptForm]
     """At least one; study files choose among them by name."""
 
     metrics: Sequence[str | Metric]
@@ -84,16 +85,16 @@ class Task:
     references: Sequence[str] = ()
     """Names of reference rows (see `harness.study.reference_rows`): what a cell's score is worth without any model."""
 
-    def prompt(self, name: str) -> Template:
+    def prompt(self, name: str) -> PromptForm:
         """Return one of the task's prompts.
 
         Raises:
             TaskError: There is none of that name.
         """
-        for template in self.prompts:
-            if template.name == name:
-                return template
-        known = closest(name, [template.name for template in self.prompts])
+        for prompt in self.prompts:
+            if prompt.name == name:
+                return prompt
+        known = closest(name, [prompt.name for prompt in self.prompts])
         raise TaskError(f"task {self.name!r} has no prompt {name!r}; {known}; or give the prompt a text")
 
 
@@ -151,11 +152,12 @@ def _load_file(path: Path) -> Task:
 
 
 def _valid(task: Task, path: Path) -> Task:
-    for what, items, kinds in (("prompts", task.prompts, Template), ("metrics", task.metrics, (str, Metric))):
+    forms = tuple(PROMPT_FORMS.values())
+    for what, items, kinds in (("prompts", task.prompts, forms), ("metrics", task.metrics, (str, Metric))):
         if isinstance(items, str) or not all(isinstance(item, kinds) for item in items):
             kind = "Template(...)" if what == "prompts" else "names or Metric(...)"
             raise TaskError(f"task file {path}: {what} is {items!r}; it must be a list of {kind}")
-    names = [template.name for template in task.prompts]
+    names = [prompt.name for prompt in task.prompts]
     if not names or len(set(names)) < len(names):
         raise TaskError(f"task file {path}: prompts must be at least one, each of its own name, but are {names}")
     if not task.metrics:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
-from harness.data.template import Template
+from harness.data.tokenization import PromptForm
 
 __all__ = [
     "PARENT",
@@ -193,7 +193,7 @@ class Tracker(Protocol):
     def fetch(self, run: str, file: str) -> str:
         """Return a text artifact."""
 
-    def register(self, prompt: Template, *, task: str, study: str) -> Registered:
+    def register(self, prompt: PromptForm, *, task: str, study: str) -> Registered:
         """Return the version that holds a prompt's text and contract, registered where there is none."""
 
     def registered(self, uri: str) -> Registered:

@@ -12,8 +12,7 @@ from dataclasses import replace
 import torch
 
 from harness.core.example import Example, Split
-from harness.data.template import Template
-from harness.data.tokenization import Encoded, Row, encode
+from harness.data.tokenization import Encoded, PromptForm, Row, encode
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve
 from harness.models.hooks import eval_mode
@@ -62,7 +61,7 @@ class TrainingSetup:
             batch_size=study.generation.batch_size,
         )
         self._examples: dict[Split, list[Example]] = dict(checked.examples)
-        self._encoded: dict[tuple[Template, Split], Encoded] = {}
+        self._encoded: dict[tuple[PromptForm, Split], Encoded] = {}
         self.whole_forward = ForwardPass(self.loaded.model, precision=study.training.precision)
         """The model's way to its loss with nothing left out and nothing replayed."""
         self._narrow, self._late = narrowable(self.loaded.model), late_block(self.loaded.model)
@@ -78,7 +77,7 @@ class TrainingSetup:
         """Return a split's examples."""
         return self._examples[split]
 
-    def encoded(self, prompt: Template, split: Split) -> Encoded:
+    def encoded(self, prompt: PromptForm, split: Split) -> Encoded:
         """Return a split in token ids, as one prompt has it."""
         key = (prompt, split)
         if key not in self._encoded:

@@ -13,8 +13,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from harness.core.example import Example, Split
-from harness.data.template import Template
-from harness.data.tokenization import Row, encode
+from harness.data.tokenization import PromptForm, Row, encode
 from harness.runner.planning.workload import Load, load_of
 from harness.study.check import Checked
 from harness.study.grid import Cell
@@ -55,12 +54,12 @@ class Speed(NamedTuple):
         return load.tokens * self.loss + made
 
 
-def longest_prompt(checked: Checked, prompts: Sequence[Template]) -> Template:
+def longest_prompt(checked: Checked, prompts: Sequence[PromptForm]) -> PromptForm:
     """Return the prompt whose rows are longest; a probe of it sees the most memory that the study needs."""
     return max(prompts, key=lambda prompt: sum(map(_length, _rows(checked, prompt, "validation"))))
 
 
-def sample(checked: Checked, prompt: Template) -> dict[Split, list[Example]]:
+def sample(checked: Checked, prompt: PromptForm) -> dict[Split, list[Example]]:
     """Return a few batches' worth of training and validation examples, from the shortest to the longest.
 
     Args:
@@ -74,7 +73,7 @@ def sample(checked: Checked, prompt: Template) -> dict[Split, list[Example]]:
     }
 
 
-def _spread(checked: Checked, prompt: Template, split: Split, size: int, count: int) -> list[Example]:
+def _spread(checked: Checked, prompt: PromptForm, split: Split, size: int, count: int) -> list[Example]:
     rows = sorted(_rows(checked, prompt, split), key=_length)
     chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
     places = sorted({round(part * (len(chunks) - 1) / (count - 1)) for part in range(count)})
@@ -82,7 +81,7 @@ def _spread(checked: Checked, prompt: Template, split: Split, size: int, count: 
     return [example for example in checked.examples[split] if example.id in wanted]
 
 
-def _rows(checked: Checked, prompt: Template, split: Split) -> list[Row]:
+def _rows(checked: Checked, prompt: PromptForm, split: Split) -> list[Row]:
     limits, reader = token_limits(checked.study, checked.task), light_reader(checked.description)
     found = encode(checked.examples[split], prompt, reader, limits=limits, drop_long_targets=split == "train")
     return found.rows

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness.core.example import Split
-from harness.data.template import Template
-from harness.data.tokenization import Row, encode
+from harness.data.tokenization import PromptForm, Row, encode
 from harness.models.load import Loaded
 from harness.models.tuning import first_block
 from harness.runner.planning.memory_footprint import Footprint, Sizes
@@ -45,7 +44,7 @@ class Work(NamedTuple):
     """For training losses, for validation losses, and for the start of generation."""
 
 
-def works(prompts: Sequence[Template], checked: Checked, trainer: Trainer) -> dict[Template, Work]:
+def works(prompts: Sequence[PromptForm], checked: Checked, trainer: Trainer) -> dict[PromptForm, Work]:
     """Count the work of whole splits.
 
     Args:
@@ -104,6 +103,6 @@ def _longest(rows: Sequence[Row], indices: Sequence[int], decoding: Decoding) ->
     return min(decoding.max_new_tokens, max(len(rows[index].target) for index in indices))
 
 
-def _rows(split: Split, prompt: Template, checked: Checked, trainer: Trainer) -> list[Row]:
+def _rows(split: Split, prompt: PromptForm, checked: Checked, trainer: Trainer) -> list[Row]:
     examples, dropping = checked.examples[split], split == "train"
     return encode(examples, prompt, trainer.setup.loaded, limits=trainer.setup.limits, drop_long_targets=dropping).rows

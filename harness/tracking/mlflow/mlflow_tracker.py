@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
 from harness.core.errors import StoreError
-from harness.data.template import Template
+from harness.data.tokenization import PromptForm
 from harness.tracking.address import store_uri
 from harness.tracking.mlflow.connect import connect, connect_known
 from harness.tracking.mlflow.dataset_inputs import log_inputs
@@ -198,7 +198,7 @@ class MlflowTracker:
             path = download_artifacts(address, dst_path=folder, tracking_uri=self.uri)
             return Path(path).read_text(encoding="utf-8")
 
-    def register(self, prompt: Template, *, task: str, study: str) -> Registered:
+    def register(self, prompt: PromptForm, *, task: str, study: str) -> Registered:
         """Return the version that holds a prompt's text and contract, registered where there is none."""
         return register_prompt(self._client, prompt, task=task, study=study, experiment=self.experiment)
 

@@ -1,6 +1,7 @@
 """Prompts in MLflow's Prompt Registry: the same text is the same version, and every run is linked to the one it used.
 
-A version belongs to a text together with its truncation contract, which its tags ``shorten`` and ``keep`` hold.
+A version belongs to a text together with its truncation contract, which its tags ``shorten`` and ``keep`` hold, and to
+the prompt's form, which the tag ``form`` names where it is not text.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 import time
-from typing import Literal
+from collections.abc import Mapping
+from typing import get_args
 
 import mlflow
 from filelock import FileLock
@@ -19,7 +21,9 @@ from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
 from harness.core.database_urls import LOCK
 from harness.core.errors import StoreError, TemplateError, closest
-from harness.data.template import Template
+from harness.data.prompt_forms import PROMPT_FORMS, form_keys, form_of, restored
+from harness.data.template import Keep
+from harness.data.tokenization import PromptForm
 from harness.tracking.address import REMEDY, store_uri
 from harness.tracking.mlflow.connect import connect_known
 from harness.tracking.mlflow.prompt_text import from_registry, to_registry
@@ -33,8 +37,8 @@ LINK = "mlflow.linkedPrompts"
 EXPERIMENTS = "_mlflow_experiment_ids"
 """The prompt's tag by which an experiment's own page lists it."""
 
-CONTRACT = ("shorten", "keep")
-"""The tags of a version that hold its prompt's truncation contract."""
+FORM = "form"
+"""The tag of a version that names its prompt's form; without it: text."""
 
 EXISTS = ErrorCode.Name(RESOURCE_ALREADY_EXISTS)
 ATTEMPTS, PAUSE = 5, 0.5
@@ -43,12 +47,12 @@ ATTEMPTS, PAUSE = 5, 0.5
 PAGE = 100
 
 
-def register_prompt(client: MlflowClient, template: Template, *, task: str, study: str, experiment: str) -> Registered:
+def register_prompt(client: MlflowClient, prompt: PromptForm, *, task: str, study: str, experiment: str) -> Registered:
     """Return the version that holds a prompt, registered as ``task.prompt`` where it is new.
 
     Args:
         client: The store's.
-        template: The prompt.
+        prompt: Any form of one.
         task: Its task; the same prompt of another study of this task is the same version.
         study: For tags and the commit message.
         experiment: The id of the study's experiment, which will list the prompt.
@@ -56,16 +60,16 @@ def register_prompt(client: MlflowClient, template: Template, *, task: str, stud
     Raises:
         StoreError: A registered model of that name is in the way.
     """
-    name = re.sub(r"[^A-Za-z0-9_.-]", "-", f"{task}.{template.name}")
-    text, contract = to_registry(template.text), _contract(template)
-    tags, message = {"task": task, "study": study, **contract}, f"prompt {template.name} of {study}"
+    name = re.sub(r"[^A-Za-z0-9_.-]", "-", f"{task}.{prompt.name}")
+    text, contract = to_registry(prompt.text), _contract(prompt)
+    tags, message = {"task": task, "study": study, **contract}, f"prompt {prompt.name} of {study}"
     with FileLock(LOCK):
         for attempt in range(ATTEMPTS):
             try:
                 return _as_registered(_held(client, name, text, tags, message=message, experiment=experiment))
             except MlflowException as error:
                 if error.error_code != EXISTS or attempt == ATTEMPTS - 1:
-                    said = f"prompt {template.name!r} cannot be registered as {name!r}: {error.message}"
+                    said = f"prompt {prompt.name!r} cannot be registered as {name!r}: {error.message}"
                     raise StoreError(said) from error
                 time.sleep(PAUSE)  # a study elsewhere was faster, and its version is about to be there
     raise AssertionError("every attempt returns or raises")
@@ -75,7 +79,7 @@ def _held(
     client: MlflowClient, name: str, text: str, tags: dict[str, str], *, message: str, experiment: str
 ) -> PromptVersion:
     """Return the oldest version of a text with its contract, made if there is none, and list it in an experiment."""
-    contract = {key: tags[key] for key in CONTRACT if key in tags}
+    contract = _contract_in(tags)
     listed, held = _listed(client, name, experiment), _first(client, name, text, contract)
     if held is not None:
         client.set_prompt_tag(name, EXPERIMENTS, listed)
@@ -102,7 +106,7 @@ def find_prompt(client: MlflowClient, uri: str) -> Registered:
     return _as_registered(_load(client, uri))
 
 
-def prompt_of(uri: str, name: str) -> Template:
+def prompt_of(uri: str, name: str) -> PromptForm:
     """Return a registered prompt as it is used here.
 
     Args:
@@ -111,7 +115,7 @@ def prompt_of(uri: str, name: str) -> Template:
 
     Raises:
         StoreError: The store cannot be reached.
-        TemplateError: There is none, it is a chat, or it means something else in Jinja2.
+        TemplateError: There is none, it is a chat or of an unknown form, or it means something else in Jinja2.
     """
     client = connect_known()
     if client is None:
@@ -119,8 +123,13 @@ def prompt_of(uri: str, name: str) -> Template:
     found = _load(client, uri)
     if not isinstance(found.template, str):
         raise TemplateError(f"{uri} is a chat of several messages; a study's prompt is one text")
-    keep: Literal["start", "end"] = "end" if found.tags.get("keep") == "end" else "start"
-    return Template(name, from_registry(found.template, uri=uri), found.tags.get("shorten"), keep)
+    form = found.tags.get(FORM, "text")
+    if form not in PROMPT_FORMS:
+        raise TemplateError(f"{uri} is a prompt of form {form!r}; {closest(form, PROMPT_FORMS)}")
+    contract = {key: found.tags[key] for key in form_keys(form) if key in found.tags and key != form}
+    if contract.get("keep") not in get_args(Keep):  # somebody else's tag
+        contract.pop("keep", None)
+    return restored({"name": name, form: from_registry(found.template, uri=uri), **contract})
 
 
 def _load(client: MlflowClient, uri: str) -> PromptVersion:
@@ -144,8 +153,16 @@ def _as_registered(version: PromptVersion) -> Registered:
     return Registered(version.name, int(version.version), link)
 
 
-def _contract(template: Template) -> dict[str, str]:
-    return {"shorten": template.shorten, "keep": template.keep} if template.shorten else {}
+def _contract(prompt: PromptForm) -> dict[str, str]:
+    """Return the tags that make two prompts of one text two versions."""
+    form = form_of(prompt)
+    return prompt.contract() | ({} if form == "text" else {FORM: form})
+
+
+def _contract_in(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return those of a version's tags that belong to some form's contract."""
+    known = {FORM, *(key for form in PROMPT_FORMS for key in form_keys(form) if key != form)}
+    return {key: value for key, value in tags.items() if key in known}
 
 
 def _first(client: MlflowClient, name: str, text: str, contract: dict[str, str]) -> PromptVersion | None:
@@ -154,8 +171,7 @@ def _first(client: MlflowClient, name: str, text: str, contract: dict[str, str])
 
 
 def _holds(version: PromptVersion, text: str, contract: dict[str, str]) -> bool:
-    own = {key: version.tags[key] for key in CONTRACT if key in version.tags}
-    return bool(version.template == text and own == contract)
+    return bool(version.template == text and _contract_in(version.tags) == contract)
 
 
 def _versions(client: MlflowClient, name: str) -> list[PromptVersion]:

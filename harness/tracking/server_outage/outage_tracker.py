@@ -18,7 +18,7 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from harness.core.errors import StoreAway
-from harness.data.template import Template
+from harness.data.tokenization import PromptForm
 from harness.tracking.mlflow.http import ask
 from harness.tracking.mlflow.mlflow_tracker import PARAM_LIMIT, MlflowTracker
 from harness.tracking.run_ids import renamed_values
@@ -182,7 +182,7 @@ class OutageTracker(MlflowTracker):
         label = super().label
         self._ask(lambda: label(renamed_values(values, self._journal.names)))
 
-    def register(self, prompt: Template, *, task: str, study: str) -> Registered:
+    def register(self, prompt: PromptForm, *, task: str, study: str) -> Registered:
         """Return the version that holds a prompt's text and contract, registered where there is none."""
         register = super().register
         return self._ask(lambda: register(prompt, task=task, study=study))
