@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -84,6 +85,19 @@ def test_no_file_name_occurs_twice() -> None:
 def test_only_these_files_import(library: str, allowed: tuple[str, ...]) -> None:
     users = {name_of(path) for path in FILES if any(name.split(".")[0] == library for name in imports(path))}
     assert [user for user in users if not user.startswith(allowed)] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_private_parts_of_libraries_are_used_in_compat_files_alone(path: Path) -> None:
+    if path.stem.endswith("_compat"):
+        return
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and node.attr not in {"_replace", "_asdict", "_fields"}:
+            is_own = isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
+            assert is_own or not re.match("_[a-z]", node.attr), ast.unparse(node)
+        if isinstance(node, ast.ImportFrom) and node.module and not node.module.startswith(("harness", "__")):
+            names = [*node.module.split("."), *(alias.name for alias in node.names)]
+            assert not [name for name in names if name.startswith("_")], ast.unparse(node)
 
 
 def test_the_light_packages_load_nothing_heavy() -> None:

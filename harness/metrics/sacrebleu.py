@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from harness.core.errors import MetricError, closest
 from harness.core.example import Example, Prediction
 from harness.metrics.base import Metric, Vector, total
+from harness.metrics.sacrebleu_compat import segment_statistics, summed_score
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric as Scorer
@@ -46,27 +45,12 @@ def _ter() -> Scorer:
     return TER()
 
 
-def _segment(scorer: Scorer, text: str, references: Sequence[str]) -> Vector:
-    """Return what one segment adds to the corpus score, shape (k,).
-
-    sacreBLEU has no public name for this, nor for the way back in `_score`; its own significance tests stand on the
-    same two methods. Segment by segment, each may have its own number of references.
-    """
-    statistics = scorer._extract_corpus_statistics([text], [[reference] for reference in references])
-    return np.array(statistics[0], dtype=np.float64)
-
-
-def _score(scorer: Scorer, summed: Vector) -> float:
-    """Return the corpus score of summed statistics; see `_segment`."""
-    return float(scorer._compute_score_from_stats(summed.tolist()).score)
-
-
 def _statistics(scorer: Callable[[], Scorer], prediction: Prediction, example: Example) -> Vector:
-    return _segment(scorer(), prediction.text, example.references)
+    return segment_statistics(scorer(), prediction.text, example.references)
 
 
 def _reduce(scorer: Callable[[], Scorer], statistics: Sequence[Vector]) -> float:
-    return _score(scorer(), total(statistics)) if len(statistics) else math.nan
+    return summed_score(scorer(), total(statistics)) if len(statistics) else math.nan
 
 
 def _signature(name: str, scorer: Callable[[], Scorer]) -> str:

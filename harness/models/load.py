@@ -25,6 +25,7 @@ from transformers.utils import logging
 
 from harness.core.errors import ModelError
 from harness.core.example import digest
+from harness.models.transformers_compat import attention_implementation
 from harness.study.model_config import Source, context, locate
 
 __all__ = ["Loaded", "architecture_digest", "load", "tensors_digest", "weights_digest"]
@@ -128,7 +129,7 @@ def architecture_digest(model: PreTrainedModel) -> str:
     entries = json.loads(model.config.to_json_string(use_diff=False))
     for name in ("_name_or_path", "transformers_version", "tie_word_embeddings"):  # the last is seen in the weights
         entries.pop(name, None)
-    return digest([entries, model.config._attn_implementation])
+    return digest([entries, attention_implementation(model.config)])
 
 
 def _model(name: str, source: Source, config: Any, options: Mapping[str, Any], allow_pickle: bool) -> PreTrainedModel:

@@ -18,7 +18,9 @@ from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLa
 from transformers.generation import LogitsProcessorList, StoppingCriteriaList
 from transformers.utils import ModelOutput
 
-__all__ = ["greedy", "prefill"]
+from harness.models.transformers_compat import first_call, has_generation_steps, pad_token, with_new_token
+
+__all__ = ["greedy", "greedy_options", "prefill"]
 
 SPARE = 32
 """Positions for which memory is taken at a time."""
@@ -51,15 +53,13 @@ def greedy(
         Token ids, shape (rows, tokens), what was read included; where a row ends early, padding follows.
     """
     with prefill or nullcontext():
-        outputs = model._prefill(input_ids, generation_config, model_kwargs)
+        outputs = first_call(model, input_ids, generation_config, model_kwargs)
     understood = _make_room(outputs.get("past_key_values")) and all(map(_is_by_row, model_kwargs.values()))
     # Without an end token `generate` lets finished rows talk on until the last one is finished.
     ends = any(hasattr(criterion, "eos_token_id") for criterion in stopping_criteria)
-    batch = _Batch(input_ids, generation_config._pad_token_tensor if ends else None)
+    batch = _Batch(input_ids, pad_token(generation_config) if ends else None)
     while True:
-        model_kwargs = model._update_model_kwargs_for_generation(
-            outputs, model_kwargs, is_encoder_decoder=model.config.is_encoder_decoder
-        )
+        model_kwargs = with_new_token(model, outputs, model_kwargs)
         batch.append(logits_processor(batch.ids, outputs.logits[:, -1].float()).argmax(dim=-1))
         batch.running &= ~stopping_criteria(batch.ids, None)
         running = int(batch.running.sum())
@@ -71,6 +71,14 @@ def greedy(
         last = 1 if model_kwargs["use_cache"] else None
         inputs = model.prepare_inputs_for_generation(batch.ids, next_sequence_length=last, **model_kwargs)
         outputs = model(**inputs, return_dict=True)
+
+
+def greedy_options(prefill: AbstractContextManager[object] | None = None) -> dict[str, object]:
+    """Return by which options ``generate`` runs `greedy`; none where this transformers lacks the steps that it takes.
+
+    Then ``generate`` makes the same tokens by its own loop, and nothing can be entered around its first call.
+    """
+    return {"custom_generate": greedy, "prefill": prefill} if has_generation_steps() else {}
 
 
 def prefill(
@@ -102,10 +110,10 @@ def prefill(
         **model_kwargs: Any,
     ) -> Tensor:
         with nullcontext() if two_halves else around:
-            outputs = model._prefill(input_ids, generation_config, model_kwargs)
+            outputs = first_call(model, input_ids, generation_config, model_kwargs)
         found.append(outputs.logits[:, -1])
         if not two_halves:
-            model_kwargs = model._update_model_kwargs_for_generation(outputs, model_kwargs)
+            model_kwargs = with_new_token(model, outputs, model_kwargs)
             ids = torch.cat([input_ids, input_ids[:, -1:]], dim=-1)
             inputs = model.prepare_inputs_for_generation(ids, next_sequence_length=1, **model_kwargs)
             found.append(model(**inputs, return_dict=True).logits[:, -1])

@@ -17,7 +17,7 @@ from harness.metrics.base import Metric
 from harness.models.frozen.replay import Trunk
 from harness.models.load import Loaded
 from harness.training.batching import Batch, Prompts, prompt_batches
-from harness.training.decoding import greedy
+from harness.training.decoding import greedy_options
 from harness.training.loss import ForwardPass, prompt_rows
 
 __all__ = ["Decoding", "Likelihood", "generate", "likelihoods", "mean_loss", "predict", "prompts_of", "score"]
@@ -96,7 +96,7 @@ def generate(
                 replay = trunk.replaying(prompt_rows(batch, model.device)) if trunk else nullcontext()
                 options: dict[str, object] = {"stopping_criteria": stop}
                 if decoding.num_beams == 1:
-                    options |= {"custom_generate": greedy, "prefill": nullcontext() if two_halves else replay}
+                    options |= greedy_options(nullcontext() if two_halves else replay)
                 if two_halves:
                     undo.enter_context(replay)
                 output = model.generate(**inputs, **options)

@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from harness.core.provenance import processor
+from harness.training.torch_compat import has_onednn_linear, onednn_linear
 
 __all__ = ["by_onednn", "install", "is_faster", "is_installed", "plain", "product"]
 
@@ -43,7 +44,7 @@ def is_faster() -> bool:
     return (
         torch.backends.cpu.get_cpu_capability() == "AVX512"
         and torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and has_onednn_linear()
         and "AuthenticAMD" in (name := processor())
         and (family := re.search(r"family (\d+)", name, re.IGNORECASE)) is not None
         and int(family[1]) >= ZEN5
@@ -71,8 +72,7 @@ def product(module: nn.Module, left: Tensor, right: Tensor) -> Tensor:
 
 def by_onednn(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return ``left @ right.t() + bias`` of float32 matrices with any strides."""
-    found: Tensor = torch.ops.mkldnn._linear_pointwise(left, right, bias, "none", [], "")
-    return found
+    return onednn_linear(left, right, bias)
 
 
 @contextmanager

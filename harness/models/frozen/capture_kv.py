@@ -30,6 +30,7 @@ from harness.models.frozen.capture import (
     put,
 )
 from harness.models.hooks import answering, hooked
+from harness.models.transformers_compat import has_generation_steps
 
 __all__ = ["kv_capture_points"]
 
@@ -38,12 +39,15 @@ def kv_capture_points(model: PreTrainedModel, cut: int) -> list[CapturePoint]:
     """Return what a replay of generation's start at a cut needs, in the order of the computation.
 
     A decoder behind an encoder reads one token in its first call, so there the encoder's pass is all that is worth
-    replaying, and only as a whole: the list is empty where a part of the encoder trains.
+    replaying, and only as a whole: the list is empty where a part of the encoder trains, and where this transformers
+    does not tell generation's first call apart.
 
     Args:
         model: See `harness.models.frozen.capture.taps`.
         cut: The first block that trains; the number of blocks where only the head does.
     """
+    if not has_generation_steps():
+        return []
     listed = blocks(model)
     if model.config.is_encoder_decoder:
         whole = cut == len(listed) or listed[cut].stack == "decoder"

@@ -24,6 +24,7 @@ from harness.models.frozen.capture import ByCapturePoint, CapturePoint, Rows, Si
 from harness.models.frozen.capture_kv import kv_capture_points
 from harness.models.frozen.replay import Pass, Trunk, record, verify
 from harness.models.load import Loaded
+from harness.models.transformers_compat import has_generation_steps
 from harness.study.spec import Precision
 from harness.training.activation_cache.keys import RecordingKeys
 from harness.training.activation_cache.memory import ActivationMemory, Draft, TooLarge
@@ -179,7 +180,7 @@ class ActivationCache:
             except ModelError as error:
                 return str(error)
             if not own:
-                return "a part of the encoder trains"
+                return "a part of the encoder trains" if has_generation_steps() else "transformers has no such steps"
             if split not in self._splits:
                 self._splits[split] = rows, passes()
             whole = self._splits[split][1]

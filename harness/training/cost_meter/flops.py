@@ -13,36 +13,22 @@ backward). They are not taken from that rule but counted as torch calls them, by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from harness.models.find_blocks import Block
 from harness.models.hooks import hooked
 from harness.training.fast_matmul import plain
+from harness.training.torch_compat import FLOP_FORMULAS, TorchDispatchMode, operator
 
 __all__ = ["Parts", "counted"]
 
 Parts = NDArray[np.float64]
 """Operations inside each block, in the order of `harness.models.find_blocks.blocks`, and last those outside of all."""
-
-aten = torch.ops.aten
-FORMULAS: Mapping[object, Callable[..., int]] = {
-    **flop_registry,
-    # What torch has no formula for: products added in place, and attention on a CPU.
-    aten.addmm_: flop_registry[aten.addmm],
-    aten.baddbmm_: flop_registry[aten.baddbmm],
-    aten._scaled_dot_product_flash_attention_for_cpu: flop_registry[aten._scaled_dot_product_flash_attention],
-    aten._scaled_dot_product_flash_attention_for_cpu_backward: flop_registry[
-        aten._scaled_dot_product_flash_attention_backward
-    ],
-}
 
 
 class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -54,11 +40,11 @@ class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.place = len(listed)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        found = func(*args, **(kwargs or {}))
-        formula = FORMULAS.get(getattr(func, "_overloadpacket", func))  # attention that is compiled has none
+        output = func(*args, **(kwargs or {}))
+        formula = FLOP_FORMULAS.get(operator(func))
         if formula is not None:
-            self.parts[self.place] += formula(*args, **(kwargs or {}), out_val=found)
-        return found
+            self.parts[self.place] += formula(*args, **(kwargs or {}), out_val=output)
+        return output
 
 
 @contextmanager

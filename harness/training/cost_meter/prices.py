@@ -25,7 +25,7 @@ from harness.models.hooks import eval_mode, hooked
 from harness.models.load import Loaded
 from harness.training.batching import IGNORED, Batch, loss_batches
 from harness.training.cost_meter.flops import Parts, counted
-from harness.training.decoding import greedy
+from harness.training.decoding import greedy_options
 from harness.training.loss import ForwardPass
 from harness.training.precision import arithmetic
 
@@ -227,7 +227,7 @@ class Prices:
             parts = undo.enter_context(counted(self._blocks))
             undo.enter_context(hooked(model.register_forward_hook(lambda *args: ends.append(parts.copy()))))
             undo.enter_context(_endless(model, max(2, min(DECODED, self.new_tokens))))
-            model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), custom_generate=greedy)
+            model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **greedy_options())
         tokens = [float((after - before).sum()) for before, after in zip(ends, ends[1:], strict=False)]
         past = 1 if self.loaded.is_encoder_decoder else size
         held = tokens[1] - tokens[0] if len(tokens) > 1 else 0.0

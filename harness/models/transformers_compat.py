@@ -1,0 +1,63 @@
+"""What transformers has no public name for: every private part of it that is used, in this file alone.
+
+Tested with 5.23. Where a version lacks the steps of generation, `has_generation_steps` says so, and predictions are
+made by plain ``generate``: the same tokens, at transformers' own pace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+from transformers import GenerationConfig, GenerationMixin, PreTrainedModel
+from transformers.utils import ModelOutput
+
+__all__ = [
+    "GENERATION_STEPS",
+    "attention_implementation",
+    "first_call",
+    "has_generation_steps",
+    "pad_token",
+    "with_new_token",
+]
+
+GENERATION_STEPS = ("_prefill", "_update_model_kwargs_for_generation")
+"""Methods of a model that generates, on which a decoding loop of one's own stands."""
+
+
+def has_generation_steps() -> bool:
+    """Return whether this transformers lets a loop of one's own take its steps."""
+    return all(hasattr(GenerationMixin, name) for name in GENERATION_STEPS)
+
+
+def first_call(model: PreTrainedModel, ids: Tensor, config: GenerationConfig, inputs: dict[str, Any]) -> ModelOutput:
+    """Read a prompt as ``generate`` does, in chunks where it is configured so.
+
+    Args:
+        model: One that generates.
+        ids: The prompt, or what a decoder behind an encoder starts with, shape (rows, tokens).
+        config: Of this generation.
+        inputs: What else the model is called with.
+    """
+    output: ModelOutput = model._prefill(ids, config, inputs)
+    return output
+
+
+def with_new_token(model: PreTrainedModel, output: ModelOutput, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return what the model is called with next, one token later: cache, masks and positions."""
+    halves = model.config.is_encoder_decoder
+    following: dict[str, Any] = model._update_model_kwargs_for_generation(output, inputs, is_encoder_decoder=halves)
+    return following
+
+
+def pad_token(config: GenerationConfig) -> Tensor:
+    """Return the padding token of a generation that has begun, a tensor of no dimension, on the model's device."""
+    token: Tensor = config._pad_token_tensor
+    return token
+
+
+def attention_implementation(config: Any) -> str | Mapping[str, str] | None:
+    """Return which implementation of attention a model was loaded with, ``sdpa`` for one."""
+    name: str | Mapping[str, str] | None = getattr(config, "_attn_implementation", None)
+    return name
