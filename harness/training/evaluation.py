@@ -84,7 +84,7 @@ def generate(
         loaded: The model and its tokenizer.
         batches: From `harness.training.batching.prompt_batches`; every row once.
         decoding: Greedy or beams, stop texts, the most tokens.
-        trunk: RunReplay the frozen part of a causal model's prefill on these prompts, or of the encoder; greedy alone.
+        trunk: Replays the frozen part of a causal model's prefill on these prompts, or of the encoder; greedy alone.
     """
     model, two_halves = loaded.model.eval(), loaded.is_encoder_decoder
     found: dict[int, str] = {}

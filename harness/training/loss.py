@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
-from harness.models.frozen.replay import Rows, Trunk
+from harness.models.frozen.capture import Rows
+from harness.models.frozen.replay import Trunk
 from harness.models.hooks import answering, eval_mode
 from harness.models.last_block.label_positions import narrowed
 from harness.models.last_block.queries_at_labels import asked_late
@@ -37,7 +38,7 @@ class ForwardPass:
     """On the batches' device; it is called whole."""
 
     trunk: Trunk | None = None
-    """RunReplay the frozen part on the batches' rows."""
+    """Replays the frozen part on the batches' rows."""
 
     narrow: tuple[nn.Module, ...] = ()
     """Modules that see label positions alone; see `harness.models.last_block.label_positions`."""

@@ -70,7 +70,7 @@ class Trainer:
             memory = recordings(study.engine, workspace.recordings)
             self._cache = ActivationCache(loaded, memory, training.batch_size, training.precision, say)
         cuts = [cut for tuning in study.tuning if (cut := first_block(loaded.model, tuning)) is not None]
-        self._replay = RunReplay(self._cache, cuts, say)
+        self._replay = RunReplay(self._cache, cuts, self.setup.decoding, say)
         self._generates = checked.objective != "loss"
         prices = Prices(loaded, self.setup.forward, self.setup.decoding.max_new_tokens)
         self._rates = Rates(prices, energy_counters(loaded.model.device))
@@ -96,9 +96,11 @@ class Trainer:
             return
         trainable = apply(setup.loaded.model, cell.tuning)
         try:
-            decoding = setup.decoding if generates or self._generates else None
-            train, validation = (setup.encoded(cell.prompt, split).rows for split in ("train", "validation"))
-            self._replay.open(cell.id, trainable, train, validation, decoding)
+            train, validation = (cell.prompt.name, "train"), (cell.prompt.name, "validation")
+            rows = {train: setup.encoded(cell.prompt, "train").rows}
+            rows[validation] = setup.encoded(cell.prompt, "validation").rows
+            predicted = [validation] if generates or self._generates else []
+            self._replay.open(cell.id, trainable, rows, predicted=predicted)
             yield TrainingRun(setup, cell, account=account, cache=self._cache, replay=self._replay, trainable=trainable)
         finally:
             self._replay.close()

@@ -89,7 +89,7 @@ class TrainingRun:
             return loss_batches(rows, setup.loaded, batch_size=training.batch_size, order=order)
 
         whole = setup.whole_forward if drops_out(setup.loaded.model) else setup.forward
-        forward = replace(whole, trunk=self._replay.of_losses(rows))
+        forward = replace(whole, trunk=self._replay.of_losses((self._cell.prompt.name, "train")))
         work = self._price_of_epoch(forward)
         epochs = fit(forward, self._trainable, batches=batches, spec=training, learning_rate=learning_rate, seed=seed)
         with closing(epochs):
@@ -101,7 +101,7 @@ class TrainingRun:
         """Score the model as it stands on a split."""
         setup, prompt = self._setup, self._cell.prompt
         rows, size = setup.encoded(prompt, split).rows, setup.study.training.batch_size
-        trunk = self._replay.of_losses(rows) if self._replay else None
+        trunk = self._replay.of_losses((prompt.name, split)) if self._replay else None
         prefill = self.prefill(split) if generate else None
         start, calls, predictions = time.perf_counter(), Counter[Call](), list[Prediction]()
         with scoring(setup.loaded.model, setup.whole_forward.precision):
@@ -121,8 +121,7 @@ class TrainingRun:
 
     def prefill(self, split: Split) -> Trunk | None:
         """Return the replay of generation's first call on a split, ``None`` where prompts are read whole."""
-        rows = self._setup.encoded(self._cell.prompt, split).rows
-        return self._replay.of_prompts(rows, self._setup.decoding) if self._replay else None
+        return self._replay.of_prompts((self._cell.prompt.name, split)) if self._replay else None
 
     def snapshot(self) -> Mapping[str, Tensor]:
         """Return copies of the tensors that train, as they stand."""

@@ -108,7 +108,9 @@ def watched(trunk: Trunk, batch: Prompts, calls: list[str]) -> Iterator[None]:
 def opened(loaded: Loaded, batches: Sequence[Prompts]) -> Trunk | str:
     owner = ActivationCache(loaded, ActivationMemory(2**28, None), batch_size=3, precision="fp32", say=print)
     count = len(blocks(loaded.model))
-    return owner.open_prefill(rows(), batches, first_trained(loaded.model), cuts=[count, count - 1, count - 2])
+    return owner.open_prefill(
+        ("prompt", "train"), rows(), batches, first_trained(loaded.model), cuts=[count, count - 1, count - 2]
+    )
 
 
 def take_steps(loaded: Loaded) -> None:

@@ -14,7 +14,8 @@ from torch.nn.functional import cross_entropy
 
 from harness.core.errors import ModelError
 from harness.models.find_blocks import blocks
-from harness.models.frozen.replay import Rows, Trunk, first_trained, record, refusal, taps, verify
+from harness.models.frozen.capture import Rows, capture_points
+from harness.models.frozen.replay import Trunk, first_trained, record, refusal, verify
 from harness.models.load import load
 from harness.models.tuning import Trainable, apply, reset, set_modes
 from harness.study.factors import Tuning
@@ -60,7 +61,7 @@ def recorded(model: Any, *cuts: int) -> dict[str, Tensor]:
     """Record eight rows in batches of other sizes and orders than they are replayed in."""
     store: dict[str, Tensor] = {}
     batches = [make_rows(model, indices) for indices in ((0, 1, 2, 3, 4), (7, 6), (5,))]
-    record(model, batches, places=[tap for cut in sorted(cuts) for tap in taps(model, cut)], store=store)
+    record(model, batches, points=[point for cut in sorted(cuts) for point in capture_points(model, cut)], store=store)
     return store
 
 
@@ -108,7 +109,7 @@ def test_replayed_logits_equal_live_ones_at_every_cut(tiny_folder: Tiny, family:
     store = recorded(model, *range(1, len(listed) + 1))
     before, shape = values(model), anatomy_of(model)
     for cut in range(1, len(listed) + 1):
-        trunk = Trunk(model, taps(model, cut), store)
+        trunk = Trunk(model, capture_points(model, cut), store)
         for indices in ((4, 1, 0), (3,), (2, 7, 5, 6, 0, 1, 3, 4), (1, 3, 6)):
             rows = make_rows(model, indices)
             live = logits(model, rows)
@@ -135,7 +136,7 @@ def test_one_pass_keeps_for_several_cuts_what_a_pass_for_each_keeps(tiny_folder:
 def test_recording_ends_at_the_last_cut(tiny_folder: Tiny, cut: int) -> None:
     model = pretrained(tiny_folder("llama"))
     with counting([block.module for block in blocks(model)[cut:]]) as calls:
-        Trunk(model, taps(model, cut), {})
+        Trunk(model, capture_points(model, cut), {})
         looked = len(calls)
         recorded(model, cut)
     assert len(calls) == 2 * looked  # finding out what blocks return takes one whole pass, recording none
@@ -185,7 +186,7 @@ def test_twenty_steps_are_the_same_with_and_without_replay(tiny_folder: Tiny, fa
 
     trainable = apply(model, tuning)
     cut = first_trained(model)
-    trunk = Trunk(model, taps(model, cut), recorded(model, cut))
+    trunk = Trunk(model, capture_points(model, cut), recorded(model, cut))
     with counting([block.module for block in blocks(model)[:cut]]) as calls:
         replayed = train(model, trainable, trunk)
     assert calls == []
@@ -206,16 +207,16 @@ def test_the_model_is_whole_again_after_an_exception(tiny_folder: Tiny, family: 
     rows, shape, total = make_rows(model, [0, 1]), anatomy_of(model), len(blocks(model))
     live = logits(model, rows)
     for cut in range(1, total + 1):
-        trunk = Trunk(model, taps(model, cut), recorded(model, cut))
+        trunk = Trunk(model, capture_points(model, cut), recorded(model, cut))
         with pytest.raises(IndexError), trunk.replaying(rows):
             logits(model, rows)[10**6]
-        with pytest.raises(KeyError), Trunk(model, taps(model, cut), {}).replaying(rows):
+        with pytest.raises(KeyError), Trunk(model, capture_points(model, cut), {}).replaying(rows):
             pass
         with pytest.raises(IndexError):  # a token id out of range, in the middle of a pass
             record(
                 model,
                 [rows._replace(inputs={"input_ids": rows.inputs["input_ids"] + 9999})],
-                places=taps(model, cut),
+                points=capture_points(model, cut),
                 store={},
             )
     assert anatomy_of(model) == shape
@@ -227,7 +228,7 @@ def test_a_forward_that_was_already_hidden_comes_back(tiny_folder: Tiny) -> None
     store, rows, block = recorded(model, 1), make_rows(model, [0]), blocks(model)[0].module
     hidden = block.forward
     vars(block)["forward"] = hidden
-    with Trunk(model, taps(model, 1), store).replaying(rows):
+    with Trunk(model, capture_points(model, 1), store).replaying(rows):
         assert vars(block)["forward"] is not hidden
     assert vars(block)["forward"] is hidden
 
@@ -240,12 +241,12 @@ def test_a_wrong_record_is_found_out(tiny_folder: Tiny, family: str) -> None:
         store = recorded(model, cut)
         for name, tensor in store.items():
             store[name] = tensor * 1.001
-        found = verify(Trunk(model, taps(model, cut), store), rows, asked(model, rows))
+        found = verify(Trunk(model, capture_points(model, cut), store), rows, asked(model, rows))
         assert found is not None
         assert found.startswith("replayed logits differ from live ones by ")
         for name, tensor in store.items():
             store[name] = tensor * torch.nan
-        assert verify(Trunk(model, taps(model, cut), store), rows, asked(model, rows)) is not None
+        assert verify(Trunk(model, capture_points(model, cut), store), rows, asked(model, rows)) is not None
 
 
 @pytest.mark.parametrize("family", ["gpt2", "t5"])
@@ -253,7 +254,7 @@ def test_rows_that_have_changed_are_refused(tiny_folder: Tiny, family: str) -> N
     """A row's index says which recording is its own, so nothing but its tokens can say that it is another row now."""
     model = pretrained(tiny_folder(family))
     store, rows = recorded(model, 1), make_rows(model, [0, 1, 2])
-    trunk = Trunk(model, taps(model, 1), store, [make_rows(model, [3, 1]), make_rows(model, [0, 2])])
+    trunk = Trunk(model, capture_points(model, 1), store, [make_rows(model, [3, 1]), make_rows(model, [0, 2])])
     with trunk.replaying(rows):
         pass
     ids = rows.inputs["input_ids"].clone()
@@ -309,4 +310,4 @@ def test_dropout_in_the_frozen_part_is_refused(tiny_folder: Tiny) -> None:
 @pytest.mark.parametrize("cut", [0, 4])
 def test_a_cut_is_between_the_first_block_and_the_head(tiny_folder: Tiny, cut: int) -> None:
     with pytest.raises(ValueError, match="a cut must be between 1 and 3, the number of blocks"):
-        taps(pretrained(tiny_folder("gpt2")), cut)
+        capture_points(pretrained(tiny_folder("gpt2")), cut)

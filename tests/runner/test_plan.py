@@ -122,9 +122,9 @@ def test_sizes_are_those_of_what_is_recorded(
         shelf = ActivationDisk(tmp_path / f"{asked}-{generate}", 10**9)
         trunks = ActivationCache(loaded, ActivationMemory(10**9, shelf), 4, precision, print)  # type: ignore[arg-type]
         trainable = apply(loaded.model, Tuning(kind="head"))
-        assert not isinstance(trunks.open(rows, asked[-1], cuts=asked), str)
+        assert not isinstance(trunks.open(("prompt", "train"), rows, asked[-1], cuts=asked), str)
         if generate:
-            trunks.open_prefill(rows, prompts_of(rows, loaded, decoding), asked[-1], cuts=asked)
+            trunks.open_prefill(("prompt", "train"), rows, prompts_of(rows, loaded, decoding), asked[-1], cuts=asked)
         reset(loaded.model, trainable)
         return on_disk(shelf.folder)
 

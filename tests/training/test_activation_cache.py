@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM, FalconH1Config, Lfm2Config
 
+from harness.core.errors import ModelError
 from harness.core.example import Example
 from harness.data.template import Template
 from harness.data.tokenization import Limits, Row, encode
@@ -104,9 +105,9 @@ def opened(
     with counting(loaded.model) as passes:
         if room:
             prompts = prompts_of(rows, loaded, Decoding(max_new_tokens=room, batch_size=4))
-            found = owner.open_prefill(rows, prompts, cut, cuts=cuts)
+            found = owner.open_prefill(("prompt", "train"), rows, prompts, cut, cuts=cuts)
         else:
-            found = owner.open(rows, cut, cuts=cuts)
+            found = owner.open(("prompt", "train"), rows, cut, cuts=cuts)
     reset(loaded.model, trainable)
     return Opened(found, said, len(passes))
 
@@ -127,6 +128,22 @@ def right(loaded: Loaded, trunk: Trunk | str, rows: Sequence[Row] | None = None)
 
 def keys(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
+
+
+def test_rows_are_known_by_their_key_and_never_by_their_list(tiny: Callable[..., Loaded]) -> None:
+    loaded = tiny("llama")
+    owner = trunks(loaded, ActivationMemory(2**24, None), [])
+    rows = encoded(loaded)
+    others = [row._replace(prompt=row.prompt[::-1]) for row in rows]
+    assert right(loaded, opened(owner, LAST, rows=rows).found)
+    copied = opened(owner, LAST, rows=list(rows))
+    assert copied.passes == 1  # its proof
+    assert right(loaded, copied.found)
+    changed = opened(owner, LAST, rows=others)
+    assert changed.passes > 1
+    assert right(loaded, changed.found, others)
+    with pytest.raises(ModelError, match="rows have changed"):
+        right(loaded, changed.found, rows)
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "t5", "bart"])

@@ -100,7 +100,7 @@ def opened(loaded: Loaded, tuning: Tuning) -> Trunk:
     trunks = ActivationCache(loaded, ActivationMemory(2**28, None), batch_size=5, precision="fp32", say=said.append)
     trainable = apply(loaded.model, tuning)
     cut, count = first_trained(loaded.model), len(blocks(loaded.model))
-    found = trunks.open(encoded(loaded), cut, cuts=range(count - 2, count + 1))
+    found = trunks.open(("prompt", "train"), encoded(loaded), cut, cuts=range(count - 2, count + 1))
     reset(loaded.model, trainable)
     assert isinstance(found, Trunk), found
     assert said == []

@@ -122,7 +122,9 @@ def test_an_epoch_is_what_really_runs(tiny: Callable[..., Loaded], family: str, 
     trainable = apply(model, tuning)
     cut = first_block(model, tuning) or 0
     trunk = (
-        ActivationCache(loaded, ActivationMemory(10**9, None), 4, "fp32", print).open(rows, cut, cuts=[cut])
+        ActivationCache(loaded, ActivationMemory(10**9, None), 4, "fp32", print).open(
+            ("prompt", "train"), rows, cut, cuts=[cut]
+        )
         if cut
         else None
     )
@@ -191,7 +193,7 @@ def test_generation_is_what_really_runs(tiny: Callable[..., Loaded], family: str
     batches, cut = prompts_of(rows, loaded, decoding), len(blocks(model)) - 1
     trainable = apply(model, Tuning(kind="last_blocks", blocks=1))
     owner = ActivationCache(loaded, ActivationMemory(10**9, None), 4, "fp32", print)
-    trunk = owner.open_prefill(rows, batches, cut, cuts=[cut]) if replays else None
+    trunk = owner.open_prefill(("prompt", "train"), rows, batches, cut, cuts=[cut]) if replays else None
     assert trunk is None or isinstance(trunk, Trunk), trunk
     calls = Counter[Call]()
     with noting(model, calls):
@@ -222,8 +224,8 @@ def test_recording_is_what_really_runs(tiny: Callable[..., Loaded], family: str,
     def opened(rows: Sequence[Row]) -> int:
         if room:
             prompts = prompts_of(rows, loaded, Decoding(room, batch_size=4))
-            return by_torch(lambda: owner.open_prefill(rows, prompts, cut, cuts=cuts))
-        return by_torch(lambda: owner.open(rows, cut, cuts=cuts))
+            return by_torch(lambda: owner.open_prefill(("prompt", "train"), rows, prompts, cut, cuts=cuts))
+        return by_torch(lambda: owner.open(("prompt", "train"), rows, cut, cuts=cuts))
 
     opened(rows[:2])  # looks at the model on three tokens, which are not counted
     owner.opened()

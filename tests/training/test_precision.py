@@ -56,7 +56,7 @@ def opened(loaded: Loaded, precision: Precision, folder: Path | None = None) -> 
     said: list[str] = []
     recordings = ActivationMemory(2**28, None if folder is None else ActivationDisk(folder, 2**28))
     owner = ActivationCache(loaded, recordings, batch_size=5, precision=precision, say=said.append)
-    found = owner.open(encoded(loaded), first_trained(loaded.model), cuts=[])
+    found = owner.open(("prompt", "train"), encoded(loaded), first_trained(loaded.model), cuts=[])
     assert isinstance(found, Trunk), found
     assert said == []
     return found
@@ -153,7 +153,9 @@ def test_rounding_is_allowed_and_no_more(tiny: Callable[..., Loaded], family: st
 
     def verdict(factor: float) -> str | None:
         changed = {
-            f"{tap}/{row}": trunk.store[f"{tap}/{row}"] * factor for tap in taps_of(trunk) for row in rows.indices
+            f"{point}/{row}": trunk.store[f"{point}/{row}"] * factor
+            for point in points_of(trunk)
+            for row in rows.indices
         }
 
         def logits(replay: AbstractContextManager[None]) -> Tensor:
@@ -161,7 +163,7 @@ def test_rounding_is_allowed_and_no_more(tiny: Callable[..., Loaded], family: st
                 return label_logits(loaded.model, rows)
 
         with arithmetic(CPU, "bf16"):
-            return verify(Trunk(loaded.model, trunk.places, changed), rows, logits)
+            return verify(Trunk(loaded.model, trunk.points, changed), rows, logits)
 
     assert verdict(1.0) is None
     assert verdict(1.004) is None, "a step of bfloat16"
@@ -171,8 +173,8 @@ def test_rounding_is_allowed_and_no_more(tiny: Callable[..., Loaded], family: st
     reset(loaded.model, trainable)
 
 
-def taps_of(trunk: Trunk) -> list[str]:
-    return [f"{tap.name}/0" if isinstance(tap, BlockCapture) else tap.name for tap in trunk.places]
+def points_of(trunk: Trunk) -> list[str]:
+    return [f"{point.name}/0" if isinstance(point, BlockCapture) else point.name for point in trunk.points]
 
 
 def test_the_types_of_products() -> None:

@@ -1,4 +1,4 @@
-"""Places in a network whose values can be kept and given back: behind a block, behind the encoder, before the head.
+"""Capture points: where values can be kept and given back, behind a block, behind the encoder, before the head.
 
 A block answers for itself while its values are replayed: its forward is hidden behind another, while the block, its
 attributes and its place in the model's list stay, since loops read attributes and pick masks by index.
@@ -21,28 +21,31 @@ from harness.models.frozen.block_outputs import Layout, layouts, passing
 from harness.models.hooks import answering, hooked
 
 __all__ = [
+    "ActivationSink",
+    "ActivationStore",
     "BlockCapture",
     "ByCapturePoint",
     "CapturePoint",
     "EncoderCapture",
     "Reached",
     "Rows",
-    "Sink",
     "SinkByCapturePoint",
-    "Store",
+    "capture_points",
     "get",
     "put",
-    "taps",
 ]
 
 
-class Store(Protocol):
-    """Recorded tensors of one list of rows, by tap, item and row: ``model.layers.4/0/17``; a dictionary will do."""
+class ActivationStore(Protocol):
+    """Recorded tensors of one list of rows, by capture point, item and row: ``model.layers.4/0/17``.
+
+    A dictionary will do.
+    """
 
     def __getitem__(self, name: str, /) -> Tensor: ...
 
 
-class Sink(Protocol):
+class ActivationSink(Protocol):
     """Takes what is recorded, under the same names; a dictionary will do."""
 
     def __setitem__(self, name: str, tensor: Tensor, /) -> None: ...
@@ -62,18 +65,18 @@ class Rows(NamedTuple):
 
 
 class CapturePoint(Protocol):
-    """A place in the network whose values are kept."""
+    """A place in the network whose values are kept and given back."""
 
     @property
     def name(self) -> str:
-        """Where it is; no other tap of the model has this name."""
+        """Where it is; no other capture point of the model has this name."""
         ...
 
-    def watch(self, rows: Rows, store: Sink, *, stop: bool) -> AbstractContextManager[None]:
+    def watch(self, rows: Rows, store: ActivationSink, *, stop: bool) -> AbstractContextManager[None]:
         """Return a context in which a call's value is kept; then, if asked to, the call ends."""
         ...
 
-    def replaying(self, rows: Rows, store: Store) -> AbstractContextManager[None]:
+    def replaying(self, rows: Rows, store: ActivationStore) -> AbstractContextManager[None]:
         """Return a context in which the model finds the kept values here."""
         ...
 
@@ -90,7 +93,7 @@ class BlockCapture:
     frozen: tuple[nn.Module, ...]
     layout: Layout
 
-    def watch(self, rows: Rows, store: Sink, *, stop: bool) -> AbstractContextManager[None]:
+    def watch(self, rows: Rows, store: ActivationSink, *, stop: bool) -> AbstractContextManager[None]:
         """See `CapturePoint`."""
 
         def keep(module: nn.Module, args: object, output: Any) -> None:
@@ -106,7 +109,7 @@ class BlockCapture:
         return hooked(self.frozen[-1].register_forward_hook(keep))
 
     @contextmanager
-    def replaying(self, rows: Rows, store: Store) -> Iterator[None]:
+    def replaying(self, rows: Rows, store: ActivationStore) -> Iterator[None]:
         """See `CapturePoint`."""
         answer = self.answer(rows, store)
         with ExitStack() as undo:
@@ -115,11 +118,11 @@ class BlockCapture:
                 undo.enter_context(answering(block, lambda *args, **kwargs: answer))
             yield
 
-    def answer(self, rows: Rows, store: Store) -> Any:
+    def answer(self, rows: Rows, store: ActivationStore) -> Any:
         """Return what the block returned for some rows."""
-        return self.layout.joined([self._kept(index, rows, store) for index in range(len(self.layout.items))])
+        return self.layout.joined([self._item(index, rows, store) for index in range(len(self.layout.items))])
 
-    def _kept(self, index: int, rows: Rows, store: Store) -> Tensor | None:
+    def _item(self, index: int, rows: Rows, store: ActivationStore) -> Tensor | None:
         name, kind = f"{self.name}/{index}", self.layout.items[index]
         if kind == "row":
             return get(store, name, rows)
@@ -137,7 +140,7 @@ class EncoderCapture:
         """See `CapturePoint`."""
         return "encoder"
 
-    def watch(self, rows: Rows, store: Sink, *, stop: bool) -> AbstractContextManager[None]:
+    def watch(self, rows: Rows, store: ActivationSink, *, stop: bool) -> AbstractContextManager[None]:
         """See `CapturePoint`."""
 
         def keep(module: nn.Module, args: object, output: Any) -> None:
@@ -148,17 +151,17 @@ class EncoderCapture:
         return hooked(self.model.get_encoder().register_forward_hook(keep))
 
     @contextmanager
-    def replaying(self, rows: Rows, store: Store) -> Iterator[None]:
+    def replaying(self, rows: Rows, store: ActivationStore) -> Iterator[None]:
         """See `CapturePoint`."""
-        found = self.answer(rows, store)
+        output = self.answer(rows, store)
 
         def hand_in(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            return args, {**kwargs, "encoder_outputs": found}
+            return args, {**kwargs, "encoder_outputs": output}
 
         with hooked(self.model.register_forward_pre_hook(hand_in, with_kwargs=True)):
             yield
 
-    def answer(self, rows: Rows, store: Store) -> BaseModelOutput:
+    def answer(self, rows: Rows, store: ActivationStore) -> BaseModelOutput:
         """Return what the encoder returned for some rows."""
         return BaseModelOutput(last_hidden_state=get(store, self.name, rows))
 
@@ -171,7 +174,7 @@ class _HeadCapture:
     head: nn.Module
     frozen: tuple[tuple[nn.Module, Layout], ...]
 
-    def watch(self, rows: Rows, store: Sink, *, stop: bool) -> AbstractContextManager[None]:
+    def watch(self, rows: Rows, store: ActivationSink, *, stop: bool) -> AbstractContextManager[None]:
         def keep(module: nn.Module, args: tuple[Any, ...]) -> None:
             put(store, self.name, rows, args[0][rows.wanted].split(rows.wanted.sum(dim=1).tolist()))
             raise Reached  # nothing comes behind the head
@@ -179,12 +182,12 @@ class _HeadCapture:
         return hooked(self.head.register_forward_pre_hook(keep))
 
     @contextmanager
-    def replaying(self, rows: Rows, store: Store) -> Iterator[None]:
-        kept = get(store, self.name, rows, joined=torch.cat)
+    def replaying(self, rows: Rows, store: ActivationStore) -> Iterator[None]:
+        states = get(store, self.name, rows, joined=torch.cat)  # (labels, width)
 
         def hand_in(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-            hidden = kept.new_zeros(args[0].shape)
-            hidden[rows.wanted] = kept
+            hidden = states.new_zeros(args[0].shape)  # (rows, positions, width)
+            hidden[rows.wanted] = states
             return (hidden, *args[1:])
 
         with ExitStack() as undo:
@@ -194,7 +197,7 @@ class _HeadCapture:
             yield
 
 
-def taps(model: PreTrainedModel, cut: int) -> list[CapturePoint]:
+def capture_points(model: PreTrainedModel, cut: int) -> list[CapturePoint]:
     """Return what a replay at a cut needs, in the order of the computation; runs the model on three tokens.
 
     Raises:
@@ -208,23 +211,25 @@ def taps(model: PreTrainedModel, cut: int) -> list[CapturePoint]:
     if cut == len(listed):
         top = head(model)
         return [_HeadCapture(top.name, top.module, tuple((block.module, returned[block.name]) for block in listed))]
-    found: list[CapturePoint] = []
+    points: list[CapturePoint] = []
     if listed[cut].stack != listed[0].stack:
-        found.append(EncoderCapture(model))
+        points.append(EncoderCapture(model))
     own = [block for block in listed[:cut] if block.stack == listed[cut].stack]
     if own:
         name = own[-1].name
-        found.append(BlockCapture(name, tuple(block.module for block in own), returned[name]))
-    return found
+        points.append(BlockCapture(name, tuple(block.module for block in own), returned[name]))
+    return points
 
 
-def put(store: Sink, name: str, rows: Rows, values: Sequence[Tensor]) -> None:
+def put(store: ActivationSink, name: str, rows: Rows, values: Sequence[Tensor]) -> None:
     """Keep one value per row."""
     for index, value in zip(rows.indices, values, strict=True):
         store[f"{name}/{index}"] = value
 
 
-def get(store: Store, name: str, rows: Rows, *, joined: Callable[[list[Tensor]], Tensor] = torch.stack) -> Tensor:
+def get(
+    store: ActivationStore, name: str, rows: Rows, *, joined: Callable[[list[Tensor]], Tensor] = torch.stack
+) -> Tensor:
     """Return the values of some rows, where the rows are: joined first, then moved, in one transfer."""
     return joined([store[f"{name}/{index}"] for index in rows.indices]).to(_place(rows))
 
@@ -239,33 +244,33 @@ def _shape(rows: Rows) -> str:
 
 
 class ByCapturePoint:
-    """The recordings of several taps as one.
+    """The recordings of several capture points as one.
 
     Args:
-        stores: By the taps' names.
+        stores: By the capture points' names.
     """
 
-    def __init__(self, stores: Mapping[str, Store]) -> None:
+    def __init__(self, stores: Mapping[str, ActivationStore]) -> None:
         self._stores = stores
 
     def __getitem__(self, name: str) -> Tensor:
-        return self._stores[_tap_of(name)][name]
+        return self._stores[_point_of(name)][name]
 
 
 class SinkByCapturePoint:
-    """Where several taps' values go, as one; what other taps bring is left out.
+    """Where several capture points' values go, as one; what others bring is left out.
 
     Args:
-        sinks: By the taps' names.
+        sinks: By the capture points' names.
     """
 
-    def __init__(self, sinks: Mapping[str, Sink]) -> None:
+    def __init__(self, sinks: Mapping[str, ActivationSink]) -> None:
         self._sinks = sinks
 
     def __setitem__(self, name: str, tensor: Tensor) -> None:
-        if (sink := self._sinks.get(_tap_of(name))) is not None:
+        if (sink := self._sinks.get(_point_of(name))) is not None:
             sink[name] = tensor
 
 
-def _tap_of(name: str) -> str:
+def _point_of(name: str) -> str:
     return name.partition("/")[0]

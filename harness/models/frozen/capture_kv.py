@@ -19,13 +19,13 @@ from harness.core.errors import ModelError
 from harness.models.find_blocks import blocks, head
 from harness.models.frozen.block_outputs import Layout, layouts, passing
 from harness.models.frozen.capture import (
+    ActivationSink,
+    ActivationStore,
     BlockCapture,
     CapturePoint,
     EncoderCapture,
     Reached,
     Rows,
-    Sink,
-    Store,
     get,
     put,
 )
@@ -43,7 +43,7 @@ def kv_capture_points(model: PreTrainedModel, cut: int) -> list[CapturePoint]:
     does not tell generation's first call apart.
 
     Args:
-        model: See `harness.models.frozen.capture.taps`.
+        model: See `harness.models.frozen.capture.capture_points`.
         cut: The first block that trains; the number of blocks where only the head does.
     """
     if not has_generation_steps():
@@ -74,7 +74,7 @@ class _KeyValueCapture:
     """Its place in the cache."""
 
     @contextmanager
-    def watch(self, rows: Rows, store: Sink, *, stop: bool) -> Iterator[None]:
+    def watch(self, rows: Rows, store: ActivationSink, *, stop: bool) -> Iterator[None]:
         own = self.block.forward
 
         def forward(*args: Any, **kwargs: Any) -> Any:
@@ -95,8 +95,8 @@ class _KeyValueCapture:
             yield
 
     @contextmanager
-    def replaying(self, rows: Rows, store: Store) -> Iterator[None]:
-        keys, values = (get(store, f"{self.name}/{each}", rows) for each in ("keys", "values"))
+    def replaying(self, rows: Rows, store: ActivationStore) -> Iterator[None]:
+        keys, values = (get(store, f"{self.name}/{part}", rows) for part in ("keys", "values"))
         passed = passing(self.layout)
 
         def forward(*args: Any, **kwargs: Any) -> Any:
@@ -117,11 +117,11 @@ class _OutputCapture:
     def name(self) -> str:
         return self.block.name
 
-    def watch(self, rows: Rows, store: Sink, *, stop: bool) -> AbstractContextManager[None]:
+    def watch(self, rows: Rows, store: ActivationSink, *, stop: bool) -> AbstractContextManager[None]:
         return self.block.watch(rows, store, stop=stop)
 
     @contextmanager
-    def replaying(self, rows: Rows, store: Store) -> Iterator[None]:
+    def replaying(self, rows: Rows, store: ActivationStore) -> Iterator[None]:
         (module,) = self.block.frozen
         answer, to_cache = self.block.answer(rows, store), module.forward
 
@@ -143,11 +143,11 @@ class _EncoderOutputs:
     def name(self) -> str:
         return self.encoder.name
 
-    def watch(self, rows: Rows, store: Sink, *, stop: bool) -> AbstractContextManager[None]:
+    def watch(self, rows: Rows, store: ActivationSink, *, stop: bool) -> AbstractContextManager[None]:
         return self.encoder.watch(rows, store, stop=stop)
 
     @contextmanager
-    def replaying(self, rows: Rows, store: Store) -> Iterator[None]:
+    def replaying(self, rows: Rows, store: ActivationStore) -> Iterator[None]:
         answer = self.encoder.answer(rows, store)
         with answering(self.encoder.model.get_encoder(), lambda *args, **kwargs: answer):
             yield
@@ -160,7 +160,7 @@ class _LastCapture:
     name: str
     head: nn.Module
 
-    def watch(self, rows: Rows, store: Sink, *, stop: bool) -> AbstractContextManager[None]:
+    def watch(self, rows: Rows, store: ActivationSink, *, stop: bool) -> AbstractContextManager[None]:
         def keep(module: nn.Module, args: tuple[Any, ...]) -> None:
             put(store, self.name, rows, args[0][:, -1].unbind())
             raise Reached  # nothing comes behind the head
@@ -168,12 +168,12 @@ class _LastCapture:
         return hooked(self.head.register_forward_pre_hook(keep))
 
     @contextmanager
-    def replaying(self, rows: Rows, store: Store) -> Iterator[None]:
-        kept = get(store, self.name, rows)
+    def replaying(self, rows: Rows, store: ActivationStore) -> Iterator[None]:
+        states = get(store, self.name, rows)  # (rows, width)
 
         def hand_in(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-            hidden = kept.new_zeros(args[0].shape)
-            hidden[:, -1] = kept
+            hidden = states.new_zeros(args[0].shape)  # (rows, positions, width)
+            hidden[:, -1] = states
             return (hidden, *args[1:])
 
         with hooked(self.head.register_forward_pre_hook(hand_in)):
@@ -181,10 +181,10 @@ class _LastCapture:
 
 
 def _cache(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    found = [each for each in (*args, *kwargs.values()) if isinstance(each, Cache)]
-    if len(found) != 1:
+    caches = [value for value in (*args, *kwargs.values()) if isinstance(value, Cache)]
+    if len(caches) != 1:
         raise ModelError("a block was called without a cache of transformers' own kind")
-    return found[0]
+    return caches[0]
 
 
 @contextmanager

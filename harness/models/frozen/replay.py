@@ -25,20 +25,16 @@ from transformers import PreTrainedModel
 
 from harness.core.errors import ModelError
 from harness.models.find_blocks import anatomy, blocks, is_inside
-from harness.models.frozen.capture import CapturePoint, Reached, Rows, Sink, Store, taps
+from harness.models.frozen.capture import ActivationSink, ActivationStore, CapturePoint, Reached, Rows
 from harness.models.hooks import eval_mode
 from harness.models.tuning import Trainable
 
 __all__ = [
     "Pass",
-    "Rows",
-    "Sink",
-    "Store",
     "Trunk",
     "first_trained",
     "record",
     "refusal",
-    "taps",
     "verify",
 ]
 
@@ -60,19 +56,23 @@ class Trunk:
 
     Args:
         model: Any of its parts may be in train mode, the frozen ones in eval mode.
-        places: What was recorded for this cut: what `taps` returns, or `kv_capture_points`.
+        points: What was recorded for this cut: what `capture_points` or `kv_capture_points` returned.
         store: Filled by `record`.
         recorded: All rows it was filled with: others with the same indices are refused.
     """
 
     def __init__(
-        self, model: PreTrainedModel, places: Sequence[CapturePoint], store: Store, recorded: Iterable[Rows] = ()
+        self,
+        model: PreTrainedModel,
+        points: Sequence[CapturePoint],
+        store: ActivationStore,
+        recorded: Iterable[Rows] = (),
     ) -> None:
-        self.model, self.places, self.store = model, places, store
+        self.model, self.points, self.store = model, points, store
         self._inputs = {
-            index: {name: tensor[place] for name, tensor in rows.inputs.items()}
+            index: {name: tensor[at] for name, tensor in rows.inputs.items()}
             for rows in recorded
-            for place, index in enumerate(rows.indices)
+            for at, index in enumerate(rows.indices)
         }
 
     @contextmanager
@@ -86,8 +86,8 @@ class Trunk:
         if self._inputs and not all(self._is_same(name, tensor, rows) for name, tensor in rows.inputs.items()):
             raise ModelError("rows have changed since their frozen part was recorded; set engine.replay: false")
         with ExitStack() as undo:
-            for tap in self.places:
-                undo.enter_context(tap.replaying(rows, self.store))
+            for point in self.points:
+                undo.enter_context(point.replaying(rows, self.store))
             yield
 
     def _is_same(self, name: str, tensor: Tensor, rows: Rows) -> bool:
@@ -97,7 +97,7 @@ class Trunk:
 def first_trained(model: PreTrainedModel) -> int:
     """Return the index of the first block that trains, the number of blocks if none does."""
     listed = blocks(model)
-    trains = (any(each.requires_grad for each in block.module.parameters()) for block in listed)
+    trains = (any(weight.requires_grad for weight in block.module.parameters()) for block in listed)
     return next((index for index, does in enumerate(trains) if does), len(listed))
 
 
@@ -108,18 +108,18 @@ def refusal(model: PreTrainedModel, trainable: Trainable) -> str | None:
         model: As `harness.models.tuning.apply` left it.
         trainable: What that returned.
     """
-    found, cut = anatomy(model), first_trained(model)
+    parts, cut = anatomy(model), first_trained(model)
     if not trainable.names:
         return "nothing trains"
-    if any(each.requires_grad for part in found.embeddings for each in part.module.parameters()):
+    if any(weight.requires_grad for part in parts.embeddings for weight in part.module.parameters()):
         return "the embeddings train"
     if cut == 0:
         return "the first block trains: nothing before it is worth keeping"
-    behind = [block.name for block in found.blocks[cut:]]
-    stacks = {block.stack for block in found.blocks[cut:]}
-    behind += [found.head.name, *(norm.name for norm in found.final_norms if norm.stack in stacks)]
+    behind = [block.name for block in parts.blocks[cut:]]
+    stacks = {block.stack for block in parts.blocks[cut:]}
+    behind += [parts.head.name, *(norm.name for norm in parts.final_norms if norm.stack in stacks)]
     named = list(model.named_parameters(remove_duplicate=False))
-    moving = {each.data_ptr() for _, each in named if each.requires_grad}
+    moving = {weight.data_ptr() for _, weight in named if weight.requires_grad}
     for name, parameter in named:
         if parameter.data_ptr() in moving and not is_inside(name, behind):
             return f"{name} lies in the frozen part, but trains or shares its tensor with a part that trains"
@@ -133,8 +133,8 @@ def record(
     model: PreTrainedModel,
     batches: Iterable[Rows],
     *,
-    places: Sequence[CapturePoint],
-    store: Sink,
+    points: Sequence[CapturePoint],
+    store: ActivationSink,
     run: Callable[[Rows], object] | None = None,
 ) -> None:
     """Keep what a replay needs, in one pass over the rows; the model runs to the last place and no further.
@@ -142,18 +142,18 @@ def record(
     Args:
         model: Run in eval mode; its modes are put back.
         batches: Every row once. Rows that will share a batch must have one padded shape.
-        places: What `taps` returned, for one cut or, from the first to the last, for several.
-        store: What is there already for these rows and places is written anew.
+        points: What `capture_points` returned, for one cut or, from the first to the last, for several.
+        store: What is there already for these rows and points is written anew.
         run: Calls the model on the rows; left out: as for a loss.
     """
     call = run or (lambda rows: model(**rows.inputs, use_cache=False))
-    by_name = {tap.name: tap for tap in places}
+    by_name = {point.name: point for point in points}
     *_, last = by_name.values()
     with eval_mode(model):
         for rows in batches:
             with ExitStack() as undo, suppress(Reached):
-                for tap in by_name.values():
-                    undo.enter_context(tap.watch(rows, store, stop=tap is last))
+                for point in by_name.values():
+                    undo.enter_context(point.watch(rows, store, stop=point is last))
                 call(rows)
 
 
@@ -173,9 +173,9 @@ def verify(trunk: Trunk, rows: Rows, logits: Callable[[AbstractContextManager[No
         replayed = logits(trunk.replaying(rows))
     if torch.equal(replayed, live):  # false for NaN; and far cheaper than to measure a difference
         return None
-    place = live.device.type
-    is_low = live.dtype.itemsize < 4 or torch.is_autocast_enabled(place)  # which may end with a sum in float32
-    bound = 2e-2 if is_low else 0.0 if place == "cpu" else 1e-5
+    device = live.device.type
+    is_low = live.dtype.itemsize < 4 or torch.is_autocast_enabled(device)  # which may end with a sum in float32
+    bound = 2e-2 if is_low else 0.0 if device == "cpu" else 1e-5
     difference = ((replayed - live).abs().max() / live.abs().max()).item()
     if difference <= bound:  # false for NaN
         return None

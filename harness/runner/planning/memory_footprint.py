@@ -11,7 +11,7 @@ from torch import Tensor
 
 from harness.data.tokenization import Row
 from harness.models.find_blocks import head
-from harness.models.frozen.capture import CapturePoint, Rows, taps
+from harness.models.frozen.capture import CapturePoint, Rows, capture_points
 from harness.models.frozen.capture_kv import kv_capture_points
 from harness.models.frozen.replay import record
 from harness.models.load import Loaded
@@ -51,7 +51,7 @@ class Footprint:
     cuts: Sequence[int]
     precision: Precision
     _kept: dict[tuple[object, ...], dict[str, Tensor]] = field(default_factory=dict)
-    _taps: dict[tuple[Places, int], list[CapturePoint]] = field(default_factory=dict)
+    _points: dict[tuple[Places, int], list[CapturePoint]] = field(default_factory=dict)
 
     def of_losses(self, rows: Sequence[Row]) -> Sizes:
         """Return what is recorded of some rows for their losses."""
@@ -60,13 +60,15 @@ class Footprint:
         for batch in loss_batches(rows, self.loaded, batch_size=len(rows)):
             (one,) = loss_batches([rows[batch.indices[0]]], self.loaded, batch_size=1)
             inputs, shape = model_rows(model, one.to(model.device)), [each.size(1) for each in batch.inputs.values()]
-            for name, tensor in self._of_one(taps, shape, inputs, lambda each: label_logits(model, each)).items():
-                tap, is_shared = name.partition("/")[0], not name.rpartition("/")[2].isdigit()
-                if tap == by_label:
-                    size[tap] += tensor[0].nbytes * batch.tokens
+            for name, tensor in self._of_one(
+                capture_points, shape, inputs, lambda each: label_logits(model, each)
+            ).items():
+                point, is_shared = name.partition("/")[0], not name.rpartition("/")[2].isdigit()
+                if point == by_label:
+                    size[point] += tensor[0].nbytes * batch.tokens
                 else:
-                    size[tap] += tensor.nbytes * (1 if is_shared else len(batch.indices))
-        return self._by_cut(taps, size)
+                    size[point] += tensor.nbytes * (1 if is_shared else len(batch.indices))
+        return self._by_cut(capture_points, size)
 
     def of_prefill(self, rows: Sequence[Row], decoding: Decoding) -> Sizes:
         """Return what is recorded of some rows for the start of generation, beyond what their losses need."""
@@ -86,24 +88,27 @@ class Footprint:
         key = (places, *shape)
         if key not in self._kept:
             self._kept[key] = {}
-            listed = [tap for cut in sorted(self.cuts) for tap in self._places(places, cut)]
+            listed = [point for cut in sorted(self.cuts) for point in self._places(places, cut)]
             if listed:  # none where generation begins with a part of the encoder that trains
                 with arithmetic(self.loaded.model.device, self.precision):
-                    record(self.loaded.model, [rows], places=listed, store=self._kept[key], run=run)
+                    record(self.loaded.model, [rows], points=listed, store=self._kept[key], run=run)
         return self._kept[key]
 
     def _by_cut(self, places: Places, size: Mapping[str, int]) -> Sizes:
         # What an encoder makes of a prompt is the same for a loss: where that keeps it, generation adds nothing.
         shares = places is kv_capture_points and self.loaded.is_encoder_decoder
-        kept = {cut: {tap.name for tap in self._places(taps, cut)} if shares else set[str]() for cut in self.cuts}
+        kept = {
+            cut: {point.name for point in self._places(capture_points, cut)} if shares else set[str]()
+            for cut in self.cuts
+        }
         cuts = {
-            cut: sum(size[tap.name] for tap in self._places(places, cut) if tap.name not in kept[cut])
+            cut: sum(size[point.name] for point in self._places(places, cut) if point.name not in kept[cut])
             for cut in self.cuts
         }
         anywhere = set[str]().union(*kept.values())
         return Sizes(cuts, sum(taken for name, taken in size.items() if name not in anywhere))
 
     def _places(self, places: Places, cut: int) -> list[CapturePoint]:
-        if (places, cut) not in self._taps:
-            self._taps[places, cut] = places(self.loaded.model, cut)
-        return self._taps[places, cut]
+        if (places, cut) not in self._points:
+            self._points[places, cut] = places(self.loaded.model, cut)
+        return self._points[places, cut]

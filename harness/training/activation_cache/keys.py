@@ -1,4 +1,4 @@
-"""What a recording is called: a digest of all that its numbers depend on, so that equal names mean equal numbers."""
+"""Cache keys: a digest of all that a recording's numbers depend on, so that equal keys mean equal numbers."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from harness.models.load import Loaded, architecture_digest
 from harness.study.spec import Precision
 from harness.training.fast_matmul import is_installed
 
-__all__ = ["RecordingKeys"]
+__all__ = ["RecordingKeys", "RowsKey"]
+
+RowsKey = tuple[str, str]
+"""What rows are known by as long as a study runs: a prompt's name, and a split."""
 
 FORMAT = 1
 """To be raised when the same key would hold other numbers."""
 
 
 class RecordingKeys:
-    """Names the recordings of one model.
+    """The keys of one model's recordings.
 
     Args:
         loaded: The model, on its device.
@@ -34,18 +37,18 @@ class RecordingKeys:
         versions = [FORMAT, torch.__version__, transformers.__version__]
         self._common = [*versions, loaded.digest, architecture_digest(model), arithmetic]
 
-    def keys(self, use: str, places: Iterable[str], rows: Sequence[Row], passes: Sequence[Rows]) -> Mapping[str, str]:
-        """Return the name of each place's recording.
+    def keys(self, use: str, points: Iterable[str], rows: Sequence[Row], passes: Sequence[Rows]) -> Mapping[str, str]:
+        """Return the key of each capture point's recording.
 
         Args:
             use: ``loss`` or ``prefill``.
-            places: Names of taps.
+            points: Names of capture points.
             rows: A split, as one prompt has it.
             passes: The same rows as the model takes them: their padded sizes count.
         """
-        sizes = {index: each.inputs["input_ids"].size(1) for each in passes for index in each.indices}
-        split = digest([[row.prompt, row.target, sizes[at]] for at, row in enumerate(rows)])
-        return {place: digest([self._common, use, place, split]) for place in places}
+        sizes = {index: batch.inputs["input_ids"].size(1) for batch in passes for index in batch.indices}
+        split = digest([[row.prompt, row.target, sizes[index]] for index, row in enumerate(rows)])
+        return {point: digest([self._common, use, point, split]) for point in points}
 
 
 def _kind(device: torch.device) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from harness.data.tokenization import Row
 from harness.models.frozen.replay import Trunk, first_trained, refusal
 from harness.models.tuning import Trainable
 from harness.training.activation_cache.cache import ActivationCache
+from harness.training.activation_cache.keys import RowsKey
 from harness.training.evaluation import Decoding, prompts_of
 
 __all__ = ["RunReplay"]
@@ -17,16 +18,20 @@ class RunReplay:
     """The replays of one training run after another.
 
     Args:
-        trunks: What is recorded; ``None`` where replay is off.
+        cache: What is recorded; ``None`` where replay is off.
         cuts: Of all tunings: what is recorded before anything trains is recorded for all of them.
+        decoding: How predictions are made.
         say: Told, once, why something is not replayed.
     """
 
-    def __init__(self, trunks: ActivationCache | None, cuts: Sequence[int], say: Callable[[str], None]) -> None:
-        self._trunks, self._cuts, self._say = trunks, cuts, say
-        self._said: set[str] = set()
-        self._losses: dict[int, Trunk] = {}  # by the identity of rows
-        self._prompts: dict[int, Trunk | None] = {}
+    def __init__(
+        self, cache: ActivationCache | None, cuts: Sequence[int], decoding: Decoding, say: Callable[[str], None]
+    ) -> None:
+        self._cache, self._cuts, self._decoding, self._say = cache, cuts, decoding, say
+        self._told: set[str] = set()
+        self._rows: Mapping[RowsKey, Sequence[Row]] = {}
+        self._losses: dict[RowsKey, Trunk] = {}
+        self._prompts: dict[RowsKey, Trunk | None] = {}
         self._name = ""
         self.cut = 0
         """The first block that trains."""
@@ -39,57 +44,56 @@ class RunReplay:
         self,
         name: str,
         trainable: Trainable,
-        train: Sequence[Row],
-        validation: Sequence[Row],
-        decoding: Decoding | None,
+        rows: Mapping[RowsKey, Sequence[Row]],
+        *,
+        predicted: Sequence[RowsKey] = (),
     ) -> None:
         """Replay the frozen part from here on, unless it must run live.
 
         Args:
             name: The cell's, for messages.
             trainable: What the model, as it is now, trains.
-            train: Rows of training.
-            validation: Rows of validation.
-            decoding: How predictions are made, where it is known by now that some will be.
+            rows: Of training and validation, by their keys.
+            predicted: Those of which it is known by now that predictions will be made.
         """
-        self._name, self.live, self.read = name, "engine.replay is off", None
-        if self._trunks is None:
+        self._name, self._rows, self.live, self.read = name, rows, "engine.replay is off", None
+        if self._cache is None:
             return
-        model = self._trunks.loaded.model
+        model = self._cache.loaded.model
         self.cut, self.live = first_trained(model), refusal(model, trainable)
         if self.live is not None:
             if self.cut:  # else nothing lies before what trains, as every user of `full` knows
                 self._tell_live()
             return
-        for rows in (train, validation):
-            found = self._trunks.open(rows, self.cut, cuts=self._cuts)
-            if isinstance(found, str):
+        for key, split in rows.items():
+            trunk = self._cache.open(key, split, self.cut, cuts=self._cuts)
+            if isinstance(trunk, str):
                 self.close()
-                self.live = found
+                self.live = trunk
                 self._tell_live()
                 return
-            self._losses[id(rows)] = found
-        if decoding:
-            self._open_prompts(validation, decoding, self._cuts)
+            self._losses[key] = trunk
+        for key in predicted:
+            self._open_prompts(key, self._cuts)
 
-    def of_losses(self, rows: Sequence[Row]) -> Trunk | None:
+    def of_losses(self, key: RowsKey) -> Trunk | None:
         """Return the replay of some rows for a loss, ``None`` where they run live."""
-        return self._losses.get(id(rows))
+        return self._losses.get(key)
 
-    def of_prompts(self, rows: Sequence[Row], decoding: Decoding) -> Trunk | None:
+    def of_prompts(self, key: RowsKey) -> Trunk | None:
         """Return the replay of the first call of generation from some rows, ``None`` where they are read whole.
 
         Opened by now at the latest: what it records are frozen blocks, which training leaves as they were.
         """
-        if id(rows) in self._losses and id(rows) not in self._prompts:
-            self._open_prompts(rows, decoding, [self.cut])  # blocks behind this cut have trained
-        return self._prompts.get(id(rows))
+        if key in self._losses and key not in self._prompts:
+            self._open_prompts(key, [self.cut])  # blocks behind this cut have trained
+        return self._prompts.get(key)
 
     def close(self) -> None:
         """Let go of all."""
         self._losses, self._prompts = {}, {}
-        if self._trunks is not None:
-            self._trunks.close()
+        if self._cache is not None:
+            self._cache.close()
 
     @property
     def tag(self) -> str:
@@ -98,21 +102,22 @@ class RunReplay:
             return f"live: {self.live}"
         return f"replayed, but prompts are read whole: {self.read}" if self.read else "replayed"
 
-    def _open_prompts(self, rows: Sequence[Row], decoding: Decoding, cuts: Sequence[int]) -> None:
-        assert self._trunks is not None
-        found: Trunk | str = "beams are left to generate"
-        if decoding.num_beams == 1:
-            prompts = prompts_of(rows, self._trunks.loaded, decoding)
-            found = self._trunks.open_prefill(rows, prompts, self.cut, cuts=cuts)
-        self._prompts[id(rows)] = None if isinstance(found, str) else found
-        if isinstance(found, str):
-            self.read = found
-            self._tell(f"{self._name}: prompts are read whole in every run: {found}")
+    def _open_prompts(self, key: RowsKey, cuts: Sequence[int]) -> None:
+        assert self._cache is not None
+        trunk: Trunk | str = "beams are left to generate"
+        if self._decoding.num_beams == 1:
+            rows = self._rows[key]
+            prompts = prompts_of(rows, self._cache.loaded, self._decoding)
+            trunk = self._cache.open_prefill(key, rows, prompts, self.cut, cuts=cuts)
+        self._prompts[key] = None if isinstance(trunk, str) else trunk
+        if isinstance(trunk, str):
+            self.read = trunk
+            self._tell(f"{self._name}: prompts are read whole in every run: {trunk}")
 
     def _tell_live(self) -> None:
         self._tell(f"{self._name}: the frozen part is computed in every step: {self.live}")
 
     def _tell(self, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
+        if text not in self._told:
+            self._told.add(text)
             self._say(text)
