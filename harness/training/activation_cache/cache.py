@@ -9,28 +9,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from harness.core.errors import ModelError
 from harness.data.tokenization import Row
 from harness.models.find_blocks import blocks
-from harness.models.frozen.capture import ByCapturePoint, CapturePoint, Rows, SinkByCapturePoint, capture_points
-from harness.models.frozen.capture_kv import kv_capture_points
+from harness.models.frozen.capture import ByCapturePoint, CapturePoint, Rows, SinkByCapturePoint
 from harness.models.frozen.replay import Pass, Trunk, record, verify
 from harness.models.load import Loaded
 from harness.models.transformers_compat import has_generation_steps
 from harness.study.spec import Precision
 from harness.training.activation_cache.keys import RecordingKeys, RowsKey
 from harness.training.activation_cache.memory import ActivationMemory, Draft, TooLarge
+from harness.training.activation_cache.replayed_calls import ReplayedCall, generation_start, loss_call
 from harness.training.batching import Prompts, loss_batches
-from harness.training.decoding import prefill
-from harness.training.loss import label_logits, model_rows, prompt_rows
+from harness.training.loss import model_rows, prompt_rows
 from harness.training.precision import arithmetic
 
 __all__ = ["ActivationCache", "Opened"]
@@ -48,16 +46,6 @@ class Opened(NamedTuple):
     """Calls of the model, a few tokens to look at it left out."""
 
 
-class _Use(NamedTuple):
-    """What a recording is for: a loss, or the start of generation."""
-
-    name: str
-    points: Callable[[PreTrainedModel, int], list[CapturePoint]]
-    """What is recorded at a cut."""
-    logits: Callable[[Rows, AbstractContextManager[None]], Tensor]
-    """Calls the model as it will be called, and enters a context around what is replayed."""
-
-
 @dataclass
 class _Split:
     """Rows as they were handed in, and what is worked out of them once."""
@@ -72,7 +60,7 @@ class _Split:
 class _Request(NamedTuple):
     """What one call is after."""
 
-    use: _Use
+    call: ReplayedCall
     points: Sequence[CapturePoint]
     """Of the cut."""
     cut: int
@@ -128,15 +116,11 @@ class ActivationCache:
         """
         model = self.loaded.model
 
-        def logits(batch: Rows, replay: AbstractContextManager[None]) -> Tensor:
-            with replay:
-                return label_logits(model, batch)
-
         def passes() -> list[Rows]:
             batches = loss_batches(rows, self.loaded, batch_size=self.batch_size)
             return [model_rows(model, batch.to(model.device)) for batch in batches]
 
-        return self._open(_Use("loss", capture_points, logits), (key,), rows, passes, frozenset({cut, *cuts}), cut)
+        return self._open(loss_call(model), (key,), rows, passes, frozenset({cut, *cuts}), cut)
 
     def open_prefill(
         self, key: RowsKey, rows: Sequence[Row], prompts: Sequence[Prompts], cut: int, *, cuts: Iterable[int]
@@ -151,18 +135,12 @@ class ActivationCache:
             cuts: Those that will be asked for as well.
         """
         model = self.loaded.model
-        # What an encoder makes of a prompt is the same for a loss.
-        use = _Use(
-            "loss" if self.loaded.is_encoder_decoder else "prefill",
-            kv_capture_points,
-            lambda batch, replay: prefill(model, batch.inputs, replay),
-        )
 
         def passes() -> list[Rows]:
             return [prompt_rows(batch, model.device) for batch in prompts]
 
         sizes = tuple(batch.inputs["input_ids"].size(1) for batch in prompts)  # less where more is to be generated
-        return self._open(use, (key, sizes), rows, passes, frozenset({cut, *cuts}), cut)
+        return self._open(generation_start(model), (key, sizes), rows, passes, frozenset({cut, *cuts}), cut)
 
     def opened(self) -> Opened:
         """Return what it took to open all that was opened since this was asked last."""
@@ -185,7 +163,7 @@ class ActivationCache:
 
     def _open(
         self,
-        use: _Use,
+        call: ReplayedCall,
         key: tuple[object, ...],
         rows: Sequence[Row],
         passes: Callable[[], list[Rows]],
@@ -194,16 +172,16 @@ class ActivationCache:
     ) -> Trunk | str:
         with self._timed():
             try:
-                points = self._points_at(use, cut)
-                names = {point.name for cut in cuts for point in self._points_at(use, cut)}
+                points = self._points_at(call, cut)
+                names = {point.name for cut in cuts for point in self._points_at(call, cut)}
             except ModelError as error:
                 return str(error)
             if not points:
                 return "a part of the encoder trains" if has_generation_steps() else NO_STEPS
-            split = self._split((use.points, *key), rows, passes)
+            split = self._split((call.points, *key), rows, passes)
             if cuts not in split.keys:
-                split.keys[cuts] = self._namer.keys(use.name, names, rows, split.passes)
-            request = _Request(use, points, cut, split.passes, split.keys[cuts])
+                split.keys[cuts] = self._namer.keys(call.name, names, rows, split.passes)
+            request = _Request(call, points, cut, split.passes, split.keys[cuts])
             return self._found(request) or self._made(request, cuts)
 
     def _split(self, key: tuple[object, ...], rows: Sequence[Row], passes: Callable[[], list[Rows]]) -> _Split:
@@ -249,10 +227,10 @@ class ActivationCache:
         self._refused[request.key] = fault  # it would be so in every trial
         return fault
 
-    def _points_at(self, use: _Use, cut: int) -> list[CapturePoint]:
-        if (use.points, cut) not in self._points:
-            self._points[use.points, cut] = use.points(self.loaded.model, cut)
-        return self._points[use.points, cut]
+    def _points_at(self, call: ReplayedCall, cut: int) -> list[CapturePoint]:
+        if (call.points, cut) not in self._points:
+            self._points[call.points, cut] = call.points(self.loaded.model, cut)
+        return self._points[call.points, cut]
 
     def _stored(self, request: _Request) -> Trunk | None:
         held, before = self.recordings, set(self.recordings.pinned)
@@ -272,7 +250,7 @@ class ActivationCache:
             TooLarge: There is no room for it.
         """
         model, keys = self.loaded.model, request.keys
-        points = [point for cut in cuts for point in self._points_at(request.use, cut)]
+        points = [point for cut in cuts for point in self._points_at(request.call, cut)]
         missing = [point for point in points if self.recordings.get(keys[point.name]) is None]
         drafts = {
             point.name: Draft(keys[point.name], self.recordings, self.say, together=len(missing)) for point in missing
@@ -281,12 +259,12 @@ class ActivationCache:
             for draft in drafts.values():
                 undo.callback(draft.discard)
             with arithmetic(model.device, self.precision):
-                store, logits = SinkByCapturePoint(drafts), request.use.logits
+                store, logits = SinkByCapturePoint(drafts), request.call.logits
                 record(model, request.passes, points=missing, store=store, run=lambda r: logits(r, nullcontext()))
             for draft in drafts.values():
                 draft.close()
             undo.pop_all()
-        end = max(cut for cut in cuts if any(point in missing for point in self._points_at(request.use, cut)))
+        end = max(cut for cut in cuts if any(point in missing for point in self._points_at(request.call, cut)))
         self._passes += [self._pass(request, rows, 0, end) for rows in request.passes]
 
     def _verify(self, request: _Request, trunk: Trunk) -> str | None:
@@ -298,7 +276,7 @@ class ActivationCache:
         self._passes += [self._pass(request, rows, first, None) for first in (0, request.cut)]
         with arithmetic(self.loaded.model.device, self.precision):
             try:
-                wrong = verify(trunk, rows, partial(request.use.logits, rows))
+                wrong = verify(trunk, rows, partial(request.call.logits, rows))
             except KeyError as error:
                 wrong = f"the recording lacks {error}"
             except ModelError as error:
@@ -307,7 +285,7 @@ class ActivationCache:
         return wrong
 
     def _pass(self, request: _Request, rows: Rows, first: int, end: int | None) -> Pass:
-        starts = request.use.points is kv_capture_points
+        starts = request.call.starts_generation
         most = self._first_behind if starts else self._count
         return Pass(rows, min(first, most), end if end is None else min(end, most), starts)
 
