@@ -1,28 +1,43 @@
-"""Which epoch of a run counts, and when another one is no longer worth its time."""
+"""Early stopping: which epoch of a run counts, and when another one is no longer worth its time."""
 
 from __future__ import annotations
 
 import math
+from typing import Literal, Protocol
 
-from harness.study.spec import Training
+__all__ = ["EarlyStopping", "StoppingRule"]
 
-__all__ = ["EarlyStopping"]
+
+class StoppingRule(Protocol):
+    """When a run ends, and which of its epochs counts; a study's ``training`` section is one."""
+
+    @property
+    def epochs(self) -> int:
+        """The most that a run may take."""
+
+    @property
+    def patience(self) -> int | None:
+        """After how many epochs in a row without a better one it ends; ``None``: never before the last."""
+
+    @property
+    def keep(self) -> Literal["last", "best"]:
+        """Which epoch counts."""
 
 
 class EarlyStopping:
     """Follows the objective of one run on validation, epoch by epoch.
 
     With ``patience`` a run is over once that many epochs in a row brought nothing better than the best one before (for
-    such rules see Prechelt 1998, "Early EarlyStopping - But When?"). The learning rate's schedule still runs over all
+    such rules see Prechelt 1998, "Early Stopping - But When?"). The learning rate's schedule still runs over all
     ``epochs``. With ``keep: best`` the best epoch counts, the earliest among equals; else the last.
 
     Args:
-        spec: Epochs, patience, and which epoch is kept.
+        rule: Epochs, patience, and which epoch is kept.
         maximize: Whether a higher objective is better.
     """
 
-    def __init__(self, spec: Training, *, maximize: bool) -> None:
-        self._spec = spec
+    def __init__(self, rule: StoppingRule, *, maximize: bool) -> None:
+        self._rule = rule
         self._sign = 1.0 if maximize else -1.0
         self._last = math.nan
         self._best = math.nan
@@ -34,7 +49,7 @@ class EarlyStopping:
     @property
     def watches(self) -> bool:
         """Whether the objective is needed after every epoch, and not after the last one alone."""
-        return self._spec.patience is not None or self._spec.keep == "best"
+        return self._rule.patience is not None or self._rule.keep == "best"
 
     def see(self, epoch: int, value: float) -> bool:
         """Take in an epoch's objective, nan where nothing depends on it; return whether it is the best so far."""
@@ -47,13 +62,13 @@ class EarlyStopping:
     @property
     def ended(self) -> bool:
         """Whether the epoch just seen was the run's last."""
-        waited, patience = self.epoch - self.best_epoch, self._spec.patience
-        return self.epoch == self._spec.epochs or (patience is not None and waited >= patience)
+        waited, patience = self.epoch - self.best_epoch, self._rule.patience
+        return self.epoch == self._rule.epochs or (patience is not None and waited >= patience)
 
     @property
     def goes_back(self) -> bool:
         """Whether an earlier epoch than the last one counts."""
-        return self._spec.keep == "best" and self.best_epoch < self.epoch
+        return self._rule.keep == "best" and self.best_epoch < self.epoch
 
     @property
     def step(self) -> int:
@@ -66,7 +81,7 @@ class EarlyStopping:
     @property
     def value(self) -> float:
         """The objective of the epoch that counts."""
-        return self._best if self._spec.keep == "best" else self._last
+        return self._best if self._rule.keep == "best" else self._last
 
     def metrics(self) -> dict[str, float]:
         """Return what a run says of its epochs, where they were compared."""
@@ -74,4 +89,4 @@ class EarlyStopping:
 
     def tags(self) -> dict[str, str]:
         """Return what a run that was stopped early says."""
-        return {"stopped_after_epoch": str(self.epoch)} if self.ended and self.epoch < self._spec.epochs else {}
+        return {"stopped_after_epoch": str(self.epoch)} if self.ended and self.epoch < self._rule.epochs else {}

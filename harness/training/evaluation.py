@@ -1,4 +1,4 @@
-"""What a model says to prompts, how far their targets nlls it, and the scores of both."""
+"""Evaluation: a model's predictions, the likelihoods of their targets, and the scores of both."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Decoding", "Likelihood", "generate", "likelihoods", "mean_loss", "pr
 
 
 class Likelihood(NamedTuple):
-    """How far the target of one row surprises the model."""
+    """The negative log-likelihood of one row's target."""
 
     nll: float
     """Summed negative log-likelihood (nats) of the target tokens and the end token."""

@@ -1,4 +1,4 @@
-"""How much a fine-tuned model still knows: general text and other tasks, before and after.
+"""Forgetting: how much a fine-tuned model still knows of general text and other tasks, before and after.
 
 The reason to freeze a part of a network is that it keeps what it knew. Two things are measured, on any kind of model:
 
@@ -23,7 +23,6 @@ from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve
 from harness.models.load import Loaded
 from harness.study.forgetting_texts import General, OtherTask, encode_task, encode_texts
-from harness.study.spec import Study
 from harness.training.batching import loss_batches
 from harness.training.evaluation import Decoding, Likelihood, likelihoods, mean_loss, predict, score
 from harness.training.loss import ForwardPass
@@ -54,14 +53,16 @@ class Forgetting:
         general: What is measured.
         loaded: The model.
         forward: Its way to a loss, with nothing replayed.
-        study: Batch sizes, and whether replies end at a stop text.
+        batch_size: Rows per forward pass.
+        prompts: The most of them that are answered at a time.
     """
 
-    def __init__(self, general: General, loaded: Loaded, *, forward: ForwardPass, study: Study) -> None:
-        self._loaded, self._forward = loaded, forward
-        self._batch_size = study.training.batch_size
+    def __init__(
+        self, general: General, loaded: Loaded, *, forward: ForwardPass, batch_size: int, prompts: int
+    ) -> None:
+        self._loaded, self._forward, self._batch_size = loaded, forward, batch_size
         self._texts = encode_texts(general.texts, loaded).rows
-        self._tasks = [_ready(other, loaded, study.generation.batch_size) for other in general.tasks]
+        self._tasks = [_ready(other, loaded, prompts) for other in general.tasks]
         self._before: dict[str, float] = {}
         self.digest = digest([list(general.texts), [task.identity() for task in self._tasks]])
         """Of all that is measured."""
@@ -74,14 +75,15 @@ class Forgetting:
     def measure(self) -> dict[str, float]:
         """Return the scores of the model as it stands, by metric: ``generality/...``."""
         with scoring(self._loaded.model, self._forward.precision):
-            found = {"perplexity": _perplexity(self._surprise(self._texts))} if self._texts else {}
+            measured = {"perplexity": _perplexity(self._likelihoods(self._texts))} if self._texts else {}
             for task in self._tasks:
-                said = predict(self._loaded, task.rows, self._surprise(task.rows), decoding=task.decoding)
-                scores = score(said, task.other.examples, task.metrics)
-                found |= {f"{task.other.task.name}/{metric.name}": scores[metric.name] for metric in task.metrics}
-        return {f"generality/{name}": value for name, value in found.items()}
+                nlls = self._likelihoods(task.rows)
+                predictions = predict(self._loaded, task.rows, nlls, decoding=task.decoding)
+                scores = score(predictions, task.other.examples, task.metrics)
+                measured |= {f"{task.other.task.name}/{metric.name}": scores[metric.name] for metric in task.metrics}
+        return {f"generality/{name}": value for name, value in measured.items()}
 
-    def _surprise(self, rows: list[Row]) -> list[Likelihood]:
+    def _likelihoods(self, rows: list[Row]) -> list[Likelihood]:
         return likelihoods(self._forward, loss_batches(rows, self._loaded, batch_size=self._batch_size))
 
 

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -19,14 +19,41 @@ from transformers import get_scheduler
 
 from harness.core.errors import Diverged, ModelError
 from harness.models.tuning import Trainable, set_modes
-from harness.study.spec import Training
 from harness.training.batching import Batch
 from harness.training.loss import ForwardPass
 
-__all__ = ["Epoch", "decay_groups", "device", "fit"]
+__all__ = ["Epoch", "Optimization", "decay_groups", "device", "fit"]
 
 SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
 """The study file's names, to those of transformers."""
+
+
+class Optimization(Protocol):
+    """How weights move, but for the learning rate; a study's ``training`` section is one."""
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the training rows."""
+
+    @property
+    def accumulation(self) -> int:
+        """Batches per optimizer step."""
+
+    @property
+    def schedule(self) -> str:
+        """How the learning rate falls after warm-up: ``constant``, ``linear`` or ``cosine``."""
+
+    @property
+    def warmup(self) -> float:
+        """Share of the steps over which the learning rate rises from zero."""
+
+    @property
+    def weight_decay(self) -> float:
+        """AdamW's, on matrices alone."""
+
+    @property
+    def clip(self) -> float | None:
+        """The largest gradient norm, if any."""
 
 
 class Epoch(NamedTuple):
@@ -97,7 +124,7 @@ def fit(
     trainable: Trainable,
     *,
     batches: Callable[[int], Sequence[Batch]],
-    spec: Training,
+    spec: Optimization,
     learning_rate: float,
     seed: int,
 ) -> Generator[Epoch]:

@@ -1,4 +1,4 @@
-"""How far targets nlls a model, with logits computed only where there are labels.
+"""The loss: negative log-likelihoods of targets, with logits computed only where there are labels.
 
 A prompt is several times longer than its target, and a vocabulary hundreds of times wider than a hidden state: most
 of what a model's own loss computes is thrown away. Here the head is handed the hidden states at label positions alone,

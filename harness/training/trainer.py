@@ -64,10 +64,10 @@ class Trainer:
         self.setup = TrainingSetup(checked, say)
         """The study's model and data."""
         study, loaded = checked.study, self.setup.loaded
-        training = study.training
+        training, engine = study.training, study.engine
         self._cache: ActivationCache | None = None
-        if study.engine.replay:
-            memory = recordings(study.engine, workspace.recordings)
+        if engine.replay:
+            memory = recordings(workspace.recordings, memory_mib=engine.memory_mib, disk_mib=engine.disk_mib)
             self._cache = ActivationCache(loaded, memory, training.batch_size, training.precision, say)
         cuts = [cut for tuning in study.tuning if (cut := first_block(loaded.model, tuning)) is not None]
         self._replay = RunReplay(self._cache, cuts, self.setup.decoding, say)

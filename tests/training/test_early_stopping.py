@@ -51,16 +51,22 @@ def by_hand(values: list[float], patience: int | None, *, maximize: bool) -> tup
     return len(values), values.index(best(values)) + 1
 
 
+def followed(values: list[float], patience: int | None, *, keep: Any = "last", maximize: bool) -> EarlyStopping:
+    """Return what has followed a run whose objective takes these values, until it says that the run ended."""
+    spec = Training(epochs=len(values), keep=keep).model_copy(update={"patience": patience})
+    stopping = EarlyStopping(spec, maximize=maximize)
+    for epoch, objective in enumerate(values, start=1):
+        stopping.see(epoch, objective)
+        if stopping.ended:
+            break
+    return stopping
+
+
 @given(scripts, st.none() | st.integers(1, 8), st.sampled_from(["last", "best"]), st.booleans())
 def test_a_scripted_run_stops_where_the_rule_says(
     values: list[float], patience: int | None, keep: Any, maximize: bool
 ) -> None:
-    spec = Training(epochs=len(values), keep=keep).model_copy(update={"patience": patience})
-    stopping = EarlyStopping(spec, maximize=maximize)
-    for epoch, each in enumerate(values, start=1):
-        stopping.see(epoch, each)
-        if stopping.ended:
-            break
+    stopping = followed(values, patience, keep=keep, maximize=maximize)
     last, peak = by_hand(values, patience, maximize=maximize)
     assert (stopping.epoch, stopping.best_epoch) == (last, peak)
     assert stopping.value == values[(peak if keep == "best" else last) - 1]
@@ -69,10 +75,16 @@ def test_a_scripted_run_stops_where_the_rule_says(
     assert stopping.watches == (patience is not None or keep == "best")
 
 
-@given(scripts, st.integers(1, 8))
-def test_more_patience_never_stops_sooner(values: list[float], patience: int) -> None:
-    ends = [by_hand(values, each, maximize=True)[0] for each in (patience, patience + 1, None)]
+@given(scripts, st.integers(1, 8), st.booleans())
+def test_more_patience_never_stops_sooner(values: list[float], patience: int, maximize: bool) -> None:
+    ends = [followed(values, more, maximize=maximize).epoch for more in (patience, patience + 1, None)]
     assert all(sooner <= later for sooner, later in pairwise(ends))
+    assert ends[-1] == len(values)
+
+
+def test_a_run_without_a_better_epoch_ends_by_its_patience_alone() -> None:
+    values = [1.0] * 9
+    assert [followed(values, patience, maximize=True).epoch for patience in range(1, 9)] == list(range(2, 10))
 
 
 def test_patience_that_could_stop_nothing_is_refused(places: Places) -> None:

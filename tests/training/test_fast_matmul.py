@@ -24,7 +24,7 @@ from harness.training.cost_meter.flops import counted
 from harness.training.evaluation import Decoding, generate, prompts_of
 from harness.training.fast_matmul import by_onednn, install, is_faster, is_installed, product
 from harness.training.loss import ForwardPass
-from tests.training.test_exactness import LAST, encoded, opened, trained, without_key_bias
+from tests.support.training_runs import LAST, encoded, opened, trained, without_key_bias
 
 pytestmark = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available() or torch.backends.cpu.get_cpu_capability() == "DEFAULT",

@@ -21,7 +21,6 @@ from harness.study.check import check
 from harness.study.factors import Tuning
 from harness.study.forgetting_texts import LONGEST, SHORTEST, General, _halves, encode_texts, passage
 from harness.study.load_study import read_study
-from harness.study.spec import Study
 from harness.study.task import packaged
 from harness.training.forgetting import Forgetting
 from harness.training.loss import ForwardPass
@@ -45,8 +44,6 @@ PASSAGES = [
     "The train left early, so the guests were there before the soup.",
     "Could you send me the small report about the room before noon?",
 ]
-
-STUDY = Study(name="s", task="summarization", prompts=("bare",), tuning=("full",))  # type: ignore[arg-type]
 
 
 # The text that travels with the harness
@@ -116,7 +113,7 @@ def plain_perplexity(loaded: Loaded, texts: list[str]) -> float:
 
 
 def measured(loaded: Loaded, texts: list[str]) -> Forgetting:
-    return Forgetting(General(tuple(texts)), loaded, forward=ForwardPass(loaded.model), study=STUDY)
+    return Forgetting(General(tuple(texts)), loaded, forward=ForwardPass(loaded.model), batch_size=16, prompts=64)
 
 
 @pytest.mark.parametrize("family", ["llama", "t5"])

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer
 
 from harness.core.errors import Diverged, ModelError
-from harness.core.example import Example
-from harness.data.template import Template
-from harness.data.tokenization import Limits, encode
 from harness.models.load import Loaded
 from harness.models.tuning import Trainable, apply
 from harness.study.factors import Tuning
@@ -24,19 +20,15 @@ from harness.training import loop as training
 from harness.training.batching import IGNORED, Batch, loss_batches
 from harness.training.loop import Epoch, decay_groups, fit
 from harness.training.loss import ForwardPass
+from tests.support.training_runs import encoded, without_key_bias
+from tests.support.transformers_trainer import trainer_losses
 
 FULL, LAST = Tuning(kind="full"), Tuning(kind="last_blocks", blocks=1)
-WORDS = ["a", "short", "note", "about", "the", "meeting", "it", "moved", "to", "Tuesday", "and", "room", "is", "booked"]
-EXAMPLES = [
-    Example(str(i), {"source": " ".join(WORDS[i % 5 : 5 + i * 2 % 11])}, " ".join(WORDS[i % 7 : i % 7 + 1 + i % 6]))
-    for i in range(14)
-]
 
 
 def batches_for(loaded: Loaded, seed: int = 0) -> list[Batch]:
     """Return an odd number of batches, such that the last step of an epoch accumulates fewer."""
-    rows = encode(EXAMPLES, Template("t", "{{ source }}\nSummary:"), loaded, limits=Limits(60, 40)).rows
-    batches = loss_batches(rows, loaded, batch_size=3, order=np.random.default_rng(seed))
+    batches = loss_batches(encoded(loaded), loaded, batch_size=3, order=np.random.default_rng(seed))
     return batches[: len(batches) - 1 + len(batches) % 2]
 
 
@@ -48,74 +40,8 @@ def train(loaded: Loaded, spec: Training, *, tuning: Tuning = FULL, rate: float 
     )
 
 
-def without_key_bias(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    """Leave out key biases: softmax cancels them, so their gradient is rounding noise, which Adam scales up."""
-    if name.endswith("c_attn.bias"):
-        query, _, value = tensor.chunk(3)
-        return torch.cat([query, value])
-    return tensor[:0] if name.endswith("k_proj.bias") else tensor
-
-
 def all_losses(epochs: Sequence[Epoch]) -> list[float]:
     return [loss for epoch in epochs for loss in epoch.losses]
-
-
-class Recorder(Trainer):
-    """A Trainer that reads ready batches in their order and keeps the loss of every pass."""
-
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        loss = super().training_step(*args, **kwargs)
-        self.seen.append(loss.item())
-        return loss
-
-
-def token_mean(outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor) -> torch.Tensor:
-    """The loss that Trainer gives causal models, for encoder-decoders, to which it does not under accumulation."""
-    logits = outputs.logits.flatten(0, 1)
-    return torch.nn.functional.cross_entropy(logits, labels.flatten(), reduction="sum") / num_items_in_batch
-
-
-def trainer_losses(
-    loaded: Loaded, spec: Training, *, rate: float, folder: Path, batches: Sequence[Batch] = ()
-) -> list[float]:
-    """Return the Trainer's loss of every optimizer step; the loaded model is trained, as far as its flags allow."""
-    batches, ready = batches or batches_for(loaded), []
-    normalize = loaded.is_encoder_decoder and spec.accumulation > 1
-    for batch in batches:  # given a loss function, the Trainer hides the labels from the model
-        shifted = loaded.model.prepare_decoder_input_ids_from_labels if normalize else None
-        ready.append(batch.inputs | ({"decoder_input_ids": shifted(batch.inputs["labels"])} if shifted else {}))
-    settings = TrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=1,
-        gradient_accumulation_steps=spec.accumulation,
-        num_train_epochs=spec.epochs,
-        learning_rate=rate,
-        lr_scheduler_type=training.SCHEDULES[spec.schedule],
-        warmup_steps=spec.warmup,
-        weight_decay=spec.weight_decay,
-        max_grad_norm=spec.clip or 0.0,
-        train_sampling_strategy="sequential",
-        use_cpu=True,
-        save_strategy="no",
-        logging_strategy="no",
-        disable_tqdm=True,
-        report_to="none",
-    )
-    with torch.random.fork_rng(devices=[]):
-        trainer = Recorder(
-            loaded.model,
-            settings,
-            train_dataset=ready,
-            data_collator=lambda items: items[0],
-            compute_loss_func=token_mean if normalize else None,
-        )
-        trainer.seen = []
-        trainer.train()
-    passes, steps = iter(trainer.seen), []
-    for _ in range(spec.epochs):
-        sizes = [len(batches[i : i + spec.accumulation]) for i in range(0, len(batches), spec.accumulation)]
-        steps += [sum(next(passes) for _ in range(size)) for size in sizes]
-    return steps
 
 
 CASES = {
@@ -131,13 +57,13 @@ CASES = {
 def test_every_step_equals_the_trainers(tiny: Callable[..., Loaded], tmp_path: Path, family: str, case: str) -> None:
     spec, ours, theirs = CASES[case], tiny(family), tiny(family)
     epochs = train(ours, spec, rate=3e-3)
-    expected = trainer_losses(theirs, spec, rate=3e-3, folder=tmp_path)
+    expected = trainer_losses(theirs, spec, batches_for(theirs), rate=3e-3, folder=tmp_path)
     assert all_losses(epochs) == pytest.approx(expected, rel=1e-5)
     assert epochs[-1].train_loss < 0.99 * epochs[0].train_loss
     if spec.clip == 0.05:
         assert all(epoch.grad_norm > 0.1 for epoch in epochs)
     for (name, one), other in zip(ours.model.named_parameters(), theirs.model.parameters(), strict=True):
-        one, other = without_key_bias(name, one), without_key_bias(name, other)
+        one, other = without_key_bias(ours, name, one), without_key_bias(theirs, name, other)
         torch.testing.assert_close(one, other, rtol=1e-3, atol=5e-5, msg=name)
 
 

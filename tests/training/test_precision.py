@@ -33,7 +33,7 @@ from harness.training.loss import ForwardPass, label_logits, model_rows
 from harness.training.precision import arithmetic, products, scoring
 from harness.training.trainer import Trainer
 from tests.support.study_fixture import Places
-from tests.training.test_exactness import encoded
+from tests.support.training_runs import encoded
 
 FULL, HEAD, LAST = Tuning(kind="full"), Tuning(kind="head"), Tuning(kind="last_blocks", blocks=1)
 CPU = torch.device("cpu")

@@ -14,8 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harness.core.database_urls import RECORDINGS
-from harness.study.spec import Engine
 from harness.training.activation_cache import disk as module
 from harness.training.activation_cache.disk import ActivationDisk
 from harness.training.activation_cache.memory import ActivationMemory, Draft, TooLarge, recordings
@@ -278,12 +276,13 @@ def test_an_interrupted_recording_leaves_nothing(tmp_path: Path, monkeypatch: py
 
 def test_budgets_come_from_the_study_or_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    set_ = recordings(Engine(memory_mib=1.5, disk_mib=2), Path("recordings"))
+    folder = Path("recordings")
+    set_ = recordings(folder, memory_mib=1.5, disk_mib=2)
     assert set_.memory == 3 * 2**19
     assert set_.shelf is not None
-    assert (set_.shelf.budget, set_.shelf.folder) == (2**21, RECORDINGS)
-    assert recordings(Engine(disk_mib=0), Path("recordings")).shelf is None
-    left = recordings(Engine(), Path("recordings"))
+    assert (set_.shelf.budget, set_.shelf.folder) == (2**21, folder)
+    assert recordings(folder, disk_mib=0).shelf is None
+    left = recordings(folder)
     assert left.shelf is not None
     assert left.memory == pytest.approx(psutil.virtual_memory().available / 4, rel=0.2)
     assert left.shelf.budget == pytest.approx(psutil.disk_usage(str(tmp_path)).free / 10, rel=0.2)

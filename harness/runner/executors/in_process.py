@@ -26,11 +26,10 @@ class InProcess:
 
     def __init__(self, checked: Checked, workspace: Workspace, say: Callable[[str], None]) -> None:
         self._checked, self._trainer = checked, Trainer(checked, workspace, say)
-        setup, general = self._trainer.setup, checked.general
+        setup, general, study = self._trainer.setup, checked.general, checked.study
+        sizes = {"batch_size": study.training.batch_size, "prompts": study.generation.batch_size}
         self._forgetting = (
-            Forgetting(general, setup.loaded, forward=setup.forward, study=checked.study)
-            if general and checked.study.final.seeds
-            else None
+            Forgetting(general, setup.loaded, forward=setup.forward, **sizes) if general and study.final.seeds else None
         )
 
     def facts(self) -> ModelFacts:

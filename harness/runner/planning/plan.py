@@ -116,7 +116,8 @@ def plan(checked: Checked, workspace: Workspace, *, say: Callable[[str], None], 
     say(f"loading model {study.model.name}")
     trainer = probe_trainer(checked, sample(checked, longest), replay=study.engine.replay)
     say("counting rows and recordings")
-    work, budget = works(prompts, checked, trainer), recordings(study.engine, workspace.recordings)
+    work, engine = works(prompts, checked, trainer), study.engine
+    budget = recordings(workspace.recordings, memory_mib=engine.memory_mib, disk_mib=engine.disk_mib)
     cuts = _cuts(list(work.values()), trainer)
     probed = {cell.tuning: Cell(longest, cell.tuning) for cell in searched}
     speeds = _speeds(list(probed.values()), cuts, trainer, budget=budget, checked=checked, say=say)
@@ -210,7 +211,8 @@ def _retained(checked: Checked, trainer: Trainer) -> float:
     for part in parts:
         rows = len(part.texts) or len(part.tasks[0].examples)
         few = General(part.texts[:size], tuple(task._replace(examples=task.examples[:size]) for task in part.tasks))
-        retention = Forgetting(few, trainer.setup.loaded, forward=trainer.setup.forward, study=study)
+        sizes = {"batch_size": study.training.batch_size, "prompts": study.generation.batch_size}
+        retention = Forgetting(few, trainer.setup.loaded, forward=trainer.setup.forward, **sizes)
         retention.measure()  # the first passes are slow
         start = time.perf_counter()
         retention.measure()

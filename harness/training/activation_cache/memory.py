@@ -9,7 +9,6 @@ import psutil
 import torch
 from torch import Tensor
 
-from harness.study.spec import Engine
 from harness.training.activation_cache.disk import ActivationDisk, Writer
 
 __all__ = ["ActivationMemory", "Draft", "TooLarge", "recordings"]
@@ -19,18 +18,21 @@ class TooLarge(Exception):
     """A recording fits neither memory nor disk."""
 
 
-def recordings(engine: Engine, folder: Path) -> ActivationMemory:
+def recordings(folder: Path, *, memory_mib: float | None = None, disk_mib: float | None = None) -> ActivationMemory:
     """Return the recordings of a folder, within a study's budgets, or the machine's.
 
-    Where the study does not say: a quarter of the free memory, a tenth of the free disk.
+    Args:
+        folder: Where they lie.
+        memory_mib: The most memory that they may take; ``None``: a quarter of what is free.
+        disk_mib: The most disk; ``None``: a tenth of what is free; 0: none.
     """
-    memory = psutil.virtual_memory().available // 4 if engine.memory_mib is None else engine.memory_mib * 2**20
-    disk = psutil.disk_usage(str(Path.cwd())).free // 10 if engine.disk_mib is None else engine.disk_mib * 2**20
+    memory = psutil.virtual_memory().available // 4 if memory_mib is None else memory_mib * 2**20
+    disk = psutil.disk_usage(str(Path.cwd())).free // 10 if disk_mib is None else disk_mib * 2**20
     return ActivationMemory(int(memory), ActivationDisk(folder, int(disk)) if disk else None)
 
 
 class ActivationMemory:
-    """ActivationMemory by key.
+    """Recordings by key, in memory, and on disk behind it.
 
     Args:
         memory: The most bytes held in memory; those not used for longest go first, and are read from disk from then on.
