@@ -125,8 +125,8 @@ class Results:
     """The metric that leads, or why the answers cannot be scored with it."""
     prompts: Mapping[str, str] = field(default_factory=dict)
     """The text of each prompt; empty for a study that was run before these were kept."""
-    forms: Mapping[str, PromptForm] = field(default_factory=dict)
-    """The same prompts, ready to be filled in; those of a form that is unknown here are left out."""
+    forms: Mapping[str, PromptForm | None] = field(default_factory=dict)
+    """The same prompts, ready to be filled in; ``None``: of a form that is unknown here; left out: a text is all."""
     curves: Mapping[str, tuple[Losses, ...]] = field(default_factory=dict)
     """Per cell that trains: losses by epoch of its final runs, else of its winning trial."""
     references: tuple[Reference, ...] = ()
@@ -203,10 +203,11 @@ def collect(tracker: Tracker, study: str) -> Results:
     )
 
 
-def _forms(facts: Mapping[str, Any]) -> dict[str, PromptForm]:
-    texts = [{"name": name, "text": text} for name, text in facts.get("prompts", {}).items()]
-    stored = facts.get("prompt_forms", texts)  # before other forms than text were known, the text was all
-    return {prompt["name"]: restored(prompt) for prompt in stored if any(form in prompt for form in PROMPT_FORMS)}
+def _forms(facts: Mapping[str, Any]) -> dict[str, PromptForm | None]:
+    return {
+        prompt["name"]: restored(prompt) if any(form in prompt for form in PROMPT_FORMS) else None
+        for prompt in facts.get("prompt_forms", ())
+    }
 
 
 def _learned(parent: Run, runs: Sequence[Run]) -> list[Run]:

@@ -19,6 +19,7 @@ from functools import cache, partial
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2 import Template as JinjaTemplate
 
+from harness.data.template import Template
 from harness.report.charts.gallery import Gallery
 from harness.report.charts.svg import picture
 from harness.report.html import tables
@@ -97,7 +98,7 @@ def _prompts(results: Results) -> list[tuple[str, str, str]]:
     example = results.answers.examples[0] if results.answers else None
     prompts = []
     for name, text in results.prompts.items():
-        form = results.forms.get(name)
+        form = results.forms.get(name, Template(name, text))
         enough = form is not None and example is not None and form.names() <= example.fields.keys()
         prompts.append((name, text, form.render(example.fields) if form and example and enough else ""))
     return prompts
