@@ -118,10 +118,10 @@ class Index:
     def twins(self, form: Form) -> dict[int, Kind]:
         """Return the numbers of the forms here that are duplicates of a form, and of what kind."""
         same = self._sources.get(form.letters[0], ())
-        found: dict[int, Kind] = {n: "row" if self.forms[n].letters == form.letters else "source" for n in same}
+        kinds: dict[int, Kind] = {n: "row" if self.forms[n].letters == form.letters else "source" for n in same}
         met = {number for word in form.rare for number in self._rare.get(word, ())}
-        found |= {n: "near" for n in met if n not in found and _is_near(form, self.forms[n], self._worth)}
-        return found
+        kinds |= {n: "near" for n in met if n not in kinds and _is_near(form, self.forms[n], self._worth)}
+        return kinds
 
 
 def _form(example: Example, worth: Worth) -> Form:
@@ -136,9 +136,9 @@ def _texts(example: Example) -> tuple[Readings, Readings]:
 
 def _readings(text: str, mark: str = "") -> Readings:
     bare = "".join(character for character in text if unicodedata.category(character)[0] not in "PS")
-    found = dict.fromkeys(tuple(words(each.casefold())) for each in (text, bare))
-    marked = [tuple(mark + word for word in each or (text.strip(),)) for each in found]  # ":)" has no words
-    return tuple(Reading(each, frozenset(each)) for each in marked)
+    ways = dict.fromkeys(tuple(words(variant.casefold())) for variant in (text, bare))
+    marked = [tuple(mark + word for word in way or (text.strip(),)) for way in ways]  # ":)" has no words
+    return tuple(Reading(way, frozenset(way)) for way in marked)
 
 
 def _is_near(a: Form, b: Form, worth: Worth) -> bool:

@@ -62,15 +62,15 @@ def open_source(data: Data, default: Path) -> Source:
 
 
 def _split_files(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         split = path.name.partition(".")[0]
         if split not in SPLITS or format_of(path) is None:
             continue
-        if split in found:
-            raise DataError(f"folder {folder} holds both {found[split].name} and {path.name}; keep one file a split")
-        found[split] = path
-    return found
+        if split in files:
+            raise DataError(f"folder {folder} holds both {files[split].name} and {path.name}; keep one file a split")
+        files[split] = path
+    return files
 
 
 def _hub(data: Data) -> Source:

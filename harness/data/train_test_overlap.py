@@ -66,8 +66,8 @@ class Overlap(NamedTuple):
         counts = f"{self.count('row')} same, {self.count('source')} same source, {self.count('near')} near"
         shown = ", ".join(f"{twin.id} ~ {twin.other}" for twin in self.twins[:SHOWN])
         more = ", ..." if len(self.twins) > SHOWN else ""
-        found = f"{len(self.twins)} of {self.rows} {self.later} rows ({self.share:.1%}) {where}"
-        return f"{found}: {counts}; {shown}{more}" if self.twins else found
+        summary = f"{len(self.twins)} of {self.rows} {self.later} rows ({self.share:.1%}) {where}"
+        return f"{summary}: {counts}; {shown}{more}" if self.twins else summary
 
 
 def overlaps(examples: Mapping[Split, Sequence[Example]]) -> tuple[Overlap, ...]:
@@ -98,13 +98,13 @@ def settled(
     if on_overlap == "error" and across:
         listing = "; ".join(overlap.line() for overlap in across)
         raise DataError(f"rows stand in two splits: {listing}; correct the data, or set data.on_overlap: drop")
-    kept: dict[Split, list[Example]] = {}
+    rest: dict[Split, list[Example]] = {}
     for split, rows in examples.items():
         gone = lost(split, found) if on_overlap == "drop" else frozenset()
-        kept[split] = [example for example in rows if example.id not in gone]
-        if not kept[split]:
+        rest[split] = [example for example in rows if example.id not in gone]
+        if not rest[split]:
             raise DataError(f"every row of {split} has a duplicate in a later split; correct the data")
-    return kept
+    return rest
 
 
 def lost(split: Split, found: Sequence[Overlap]) -> frozenset[str]:
@@ -116,21 +116,21 @@ def _overlap(earlier: Split, later: Split, indexes: Mapping[Split, Index]) -> Ov
     there, here = indexes[earlier], indexes[later]
     twins: dict[int, Twin] = {}
     others: set[str] = set()
-    for place, form in enumerate(here.forms):
-        found = there.twins(form)
+    for position, form in enumerate(here.forms):
+        kinds = there.twins(form)
         if there is here:
-            found = {number: kind for number, kind in found.items() if number < place}
-        for number, other, kind in _rows(form, found, there, within=there is here):
+            kinds = {number: kind for number, kind in kinds.items() if number < position}
+        for number, other, kind in _rows(form, kinds, there, within=there is here):
             twins[number] = Twin(here.ids[number], there.ids[other], kind)
             others.add(there.ids[other])
-        others.update(there.ids[number] for other in found for number in there.forms[other].numbers)
+        others.update(there.ids[number] for other in kinds for number in there.forms[other].numbers)
     return Overlap(earlier, later, len(here.ids), tuple(twins[number] for number in sorted(twins)), frozenset(others))
 
 
-def _rows(form: Form, found: Mapping[int, Kind], there: Index, *, within: bool) -> Iterator[tuple[int, int, Kind]]:
+def _rows(form: Form, kinds: Mapping[int, Kind], there: Index, *, within: bool) -> Iterator[tuple[int, int, Kind]]:
     """Yield each row of a form that has a duplicate, with the first of the worst kind."""
-    if found:
-        kind, other = min((KINDS.index(kind), there.forms[number].numbers[0]) for number, kind in found.items())
+    if kinds:
+        kind, other = min((KINDS.index(kind), there.forms[number].numbers[0]) for number, kind in kinds.items())
         yield from ((number, other, KINDS[kind]) for number in form.numbers)
     if within:
         yield from ((number, form.numbers[0], "row") for number in form.numbers[1:])

@@ -142,13 +142,13 @@ def _stacks(model: PreTrainedModel) -> list[tuple[Stack, nn.Module]]:
 
 def _longest(model: PreTrainedModel, name: str, root: nn.Module) -> nn.ModuleList:
     lists = dict(_outermost_lists(name, root))
-    length = max((len(found) for found in lists.values()), default=0)
-    longest = [path for path, found in lists.items() if len(found) == length]
+    length = max((len(modules) for modules in lists.values()), default=0)
+    longest = [path for path, modules in lists.items() if len(modules) == length]
     if len(longest) != 1:
-        found = ", ".join(f"{path} ({len(modules)})" for path, modules in lists.items()) or "none"
+        listing = ", ".join(f"{path} ({len(modules)})" for path, modules in lists.items()) or "none"
         raise ModelError(
             f"{type(model).__name__}: cannot tell which modules are the blocks of {name or 'the model'}; "
-            f"lists of modules found: {found}; one must be longer than all others"
+            f"lists of modules found: {listing}; one must be longer than all others"
         )
     return lists[longest[0]]
 

@@ -214,7 +214,7 @@ def _needs_own_head(parts: Anatomy, modules: Sequence[str], twin: str) -> bool:
 def _untie(model: PreTrainedModel, head: nn.Module, twin: str) -> None:
     shared = model.get_parameter(twin)
     head.weight = nn.Parameter(shared.detach().clone())
-    aliases = [name for name, each in model.named_parameters(remove_duplicate=False) if each is shared]
+    aliases = [name for name, tensor in model.named_parameters(remove_duplicate=False) if tensor is shared]
     if len(aliases) == 1:
         model.config.tie_word_embeddings = False
 

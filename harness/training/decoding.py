@@ -98,7 +98,7 @@ def prefill(
     Returns:
         Logits, shape (rows, vocabulary), or twice as many columns.
     """
-    found: list[Tensor] = []
+    logits: list[Tensor] = []
     two_halves, around = model.config.is_encoder_decoder, replay or nullcontext()
 
     def first(
@@ -111,12 +111,12 @@ def prefill(
     ) -> Tensor:
         with nullcontext() if two_halves else around:
             outputs = first_call(model, input_ids, generation_config, model_kwargs)
-        found.append(outputs.logits[:, -1])
+        logits.append(outputs.logits[:, -1])
         if not two_halves:
             model_kwargs = with_new_token(model, outputs, model_kwargs)
             ids = torch.cat([input_ids, input_ids[:, -1:]], dim=-1)
             inputs = model.prepare_inputs_for_generation(ids, next_sequence_length=1, **model_kwargs)
-            found.append(model(**inputs, return_dict=True).logits[:, -1])
+            logits.append(model(**inputs, return_dict=True).logits[:, -1])
         return input_ids
 
     published = model.generation_config
@@ -127,7 +127,7 @@ def prefill(
             model.generate(**inputs, custom_generate=first)
     finally:
         model.generation_config = published
-    return torch.cat(found, dim=-1)
+    return torch.cat(logits, dim=-1)
 
 
 class _Batch:

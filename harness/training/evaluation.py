@@ -57,14 +57,14 @@ def likelihoods(forward: ForwardPass, batches: Sequence[Batch]) -> list[Likeliho
         batches: From `harness.training.batching.loss_batches`; every row once.
     """
     forward.model.eval()
-    found: dict[int, Likelihood] = {}
+    by_index: dict[int, Likelihood] = {}
     with torch.no_grad():
         for batch in batches:
             nlls = forward.row_nlls(batch.to(forward.model.device))
             counts = (batch.inputs["labels"] >= 0).sum(dim=1)
             for index, nll, tokens in zip(batch.indices, nlls.tolist(), counts.tolist(), strict=True):
-                found[index] = Likelihood(nll, tokens)
-    return [found[index] for index in range(len(found))]
+                by_index[index] = Likelihood(nll, tokens)
+    return [by_index[index] for index in range(len(by_index))]
 
 
 def mean_loss(found: Sequence[Likelihood] | Sequence[Prediction]) -> float:
@@ -87,7 +87,7 @@ def generate(
         trunk: Replays the frozen part of a causal model's prefill on these prompts, or of the encoder; greedy alone.
     """
     model, two_halves = loaded.model.eval(), loaded.is_encoder_decoder
-    found: dict[int, str] = {}
+    predictions: dict[int, str] = {}
     with torch.no_grad(), _plain_generation(loaded, decoding):
         for batch in batches:
             stop = StoppingCriteriaList([_Stop(loaded, decoding.stop, batch.skip)] if decoding.stop else [])
@@ -101,8 +101,8 @@ def generate(
                     undo.enter_context(replay)
                 output = model.generate(**inputs, **options)
             for index, text in zip(batch.indices, _texts(loaded, output[:, batch.skip :]), strict=True):
-                found[index] = _until(text, decoding.stop).strip()
-    return [found[index] for index in range(len(found))]
+                predictions[index] = _until(text, decoding.stop).strip()
+    return [predictions[index] for index in range(len(predictions))]
 
 
 def predict(
@@ -166,13 +166,13 @@ def _settings(loaded: Loaded, published: GenerationConfig, decoding: Decoding) -
     """Return settings of which only the special and the banned tokens are the checkpoint's."""
     ends = published.eos_token_id
     ends = [ends] if isinstance(ends, int) else list(ends or [])
-    kept: Mapping[str, object] = {
+    special: Mapping[str, object] = {
         name: getattr(published, name)
         # A Marian model's decoder starts with padding, and would say it again but for the ban.
         for name in ("bos_token_id", "decoder_start_token_id", "forced_bos_token_id", "bad_words_ids")
     }
     return GenerationConfig(
-        **kept,
+        **special,
         eos_token_id=sorted({*ends, loaded.tokenizer.eos_token_id}),
         pad_token_id=loaded.tokenizer.pad_token_id,
         max_new_tokens=decoding.max_new_tokens,
@@ -196,11 +196,11 @@ class _Stop:
         self._window = max((len(text.encode()) for text in stop), default=0) + 1
 
     def __call__(self, input_ids: Tensor, scores: object, **kwargs: object) -> Tensor:
-        said = input_ids[:, self._skip :]
-        texts = _texts(self._loaded, said[:, -self._window :])
+        prediction = input_ids[:, self._skip :]
+        texts = _texts(self._loaded, prediction[:, -self._window :])
         for index in [index for index, text in enumerate(texts) if "\ufffd" in text]:
             # Cut inside a character, from where on some tokenizers decode no byte: read it all.
-            texts[index] = _texts(self._loaded, said[index : index + 1])[0]
+            texts[index] = _texts(self._loaded, prediction[index : index + 1])[0]
         ended = [any(stop in text for stop in self._stop) for text in texts]
         return torch.tensor(ended, device=input_ids.device)
 

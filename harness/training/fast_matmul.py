@@ -128,5 +128,5 @@ def _multiplied(values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     count = len(rows)
     if missing := -count % GRAIN:
         rows = pad(rows, (0, 0, 0, missing))
-    found: Tensor = _Product.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
-    return found[:count].view(*values.shape[:-1], len(weight))
+    product: Tensor = _Product.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
+    return product[:count].view(*values.shape[:-1], len(weight))

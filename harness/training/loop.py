@@ -218,10 +218,10 @@ def _epoch(epoch: int, steps: Sequence[_Step], batches: Sequence[Batch], seconds
 
 
 @contextmanager
-def _seeded(seed: int, epoch: int, place: torch.device) -> Iterator[None]:
+def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
     """Run with torch's generators of the CPU and of one device seeded, then put them back as they were."""
     value = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
-    accelerator = None if place.type == "cpu" else torch.get_device_module(place)
+    accelerator = None if device.type == "cpu" else torch.get_device_module(device)
     state = accelerator.get_rng_state() if accelerator else None
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would also reseed devices that are not forked here.

@@ -20,8 +20,8 @@ from transformers import PreTrainedModel
 from harness.models.frozen.capture import Rows
 from harness.models.frozen.replay import Trunk
 from harness.models.hooks import answering, eval_mode
-from harness.models.last_block.label_positions import narrowed
-from harness.models.last_block.queries_at_labels import asked_late
+from harness.models.last_block.label_positions import only_at_labels
+from harness.models.last_block.queries_at_labels import ask_at_labels
 from harness.study.spec import Precision
 from harness.training.batching import IGNORED, Batch, Prompts
 from harness.training.loss_at_labels import HeadLoss
@@ -40,13 +40,13 @@ class ForwardPass:
     trunk: Trunk | None = None
     """Replays the frozen part on the batches' rows."""
 
-    narrow: tuple[nn.Module, ...] = ()
+    at_labels: tuple[nn.Module, ...] = ()
     """Modules that see label positions alone; see `harness.models.last_block.label_positions`."""
 
     precision: Precision = "fp32"
     """Of everything but logarithms and sums, which are float32."""
 
-    late: nn.Module | None = None
+    asked_at_labels: nn.Module | None = None
     """The block whose attention is asked from the first label position on; see
     `harness.models.last_block.queries_at_labels`."""
 
@@ -69,20 +69,20 @@ class ForwardPass:
         Args:
             batch: From `harness.training.batching.loss_batches`.
         """
-        found, labels = self._reach_head(batch), _labels(batch)
+        output, labels = self._reach_head(batch), _labels(batch)
         return (
-            self.loss.nlls(found, labels)
+            self.loss.nlls(output, labels)
             if isinstance(self.loss, HeadLoss)
-            else cross_entropy(found, labels, reduction="none")
+            else cross_entropy(output, labels, reduction="none")
         )
 
     def total_nll(self, batch: Batch) -> Tensor:
         """Return the sum of `token_nlls`, a scalar to be differentiated."""
-        found, labels = self._reach_head(batch), _labels(batch)
+        output, labels = self._reach_head(batch), _labels(batch)
         return (
-            self.loss.total(found, labels)
+            self.loss.total(output, labels)
             if isinstance(self.loss, HeadLoss)
-            else cross_entropy(found, labels, reduction="sum")
+            else cross_entropy(output, labels, reduction="sum")
         )
 
     def _reach_head(self, batch: Batch) -> Tensor:
@@ -91,13 +91,13 @@ class ForwardPass:
         with ExitStack() as undo:
             undo.enter_context(arithmetic(self.model.device, self.precision))
             undo.enter_context(self.trunk.replaying(rows) if self.trunk else nullcontext())
-            undo.enter_context(narrowed(self.narrow, rows.wanted))
-            undo.enter_context(asked_late(self.late, rows.wanted))
+            undo.enter_context(only_at_labels(self.at_labels, rows.wanted))
+            undo.enter_context(ask_at_labels(self.asked_at_labels, rows.wanted))
             if not isinstance(loss, HeadLoss):
                 return label_logits(self.model, rows).float()
             undo.enter_context(answering(loss.head, lambda hidden: hidden[rows.wanted]))
-            found: Tensor = self.model(**rows.inputs, use_cache=False).logits
-            return found
+            hidden: Tensor = self.model(**rows.inputs, use_cache=False).logits  # (labels, width)
+            return hidden
 
 
 def _head_loss(model: PreTrainedModel, precision: Precision) -> HeadLoss | None:

@@ -45,8 +45,8 @@ class HeadLoss:
 
     def total(self, hidden: Tensor, labels: Tensor) -> Tensor:
         """Return the summed negative log-likelihood (nats, float32), a scalar; see `nlls`."""
-        found: Tensor = _Total.apply(hidden, self.head.weight, self.head.bias, labels, self)  # type: ignore[no-untyped-call]
-        return found
+        nll: Tensor = _Total.apply(hidden, self.head.weight, self.head.bias, labels, self)  # type: ignore[no-untyped-call]
+        return nll
 
     def slices(self, hidden: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor, slice, Tensor]]:
         """Yield negative log-likelihoods, labels, where they stand, and the softmax."""
@@ -55,16 +55,16 @@ class HeadLoss:
         step = max(1, ROOM // len(weight))
         for start in range(0, len(labels), step):
             where = slice(start, min(start + step, len(labels)))
-            own = labels[where]
-            logits = product(self.head, hidden[where], weight)
+            targets = labels[where]
+            logits = product(self.head, hidden[where], weight)  # (labels, vocabulary)
             if bias is not None:
                 logits += bias
             values = logits.float()
-            largest, said = values.amax(1), values.gather(1, own[:, None])[:, 0]
+            largest, of_labels = values.amax(1), values.gather(1, targets[:, None])[:, 0]  # (labels,)
             shares = torch.softmax(values, dim=1, out=values)
             # The largest share is exp(0) over the sum: its logarithm brings the sum back, and is never one of zero.
             # What all logits have in common goes first: it may be large, and rounding it would hide the rest.
-            yield (largest - said) - shares.amax(1).log(), own, where, shares
+            yield (largest - of_labels) - shares.amax(1).log(), targets, where, shares
 
     def weight(self) -> Tensor:
         """Return the head's matrix in `dtype`, shape (vocabulary, width)."""

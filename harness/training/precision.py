@@ -33,7 +33,7 @@ def scoring(model: PreTrainedModel, precision: Precision) -> Iterator[None]:
     """
     with ExitStack() as undo:
         if precision == "bf16":
-            embeddings = {id(each.weight) for each in model.modules() if isinstance(each, nn.Embedding)}
+            embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
             for module in model.modules():
                 if isinstance(module, (nn.Linear, Conv1D)) and module.weight.dtype == torch.float32:
                     undo.enter_context(_lowered(module, is_tied=id(module.weight) in embeddings))

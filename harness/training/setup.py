@@ -16,7 +16,7 @@ from harness.data.tokenization import Encoded, PromptForm, Row, encode
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve
 from harness.models.hooks import eval_mode
-from harness.models.last_block.label_positions import late_block, narrowable
+from harness.models.last_block.label_positions import block_asked_at_labels, modules_at_labels
 from harness.models.load import load
 from harness.study.check import Checked
 from harness.study.settings import model_location, new_tokens, stop_texts, token_limits
@@ -64,9 +64,10 @@ class TrainingSetup:
         self._encoded: dict[tuple[PromptForm, Split], Encoded] = {}
         self.whole_forward = ForwardPass(self.loaded.model, precision=study.training.precision)
         """The model's way to its loss with nothing left out and nothing replayed."""
-        self._narrow, self._late = narrowable(self.loaded.model), late_block(self.loaded.model)
+        self._at_labels = modules_at_labels(self.loaded.model)
+        self._asked_at_labels = block_asked_at_labels(self.loaded.model)
         if not self._is_exact(self.encoded(checked.prompts[0], "validation").rows):
-            self._narrow, self._late = (), None
+            self._at_labels, self._asked_at_labels = (), None
             say("the last block is computed at all positions: its losses on these rows were others without")
 
     def open_test(self, examples: Sequence[Example]) -> None:
@@ -89,7 +90,7 @@ class TrainingSetup:
     @property
     def forward(self) -> ForwardPass:
         """The model's way to its loss as it stands, for any rows: nothing is replayed."""
-        return replace(self.whole_forward, narrow=self._narrow, late=self._late)
+        return replace(self.whole_forward, at_labels=self._at_labels, asked_at_labels=self._asked_at_labels)
 
     def _is_exact(self, rows: Sequence[Row]) -> bool:
         """Return whether losses of the longest rows are the same with parts of the last block left out."""

@@ -11,8 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from harness.models.find_blocks import blocks
-from harness.models.last_block.label_positions import drops_out, late_block, narrowable, narrowed
-from harness.models.last_block.queries_at_labels import asked_late
+from harness.models.last_block.label_positions import (
+    block_asked_at_labels,
+    drops_out,
+    modules_at_labels,
+    only_at_labels,
+)
+from harness.models.last_block.queries_at_labels import ask_at_labels
 from harness.models.load import load
 from harness.models.tuning import apply
 from harness.study.factors import Tuning
@@ -75,7 +80,7 @@ def results(
 ) -> dict[str, Tensor]:
     """Return the wanted logits, and the gradient of a loss on them by all that trains and by the first embeddings."""
     model.zero_grad(set_to_none=True)
-    with narrowed(modules, wanted), asked_late(late, wanted):
+    with only_at_labels(modules, wanted), ask_at_labels(late, wanted):
         logits = model(**inputs, use_cache=False).logits[wanted]
     loss = torch.nn.functional.cross_entropy(logits, torch.arange(len(logits)) * 11 % 290, reduction="sum")
     loss.backward()
@@ -87,12 +92,12 @@ def results(
 @pytest.mark.parametrize("family", FAMILIES)
 def test_logits_and_gradients_are_the_same(tiny_folder: Tiny, family: str) -> None:
     model = pretrained(tiny_folder(family))
-    found = narrowable(model)
+    found = modules_at_labels(model)
     assert found
     for wanted in WANTED:
         inputs, mask = batch(model, wanted)
         live, narrow = results(model, inputs, mask, ()), results(model, inputs, mask, found)
-        late = results(model, inputs, mask, found, late_block(model))
+        late = results(model, inputs, mask, found, block_asked_at_labels(model))
         assert narrow.keys() == late.keys() == live.keys()
         for name, expected in live.items():
             # key biases have no true gradient, only rounding noise
@@ -108,7 +113,7 @@ def test_attention_is_asked_late_where_torch_computes_it_and_targets_stand_at_th
     model = pretrained(tiny_folder(family))
     last = blocks(model)[-1].module
     # Bloom multiplies by itself; a decoder is asked from its start on.
-    assert late_block(model) is (None if family in ("bloom", *ENCODER_DECODERS) else last)
+    assert block_asked_at_labels(model) is (None if family in ("bloom", *ENCODER_DECODERS) else last)
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3"])
@@ -125,7 +130,7 @@ def test_only_queries_from_the_first_target_on_are_asked(tiny_folder: Tiny, fami
                 asked.append(args[0].size(-2))
             return func(*args, **(kwargs or {}))
 
-    with torch.no_grad(), Watch(), asked_late(late_block(model), wanted):
+    with torch.no_grad(), Watch(), ask_at_labels(block_asked_at_labels(model), wanted):
         asked.clear()
         model(**inputs, use_cache=False)
     assert asked == [*[10] * (len(blocks(model)) - 1), 6]
@@ -135,7 +140,7 @@ def test_only_queries_from_the_first_target_on_are_asked(tiny_folder: Tiny, fami
 @pytest.mark.parametrize("family", FAMILIES)
 def test_all_but_what_makes_keys_and_values_is_found(tiny_folder: Tiny, family: str) -> None:
     model = pretrained(tiny_folder(family))
-    inside = {id(part) for module in narrowable(model) for part in module.modules()}
+    inside = {id(part) for module in modules_at_labels(model) for part in module.modules()}
     everywhere = {
         name
         for name, part in blocks(model)[-1].module.named_modules()
@@ -151,7 +156,9 @@ def test_weights_that_begin_at_zero_hide_nothing(tiny_folder: Tiny, family: str)
     for parameter in blocks(zeroed)[-1].module.parameters():
         parameter.data.zero_()
     names = [{id(each): name for name, each in model.named_modules()} for model in (plain, zeroed)]
-    one, other = ([own[id(each)] for each in narrowable(m)] for own, m in zip(names, (plain, zeroed), strict=True))
+    one, other = (
+        [own[id(each)] for each in modules_at_labels(m)] for own, m in zip(names, (plain, zeroed), strict=True)
+    )
     assert one == other
     assert all(not parameter.any() for parameter in blocks(zeroed)[-1].module.parameters()), "put back"
 
@@ -162,10 +169,10 @@ def test_nothing_is_left_behind(tiny_folder: Tiny, family: str) -> None:
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     apply(model, LAST)
     modes = [module.training for module in model.modules()]
-    found = narrowable(model)
+    found = modules_at_labels(model)
     assert [module.training for module in model.modules()] == modes
     inputs, wanted = batch(model, "somewhere")
-    with pytest.raises(IndexError), narrowed(found, wanted):
+    with pytest.raises(IndexError), only_at_labels(found, wanted):
         model(**{**inputs, "input_ids": inputs["input_ids"] + 9999})
     assert not any("forward" in vars(module) for module in model.modules())
     assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
@@ -176,7 +183,7 @@ def test_other_positions_are_left_out(tiny_folder: Tiny) -> None:
     inputs, wanted = batch(model, "somewhere")
     mlp, seen = blocks(model)[-1].module.mlp, list[int]()
     hook = mlp.gate_proj.register_forward_hook(lambda module, args, output: seen.append(args[0].numel() // 32))
-    with torch.no_grad(), narrowed(narrowable(model), wanted):
+    with torch.no_grad(), only_at_labels(modules_at_labels(model), wanted):
         seen.clear()
         model(**inputs, use_cache=False)
     hook.remove()

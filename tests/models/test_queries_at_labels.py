@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from harness.models.last_block.queries_at_labels import asked_late
+from harness.models.last_block.queries_at_labels import ask_at_labels
 
 POSITIONS = 9
 PAST = torch.ones(POSITIONS, POSITIONS, dtype=torch.bool).tril()
@@ -50,7 +50,7 @@ def test_answers_and_gradients_from_the_first_wanted_position_on(way: str) -> No
     wanted[0, 7:] = wanted[1, 5:6] = True
     seen: list[bool] = []
     plain = block(*inputs)
-    with asked_late(block, wanted, seen=lambda: seen.append(True)):
+    with ask_at_labels(block, wanted, seen=lambda: seen.append(True)):
         late = block(*inputs)
     is_whole = way == "fewer queries"
     first = 0 if is_whole else 5
@@ -68,7 +68,7 @@ def test_nothing_is_left_out_where_nothing_may_be(wanted: Tensor) -> None:
     torch.manual_seed(0)
     inputs = [torch.randn(2, 4, POSITIONS, 8) for _ in range(3)]
     block = Block(WAYS["causal"])
-    with asked_late(block, wanted):
+    with ask_at_labels(block, wanted):
         assert torch.equal(block(*inputs), WAYS["causal"](*inputs))
-    with asked_late(None, wanted):
+    with ask_at_labels(None, wanted):
         assert torch.equal(block(*inputs), WAYS["causal"](*inputs))

@@ -15,7 +15,7 @@ from harness.data.template import Template
 from harness.data.tokenization import Limits, Row, encode
 from harness.models.find_blocks import blocks
 from harness.models.frozen.replay import Trunk, first_trained
-from harness.models.last_block.label_positions import late_block, narrowable
+from harness.models.last_block.label_positions import block_asked_at_labels, modules_at_labels
 from harness.models.load import Loaded
 from harness.models.tuning import apply, reset
 from harness.study.factors import Tuning
@@ -80,7 +80,9 @@ def trained(loaded: Loaded, tuning: Tuning, trunk: Trunk | None) -> Trained:
     model, rows = loaded.model, encoded(loaded)
     trainable = apply(model, tuning)
     batches = twenty(loaded, rows)
-    forward = ForwardPass(model, trunk, narrow=narrowable(model), late=late_block(model))
+    forward = ForwardPass(
+        model, trunk, at_labels=modules_at_labels(model), asked_at_labels=block_asked_at_labels(model)
+    )
     with counting(model) as calls:
         (epoch,) = fit(forward, trainable, batches=lambda _: batches, spec=SPEC, learning_rate=RATE, seed=0)
         nlls = [found.nll for found in likelihoods(forward, loss_batches(rows, loaded, batch_size=4))]

@@ -14,7 +14,7 @@ from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
 from harness.models.find_blocks import blocks
-from harness.models.last_block.label_positions import late_block, narrowable
+from harness.models.last_block.label_positions import block_asked_at_labels, modules_at_labels
 from harness.models.load import Loaded
 from harness.testing import FAMILIES
 from harness.training import fast_matmul as products
@@ -235,7 +235,7 @@ def test_operations_are_counted_as_ever(tiny: Model, family: str) -> None:
 
     def operations() -> list[float]:
         model = loaded.model
-        forward = ForwardPass(model, narrow=narrowable(model), late=late_block(model))
+        forward = ForwardPass(model, at_labels=modules_at_labels(model), asked_at_labels=block_asked_at_labels(model))
         with counted(blocks(model)) as parts:
             torch.autograd.grad(forward.total_nll(batch), [*model.parameters()], allow_unused=True)
         return parts.tolist()

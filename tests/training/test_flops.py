@@ -18,7 +18,7 @@ from harness.data.template import Template
 from harness.data.tokenization import Limits, Row, encode
 from harness.models.find_blocks import blocks
 from harness.models.frozen.replay import Trunk
-from harness.models.last_block.label_positions import narrowable
+from harness.models.last_block.label_positions import modules_at_labels
 from harness.models.load import Loaded
 from harness.models.tuning import apply, first_block, reset
 from harness.study.factors import Tuning
@@ -50,7 +50,7 @@ def eager(loaded: Loaded) -> Loaded:
 
 
 def prices(loaded: Loaded) -> Prices:
-    return Prices(loaded, ForwardPass(loaded.model, narrow=narrowable(loaded.model)), NEW)
+    return Prices(loaded, ForwardPass(loaded.model, at_labels=modules_at_labels(loaded.model)), NEW)
 
 
 def rows_of(loaded: Loaded) -> list[Row]:
@@ -129,14 +129,14 @@ def test_an_epoch_is_what_really_runs(tiny: Callable[..., Loaded], family: str, 
         else None
     )
     assert not isinstance(trunk, str), trunk
-    forward = ForwardPass(model, trunk, narrow=narrowable(model))
+    forward = ForwardPass(model, trunk, at_labels=modules_at_labels(model))
     batches = loss_batches(rows, loaded, batch_size=4)
     ran = by_torch(lambda: [torch.autograd.backward(forward.total_nll(batch)) for batch in batches])
     scored = by_torch(lambda: [_scored(forward, batch) for batch in batches])
     rates = Rates(found, [])
     work = rates.epoch("rows", rows, tuning, forward, cut)
     loss = rates.losses("rows", rows, cut)
-    live = ForwardPass(model, narrow=forward.narrow)
+    live = ForwardPass(model, at_labels=forward.at_labels)
     saved = by_torch(lambda: [_scored(live, batch) for batch in batches]) - scored
     reset(model, trainable)
     assert work.done == ran

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from harness.models.frozen.capture import BlockCapture
 from harness.models.frozen.replay import Trunk, first_trained, verify
-from harness.models.last_block.label_positions import late_block, narrowable
+from harness.models.last_block.label_positions import block_asked_at_labels, modules_at_labels
 from harness.models.load import Loaded
 from harness.models.tuning import apply, reset
 from harness.study.check import check
@@ -65,9 +65,8 @@ def opened(loaded: Loaded, precision: Precision, folder: Path | None = None) -> 
 def trained(loaded: Loaded, tuning: Tuning, precision: Precision, *, replay: bool = False) -> Trained:
     model, rows = loaded.model, encoded(loaded)
     trainable = apply(model, tuning)
-    forward = ForwardPass(
-        model, opened(loaded, precision) if replay else None, narrowable(model), precision, late_block(model)
-    )
+    modules, block = modules_at_labels(model), block_asked_at_labels(model)
+    forward = ForwardPass(model, opened(loaded, precision) if replay else None, modules, precision, block)
     dtypes: set[torch.dtype] = set()
 
     def batches(epoch: int) -> list[Batch]:

@@ -27,7 +27,7 @@ def test_shortcuts_that_are_none_on_these_rows_are_not_taken(places: Places, mon
 
     for wrong in (False, True):
         if wrong:
-            monkeypatch.setattr("harness.training.setup.narrowable", keys)
+            monkeypatch.setattr("harness.training.setup.modules_at_labels", keys)
         trainer = Trainer(checked, say=said.append)
         with trainer.run(cell) as run:
             found[wrong] = [epoch.losses for epoch in run.epochs(learning_rate=1e-2, seed=0)]

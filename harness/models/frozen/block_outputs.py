@@ -63,7 +63,7 @@ def _layout_of(name: str, output: Any, handed: Sequence[Any]) -> Layout:
         raise ModelError(f"{name} returns {type(output).__name__}, neither hidden states nor a tuple that begins so")
 
     def kind(item: Any) -> Literal["row", "shared", "unused"]:
-        if not isinstance(item, Tensor) or not any(item is each for each in handed):
+        if not isinstance(item, Tensor) or not any(item is value for value in handed):
             return "unused"
         return "row" if item.ndim and item.size(0) == 2 else "shared"
 

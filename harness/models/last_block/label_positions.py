@@ -19,9 +19,9 @@ from transformers import PreTrainedModel
 
 from harness.models.find_blocks import Block, blocks
 from harness.models.hooks import answering, eval_mode
-from harness.models.last_block.queries_at_labels import asked_late
+from harness.models.last_block.queries_at_labels import ask_at_labels
 
-__all__ = ["drops_out", "late_block", "narrowable", "narrowed"]
+__all__ = ["block_asked_at_labels", "drops_out", "modules_at_labels", "only_at_labels"]
 
 CLOSE = 1e-5
 """The largest difference, as a share of the largest logit, that rows of another number may make to a product."""
@@ -33,7 +33,7 @@ NOISE = 0.05
 """Its standard deviation, a little over that of usual initial weights."""
 
 
-def narrowable(model: PreTrainedModel) -> tuple[nn.Module, ...]:
+def modules_at_labels(model: PreTrainedModel) -> tuple[nn.Module, ...]:
     """Find the modules of the last block that need to see the wanted positions alone; runs the model on 16 tokens.
 
     Wanted positions are a causal model's targets, somewhere in a row, or those of a decoder, from its start on.
@@ -42,27 +42,27 @@ def narrowable(model: PreTrainedModel) -> tuple[nn.Module, ...]:
     logits, wanted = _tried(model)
     with eval_mode(model):
         live = logits()
-        found: list[nn.Module] = []
+        modules: list[nn.Module] = []
         waiting = list(blocks(model)[-1].module.children())
         while waiting:
             module = waiting.pop(0)
-            if not any(each.ndim > 1 for each in module.parameters()):
+            if not any(weight.ndim > 1 for weight in module.parameters()):
                 continue  # norms and activations cost less than choosing positions does
-            if _is_same(live, logits, [*found, module], wanted):
-                found.append(module)
+            if _is_same(live, logits, [*modules, module], wanted):
+                modules.append(module)
             else:
                 waiting += module.children()
-    return tuple(found)
+    return tuple(modules)
 
 
-def late_block(model: PreTrainedModel) -> nn.Module | None:
-    """Return the last block if its attention need not be asked before the first wanted position; see `narrowable`."""
+def block_asked_at_labels(model: PreTrainedModel) -> nn.Module | None:
+    """Return the last block if its attention need not be asked before the first wanted position, as tried here too."""
     logits, wanted = _tried(model)
     block, calls = blocks(model)[-1].module, list[bool]()
     with eval_mode(model):
         live = logits()
         try:
-            with asked_late(block, wanted, seen=lambda: calls.append(True)):
+            with ask_at_labels(block, wanted, seen=lambda: calls.append(True)):
                 late = logits()
         except MISFIT:
             return None
@@ -72,9 +72,9 @@ def late_block(model: PreTrainedModel) -> nn.Module | None:
 def drops_out(model: PreTrainedModel) -> bool:
     """Return whether the model, in the modes it is in, draws dropout; its generators are put back."""
     inputs, _ = _probe(model)
-    place = model.device
-    devices = [] if place.type == "cpu" else [place]  # the CPU's generator is always put back
-    with torch.no_grad(), torch.random.fork_rng(devices, device_type=place.type):
+    device = model.device
+    devices = [] if device.type == "cpu" else [device]  # the CPU's generator is always put back
+    with torch.no_grad(), torch.random.fork_rng(devices, device_type=device.type):
         drawn = model(**inputs, use_cache=False).logits
         with eval_mode(model):
             return not torch.equal(drawn, model(**inputs, use_cache=False).logits)
@@ -86,8 +86,8 @@ def _tried(model: PreTrainedModel) -> tuple[Callable[[], Tensor], Tensor]:
     stirred = _stirred(model, blocks(model)[-1])
 
     def logits() -> Tensor:
-        found: Tensor = functional_call(model, stirred, kwargs={**inputs, "use_cache": False}).logits
-        return found[wanted]
+        output: Tensor = functional_call(model, stirred, kwargs={**inputs, "use_cache": False}).logits
+        return output[wanted]
 
     return logits, wanted
 
@@ -120,7 +120,7 @@ def _is_same(live: Tensor, logits: Callable[[], Tensor], modules: Sequence[nn.Mo
         calls[index] += 1
 
     try:
-        with narrowed(modules, wanted, seen=count):
+        with only_at_labels(modules, wanted, seen=count):
             tried = logits()
     except MISFIT:
         return False
@@ -132,13 +132,13 @@ def _are_close(tried: Tensor, live: Tensor) -> bool:
 
 
 @contextmanager
-def narrowed(
+def only_at_labels(
     modules: Sequence[nn.Module], wanted: Tensor, *, seen: Callable[[int], None] = lambda index: None
 ) -> Iterator[None]:
     """Let modules see the wanted positions alone; at the others they return zeros.
 
     Args:
-        modules: Among those that `narrowable` found.
+        modules: Among those that `modules_at_labels` found.
         wanted: See there.
         seen: Told a module's index when positions were left out of its call.
     """

@@ -18,18 +18,20 @@ from torch.overrides import TorchFunctionMode
 
 from harness.models.hooks import answering
 
-__all__ = ["asked_late"]
+__all__ = ["ask_at_labels"]
 
 
 @contextmanager
-def asked_late(block: nn.Module | None, wanted: Tensor, *, seen: Callable[[], None] = lambda: None) -> Iterator[None]:
+def ask_at_labels(
+    block: nn.Module | None, wanted: Tensor, *, seen: Callable[[], None] = lambda: None
+) -> Iterator[None]:
     """Let a block's attention answer from the first wanted position on; before it, it returns zeros.
 
     Attention that is not torch's ``scaled_dot_product_attention`` is left as it is.
 
     Args:
-        block: The last one, if `late_block` of `harness.models.last_block.label_positions` found it fit; ``None``
-            changes nothing.
+        block: The last one, if `harness.models.last_block.label_positions.block_asked_at_labels` found it fit;
+            ``None`` changes nothing.
         wanted: Where logits are used, shape (rows, positions).
         seen: Told when queries were left out.
     """

@@ -50,9 +50,9 @@ class ActivationDisk:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             shards = {folder / name: own for name, own in manifest["shards"].items()}
             if manifest["key"] == key and shards and all(_digest(file) == own for file, own in shards.items()):
-                found = _Mapped(list(shards))
+                recording = _Mapped(list(shards))
                 self.used(key)
-                return found
+                return recording
         except FileNotFoundError:
             if not folder.exists():
                 return None

@@ -60,11 +60,11 @@ class ActivationMemory:
         if key in self._held:
             self._held[key] = self._held.pop(key)  # the last is the one used last
             return self._held[key]
-        if key not in self._mapped and self.shelf is not None and (found := self.shelf.open(key)) is not None:
-            self._mapped[key] = found
-            self.finished(key, sum(tensor.nbytes for tensor in found.values()))
+        if key not in self._mapped and self.shelf is not None and (recording := self.shelf.open(key)) is not None:
+            self._mapped[key] = recording
+            self.finished(key, sum(tensor.nbytes for tensor in recording.values()))
             if self._whole[key] <= self.memory:  # else it would push all others out
-                all(self.hold(key, name, tensor.clone()) for name, tensor in found.items())  # it, or none of it
+                all(self.hold(key, name, tensor.clone()) for name, tensor in recording.items())  # it, or none of it
         return self._held.get(key) or self._mapped.get(key)
 
     def hold(self, key: str, name: str, tensor: Tensor) -> bool:
@@ -73,7 +73,7 @@ class ActivationMemory:
         Returns:
             Whether all of the recording so far is in memory.
         """
-        others = [each for each in self._held if each != key and each not in self.pinned]
+        others = [other for other in self._held if other != key and other not in self.pinned]
         while others and sum(self._sizes.values()) + tensor.nbytes > self.memory:
             self._release(others.pop(0))
         if sum(self._sizes.values()) + tensor.nbytes > self.memory:

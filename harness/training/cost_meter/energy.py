@@ -68,7 +68,7 @@ def package_counters(folder: Path = POWERCAP) -> list[Counter]:
     Args:
         folder: What stands for ``/sys/class/powercap``.
     """
-    found = []
+    counters = []
     for domain in sorted(folder.glob(PACKAGE)):
         try:
             if ":" in domain.name.partition(":")[2] or not (domain / "name").read_text().startswith("package"):
@@ -77,8 +77,8 @@ def package_counters(folder: Path = POWERCAP) -> list[Counter]:
         except (OSError, ValueError):
             return []
         name = (domain / "name").read_text().strip()
-        found.append(Counter(name, lambda file=domain / "energy_uj": _number(file), wrap))  # type: ignore[misc]
-    return found if all(counter.read() is not None for counter in found) else []
+        counters.append(Counter(name, lambda file=domain / "energy_uj": _number(file), wrap))  # type: ignore[misc]
+    return counters if all(counter.read() is not None for counter in counters) else []
 
 
 def _number(file: Path) -> int | None:

@@ -115,21 +115,22 @@ class Prices:
         self.encoders = sum(block.stack == "encoder" for block in self._blocks)
         """How many blocks belong to an encoder."""
 
-    def losses(self, of: Mapping[Shape, Amount], *, narrow: bool = True) -> Parts:
+    def losses(self, of: Mapping[Shape, Amount], *, at_labels: bool = True) -> Parts:
         """Return the operations of some rows' losses with nothing replayed, forward.
 
         Args:
             of: From `amounts`.
-            narrow: Whether parts of the last block see label positions alone.
+            at_labels: Whether parts of the last block see label positions alone.
         """
-        forward = replace(self.forward, trunk=None, late=None, narrow=self.forward.narrow if narrow else ())
+        modules = self.forward.at_labels if at_labels else ()
+        forward = replace(self.forward, trunk=None, asked_at_labels=None, at_labels=modules)
 
         def measure(batch: Batch) -> Parts:
             with torch.no_grad(), counted(self._blocks) as parts:
                 forward.row_nlls(batch)
             return parts
 
-        return self._linear(narrow, of, measure)
+        return self._linear(at_labels, of, measure)
 
     def steps(self, of: Mapping[Shape, Amount], tuning: Hashable, forward: ForwardPass) -> float:
         """Return the operations of an epoch, forward and backward, with nothing replayed.
@@ -139,7 +140,7 @@ class Prices:
             tuning: What trains; as the model is tuned now.
             forward: How losses are computed in training.
         """
-        live = replace(forward, trunk=None, late=None)
+        live = replace(forward, trunk=None, asked_at_labels=None)
         moving = [parameter for parameter in self.loaded.model.parameters() if parameter.requires_grad]
 
         def measure(batch: Batch) -> Parts:
@@ -172,22 +173,22 @@ class Prices:
 
     def opening(self, passes: Sequence[Pass]) -> float:
         """Return the operations of making and proving recordings."""
-        return sum(float(self._whole(each)[each.first : each.end].sum()) + self._further(each) for each in passes)
+        return sum(float(self._whole(call)[call.first : call.end].sum()) + self._further(call) for call in passes)
 
-    def _further(self, each: Pass) -> float:
+    def _further(self, call: Pass) -> float:
         """Return the operations of the token by which the start of a causal model's generation is proved."""
-        if not each.starts or each.end is not None or self.encoders:
+        if not call.starts or call.end is not None or self.encoders:
             return 0.0
-        size = each.rows.inputs["input_ids"].size(1)
+        size = call.rows.inputs["input_ids"].size(1)
         start = self._start(size)
-        return len(each.rows.indices) * (start.token + start.held * size)
+        return len(call.rows.indices) * (start.token + start.held * size)
 
-    def _whole(self, each: Pass) -> Parts:
-        inputs, count = each.rows.inputs, len(each.rows.indices)
+    def _whole(self, call: Pass) -> Parts:
+        inputs, count = call.rows.inputs, len(call.rows.indices)
         sizes = [inputs[name].size(1) for name in ("input_ids", "decoder_input_ids") if name in inputs]
-        if each.starts:
+        if call.starts:
             return count * self._start(sizes[0]).first
-        return self.losses({(sizes[0], sizes[-1]): Amount(count, int(each.rows.wanted.sum()))}, narrow=False)
+        return self.losses({(sizes[0], sizes[-1]): Amount(count, int(call.rows.wanted.sum()))}, at_labels=False)
 
     def _linear(self, key: Hashable, of: Mapping[Shape, Amount], measure: Callable[[Batch], Parts]) -> Parts:
         """Return what is so much for each row of a shape, and so much for each label."""
