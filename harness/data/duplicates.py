@@ -1,4 +1,4 @@
-"""When two rows are duplicates, exact or near, and an index that finds all of them.
+"""Duplicate rows, exact or near: when two rows are such, and an index that finds all of them.
 
 Rows are compared by the words of source and target (`harness.metrics.tokens.words`): case, marks and spacing do not
 count, nor whether a mark inside a word ("don't", "well-known") is a space or nothing. Two rows are duplicates

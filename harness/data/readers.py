@@ -1,4 +1,4 @@
-"""Files to rows: jsonl, csv, parquet and plain text, gzip or not.
+"""File readers: jsonl, csv, parquet and plain text, gzip or not, to rows.
 
 A plain-text line is ``source<TAB>target``, or, in a file without tabs, the one column ``text``.
 """

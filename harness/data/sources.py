@@ -1,4 +1,4 @@
-"""Where examples come from: a file, a folder of splits or a data set on the Hub, to examples.
+"""Data sources: a file, a folder of splits or a data set on the Hub, to examples.
 
 Splits are the source's own; one that it lacks is carved out of ``train`` with the study's seed. Nothing is read
 before it is asked for, so that a search never opens the test split's file.

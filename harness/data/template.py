@@ -1,4 +1,4 @@
-"""The text form of a prompt: named text with ``{{ fields }}`` and a truncation contract.
+"""Templates, the text form of a prompt: named text with ``{{ fields }}`` and a truncation contract.
 
 The contract: one field, the one named by ``shorten``, may lose words until the rendered prompt fits. The
 instruction, every other field and the target are never cut.

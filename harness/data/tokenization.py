@@ -1,4 +1,4 @@
-"""From examples to token ids: what a prompt form must do, the seam of prompt and target, and what does not fit.
+"""Tokenization: what a prompt form must do, the seam of prompt and target, and what does not fit.
 
 A causal model reads prompt and target as one sequence. The two are tokenized apart and their ids joined, so what
 training saw before the first target token is what generation starts from, whatever the tokenizer would merge. An

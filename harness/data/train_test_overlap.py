@@ -1,4 +1,4 @@
-"""What splits have in common: rows that stand twice, found before anything trains.
+"""Overlap of splits: rows that stand twice, found before anything trains.
 
 When two rows are duplicates, exact or near, is said in `harness.data.duplicates`.
 """

@@ -1,4 +1,4 @@
-"""What sacreBLEU has no public name for: its statistics, segment by segment, and the way back to a score.
+"""Private parts of sacreBLEU: statistics segment by segment, and the way back to a score.
 
 Its own significance tests stand on the same two methods. Tested with 2.6; without them there is no corpus score of
 resampled segments, so there is nothing to fall back to.

@@ -1,4 +1,5 @@
-"""Pretrained models: describe one from its configuration, load it, list its blocks, choose what trains.
+"""Pretrained models: load one, find its blocks, choose what trains, replay what is frozen.
 
-`describe` needs neither torch nor transformers; `load`, `blocks` and `tuning` do. Import them by their own names.
+To change what a kind of tuning trains, open `harness.study.tuning_kinds`; how it is done, `tuning`; how blocks are
+found, `find_blocks`; what is captured of the frozen part, `frozen.capture`.
 """

@@ -1,4 +1,4 @@
-"""A tuned model as what it changed: the tensors that trained, and the pretrained model by reference.
+"""Deltas: a tuned model as what it changed, the tensors that trained, and the pretrained model by reference.
 
 A delta is far smaller than its model where little trains, and worth nothing without the very base that it was made on;
 so the base's digests are kept with it, and compared before a tensor of it is used.

@@ -1,4 +1,4 @@
-"""A model's anatomy: its blocks in order, what comes before and after them, and its head.
+"""Anatomy of a model: its blocks in order, what comes before and after them, and its head.
 
 Found by structure and by watching one forward pass, never by the family's name or by parts of parameters' names, so
 that an architecture that nobody listed is either understood or refused.

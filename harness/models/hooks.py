@@ -1,4 +1,4 @@
-"""Ways to watch a model and to answer in a module's place, undone in the end."""
+"""Hooks and patched forwards: to watch a model or to answer in a module's place, undone in the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a name to a model and its tokenizer, or to an error that says what to change."""
+"""Loading: from a name to a model and its tokenizer, or to an error that says what to change."""
 
 from __future__ import annotations
 

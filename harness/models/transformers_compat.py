@@ -1,4 +1,4 @@
-"""What transformers has no public name for: every private part of it that is used, in this file alone.
+"""Private parts of transformers: every one that is used, in this file alone.
 
 Tested with 5.23. Where a version lacks the steps of generation, `has_generation_steps` says so, and predictions are
 made by plain ``generate``: the same tokens, at transformers' own pace.

@@ -1,4 +1,4 @@
-"""Which weights move: from a tuning to flags, modes and a table, and back to the pretrained model.
+"""Tuning applied: which weights move, from a kind to flags, modes and a table, and the way back.
 
 What each kind of tuning trains is said in `harness.study.tuning_kinds`. A trial is ``apply``, train, ``reset``; after
 it the model is the pretrained one, bit for bit.

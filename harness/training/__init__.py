@@ -1,1 +1,5 @@
-"""What training and scoring cost as little as they may: losses, recordings of the frozen part, decoding, the loop."""
+"""Training and scoring of one run: the loop, the loss, decoding, evaluation; the trainer puts them together.
+
+To change how weights move, open `loop`; what a step computes, `loss`; what is kept of the frozen part,
+`activation_cache.cache`; what a run's costs are, `cost_meter.account`.
+"""

@@ -1,4 +1,4 @@
-"""From token ids to tensors: label masks and length buckets.
+"""Batching: from token ids to tensors, with label masks and length buckets.
 
 Together with `harness.data.tokenization` and `harness.models`, the only place that knows a causal model from an
 encoder-decoder.

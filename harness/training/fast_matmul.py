@@ -1,4 +1,4 @@
-"""Products with weights in float32 by oneDNN, where torch's own choice of library is slow.
+"""Matrix products in float32 by oneDNN, where torch's own choice of library is slow.
 
 On x86 torch hands float32 products to MKL, which keeps to AVX2 on processors of other makers, however wide their
 registers are. oneDNN, which torch brings along and uses for bfloat16, does not ask who made them: it is twice as fast

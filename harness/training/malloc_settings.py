@@ -1,4 +1,4 @@
-"""Keeping freed memory in the process, on Linux with glibc."""
+"""Allocator settings: freed memory stays in the process, on Linux with glibc."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arithmetic of training and scoring: as the weights are, or bfloat16 products under float32 weights."""
+"""Precision: arithmetic as the weights are, or bfloat16 products under float32 weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What torch has no public name for: every private part of it that is used, in this file alone. Tested with 2.13."""
+"""Private parts of torch: every one that is used, in this file alone. Tested with 2.13."""
 
 from __future__ import annotations
 

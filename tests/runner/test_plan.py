@@ -119,14 +119,14 @@ def test_sizes_are_those_of_what_is_recorded(
     losses, starts = footprint.of_losses(rows), footprint.of_prefill(rows, decoding)
 
     def held(asked: list[int], *, generate: bool) -> int:
-        shelf = ActivationDisk(tmp_path / f"{asked}-{generate}", 10**9)
-        trunks = ActivationCache(loaded, ActivationMemory(10**9, shelf), 4, precision, print)  # type: ignore[arg-type]
+        disk = ActivationDisk(tmp_path / f"{asked}-{generate}", 10**9)
+        trunks = ActivationCache(loaded, ActivationMemory(10**9, disk), 4, precision, print)  # type: ignore[arg-type]
         trainable = apply(loaded.model, Tuning(kind="head"))
         assert not isinstance(trunks.open(("prompt", "train"), rows, asked[-1], cuts=asked), str)
         if generate:
             trunks.open_prefill(("prompt", "train"), rows, prompts_of(rows, loaded, decoding), asked[-1], cuts=asked)
         reset(loaded.model, trainable)
-        return on_disk(shelf.folder)
+        return on_disk(disk.folder)
 
     assert losses.total == held(cuts, generate=False) > 0
     assert losses.total + starts.total == held(cuts, generate=True)

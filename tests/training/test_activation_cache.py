@@ -301,11 +301,11 @@ def test_what_numbers_depend_on_is_in_the_key(tiny: Callable[..., Loaded], tmp_p
 def test_targets_are_in_the_key(tiny: Callable[..., Loaded], tmp_path: Path) -> None:
     """What is kept before the head stands where a target does."""
     loaded = tiny("llama")
-    shelf = ActivationDisk(tmp_path, PLENTY)
+    disk = ActivationDisk(tmp_path, PLENTY)
     plain = encoded(loaded)
     others = [row._replace(target=(row.target[-2], *row.target[1:])) for row in plain]
     for rows in (plain, others):
-        found = opened(trunks(loaded, ActivationMemory(PLENTY, shelf), []), HEAD, rows=rows)
+        found = opened(trunks(loaded, ActivationMemory(PLENTY, disk), []), HEAD, rows=rows)
         assert right(loaded, found.found, rows)
     assert len(keys(tmp_path)) == 2
 
@@ -313,14 +313,14 @@ def test_targets_are_in_the_key(tiny: Callable[..., Loaded], tmp_path: Path) -> 
 def test_an_edited_configuration_is_another_model(tmp_path: Path) -> None:
     """The weights are the same, and so are the logits of short rows, which are within the window."""
     folder = tiny_model("mistral", tmp_path / "model", sliding_window=60)
-    shelf = ActivationDisk(tmp_path / "store", PLENTY)
+    disk = ActivationDisk(tmp_path / "store", PLENTY)
     one = load(str(folder))
-    assert right(one, opened(trunks(one, ActivationMemory(PLENTY, shelf), []), LAST).found)
+    assert right(one, opened(trunks(one, ActivationMemory(PLENTY, disk), []), LAST).found)
     file = folder / "config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "sliding_window": 20}))
     other = load(str(folder))
     assert one.digest == other.digest
-    assert right(other, opened(trunks(other, ActivationMemory(PLENTY, shelf), []), LAST).found)
+    assert right(other, opened(trunks(other, ActivationMemory(PLENTY, disk), []), LAST).found)
 
 
 def test_more_new_tokens_leave_prompts_less_padding(tiny: Callable[..., Loaded], tmp_path: Path) -> None:

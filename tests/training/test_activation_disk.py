@@ -33,8 +33,8 @@ def made(seed: int = 0, rows: int = 6, width: int = 64) -> dict[str, Tensor]:
     return {f"tap/0/{row}": torch.randn(row + 1, width, generator=drawn) for row in range(rows)}
 
 
-def write(shelf: ActivationDisk, key: str, tensors: Mapping[str, Tensor]) -> None:
-    writer = Writer(shelf, key)
+def write(disk: ActivationDisk, key: str, tensors: Mapping[str, Tensor]) -> None:
+    writer = Writer(disk, key)
     for name, tensor in tensors.items():
         writer.add(name, tensor)
     writer.close()
@@ -48,8 +48,8 @@ def same(found: Mapping[str, Tensor] | None, expected: Mapping[str, Tensor]) -> 
     )
 
 
-def names(shelf: ActivationDisk) -> set[str]:
-    return {path.name for path in shelf.folder.iterdir()} if shelf.folder.exists() else set()
+def names(disk: ActivationDisk) -> set[str]:
+    return {path.name for path in disk.folder.iterdir()} if disk.folder.exists() else set()
 
 
 @pytest.fixture
@@ -59,14 +59,14 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_shards")
 def test_what_was_written_is_read(tmp_path: Path) -> None:
-    shelf, tensors = ActivationDisk(tmp_path / "deep" / "down", PLENTY), made()
-    assert shelf.open("a") is None
-    write(shelf, "a", tensors)
-    assert same(shelf.open("a"), tensors)
-    assert same(ActivationDisk(shelf.folder, PLENTY).open("a"), tensors)
-    assert shelf.open("b") is None
-    assert len(list((shelf.folder / "a").glob("*.safetensors"))) > 2
-    assert names(shelf) == {"a"}
+    disk, tensors = ActivationDisk(tmp_path / "deep" / "down", PLENTY), made()
+    assert disk.open("a") is None
+    write(disk, "a", tensors)
+    assert same(disk.open("a"), tensors)
+    assert same(ActivationDisk(disk.folder, PLENTY).open("a"), tensors)
+    assert disk.open("b") is None
+    assert len(list((disk.folder / "a").glob("*.safetensors"))) > 2
+    assert names(disk) == {"a"}
 
 
 @settings(max_examples=25, deadline=None)
@@ -81,11 +81,11 @@ def test_any_tensors(
     tensors = {
         str(at): torch.arange(2 * 4**3)[: torch.Size(s).numel()].to(dtype).view(s) for at, s in enumerate(shapes)
     }
-    shelf = ActivationDisk(tmp_path_factory.mktemp("any"), PLENTY)
+    disk = ActivationDisk(tmp_path_factory.mktemp("any"), PLENTY)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "SHARD", shard)
-        write(shelf, "a", tensors)
-    found = shelf.open("a")
+        write(disk, "a", tensors)
+    found = disk.open("a")
     assert same(found, tensors)
     assert found is not None
     assert all(found[name].dtype == dtype for name in found)
@@ -96,11 +96,11 @@ def test_views_of_one_memory(tmp_path: Path) -> None:
     both = torch.randn(4, 6, 2, 8)
     keys, values = both.transpose(1, 2).unbind(), both.flatten(2).unbind()
     tensors = {f"k/{row}": part for row, part in enumerate(keys)} | {"shared": torch.ones(1, 3).expand(4, 3)}
-    shelf = ActivationDisk(tmp_path, PLENTY)
-    write(shelf, "a", tensors)
-    assert same(shelf.open("a"), tensors)
-    write(shelf, "b", {f"v/{row}": part[1:5] for row, part in enumerate(values)})
-    assert same(shelf.open("b"), {f"v/{row}": part[1:5] for row, part in enumerate(values)})
+    disk = ActivationDisk(tmp_path, PLENTY)
+    write(disk, "a", tensors)
+    assert same(disk.open("a"), tensors)
+    write(disk, "b", {f"v/{row}": part[1:5] for row, part in enumerate(values)})
+    assert same(disk.open("b"), {f"v/{row}": part[1:5] for row, part in enumerate(values)})
 
 
 def truncate(folder: Path) -> None:
@@ -150,41 +150,41 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 @pytest.mark.usefixtures("small_shards")
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_what_is_unsound_is_removed_and_can_be_written_anew(tmp_path: Path, damage: str) -> None:
-    shelf, tensors = ActivationDisk(tmp_path, PLENTY), made()
-    write(shelf, "a", tensors)
+    disk, tensors = ActivationDisk(tmp_path, PLENTY), made()
+    write(disk, "a", tensors)
     DAMAGES[damage](tmp_path / "a")
-    assert shelf.open("a") is None
+    assert disk.open("a") is None
     assert not (tmp_path / "a").exists()
-    write(shelf, "a", tensors)
-    assert same(shelf.open("a"), tensors)
+    write(disk, "a", tensors)
+    assert same(disk.open("a"), tensors)
 
 
 @pytest.mark.usefixtures("small_shards")
 def test_a_recording_under_another_name_is_foreign(tmp_path: Path) -> None:
-    shelf = ActivationDisk(tmp_path, PLENTY)
-    write(shelf, "a", made())
+    disk = ActivationDisk(tmp_path, PLENTY)
+    write(disk, "a", made())
     (tmp_path / "a").rename(tmp_path / "b")
-    assert shelf.open("b") is None
+    assert disk.open("b") is None
 
 
 def test_safetensors_that_are_none(tmp_path: Path) -> None:
     """The digest is right, the file is not: whoever wrote it."""
-    shelf = ActivationDisk(tmp_path, PLENTY)
-    write(shelf, "a", made())
+    disk = ActivationDisk(tmp_path, PLENTY)
+    write(disk, "a", made())
     (tmp_path / "a" / "00000.safetensors").write_bytes(b"hello")
     digest = module._digest(tmp_path / "a" / "00000.safetensors")
     edit(lambda manifest: {**manifest, "shards": {"00000.safetensors": digest}})(tmp_path / "a")
-    assert shelf.open("a") is None
+    assert disk.open("a") is None
 
 
 def test_a_removed_recording_can_be_read_on(tmp_path: Path) -> None:
-    shelf, tensors = ActivationDisk(tmp_path, PLENTY), made()
-    write(shelf, "a", tensors)
-    found = shelf.open("a")
-    shelf.remove("a")
-    shelf.remove("a")
+    disk, tensors = ActivationDisk(tmp_path, PLENTY), made()
+    write(disk, "a", tensors)
+    found = disk.open("a")
+    disk.remove("a")
+    disk.remove("a")
     assert same(found, tensors)
-    assert shelf.open("a") is None
+    assert disk.open("a") is None
 
 
 SIZE = 4000
@@ -195,28 +195,28 @@ def numbered(number: int) -> dict[str, Tensor]:
     return {"x": torch.full((SIZE // 4,), float(number))}
 
 
-def used(shelf: ActivationDisk) -> int:
-    return sum(file.stat().st_size for file in shelf.folder.rglob("*") if file.is_file())
+def used(disk: ActivationDisk) -> int:
+    return sum(file.stat().st_size for file in disk.folder.rglob("*") if file.is_file())
 
 
-def age(shelf: ActivationDisk, *keys: str) -> None:
+def age(disk: ActivationDisk, *keys: str) -> None:
     """Let recordings have been used in this order, long ago."""
     for at, key in enumerate(keys):
-        os.utime(shelf.folder / key, (1000 + at, 1000 + at))
+        os.utime(disk.folder / key, (1000 + at, 1000 + at))
 
 
 def test_what_was_not_used_for_longest_makes_room(tmp_path: Path) -> None:
-    shelf = ActivationDisk(tmp_path, SIZE * 7 // 2)
+    disk = ActivationDisk(tmp_path, SIZE * 7 // 2)
     for number, key in enumerate("abc"):
-        write(shelf, key, numbered(number))
-    age(shelf, "b", "c", "a")
-    write(shelf, "d", numbered(3))
-    assert names(shelf) == {"c", "a", "d"}
-    assert used(shelf) <= shelf.budget + 500  # names and digests
-    age(shelf, "a", "c", "d")
-    assert same(shelf.open("a"), numbered(0))  # now the one used last
-    write(shelf, "e", numbered(4))
-    assert names(shelf) == {"a", "d", "e"}
+        write(disk, key, numbered(number))
+    age(disk, "b", "c", "a")
+    write(disk, "d", numbered(3))
+    assert names(disk) == {"c", "a", "d"}
+    assert used(disk) <= disk.budget + 500  # names and digests
+    age(disk, "a", "c", "d")
+    assert same(disk.open("a"), numbered(0))  # now the one used last
+    write(disk, "e", numbered(4))
+    assert names(disk) == {"a", "d", "e"}
 
 
 @given(keys=st.lists(st.sampled_from("abcdef"), max_size=12), room=st.integers(1, 5))
@@ -224,35 +224,35 @@ def test_what_was_not_used_for_longest_makes_room(tmp_path: Path) -> None:
 def test_the_budget_holds_and_the_order_is_that_of_use(
     tmp_path_factory: pytest.TempPathFactory, keys: list[str], room: int
 ) -> None:
-    shelf = ActivationDisk(tmp_path_factory.mktemp("budget"), room * (SIZE + 400))
+    disk = ActivationDisk(tmp_path_factory.mktemp("budget"), room * (SIZE + 400))
     expected: list[str] = []
     for clock, key in enumerate(keys):
-        found = shelf.open(key)
+        found = disk.open(key)
         assert (found is not None) == (key in expected)
         if found is None:
-            write(shelf, key, numbered(ord(key)))
+            write(disk, key, numbered(ord(key)))
         expected = [*[each for each in expected if each != key], key][-room:]
-        os.utime(shelf.folder / key, (clock, clock))  # the clock of some file systems is coarse
-        assert names(shelf) == set(expected)
-        assert used(shelf) <= shelf.budget
+        os.utime(disk.folder / key, (clock, clock))  # the clock of some file systems is coarse
+        assert names(disk) == set(expected)
+        assert used(disk) <= disk.budget
 
 
 def test_more_than_the_budget_is_refused_and_nothing_else_removed(tmp_path: Path) -> None:
-    shelf = ActivationDisk(tmp_path, SIZE * 3 // 2)
-    write(shelf, "a", numbered(0))
-    writer = Writer(shelf, "b")
+    disk = ActivationDisk(tmp_path, SIZE * 3 // 2)
+    write(disk, "a", numbered(0))
+    writer = Writer(disk, "b")
     writer.add("x", torch.zeros(SIZE))
     with pytest.raises(OSError, match=f"{4 * SIZE} more bytes are over the budget of {SIZE * 3 // 2}"):
         writer.close()
     writer.discard()
-    assert names(shelf) == {"a"}
+    assert names(disk) == {"a"}
 
 
 @pytest.mark.usefixtures("small_shards")
 def test_what_is_being_written_counts(tmp_path: Path) -> None:
     """Two recordings grow side by side, as those of two cuts do: each would fit, both do not."""
-    shelf = ActivationDisk(tmp_path, 6000)
-    writers = Writer(shelf, "a"), Writer(shelf, "b")
+    disk = ActivationDisk(tmp_path, 6000)
+    writers = Writer(disk, "a"), Writer(disk, "b")
     written: list[str] = []
 
     def fill() -> None:
@@ -264,10 +264,10 @@ def test_what_is_being_written_counts(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="over the budget"):
         fill()
     assert 4 <= len(written) <= 6, "a thousand bytes each"
-    assert used(shelf) <= 6000
+    assert used(disk) <= 6000
     for writer in writers:
         writer.discard()
-    assert names(shelf) == set()
+    assert names(disk) == set()
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), SafetensorError("I/O error")])
@@ -276,15 +276,15 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         file.write_bytes(b"the first half")
         raise error
 
-    shelf = ActivationDisk(tmp_path, PLENTY)
-    writer = Writer(shelf, "a")
+    disk = ActivationDisk(tmp_path, PLENTY)
+    writer = Writer(disk, "a")
     writer.add("x", torch.zeros(3))
     monkeypatch.setattr(module, "save_file", fail)
     with pytest.raises(OSError, match=r"No space left|I/O error"):
         writer.close()
-    assert shelf.open("a") is None
+    assert disk.open("a") is None
     writer.discard()
-    assert names(shelf) == set()
+    assert names(disk) == set()
 
 
 def ended() -> int:
@@ -307,11 +307,11 @@ def test_what_a_dead_process_left_is_removed_and_a_living_ones_is_not(tmp_path: 
         (tmp_path / name).mkdir()
         (tmp_path / name / "00000.safetensors").write_bytes(b"half")
         os.utime(tmp_path / name, (when, when))
-    shelf = ActivationDisk(tmp_path, PLENTY)
-    assert names(shelf) == {f".k-{os.getpid()}", f".k-{os.getppid()}", ".Trash-folder"}
-    Writer(shelf, "k").close()
+    disk = ActivationDisk(tmp_path, PLENTY)
+    assert names(disk) == {f".k-{os.getpid()}", f".k-{os.getppid()}", ".Trash-folder"}
+    Writer(disk, "k").close()
     assert {path.name for path in (tmp_path / "k").iterdir()} == {MANIFEST, "00000.safetensors"}
-    found = shelf.open("k")
+    found = disk.open("k")
     assert found is not None
     assert len(found) == 0
 
@@ -366,9 +366,9 @@ def test_two_processes_write_one_recording(tmp_path: Path) -> None:
     for process in both:
         process.communicate("go\n")
     assert [process.returncode for process in both] == [0, 0]
-    shelf = ActivationDisk(tmp_path, PLENTY)
-    assert names(shelf) == {"k"}
-    assert same(shelf.open("k"), expected(200))
+    disk = ActivationDisk(tmp_path, PLENTY)
+    assert names(disk) == {"k"}
+    assert same(disk.open("k"), expected(200))
 
 
 def test_a_killed_writer_leaves_nothing_that_counts(tmp_path: Path) -> None:
@@ -378,13 +378,13 @@ def test_a_killed_writer_leaves_nothing_that_counts(tmp_path: Path) -> None:
     process.stdin.write("go\n")
     process.stdin.flush()
     until(process, "writing")
-    shelf = ActivationDisk(tmp_path, PLENTY)
-    assert [name.startswith(".k-") for name in names(shelf)] == [True], "it lives and writes"
+    disk = ActivationDisk(tmp_path, PLENTY)
+    assert [name.startswith(".k-") for name in names(disk)] == [True], "it lives and writes"
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert names(shelf) != set()
-    assert shelf.open("k") is None
-    shelf = ActivationDisk(tmp_path, PLENTY)
-    assert names(shelf) == set()
-    write(shelf, "k", expected(3))
-    assert same(shelf.open("k"), expected(3))
+    assert names(disk) != set()
+    assert disk.open("k") is None
+    disk = ActivationDisk(tmp_path, PLENTY)
+    assert names(disk) == set()
+    write(disk, "k", expected(3))
+    assert same(disk.open("k"), expected(3))

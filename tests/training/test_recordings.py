@@ -133,7 +133,7 @@ def test_what_is_deleted_to_make_room_is_let_go(tmp_path: Path) -> None:
     owner = ActivationMemory(0, ActivationDisk(tmp_path, 9 * ROW))
     store(owner, "a", content(0))
     assert same(owner.get("a"), content(0))
-    owner.shelf.remove("a")
+    owner.disk.remove("a")
     owner.let_go()
     assert owner.get("a") is None
 
@@ -279,11 +279,11 @@ def test_budgets_come_from_the_study_or_the_machine(tmp_path: Path, monkeypatch:
     folder = Path("recordings")
     set_ = recordings(folder, memory_mib=1.5, disk_mib=2)
     assert set_.memory == 3 * 2**19
-    assert set_.shelf is not None
-    assert (set_.shelf.budget, set_.shelf.folder) == (2**21, folder)
-    assert recordings(folder, disk_mib=0).shelf is None
+    assert set_.disk is not None
+    assert (set_.disk.budget, set_.disk.folder) == (2**21, folder)
+    assert recordings(folder, disk_mib=0).disk is None
     left = recordings(folder)
-    assert left.shelf is not None
+    assert left.disk is not None
     assert left.memory == pytest.approx(psutil.virtual_memory().available / 4, rel=0.2)
-    assert left.shelf.budget == pytest.approx(psutil.disk_usage(str(tmp_path)).free / 10, rel=0.2)
+    assert left.disk.budget == pytest.approx(psutil.disk_usage(str(tmp_path)).free / 10, rel=0.2)
     assert files(tmp_path) == []

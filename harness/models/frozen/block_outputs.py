@@ -1,4 +1,4 @@
-"""What the blocks of a model return, seen by running it."""
+"""Block outputs: what the blocks of a model return, seen by running it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The frozen part of generation's first call: what it leaves in the cache, and what it hands to what trains.
+"""Capture points of generation's first call: what it leaves in the cache, and hands to what trains.
 
 Generation reads a whole prompt in its first call, the prefill, and one token in each of the others. The keys and
 values that frozen blocks make of a prompt are the same in every trial, and so are the hidden states at the cut: they

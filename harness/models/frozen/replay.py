@@ -1,4 +1,4 @@
-"""The frozen part of a network, computed once: recorded row by row, replayed inside the intact model.
+"""Replay of the frozen part of a network: recorded row by row, given back inside the intact model.
 
 What comes before the first block that trains gives the same numbers in every epoch, trial and seed. The cut is that
 block's index. A replay leaves the model whole and calls it as usual; its frozen blocks merely answer with what was

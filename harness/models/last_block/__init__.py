@@ -1,1 +1,1 @@
-"""What a step leaves out of the last block: positions whose output nobody reads."""
+"""The last block at label positions alone: what a step leaves out since nobody reads it."""

@@ -1,4 +1,4 @@
-"""Running parts of the last block where logits are wanted, and nowhere else.
+"""Label positions: parts of the last block run where logits are wanted, and nowhere else.
 
 Behind the last block only the positions whose logits are used count. Inside it the keys and values of all positions
 do, but queries, the attention's output and the feed-forward part of the others are computed for nothing. Which modules

@@ -1,4 +1,4 @@
-"""Attention of the last block from the first wanted position on, and not before it.
+"""Queries at labels: attention of the last block from the first wanted position on, not before it.
 
 Behind the last block only the positions whose logits are used count. What keys and values are made of, all positions
 need; but a query before the first wanted position answers nobody. In a causal model's row the targets stand behind a

@@ -163,7 +163,7 @@ def _cuts(work: Sequence[Work], trainer: Trainer) -> tuple[Cut, ...]:
 
 
 def _disk(budget: ActivationMemory) -> int:
-    return budget.shelf.budget if budget.shelf else 0
+    return budget.disk.budget if budget.disk else 0
 
 
 def _speeds(

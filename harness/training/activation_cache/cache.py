@@ -1,4 +1,4 @@
-"""The frozen part of the network, computed once per split: found in a recording, or recorded now, and proved.
+"""Activation cache: the frozen part computed once per split, found or recorded now, and proved.
 
 A recording is named by all that its numbers depend on: weights, arithmetic, library versions, the place in the network
 and the token ids of every row. So one serves every trial, final run, tuning and study that needs it. It changes the

@@ -1,4 +1,4 @@
-"""Named tensors on disk, for one process after another: whole, the right ones, within a budget, or not there at all.
+"""Disk tier of the activation cache: named tensors, whole and right and within a budget, or not there.
 
 A recording is a folder named by its key: shards in safetensors, and a manifest with the key and each shard's digest.
 It is written under a temporary name and renamed, so a kill leaves no half of it; what is truncated, changed or foreign
@@ -98,14 +98,14 @@ class Writer:
     """Writes one recording, shard by shard; it counts only once it is closed.
 
     Args:
-        shelf: Where to.
+        disk: Where to.
         key: Its name; 16 hex digits or the like.
         together: How many write at a time, this one among them.
     """
 
-    def __init__(self, shelf: ActivationDisk, key: str, *, together: int = 1) -> None:
-        self._shelf, self._key, self._shard = shelf, key, SHARD // together
-        self._folder = shelf.folder / f".{key}-{os.getpid()}"
+    def __init__(self, disk: ActivationDisk, key: str, *, together: int = 1) -> None:
+        self._disk, self._key, self._shard = disk, key, SHARD // together
+        self._folder = disk.folder / f".{key}-{os.getpid()}"
         self.discard()  # left by an earlier process of the same id
         self._waiting: dict[str, Tensor] = {}
         self._shards: dict[str, str] = {}
@@ -123,7 +123,7 @@ class Writer:
             self._flush()
 
     def close(self) -> None:
-        """Put the recording on the shelf, unless another process was faster.
+        """Put the recording into its place, unless another process was faster.
 
         Raises:
             OSError: As for `add`.
@@ -132,9 +132,9 @@ class Writer:
         manifest = {"key": self._key, "shards": self._shards}
         (self._folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
         try:
-            self._folder.rename(self._shelf.folder / self._key)
+            self._folder.rename(self._disk.folder / self._key)
         except OSError:
-            if not (self._shelf.folder / self._key).exists():
+            if not (self._disk.folder / self._key).exists():
                 raise
             self.discard()
 
@@ -143,7 +143,7 @@ class Writer:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _flush(self) -> None:
-        self._shelf.make_room(self._held)
+        self._disk.make_room(self._held)
         self._folder.mkdir(parents=True, exist_ok=True)
         file = self._folder / f"{len(self._shards):05}.safetensors"
         try:

@@ -1,4 +1,4 @@
-"""What was recorded of the frozen part of the network, in memory as far as it may, and on disk for later runs."""
+"""Memory tier of the activation cache: recordings as far as memory allows, on disk for later runs."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class ActivationMemory:
 
     Args:
         memory: The most bytes held in memory; those not used for longest go first, and are read from disk from then on.
-        shelf: Keeps them for later runs; ``None``: memory alone.
+        disk: Keeps them for later runs; ``None``: memory alone.
     """
 
-    def __init__(self, memory: int, shelf: ActivationDisk | None) -> None:
-        self.memory, self.shelf = memory, shelf
+    def __init__(self, memory: int, disk: ActivationDisk | None) -> None:
+        self.memory, self.disk = memory, disk
         self._held: dict[str, dict[str, Tensor]] = {}
         self._sizes: dict[str, int] = {}
         self._mapped: dict[str, Mapping[str, Tensor]] = {}
@@ -55,12 +55,12 @@ class ActivationMemory:
 
     def get(self, key: str) -> Mapping[str, Tensor] | None:
         """Return a recording if there is one."""
-        if self.shelf is not None and (key in self._held or key in self._mapped):
-            self.shelf.used(key)
+        if self.disk is not None and (key in self._held or key in self._mapped):
+            self.disk.used(key)
         if key in self._held:
             self._held[key] = self._held.pop(key)  # the last is the one used last
             return self._held[key]
-        if key not in self._mapped and self.shelf is not None and (recording := self.shelf.open(key)) is not None:
+        if key not in self._mapped and self.disk is not None and (recording := self.disk.open(key)) is not None:
             self._mapped[key] = recording
             self.finished(key, sum(tensor.nbytes for tensor in recording.values()))
             if self._whole[key] <= self.memory:  # else it would push all others out
@@ -86,8 +86,8 @@ class ActivationMemory:
     def let_go(self) -> None:
         """Nothing is in use any more; files that were deleted to make room are no longer held open."""
         self.pinned.clear()
-        if self.shelf is not None:
-            self._mapped = {key: found for key, found in self._mapped.items() if self.shelf.has(key)}
+        if self.disk is not None:
+            self._mapped = {key: found for key, found in self._mapped.items() if self.disk.has(key)}
 
     def finished(self, key: str, size: int) -> None:
         """Take note of a whole recording's bytes."""
@@ -102,8 +102,8 @@ class ActivationMemory:
         self._release(key)
         self._mapped.pop(key, None)
         self._whole.pop(key, None)
-        if self.shelf is not None:
-            self.shelf.remove(key)
+        if self.disk is not None:
+            self.disk.remove(key)
 
     def _release(self, key: str) -> None:
         self._held.pop(key, None)
@@ -122,7 +122,7 @@ class Draft:
 
     def __init__(self, key: str, owner: ActivationMemory, say: Callable[[str], None], *, together: int = 1) -> None:
         self._key, self._owner, self._say = key, owner, say
-        self._writer = None if owner.shelf is None else Writer(owner.shelf, key, together=together)
+        self._writer = None if owner.disk is None else Writer(owner.disk, key, together=together)
         self._is_held, self._bytes = True, 0
         self._names: set[str] = set()
 

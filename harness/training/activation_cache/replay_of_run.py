@@ -1,4 +1,4 @@
-"""What one training run replays: its losses, and the prompts it generates from; where it does not, why."""
+"""Replay of one training run: its losses, the prompts it generates from; where there is none, why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The calls of a model that can be replayed: the one for a loss, and the first one of generation."""
+"""Replayed calls of a model: the one for a loss, and the first one of generation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one run has cost so far: told of every part of it, priced with the parts' own numbers of operations."""
+"""Cost account of one run: told of every part of it, priced with its own number of operations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Energy from the machine's own counters, where they can be read; nothing is estimated where they cannot.
+"""Energy, from the machine's own counters where they can be read; nothing is estimated elsewhere.
 
 Linux counts what each processor package takes (running average power limit, Intel 64 and IA-32 Architectures Software
 Developer's Manual, volume 3, section "Power and Thermal Management"; AMD's processors are found in the same place).

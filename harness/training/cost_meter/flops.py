@@ -1,4 +1,4 @@
-"""How many floating-point operations are done, block by block.
+"""Floating-point operations, counted block by block as torch calls them.
 
 What counts is matrix products, forward and backward, two operations for a multiplication and an addition (Kaplan et al.
 2020, "Scaling Laws for Neural Language Models", section 2.1: about 2 per parameter and token forward, twice that

@@ -1,4 +1,4 @@
-"""What a model's passes cost in operations, found once for every padded shape.
+"""Prices: what a model's passes cost in operations, found once for every padded shape.
 
 All of it is linear in rows and in labels, and decoding a token is linear in what the cache holds; so a few passes over
 one made-up row of a shape tell what any batch of that shape takes. Where attention is limited to a window, what a token
