@@ -2,31 +2,40 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+TOOLS := .venv/.tools
 
-.PHONY: quickstart test test-all lint format bench base-model data
+.PHONY: quickstart test test-all lint lowest format bench base-model data
 
 quickstart: $(INSTALLED)  ## install, then run the quickstart study
 	$(BIN)/harness run experiments/quickstart.yaml
 
-test: $(INSTALLED)  ## lint, types, and all tests that take less than a minute
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+test: lint  ## lint, types, and all tests that take less than a minute
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not slow"  # two processes of one thread each
 
 test-all: test  ## the slow tests as well
 	$(BIN)/pytest -m slow
 
-lint: $(INSTALLED)
+lint: $(TOOLS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/deptry harness tasks tools
 	$(BIN)/mypy
 
-format: $(INSTALLED)
+LOWEST := .venv-lowest
+WITH_LOWEST := test_imports.py core metrics data models study cli training/test_loop.py training/test_decoding.py \
+  runner/test_run_tree.py serving/test_stored_models.py tracking/test_prompt_registry.py
+
+lowest:  ## the lowest versions that pyproject.toml allows, in an environment of their own (6 GB: torch 2.7 with CUDA)
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(PYTHON) -m tools.lowest_versions > $(LOWEST)/pins.txt
+	$(LOWEST)/bin/pip install --quiet --constraint $(LOWEST)/pins.txt --editable ".[test]"
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/pytest -o filterwarnings=default -m "not slow" $(addprefix tests/,$(WITH_LOWEST))
+
+format: $(TOOLS)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(INSTALLED)  ## measurements; each prints a table and writes JSON to benchmarks/out
+bench: $(TOOLS)  ## measurements; each prints a table and writes JSON to benchmarks/out
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
 
 data: $(INSTALLED)  ## write the embedded task data again
@@ -35,8 +44,13 @@ data: $(INSTALLED)  ## write the embedded task data again
 base-model: $(INSTALLED)  ## train the embedded model again
 	$(BIN)/python -m tools.world.pretrain
 
-# A stamp and not the folder, so that an install cut short is done again.
+# Stamps and not the folder, so that an install cut short is done again.
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+# What users of the package never need: linters, test runners, and what tests compare with.
+$(TOOLS): $(INSTALLED)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[lint,test]"
 	touch $@

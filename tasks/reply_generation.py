@@ -10,8 +10,7 @@ A row of its data:
 A conversation that is too long loses its oldest turns first.
 """
 
-from harness.data.template import Template
-from harness.study.task import Task
+from harness import Task, Template
 
 task = Task(
     name="reply_generation",

@@ -8,8 +8,7 @@ A row of its data:
      "target": "Bruno travels to Athens on Monday, back on Saturday."}
 """
 
-from harness.data.template import Template
-from harness.study.task import Task
+from harness import Task, Template
 
 task = Task(
     name="summarization",

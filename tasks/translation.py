@@ -7,8 +7,7 @@ A row of its data:
      "target": "Die Puppen sind im Restaurant."}
 """
 
-from harness.data.template import Template
-from harness.study.task import Task
+from harness import Task, Template
 
 task = Task(
     name="translation",

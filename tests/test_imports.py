@@ -35,6 +35,7 @@ BESIDE = {"__init__.py", "__main__.py", "testing.py", "py.typed"}
 HEAVY = {"torch", "transformers", "optuna", "mlflow", "evaluate", "datasets"}
 
 FILES = sorted(path for path in ROOT.rglob("*.py") if "tasks" not in path.relative_to(ROOT).parts)
+TESTS = Path(__file__).parent
 OF_PACKAGES = [path for path in FILES if path.parent != ROOT]
 
 
@@ -73,6 +74,26 @@ def test_no_file_name_occurs_twice() -> None:
     assert [name for name, times in names.items() if times > 1] == []
     tasks = [path.parent.name for path in code if path.name == "task.py" and path.parent.parent.name != "studies"]
     assert sorted(tasks) == ["old_store", "study"], "task.py is also what users call theirs, and the golden studies do"
+
+
+def test_tests_mirror_the_packages() -> None:
+    mirrored = [path.parent.name for path in TESTS.glob("*/test_*.py")]
+    assert set(mirrored) <= {*PACKAGES, "seams", "tools"}
+    assert {path.name for path in TESTS.glob("test_*.py")} == {
+        "test_documentation.py",
+        "test_imports.py",
+        "test_wheel.py",
+    }
+
+
+def test_no_test_module_imports_from_another() -> None:
+    borrowed = {
+        (path.name, name)
+        for path in TESTS.rglob("*.py")
+        for name in imports(path)
+        if name.startswith("tests.") and name.split(".")[1] != "support"
+    }
+    assert borrowed == set(), "what tests share lies in tests/support/"
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,4 @@
-"""The command: what each verb does, and all that is printed."""
+"""To change a command, open `main`; what it prints, `results_table`, `check_tables`, `plan_tables`.
+
+The ``harness`` command, and all that is printed.
+"""

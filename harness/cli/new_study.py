@@ -58,8 +58,28 @@ A row of data/train.jsonl:
     {row}
 """
 
-from harness.study.task import Task
-from harness.data.template import Template
+import numpy as np
+
+from harness import Example, Metric, Task, Template
+
+
+def example(row, id):
+    """A row of the data and an id for it where it has none -> an example. Further fields are there for prompts."""
+    return Example(id=row.get("id", id), fields={{"source": row["source"]}}, target=row["target"])
+
+
+def few_words(prediction, example):
+    """What one prediction contributes to a metric of our own: 1 if it has at most ten words."""
+    return np.array([float(len(prediction.text.split()) <= 10)])
+
+
+def share(contributions):
+    return float(np.mean(contributions)) if len(contributions) else float("nan")
+
+
+def signature():
+    return "few_words|limit:10|version:1"  # quoted beside the number; another one makes other cells
+
 
 task = Task(
     name="my_task",
@@ -69,9 +89,15 @@ task = Task(
         Template("bare", "{{{{ source }}}}\\n", shorten="source"),
         Template("cue", "{{{{ source }}}}\\nTL;DR:", shorten="source"),
     ],
-    metrics=["rougeL", "token_f1", "length_ratio"],  # the first one leads
+    metrics=[                     # the first one leads; harness.metrics.names() lists them
+        "rougeL",
+        "token_f1",
+        "length_ratio",
+        Metric("few_words", True, few_words, share, signature),
+    ],
     max_target_tokens=32,
     stop=["\\n"],                  # ends a prediction
+    example=example,              # left out, columns `source` and `target` are read, all others are fields
 )
 '''
 

@@ -1,1 +1,4 @@
-"""What everything stands on: errors, examples and predictions, digests, provenance, databases, YAML sections."""
+"""To change where files go, open `workspace`; an error, `errors`; an example, `example`; a database, `database_urls`.
+
+What everything stands on, with digests, provenance and the base of YAML sections.
+"""

@@ -1,4 +1,7 @@
-"""Metrics as per-example statistics plus a reduction. To add one, write it in a file here and name it in `registry`."""
+"""To add a metric, write it in a file here and name it in `registry`; what one is, `base`.
+
+Statistics per example, a reduction, a direction and a signature. `evaluate_hub` is the door to Hugging Face.
+"""
 
 from __future__ import annotations
 

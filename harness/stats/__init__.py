@@ -1,17 +1,20 @@
-"""Numbers about numbers: intervals, tests and corrections, from statistics per example.
+"""To change what may be claimed, open `verdicts`; a correction, `multiple_comparisons`; an interval, `contrasts`.
 
-=================  ==============================================================================
-file               what it answers
-=================  ==============================================================================
-`summary`          mean and spread of a handful of values
-`rescoring`        the score of any resample of the examples, fast
-`intervals`        bootstrap intervals of one set of predictions: percentile and BCa
-`paired`           two sets of predictions as sacreBLEU compares them
-`contrasts`        final runs over seeds and examples: any cell, any difference between cells
-`families`         many comparisons: Holm, against a baseline, all pairs, main effects, interaction
-`planning`         how many examples it would take
-`expected_best`    what so many trials of a search could be expected to find
-=================  ==============================================================================
+Intervals, tests and corrections, from statistics per example; `docs/statistics.md` shows their use elsewhere.
+
+=========================  ============================================================================
+file                       what it answers
+=========================  ============================================================================
+`summary`                  mean and spread of a handful of values
+`resampling`               the score of any resample of the examples, fast
+`intervals`                bootstrap intervals of one set of predictions: percentile and BCa
+`paired`                   two sets of predictions as sacreBLEU compares them
+`contrasts`                final runs over seeds and examples: any cell, any difference between cells
+`multiple_comparisons`     Holm's correction: against a baseline, all pairs, main effects, interactions
+`power`                    how many examples it would take
+`expected_best`            what so many trials of a search could be expected to find
+`verdicts`                 what a study may claim
+=========================  ============================================================================
 
 A comparison of cells takes three steps: `runs` makes each cell's statistics ready, `resample` scores all cells on the
 same resamples, and `to_baseline`, `all_pairs`, `effects` or `estimate` reads the result as often as needed.

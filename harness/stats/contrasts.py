@@ -41,7 +41,6 @@ from scipy.special import ndtri, stdtr, stdtrit
 
 from harness.stats.intervals import percentiles
 from harness.stats.resampling import RESAMPLES, Floats, Reduce, Rescore, draw, rescorer
-from harness.stats.summary import spread
 
 __all__ = ["Estimate", "Runs", "Target", "Trained", "estimate", "resample", "rescored", "runs", "standard_error"]
 
@@ -96,11 +95,6 @@ class Trained:
     def value(self) -> float:
         """The mean over runs."""
         return math.fsum(self.scores) / len(self.scores)
-
-    @property
-    def seed_spread(self) -> float:
-        """Standard deviation of the runs' scores, nan of one run: stated beside an interval of ``models``."""
-        return spread(self.scores)
 
     def scaled(self, weight: float) -> Trained:
         """Return the cell in another unit, as it enters a weighted sum."""

@@ -1,1 +1,4 @@
-"""The study before it runs: its file, its task, its grid, and `check`, all that can be known without weights."""
+"""To change a key of the study file, open `spec`; an axis, `factors`; the grid, `grid`; what is refused, `check`.
+
+The study before it runs: all that can be known without weights.
+"""

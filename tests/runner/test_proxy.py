@@ -16,7 +16,7 @@ from harness.report.text.search_sentences import agreement, searches
 from harness.results.collect import CellResult, Results, Trial
 from harness.runner.search.optuna_search import CellSearch
 from harness.study.spec import PROXIED, Search
-from tests.runner.test_resume import TASK_WITH_FUSE
+from tests.support.fuse import TASK_WITH_FUSE
 from tests.support.study_fixture import Place, Places
 
 LOSS = (

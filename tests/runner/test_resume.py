@@ -15,41 +15,11 @@ from filelock import FileLock
 from mlflow.entities import Run
 
 from harness.runner.search.optuna_search import grid_points
+from tests.support.fuse import TASK_WITH_FUSE
 from tests.support.study_fixture import PARENT, Place, Places, rows, write_rows
 
 SMALL = ("--set", "tuning=[none, head]")
 """Two cells that train, two that do not."""
-
-TASK_WITH_FUSE = """\
-from pathlib import Path
-
-import numpy as np
-
-from harness.metrics import Metric
-from harness.study.task import Task
-from harness.data.template import Template
-
-
-def burn(prediction, example):
-    fuse = Path("fuse")
-    if fuse.exists():
-        left = int(fuse.read_text()) - 1
-        fuse.write_text(str(left))
-        if left == 0:
-            fuse.unlink()
-            raise RuntimeError("the fuse has burned down")
-    return np.array([-prediction.nll])
-
-
-task = Task(
-    name="tiny_task",
-    data="data",
-    prompts=[Template("bare", "{{ source }}\\n", shorten="source")],
-    metrics=[Metric("calm", True, burn, lambda found: float(np.mean(found)), lambda: "calm|version:1"), "perplexity"],
-    max_target_tokens=12,
-    stop=["\\n"],
-)
-"""
 
 
 @pytest.fixture(scope="module")

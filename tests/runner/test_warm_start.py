@@ -14,7 +14,7 @@ from harness.data.template import Template
 from harness.runner.search.optuna_search import CellSearch, grid_points
 from harness.study.grid import Cell, cell_digests, expand, neighbor, select, with_neighbors
 from harness.study.spec import Study
-from tests.runner.test_resume import TASK_WITH_FUSE
+from tests.support.fuse import TASK_WITH_FUSE
 from tests.support.study_fixture import Place, Places
 
 WARM = (

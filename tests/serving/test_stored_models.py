@@ -15,7 +15,7 @@ from mlflow.entities import LoggedModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.core.example import Example, fingerprint
-from tests.runner.test_kill import kill_at, running
+from tests.support.kill_moments import kill_at, running
 from tests.support.study_fixture import Place, Places, rows
 
 QUICK = (

@@ -262,7 +262,7 @@ def test_an_undefined_score_is_undecided_and_null() -> None:
 
 
 def test_nothing_is_claimed_without_verdicts() -> None:
-    assert json.loads(verdicts_json("Nothing.", None)) == {"answer": "Nothing.", "comparisons": []}
+    assert json.loads(verdicts_json("Nothing.", None)) == {"format": 1, "answer": "Nothing.", "comparisons": []}
 
 
 def test_answers_to_fewer_than_two_examples_are_refused() -> None:

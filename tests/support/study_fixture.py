@@ -48,8 +48,7 @@ final: {seeds: [11, 12]}
 """
 
 TASK = """\
-from harness.study.task import Task
-from harness.data.template import Template
+from harness import Task, Template
 
 task = Task(
     name="tiny_task",

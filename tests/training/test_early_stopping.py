@@ -22,7 +22,7 @@ from harness.study.load_study import read_study
 from harness.study.spec import Training
 from harness.training.early_stopping import EarlyStopping
 from harness.training.trainer import Trainer
-from tests.runner.test_kill import kill_at, running
+from tests.support.kill_moments import kill_at, running
 from tests.support.study_fixture import Place, Places
 
 SMALL = ("--set", "prompts=[bare]", "--set", "tuning=[none, last_blocks: 1]")

@@ -106,7 +106,7 @@ tied embeddings, no dropout |
 | context | {facts.context} tokens |
 | tokenizer | byte-level BPE, {len(tokenizer)} tokens, trained on the corpus; `<pad>` 0, `<bos>` 1, `<eos>` 2; \
 adds none of them by itself |
-| corpus | {facts.documents:,} generated documents, {facts.corpus_tokens:,} tokens (`tasks/world/corpus.py`) |
+| corpus | {facts.documents:,} generated documents, {facts.corpus_tokens:,} tokens (`tools/world/corpus.py`) |
 | training | {facts.steps:,} steps of {facts.batch} x {facts.context} tokens: {tokens / 1e6:.1f} million tokens, \
 {tokens / facts.corpus_tokens:.1f} epochs; AdamW (0.9, 0.98), weight decay 0.05 on matrices, peak learning rate \
 {facts.peak:g}, warm-up, cosine, clipping at 1.0, bfloat16 autocast, seed {facts.seed} |

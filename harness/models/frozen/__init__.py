@@ -1,1 +1,4 @@
-"""The frozen part of a network: its activations captured once, and replayed inside the intact model."""
+"""To change what is captured, open `capture`; how it is put back, `replay`; keys and values, `capture_kv`.
+
+The frozen part of a network: captured once, replayed inside the intact model.
+"""

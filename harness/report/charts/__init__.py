@@ -1,1 +1,4 @@
-"""The charts of a report: what each shows, and who draws it."""
+"""To change what a chart shows, open `scores` or `tradeoffs`; its colors, `palette`; which there are, `gallery`.
+
+Charts as points, and who draws them.
+"""

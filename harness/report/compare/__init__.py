@@ -1,1 +1,4 @@
-"""`harness compare`: what is compared in `sides`, whether it may be in `comparison`, what is printed in `shown`."""
+"""To change what may be compared, open `compare_studies`; what is printed, `render_comparison`.
+
+`harness compare`: two studies, cells or runs against each other, on the same test examples.
+"""

@@ -1,1 +1,4 @@
-"""The page that people look at: ``report.html``, one file that needs nothing else."""
+"""To change the page's tables, open `tables`; its samples, `samples`; its looks, `style.css`.
+
+``report.html``: one file that needs nothing else.
+"""

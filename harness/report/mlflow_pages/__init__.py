@@ -1,1 +1,4 @@
-"""A study on MLflow's own pages: descriptions and ready-made views."""
+"""To change what MLflow's pages say, open `descriptions`; what they show, `page_views`.
+
+A study on MLflow's own pages; `harness.tracking.mlflow.ui_views` knows their form.
+"""

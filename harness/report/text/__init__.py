@@ -1,1 +1,4 @@
-"""The report in words: the headline, findings, cautions, Markdown."""
+"""To change the answer, open `headline`; a warning, `cautions`; ``report.md``, `markdown`.
+
+The report in words.
+"""

@@ -199,7 +199,7 @@ def verdicts_json(said: str, verdicts: Verdicts | None) -> str:
             for family, members in families.items()
             for found in members
         ]
-    facts: dict[str, Any] = {"answer": said}
+    facts: dict[str, Any] = {"format": 1, "answer": said}
     if verdicts:
         facts |= {
             "best": verdicts.best,

@@ -1,1 +1,4 @@
-"""Who trains: jobs go in, events come out, both plain data. To add a way to run jobs, write it beside `in_process`."""
+"""To add a way to run jobs, write it beside `in_process` and name it in `choose`; what it must do, `protocol`.
+
+Who trains: jobs go in, events come out, both plain data.
+"""

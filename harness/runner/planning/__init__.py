@@ -1,1 +1,4 @@
-"""What a study will take, before it is run: work counted, speed measured on a sample, bytes of recordings."""
+"""To change a forecast, open `plan`; what is measured for it, `probe`; bytes of recordings, `memory_footprint`.
+
+What a study will take, before it is run.
+"""

@@ -1,1 +1,4 @@
-"""What the store already holds of a study, so that the same command does only what is missing."""
+"""To change what counts as done, open `missing_runs`.
+
+What the store holds of a study, so that the same command does only what is missing.
+"""

@@ -1,1 +1,4 @@
-"""The search of a cell: Optuna's samplers, and trials until the budget is spent."""
+"""To change samplers, pruners or seeds, open `optuna_search`; what a trial does, `trials`.
+
+The search of all cells, until each budget is spent.
+"""

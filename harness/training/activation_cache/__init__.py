@@ -1,1 +1,4 @@
-"""Recorded activations of the frozen part: in memory, on disk, by a digest of all that they depend on."""
+"""To change what a recording depends on, open `keys`; its memory, `memory`; its files, `disk`; its proof, `cache`.
+
+Recordings of the frozen part's activations, by a digest of all that they depend on.
+"""
