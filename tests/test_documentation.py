@@ -22,6 +22,7 @@ from harness.metrics import get, registry
 from harness.models.find_blocks import blocks
 from harness.models.load import load
 from harness.models.tuning import apply, reset
+from harness.study import tuning_kinds
 from harness.study.factors import Tuning
 from harness.study.task import load_task
 from tests.support import family_facts
@@ -143,3 +144,13 @@ def test_the_model_family(run_in: Callable[..., None], tmp_path: Path) -> None:
         trainable = apply(model, tuning)
         assert set(trainable.names) == family_facts.expected("olmo2", tuning.name)
         reset(model, trainable)
+
+
+def test_the_tuning_kind(run_in: Callable[..., None], tmp_path: Path) -> None:
+    run_in(tuning_kinds, "TUNING_KINDS")
+    model = load(str(testing.tiny_model("gpt2", tmp_path))).model
+    tuning = Tuning(kind="first_blocks", blocks=2)
+    assert tuning.name == "first_blocks-2"
+    trainable = apply(model, tuning)
+    assert set(trainable.names) == family_facts.FACTS["gpt2"].of("transformer.h.0", "transformer.h.1")
+    assert tuning_kinds.depth("last_blocks-2") < tuning_kinds.depth(tuning.name) < tuning_kinds.depth("full")

@@ -1,4 +1,5 @@
-"""From a file to token ids, without torch: readers, sources, duplicates, prompt forms, tokenization.
+"""To add a file format, open `readers`; a way to write prompts, `prompt_forms`; to change token ids, `tokenization`.
 
-To add a file format, open `readers`; a way to write prompts, `prompt_forms`; what counts as a duplicate, `duplicates`.
+From a file to token ids, without torch. Where splits come from is in `sources`, what counts as a duplicate in
+`duplicates`, what splits have in common in `train_test_overlap`.
 """

@@ -1,5 +1,5 @@
-"""Pretrained models: load one, find its blocks, choose what trains, replay what is frozen.
+"""To change what trains, open `tuning`; how blocks are found, `find_blocks`; how models are loaded, `load`.
 
-To change what a kind of tuning trains, open `harness.study.tuning_kinds`; how it is done, `tuning`; how blocks are
-found, `find_blocks`; what is captured of the frozen part, `frozen.capture`.
+Pretrained models as torch modules. The kinds of tuning are a table in `harness.study.tuning_kinds`; what is captured of
+the frozen part is in `frozen.capture`; what a model is without torch says `harness.study.model_config`.
 """

@@ -1,5 +1,5 @@
-"""Training and scoring of one run: the loop, the loss, decoding, evaluation; the trainer puts them together.
+"""To change the loop, open `loop`; the loss, `loss`; decoding, `decoding`; early stopping, `early_stopping`.
 
-To change how weights move, open `loop`; what a step computes, `loss`; what is kept of the frozen part,
-`activation_cache.cache`; what a run's costs are, `cost_meter.account`.
+Training and scoring of one run; `trainer` puts them together, `training_run` is one run. What is kept of the frozen
+part is in `activation_cache.cache`, what a run costs in `cost_meter.account`.
 """
