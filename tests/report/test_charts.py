@@ -20,15 +20,15 @@ from harness.report.charts.chart import Chart
 from harness.report.charts.gallery import gallery
 from harness.report.charts.pareto import Spot, front
 from harness.report.charts.svg import picture
-from harness.report.charts.tradeoffs import generality_kept
 from harness.report.html.samples import first_examples
-from harness.report.html.tables import generality
+from harness.report.plain_tables import generality
+from harness.report.ranked_table import generality_kept
 from harness.report.text.findings import find
 from harness.report.write_report import write_report
 from harness.results.collect import CellResult, Results
 from harness.results.row_order import tunings
 from harness.study.tuning_kinds import depth
-from tests.report.test_report import html, study
+from tests.support.made_up_results import html, study
 
 ROUND = 0.004
 """Share of an axis that a drawing's rounding to tenths may move a mark by."""
@@ -126,7 +126,7 @@ def test_learning_rates_are_where_their_values_are(results: Results) -> None:
 
 
 def test_expected_bests_are_means_over_all_subsets(results: Results) -> None:
-    drawings = list(panels(gallery(results, find(results)).expected))
+    drawings = list(panels(gallery(results, find(results)).expected_best))
     for number, drawing in enumerate(drawings):
         seen = read(drawing)
         for marks, cell in zip(seen.marks, trained(results, f"prompt{number}"), strict=True):
@@ -231,7 +231,7 @@ def test_zero_shot_alone_draws_no_search(results: Results) -> None:
     only = replace(results, cells=tuple(cell for cell in results.cells if cell.tuning == "none"), curves={})
     found = gallery(only, find(only))
     assert found.learning_rates is None
-    assert found.expected is None
+    assert found.expected_best is None
     assert found.depths is not None
     assert '<h2 id="rates">' not in html(only)
 
@@ -295,8 +295,8 @@ def test_scores_on_other_tasks_stand_beside_perplexity(results: Results) -> None
         for cell in results.cells
     )
     table = generality(replace(results, cells=cells))
-    assert table.header[-2:] == ("translation/chrf before", "translation/chrf after")
-    assert {row[-2:] for row in table.rows} == {("31.250", "12.500")}
+    assert table.header[-2:] == ["translation/chrf before", "translation/chrf after"]
+    assert {tuple(row[-2:]) for row in table.rows} == {("31.250", "12.500")}
     assert [row[0] for row in table.rows] == [cell.id for cell in results.ranked()]
     for row, cell in zip(table.rows, results.ranked(), strict=True):
         before, after, kept = (float(text) for text in row[1:4])

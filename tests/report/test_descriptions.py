@@ -26,7 +26,7 @@ from harness.report.text.findings import find
 from harness.results.collect import Results
 from harness.tracking.mlflow.experiment_tags import label
 from harness.tracking.mlflow.ui_views import NOTE, Address, described, page_tags
-from tests.report.test_report import study
+from tests.support.made_up_results import study
 from tests.support.study_fixture import Places
 
 LINK = re.compile(r"\]\((#[^)]*)\)")

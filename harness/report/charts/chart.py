@@ -45,7 +45,7 @@ class Panel(NamedTuple):
     title: str
     """Empty where there is one alone."""
     lines: tuple[Line, ...]
-    said: str
+    words: str
     """The drawing in words, for who does not see it."""
 
 

@@ -16,7 +16,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from harness.report.charts.chart import Axis, Chart, Line, dashes, shape
 from harness.report.charts.palette import COLORS
 from harness.report.charts.scores import score_axis
-from harness.report.number_format import digits
+from harness.report.number_format import score, typeset
 from harness.results.collect import Results
 from harness.results.row_order import kept_split, prompts, tunings
 from harness.stats.verdicts import Verdicts
@@ -189,7 +189,7 @@ def _heat(results: Results) -> Figure:
     image = axes.imshow(grid, cmap=shades, aspect="auto")
     for row, line in enumerate(grid):
         for column, value in enumerate(line):
-            text = "–" if math.isnan(value) else f"{value:.{digits(value)}f}"
+            text = typeset(score(value))
             bright = math.isnan(value) or image.to_rgba(np.array([value]))[0, :3].sum() > 1.5
             axes.text(column, row, text, ha="center", va="center", fontsize=9, color="black" if bright else "white")
     axes.set_xticks(range(len(deep)), deep, rotation=30, ha="right", fontsize=8)

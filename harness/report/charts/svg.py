@@ -75,7 +75,7 @@ def _panel(panel: Panel, chart: Chart, where: Frame, number: int) -> Markup:
     told = f"{chart.name}-{number}"
     size = Markup('<svg class="panel" viewBox="0 0 {} {}" role="img" ').format(where.width, where.height)
     names = Markup('aria-label="{}" aria-describedby="{}"><desc id="{}">{}</desc>').format(
-        label, told, told, panel.said
+        label, told, told, panel.words
     )
     opening = size + names
     parts = [*_axes(chart, where), *(_line(line, where) for line in panel.lines)]

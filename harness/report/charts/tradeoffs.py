@@ -8,11 +8,12 @@ from typing import NamedTuple
 from harness.report.charts.chart import Axis, Chart, Line, Panel, Point
 from harness.report.charts.pareto import Spot, front
 from harness.report.charts.scores import ZERO_SHOT, score_axis, style
-from harness.report.number_format import shown
-from harness.results.collect import CellResult, Results
+from harness.report.number_format import score, study_places
+from harness.report.ranked_table import generality_kept
+from harness.results.collect import Results
 from harness.results.row_order import kept_split, tunings
 
-__all__ = ["Tradeoff", "generality_kept", "tradeoffs"]
+__all__ = ["Tradeoff", "tradeoffs"]
 
 FAR = 12
 """How many times the least the most must be, for a logarithmic axis."""
@@ -33,15 +34,6 @@ class _Side(NamedTuple):
     label: str
     more_is_better: bool
     values: dict[str, float]
-
-
-def generality_kept(cell: CellResult) -> float:
-    """Return how much of its skill on general text a cell kept: perplexity before over perplexity after.
-
-    1: nothing was lost; 0.5: every token of general text is twice as surprising as before; nan: not measured.
-    """
-    after = cell.score("generality/perplexity")
-    return cell.score("generality/perplexity_before") / after if after else math.nan
 
 
 def tradeoffs(results: Results) -> list[Tradeoff]:
@@ -81,13 +73,14 @@ def _tradeoff(side: _Side, results: Results) -> Tradeoff | None:
     takes = [spot.take for spot in spots.values()]
     kind = "log" if min(takes) > 0 and max(takes) > FAR * min(takes) else "linear"
     lines = [_steps(kept, spots, side), *_dots(spots, results)]
-    said = ", ".join(f"{name} ({spots[name].take:.3g}; {shown(spots[name].quality, results)})" for name in kept)
+    decimals = study_places(results)
+    words = ", ".join(f"{name} ({spots[name].take:.3g}; {score(spots[name].quality, decimals)})" for name in kept)
     title = f"{results.lead} against {side.label}"
     x = Axis(f"{side.label}{', logarithmic' if kind == 'log' else ''}", "log" if kind == "log" else "linear")
-    panel = Panel("", tuple(lines), f"{len(spots)} cells; Pareto front: {said}")
-    alt = f"{title}, a mark for each cell. Pareto front: {said}."
+    panel = Panel("", tuple(lines), f"{len(spots)} cells; Pareto front: {words}")
+    alt = f"{title}, a mark for each cell. Pareto front: {words}."
     y = score_axis(results.lead, split, results)
-    return Tradeoff(Chart(side.name, title, x, y, (panel,), "what trains", alt), said)
+    return Tradeoff(Chart(side.name, title, x, y, (panel,), "what trains", alt), words)
 
 
 def _steps(kept: list[str], spots: dict[str, Spot], side: _Side) -> Line:

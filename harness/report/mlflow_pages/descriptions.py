@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from harness.report.mlflow_pages.page_views import Views, cell_view
-from harness.report.number_format import digits, probability, shown_interval
-from harness.report.ranked_table import rank
+from harness.report.number_format import difference, learning_rate, places, score
+from harness.report.ranked_table import ranked_table, text_row
 from harness.report.text.cautions import cautions
 from harness.report.text.findings import Findings
-from harness.report.text.headline import versus
+from harness.report.text.headline import comparison_in_words, interval_in_words, p_in_words
 from harness.results.collect import CellResult, Results
 from harness.stats import Comparison
 from harness.tracking.mlflow.ui_views import NOTE_LIMIT, Address
@@ -106,8 +106,8 @@ def model_note(run: Run, lead: str, address: Address) -> str:
     """
     uri = run.tags.get("prompt_uri", "")
     prompt = f"[{uri}]({address.prompt(uri)})" if uri else run.params["prompt"]
-    named = {split: run.metrics.get(f"{split}/{lead}", math.nan) for split in ("validation", "test")}
-    scores = [f"{score:.{digits(score)}f} on {split}" for split, score in named.items() if not math.isnan(score)]
+    names = {split: f"{split}/{lead}" for split in ("validation", "test")}
+    scores = [f"{score(run.metrics[name])} on {split}" for split, name in names.items() if name in run.metrics]
     return _joined(
         f"Prompt {prompt}, {_trained(run)}.",
         f"{lead}: {', '.join(scores)}." if scores else "",
@@ -128,13 +128,13 @@ def verdict(cell: str, results: Results, findings: Findings) -> str:
     return "; ".join(parts)
 
 
-def _against(found: Comparison) -> str:
-    if math.isnan(found.p_adjusted):
+def _against(comparison: Comparison) -> str:
+    if math.isnan(comparison.p_adjusted):
         return "no defined difference to the baseline"
-    p = probability(found.p_adjusted)
-    shown = f"{found.difference.value:+.{digits(found.difference.value)}f}, p {p if p.startswith('<') else f'= {p}'}"
-    word = "undecided against" if found.verdict == "undecided" else f"{found.verdict} than"
-    return f"{word} the baseline ({shown}{'' if found.difference.covers_seeds else '; these models alone'})"
+    value, seeds = comparison.difference.value, comparison.difference.covers_seeds
+    size = f"{difference(value, places(value))}, {p_in_words(comparison.p_adjusted)}"
+    word = "undecided against" if comparison.verdict == "undecided" else f"{comparison.verdict} than"
+    return f"{word} the baseline ({size}{'' if seeds else '; these models alone'})"
 
 
 def _ways(places: Places, *, report: bool = True) -> str:
@@ -167,41 +167,40 @@ def _guide(results: Results, places: Places) -> Iterator[str]:
 def _ranked(results: Results, findings: Findings, places: Places, *, most: int) -> str:
     head = ["rank", "cell", "learning rate", f"validation {results.lead}", f"test {results.lead}", "verdict"]
     rows = []
-    for row in rank(results)[:most]:
-        link = f"[{row.cell}]({places.address.run(places.parents[row.cell])})"
-        rows.append([row.rank, link, row.learning_rate, row.validation, row.test, verdict(row.cell, results, findings)])
+    for row in ranked_table(results, findings)[:most]:
+        rank, name, *numbers = text_row(row)
+        link = f"[{name}]({places.address.run(places.parents[name])})"
+        rows.append([rank, link, *numbers, verdict(name, results, findings)])
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
 
 
 def _result(cell: CellResult, results: Results, findings: Findings) -> str:
     trained = cell.params.get("trainable_parameters", "?")
-    rate = "nothing trains" if cell.learning_rate is None else f"learning rate {cell.learning_rate:.3g}"
-    found = f"best of {len(cell.trials)} trials" if cell.trials else "no search"
-    parts = [f"**{cell.id}**: {trained} of {cell.params.get('parameters', '?')} parameters train; {rate} ({found})."]
+    rate = "nothing trains" if cell.learning_rate is None else f"learning rate {learning_rate(cell.learning_rate, 3)}"
+    search = f"best of {len(cell.trials)} trials" if cell.trials else "no search"
+    parts = [f"**{cell.id}**: {trained} of {cell.params.get('parameters', '?')} parameters train; {rate} ({search})."]
     for split in ("validation", "test"):
-        score = cell.score(f"{split}/{results.lead}")
-        if not math.isnan(score):
+        value = cell.score(f"{split}/{results.lead}")
+        if not math.isnan(value):
             runs = f"mean of {len(cell.finals)}" if len(cell.finals) > 1 else "one run"
-            parts.append(
-                f"{results.lead} on {split} {score:.{digits(score)}f} ({_range(cell, split, findings) or runs})."
-            )
+            parts.append(f"{results.lead} on {split} {score(value)} ({_range(cell, split, findings) or runs}).")
     return " ".join(parts)
 
 
 def _range(cell: CellResult, split: str, findings: Findings) -> str:
-    score = findings.verdicts.scores.get(cell.id) if findings.verdicts and split == "test" else None
-    return f"95% interval {shown_interval(score, digits(score.value))}" if score else ""
+    estimate = findings.verdicts.scores.get(cell.id) if findings.verdicts and split == "test" else None
+    return interval_in_words(estimate, places(estimate.value)) if estimate else ""
 
 
 def _judged(cell: CellResult, results: Results, findings: Findings) -> str:
     if findings.verdicts is None:
         return findings.answer
-    found = findings.verdicts.against_baseline(cell.id)
-    if found is None:
+    comparison = findings.verdicts.against_baseline(cell.id)
+    if comparison is None:
         return "It is the baseline." if cell.id == results.baseline else ""
-    places = digits(findings.verdicts.scores[findings.verdicts.best].value)
-    said = versus(found, places=places, a="it", b=f"the baseline {found.b}", note=" after Holm's correction")
-    return f"Verdict: {said}."
+    decimals, b = places(findings.verdicts.scores[findings.verdicts.best].value), f"the baseline {comparison.b}"
+    words = comparison_in_words(comparison, decimals, a="it", b=b, note=" after Holm's correction")
+    return f"Verdict: {words}."
 
 
 def _ways_of(cell: CellResult, places: Places) -> Iterator[str]:
