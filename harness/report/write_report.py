@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.report.charts.draw_chart import draw_chart
+from harness.report.charts.draw_tables import draw_differences, draw_heat_map
+from harness.report.charts.figure_files import drawn, write_figures
 from harness.report.charts.gallery import gallery
-from harness.report.charts.matplotlib_files import draw
+from harness.report.charts.page_drawings import picture
 from harness.report.csv_tables import costs_csv, expected_best_csv, references_csv, results_csv
 from harness.report.html.page import page
 from harness.report.text.findings import Findings, find
@@ -27,7 +30,13 @@ def write_report(results: Results, folder: Path, *, findings: Findings | None = 
     folder.mkdir(parents=True, exist_ok=True)
     findings = findings or find(results)
     charts = gallery(results, findings)
-    draw(results, findings.verdicts, charts.charts(), folder / "figures")
+    drawings = {chart.name: drawn(draw_chart(chart), chart.name) for chart in charts.charts()}
+    pictures = {chart.name: picture(chart, drawings[chart.name].svg) for chart in charts.charts()}
+    if charts.depths:
+        drawings["heat"] = drawn(draw_heat_map(results), "heat")
+    if findings.verdicts and findings.verdicts.to_baseline:
+        drawings["differences"] = drawn(draw_differences(findings.verdicts), "differences")
+    write_figures(drawings, folder / "figures")
     written = folder / "report.md"
     files = {
         "results.csv": results_csv(results),
@@ -35,7 +44,7 @@ def write_report(results: Results, folder: Path, *, findings: Findings | None = 
         "costs.csv": costs_csv(results),
         "expected_best.csv": expected_best_csv(results),
         "verdicts.json": verdicts_json(findings.answer, findings.verdicts),
-        "report.html": page(results, findings, charts),
+        "report.html": page(results, findings, charts, pictures),
         written.name: markdown(results, findings, charts),
     }
     for name, text in files.items():

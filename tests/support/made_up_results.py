@@ -8,7 +8,10 @@ import numpy as np
 
 from harness.core.example import Example, Prediction
 from harness.metrics import get
+from harness.report.charts.draw_chart import draw_chart
+from harness.report.charts.figure_files import drawn
 from harness.report.charts.gallery import gallery
+from harness.report.charts.page_drawings import picture
 from harness.report.html.page import page
 from harness.report.text.findings import find
 from harness.results.collect import CellResult, Final, Reference, Results, Trial
@@ -95,7 +98,8 @@ def html(results: Results) -> str:
     """Return the page of some results."""
     findings = find(results)
     charts = gallery(results, findings)
-    return page(results, findings, charts)
+    pictures = {chart.name: picture(chart, drawn(draw_chart(chart), chart.name).svg) for chart in charts.charts()}
+    return page(results, findings, charts, pictures)
 
 
 def referenced(plain: Results) -> Results:

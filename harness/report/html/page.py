@@ -13,10 +13,12 @@ Whatever comes from data, prompts or models is escaped by the templates.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from harness.data.template import Template
 from harness.report import plain_tables
 from harness.report.charts.gallery import Gallery
-from harness.report.charts.svg import picture
+from harness.report.charts.page_drawings import Picture
 from harness.report.html.samples import first_examples, samples
 from harness.report.html.tables import bar_axis, heat_map
 from harness.report.number_format import study_places
@@ -33,13 +35,14 @@ from harness.results.row_order import kept_split, tunings
 __all__ = ["page"]
 
 
-def page(results: Results, findings: Findings, charts: Gallery) -> str:
+def page(results: Results, findings: Findings, charts: Gallery, pictures: Mapping[str, Picture]) -> str:
     """Return ``report.html``.
 
     Args:
         results: The study.
         findings: What may be claimed of it.
-        charts: Its drawings.
+        charts: What is drawn of it.
+        pictures: Each chart by its name, drawn.
     """
     verdicts = findings.verdicts
     sign = -1.0 if results.maximize else 1.0
@@ -63,7 +66,7 @@ def page(results: Results, findings: Findings, charts: Gallery) -> str:
         heat=heat_map(results, findings),
         bar_axis=bar_axis,
         charts=charts,
-        picture=picture,
+        pictures=pictures,
         samples=samples(results, findings),
         first=first_examples(results, findings),
         prompts=_prompts(results),
