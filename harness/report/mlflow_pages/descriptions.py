@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from harness.report.mlflow_pages.page_views import Views, cell_view
 from harness.report.number_format import difference, learning_rate, places, score
 from harness.report.ranked_table import ranked_table, text_row
 from harness.report.text.cautions import cautions
@@ -18,10 +17,10 @@ from harness.report.text.findings import Findings
 from harness.report.text.headline import comparison_in_words, interval_in_words, p_in_words
 from harness.results.collect import CellResult, Results
 from harness.stats import Comparison
-from harness.tracking.mlflow.ui_views import NOTE_LIMIT, Address
+from harness.tracking.mlflow.ui_views import NOTE_LIMIT, Address, View
 from harness.tracking.store_protocols import Run
 
-__all__ = ["Places", "begun_note", "cell_note", "final_note", "model_note", "study_note", "summary_note", "verdict"]
+__all__ = ["StudyLinks", "begun_note", "cell_note", "final_note", "model_note", "study_note", "summary_note", "verdict"]
 
 SHOWN = 10
 """Rows of the ranked table in the description of a study."""
@@ -29,11 +28,12 @@ SHOWN = 10
 REPORT = "report/report.html"
 
 
-class Places(NamedTuple):
+class StudyLinks(NamedTuple):
     """Where the parts of a study are in the store."""
 
     address: Address
-    views: Views
+    views: Sequence[View]
+    """That of ranked cells first."""
     summary: str
     """The id of the run that holds the report."""
     parents: Mapping[str, str]
@@ -44,52 +44,52 @@ class Places(NamedTuple):
     """The URI of the best model, where one is stored."""
 
 
-def begun_note(question: str, places: Places) -> str:
+def begun_note(question: str, links: StudyLinks) -> str:
     """Return the description of a study that has no results yet."""
-    return _joined(_ways(places, report=False), f"**{question}**" if question else "", "Not finished yet.")
+    return _joined(_ways(links, report=False), f"**{question}**" if question else "", "Not finished yet.")
 
 
-def study_note(results: Results, findings: Findings, places: Places) -> str:
+def study_note(results: Results, findings: Findings, links: StudyLinks) -> str:
     """Return the description of a study: ways to all views, the answer, the first rows, what each view shows."""
-    left_out, ranked = len(results.cells) - SHOWN, places.address.view(places.views.ranked.key)
+    left_out, ranked = len(results.cells) - SHOWN, links.address.view(links.views[0].key)
     return _joined(
-        _ways(places),
+        _ways(links),
         f"**{results.question}**" if results.question else "",
         findings.answer,
-        _ranked(results, findings, places, most=SHOWN),
+        _ranked(results, findings, links, most=SHOWN),
         f"and {left_out} more in [the ranked view]({ranked})" if left_out > 0 else "",
-        "\n".join(_guide(results, places)),
+        "\n".join(f"- **{view.name}**: {view.shows}." for view in links.views),
     )
 
 
-def summary_note(results: Results, findings: Findings, places: Places) -> str:
+def summary_note(results: Results, findings: Findings, links: StudyLinks) -> str:
     """Return the description of the run that holds the report."""
-    address = places.address
-    report = f"[The report]({address.run(places.summary, REPORT)})"
-    figures = f"[its figures]({address.run(places.summary, 'report/figures')})"
+    address = links.address
+    report = f"[The report]({address.run(links.summary, REPORT)})"
+    figures = f"[its figures]({address.run(links.summary, 'report/figures')})"
     return _joined(
         f"{report}, {figures} and all tables are this run's artifacts.",
         f"**{results.question}**" if results.question else "",
         findings.answer,
         "\n".join(f"- {sentence}" for sentence in cautions(results, findings)),
-        _ranked(results, findings, places, most=len(results.cells)),
+        _ranked(results, findings, links, most=len(results.cells)),
     )
 
 
-def cell_note(cell: CellResult, results: Results, findings: Findings, places: Places) -> str:
-    """Return the description of a cell: its result, the verdict on it, ways to its trials, its prompt's text."""
+def cell_note(cell: CellResult, results: Results, findings: Findings, links: StudyLinks) -> str:
+    """Return the description of a cell: its result, the verdict on it, its prompt's text."""
     return _joined(
-        " · ".join(_ways_of(cell, places)),
+        f"{_view(links.views[0], links)} · {_report(links)}",
         _result(cell, results, findings),
         _judged(cell, results, findings),
-        _prompt(cell, results, places),
+        _prompt(cell, results, links),
     )
 
 
-def final_note(cell: str, seed: str, learning_rate: str) -> str:
+def final_note(cell: str, seed: str, rate: str) -> str:
     """Return the description of a final run."""
     made = (
-        f"The winner of `{cell}`, learning rate {_rate(learning_rate)}, retrained on seed {seed}"
+        f"The winner of `{cell}`, learning rate {_rate(rate)}, retrained on seed {seed}"
         if seed.isdigit()
         else f"`{cell}` as it is, without training"
     )
@@ -119,8 +119,8 @@ def verdict(cell: str, results: Results, findings: Findings) -> str:
     """Return what is claimed of a cell, short enough for a column; empty where nothing is."""
     if findings.verdicts is None or cell not in findings.verdicts.scores:
         return ""
-    found = findings.verdicts.against_baseline(cell)
-    parts = ["the baseline"] if cell == results.baseline else [_against(found)] if found else []
+    comparison = findings.verdicts.against_baseline(cell)
+    parts = ["the baseline"] if cell == results.baseline else [_against(comparison)] if comparison else []
     if cell == findings.verdicts.best:
         parts.insert(0, "first on validation")
     elif cell in findings.group:
@@ -137,39 +137,30 @@ def _against(comparison: Comparison) -> str:
     return f"{word} the baseline ({size}{'' if seeds else '; these models alone'})"
 
 
-def _ways(places: Places, *, report: bool = True) -> str:
+def _ways(links: StudyLinks, *, report: bool = True) -> str:
     """Return links to all there is to see, in one line."""
-    views, address = places.views, places.address
-    links = [f"[{view.name}]({address.view(view.key, view.mode)})" for view in views.all()]
+    parts = [_view(view, links) for view in links.views]
     if report:
-        links.append(f"[Report]({address.run(places.summary, REPORT)})")
-    if places.model:
-        links.append(f"[Best model]({address.model(places.model)})")
-    return " · ".join(links)
+        parts.append(_report(links))
+    if links.model:
+        parts.append(f"[Best model]({links.address.model(links.model)})")
+    return " · ".join(parts)
 
 
-def _guide(results: Results, places: Places) -> Iterator[str]:
-    """Yield what each view shows."""
-    views, tuning = places.views, places.views.facts.tuning
-    shown = [
-        (views.ranked, f"prompt by tuning, best {results.lead} on validation first; a name leads to the cell"),
-        (views.runs, "open a cell to see its trials and final runs"),
-        (views.rates, f"{results.objective} (the objective) over learning rate, one dot a trial; parallel axes"),
-        (views.curves, f"losses by epoch, one line a prompt, {tuning} trained"),
-        (views.depths, "runs grouped by how much of the network trains, with the means of each group"),
-        (views.predictions, f"what each prompt's model made of a source, {tuning} trained"),
-    ]
-    for view, what in shown:
-        if view:
-            yield f"- **{view.name}**: {what}."
+def _view(view: View, links: StudyLinks) -> str:
+    return f"[{view.name}]({links.address.view(view.key, view.mode)})"
 
 
-def _ranked(results: Results, findings: Findings, places: Places, *, most: int) -> str:
+def _report(links: StudyLinks) -> str:
+    return f"[Report]({links.address.run(links.summary, REPORT)})"
+
+
+def _ranked(results: Results, findings: Findings, links: StudyLinks, *, most: int) -> str:
     head = ["rank", "cell", "learning rate", f"validation {results.lead}", f"test {results.lead}", "verdict"]
     rows = []
-    for row in ranked_table(results, findings)[:most]:
+    for row in [row for row in ranked_table(results, findings) if row.rank][:most]:
         rank, name, *numbers = text_row(row)
-        link = f"[{name}]({places.address.run(places.parents[name])})"
+        link = f"[{name}]({links.address.run(links.parents[name])})"
         rows.append([rank, link, *numbers, verdict(name, results, findings)])
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
 
@@ -203,29 +194,13 @@ def _judged(cell: CellResult, results: Results, findings: Findings) -> str:
     return f"Verdict: {words}."
 
 
-def _ways_of(cell: CellResult, places: Places) -> Iterator[str]:
-    address, views = places.address, places.views
-    if cell.trials:
-        yield f"[Its trials, best first]({address.view(cell_view(cell.id, views.facts).key)})"
-    yield f"[{views.ranked.name}]({address.view(views.ranked.key)})"
-    yield f"[Report]({address.run(places.summary, REPORT)})"
-
-
-def _prompt(cell: CellResult, results: Results, places: Places) -> str:
-    uri = places.prompts.get(cell.prompt)
-    name = f"[{uri}]({places.address.prompt(uri)})" if uri else cell.prompt
+def _prompt(cell: CellResult, results: Results, links: StudyLinks) -> str:
+    uri = links.prompts.get(cell.prompt)
+    name = f"[{uri}]({links.address.prompt(uri)})" if uri else cell.prompt
     text = results.prompts.get(cell.prompt, "")
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-    shown = text if len(text) <= NOTE_LIMIT // 2 else f"{text[: NOTE_LIMIT // 2]} ..."
-    return f"Prompt {name}:\n\n{fence}\n{shown}\n{fence}" if text else f"Prompt {name}."
-
-
-def _rate(learning_rate: str) -> str:
-    """Return a param as people read it; zero-shot has none."""
-    try:
-        return f"{float(learning_rate):.3g}"
-    except ValueError:
-        return learning_rate
+    start = text if len(text) <= NOTE_LIMIT // 2 else f"{text[: NOTE_LIMIT // 2]} ..."
+    return f"Prompt {name}:\n\n{fence}\n{start}\n{fence}" if text else f"Prompt {name}."
 
 
 def _joined(*parts: str) -> str:
@@ -233,6 +208,11 @@ def _joined(*parts: str) -> str:
     if len(text) <= NOTE_LIMIT:
         return text
     return text[:NOTE_LIMIT].rpartition("\n")[0] + "\n\n(More in the report.)"
+
+
+def _rate(param: str) -> str:
+    """Return a learning rate as people read it; zero-shot has none."""
+    return param if param == "none" else learning_rate(float(param), 3)
 
 
 def _trained(run: Run) -> str:
