@@ -1,4 +1,4 @@
-"""The Jinja templates of page, report and notes; in all of them filters of `number_format` write the numbers."""
+"""The Jinja templates of page and report; in both filters of `number_format` write the numbers."""
 
 from __future__ import annotations
 
@@ -8,28 +8,11 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2 import Template as JinjaTemplate
 
-from harness.report.number_format import (
-    amount,
-    difference,
-    interval,
-    learning_rate,
-    probability,
-    score,
-    significant,
-    typeset,
-)
+from harness.report import number_format
 
 __all__ = ["template"]
 
-FORMATS: tuple[Callable[..., str], ...] = (
-    amount,
-    difference,
-    interval,
-    learning_rate,
-    probability,
-    score,
-    significant,
-)
+FORMATS = ("amount", "difference", "interval", "learning_rate", "probability", "score", "significant")
 
 
 @cache
@@ -47,14 +30,15 @@ def template(name: str) -> JinjaTemplate:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for write in FORMATS:
-        environment.filters[write.__name__] = _typesetting(write) if html else write
-    environment.filters |= {"typeset": typeset, "table_row": _table_row}
+    for kind in FORMATS:
+        write = getattr(number_format, kind)
+        environment.filters[kind] = _typesetting(write) if html else write
+    environment.filters |= {"typeset": number_format.typeset, "table_row": _table_row}
     return environment.get_template(name)
 
 
 def _typesetting(write: Callable[..., str]) -> Callable[..., str]:
-    return lambda *arguments, **named: typeset(write(*arguments, **named))
+    return lambda *arguments, **named: number_format.typeset(write(*arguments, **named))
 
 
 def _table_row(cells: Sequence[str]) -> str:

@@ -292,10 +292,11 @@ def test_first_examples_show_all_prompts_and_all_depths(results: Results) -> Non
     assert [one.id for one in shown] == [example.id for example in results.answers.examples[:2]]
     prompt, _, tuning = found.verdicts.best.rpartition("/")
     for place, one in enumerate(shown):
-        assert [said.cell for said in one.prompts] == [f"prompt{p}/{tuning}" for p in range(3)]
-        assert [said.cell for said in one.depths] == [f"{prompt}/{name}" for name in tunings(results)]
-        for said in (*one.prompts, *one.depths):
-            assert said.text == results.answers.cells[said.cell].runs[0][place].text
+        prompts, depths = one.answers.values()
+        assert [answer.cell for answer in prompts] == [f"prompt{p}/{tuning}" for p in range(3)]
+        assert [answer.cell for answer in depths] == [f"{prompt}/{name}" for name in tunings(results)]
+        for answer in (*prompts, *depths):
+            assert answer.text == results.answers.cells[answer.cell].runs[0][place].text
 
 
 def test_scores_on_other_tasks_stand_beside_perplexity(results: Results) -> None:

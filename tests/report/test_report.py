@@ -149,8 +149,9 @@ def test_samples_are_the_greatest_gains_and_losses() -> None:
         gains.append(a - b)
     assert [one.gain for one in shown.wins] == pytest.approx(sorted(gains, reverse=True)[:3])
     assert [one.gain for one in shown.losses] == pytest.approx([gain for gain in sorted(gains) if gain < 0][:3])
-    assert [said.cell for said in shown.wins[0].said][:2] == [shown.a, shown.b]
-    assert len(shown.wins[0].said) == len(results.cells)
+    (answers,) = shown.wins[0].answers.values()
+    assert [answer.cell for answer in answers][:2] == [shown.a, shown.b]
+    assert len(answers) == len(results.cells)
 
 
 @pytest.mark.parametrize(("changes", "reason"), [({"answers": None}, "no final runs"), ({"metric": "gone"}, "gone")])

@@ -81,11 +81,11 @@ class Chart:
 
     def entries(self) -> list[Line]:
         """Return a line for each entry of the legend, in order of appearance."""
-        found: dict[tuple[str, int, str], Line] = {}
+        entries: dict[tuple[str, int, str], Line] = {}
         for line in self.lines():
             if line.name:
-                found.setdefault((line.name, line.style, line.drawn), line)
-        return list(found.values())
+                entries.setdefault((line.name, line.style, line.drawn), line)
+        return list(entries.values())
 
     def heights(self) -> list[float]:
         """Return all values that the upright axis must hold."""

@@ -124,8 +124,8 @@ def _learned(cell: CellResult, results: Results) -> list[Line]:
     band = tuple(Point(e, (train[e] + validation[e]) / 2, train[e], validation[e]) for e in both)
     lines = [
         Line("", number, band if len(band) > 1 else (), "band"),
-        Line("", number, tuple(Point(*one) for one in sorted(train.items())), "thin"),
-        Line(cell.tuning, number, tuple(Point(*one) for one in sorted(validation.items()))),
+        Line("", number, tuple(Point(*point) for point in sorted(train.items())), "thin"),
+        Line(cell.tuning, number, tuple(Point(*point) for point in sorted(validation.items()))),
     ]
     return [line for line in lines if line.points]
 

@@ -48,59 +48,55 @@ def tradeoffs(results: Results) -> list[Tradeoff]:
             {cell.id: generality_kept(cell) for cell in results.cells},
         ),
     ]
-    return [found for found in (_tradeoff(side, results) for side in sides) if found]
+    charts = (_tradeoff(side, results) for side in sides)
+    return [chart for chart in charts if chart]
 
 
 def _operations(results: Results) -> dict[str, float]:
-    found = {}
+    operations = {}
     for cell in results.cells:
         costs = [*(trial.costs for trial in cell.trials), *(final.costs for final in cell.finals)]
         known = [cost["flops"] for cost in costs if "flops" in cost]
-        found[cell.id] = sum(known) if known else math.nan
-    return found
+        operations[cell.id] = sum(known) if known else math.nan
+    return operations
 
 
 def _tradeoff(side: _Side, results: Results) -> Tradeoff | None:
     split = kept_split(results)
-    spots = {
-        cell.id: Spot(side.values[cell.id], cell.score(f"{split}/{results.lead}"))
-        for cell in results.cells
-        if math.isfinite(side.values[cell.id]) and math.isfinite(cell.score(f"{split}/{results.lead}"))
-    }
+    spots = {cell.id: Spot(side.values[cell.id], cell.score(f"{split}/{results.lead}")) for cell in results.cells}
+    spots = {name: spot for name, spot in spots.items() if all(map(math.isfinite, spot))}
     if len(spots) < 2:
         return None
-    kept = front(spots, more_is_better=side.more_is_better, maximize=results.maximize)
+    best = front(spots, more_is_better=side.more_is_better, maximize=results.maximize)
     takes = [spot.take for spot in spots.values()]
-    kind = "log" if min(takes) > 0 and max(takes) > FAR * min(takes) else "linear"
-    lines = [_steps(kept, spots, side), *_dots(spots, results)]
+    log = min(takes) > 0 and max(takes) > FAR * min(takes)
     decimals = study_places(results)
-    words = ", ".join(f"{name} ({spots[name].take:.3g}; {score(spots[name].quality, decimals)})" for name in kept)
+    words = ", ".join(f"{name} ({spots[name].take:.3g}; {score(spots[name].quality, decimals)})" for name in best)
     title = f"{results.lead} against {side.label}"
-    x = Axis(f"{side.label}{', logarithmic' if kind == 'log' else ''}", "log" if kind == "log" else "linear")
-    panel = Panel("", tuple(lines), f"{len(spots)} cells; Pareto front: {words}")
+    x = Axis(f"{side.label}{', logarithmic' if log else ''}", "log" if log else "linear")
+    lines = (_steps(best, spots, side), *_dots(spots, results))
+    panel = Panel("", lines, f"{len(spots)} cells; Pareto front: {words}")
     alt = f"{title}, a mark for each cell. Pareto front: {words}."
     y = score_axis(results.lead, split, results)
     return Tradeoff(Chart(side.name, title, x, y, (panel,), "what trains", alt), words)
 
 
-def _steps(kept: list[str], spots: dict[str, Spot], side: _Side) -> Line:
+def _steps(best: list[str], spots: dict[str, Spot], side: _Side) -> Line:
     """Return the line that no cell lies beyond: quality stays what it is until the next cell of the front."""
     points: list[Point] = []
-    for name in kept:
-        take, quality = spots[name]
+    for take, quality in (spots[name] for name in best):
         if points:
             before = points[-1]
             points.append(Point(before.x, quality) if side.more_is_better else Point(take, before.y))
-        points.append(Point(take, quality, name=name))
+        points.append(Point(take, quality))
     return Line("Pareto front", -1, tuple(points), "steps")
 
 
 def _dots(spots: dict[str, Spot], results: Results) -> list[Line]:
-    cells = {cell.id: cell for cell in results.cells}
     lines = []
     for tuning in tunings(results):
-        own = [name for name in spots if cells[name].tuning == tuning]
-        points = tuple(Point(spots[name].take, spots[name].quality, name=name) for name in own)
+        cells = [cell.id for cell in results.cells if cell.tuning == tuning and cell.id in spots]
+        points = tuple(Point(*spots[name], name=name) for name in cells)
         if points:
             label = ZERO_SHOT if tuning == "none" else tuning
             lines.append(Line(label, style(tuning, results), points, "dots"))

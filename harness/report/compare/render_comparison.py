@@ -22,7 +22,7 @@ __all__ = ["as_json", "sentence", "table", "writable"]
 
 def sentence(compared: Compared) -> str:
     """Return the verdict in one sentence that says no more than the test does."""
-    comparison, verdicts = compared.found, compared.verdicts
+    comparison, verdicts = compared.comparison, compared.verdicts
     a, b = comparison.a, comparison.b
     decimals = places(verdicts.scores[a].value)
     words = comparison_in_words(comparison, decimals, a=a, b=b, note=", not corrected for other comparisons")
@@ -39,26 +39,24 @@ def sentence(compared: Compared) -> str:
 
 def table(compared: Compared) -> Group:
     """Return the comparison for a terminal: both scores, their difference, and what the verdict rests on."""
-    found, verdicts = compared.found, compared.verdicts
+    comparison, verdicts = compared.comparison, compared.verdicts
     better = "higher" if verdicts.higher_is_better else "lower"
     title = f"{verdicts.metric} on {compared.split}, {better} is better, paired by example"
     caption = (
-        f"verdict on A: {found.verdict}; p = {probability(found.difference.p)}; "
+        f"verdict on A: {comparison.verdict}; p = {probability(comparison.difference.p)}; "
         f"{verdicts.examples} examples in common, {verdicts.resamples} resamples"
     )
-    made = Table(box=SIMPLE)
-    made.add_column("", overflow="fold")
+    rows = Table(box=SIMPLE)
+    rows.add_column("", overflow="fold")
     for name in (verdicts.metric, "95% interval", "seeds"):
-        made.add_column(name, justify="right", no_wrap=True)
-    decimals = places(verdicts.scores[found.a].value)
+        rows.add_column(name, justify="right", no_wrap=True)
+    decimals = places(verdicts.scores[comparison.a].value)
     for mark, side in (("A", compared.a), ("B", compared.b)):
-        estimate = verdicts.scores[side.name]
-        made.add_row(
-            f"{mark}  {side.name}", score(estimate.value, decimals), interval(estimate, decimals), _seeds(side)
-        )
-    gain = found.difference
-    made.add_row("A minus B", difference(gain.value, decimals), interval(gain, decimals, signed=True), "")
-    return Group(title, made, caption)
+        estimate, name = verdicts.scores[side.name], f"{mark}  {side.name}"
+        rows.add_row(name, score(estimate.value, decimals), interval(estimate, decimals), _seeds(side))
+    gain = comparison.difference
+    rows.add_row("A minus B", difference(gain.value, decimals), interval(gain, decimals, signed=True), "")
+    return Group(title, rows, caption)
 
 
 def _seeds(side: Side) -> str:
@@ -80,7 +78,7 @@ def as_json(compared: Compared) -> str:
     }
     facts: dict[str, Any] = {
         "answer": sentence(compared),
-        **comparison_facts(compared.found, verdicts.metric),
+        **comparison_facts(compared.comparison, verdicts.metric),
         "split": compared.split,
         "examples": verdicts.examples,
         "resamples": verdicts.resamples,

@@ -27,7 +27,7 @@ class BarAxis(NamedTuple):
 
 def bar_axis(estimates: Iterable[Estimate | None], *also: float) -> BarAxis:
     """Return an axis that holds all intervals that are defined, and some values more, with a little room beside."""
-    ends = [end for one in estimates if one for end in (one.low, one.value, one.high)]
+    ends = [end for estimate in estimates if estimate for end in (estimate.low, estimate.value, estimate.high)]
     known = [end for end in (*ends, *also) if math.isfinite(end)] or [0.0, 1.0]
     low, high = min(known), max(known)
     room = 0.05 * (high - low) or max(0.05 * abs(low), 1e-3)

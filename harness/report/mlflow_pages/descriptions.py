@@ -88,12 +88,12 @@ def cell_note(cell: CellResult, results: Results, findings: Findings, links: Stu
 
 def final_note(cell: str, seed: str, rate: str) -> str:
     """Return the description of a final run."""
-    made = (
+    model = (
         f"The winner of `{cell}`, learning rate {_rate(rate)}, retrained on seed {seed}"
         if seed.isdigit()
         else f"`{cell}` as it is, without training"
     )
-    return f"{made}, and scored. Every prediction is under Artifacts, in `predictions`."
+    return f"{model}, and scored. Every prediction is under Artifacts, in `predictions`."
 
 
 def model_note(run: Run, lead: str, address: Address) -> str:

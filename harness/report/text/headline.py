@@ -37,8 +37,8 @@ def answer(verdicts: Verdicts, *, cells: int) -> str:
         verdicts: On the cells that have final runs.
         cells: How many the study has in all.
     """
-    there = len(verdicts.scores)
-    among = "" if there == cells else f" among the {there} of {cells} cells that have final runs"
+    scored = len(verdicts.scores)
+    among = "" if scored == cells else f" among the {scored} of {cells} cells that have final runs"
     return f"{_of_the_best(verdicts, among)} {_of_the_others(verdicts)}"
 
 
