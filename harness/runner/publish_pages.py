@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.report.mlflow_pages.descriptions import StudyLinks, begun_note, cell_note, study_note, summary_note, verdict
+from harness.report.mlflow_pages.descriptions import (
+    StudyLinks,
+    begun_note,
+    cell_note,
+    study_note,
+    summary_note,
+    verdict,
+)
 from harness.report.mlflow_pages.page_views import ViewFacts, study_views
 from harness.report.text.findings import Findings
 from harness.results.collect import Results

@@ -55,7 +55,7 @@ def page(results: Results, findings: Findings, charts: Gallery, pictures: Mappin
         better="higher is better" if results.maximize else "lower is better",
         split=kept_split(results),
         cautions=cautions(results, findings),
-        looks=caption_on_test(results),
+        test_access=caption_on_test(results),
         ranked=ranked_table(results, findings),
         generality=plain_tables.generality(results),
         differences=differences,

@@ -31,7 +31,7 @@ def markdown(results: Results, findings: Findings, charts: Gallery) -> str:
         verdicts=verdicts,
         places=places(verdicts.scores[verdicts.best].value) if verdicts else 0,
         cautions=cautions(results, findings),
-        looks=caption_on_test(results),
+        test_access=caption_on_test(results),
         ranked_header=list(TEXT_HEADER),
         ranked=[(row, text_row(row)) for row in ranked_table(results, findings)],
         marked=MARKED,
