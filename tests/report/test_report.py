@@ -70,8 +70,11 @@ def test_the_page_nests_and_asks_for_nothing_outside_itself() -> None:
     assert not list(read.all("script", "img", "iframe", "object", "embed"))
     links = [attributes["href"] for _, attributes in read.all("a", "link")]
     assert all(link.startswith(("#", "data:,")) for link in links)
-    ids = {attributes["id"] for _, attributes in read.elements if "id" in attributes}
-    assert {link[1:] for link in links if link.startswith("#")} <= ids
+    ids = [attributes["id"] for _, attributes in read.elements if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+    marks = [attributes["href"] for _, attributes in read.all("use")]
+    assert len(marks) > 20
+    assert {link[1:] for link in [*links, *marks] if link.startswith("#")} <= set(ids)
     assert not [value for _, attributes in read.elements for value in attributes.values() if "://" in value]
     style = html(study()).partition("<style>")[2].partition("</style>")[0]
     assert "url(" not in style

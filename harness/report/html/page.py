@@ -4,7 +4,7 @@
 file            what it holds
 ==============  ===============================================================================================
 `tables`        the axes of drawn intervals, the heat map's shades
-`samples`       what the cells said to the same inputs
+`samples`       what the cells answered to the same inputs
 ``*.html.j2``   all wording of headings and captions; ``style.css`` the looks in light, dark, print and on a phone
 ==============  ===============================================================================================
 
