@@ -1,1 +1,1 @@
-"""`harness compare`: what is compared in `sides`, whether it may be in `comparison`, what is printed in `shown`."""
+"""`harness compare`: two sides in `compared_pair`, their test in `compare_studies`, what is printed beside them."""
