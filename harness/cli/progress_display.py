@@ -13,6 +13,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from harness.report import number_format
+
 __all__ = ["LiveProgress", "PlainProgress"]
 
 
@@ -57,18 +59,6 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def _duration(seconds: float) -> str:
-    if math.isnan(seconds):
-        return "-"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
-
-
-def _score(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
-
-
 class PlainProgress:
     """One line per finished run; for logs and pipes."""
 
@@ -91,8 +81,9 @@ class PlainProgress:
         """Print a finished run."""
         self._clock.done(cell, what, seconds)
         done, total = self._clock.total
-        left = _duration(self._clock.left())
-        self._print(f"[{done}/{total}] {cell}: {what}: validation {_score(score)} ({seconds:.1f} s; about {left} left)")
+        left = number_format.duration(self._clock.left())
+        said = f"validation {number_format.score(score)} ({seconds:.1f} s; about {left} left)"
+        self._print(f"[{done}/{total}] {cell}: {what}: {said}")
 
     def say(self, text: str) -> None:
         """Print a stage."""
@@ -140,9 +131,10 @@ class LiveProgress:
         for cell, work in self._clock.work.items():
             done = self._clock.finished[cell]
             style = "dim" if done >= work else "bold" if done else ""
-            best = _score(self._clock.best.get(cell, math.nan))
+            best = number_format.score(self._clock.best.get(cell, math.nan))
             table.add_row(cell, f"{done}/{work}", self._clock.last.get(cell, "waiting"), best, style=style)
         done, total = self._clock.total
-        elapsed, left = _duration(time.monotonic() - self._start), _duration(self._clock.left())
+        elapsed = number_format.duration(time.monotonic() - self._start)
+        left = number_format.duration(self._clock.left())
         line = f"{done}/{total} runs, {elapsed} so far, about {left} left" if total else elapsed
         return Group(table, Text(f"{line}  {self._stage}", style="cyan"))

@@ -6,33 +6,35 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from harness.report.ranked_table import RankedRow, rank, reference_rows
+from harness.report.ranked_table import TEXT_HEADER, ranked_table, text_row
 from harness.report.text.cautions import caption_on_test, cautions
 from harness.report.text.findings import Findings
 from harness.results.collect import Results
 
-__all__ = ["print_results", "ranked_table"]
+__all__ = ["print_results"]
 
 
 def print_results(console: Console, results: Results, findings: Findings) -> None:
     """Print the ranked table, what may be claimed, how often test was scored, and what speaks against believing it."""
-    console.print(ranked_table(results))
+    console.print(_table(results, findings))
     lines = [findings.answer, caption_on_test(results), *(f"caution: {one}" for one in cautions(results, findings))]
     for line in lines:
         console.print(line, highlight=False, markup=False)
 
 
-def ranked_table(results: Results) -> Table:
-    """Return the ranked result for a terminal."""
+def _table(results: Results, findings: Findings) -> Table:
     title = f"{results.study}: {results.lead}, best on validation first (mean ± deviation over seeds)"
     table = Table(
         title=title, title_justify="left", caption=f"baseline: {results.baseline}", caption_justify="left", box=SIMPLE
     )
-    for name in RankedRow._fields:
-        table.add_column(name.replace("_", " "), justify="left" if name == "cell" else "right", no_wrap=True)
-    for row in rank(results):
-        table.add_row(*row)
+    for name in TEXT_HEADER:
+        table.add_column(name, justify="left" if name == "cell" else "right", no_wrap=True)
+    rows = ranked_table(results, findings)
+    for row in rows:
+        if row.rank:
+            table.add_row(*text_row(row))
     table.add_section()
-    for row in reference_rows(results):
-        table.add_row(*row, style="dim")
+    for row in rows:
+        if not row.rank:
+            table.add_row(*text_row(row), style="dim")
     return table

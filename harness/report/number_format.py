@@ -1,61 +1,107 @@
-"""How numbers are written on the page: a real minus sign, a dash for what is not defined."""
+"""Numbers as people read them, one function for each kind; a hyphen stands for what is not defined.
+
+Terminal, Markdown and MLflow's notes take them as they are, the page with the signs of print: see `typeset`.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 
 from harness.results.collect import Results
 from harness.stats import Estimate
 
-__all__ = ["between", "decimals", "digits", "probability", "score", "shown", "shown_interval", "signed"]
+__all__ = [
+    "UNDEFINED",
+    "amount",
+    "difference",
+    "duration",
+    "interval",
+    "learning_rate",
+    "places",
+    "probability",
+    "score",
+    "significant",
+    "study_places",
+    "typeset",
+]
+
+UNDEFINED = "-"
 
 
-def score(value: float, decimals: int) -> str:
-    """Return a score."""
-    return "–" if math.isnan(value) else f"{value:.{decimals}f}"
-
-
-def signed(value: float, decimals: int) -> str:
-    """Return a difference, always with its sign."""
-    return "–" if math.isnan(value) else f"{value:+.{decimals}f}".replace("-", "−")
-
-
-def between(found: Estimate, decimals: int, *, sign: bool) -> str:
-    """Return the ends of an interval."""
-    if math.isnan(found.low):
-        return "–"
-    ends = [
-        signed(end, decimals) if sign else f"{end:.{decimals}f}".replace("-", "−") for end in (found.low, found.high)
-    ]
-    return " to ".join(ends)
-
-
-def _plain(value: float, decimals: int) -> str:
-    return f"{value:.{decimals}f}".replace("-", "−")
-
-
-def digits(value: float) -> int:
-    """Return how many decimals a score of this size is shown with: scores up to 1 get four, scores up to 100 two."""
+def places(value: float) -> int:
+    """Return the decimals of a score of this size: scores up to 1 get four, scores up to 100 two."""
     return 4 if abs(value) < 1.5 else 2
 
 
-def shown_interval(found: Estimate, places: int, sign: str = "") -> str:
-    """Return an interval as tables show it."""
-    return "-" if math.isnan(found.low) else f"{found.low:{sign}.{places}f} to {found.high:{sign}.{places}f}"
+def study_places(results: Results) -> int:
+    """Return the decimals that tables show all scores of a study with, by the largest of them."""
+    names = [f"{split}/{results.lead}" for split in ("validation", "test")]
+    scores = [abs(cell.score(name)) for cell in results.cells for name in names]
+    return places(max((score for score in scores if not math.isnan(score)), default=0.0))
+
+
+def score(value: float, decimals: int | None = None) -> str:
+    """Return a score, with the decimals of its size unless some are given."""
+    return UNDEFINED if math.isnan(value) else f"{value:.{places(value) if decimals is None else decimals}f}"
+
+
+def difference(value: float, decimals: int) -> str:
+    """Return a difference, always with its sign."""
+    return UNDEFINED if math.isnan(value) else f"{value:+.{decimals}f}"
+
+
+def interval(estimate: Estimate | None, decimals: int | None = None, *, signed: bool = False) -> str:
+    """Return the ends of an interval, with the decimals of its middle unless some are given.
+
+    Args:
+        estimate: What the interval is of.
+        decimals: Of both ends.
+        signed: Whether each end has its sign, as ends of a difference may.
+    """
+    if estimate is None or math.isnan(estimate.low):
+        return UNDEFINED
+    decimals = places(estimate.value) if decimals is None else decimals
+    return " to ".join(f"{end:{'+' * signed}.{decimals}f}" for end in (estimate.low, estimate.high))
 
 
 def probability(value: float) -> str:
-    """Return a p-value as tables show it."""
-    return "-" if math.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
+    """Return a p-value."""
+    return UNDEFINED if math.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def decimals(results: Results) -> int:
-    """Return the decimals that all scores of a study are shown with, by the largest of them."""
-    names = [f"{split}/{results.lead}" for split in ("validation", "test")]
-    scores = [abs(cell.score(name)) for cell in results.cells for name in names]
-    return digits(max((score for score in scores if not math.isnan(score)), default=0.0))
+def learning_rate(rate: float | None, digits: int = 2) -> str:
+    """Return a learning rate; ``None`` where nothing trains."""
+    return UNDEFINED if rate is None else f"{rate:.{digits}g}"
 
 
-def shown(value: float, results: Results) -> str:
-    """Return a score as texts show it."""
-    return "nothing" if math.isnan(value) else f"{value:.{decimals(results)}f}"
+def amount(value: float | None, decimals: int = 0) -> str:
+    """Return how much of something there is, with commas between thousands."""
+    return UNDEFINED if value is None or math.isnan(value) else f"{value:,.{decimals}f}"
+
+
+def significant(value: float) -> str:
+    """Return three digits of a number that may be of any size, all digits before the point from 1000 on."""
+    return amount(value) if math.isnan(value) or value >= 1000 else f"{value:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the two largest of its units.
+
+    >>> [duration(seconds) for seconds in (7, 61, 3720)]
+    ['7 s', '1 min 01 s', '1 h 02 min']
+    """
+    if math.isnan(seconds):
+        return UNDEFINED
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def typeset(text: str) -> str:
+    """Return a number with a real minus sign, and a dash for what is not defined.
+
+    >>> [typeset(text) for text in ("-0.5 to +0.5", "1e-05", "-")]
+    ['−0.5 to +0.5', '1e-05', '–']
+    """
+    return "–" if text == UNDEFINED else re.sub(r"(?<![\w.])-(?=\d)", "−", text)

@@ -1,58 +1,101 @@
-"""The ranked table as people read it, and what stands below it."""
+"""The ranked table: one row for each cell and reference row, as values that terminal, page and notes lay out."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from harness.report.number_format import digits
-from harness.results.collect import CellResult, Results
-from harness.stats import spread
+from harness.report.number_format import UNDEFINED, learning_rate, places, score
+from harness.report.text.findings import Findings
+from harness.results.collect import CellResult, Reference, Results
+from harness.stats import Estimate, spread
 
-__all__ = ["RankedRow", "rank", "reference_rows"]
+__all__ = ["TEXT_HEADER", "Measured", "RankedRow", "generality_kept", "ranked_table", "text_row"]
+
+TEXT_HEADER = ("rank", "cell", "learning rate", "validation", "test")
+"""The columns of `text_row`."""
+
+
+class Measured(NamedTuple):
+    """A score over the final runs of a cell."""
+
+    mean: float
+    """nan: not measured."""
+    deviation: float
+    """The sample standard deviation; nan of one run."""
 
 
 class RankedRow(NamedTuple):
-    """One line of the ranked table, ready to print."""
+    """A cell, or below all cells a reference row."""
 
-    rank: str
-    cell: str
-    learning_rate: str
-    validation: str
-    test: str
+    rank: int | None
+    """From 1, best on validation first; ``None`` for a reference row."""
+    name: str
+    learning_rate: float | None
+    validation: Measured
+    test: Measured
+    interval: Estimate | None = None
+    """Of the score on test, where the verdicts have one."""
+    finals: int | None = None
+    generality_kept: float = math.nan
+    in_group: bool = False
+    """Whether it is the first, or cannot be told apart from it."""
+    is_baseline: bool = False
+    all_diverged: bool = False
 
 
-def rank(results: Results) -> list[RankedRow]:
-    """Return the table, best on validation first."""
-    rows = []
-    for number, cell in enumerate(results.ranked(), start=1):
-        rows.append(
-            RankedRow(
-                rank=str(number),
-                cell=cell.id,
-                learning_rate="-" if cell.learning_rate is None else f"{cell.learning_rate:.2g}",
-                validation="all diverged" if cell.all_diverged else _shown(cell, f"validation/{results.lead}"),
-                test=_shown(cell, f"test/{results.lead}"),
-            )
+def ranked_table(results: Results, findings: Findings) -> list[RankedRow]:
+    """Return the cells, best on validation first, then the reference rows."""
+    intervals = findings.verdicts.scores if findings.verdicts else {}
+    fixed = findings.verdicts.references if findings.verdicts else {}
+    cells = [
+        RankedRow(
+            rank=rank,
+            name=cell.id,
+            learning_rate=cell.learning_rate,
+            validation=_measured(cell, f"validation/{results.lead}"),
+            test=_measured(cell, f"test/{results.lead}"),
+            interval=intervals.get(cell.id),
+            finals=len(cell.finals),
+            generality_kept=generality_kept(cell),
+            in_group=cell.id in findings.group,
+            is_baseline=cell.id == results.baseline,
+            all_diverged=cell.all_diverged,
         )
-    return rows
+        for rank, cell in enumerate(results.ranked(), start=1)
+    ]
+    return [*cells, *(_reference(row, results.lead, fixed) for row in results.references)]
 
 
-def reference_rows(results: Results) -> list[RankedRow]:
-    """Return what stands below the ranked table: results that need no model."""
-    rows = []
-    for row in results.references:
-        scores = [_number(row.metrics.get(f"{split}/{results.lead}", math.nan)) for split in ("validation", "test")]
-        rows.append(RankedRow("-", f"reference: {row.name}", "-", *scores))
-    return rows
+def generality_kept(cell: CellResult) -> float:
+    """Return how much of its skill on general text a cell kept: perplexity before over perplexity after.
+
+    1: nothing was lost; 0.5: every token of general text is twice as surprising as before; nan: not measured.
+    """
+    after = cell.score("generality/perplexity")
+    return cell.score("generality/perplexity_before") / after if after else math.nan
 
 
-def _shown(cell: CellResult, metric: str) -> str:
-    return _number(cell.score(metric), spread(cell.values(metric)))
+def text_row(row: RankedRow) -> list[str]:
+    """Return a row for terminal, Markdown and notes, each score with the decimals of its size."""
+    validation = "all diverged" if row.all_diverged else _text(row.validation)
+    return [str(row.rank or UNDEFINED), row.name, learning_rate(row.learning_rate), validation, _text(row.test)]
 
 
-def _number(score: float, deviation: float = math.nan) -> str:
-    if math.isnan(score):
-        return "-"
-    places = digits(score)
-    return f"{score:.{places}f}" + ("" if math.isnan(deviation) else f" ± {deviation:.{places}f}")
+def _measured(cell: CellResult, metric: str) -> Measured:
+    return Measured(cell.score(metric), spread(cell.values(metric)))
+
+
+def _reference(row: Reference, lead: str, intervals: Mapping[str, Estimate]) -> RankedRow:
+    validation, test = (
+        Measured(row.metrics.get(f"{split}/{lead}", math.nan), math.nan) for split in ("validation", "test")
+    )
+    return RankedRow(None, f"reference: {row.name}", None, validation, test, intervals.get(row.name))
+
+
+def _text(measured: Measured) -> str:
+    mean = score(measured.mean)
+    if math.isnan(measured.mean) or math.isnan(measured.deviation):
+        return mean
+    return f"{mean} ± {score(measured.deviation, places(measured.mean))}"

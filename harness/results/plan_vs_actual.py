@@ -3,34 +3,44 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from harness.results.collect import Results
 
-__all__ = ["predicted_rows"]
+__all__ = ["PlanVsActual", "plan_vs_actual"]
 
 
-def predicted_rows(results: Results) -> list[list[str]]:
-    """Return predicted, actual and their ratio: of cells that were run as planned, of all of them, and of sizes."""
+class PlanVsActual(NamedTuple):
+    """One quantity: predicted, and what it came to."""
+
+    name: str
+    """A cell, whose seconds these are, or a quantity with its unit."""
+    predicted: float
+    actual: float
+
+    @property
+    def ratio(self) -> float:
+        """Actual over predicted; nan where nothing was predicted."""
+        return self.actual / self.predicted if self.predicted else math.nan
+
+
+def plan_vs_actual(results: Results) -> list[PlanVsActual]:
+    """Return the rows for cells that were run as planned, for all of them, and for sizes; none without a plan."""
     forecast = results.forecast
     planned = forecast.cells if forecast else {}
     done = [
-        (planned[cell.id].seconds, cell)
+        cell
         for cell in results.cells
         if cell.id in planned and planned[cell.id][:2] == (len(cell.trials), len(cell.finals))
     ]
     if forecast is None or not done:
         return []
-    rows = [_beside(cell.id, predicted, cell.seconds) for predicted, cell in done]
-    rows.append(_beside("all (s)", sum(predicted for predicted, _ in done), sum(cell.seconds for _, cell in done)))
-    costs = [trial.costs for _, cell in done for trial in cell.trials]
-    costs += [final.costs for _, cell in done for final in cell.finals]
+    rows = [PlanVsActual(cell.id, planned[cell.id].seconds, cell.seconds) for cell in done]
+    rows.append(PlanVsActual("all (s)", sum(row.predicted for row in rows), sum(row.actual for row in rows)))
+    costs = [trial.costs for cell in done for trial in cell.trials]
+    costs += [final.costs for cell in done for final in cell.finals]
     peak = max((cost["peak_memory_mib"] for cost in costs if "peak_memory_mib" in cost), default=math.nan)
-    rows.append(_beside("peak memory (MiB)", forecast.peak_memory_mib, peak))
+    rows.append(PlanVsActual("peak memory (MiB)", forecast.peak_memory_mib, peak))
     if len(done) == len(results.cells) and forecast.recordings_mib:  # else what was recorded is not what was planned
-        rows.append(_beside("recordings (MiB)", forecast.recordings_mib, results.recordings_mib))
+        rows.append(PlanVsActual("recordings (MiB)", forecast.recordings_mib, results.recordings_mib))
     return rows
-
-
-def _beside(name: str, predicted: float, actual: float) -> list[str]:
-    ratio = f"{actual / predicted:.2f}" if predicted and math.isfinite(actual) else "-"
-    return [name, f"{predicted:,.1f}", "-" if math.isnan(actual) else f"{actual:,.1f}", ratio]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from harness.results.collect import CellResult, Results
 from harness.study.tuning_kinds import depth
 
-__all__ = ["by_prompt", "kept_split", "prompts", "tunings"]
+__all__ = ["by_prompt", "kept_split", "prompts", "score_grid", "tunings"]
 
 
 def kept_split(results: Results) -> str:
@@ -30,3 +31,13 @@ def by_prompt(results: Results) -> Iterator[tuple[str, list[CellResult]]]:
     for prompt in prompts(results):
         own = [cell for cell in results.cells if cell.prompt == prompt]
         yield prompt, sorted(own, key=lambda cell: depth(cell.tuning))
+
+
+def score_grid(results: Results) -> dict[str, list[tuple[str, float]]]:
+    """Return by prompt each tuning's cell with its score on the split that is shown, nan where there is none."""
+    metric = f"{kept_split(results)}/{results.lead}"
+    cells = {(cell.prompt, cell.tuning): (cell.id, cell.score(metric)) for cell in results.cells}
+    return {
+        prompt: [cells.get((prompt, tuning), ("", math.nan)) for tuning in tunings(results)]
+        for prompt in prompts(results)
+    }

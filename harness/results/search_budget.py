@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness.results.collect import CellResult, Results, Trial
 from harness.stats import expected_best, mean
 
-__all__ = ["RankFlip", "expected", "expected_best_csv", "gap", "upset"]
+__all__ = ["RankFlip", "expected_best_curve", "generalization_gap", "rank_flip"]
 
 
 class RankFlip(NamedTuple):
@@ -38,7 +35,7 @@ class _Top(NamedTuple):
         return 1 / self.trials if self.trials and self.second <= bound else 0.0
 
 
-def expected(cell: CellResult, results: Results) -> list[float]:
+def expected_best_curve(cell: CellResult, results: Results) -> list[float]:
     """Return the expected best objective of 1, 2, ... of a cell's trials; see `harness.stats.expected_best`.
 
     A pruned trial counts by the value it was pruned at: that it was stopped says that this was a poor one, and to leave
@@ -58,7 +55,7 @@ def _rises(results: Results) -> bool:
     return results.maximize and results.objective == results.lead
 
 
-def upset(results: Results) -> RankFlip | None:
+def rank_flip(results: Results) -> RankFlip | None:
     """Return how likely it is that the last trial of each search decided which cell comes first.
 
     Were a cell's trials exchangeable, any of them could have been the last. So the chance is the share, among all ways
@@ -90,24 +87,8 @@ def _top(cell: CellResult, results: Results) -> _Top:
     return _Top(best, second, len(cell.trials))
 
 
-def gap(cell: CellResult, results: Results) -> float:
+def generalization_gap(cell: CellResult, results: Results) -> float:
     """Return validation minus test of the metric that leads, mean over final runs; nan without any."""
     names = [f"{split}/{results.lead}" for split in ("validation", "test")]
     both = [[final.metrics[name] for name in names] for final in cell.finals if final.metrics.keys() >= {*names}]
     return mean([validation - test for validation, test in both])
-
-
-def expected_best_csv(results: Results) -> str:
-    """Return each cell's curve, a row for each number of trials; floats in full, empty where every trial diverged."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["cell", "trials", f"expected_best_{results.objective}"])
-    for cell in results.cells:
-        writer.writerows(_rows(cell.id, expected(cell, results)))
-    return text.getvalue()
-
-
-def _rows(cell: str, values: Sequence[float]) -> list[list[str]]:
-    return [
-        [cell, str(number), "" if math.isnan(value) else repr(value)] for number, value in enumerate(values, start=1)
-    ]

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.report.mlflow_pages.descriptions import Places, begun_note, cell_note, study_note, summary_note, verdict
-from harness.report.mlflow_pages.page_views import ViewFacts, Views, cell_view, study_views
+from harness.report.mlflow_pages.descriptions import (
+    StudyLinks,
+    begun_note,
+    cell_note,
+    study_note,
+    summary_note,
+    verdict,
+)
+from harness.report.mlflow_pages.page_views import ViewFacts, study_views
 from harness.report.text.findings import Findings
 from harness.results.collect import Results
 from harness.runner.objective import Objective
 from harness.study.check import Checked
-from harness.tracking.mlflow.ui_views import NOTE, Address, described, page_tags
+from harness.tracking.mlflow.ui_views import NOTE, Address, View, described, page_tags
 from harness.tracking.store_protocols import Run, Tracker
 
 __all__ = ["PagePublisher"]
@@ -33,9 +40,9 @@ class PagePublisher:
             summary: The id of its summary run.
         """
         views = self._views(self.checked.baseline.tuning.name)
-        places = Places(Address(self.tracker.experiment), views, self.tracker.shown(summary), {}, {})
-        note = begun_note(self.checked.file.question, places)
-        self.tracker.label({**page_tags(views.all(), [], lead=f"validation/{self.objective.lead}"), NOTE: note})
+        links = StudyLinks(Address(self.tracker.experiment), views, self.tracker.shown(summary), {}, {})
+        note = begun_note(self.checked.file.question, links)
+        self.tracker.label({**page_tags(views, lead=f"validation/{self.objective.lead}"), NOTE: note})
 
     def show_results(self, results: Results, findings: Findings, summary: str) -> None:
         """Describe a study, its summary and its cells, and have its views show what is best.
@@ -47,22 +54,21 @@ class PagePublisher:
         """
         runs = {run.id: run for run in self.tracker.runs()}
         cells = {run.tags["cell"]: run for run in runs.values() if run.phase == "cell"}
-        places = self._places(results, runs[summary], cells)
-        note = study_note(results, findings, places)
-        trials = [cell_view(cell.id, places.views.facts) for cell in results.cells if cell.trials]
-        self.tracker.label({**page_tags(places.views.all(), trials, lead=f"validation/{results.lead}"), NOTE: note})
-        self.tracker.tags(summary, described(summary_note(results, findings, places), runs[summary].tags))
+        links = self._links(results, runs[summary], cells)
+        note = study_note(results, findings, links)
+        self.tracker.label({**page_tags(links.views, lead=f"validation/{results.lead}"), NOTE: note})
+        self.tracker.tags(summary, described(summary_note(results, findings, links), runs[summary].tags))
         for cell in results.cells:
             run = cells[cell.id]
             judged = verdict(cell.id, results, findings)
-            tags = described(cell_note(cell, results, findings, places), run.tags)
+            tags = described(cell_note(cell, results, findings, links), run.tags)
             self.tracker.tags(run.id, {**tags, "verdict": judged} if judged else tags)
 
-    def _places(self, results: Results, summary: Run, cells: dict[str, Run]) -> Places:
+    def _links(self, results: Results, summary: Run, cells: dict[str, Run]) -> StudyLinks:
         trained = [cell.tuning for cell in results.ranked() if cell.tuning != "none"]
         model = summary.tags.get("best_model", ABSENT)
         uris = {run.params["prompt"]: run.tags["prompt_uri"] for run in cells.values() if "prompt_uri" in run.tags}
-        return Places(
+        return StudyLinks(
             address=Address(self.tracker.experiment),
             views=self._views(trained[0] if trained else "none"),
             summary=self.tracker.shown(summary.id),
@@ -71,7 +77,7 @@ class PagePublisher:
             model=None if model == ABSENT else model,
         )
 
-    def _views(self, tuning: str) -> Views:
+    def _views(self, tuning: str) -> list[View]:
         seeds, objective = self.checked.study.final.seeds, self.objective
         seed = str(seeds[0]) if seeds else None
-        return study_views(ViewFacts(objective.lead, objective.lead_maximize, objective.name, tuning, seed))
+        return study_views(ViewFacts(objective.lead, objective.lead_maximize, tuning, seed))

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from xml.etree import ElementTree
 
 import numpy as np
@@ -16,67 +16,68 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.charts.chart import Chart
+from harness.report.charts.chart import Chart, Panel
+from harness.report.charts.draw_chart import draw_chart
+from harness.report.charts.figure_files import drawn
 from harness.report.charts.gallery import gallery
+from harness.report.charts.page_drawings import picture
 from harness.report.charts.pareto import Spot, front
-from harness.report.charts.svg import picture
-from harness.report.charts.tradeoffs import generality_kept
 from harness.report.html.samples import first_examples
-from harness.report.html.tables import generality
+from harness.report.plain_tables import generality
+from harness.report.ranked_table import generality_kept
 from harness.report.text.findings import find
 from harness.report.write_report import write_report
 from harness.results.collect import CellResult, Results
 from harness.results.row_order import tunings
 from harness.study.tuning_kinds import depth
-from tests.report.test_report import html, study
+from tests.support.made_up_results import html, study
 
 ROUND = 0.004
 """Share of an axis that a drawing's rounding to tenths may move a mark by."""
 
 
-class Seen(NamedTuple):
-    """One panel as it is read off."""
+Spots: TypeAlias = list[tuple[float, float]]
 
-    marks: list[list[tuple[float, float]]]
-    """By line, in values."""
-    thin: list[list[tuple[float, float]]]
-    spreads: list[list[tuple[float, float]]]
+
+class Seen(NamedTuple):
+    """One panel as it is read off, in values."""
+
+    lines: dict[str, list[Spots]]
+    """By how they are drawn: the corners of each path, or where there are marks those."""
+    spreads: list[Spots]
     """By line: lower and upper ends."""
-    steps: list[tuple[float, float]]
+    named: dict[str, tuple[float, float]]
+    """Marks that tell their names."""
     width: float
     height: float
-    """What the axes span, in values."""
+    """What the axes span."""
 
 
-def read(drawing: str, *, log: bool = False, names: bool = False) -> Seen:
+def read(drawing: str, panel: Panel, *, log: bool = False, names: bool = False) -> Seen:
     """Measure a panel by the numbers at its axes."""
-    svg = ElementTree.fromstring(drawing)
-    texts = [(node.get("text-anchor"), float(node.get("x", "")), node.text or "") for node in svg.findall("text")]
-    grid = [{k: float(v) for k, v in node.attrib.items() if k != "class"} for node in svg.findall("line")]
-    level = [line["y1"] for line in grid if line["y1"] == line["y2"]]
-    upright = [line["x1"] for line in grid if line["x1"] == line["x2"]]
-    left = min(x for anchor, x, _ in texts if anchor == "end")
-    up = [float(text) for anchor, x, text in texts if anchor == "end" and x == left]
-    below = [text for anchor, _, text in texts if anchor == "middle"]
-    across = [float(place) for place in range(len(below))] if names else [float(text) for text in below]
-    to_y = _fit(level, up)
-    to_x = _fit(upright, [math.log10(value) for value in across] if log else across)
-    groups = svg.findall("g")
-    return Seen(
-        marks=[[(to_x(x), to_y(y)) for x, y in _marks(group)] for group in groups if _marks(group)],
-        thin=[[(to_x(x), to_y(y)) for x, y in _path(group, "thin")] for group in groups if _path(group, "thin")],
-        spreads=[
-            [
-                (to_y(float(n.get("y1", ""))), to_y(float(n.get("y2", ""))))
-                for n in group.findall("line[@class='spread']")
-            ]
-            for group in groups
-            if group.findall("line[@class='spread']")
-        ],
-        steps=[(to_x(x), to_y(y)) for group in groups for x, y in _path(group, "steps")],
-        width=abs(to_x(1) - to_x(0)) * 320,
-        height=abs(to_y(1) - to_y(0)) * 200,
-    )
+    axes = ElementTree.fromstring(drawing).find("g")
+    assert axes is not None
+    across, up = (_ticks(group) for group in axes.findall("g")[:2])
+    to_y = _fit([y for (_, y), _ in up], [float(text.replace("\N{MINUS SIGN}", "-")) for _, text in up])
+    values = [float(place) for place in range(len(across))] if names else [float(text) for _, text in across]
+    to_x = _fit([x for (x, _), _ in across], [math.log10(value) for value in values] if log else values)
+    groups = {str(node.get("id")).removeprefix(f"{axes.get('id')}-"): node for node in axes.findall("g")}
+    lines: dict[str, list[Spots]] = {}
+    for number, line in enumerate(panel.lines):
+        if str(number) in groups:
+            spots = _marks(groups[str(number)]) or _corners(groups[str(number)])
+            lines.setdefault(line.drawn, []).append([(to_x(x), to_y(y)) for x, y in spots])
+    bars = [node for name, node in groups.items() if name.endswith("-spread")]
+    spreads = [[tuple(to_y(y) for _, y in _spots(path.get("d", ""))) for path in node.findall("path")] for node in bars]
+    titled = {node.findtext("title"): _marks(node) for node in axes.findall("g") if node.find("title") is not None}
+    named = {str(name): (to_x(x), to_y(y)) for name, ((x, y),) in titled.items()}
+    return Seen(lines, spreads, named, abs(to_x(1) - to_x(0)) * 320, abs(to_y(1) - to_y(0)) * 200)
+
+
+def _ticks(axis: ElementTree.Element) -> list[tuple[tuple[float, float], str]]:
+    """Return where each line of the grid begins, and the number at it."""
+    ticks = [tick for tick in axis.findall("g") if tick.find("g/path") is not None]
+    return [(_corners(tick.find("g"))[0], "".join(node.text or "" for node in tick.iter("text"))) for tick in ticks]
 
 
 def _fit(places: list[float], values: list[float]) -> np.poly1d:
@@ -86,22 +87,28 @@ def _fit(places: list[float], values: list[float]) -> np.poly1d:
     return line
 
 
-def _marks(group: ElementTree.Element) -> list[tuple[float, float]]:
-    places = [re.findall(r"-?[\d.]+", node.get("transform", "")) for node in group.findall("path")]
-    return [(float(x), float(y)) for x, y in places]
+def _marks(group: ElementTree.Element) -> Spots:
+    return [(float(node.get("x", "")), float(node.get("y", ""))) for node in group.iter("use")]
 
 
-def _path(group: ElementTree.Element, kind: str) -> list[tuple[float, float]]:
-    found = group.find(f"polyline[@class='{kind}']")
-    return [] if found is None else [tuple(map(float, spot.split(","))) for spot in found.get("points", "").split()]
+def _corners(group: ElementTree.Element | None) -> Spots:
+    path = group.find("path") if group is not None else None
+    assert path is not None
+    return _spots(path.get("d", ""))
 
 
-def panels(chart: Chart | None) -> Iterator[str]:
+def _spots(path: str) -> Spots:
+    numbers = [float(number) for number in re.findall(r"-?[\d.]+", path)]
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def panels(chart: Chart | None) -> Iterator[tuple[str, Panel]]:
     assert chart is not None
-    return (str(drawing) for _, drawing in picture(chart).panels)
+    drawings = picture(chart, drawn(draw_chart(chart), chart.name).svg).panels
+    return zip((str(drawing) for _, drawing in drawings), chart.panels, strict=True)
 
 
-def same(seen: list[tuple[float, float]], wanted: list[tuple[float, float]], on: Seen) -> bool:
+def same(seen: Spots, wanted: Spots, on: Seen) -> bool:
     off = [(abs(a[0] - b[0]) / on.width, abs(a[1] - b[1]) / on.height) for a, b in zip(seen, wanted, strict=True)]
     return all(max(pair) < ROUND for pair in off)
 
@@ -117,19 +124,19 @@ def trained(results: Results, prompt: str) -> list[CellResult]:
 
 def test_learning_rates_are_where_their_values_are(results: Results) -> None:
     drawings = list(panels(gallery(results, find(results)).learning_rates))
-    for number, drawing in enumerate(drawings):
-        seen = read(drawing, log=True)
+    for number, (drawing, panel) in enumerate(drawings):
+        seen = read(drawing, panel, log=True)
         cells = trained(results, f"prompt{number}")
-        assert len(seen.marks) == len(cells) == 3
-        for marks, cell in zip(seen.marks, cells, strict=True):
+        assert len(seen.lines["marked"]) == len(cells) == 3
+        for marks, cell in zip(seen.lines["marked"], cells, strict=True):
             assert same(marks, [(math.log10(t.learning_rate), t.value) for t in cell.trials], seen)
 
 
 def test_expected_bests_are_means_over_all_subsets(results: Results) -> None:
-    drawings = list(panels(gallery(results, find(results)).expected))
-    for number, drawing in enumerate(drawings):
-        seen = read(drawing)
-        for marks, cell in zip(seen.marks, trained(results, f"prompt{number}"), strict=True):
+    drawings = list(panels(gallery(results, find(results)).expected_best))
+    for number, (drawing, panel) in enumerate(drawings):
+        seen = read(drawing, panel)
+        for marks, cell in zip(seen.lines["marked"], trained(results, f"prompt{number}"), strict=True):
             values = [trial.value for trial in cell.trials]
             wanted = [
                 (float(size), float(np.mean([max(some) for some in itertools.combinations(values, size)])))
@@ -140,10 +147,10 @@ def test_expected_bests_are_means_over_all_subsets(results: Results) -> None:
 
 def test_learning_curves_are_means_over_runs(results: Results) -> None:
     drawings = list(panels(gallery(results, find(results)).learning_curves))
-    for number, drawing in enumerate(drawings):
-        seen = read(drawing)
+    for number, (drawing, panel) in enumerate(drawings):
+        seen = read(drawing, panel)
         cells = trained(results, f"prompt{number}")
-        for marks, thin, cell in zip(seen.marks, seen.thin, cells, strict=True):
+        for marks, thin, cell in zip(seen.lines["marked"], seen.lines["thin"], cells, strict=True):
             runs = results.curves[cell.id]
             for spots, losses in ((marks, [r.validation for r in runs]), (thin, [r.train for r in runs])):
                 wanted = [(float(e), float(np.mean([one[e] for one in losses]))) for e in losses[0]]
@@ -153,11 +160,11 @@ def test_learning_curves_are_means_over_runs(results: Results) -> None:
 def test_depths_show_the_verdicts_scores_and_intervals(results: Results) -> None:
     found = find(results)
     assert found.verdicts is not None
-    (drawing,) = panels(gallery(results, found).depths)
-    seen = read(drawing, names=True)
+    ((drawing, panel),) = panels(gallery(results, found).depths)
+    seen = read(drawing, panel, names=True)
     order = tunings(results)
     assert [depth(name) for name in order] == sorted(map(depth, order))
-    for number, (marks, spreads) in enumerate(zip(seen.marks, seen.spreads, strict=True)):
+    for number, (marks, spreads) in enumerate(zip(seen.lines["marked"], seen.spreads, strict=True)):
         scores = [found.verdicts.scores[f"prompt{number}/{tuning}"] for tuning in order]
         assert [round(x) for x, _ in marks] == list(range(len(order)))
         assert same([(0.0, y) for _, y in marks], [(0.0, score.value) for score in scores], seen)
@@ -169,23 +176,23 @@ def test_depths_show_the_verdicts_scores_and_intervals(results: Results) -> None
 @pytest.mark.parametrize("place", range(3))
 def test_tradeoffs_show_every_cell_and_the_front(results: Results, place: int) -> None:
     found = gallery(results, find(results)).tradeoffs[place]
-    (drawing,) = panels(found.chart)
+    ((drawing, panel),) = panels(found.chart)
     log = found.chart.x.kind == "log"
-    seen = read(drawing, log=log)
+    seen = read(drawing, panel, log=log)
     sides = (
         {cell.id: cell.seconds for cell in results.cells},
         {c.id: sum(run.costs["flops"] for run in (*c.trials, *c.finals)) for c in results.cells},
         {cell.id: generality_kept(cell) for cell in results.cells},
     )
     take = {name: math.log10(value) if log else value for name, value in sides[place].items()}
-    marks = [mark for line in seen.marks for mark in line]
     names = [cell.id for tuning in tunings(results) for cell in results.cells if cell.tuning == tuning]
     scores = {cell.id: cell.score("test/rougeL") for cell in results.cells}
-    assert same(marks, [(take[name], scores[name]) for name in names], seen)
+    assert list(seen.named) == names
+    assert same(list(seen.named.values()), [(take[name], scores[name]) for name in names], seen)
     kept = re.findall(r"(prompt\d/[\w-]+) \(", found.front)
     wanted = front({n: Spot(take[n], scores[n]) for n in names}, more_is_better=place == 2, maximize=True)
     assert kept == wanted
-    corners = seen.steps[::2]
+    corners = seen.lines["steps"][0][::2]
     assert same(corners, [(take[name], scores[name]) for name in kept], seen)
 
 
@@ -231,7 +238,7 @@ def test_zero_shot_alone_draws_no_search(results: Results) -> None:
     only = replace(results, cells=tuple(cell for cell in results.cells if cell.tuning == "none"), curves={})
     found = gallery(only, find(only))
     assert found.learning_rates is None
-    assert found.expected is None
+    assert found.expected_best is None
     assert found.depths is not None
     assert '<h2 id="rates">' not in html(only)
 
@@ -245,8 +252,8 @@ def test_every_figure_is_two_files_with_words_beside_them(results: Results, tmp_
     files = {file.name for file in (tmp_path / "figures").iterdir()}
     assert files == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
     for name in names:
-        drawn = (tmp_path / "figures" / f"{name}.svg").read_text(encoding="utf-8")
-        assert "rougeL" in drawn or "loss (nats a token)" in drawn
+        text = (tmp_path / "figures" / f"{name}.svg").read_text(encoding="utf-8")
+        assert "rougeL" in text or "loss (nats a token)" in text
     before = {file.name: file.read_bytes() for file in (tmp_path / "figures").iterdir()}
     write_report(results, tmp_path)
     assert {file.name: file.read_bytes() for file in (tmp_path / "figures").iterdir()} == before
@@ -265,12 +272,15 @@ def test_many_lines_all_look_different() -> None:
     results = study(prompts=10, tunings=3, trials=3)
     chart = gallery(results, find(results)).depths
     assert chart is not None
+    ((drawing, _),) = panels(chart)
     looks = set()
-    for group in ElementTree.fromstring(next(panels(chart))).findall("g"):
-        mark, line = group.find("path"), group.find("polyline")
-        assert mark is not None
-        assert line is not None
-        looks.add((group.get("class"), mark.get("d"), line.get("stroke-dasharray")))
+    for group in ElementTree.fromstring(drawing).iter("g"):
+        line, mark, shape = group.find("path"), group.find("g/use"), group.find("defs/path")
+        if line is not None and mark is not None:
+            assert shape is not None, "no two lines have marks of one shape and color"
+            color = re.findall(r"var\(--\w+\)", mark.get("style", ""))[0]
+            assert color in line.get("style", "")
+            looks.add((color, shape.get("d"), *re.findall(r"stroke-dasharray: ([\d., ]+)", line.get("style", ""))))
     assert len(looks) == 10
 
 
@@ -282,10 +292,11 @@ def test_first_examples_show_all_prompts_and_all_depths(results: Results) -> Non
     assert [one.id for one in shown] == [example.id for example in results.answers.examples[:2]]
     prompt, _, tuning = found.verdicts.best.rpartition("/")
     for place, one in enumerate(shown):
-        assert [said.cell for said in one.prompts] == [f"prompt{p}/{tuning}" for p in range(3)]
-        assert [said.cell for said in one.depths] == [f"{prompt}/{name}" for name in tunings(results)]
-        for said in (*one.prompts, *one.depths):
-            assert said.text == results.answers.cells[said.cell].runs[0][place].text
+        prompts, depths = one.answers.values()
+        assert [answer.cell for answer in prompts] == [f"prompt{p}/{tuning}" for p in range(3)]
+        assert [answer.cell for answer in depths] == [f"{prompt}/{name}" for name in tunings(results)]
+        for answer in (*prompts, *depths):
+            assert answer.text == results.answers.cells[answer.cell].runs[0][place].text
 
 
 def test_scores_on_other_tasks_stand_beside_perplexity(results: Results) -> None:
@@ -295,8 +306,8 @@ def test_scores_on_other_tasks_stand_beside_perplexity(results: Results) -> None
         for cell in results.cells
     )
     table = generality(replace(results, cells=cells))
-    assert table.header[-2:] == ("translation/chrf before", "translation/chrf after")
-    assert {row[-2:] for row in table.rows} == {("31.250", "12.500")}
+    assert table.header[-2:] == ["translation/chrf before", "translation/chrf after"]
+    assert {tuple(row[-2:]) for row in table.rows} == {("31.250", "12.500")}
     assert [row[0] for row in table.rows] == [cell.id for cell in results.ranked()]
     for row, cell in zip(table.rows, results.ranked(), strict=True):
         before, after, kept = (float(text) for text in row[1:4])

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.utils.validation import MAX_EXPERIMENT_TAG_VAL_LENGTH, MAX_TAG_VAL_LENGTH
 
-from harness.report.mlflow_pages.descriptions import Places as Parts
 from harness.report.mlflow_pages.descriptions import (
+    StudyLinks,
     begun_note,
     cell_note,
     final_note,
@@ -21,25 +21,25 @@ from harness.report.mlflow_pages.descriptions import (
     summary_note,
     verdict,
 )
-from harness.report.mlflow_pages.page_views import ViewFacts, Views, cell_view, study_views
+from harness.report.mlflow_pages.page_views import OPENING, ViewFacts, study_views
 from harness.report.text.findings import find
 from harness.results.collect import Results
 from harness.tracking.mlflow.experiment_tags import label
-from harness.tracking.mlflow.ui_views import NOTE, Address, described, page_tags
-from tests.report.test_report import study
+from harness.tracking.mlflow.ui_views import NOTE, Address, View, described, page_tags
+from tests.support.made_up_results import referenced, study
 from tests.support.study_fixture import Places
 
 LINK = re.compile(r"\]\((#[^)]*)\)")
 
 
-def views(*, seed: str | None = "11", maximize: bool = True, objective: str = "rougeL") -> Views:
-    return study_views(ViewFacts("rougeL", maximize, objective, "full", seed))
+def views(*, seed: str | None = "11", maximize: bool = True) -> list[View]:
+    return study_views(ViewFacts("rougeL", maximize, "full", seed))
 
 
-def where(results: Results) -> Parts:
+def where(results: Results) -> StudyLinks:
     parents = {cell.id: f"run{number}" for number, cell in enumerate(results.cells)}
     prompts = {cell.prompt: f"prompts:/task.{cell.prompt}/3" for cell in results.cells}
-    return Parts(Address("7"), views(), "summary0", parents, prompts, "models:/m-1")
+    return StudyLinks(Address("7"), views(), "summary0", parents, prompts, "models:/m-1")
 
 
 @given(text=st.text(), edit=st.text(), later=st.text())
@@ -69,35 +69,30 @@ def test_an_edited_description_of_a_study_stays_and_all_else_is_renewed(places: 
 
 @pytest.mark.parametrize("seed", ["11", None])
 def test_saved_views_are_what_the_pages_read(seed: str | None) -> None:
-    found = views(seed=seed)
-    unlisted = cell_view("cue/full", found.facts)
-    tags = page_tags(found.all(), [unlisted], lead="validation/rougeL")
+    own = views(seed=seed)
+    tags = page_tags(own, lead="validation/rougeL")
     prefix = "mlflow.sharedViewState."
     saved = {key.removeprefix(prefix): value for key, value in tags.items() if key.startswith(prefix)}
     assert all(len(value) <= MAX_EXPERIMENT_TAG_VAL_LENGTH for value in saved.values())
-    assert list(saved) == [view.key for view in [*found.all(), unlisted]]
-    envelopes = [json.loads(saved[view.key]) for view in found.all()]
+    assert list(saved) == [view.key for view in own]
+    envelopes = [json.loads(value) for value in saved.values()]
     dates = [envelope["createdAt"] for envelope in envelopes]
     assert dates == sorted(set(dates), reverse=True)
-    for view, envelope in zip(found.all(), envelopes, strict=True):
+    for view, envelope in zip(own, envelopes, strict=True):
         state = json.loads(envelope["state"])
         assert envelope["name"] == view.name
         assert state["searchFilter"] == view.filter
         assert set(state["selectedColumns"]) <= set(state["columnOrder"])
         sections = {section["uuid"] for section in state.get("compareRunSections", ())}
         assert {chart["metricSectionId"] for chart in state.get("compareRunCharts", ())} <= sections
-    assert json.loads(saved[unlisted.key])["searchFilter"] == unlisted.filter  # bare: the list leaves it out
-    assert (found.predictions is None) == (seed is None)
-    assert any("test/" in column for column in found.ranked.columns) == (seed is not None)
+    assert ("predictions" in saved) == (seed is not None)
+    assert any("test/" in column for column in own[0].columns) == (seed is not None)
 
 
-@pytest.mark.parametrize(
-    ("maximize", "objective", "cells", "trials"),
-    [(True, "rougeL", False, False), (True, "loss", False, True), (False, "rougeL", True, True)],
-)
-def test_the_best_stand_first(maximize: bool, objective: str, cells: bool, trials: bool) -> None:
-    found = views(maximize=maximize, objective=objective)
-    assert (found.ranked.ascending, found.rates.ascending) == (cells, trials)
+@pytest.mark.parametrize("maximize", [True, False])
+def test_the_best_stand_first(maximize: bool) -> None:
+    ranked = views(maximize=maximize)[0]
+    assert (ranked.key, ranked.order, ranked.ascending) == (OPENING, "metrics.validation/rougeL", not maximize)
 
 
 def test_a_description_leads_everywhere_and_says_what_the_report_says() -> None:
@@ -106,7 +101,7 @@ def test_a_description_leads_everywhere_and_says_what_the_report_says() -> None:
     text = study_note(results, findings, parts)
     first = text.splitlines()[0]
     keys = [parse_qs(urlparse(link.removeprefix("#")).query).get("viewStateShareKey") for link in LINK.findall(first)]
-    assert keys == [*([view.key] for view in parts.views.all()), None, None]
+    assert keys == [*([view.key] for view in parts.views), None, None]
     assert findings.answer in text
     assert findings.answer in summary_note(results, findings, parts)
     ranked = [line.split("|")[2] for line in text.splitlines() if re.match(r"\| \d+ \|", line)]
@@ -140,6 +135,14 @@ def test_a_prompt_cannot_break_out_of_its_frame_and_notes_fit() -> None:
         assert len(note) <= MAX_TAG_VAL_LENGTH
         assert re.search(r"^`{5}$", note, flags=re.MULTILINE)
         assert "promptVersion=3" in note
+
+
+def test_reference_rows_are_no_cells_of_a_description() -> None:
+    results = referenced(study())
+    findings = find(results)
+    for note in (study_note(results, findings, where(results)), summary_note(results, findings, where(results))):
+        assert "reference: lead" not in note
+        assert all(f"[{cell.id}](" in note for cell in results.cells)
 
 
 def test_many_cells_fit_into_a_description() -> None:

@@ -9,42 +9,21 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from harness.core.example import Example, Prediction
+from harness.core.example import Example
 from harness.metrics import get
-from harness.report.charts.gallery import gallery
-from harness.report.html.page import page
+from harness.report.csv_tables import results_csv
 from harness.report.html.samples import samples
-from harness.report.ranked_table import reference_rows
 from harness.report.text.cautions import at_edge, cautions
 from harness.report.text.findings import find
-from harness.report.write_report import results_csv, write_report
-from harness.results.collect import CellResult, Final, Reference, Results, Trial
-from harness.results.loss_curves import Losses
+from harness.report.write_report import write_report
 from harness.results.predictions import lead_metric
 from harness.stats import mean
 from harness.stats.verdicts import Answered, Answers
+from tests.support.made_up_results import html, referenced, study
 from tests.support.study_fixture import Place, Places
 
-WORDS = [
-    "the",
-    "note",
-    "says",
-    "that",
-    "Ada",
-    "meets",
-    "Ben",
-    "at",
-    "the",
-    "station",
-    "on",
-    "Monday",
-    "with",
-    "a",
-    "map",
-]
 NASTY = "</td></table><script>alert('x')</script><img src=http://example.org/x onerror=alert(1)> & {{ 7 * 7 }}"
 VOID = {"meta", "link", "br", "img"}
 
@@ -78,82 +57,6 @@ class Page(HTMLParser):
         return (element for element in self.elements if element[0] in tags)
 
 
-def study(*, prompts: int = 2, tunings: int = 3, trials: int = 4, seeds: int = 2, examples: int = 24) -> Results:
-    """Return results whose last prompt and tuning copy most of the reference, the first ones little."""
-    generator = np.random.default_rng(0)
-    cases = tuple(_case(number, generator) for number in range(examples))
-    metric, cells, answered = get("rougeL"), [], {}
-    for p in range(prompts):
-        for t in range(tunings):
-            tuning = "none" if t == 0 else f"last_blocks-{t}" if t < tunings - 1 else "full"
-            share = (p + t) / (prompts + tunings - 2)
-            number = seeds if t else 1
-            runs = tuple(_said(cases, share, np.random.default_rng([p, t, seed])) for seed in range(number))
-            answered[f"prompt{p}/{tuning}"] = Answered(runs, seeded=bool(t))
-            scores = [
-                metric.reduce([metric.statistics(*pair) for pair in zip(run, cases, strict=True)]) for run in runs
-            ]
-            cells.append(_cell(f"prompt{p}", tuning, scores, trials if t else 0))
-    return Results(
-        study="made-up",
-        question="Which one?",
-        metrics=("rougeL", "loss"),
-        lead="rougeL",
-        maximize=True,
-        objective="rougeL",
-        search={"learning_rate": {"low": 1e-4, "high": 1e-2}, "trials": trials, "sampler": "grid", "pruner": "none"},
-        baseline="prompt0/full",
-        cells=tuple(cells),
-        provenance={"python": "3"},
-        data={"test examples": examples},
-        answers=Answers(cases, answered, {}),
-        metric=metric,
-        prompts={f"prompt{p}": "{{ source }}\nTL;DR:" for p in range(prompts)},
-        curves={cell.id: tuple(_losses(seed) for seed in range(seeds)) for cell in cells if cell.trials},
-    )
-
-
-def _losses(seed: int, epochs: int = 3) -> Losses:
-    """Return losses that fall by epoch, validation above train."""
-    train = {epoch: 2.0 - 0.3 * epoch + 0.01 * seed for epoch in range(1, epochs + 1)}
-    return Losses(f"seed {seed}", train, {epoch: loss + 0.05 * epoch for epoch, loss in train.items()})
-
-
-def _case(number: int, generator: np.random.Generator) -> Example:
-    words = [WORDS[int(place)] for place in generator.integers(len(WORDS), size=12)]
-    return Example(f"test-{number}", {"source": " ".join(words * 4)}, " ".join(words))
-
-
-def _said(cases: tuple[Example, ...], share: float, generator: np.random.Generator) -> tuple[Prediction, ...]:
-    said = []
-    for case in cases:
-        kept = [word if generator.random() < share else "um" for word in case.target.split()]
-        said.append(Prediction(case.id, " ".join(kept), 1.0, 12))
-    return tuple(said)
-
-
-def _cell(prompt: str, tuning: str, scores: list[float], trials: int) -> CellResult:
-    rates = np.geomspace(1e-4, 1e-2, trials) if trials else []
-    best = float(rates[len(rates) // 2]) if trials else None
-    spent = {"train_seconds": 2.0, "flops": 1e12 * (1 + 3 * scores[0]), "peak_memory_mib": 900.0}
-    general = {"generality/perplexity_before": 20.0, "generality/perplexity": 20.0 + 15 * scores[0]}
-    finals = (
-        Final(str(seed), {"validation/rougeL": x, "test/rougeL": x, **general}, spent) for seed, x in enumerate(scores)
-    )
-    drawn = (Trial(i, float(x), "complete", scores[0] - 0.01 * i, {}, spent) for i, x in enumerate(rates))
-    params = {"trainable_parameters": "1000"}
-    seconds = 10.0 + 40 * scores[-1] + trials
-    return CellResult(
-        f"{prompt}/{tuning}", prompt, tuning, best, tuple(drawn), tuple(finals), params, {}, seconds=seconds
-    )
-
-
-def html(results: Results) -> str:
-    findings = find(results)
-    charts = gallery(results, findings)
-    return page(results, findings, charts=charts, references=reference_rows(results), forecast=[])
-
-
 @pytest.fixture(scope="module")
 def done(places: Places) -> Place:
     place = places()
@@ -167,8 +70,11 @@ def test_the_page_nests_and_asks_for_nothing_outside_itself() -> None:
     assert not list(read.all("script", "img", "iframe", "object", "embed"))
     links = [attributes["href"] for _, attributes in read.all("a", "link")]
     assert all(link.startswith(("#", "data:,")) for link in links)
-    ids = {attributes["id"] for _, attributes in read.elements if "id" in attributes}
-    assert {link[1:] for link in links if link.startswith("#")} <= ids
+    ids = [attributes["id"] for _, attributes in read.elements if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+    marks = [attributes["href"] for _, attributes in read.all("use")]
+    assert len(marks) > 20
+    assert {link[1:] for link in [*links, *marks] if link.startswith("#")} <= set(ids)
     assert not [value for _, attributes in read.elements for value in attributes.values() if "://" in value]
     style = html(study()).partition("<style>")[2].partition("</style>")[0]
     assert "url(" not in style
@@ -246,8 +152,9 @@ def test_samples_are_the_greatest_gains_and_losses() -> None:
         gains.append(a - b)
     assert [one.gain for one in shown.wins] == pytest.approx(sorted(gains, reverse=True)[:3])
     assert [one.gain for one in shown.losses] == pytest.approx([gain for gain in sorted(gains) if gain < 0][:3])
-    assert [said.cell for said in shown.wins[0].said][:2] == [shown.a, shown.b]
-    assert len(shown.wins[0].said) == len(results.cells)
+    (answers,) = shown.wins[0].answers.values()
+    assert [answer.cell for answer in answers][:2] == [shown.a, shown.b]
+    assert len(answers) == len(results.cells)
 
 
 @pytest.mark.parametrize(("changes", "reason"), [({"answers": None}, "no final runs"), ({"metric": "gone"}, "gone")])
@@ -284,14 +191,6 @@ def test_a_prompt_is_shown_as_a_model_reads_it() -> None:
     filled = f"{results.answers.examples[0].fields['source']}\nTL;DR:"
     assert "".join(Page(html(results)).texts).count(filled) == len(results.prompts)
     assert "TL;DR" not in "".join(Page(html(replace(results, prompts={}))).texts)
-
-
-def referenced(plain: Results) -> Results:
-    """Return results with a reference row."""
-    assert plain.answers is not None
-    row = Answered((tuple(Prediction(e.id, "the note", 0.0, 0) for e in plain.answers.examples),), seeded=False)
-    answers = plain.answers._replace(references={"lead": row})
-    return replace(plain, answers=answers, references=(Reference("lead", {"test/rougeL": 0.1}),))
 
 
 def test_reference_rows_stand_beside_the_cells() -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from harness.report.write_report import write_report
-from tests.report.test_report import study
 from tests.support.browser import AXE, CHROMIUM, look
+from tests.support.made_up_results import study
 
 pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"), pytest.mark.slow]
 

@@ -1,4 +1,4 @@
-"""What searches' budgets bought: curves and upsets against enumeration, gaps by hand, and the words for them."""
+"""What searches' budgets bought: curves and rank flips against enumeration, gaps by hand, and the words for them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.report.text.cautions import UPSET, caption_on_test, cautions
+from harness.report.csv_tables import expected_best_csv
+from harness.report.text.cautions import RANK_FLIP, caption_on_test, cautions
 from harness.report.text.findings import Findings
 from harness.report.text.search_sentences import searches
 from harness.results.collect import CellResult, Final, Results, Trial
-from harness.results.search_budget import expected, expected_best_csv, gap, upset
+from harness.results.search_budget import expected_best_curve, generalization_gap, rank_flip
 from harness.results.test_access import TestAccess
 from harness.stats import Estimate, expected_best
 from harness.stats.verdicts import Verdicts
@@ -62,11 +63,11 @@ def leaders(cells: Sequence[CellResult], sign: float) -> list[str]:
 
 @settings(deadline=None, max_examples=150)
 @given(values=st.lists(st.lists(SCORES, min_size=2, max_size=4), min_size=2, max_size=4), maximize=st.booleans())
-def test_the_chance_of_an_upset_is_the_share_of_all_ways_to_leave_one_out(
+def test_the_chance_of_a_rank_flip_is_the_share_of_all_ways_to_leave_one_out(
     values: list[list[float]], maximize: bool
 ) -> None:
     cells = [cell(f"p{number}/head", own) for number, own in enumerate(values)]
-    found = upset(results(*cells, maximize=maximize))
+    found = rank_flip(results(*cells, maximize=maximize))
     if all(math.isnan(value) for own in values for value in own):
         assert found is None
         return
@@ -79,23 +80,23 @@ def test_the_chance_of_an_upset_is_the_share_of_all_ways_to_leave_one_out(
 
 def test_zero_shot_takes_part_with_its_one_score() -> None:
     zero, trained = cell("bare/none", (), [(5.0, 5.0)]), cell("bare/head", [1.0, 4.0, 6.0])
-    found = upset(results(zero, trained))
+    found = rank_flip(results(zero, trained))
     assert found is not None
     assert (found.leader, found.chance) == ("bare/head", pytest.approx(1 / 3))
-    leading = upset(results(cell("bare/none", (), [(7.0, 7.0)]), trained))
+    leading = rank_flip(results(cell("bare/none", (), [(7.0, 7.0)]), trained))
     assert (leading.leader, leading.chance) == ("bare/none", 0.0) if leading else False
-    assert upset(results(cell("bare/head", [3.0]), cell("cue/head", [2.0]))) is None
-    assert upset(results(cell("bare/none", ()))) is None
+    assert rank_flip(results(cell("bare/head", [3.0]), cell("cue/head", [2.0]))) is None
+    assert rank_flip(results(cell("bare/none", ()))) is None
 
 
 def test_a_stopped_trial_cannot_lead_but_counts_for_the_budget() -> None:
     stopped = Trial(2, 0.01, "pruned", math.nan, {"validation/chrf": 9.0}, {})
     plain = cell("bare/head", [1.0, 4.0])
     one = replace(plain, trials=(*plain.trials, stopped))
-    found = upset(results(one, cell("cue/head", [3.0, 3.0, 3.0])))
+    found = rank_flip(results(one, cell("cue/head", [3.0, 3.0, 3.0])))
     assert found is not None
     assert (found.leader, found.chance) == ("bare/head", pytest.approx(1 / 3))
-    assert expected(one, results(one)) == pytest.approx(expected_best([1.0, 4.0, 9.0], maximize=True))
+    assert expected_best_curve(one, results(one)) == pytest.approx(expected_best([1.0, 4.0, 9.0], maximize=True))
 
 
 def test_an_unsettled_first_place_is_a_caution_with_its_chance() -> None:
@@ -113,7 +114,7 @@ def test_an_unsettled_first_place_is_a_caution_with_its_chance() -> None:
     clear = results(cell("bare/head", [5.0, 4.5, 1.0]), cell("cue/head", [4.0, 4.0, 4.0]))
     assert not [line for line in cautions(clear, Findings("")) if "shorter" in line]
     many = results(cell("bare/head", [5.0, *[1.0] * 10]), cell("cue/head", [4.0] * 11))
-    assert UPSET > 1 / 11
+    assert RANK_FLIP > 1 / 11
     assert not [line for line in cautions(many, Findings("")) if "shorter" in line]
 
 
@@ -127,7 +128,7 @@ def verdicts(best: str, *, low: float, high: float, seeds: int) -> Findings:
 def test_a_validation_score_beyond_the_interval_of_test_is_a_caution(validation: float, flattered: bool) -> None:
     one = cell("bare/head", [], [(validation + 1, 31.0), (validation - 1, 29.0)])
     study = results(one)
-    assert gap(one, study) == pytest.approx(validation - 30.0)
+    assert generalization_gap(one, study) == pytest.approx(validation - 30.0)
     said = cautions(study, verdicts("bare/head", low=28.0, high=32.0, seeds=3))
     assert any("chosen on validation, so its validation score flatters it" in line for line in said) is flattered
 

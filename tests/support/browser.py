@@ -40,7 +40,7 @@ frame.addEventListener('load', async () => {
     svgs: svgs.map(svg => ({
       name: svg.getAttribute('aria-label'), frame: box(svg),
       texts: [...svg.querySelectorAll('text')].map(text => [text.textContent, box(text)]),
-      marks: [...svg.querySelectorAll('path')].map(box),
+      marks: [...svg.querySelectorAll('use')].map(box),
     })),
     scrolled: [...inner.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth + 1)
       .map(one => one.getAttribute('aria-label')),

@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.cost_names import LARGEST, PREFIX, Costs, summed
+from harness.report.csv_tables import costs_csv
+from harness.report.text.cost_sentences import cost_sentences
 from harness.results.collect import CellResult, Final, Results, Trial
-from harness.results.cost_table import cost_line, costs_csv, table
+from harness.results.cost_table import cost_table
 from harness.study.check import check
 from harness.study.factors import Tuning
 from harness.study.grid import Cell
@@ -130,7 +132,7 @@ def test_the_table_adds_up_runs_and_says_nothing_of_what_is_not_known() -> None:
     other = run | {"peak_memory_mib": 8.0, "recording_seconds": 0.25}
     zero_shot = cell_of("p/none", {"test_seconds": 2.0})
     found = results(cell_of("p/head", run, other, run, run), zero_shot, cell_of("p/full"))
-    head, none, full = table(found)
+    head, none, full = cost_table(found)
     assert (head.trainable_parameters, head.trials, head.pruned, head.diverged, head.finals) == (12, 3, 1, 1, 1)
     assert (head.seconds, head.train_seconds, head.recording_seconds) == (9.5, 6.0, 0.25)
     assert (head.tflop, head.tflop_saved, head.energy_kj, head.peak_memory_mib) == (8.0, 24.0, 2.0, 8.0)
@@ -140,12 +142,12 @@ def test_the_table_adds_up_runs_and_says_nothing_of_what_is_not_known() -> None:
     rows = list(csv.DictReader(io.StringIO(costs_csv(found))))
     assert [row["cell"] for row in rows] == ["p/head", "p/none", "p/full"]
     assert (rows[0]["tflop"], rows[1]["tflop"], rows[1]["test_seconds"]) == ("8", "", "2")
-    said = cost_line(found)
+    said = cost_sentences(found)
     assert "spared 75% of the operations" in said
     assert "(24 of 32 TFLOP)" in said
     assert "kJ" not in said, "some runs did not read their energy"
-    assert "2.0 kJ" in cost_line(results(cell_of("p/head", run, other, run, run)))
-    assert "spared" not in cost_line(results(zero_shot))
+    assert "2.0 kJ" in cost_sentences(results(cell_of("p/head", run, other, run, run)))
+    assert "spared" not in cost_sentences(results(zero_shot))
 
 
 # A study

@@ -1,4 +1,4 @@
-"""What a drawing shows, apart from how: the page draws it as SVG and `figures` as files, from the same points."""
+"""What a drawing shows, apart from how: `draw_chart` draws it once for the page and for files."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-__all__ = ["COLORS", "Axis", "Chart", "Line", "Panel", "Point", "dashes", "shape"]
+from harness.report.charts.palette import COLORS
 
-COLORS = 7
-"""How many colors lines have; after that they come again, with other shapes and dashes."""
+__all__ = ["Axis", "Chart", "Line", "Panel", "Point", "dashes", "shape"]
 
 
 class Point(NamedTuple):
@@ -23,7 +22,7 @@ class Point(NamedTuple):
     """The lower end of its interval, where it has one."""
     high: float = math.nan
     name: str = ""
-    """What it is, where its line does not say so."""
+    """What it is, where its line does not say so; the page tells it to who points at the mark."""
 
 
 class Line(NamedTuple):
@@ -45,7 +44,7 @@ class Panel(NamedTuple):
     title: str
     """Empty where there is one alone."""
     lines: tuple[Line, ...]
-    said: str
+    words: str
     """The drawing in words, for who does not see it."""
 
 
@@ -82,11 +81,11 @@ class Chart:
 
     def entries(self) -> list[Line]:
         """Return a line for each entry of the legend, in order of appearance."""
-        found: dict[tuple[str, int, str], Line] = {}
+        entries: dict[tuple[str, int, str], Line] = {}
         for line in self.lines():
             if line.name:
-                found.setdefault((line.name, line.style, line.drawn), line)
-        return list(found.values())
+                entries.setdefault((line.name, line.style, line.drawn), line)
+        return list(entries.values())
 
     def heights(self) -> list[float]:
         """Return all values that the upright axis must hold."""
@@ -101,9 +100,9 @@ class Chart:
 
 def shape(style: int, shapes: int) -> int:
     """Return which of some shapes a style has: all of one color differ in it."""
-    return (style + style // COLORS) % shapes
+    return (style + style // len(COLORS)) % shapes
 
 
 def dashes(style: int) -> tuple[int, ...]:
     """Return the dashes and gaps of a style; empty for an unbroken line."""
-    return ((), (6, 2), (2, 2), (7, 2, 2, 2))[style // COLORS % 4]
+    return ((), (6, 2), (2, 2), (7, 2, 2, 2))[style // len(COLORS) % 4]

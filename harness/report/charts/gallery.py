@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.report.charts.chart import Chart
-from harness.report.charts.scores import depths, expected, learning_curves, learning_rates
+from harness.report.charts.scores import depths, expected_best, learning_curves, learning_rates
 from harness.report.charts.tradeoffs import Tradeoff, tradeoffs
 from harness.report.text.findings import Findings
 from harness.results.collect import Results
@@ -19,14 +19,23 @@ class Gallery:
 
     depths: Chart | None
     learning_rates: Chart | None
-    expected: Chart | None
+    expected_best: Chart | None
     learning_curves: Chart | None
     tradeoffs: tuple[Tradeoff, ...]
 
     def charts(self) -> list[Chart]:
         """Return those that are there, in the order of the report."""
-        single = (self.depths, self.learning_rates, self.expected, self.learning_curves)
-        return [*(chart for chart in single if chart), *(found.chart for found in self.tradeoffs)]
+        return [*([self.depths] if self.depths else []), *(chart for _, chart in self.headed())]
+
+    def headed(self) -> list[tuple[str, Chart]]:
+        """Return those behind the depths, with their headings."""
+        charts = [
+            ("Score over learning rate", self.learning_rates),
+            ("What a smaller search would have found", self.expected_best),
+            ("Learning curves", self.learning_curves),
+            *((f"Quality against {tradeoff.chart.x.label}", tradeoff.chart) for tradeoff in self.tradeoffs),
+        ]
+        return [(heading, chart) for heading, chart in charts if chart]
 
 
 def gallery(results: Results, findings: Findings) -> Gallery:
@@ -34,7 +43,7 @@ def gallery(results: Results, findings: Findings) -> Gallery:
     return Gallery(
         depths=depths(results, findings),
         learning_rates=learning_rates(results),
-        expected=expected(results),
+        expected_best=expected_best(results),
         learning_curves=learning_curves(results),
         tradeoffs=tuple(tradeoffs(results)),
     )

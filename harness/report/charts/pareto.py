@@ -37,8 +37,8 @@ def front(spots: Mapping[str, Spot], *, more_is_better: bool, maximize: bool) ->
         for name, spot in spots.items()
         if math.isfinite(spot.take) and math.isfinite(spot.quality)
     }
-    kept = [name for name, own in merits.items() if not any(_beats(other, own) for other in merits.values())]
-    return sorted(kept, key=lambda name: spots[name].take)
+    best = [name for name, merit in merits.items() if not any(_beats(other, merit) for other in merits.values())]
+    return sorted(best, key=lambda name: spots[name].take)
 
 
 def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:

@@ -6,14 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 
 from harness.report.charts.chart import Axis, Chart, Line, Panel, Point
-from harness.report.number_format import shown
+from harness.report.number_format import learning_rate, score, study_places
 from harness.report.text.findings import Findings
-from harness.results import search_budget
 from harness.results.collect import CellResult, Results
-from harness.results.row_order import by_prompt, kept_split, prompts, tunings
+from harness.results.row_order import by_prompt, kept_split, tunings
+from harness.results.search_budget import expected_best_curve
 from harness.stats import mean
 
-__all__ = ["depths", "expected", "learning_curves", "learning_rates", "score_axis", "style"]
+__all__ = ["depths", "expected_best", "learning_curves", "learning_rates", "score_axis", "style"]
 
 NEUTRAL = -1
 ZERO_SHOT = "none (zero-shot)"
@@ -34,42 +34,43 @@ def score_axis(metric: str, split: str, results: Results) -> Axis:
 
 def depths(results: Results, findings: Findings) -> Chart | None:
     """Return each prompt's score over the depths, with the intervals of the verdicts."""
-    split, names, own = kept_split(results), tunings(results), prompts(results)
-    room = 0.5 / max(1, len(own) - 1) if len(own) > 1 else 0.0
+    split, names, decimals = kept_split(results), tunings(results), study_places(results)
+    rows = list(by_prompt(results))
+    room = 0.5 / (len(rows) - 1) if len(rows) > 1 else 0.0
     lines = []
-    for number, (prompt, cells) in enumerate(by_prompt(results)):
-        beside = min(room, 0.08) * (number - (len(own) - 1) / 2)
-        found = [_estimated(cell, names.index(cell.tuning) + beside, split, results, findings) for cell in cells]
-        points = tuple(point for point in found if math.isfinite(point.y))
+    for number, (prompt, cells) in enumerate(rows):
+        beside = min(room, 0.08) * (number - (len(rows) - 1) / 2)
+        scores = [_estimated(cell, names.index(cell.tuning) + beside, split, results, findings) for cell in cells]
+        points = tuple(point for point in scores if math.isfinite(point.y))
         if points:
             lines.append(Line(prompt, number, points))
     if not lines:
         return None
     axis = score_axis(results.lead, split, results)
     interval = ", with 95% intervals" if findings.verdicts else ""
-    said = "; ".join(
-        f"{line.name}: " + ", ".join(f"{names[round(p.x)]} {shown(p.y, results)}" for p in line.points)
+    words = "; ".join(
+        f"{line.name}: " + ", ".join(f"{names[round(p.x)]} {score(p.y, decimals)}" for p in line.points)
         for line in lines
     )
     title = f"{results.lead} of each prompt over the depths{interval}"
     x = Axis("what trains, from nothing to all", "names", tuple(names))
-    return Chart("depths", title, x, axis, (Panel("", tuple(lines), said),), "prompt", f"{title}. {said}.")
+    return Chart("depths", title, x, axis, (Panel("", tuple(lines), words),), "prompt", f"{title}. {words}.")
 
 
 def _estimated(cell: CellResult, x: float, split: str, results: Results, findings: Findings) -> Point:
-    found = findings.verdicts.scores.get(cell.id) if findings.verdicts else None
-    if found is None:
-        return Point(x, cell.score(f"{split}/{results.lead}"), name=cell.id)
-    return Point(x, found.value, found.low, found.high, cell.id)
+    estimate = findings.verdicts.scores.get(cell.id) if findings.verdicts else None
+    if estimate is None:
+        return Point(x, cell.score(f"{split}/{results.lead}"))
+    return Point(x, estimate.value, estimate.low, estimate.high)
 
 
 def learning_rates(results: Results) -> Chart | None:
     """Return the objective over the learning rate: a panel for each prompt, a line for each depth."""
-    panels = []
+    panels, decimals = [], study_places(results)
     for prompt, cells in by_prompt(results):
         lines = [line for line in (_rates(cell, results) for cell in cells) if line.points]
         if any(line.drawn != "level" for line in lines):
-            panels.append(Panel(prompt, tuple(lines), "; ".join(_best_rate(line, results) for line in lines)))
+            panels.append(Panel(prompt, tuple(lines), "; ".join(_best_rate(line, results, decimals) for line in lines)))
     if not panels:
         return None
     title = f"{results.objective} on validation over the learning rate, a mark for each trial"
@@ -86,15 +87,15 @@ def _rates(cell: CellResult, results: Results) -> Line:
         low = float(results.search["learning_rate"]["low"])
         return Line(ZERO_SHOT, NEUTRAL, () if math.isnan(value) else (Point(low, value),), "level")
     tried = sorted((trial.learning_rate, trial.value) for trial in cell.trials if math.isfinite(trial.value))
-    return Line(cell.tuning, style(cell.tuning, results), tuple(Point(*one) for one in tried))
+    return Line(cell.tuning, style(cell.tuning, results), tuple(Point(*point) for point in tried))
 
 
-def _best_rate(line: Line, results: Results) -> str:
+def _best_rate(line: Line, results: Results, decimals: int) -> str:
     if line.drawn == "level":
-        return f"zero-shot {shown(line.points[0].y, results)}"
+        return f"zero-shot {score(line.points[0].y, decimals)}"
     higher = results.maximize and results.objective != "loss"
     best = (max if higher else min)(line.points, key=lambda point: point.y)
-    return f"{line.name} {shown(best.y, results)} at {best.x:.2g} ({len(line.points)} trials)"
+    return f"{line.name} {score(best.y, decimals)} at {learning_rate(best.x)} ({len(line.points)} trials)"
 
 
 def learning_curves(results: Results) -> Chart | None:
@@ -123,8 +124,8 @@ def _learned(cell: CellResult, results: Results) -> list[Line]:
     band = tuple(Point(e, (train[e] + validation[e]) / 2, train[e], validation[e]) for e in both)
     lines = [
         Line("", number, band if len(band) > 1 else (), "band"),
-        Line("", number, tuple(Point(*one) for one in sorted(train.items())), "thin"),
-        Line(cell.tuning, number, tuple(Point(*one) for one in sorted(validation.items()))),
+        Line("", number, tuple(Point(*point) for point in sorted(train.items())), "thin"),
+        Line(cell.tuning, number, tuple(Point(*point) for point in sorted(validation.items()))),
     ]
     return [line for line in lines if line.points]
 
@@ -144,19 +145,18 @@ def _gaps(lines: Sequence[Line]) -> str:
     return "; ".join(ends)
 
 
-def expected(results: Results) -> Chart | None:
+def expected_best(results: Results) -> Chart | None:
     """Return the best score to be expected of the first 1, 2, ... trials, by `harness.results.search_budget`."""
-    panels = []
+    panels, decimals = [], study_places(results)
     for prompt, cells in by_prompt(results):
         lines = []
         for cell in cells:
-            curve = search_budget.expected(cell, results)
-            points = tuple(Point(number, value) for number, value in enumerate(curve, start=1))
+            curve = expected_best_curve(cell, results)
+            points = tuple(Point(trials, best) for trials, best in enumerate(curve, start=1))
             if len(points) > 1 and math.isfinite(points[0].y):
                 lines.append(Line(cell.tuning, style(cell.tuning, results), points))
         if lines:
-            said = "; ".join(_bought(line, results) for line in lines)
-            panels.append(Panel(prompt, tuple(lines), said))
+            panels.append(Panel(prompt, tuple(lines), "; ".join(_first_and_last(line, decimals) for line in lines)))
     if not panels:
         return None
     title = f"Expected best {results.objective} on validation over the number of trials"
@@ -165,10 +165,10 @@ def expected(results: Results) -> Chart | None:
     return Chart("expected_best", title, Axis("trials", "count"), y, tuple(panels), "what trains", alt)
 
 
-def _bought(line: Line, results: Results) -> str:
+def _first_and_last(line: Line, decimals: int) -> str:
     first, last = line.points[0], line.points[-1]
-    return f"{line.name} {shown(first.y, results)} with 1, {shown(last.y, results)} with {len(line.points)}"
+    return f"{line.name} {score(first.y, decimals)} with 1, {score(last.y, decimals)} with {len(line.points)}"
 
 
 def _joined(panels: Sequence[Panel]) -> str:
-    return ". ".join(f"{panel.title}: {panel.said}" for panel in panels)
+    return ". ".join(f"{panel.title}: {panel.words}" for panel in panels)

@@ -8,11 +8,12 @@ from typing import NamedTuple
 from harness.report.charts.chart import Axis, Chart, Line, Panel, Point
 from harness.report.charts.pareto import Spot, front
 from harness.report.charts.scores import ZERO_SHOT, score_axis, style
-from harness.report.number_format import shown
-from harness.results.collect import CellResult, Results
+from harness.report.number_format import score, study_places
+from harness.report.ranked_table import generality_kept
+from harness.results.collect import Results
 from harness.results.row_order import kept_split, tunings
 
-__all__ = ["Tradeoff", "generality_kept", "tradeoffs"]
+__all__ = ["Tradeoff", "tradeoffs"]
 
 FAR = 12
 """How many times the least the most must be, for a logarithmic axis."""
@@ -35,15 +36,6 @@ class _Side(NamedTuple):
     values: dict[str, float]
 
 
-def generality_kept(cell: CellResult) -> float:
-    """Return how much of its skill on general text a cell kept: perplexity before over perplexity after.
-
-    1: nothing was lost; 0.5: every token of general text is twice as surprising as before; nan: not measured.
-    """
-    after = cell.score("generality/perplexity")
-    return cell.score("generality/perplexity_before") / after if after else math.nan
-
-
 def tradeoffs(results: Results) -> list[Tradeoff]:
     """Return the charts that the store has data for; one needs two cells at least."""
     sides = [
@@ -56,58 +48,55 @@ def tradeoffs(results: Results) -> list[Tradeoff]:
             {cell.id: generality_kept(cell) for cell in results.cells},
         ),
     ]
-    return [found for found in (_tradeoff(side, results) for side in sides) if found]
+    charts = (_tradeoff(side, results) for side in sides)
+    return [chart for chart in charts if chart]
 
 
 def _operations(results: Results) -> dict[str, float]:
-    found = {}
+    operations = {}
     for cell in results.cells:
         costs = [*(trial.costs for trial in cell.trials), *(final.costs for final in cell.finals)]
         known = [cost["flops"] for cost in costs if "flops" in cost]
-        found[cell.id] = sum(known) if known else math.nan
-    return found
+        operations[cell.id] = sum(known) if known else math.nan
+    return operations
 
 
 def _tradeoff(side: _Side, results: Results) -> Tradeoff | None:
     split = kept_split(results)
-    spots = {
-        cell.id: Spot(side.values[cell.id], cell.score(f"{split}/{results.lead}"))
-        for cell in results.cells
-        if math.isfinite(side.values[cell.id]) and math.isfinite(cell.score(f"{split}/{results.lead}"))
-    }
+    spots = {cell.id: Spot(side.values[cell.id], cell.score(f"{split}/{results.lead}")) for cell in results.cells}
+    spots = {name: spot for name, spot in spots.items() if all(map(math.isfinite, spot))}
     if len(spots) < 2:
         return None
-    kept = front(spots, more_is_better=side.more_is_better, maximize=results.maximize)
+    best = front(spots, more_is_better=side.more_is_better, maximize=results.maximize)
     takes = [spot.take for spot in spots.values()]
-    kind = "log" if min(takes) > 0 and max(takes) > FAR * min(takes) else "linear"
-    lines = [_steps(kept, spots, side), *_dots(spots, results)]
-    said = ", ".join(f"{name} ({spots[name].take:.3g}; {shown(spots[name].quality, results)})" for name in kept)
+    log = min(takes) > 0 and max(takes) > FAR * min(takes)
+    decimals = study_places(results)
+    words = ", ".join(f"{name} ({spots[name].take:.3g}; {score(spots[name].quality, decimals)})" for name in best)
     title = f"{results.lead} against {side.label}"
-    x = Axis(f"{side.label}{', logarithmic' if kind == 'log' else ''}", "log" if kind == "log" else "linear")
-    panel = Panel("", tuple(lines), f"{len(spots)} cells; Pareto front: {said}")
-    alt = f"{title}, a mark for each cell. Pareto front: {said}."
+    x = Axis(f"{side.label}{', logarithmic' if log else ''}", "log" if log else "linear")
+    lines = (_steps(best, spots, side), *_dots(spots, results))
+    panel = Panel("", lines, f"{len(spots)} cells; Pareto front: {words}")
+    alt = f"{title}, a mark for each cell. Pareto front: {words}."
     y = score_axis(results.lead, split, results)
-    return Tradeoff(Chart(side.name, title, x, y, (panel,), "what trains", alt), said)
+    return Tradeoff(Chart(side.name, title, x, y, (panel,), "what trains", alt), words)
 
 
-def _steps(kept: list[str], spots: dict[str, Spot], side: _Side) -> Line:
+def _steps(best: list[str], spots: dict[str, Spot], side: _Side) -> Line:
     """Return the line that no cell lies beyond: quality stays what it is until the next cell of the front."""
     points: list[Point] = []
-    for name in kept:
-        take, quality = spots[name]
+    for take, quality in (spots[name] for name in best):
         if points:
             before = points[-1]
             points.append(Point(before.x, quality) if side.more_is_better else Point(take, before.y))
-        points.append(Point(take, quality, name=name))
+        points.append(Point(take, quality))
     return Line("Pareto front", -1, tuple(points), "steps")
 
 
 def _dots(spots: dict[str, Spot], results: Results) -> list[Line]:
-    cells = {cell.id: cell for cell in results.cells}
     lines = []
     for tuning in tunings(results):
-        own = [name for name in spots if cells[name].tuning == tuning]
-        points = tuple(Point(spots[name].take, spots[name].quality, name=name) for name in own)
+        cells = [cell.id for cell in results.cells if cell.tuning == tuning and cell.id in spots]
+        points = tuple(Point(*spots[name], name=name) for name in cells)
         if points:
             label = ZERO_SHOT if tuning == "none" else tuning
             lines.append(Line(label, style(tuning, results), points, "dots"))

@@ -31,7 +31,7 @@ class Compared:
     """Of two cells, the second of them the baseline."""
 
     @property
-    def found(self) -> Comparison:
+    def comparison(self) -> Comparison:
         """What A has over B; the only comparison, so that its p-value needs no correction."""
         return self.verdicts.to_baseline[0]
 
@@ -119,11 +119,11 @@ def _metric(name: str, sides: Sequence[Side]) -> Metric:
     """Return the metric, as the first task that still has it makes it."""
     if name == LOSS.name:
         return LOSS
-    found = [named_metric(name, side.facts) for side in sides]
-    for one in found:
-        if not isinstance(one, str):
-            return one
-    raise UserError(f"{found[0]}; restore it, or run the study again")
+    metrics = [named_metric(name, side.facts) for side in sides]
+    for metric in metrics:
+        if not isinstance(metric, str):
+            return metric
+    raise UserError(f"{metrics[0]}; restore it, or run the study again")
 
 
 def _answers(sides: Sequence[Side], on: Split) -> Answers:
@@ -145,20 +145,20 @@ def _answers(sides: Sequence[Side], on: Split) -> Answers:
 
 
 def _ordered(run: Sequence[Prediction], order: Sequence[str], side: Side) -> tuple[Prediction, ...]:
-    said = {prediction.id: prediction for prediction in run}
-    if said.keys() != set(order):
-        odd = sorted(said.keys() ^ set(order))[0]
+    predictions = {prediction.id: prediction for prediction in run}
+    if predictions.keys() != set(order):
+        odd = sorted(predictions.keys() ^ set(order))[0]
         raise UserError(
             f"stored predictions of {side.name} do not fit its data: example {odd!r} is in one of them alone; "
             "run the study again with --fresh"
         )
-    return tuple(said[identity] for identity in order)
+    return tuple(predictions[identity] for identity in order)
 
 
 def _refuse_other_tokens(metric: str, answers: Answers) -> None:
     """Refuse likelihoods per token where the two sides do not count the same tokens."""
-    (a, one), (b, other) = answers.cells.items()
-    for first, second in zip(one.runs[0], other.runs[0], strict=True):
+    (a, ours), (b, theirs) = answers.cells.items()
+    for first, second in zip(ours.runs[0], theirs.runs[0], strict=True):
         if first.tokens != second.tokens:
             raise UserError(
                 f"{metric} is per token, and the tokenizers differ: example {first.id!r} has {first.tokens} tokens for "

@@ -67,10 +67,10 @@ def find_side(text: str, split: Split) -> Side:
         _check_cell(cell, name, facts, runs)
     else:
         cell = _best(finals, facts)
-    own = sorted((run for run in finals if run.tags["cell"] == cell), key=_seed)
-    if not own:
+    of_cell = sorted((run for run in finals if run.tags["cell"] == cell), key=_seed)
+    if not of_cell:
         raise UserError(_no_finals(f"{name}:{cell}" if cell else f"study {name!r}", facts, split))
-    return Side(f"{name}:{cell}", name, facts, tuple(own), tracker)
+    return Side(f"{name}:{cell}", name, facts, tuple(of_cell), tracker)
 
 
 def _facts(study: str, tracker: Tracker, runs: Sequence[Run]) -> Mapping[str, Any]:
@@ -84,9 +84,9 @@ def _facts(study: str, tracker: Tracker, runs: Sequence[Run]) -> Mapping[str, An
 def _finals(runs: Sequence[Run], facts: Mapping[str, Any], split: Split) -> list[Run]:
     """Return the final runs that stored predictions on a split; on test, those on the newest final run's rows."""
     parents = {run.id for run in runs if run.phase == "cell"}
-    found = [run for run in runs if run.phase == "final" and run.parent in parents and _answered(run, facts, split)]
-    newest = found[-1].tags.get("test_digest") if found else None
-    return [run for run in found if split != "test" or run.tags.get("test_digest") == newest]
+    finals = [run for run in runs if run.phase == "final" and run.parent in parents and _answered(run, facts, split)]
+    newest = finals[-1].tags.get("test_digest") if finals else None
+    return [run for run in finals if split != "test" or run.tags.get("test_digest") == newest]
 
 
 def _answered(run: Run, facts: Mapping[str, Any], split: Split) -> bool:
@@ -139,13 +139,13 @@ def _no_finals(what: str, facts: Mapping[str, Any], split: Split) -> str:
 
 
 def _run_side(identity: str, split: Split) -> Side:
-    found = find_run(identity)
-    if not found:
+    matches = find_run(identity)
+    if not matches:
         raise UserError(f"store {store_uri()} knows no study and no run {identity!r}; {FORMS}")
-    if len(found) > 1:
-        few = ", ".join(run.id for _, _, run in found[:3])
-        raise UserError(f"{len(found)} runs have an id that begins with {identity!r} ({few}, ...); give more of it")
-    study, tracker, run = found[0]
+    if len(matches) > 1:
+        few = ", ".join(run.id for _, _, run in matches[:3])
+        raise UserError(f"{len(matches)} runs have an id that begins with {identity!r} ({few}, ...); give more of it")
+    study, tracker, run = matches[0]
     if run.phase != "final":
         raise UserError(f"run {run.id} ({run.name}) is {_kind(run, study)}")
     facts = _facts(study, tracker, tracker.runs())

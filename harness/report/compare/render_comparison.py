@@ -14,25 +14,24 @@ from rich.table import Table
 from harness.core.errors import UserError
 from harness.report.compare.compare_studies import Compared
 from harness.report.compare.compared_pair import Side
-from harness.report.number_format import digits, probability, shown_interval
-from harness.report.text.headline import comparison_facts, versus
-from harness.stats import Estimate
+from harness.report.number_format import difference, interval, places, probability, score
+from harness.report.text.headline import comparison_facts, comparison_in_words
 
 __all__ = ["as_json", "sentence", "table", "writable"]
 
 
 def sentence(compared: Compared) -> str:
     """Return the verdict in one sentence that says no more than the test does."""
-    found, verdicts = compared.found, compared.verdicts
-    a, b = verdicts.scores[found.a], verdicts.scores[found.b]
-    places = digits(a.value)
-    said = versus(found, places=places, a=found.a, b=found.b, note=", not corrected for other comparisons")
-    if found.verdict == "undecided":
-        said = said[0].upper() + said[1:]
+    comparison, verdicts = compared.comparison, compared.verdicts
+    a, b = comparison.a, comparison.b
+    decimals = places(verdicts.scores[a].value)
+    words = comparison_in_words(comparison, decimals, a=a, b=b, note=", not corrected for other comparisons")
+    if comparison.verdict == "undecided":
+        words = words[0].upper() + words[1:]
+    ours, theirs = (score(verdicts.scores[side].value, decimals) for side in (a, b))
     parts = [
-        f"{said} on {verdicts.examples} {compared.split} examples: "
-        f"{a.value:.{places}f} {verdicts.metric} against {b.value:.{places}f}",
-        "" if found.difference.covers_seeds else "this holds for these trained models, not for other seeds",
+        f"{words} on {verdicts.examples} {compared.split} examples: {ours} {verdicts.metric} against {theirs}",
+        "" if comparison.difference.covers_seeds else "this holds for these trained models, not for other seeds",
         "validation chose what is compared, so this proves less than test would" if compared.split != "test" else "",
     ]
     return "; ".join(filter(None, parts)) + "."
@@ -40,27 +39,24 @@ def sentence(compared: Compared) -> str:
 
 def table(compared: Compared) -> Group:
     """Return the comparison for a terminal: both scores, their difference, and what the verdict rests on."""
-    found, verdicts = compared.found, compared.verdicts
+    comparison, verdicts = compared.comparison, compared.verdicts
     better = "higher" if verdicts.higher_is_better else "lower"
     title = f"{verdicts.metric} on {compared.split}, {better} is better, paired by example"
     caption = (
-        f"verdict on A: {found.verdict}; p = {probability(found.difference.p)}; "
+        f"verdict on A: {comparison.verdict}; p = {probability(comparison.difference.p)}; "
         f"{verdicts.examples} examples in common, {verdicts.resamples} resamples"
     )
-    made = Table(box=SIMPLE)
-    made.add_column("", overflow="fold")
+    rows = Table(box=SIMPLE)
+    rows.add_column("", overflow="fold")
     for name in (verdicts.metric, "95% interval", "seeds"):
-        made.add_column(name, justify="right", no_wrap=True)
-    places = digits(verdicts.scores[found.a].value)
+        rows.add_column(name, justify="right", no_wrap=True)
+    decimals = places(verdicts.scores[comparison.a].value)
     for mark, side in (("A", compared.a), ("B", compared.b)):
-        made.add_row(f"{mark}  {side.name}", *_numbers(verdicts.scores[side.name], places), _seeds(side))
-    made.add_row("A minus B", *_numbers(found.difference, places, sign="+"), "")
-    return Group(title, made, caption)
-
-
-def _numbers(found: Estimate, places: int, sign: str = "") -> tuple[str, str]:
-    value = "-" if math.isnan(found.value) else f"{found.value:{sign}.{places}f}"
-    return value, shown_interval(found, places, sign)
+        estimate, name = verdicts.scores[side.name], f"{mark}  {side.name}"
+        rows.add_row(name, score(estimate.value, decimals), interval(estimate, decimals), _seeds(side))
+    gain = comparison.difference
+    rows.add_row("A minus B", difference(gain.value, decimals), interval(gain, decimals, signed=True), "")
+    return Group(title, rows, caption)
 
 
 def _seeds(side: Side) -> str:
@@ -82,7 +78,7 @@ def as_json(compared: Compared) -> str:
     }
     facts: dict[str, Any] = {
         "answer": sentence(compared),
-        **comparison_facts(compared.found, verdicts.metric),
+        **comparison_facts(compared.comparison, verdicts.metric),
         "split": compared.split,
         "examples": verdicts.examples,
         "resamples": verdicts.resamples,

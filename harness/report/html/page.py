@@ -3,8 +3,8 @@
 ==============  ===============================================================================================
 file            what it holds
 ==============  ===============================================================================================
-`numbers`       how scores, differences and intervals are written
-`tables`        rows of the tables: ranking, differences, effects, generality, the heat map's shades
+`tables`        the axes of drawn intervals, the heat map's shades
+`samples`       what the cells answered to the same inputs
 ``*.html.j2``   all wording of headings and captions; ``style.css`` the looks in light, dark, print and on a phone
 ==============  ===============================================================================================
 
@@ -13,84 +13,68 @@ Whatever comes from data, prompts or models is escaped by the templates.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache, partial
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from jinja2 import Template as JinjaTemplate
+from collections.abc import Mapping
 
 from harness.data.template import Template
+from harness.report import plain_tables
 from harness.report.charts.gallery import Gallery
-from harness.report.charts.svg import picture
-from harness.report.html import tables
+from harness.report.charts.page_drawings import Picture
 from harness.report.html.samples import first_examples, samples
-from harness.report.number_format import decimals, score
+from harness.report.html.tables import bar_axis, heat_map
+from harness.report.number_format import study_places
+from harness.report.ranked_table import ranked_table
+from harness.report.templates import template
 from harness.report.text.cautions import caption_on_test, cautions
+from harness.report.text.cost_sentences import cost_sentences
 from harness.report.text.findings import Findings
-from harness.report.text.headline import MARKED, examples_to_see
+from harness.report.text.headline import MARKED, effect_families, examples_to_see
 from harness.report.text.search_sentences import searches
 from harness.results.collect import Results
-from harness.results.cost_table import cost_line
 from harness.results.row_order import kept_split, tunings
 
 __all__ = ["page"]
 
 
-def page(
-    results: Results,
-    findings: Findings,
-    *,
-    charts: Gallery,
-    references: Sequence[Sequence[str]],
-    forecast: Sequence[Sequence[str]],
-) -> str:
+def page(results: Results, findings: Findings, charts: Gallery, pictures: Mapping[str, Picture]) -> str:
     """Return ``report.html``.
 
     Args:
         results: The study.
         findings: What may be claimed of it.
-        charts: Its drawings.
-        references: Rows that need no model: rank, name, learning rate, validation, test.
-        forecast: Rows of what was predicted, and what it took; empty without a plan.
+        charts: What is drawn of it.
+        pictures: Each chart by its name, drawn.
     """
-    return _template().render(
+    verdicts = findings.verdicts
+    sign = -1.0 if results.maximize else 1.0
+    differences = sorted(verdicts.to_baseline, key=lambda row: sign * row.difference.value) if verdicts else []
+    return template("html/page.html.j2").render(
         results=results,
         findings=findings,
-        verdicts=findings.verdicts,
+        verdicts=verdicts,
+        places=study_places(results),
         better="higher is better" if results.maximize else "lower is better",
         split=kept_split(results),
         cautions=cautions(results, findings),
-        looks=caption_on_test(results),
-        ranked=tables.ranked(results, findings),
-        generality=tables.generality(results),
-        references=[(*row, tables.reference_interval(row[1], results, findings)) for row in references],
-        differences=tables.to_baseline(results, findings),
-        to_see=examples_to_see(findings.verdicts) if findings.verdicts else "",
+        test_access=caption_on_test(results),
+        ranked=ranked_table(results, findings),
+        generality=plain_tables.generality(results),
+        differences=differences,
+        to_see=examples_to_see(verdicts) if verdicts else "",
         marked=MARKED,
-        beside=tables.to_references(results, findings),
-        families=tables.families(results, findings),
+        families=effect_families(results.baseline, verdicts),
         tunings=tunings(results),
-        heat=tables.heat(results, findings),
+        heat=heat_map(results, findings),
+        bar_axis=bar_axis,
         charts=charts,
-        picture=picture,
+        pictures=pictures,
         samples=samples(results, findings),
         first=first_examples(results, findings),
         prompts=_prompts(results),
-        shown=partial(score, decimals=decimals(results)),
         searches=[_lines(paragraph) for paragraph in searches(results).split("\n\n")],
-        costs=tables.costs(results),
-        cost_line=cost_line(results).replace("`", ""),
-        forecast=forecast,
+        costs=plain_tables.costs(results),
+        cost_sentences=cost_sentences(results).replace("`", ""),
+        forecast=plain_tables.forecast(results),
     )
-
-
-@cache
-def _template() -> JinjaTemplate:
-    loader = PackageLoader("harness.report", "html")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("page.html.j2")
 
 
 def _prompts(results: Results) -> list[tuple[str, str, str]]:

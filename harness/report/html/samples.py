@@ -1,4 +1,4 @@
-"""What the cells said to the same inputs: where the first cell gained most over the baseline, and lost most."""
+"""What the cells answered to the same inputs: where the first cell gained most over the baseline, and lost most."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.results.collect import Results
 from harness.stats import mean
 from harness.study.tuning_kinds import depth
 
-__all__ = ["Answer", "First", "Sample", "Samples", "first_examples", "samples"]
+__all__ = ["Answer", "Sample", "Samples", "first_examples", "samples"]
 
 LONGEST = 1500
 """Characters of a text that are shown."""
@@ -34,37 +34,21 @@ class Sample(NamedTuple):
     id: str
     source: str
     references: tuple[str, ...]
-    gain: float
-    """How much better the one cell did than the other, mean over final runs; negative: worse."""
-    said: tuple[Answer, ...]
-    """All cells, the two that are compared first."""
+    answers: dict[str, tuple[Answer, ...]]
+    """By what the cells are, such as ``every prompt, full``."""
+    gain: float = 0.0
+    """How much better the one of two cells did than the other, mean over final runs; negative: worse."""
 
 
 class Samples(NamedTuple):
-    """Examples on which two cells differ most."""
+    """Examples on which two cells differ most, with the answers of all cells, those two first."""
 
     a: str
     b: str
-    wins: tuple[Sample, ...]
+    wins: list[Sample]
     """Where ``a`` gained, most first."""
-    losses: tuple[Sample, ...]
+    losses: list[Sample]
     """Where ``a`` lost, most first."""
-
-
-class First(NamedTuple):
-    """One test example under every prompt, and at every depth."""
-
-    id: str
-    source: str
-    references: tuple[str, ...]
-    tuning: str
-    """That of the first cell on validation."""
-    prompts: tuple[Answer, ...]
-    """Every prompt with that tuning."""
-    prompt: str
-    """Likewise."""
-    depths: tuple[Answer, ...]
-    """That prompt at every depth, shallow ones first."""
 
 
 def samples(results: Results, findings: Findings, *, most: int = 4) -> Samples | None:
@@ -85,15 +69,18 @@ def samples(results: Results, findings: Findings, *, most: int = 4) -> Samples |
     a, b = verdicts.best, others[0]
     sign = 1.0 if metric.higher_is_better else -1.0
     gains = sign * (_by_example(findings, metric, a) - _by_example(findings, metric, b))
-    order = [int(place) for place in np.argsort(-gains, kind="stable")]
-    cells = list(dict.fromkeys([a, b, *ranked]))
-    wins = [place for place in order if gains[place] > 0][:most]
-    losses = [place for place in reversed(order) if gains[place] < 0][:most]
-    shown = [tuple(_sample(place, gains[place], cells, results, findings) for place in one) for one in (wins, losses)]
-    return Samples(a, b, *shown)
+    order = [int(number) for number in np.argsort(-gains, kind="stable")]
+    cells = {"every cell": list(dict.fromkeys([a, b, *ranked]))}
+    wins = [number for number in order if gains[number] > 0][:most]
+    losses = [number for number in reversed(order) if gains[number] < 0][:most]
+
+    def shown(numbers: list[int]) -> list[Sample]:
+        return [_sample(number, cells, results, findings)._replace(gain=float(gains[number])) for number in numbers]
+
+    return Samples(a, b, shown(wins), shown(losses))
 
 
-def first_examples(results: Results, findings: Findings, *, most: int = 3) -> list[First]:
+def first_examples(results: Results, findings: Findings, *, most: int = 3) -> list[Sample]:
     """Return the first test examples with what every prompt, and what every depth made of them.
 
     Args:
@@ -106,39 +93,32 @@ def first_examples(results: Results, findings: Findings, *, most: int = 3) -> li
         return []
     cells = [cell for cell in results.cells if cell.id in verdicts.scores]
     best = next(cell for cell in cells if cell.id == verdicts.best)
-    prompts = [cell.id for cell in cells if cell.tuning == best.tuning]
-    deep = sorted((cell for cell in cells if cell.prompt == best.prompt), key=lambda cell: depth(cell.tuning))
-    shown = []
-    for place, example in enumerate(results.answers.examples[:most]):
-        by_prompt = _all_said(place, prompts, results, findings)
-        by_depth = _all_said(place, [cell.id for cell in deep], results, findings)
-        source, references = _texts(example)
-        shown.append(First(example.id, source, references, best.tuning, by_prompt, best.prompt, by_depth))
-    return shown
+    prompts = [cell for cell in cells if cell.tuning == best.tuning]
+    depths = sorted((cell for cell in cells if cell.prompt == best.prompt), key=lambda cell: depth(cell.tuning))
+    groups = {f"every prompt, {best.tuning}": prompts, f"every depth, prompt {best.prompt}": depths}
+    named = {name: [cell.id for cell in group] for name, group in groups.items() if len(group) > 1}
+    return [_sample(number, named, results, findings) for number in range(min(most, len(results.answers.examples)))]
 
 
 def _by_example(findings: Findings, metric: Metric, cell: str) -> np.ndarray:
     """Return a cell's score on each example alone, mean over final runs."""
     runs = findings.scored[cell]
-    return np.array([mean([metric.reduce([run[place]]) for run in runs]) for place in range(len(runs[0]))])
+    return np.array([mean([metric.reduce([run[number]]) for run in runs]) for number in range(len(runs[0]))])
 
 
-def _sample(place: int, gain: float, cells: list[str], results: Results, findings: Findings) -> Sample:
-    assert results.answers is not None
-    example = results.answers.examples[place]
-    return Sample(example.id, *_texts(example), float(gain), _all_said(place, cells, results, findings))
-
-
-def _all_said(place: int, cells: list[str], results: Results, findings: Findings) -> tuple[Answer, ...]:
-    """Return what the first final run of each cell said to an example, and how that scores alone."""
+def _sample(number: int, groups: dict[str, list[str]], results: Results, findings: Findings) -> Sample:
+    """Return an example with what the first final run of each cell answered, and how that scores alone."""
     answers, metric = results.answers, results.metric
     assert answers is not None
     assert not isinstance(metric, str)
-    scored = findings.scored
-    return tuple(
-        Answer(cell, _cut(answers.cells[cell].runs[0][place].text), metric.reduce([scored[cell][0][place]]))
-        for cell in cells
-    )
+    example = answers.examples[number]
+
+    def answer(cell: str) -> Answer:
+        text = answers.cells[cell].runs[0][number].text
+        return Answer(cell, _cut(text), metric.reduce([findings.scored[cell][0][number]]))
+
+    by_group = {name: tuple(answer(cell) for cell in cells) for name, cells in groups.items()}
+    return Sample(example.id, *_texts(example), by_group)
 
 
 def _texts(example: Example) -> tuple[str, tuple[str, ...]]:

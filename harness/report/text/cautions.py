@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
-from harness.report.number_format import digits
+from harness.report.number_format import difference, places
 from harness.report.text.findings import Findings
+from harness.report.text.sentence_parts import count, listed, times
 from harness.results.collect import CellResult, Results
-from harness.results.search_budget import gap, upset
+from harness.results.search_budget import generalization_gap, rank_flip
 
-__all__ = ["EDGE", "UPSET", "at_edge", "caption_on_test", "cautions"]
+__all__ = ["EDGE", "RANK_FLIP", "at_edge", "caption_on_test", "cautions"]
 
 EDGE = 0.05
 """Share of the range of learning rates, in its logarithm, that counts as its edge at either end."""
 
-UPSET = 0.1
+RANK_FLIP = 0.1
 """Chance of another first place from which on it is a caution: twice the 5% that a verdict may err with, since a rank
 is shown and not claimed. It is never more than one in the number of trials, so more than ten are free of it."""
 
@@ -38,12 +38,12 @@ def cautions(results: Results, findings: Findings) -> list[str]:
 
 def caption_on_test(results: Results) -> str:
     """Return how often the test split was scored for a study, and by what."""
-    times = results.looks.scorings
-    if not times:
+    scorings = results.looks.scorings
+    if not scorings:
         return "The test split was not scored."
     return (
-        f"The test split was scored {_times(times)} for this study, by final runs and reference rows alone, each once; "
-        "superseded, interrupted and deleted ones count, repetitions by harness reproduce do not."
+        f"The test split was scored {times(scorings)} for this study, by final runs and reference rows alone, each "
+        "once; superseded, interrupted and deleted ones count, repetitions by harness reproduce do not."
     )
 
 
@@ -60,7 +60,7 @@ def _edited(results: Results) -> list[str]:
     if not results.looks.before_edit:
         return []
     return [
-        f"Test had been scored {_times(results.looks.before_edit)} before this study was last edited: what changed "
+        f"Test had been scored {times(results.looks.before_edit)} before this study was last edited: what changed "
         "since (cells, data, search, training, trials, seeds or baseline) may have been chosen by it, so p-values "
         "promise too much; fresh test rows would settle it."
     ]
@@ -69,10 +69,10 @@ def _edited(results: Results) -> list[str]:
 def _other_rows(results: Results) -> list[str]:
     if not results.looks.other_rows:
         return []
-    seen = _count(results.looks.other_rows, "look")
+    looks = count(results.looks.other_rows, "look")
     return [
-        f"The test rows were changed after {seen} at other ones: if some were left out or edited in the light of those "
-        "scores, p-values promise too much; rows that were never scored before are beyond that."
+        f"The test rows were changed after {looks} at other ones: if some were left out or edited in the light of "
+        "those scores, p-values promise too much; rows that were never scored before are beyond that."
     ]
 
 
@@ -87,19 +87,19 @@ def _flattered(results: Results, findings: Findings) -> list[str]:
     if findings.verdicts is None:
         return []
     best = next(cell for cell in results.cells if cell.id == findings.verdicts.best)
-    score, apart = findings.verdicts.scores[best.id], gap(best, results)
-    ahead = apart if results.maximize else -apart
-    if not ahead > (score.high - score.low) / 2:  # nan as well
+    estimate, gap = findings.verdicts.scores[best.id], generalization_gap(best, results)
+    ahead = gap if results.maximize else -gap
+    if not ahead > (estimate.high - estimate.low) / 2:  # nan as well
         return []
     return [
         f"{best.id} was chosen on validation, so its validation score flatters it: validation minus test is "
-        f"{apart:+.{digits(score.value)}f} {results.lead}, more than half of its test score's interval."
+        f"{difference(gap, places(estimate.value))} {results.lead}, more than half of its test score's interval."
     ]
 
 
 def _unsettled(results: Results) -> list[str]:
-    found = upset(results)
-    if found is None or found.chance < UPSET:
+    flip = rank_flip(results)
+    if flip is None or flip.chance < RANK_FLIP:
         return []
     sampler = results.search["sampler"]
     unlike = sampler in ("gp", "tpe") or any(trial.warm_start for cell in results.cells for trial in cell.trials)
@@ -109,18 +109,10 @@ def _unsettled(results: Results) -> list[str]:
         else ""
     )
     return [
-        f"{found.leader} leads the searches by its best trial, but had each been one trial shorter, another cell would "
-        f"lead with a chance of {found.chance:.0%} (one trial of each cell left out at random){caveat}: one more trial "
+        f"{flip.leader} leads the searches by its best trial, but had each been one trial shorter, another cell would "
+        f"lead with a chance of {flip.chance:.0%} (one trial of each cell left out at random){caveat}: one more trial "
         "may change the first place, so give the searches more."
     ]
-
-
-def _times(number: int) -> str:
-    return "once" if number == 1 else f"{number} times"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _edges(results: Results) -> list[str]:
@@ -130,7 +122,7 @@ def _edges(results: Results) -> list[str]:
         if cells:
             rate = results.search["learning_rate"][end]
             sentences.append(
-                f"The best learning rate lies at the {end} end of the range ({rate:g}) for {_listed(cells)}: "
+                f"The best learning rate lies at the {end} end of the range ({rate:g}) for {listed(cells)}: "
                 f"{more} ones might do better, so widen the range before trusting these cells' scores."
             )
     return sentences
@@ -140,7 +132,7 @@ def _without_finals(results: Results, findings: Findings) -> list[str]:
     if findings.verdicts is None:
         return []
     missing = [cell.id for cell in results.cells if cell.id not in findings.verdicts.scores] + list(results.absent)
-    return [f"No claim includes {_listed(missing)}: no final run on these test examples."] if missing else []
+    return [f"No claim includes {listed(missing)}: no final run on these test examples."] if missing else []
 
 
 def _survivors(results: Results) -> list[str]:
@@ -156,7 +148,7 @@ def _diverged(results: Results) -> list[str]:
     trials = [cell.id for cell in results.cells for trial in cell.trials if trial.state == "diverged"]
     if not trials:
         return []
-    return [f"{_count(len(trials), 'trial')} diverged, in {_listed(sorted(set(trials)))}."]
+    return [f"{count(len(trials), 'trial')} diverged, in {listed(sorted(set(trials)))}."]
 
 
 def _few_seeds(findings: Findings) -> list[str]:
@@ -165,16 +157,11 @@ def _few_seeds(findings: Findings) -> list[str]:
     pairs = [cell for cell, number in findings.verdicts.seeds.items() if number == 2] if findings.verdicts else []
     sentences = []
     if single:
-        hold = f"intervals of {_listed(single)} hold for these models alone"
+        hold = f"intervals of {listed(single)} hold for these models alone"
         sentences.append(f"One final run says nothing of other seeds: {hold}.")
     if pairs:
         badly = "intervals are too narrow where seeds differ much, and false claims likelier than 5%"
         sentences.append(
-            f"Two final runs estimate the spread between seeds badly ({_listed(pairs)}): {badly}; take three or more."
+            f"Two final runs estimate the spread between seeds badly ({listed(pairs)}): {badly}; take three or more."
         )
     return sentences
-
-
-def _listed(cells: Sequence[str], most: int = 8) -> str:
-    shown = ", ".join(cells[:most])
-    return shown if len(cells) <= most else f"{shown} and {len(cells) - most} more"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from harness.report.number_format import digits
+from harness.report.number_format import score
 from harness.report.text.headline import answer
 from harness.results.collect import Results
 from harness.stats.verdicts import Scored, Verdicts, judge, score_answers
@@ -52,11 +52,10 @@ def find(results: Results) -> Findings:
 
 def _unclaimed(results: Results, reason: str) -> str:
     first = next(iter(results.ranked()), None)
-    score = first.score(f"validation/{results.lead}") if first else math.nan
-    if first is None or math.isnan(score):
+    best = first.score(f"validation/{results.lead}") if first else math.nan
+    if first is None or math.isnan(best):
         return f"Nothing is claimed: {reason}. No cell has a score on validation either."
-    shown = f"{score:.{digits(score)}f} {results.lead}"
     return (
         f"Nothing is claimed of these cells: {reason}. "
-        f"On validation {first.id} scored best ({shown}), which chooses a cell and proves nothing."
+        f"On validation {first.id} scored best ({score(best)} {results.lead}), which chooses a cell and proves nothing."
     )

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from typing import Any
 
-from harness.report.number_format import digits, probability, shown_interval
+from harness.report.number_format import difference, interval, places, probability, score
+from harness.report.text.sentence_parts import count, listed
 from harness.stats import Comparison, Estimate
 from harness.stats.verdicts import Verdicts
 
-__all__ = ["MARKED", "answer", "comparison_facts", "effect_families", "examples_to_see", "verdicts_json", "versus"]
+__all__ = [
+    "MARKED",
+    "answer",
+    "comparison_facts",
+    "comparison_in_words",
+    "effect_families",
+    "examples_to_see",
+    "interval_in_words",
+    "p_in_words",
+    "verdicts_json",
+]
 
 MARKED = "all pairs, and the baseline's own comparisons, each with Holm's correction at 5%"
 """By which tests cells are told apart from the best."""
@@ -27,53 +37,59 @@ def answer(verdicts: Verdicts, *, cells: int) -> str:
         verdicts: On the cells that have final runs.
         cells: How many the study has in all.
     """
-    there = len(verdicts.scores)
-    among = "" if there == cells else f" among the {there} of {cells} cells that have final runs"
+    scored = len(verdicts.scores)
+    among = "" if scored == cells else f" among the {scored} of {cells} cells that have final runs"
     return f"{_of_the_best(verdicts, among)} {_of_the_others(verdicts)}"
 
 
 def _of_the_best(verdicts: Verdicts, among: str) -> str:
-    best, score = verdicts.best, verdicts.scores[verdicts.best]
-    places = digits(score.value)
-    seeds = _count(verdicts.seeds[best], "final run")
-    said = (
-        f"{best} ranks first on validation{among} and scores {score.value:.{places}f} {verdicts.metric} on test "
-        f"({_interval(score, places)}; {verdicts.examples} examples, {seeds})"
+    best, estimate = verdicts.best, verdicts.scores[verdicts.best]
+    decimals = places(estimate.value)
+    runs = count(verdicts.seeds[best], "final run")
+    rank = (
+        f"{best} ranks first on validation{among} and scores {score(estimate.value)} {verdicts.metric} on test "
+        f"({interval_in_words(estimate, decimals)}; {verdicts.examples} examples, {runs})"
     )
-    return f"{said}; {_against_baseline(verdicts, places)}{_scope(verdicts)}."
+    return f"{rank}; {_against_baseline(verdicts, decimals)}{_scope(verdicts)}."
 
 
-def _against_baseline(verdicts: Verdicts, places: int) -> str:
+def _against_baseline(verdicts: Verdicts, decimals: int) -> str:
     if verdicts.best == verdicts.baseline:
         return "it is the baseline itself"
-    found = verdicts.against_baseline(verdicts.best)
-    if found is None:
+    comparison = verdicts.against_baseline(verdicts.best)
+    if comparison is None:
         return f"the baseline {verdicts.baseline} has no final runs to hold it against"
-    if math.isnan(found.p_adjusted):
-        return f"its difference to the baseline {found.b} is not defined"
-    return versus(found, places=places, a="it", b=f"the baseline {found.b}", note=" after Holm's correction")
+    if math.isnan(comparison.p_adjusted):
+        return f"its difference to the baseline {comparison.b} is not defined"
+    baseline = f"the baseline {comparison.b}"
+    return comparison_in_words(comparison, decimals, a="it", b=baseline, note=" after Holm's correction")
 
 
-def versus(found: Comparison, *, places: int, a: str, b: str, note: str) -> str:
+def comparison_in_words(comparison: Comparison, decimals: int, *, a: str, b: str, note: str) -> str:
     """Return one comparison in words.
 
     Args:
-        found: Whose adjusted p-value and verdict count.
-        places: Decimals of the difference.
+        comparison: Whose adjusted p-value and verdict count.
+        decimals: Of the difference.
         a: How its first side is called here.
         b: How its second side is.
         note: What is said of the p-value, right behind it.
     """
-    if math.isnan(found.p_adjusted):
+    if math.isnan(comparison.p_adjusted):
         return f"the difference of {a} and {b} is not defined"
     words = {
         "better": f"{a} is better than {b}",
         "worse": f"{a} is worse than {b}",
         "undecided": f"whether {a} is better or worse than {b} is undecided",
     }
-    difference = f"difference {found.difference.value:+.{places}f}, {_interval(found.difference, places, sign='+')}"
-    p = "p < 0.001" if found.p_adjusted < 0.001 else f"p = {probability(found.p_adjusted)}"
-    return f"{words[found.verdict]} ({difference}, {p}{note})"
+    estimate = comparison.difference
+    size = f"difference {difference(estimate.value, decimals)}, {interval_in_words(estimate, decimals, signed=True)}"
+    return f"{words[comparison.verdict]} ({size}, {p_in_words(comparison.p_adjusted)}{note})"
+
+
+def p_in_words(value: float) -> str:
+    """Return a p-value with its name."""
+    return "p < 0.001" if value < 0.001 else f"p = {probability(value)}"
 
 
 def _scope(verdicts: Verdicts) -> str:
@@ -87,13 +103,13 @@ def _scope(verdicts: Verdicts) -> str:
 
 def _speaks(verdicts: Verdicts) -> bool:
     """Return whether what is said of the best cell holds for other seeds too."""
-    found = verdicts.against_baseline(verdicts.best)
-    return verdicts.scores[verdicts.best].covers_seeds and (found is None or found.difference.covers_seeds)
+    comparison = verdicts.against_baseline(verdicts.best)
+    return verdicts.scores[verdicts.best].covers_seeds and (comparison is None or comparison.difference.covers_seeds)
 
 
 def _scope_of_others(verdicts: Verdicts) -> str:
     """Say where the second sentence cannot, unless the first has said so."""
-    if not _speaks(verdicts) or all(score.covers_seeds for score in verdicts.scores.values()):
+    if not _speaks(verdicts) or all(estimate.covers_seeds for estimate in verdicts.scores.values()):
         return ""
     return "of a cell with one final run this holds for that trained model, not for other seeds"
 
@@ -102,9 +118,9 @@ def examples_to_see(verdicts: Verdicts) -> str:
     """Return how many examples would decide between the best cell and the baseline; empty where nothing is asked."""
     if verdicts.needed is None:
         return ""
-    found, examples = verdicts.needed
-    size = f"{found.difference.value:+.{digits(verdicts.scores[found.a].value)}f}"
-    wish = f"If {found.a} truly differs from {found.b} by as much as was seen ({size})"
+    comparison, examples = verdicts.needed
+    size = difference(comparison.difference.value, places(verdicts.scores[comparison.a].value))
+    wish = f"If {comparison.a} truly differs from {comparison.b} by as much as was seen ({size})"
     if examples is None:
         return f"{wish}, no number of test examples up to 100,000 would likely show it: it takes more seeds."
     return (
@@ -121,14 +137,14 @@ def _of_the_others(verdicts: Verdicts) -> str:
     parts = [_versus_baseline(verdicts)]
     group = [cell for cell in verdicts.group if cell != best]
     parts.append(
-        f"{_count(len(group), 'cell')} cannot be told apart from {best} ({_names(group)})"
+        f"{count(len(group), 'cell')} cannot be told apart from {best} ({listed(group, NAMED)})"
         if group
-        else f"each of the other {_count(len(others), 'cell')} is told apart from {best}"
+        else f"each of the other {count(len(others), 'cell')} is told apart from {best}"
     )
     above = _beating(verdicts)
     if above:
         parts.append(
-            f"{_count(len(above), 'cell')} that validation ranks lower scored better on test ({_names(above)})"
+            f"{count(len(above), 'cell')} that validation ranks lower scored better on test ({listed(above, NAMED)})"
         )
     parts.append(_scope_of_others(verdicts))
     text = "; ".join(part for part in parts if part) + "."
@@ -136,11 +152,11 @@ def _of_the_others(verdicts: Verdicts) -> str:
 
 
 def _versus_baseline(verdicts: Verdicts) -> str:
-    rest = [found.verdict for found in verdicts.to_baseline if found.a != verdicts.best]
+    rest = [comparison.verdict for comparison in verdicts.to_baseline if comparison.a != verdicts.best]
     if not rest:
         return ""
     counts = ", ".join(f"{rest.count(word)} {word}" for word in ("better", "worse", "undecided") if word in rest)
-    return f"Against the baseline {verdicts.baseline}, the {_count(len(rest), 'other cell')}: {counts}"
+    return f"Against the baseline {verdicts.baseline}, the {count(len(rest), 'other cell')}: {counts}"
 
 
 def _beating(verdicts: Verdicts) -> list[str]:
@@ -149,17 +165,11 @@ def _beating(verdicts: Verdicts) -> list[str]:
     return above + [pair.b for pair in verdicts.pairs if pair.a == verdicts.best and pair.verdict == "worse"]
 
 
-def _names(cells: Sequence[str]) -> str:
-    shown = ", ".join(cells[:NAMED])
-    return shown if len(cells) <= NAMED else f"{shown} and {len(cells) - NAMED} more"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
-
-
-def _interval(found: Estimate, places: int, sign: str = "") -> str:
-    return "no interval" if math.isnan(found.low) else f"95% interval {shown_interval(found, places, sign)}"
+def interval_in_words(estimate: Estimate, decimals: int, *, signed: bool = False) -> str:
+    """Return an interval with what it is."""
+    if math.isnan(estimate.low):
+        return "no interval"
+    return f"95% interval {interval(estimate, decimals, signed=signed)}"
 
 
 def effect_families(baseline: str, verdicts: Verdicts | None) -> list[tuple[str, str, tuple[Comparison, ...]]]:
@@ -167,16 +177,16 @@ def effect_families(baseline: str, verdicts: Verdicts | None) -> list[tuple[str,
     if verdicts is None or verdicts.effects is None:
         return []
     prompt, _, tuning = baseline.rpartition("/")
-    found = verdicts.effects
-    named = (
-        (f"Prompts, each against {prompt}, averaged over what trains", "prompt", found.prompt),
-        (f"What trains, each against {tuning}, averaged over prompts", "what trains", found.tuning),
-        ("Both together: what a cell gains beyond its prompt's and its tuning's own gain", "cell", found.interaction),
+    effects = verdicts.effects
+    families = (
+        (f"Prompts, each against {prompt}, averaged over what trains", "prompt", effects.prompt),
+        (f"What trains, each against {tuning}, averaged over prompts", "what trains", effects.tuning),
+        ("Both together: what a cell gains beyond its prompt's and its tuning's own gain", "cell", effects.interaction),
     )
-    return [family for family in named if family[2]]
+    return [family for family in families if family[2]]
 
 
-def verdicts_json(said: str, verdicts: Verdicts | None) -> str:
+def verdicts_json(answer: str, verdicts: Verdicts | None) -> str:
     """Return the same claims for programs.
 
     Every pair of cells stands there once: pairs with the baseline as ``family: baseline``, the others as
@@ -185,7 +195,7 @@ def verdicts_json(said: str, verdicts: Verdicts | None) -> str:
     and their interaction, likewise, with names of prompts and tunings as ``a`` and ``b``.
 
     Args:
-        said: The answer.
+        answer: In two sentences.
         verdicts: ``None`` where nothing can be claimed: there are no comparisons then.
     """
     comparisons: list[dict[str, Any]] = []
@@ -195,11 +205,11 @@ def verdicts_json(said: str, verdicts: Verdicts | None) -> str:
         ]
         families = {"baseline": verdicts.to_baseline, "pairs": rest, "references": verdicts.to_references}
         comparisons = [
-            comparison_facts(found, verdicts.metric) | {"family": family}
+            comparison_facts(comparison, verdicts.metric) | {"family": family}
             for family, members in families.items()
-            for found in members
+            for comparison in members
         ]
-    facts: dict[str, Any] = {"format": 1, "answer": said}
+    facts: dict[str, Any] = {"format": 1, "answer": answer}
     if verdicts:
         facts |= {
             "best": verdicts.best,
@@ -210,32 +220,32 @@ def verdicts_json(said: str, verdicts: Verdicts | None) -> str:
             "resamples": verdicts.resamples,
             "examples_needed": verdicts.needed.examples if verdicts.needed else None,
             "effects": {
-                factor: [comparison_facts(found, verdicts.metric) for found in members]
+                factor: [comparison_facts(comparison, verdicts.metric) for comparison in members]
                 for factor, members in (verdicts.effects._asdict() if verdicts.effects else {}).items()
             },
         }
     return json.dumps(facts | {"comparisons": comparisons}, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
-def comparison_facts(found: Comparison, metric: str) -> dict[str, Any]:
+def comparison_facts(comparison: Comparison, metric: str) -> dict[str, Any]:
     """Return one comparison for programs; what is undefined is null.
 
     ``speaks_of`` is the ``procedure``, other seeds included, or these trained ``models`` alone.
     """
     numbers = {
-        "difference": found.difference.value,
-        "low": found.difference.low,
-        "high": found.difference.high,
-        "p": found.difference.p,
-        "p_adjusted": found.p_adjusted,
+        "difference": comparison.difference.value,
+        "low": comparison.difference.low,
+        "high": comparison.difference.high,
+        "p": comparison.difference.p,
+        "p_adjusted": comparison.p_adjusted,
     }
     defined = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
-    speaks_of = "procedure" if found.difference.covers_seeds else "models"
+    speaks_of = "procedure" if comparison.difference.covers_seeds else "models"
     return {
-        "a": found.a,
-        "b": found.b,
+        "a": comparison.a,
+        "b": comparison.b,
         "metric": metric,
         **defined,
-        "verdict": found.verdict,
+        "verdict": comparison.verdict,
         "speaks_of": speaks_of,
     }

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from scipy.stats import rankdata
 
-from harness.report.number_format import digits
+from harness.report.number_format import difference, learning_rate, places, score
+from harness.report.text.sentence_parts import count
 from harness.results.collect import CellResult, Results
-from harness.results.search_budget import expected, gap
+from harness.results.search_budget import expected_best_curve, generalization_gap
 from harness.stats import mean
 from harness.study.spec import PROXIED
 
@@ -48,7 +49,7 @@ def _starts(results: Results) -> str:
     first = [(cell.id, trial) for cell in results.cells for trial in cell.trials if trial.warm_start]
     if not first:
         return ""
-    lines = [f"- {cell} from {trial.warm_start}: {trial.learning_rate:.2g}" for cell, trial in first]
+    lines = [f"- {cell} from {trial.warm_start}: {learning_rate(trial.learning_rate)}" for cell, trial in first]
     rule = (
         "Warm start: the first trial of these cells is the best learning rate of another cell, within the same budget. "
         "Their searches are therefore not independent of each other."
@@ -67,7 +68,7 @@ def _stopped(results: Results) -> str:
 
 def _bought(results: Results) -> str:
     """Say what another number of trials could be expected to find, and how far test fell behind validation."""
-    lines = [f"- {cell.id}: {said}" for cell in results.cells if (said := _bought_by(cell, results))]
+    lines = [f"- {cell.id}: {text}" for cell in results.cells if (text := _bought_by(cell, results))]
     rule = (
         f"What the budget bought: the best validation {results.objective} to expect of 1, half and all of a cell's "
         "trials (Dodge et al. 2019, drawn without replacement; a diverged trial counts as the worst, a stopped one by "
@@ -78,13 +79,12 @@ def _bought(results: Results) -> str:
 
 
 def _bought_by(cell: CellResult, results: Results) -> str:
-    values, apart = expected(cell, results), gap(cell, results)
-    sizes = dict.fromkeys([1, (len(values) + 1) // 2, len(values)] if values else [])
-    shown = [f"{values[size - 1]:.{digits(values[-1])}f} of {size}" for size in sizes if math.isfinite(values[-1])]
-    parts = [", ".join(shown)]
-    if not math.isnan(apart):
-        places = digits(cell.score(f"test/{results.lead}"))
-        parts.append(f"validation minus test {apart:+.{places}f}")
+    curve, gap = expected_best_curve(cell, results), generalization_gap(cell, results)
+    sizes = dict.fromkeys([1, (len(curve) + 1) // 2, len(curve)] if curve else [])
+    bests = [f"{score(curve[size - 1], places(curve[-1]))} of {size}" for size in sizes if math.isfinite(curve[-1])]
+    parts = [", ".join(bests)]
+    if not math.isnan(gap):
+        parts.append(f"validation minus test {difference(gap, places(cell.score(f'test/{results.lead}')))}")
     return "; ".join(filter(None, parts))
 
 
@@ -129,14 +129,14 @@ def _proxy(results: Results) -> str:
     """Say how well the loss stood in for the metric that ranks."""
     if results.objective != "loss" or results.lead == "loss":
         return ""
-    found = agreement(results)
-    if math.isnan(found.correlation):
+    rank = agreement(results)
+    if math.isnan(rank.correlation):
         return f"The loss stood in for {results.lead}; too few trials differ in both to say how well."
-    cells = f"{found.cells} cell{'s' * (found.cells != 1)}"
-    what = f"over the {PROXIED} trials of lowest loss in each cell ({found.points} trials of {cells})"
+    points = f"{rank.points} trials of {count(rank.cells, 'cell')}"
+    what = f"over the {PROXIED} trials of lowest loss in each cell ({points})"
     return (
         f"The loss stood in for {results.lead}. Rank correlation of low loss and good {results.lead} {what}: "
-        f"{found.correlation:.2f} (Spearman, ranks within each cell; 1: the same order). These are the best trials by "
+        f"{rank.correlation:.2f} (Spearman, ranks within each cell; 1: the same order). These are the best trials by "
         f"loss alone, close to each other, and few: a high value supports the choice among them, a low one says that "
         f"the loss does not settle it; neither says what trials of higher loss would have scored."
     )

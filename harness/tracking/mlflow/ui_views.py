@@ -24,12 +24,9 @@ __all__ = [
     "Address",
     "Mode",
     "View",
-    "bars",
     "described",
     "lines",
     "page_tags",
-    "parallel",
-    "scatter",
 ]
 
 NOTE = "mlflow.note.content"
@@ -78,6 +75,8 @@ class View(NamedTuple):
     """What its address names."""
     name: str
     """What people read."""
+    shows: str
+    """What is to be seen, for a description."""
     filter: str
     """Which runs, in MLflow's search syntax."""
     order: str = NEWEST
@@ -107,16 +106,14 @@ class View(NamedTuple):
         return {**state, **_charts(self.charts)} if self.charts else state
 
 
-def page_tags(listed: Sequence[View], unlisted: Sequence[View], *, lead: str) -> dict[str, str]:
+def page_tags(views: Sequence[View], *, lead: str) -> dict[str, str]:
     """Return the tags that make the pages show a study as one of training.
 
     Args:
-        listed: Views, in the order of their list.
-        unlisted: Views that only an address leads to.
+        views: In the order of their list.
         lead: The metric that a chart shows first.
     """
-    saved = {SHARED + view.key: _saved(view, -place) for place, view in enumerate(listed)}
-    saved |= {SHARED + view.key: _json(view.state()) for view in unlisted}
+    saved = {SHARED + view.key: _saved(view, -place) for place, view in enumerate(views)}
     kind = {"mlflow.experimentKind": "custom_model_development", "mlflow.experiment.primaryMetric.name": lead}
     return {**kind, **saved}
 
@@ -168,30 +165,13 @@ class Address(NamedTuple):
         return f"#/experiments/{self.experiment}/{page}?{urlencode({**(asked or {}), **TRAINING}, quote_via=quote)}"
 
 
-def lines(metrics: Sequence[str]) -> Chart:
-    """Return a chart of metrics over their steps, one line for each run or group."""
-    shape = {"metricKey": metrics[0], "selectedMetricKeys": [*metrics], "lineSmoothness": 0, "displayPoints": True}
+def lines(metric: str) -> Chart:
+    """Return a chart of a metric over its steps, one line for each run or group."""
+    shape = {"metricKey": metric, "selectedMetricKeys": [metric], "lineSmoothness": 0, "displayPoints": True}
     scales = {"xAxisKey": "step", "xAxisScaleType": "linear", "scaleType": "linear"}
     whole = {"yAxisKey": "metric", "yAxisExpressions": [], "range": {}, "ignoreOutliers": False}
     steps = {"selectedXAxisMetricKey": "", "useGlobalXaxisKey": True, "useGlobalLineSmoothing": False}
     return {"type": "LINE", **shape, **scales, **whole, **steps}
-
-
-def bars(metric: str) -> Chart:
-    """Return a chart of the last value of a metric, one bar for each run or group."""
-    return {"type": "BAR", "metricKey": metric}
-
-
-def scatter(param: str, metric: str) -> Chart:
-    """Return a chart of a metric over a param, one dot for each run."""
-    axes = {"xaxis": {"key": param, "type": "PARAM"}, "yaxis": {"key": metric, "type": "METRIC"}}
-    return {"type": "SCATTER", **axes}
-
-
-def parallel(params: Sequence[str], metrics: Sequence[str]) -> Chart:
-    """Return a chart of parallel axes, one line for each run, colored by the last axis."""
-    axes = {"selectedParams": [*params], "selectedMetrics": [*metrics], "showAllRuns": True}
-    return {"type": "PARALLEL", **axes}
 
 
 def _quoted(column: str) -> str:

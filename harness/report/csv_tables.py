@@ -1,0 +1,74 @@
+"""The tables that programs read, as csv: numbers in full, empty where the store does not say."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+
+from harness.results.collect import Results
+from harness.results.cost_table import CostRow, cost_table
+from harness.results.search_budget import expected_best_curve
+from harness.stats import spread
+
+__all__ = ["costs_csv", "expected_best_csv", "references_csv", "results_csv"]
+
+
+def results_csv(results: Results) -> str:
+    """Return one row per cell in grid order, floats in full, empty where undefined; results alone, no times."""
+    header = ["cell", "prompt", "tuning", "learning_rate", "seeds"]
+    for metric in results.metrics:
+        header += [f"validation_{metric}", f"validation_{metric}_sd", f"test_{metric}", f"test_{metric}_sd"]
+    finals = [final for cell in results.cells for final in cell.finals]
+    general = sorted({name for final in finals for name in final.metrics if name.startswith("generality/")})
+    header += [name.replace("/", "_") for name in general]
+    rows: list[list[str]] = []
+    for cell in results.cells:
+        row = [cell.id, cell.prompt, cell.tuning, _exact(cell.learning_rate), str(len(cell.finals))]
+        for metric in results.metrics:
+            for name in (f"validation/{metric}", f"test/{metric}"):
+                row += [_exact(cell.score(name)), _exact(spread(cell.values(name)))]
+        rows.append([*row, *(_exact(cell.score(name)) for name in general)])
+    return _csv(header, rows)
+
+
+def references_csv(results: Results) -> str:
+    """Return one row per reference row, with the columns of ``results.csv`` that it can fill."""
+    names = [f"{split}/{metric}" for metric in results.metrics for split in ("validation", "test")]
+    names = [name for name in names if any(name in row.metrics for row in results.references)]
+    rows = [[row.name, *(_exact(row.metrics.get(name)) for name in names)] for row in results.references]
+    return _csv(["reference", *(name.replace("/", "_") for name in names)], rows)
+
+
+def costs_csv(results: Results) -> str:
+    """Return what each cell took, in grid order, six digits of each number."""
+    return _csv(CostRow._fields, [[_six_digits(value) for value in row] for row in cost_table(results)])
+
+
+def expected_best_csv(results: Results) -> str:
+    """Return each cell's curve, a row for each number of trials; floats in full, empty where every trial diverged."""
+    rows = [
+        [cell.id, str(trials), _exact(best)]
+        for cell in results.cells
+        for trials, best in enumerate(expected_best_curve(cell, results), start=1)
+    ]
+    return _csv(["cell", "trials", f"expected_best_{results.objective}"], rows)
+
+
+def _exact(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else repr(value)
+
+
+def _six_digits(value: str | float | None) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return "" if value is None else str(value)
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()

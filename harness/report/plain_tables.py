@@ -1,0 +1,85 @@
+"""Tables of numbers that page and Markdown show alike: costs, what is left of other skills, plan against actual."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from harness.report.number_format import UNDEFINED, amount, score, significant
+from harness.report.ranked_table import generality_kept
+from harness.results.collect import Results
+from harness.results.cost_table import CostRow, cost_table
+from harness.results.plan_vs_actual import plan_vs_actual
+
+__all__ = ["PlainTable", "costs", "forecast", "generality"]
+
+
+class PlainTable(NamedTuple):
+    """A table of numbers as text, the name of each row first."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def generality(results: Results) -> PlainTable:
+    """Return what training left of other skills: perplexity on general text, scores on other tasks where named.
+
+    Without rows where nothing was measured.
+    """
+    name = "generality/perplexity"
+    others = _other_tasks(results)
+    rows = [
+        [
+            cell.id,
+            *(amount(cell.score(metric), 2) for metric in (f"{name}_before", name)),
+            amount(generality_kept(cell), 3),
+            *(amount(cell.score(metric), 3) for other in others for metric in (f"{other}_before", other)),
+        ]
+        for cell in results.ranked()
+        if any(name.startswith("generality/") for final in cell.finals for name in final.metrics)
+    ]
+    tasks = [f"{other.removeprefix('generality/')} {when}" for other in others for when in ("before", "after")]
+    return PlainTable(["cell", "perplexity before", "perplexity after", "generality kept", *tasks], rows)
+
+
+def _other_tasks(results: Results) -> list[str]:
+    """Return the metrics of other tasks, ``generality/<task>/<metric>``, that final runs were scored by."""
+    names = [name for cell in results.cells for final in cell.finals for name in final.metrics]
+    return [
+        n for n in dict.fromkeys(names) if n.startswith("generality/") and n.count("/") == 2 and n[-7:] != "_before"
+    ]
+
+
+def costs(results: Results) -> PlainTable:
+    """Return what each cell took; a column that the store knows nothing of is left out."""
+    rows = cost_table(results)
+    columns = {
+        "trainable parameters": [amount(row.trainable_parameters) for row in rows],
+        "trials": [_trials(row) for row in rows],
+        "final runs": [str(row.finals) for row in rows],
+        "seconds": [amount(row.seconds, 1) for row in rows],
+        "of it training": [amount(row.train_seconds, 1) for row in rows],
+        "recording": [amount(row.recording_seconds, 1) for row in rows],
+        "label tokens": [amount(row.tokens) for row in rows],
+        "TFLOP": [significant(row.tflop) for row in rows],
+        "TFLOP saved": [significant(row.tflop_saved) for row in rows],
+        "energy (kJ)": [significant(row.energy_kj) for row in rows],
+        "peak memory (MiB)": [amount(row.peak_memory_mib) for row in rows],
+    }
+    known = {name: values for name, values in columns.items() if set(values) - {UNDEFINED}}
+    names = [row.cell for row in rows]
+    return PlainTable(["cell", *known], list(zip(names, *known.values(), strict=True)))
+
+
+def _trials(row: CostRow) -> str:
+    lost = [f"{number} {state}" for number, state in ((row.pruned, "pruned"), (row.diverged, "diverged")) if number]
+    return f"{row.trials} ({', '.join(lost)})" if lost else str(row.trials)
+
+
+def forecast(results: Results) -> PlainTable:
+    """Return what was predicted beside what it took; without rows where nothing was planned."""
+    rows = [
+        [row.name, amount(row.predicted, 1), amount(row.actual, 1), score(row.ratio, 2)]
+        for row in plan_vs_actual(results)
+    ]
+    return PlainTable(["seconds of runs", "predicted", "actual", "actual / predicted"], rows)

@@ -1,0 +1,110 @@
+"""Results of a study that was never run, and the page they make."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from harness.core.example import Example, Prediction
+from harness.metrics import get
+from harness.report.charts.draw_chart import draw_chart
+from harness.report.charts.figure_files import drawn
+from harness.report.charts.gallery import gallery
+from harness.report.charts.page_drawings import picture
+from harness.report.html.page import page
+from harness.report.text.findings import find
+from harness.results.collect import CellResult, Final, Reference, Results, Trial
+from harness.results.loss_curves import Losses
+from harness.stats.verdicts import Answered, Answers
+
+__all__ = ["html", "referenced", "study"]
+
+TEXT = "the note says that Ada meets Ben at the station on Monday with a map"
+
+
+def study(*, prompts: int = 2, tunings: int = 3, trials: int = 4, seeds: int = 2, examples: int = 24) -> Results:
+    """Return results whose last prompt and tuning copy most of the reference, the first ones little."""
+    generator = np.random.default_rng(0)
+    cases = tuple(_case(number, generator) for number in range(examples))
+    metric, cells, answered = get("rougeL"), [], {}
+    for p in range(prompts):
+        for t in range(tunings):
+            tuning = "none" if t == 0 else f"last_blocks-{t}" if t < tunings - 1 else "full"
+            share = (p + t) / (prompts + tunings - 2)
+            number = seeds if t else 1
+            runs = tuple(_said(cases, share, np.random.default_rng([p, t, seed])) for seed in range(number))
+            answered[f"prompt{p}/{tuning}"] = Answered(runs, seeded=bool(t))
+            scores = [
+                metric.reduce([metric.statistics(*pair) for pair in zip(run, cases, strict=True)]) for run in runs
+            ]
+            cells.append(_cell(f"prompt{p}", tuning, scores, trials if t else 0))
+    return Results(
+        study="made-up",
+        question="Which one?",
+        metrics=("rougeL", "loss"),
+        lead="rougeL",
+        maximize=True,
+        objective="rougeL",
+        search={"learning_rate": {"low": 1e-4, "high": 1e-2}, "trials": trials, "sampler": "grid", "pruner": "none"},
+        baseline="prompt0/full",
+        cells=tuple(cells),
+        provenance={"python": "3"},
+        data={"test examples": examples},
+        answers=Answers(cases, answered, {}),
+        metric=metric,
+        prompts={f"prompt{p}": "{{ source }}\nTL;DR:" for p in range(prompts)},
+        curves={cell.id: tuple(_losses(seed) for seed in range(seeds)) for cell in cells if cell.trials},
+    )
+
+
+def _losses(seed: int, epochs: int = 3) -> Losses:
+    """Return losses that fall by epoch, validation above train."""
+    train = {epoch: 2.0 - 0.3 * epoch + 0.01 * seed for epoch in range(1, epochs + 1)}
+    return Losses(f"seed {seed}", train, {epoch: loss + 0.05 * epoch for epoch, loss in train.items()})
+
+
+def _case(number: int, generator: np.random.Generator) -> Example:
+    known = TEXT.split()
+    words = [known[int(place)] for place in generator.integers(len(known), size=12)]
+    return Example(f"test-{number}", {"source": " ".join(words * 4)}, " ".join(words))
+
+
+def _said(cases: tuple[Example, ...], share: float, generator: np.random.Generator) -> tuple[Prediction, ...]:
+    said = []
+    for case in cases:
+        kept = [word if generator.random() < share else "um" for word in case.target.split()]
+        said.append(Prediction(case.id, " ".join(kept), 1.0, 12))
+    return tuple(said)
+
+
+def _cell(prompt: str, tuning: str, scores: list[float], trials: int) -> CellResult:
+    rates = np.geomspace(1e-4, 1e-2, trials) if trials else []
+    best = float(rates[len(rates) // 2]) if trials else None
+    spent = {"train_seconds": 2.0, "flops": 1e12 * (1 + 3 * scores[0]), "peak_memory_mib": 900.0}
+    general = {"generality/perplexity_before": 20.0, "generality/perplexity": 20.0 + 15 * scores[0]}
+    finals = (
+        Final(str(seed), {"validation/rougeL": x, "test/rougeL": x, **general}, spent) for seed, x in enumerate(scores)
+    )
+    drawn = (Trial(i, float(x), "complete", scores[0] - 0.01 * i, {}, spent) for i, x in enumerate(rates))
+    params = {"trainable_parameters": "1000"}
+    seconds = 10.0 + 40 * scores[-1] + trials
+    return CellResult(
+        f"{prompt}/{tuning}", prompt, tuning, best, tuple(drawn), tuple(finals), params, {}, seconds=seconds
+    )
+
+
+def html(results: Results) -> str:
+    """Return the page of some results."""
+    findings = find(results)
+    charts = gallery(results, findings)
+    pictures = {chart.name: picture(chart, drawn(draw_chart(chart), chart.name).svg) for chart in charts.charts()}
+    return page(results, findings, charts, pictures)
+
+
+def referenced(plain: Results) -> Results:
+    """Return results with a reference row."""
+    assert plain.answers is not None
+    row = Answered((tuple(Prediction(e.id, "the note", 0.0, 0) for e in plain.answers.examples),), seeded=False)
+    answers = plain.answers._replace(references={"lead": row})
+    return replace(plain, answers=answers, references=(Reference("lead", {"test/rougeL": 0.1}),))
