@@ -1,7 +1,7 @@
-"""How a study is shown: page, Markdown, csv, figures, MLflow's pages, comparisons of two studies.
+"""To change a number's looks, open `number_format`; a sentence, `text`; a chart, `charts`; a csv column, `csv_tables`.
 
-To change how a number reads, open `number_format`; a sentence of the answer, `text/headline`; a caution,
-`text/cautions`; what a chart shows, `charts/scores` and `charts/tradeoffs`; how all are drawn, `charts/draw_chart`;
-colors, `charts/palette` and ``html/style.css``; other words, ``html/page.html.j2`` and ``text/report.md.j2``; a column
-of csv, `csv_tables`; descriptions and views in MLflow, `mlflow_pages`.
+How a study is shown: page, Markdown, csv, figures, MLflow's pages, comparisons of two studies. The answer is in
+`text/headline`, a caution in `text/cautions`; what a chart shows in `charts/scores` and `charts/tradeoffs`, how all are
+drawn in `charts/draw_chart`; colors in `charts/palette` and ``html/style.css``; other words in
+``html/page.html.j2`` and ``text/report.md.j2``; descriptions and views in MLflow in `mlflow_pages`.
 """

@@ -1,4 +1,4 @@
-"""To change what a chart shows, open `scores` or `tradeoffs`; its colors, `palette`; which there are, `gallery`.
+"""To change what a chart shows, open `scores` or `tradeoffs`; how all are drawn, `draw_chart`; colors, `palette`.
 
-Charts as points, and who draws them.
+Charts as points, drawn once by matplotlib; `gallery` says which there are.
 """
