@@ -126,7 +126,7 @@ class Results:
     prompts: Mapping[str, str] = field(default_factory=dict)
     """The text of each prompt; empty for a study that was run before these were kept."""
     forms: Mapping[str, PromptForm | None] = field(default_factory=dict)
-    """The same prompts, ready to be filled in; ``None``: of a form that is unknown here; left out: a text is all."""
+    """Those of them that are more than a text, by name; ``None`` where their form is unknown here."""
     curves: Mapping[str, tuple[Losses, ...]] = field(default_factory=dict)
     """Per cell that trains: losses by epoch of its final runs, else of its winning trial."""
     references: tuple[Reference, ...] = ()

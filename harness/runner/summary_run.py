@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.core.provenance import provenance
+from harness.data.prompt_forms import form_of
 from harness.metrics.base import Metric
 from harness.results.score_forecast import Forecast
 from harness.runner.objective import Objective
@@ -68,7 +69,7 @@ def study_facts(
         "forecast": forecast.as_json() if forecast else None,
         "cells": [cell.id for cell in checked.cells],
         "prompts": {prompt.name: prompt.text for prompt in checked.prompts},
-        "prompt_forms": [asdict(prompt) for prompt in checked.prompts],
+        **_prompt_forms(checked),
         "metrics": [*(metric.name for metric in metrics), "loss"],
         "signatures": {metric.name: metric.signature() for metric in metrics},
         "lead": objective.lead,
@@ -81,6 +82,12 @@ def study_facts(
         | ({"energy": ", ".join(model.energy)} if model.energy else {})
         | provenance(checked.file.path.resolve().parent),
     }
+
+
+def _prompt_forms(checked: Checked) -> dict[str, Any]:
+    """Return the prompts that are more than a text, whole."""
+    forms = [asdict(prompt) for prompt in checked.prompts if form_of(prompt) != "text"]
+    return {"prompt_forms": forms} if forms else {}
 
 
 def _data(checked: Checked) -> dict[str, str | int]:
