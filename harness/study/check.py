@@ -22,7 +22,7 @@ from harness.data.tokenization import Limits, PromptForm, encode, prompt_limit
 from harness.data.train_test_overlap import Overlap, overlaps, settled
 from harness.metrics import get
 from harness.metrics.base import Metric, metric_name
-from harness.study.factors import Prompt
+from harness.study.factors import AXES, Prompt
 from harness.study.forgetting_texts import General, read_general
 from harness.study.grid import Cell, expand
 from harness.study.load_study import StudyFile
@@ -182,11 +182,11 @@ def _baseline(study: Study, problems: Problems) -> None:
     baseline = study.final.baseline
     if baseline is None:
         return
-    prompts, tunings = [prompt.name for prompt in study.prompts], [tuning.name for tuning in study.tunings()]
-    for factor, name, known in (("prompt", baseline.prompt, prompts), ("tuning", baseline.tuning.name, tunings)):
-        if name not in known:
-            hint = closest(name, known)
-            problems.add(f"final.baseline names {factor} {name!r}; {hint}", "final", "baseline", factor)
+    known = {axis.name: [level.name for level in axis.levels(study)] for axis in AXES}
+    for axis, name in baseline.levels.items():
+        if name not in known[axis]:
+            hint = closest(name, known[axis])
+            problems.add(f"final.baseline names {axis} {name!r}; {hint}", "final", "baseline", axis)
 
 
 def _tunings(study: Study, description: Description | None, problems: Problems) -> None:
