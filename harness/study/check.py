@@ -24,7 +24,7 @@ from harness.metrics import get
 from harness.metrics.base import Metric, metric_name
 from harness.study.factors import AXES, Prompt
 from harness.study.forgetting_texts import General, read_general
-from harness.study.grid import Cell, expand
+from harness.study.grid import Cell, baseline_cell, expand
 from harness.study.load_study import StudyFile
 from harness.study.model_config import Description, describe
 from harness.study.problems import Problems
@@ -83,10 +83,7 @@ class Checked:
     @property
     def baseline(self) -> Cell:
         """The cell that others are compared with: the named one, else the first with ``full``, else the first."""
-        named, cells = self.study.final.baseline, self.cells
-        if named is None:
-            return next((cell for cell in cells if cell.tuning.kind == "full"), cells[0])
-        return next(cell for cell in cells if (cell.prompt.name, cell.tuning) == (named.prompt, named.tuning))
+        return baseline_cell(self.study, self.cells)
 
     @property
     def objective(self) -> str:

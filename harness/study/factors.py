@@ -112,6 +112,11 @@ class Tuning(Section):
         return f"{self.kind}-{self.blocks}" if self.blocks else self.kind
 
     @property
+    def depth(self) -> tuple[float, int]:
+        """What sorts tunings by how much of the network trains."""
+        return TUNING_KINDS[self.kind].depth, self.blocks or 0
+
+    @property
     def trains(self) -> bool:
         """Whether anything is trained."""
         return self.kind != "none"
@@ -151,7 +156,7 @@ class Axis(NamedTuple):
     """A factor of the grid."""
 
     name: str
-    """The name of its param, of its column and of its key in ``final.baseline``."""
+    """Of its param, its column and its key in ``final.baseline``: letters, digits and ``_``."""
     levels: Callable[[Any], Sequence[Level]]
     """The levels that a `harness.study.spec.Study` compares, the reference first where the study names none."""
     apply: Callable[[Any, Any], Any]
