@@ -156,7 +156,7 @@ def judge(
         metric: What scored them.
         best: Which cell the claims are about, by validation; one of those with answers.
         baseline: What others are held against; comparisons are left out if it has no answers.
-        factors: Cell ids to the names of their levels, by axis; left out: effects are not asked for.
+        factors: Cell ids to the names of their levels, by axis; cells that are left out take no part in effects.
 
     Raises:
         ValueError: Fewer than two examples.
@@ -168,7 +168,7 @@ def judge(
     trained = {name: drawn[name] for name in answers.cells}
     fixed = {name: drawn[name] for name in answers.references}
     there = baseline in trained
-    levels = {name: factors[name] for name in trained} if factors else {}
+    levels = {name: factors[name] for name in trained if factors and name in factors}
     to_baseline = against(trained, baseline, higher_is_better=higher) if there else ()
     return Verdicts(
         metric=metric.name,
@@ -181,7 +181,7 @@ def judge(
         seeds={name: len(cell.runs) for name, cell in answers.cells.items()},
         to_baseline=to_baseline,
         pairs=all_pairs(trained, higher_is_better=higher),
-        effects=effects(trained, levels, reference=baseline, higher_is_better=higher) if there and levels else None,
+        effects=effects(trained, levels, reference=baseline, higher_is_better=higher) if baseline in levels else None,
         references={name: estimate({name: 1.0}, fixed) for name in fixed},
         to_references=against({best: trained[best], **fixed}, best, higher_is_better=higher),
         needed=_needed(best, to_baseline, prepared) if _stacked(scored) else None,
