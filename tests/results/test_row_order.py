@@ -84,7 +84,13 @@ def test_a_third_axis_has_a_column_panels_and_effects() -> None:
         *("prompt", "tuning", "size"),
         *("interaction", "prompt:size", "tuning:size"),
     ]
-    shown = first_examples(results, findings)[0]
-    size = findings.verdicts.best.split("/")[2]
-    assert {said.cell.split("/")[2] for said in (*shown.prompts, *shown.depths)} == {size}
-    assert shown.tuning.endswith(f"/{size}")
+    groups = first_examples(results, findings)[0].answers
+    best = findings.verdicts.best.split("/")
+    assert list(groups) == [
+        f"every prompt, {best[1]}, size {best[2]}",
+        f"every depth, prompt {best[0]}, size {best[2]}",
+        f"every size, prompt {best[0]}, {best[1]}",
+    ]
+    for place, answers in enumerate(groups.values()):
+        rest = {tuple(name for number, name in enumerate(said.cell.split("/")) if number != place) for said in answers}
+        assert len(rest) == 1
