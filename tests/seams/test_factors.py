@@ -95,7 +95,7 @@ def test_the_report_shows_it(way: Way, place: Place) -> None:
     page, text = ((folder / name).read_text(encoding="utf-8") for name in ("report.html", "report.md"))
     for row in ("bare/no", "bare/strong", "cue/no", "cue/strong"):
         assert f'<th scope="row">{row}</th>' in page, "the heat map has a row for each"
-        assert f"<title>{row}" in page or f">{row}</text>" in page, "a chart has a panel for each"
+        assert f'a mark for each trial: {row}"' in page, "the chart of learning rates has a panel for each"
     for title in ("Decay, each against strong, averaged over prompts and what trains", "Prompt and decay together"):
         assert title in page
         assert title in text
@@ -107,6 +107,7 @@ def test_views_compare_prompts_at_one_level(way: Way, place: Place) -> None:
     assert experiment is not None
     views = [value for key, value in experiment.tags.items() if "params.tuning" in value]
     assert views
+    assert all("params.decay" in view for view in views), "of another level they would be other runs"
     assert "training.warmup" not in "".join(views)
 
 
