@@ -37,7 +37,7 @@ class Progress(Protocol):
 class Silent:
     """A watcher that shows nothing."""
 
-    def start(self, work: Mapping[str, int]) -> None:
+    def start(self, work: Mapping[str, int], factors: Mapping[str, Mapping[str, str]]) -> None:
         """Show nothing."""
 
     def done(self, cell: str, what: str, *, score: float, best: float, seconds: float) -> None:
