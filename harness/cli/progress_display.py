@@ -19,33 +19,37 @@ __all__ = ["LiveProgress", "PlainProgress"]
 
 
 class _Estimate:
-    """Counts work done and left, per cell, and guesses the time left from what the cell's tuning took so far."""
+    """Counts work done and left, per cell, and guesses the time left from cells alike but for the prompt."""
 
     def __init__(self) -> None:
         self.work: dict[str, int] = {}
         self.finished: dict[str, int] = {}
         self.best: dict[str, float] = {}
         self.last: dict[str, str] = {}
-        self._seconds: dict[str, list[float]] = {}
+        self._kinds: dict[str, tuple[str, ...]] = {}
+        self._seconds: dict[tuple[str, ...], list[float]] = {}
 
-    def start(self, work: Mapping[str, int]) -> None:
+    def start(self, work: Mapping[str, int], factors: Mapping[str, Mapping[str, str]]) -> None:
         self.work = dict(work)
+        self._kinds = {
+            cell: tuple(level for axis, level in levels.items() if axis != "prompt") for cell, levels in factors.items()
+        }
         self.finished = dict.fromkeys(work, 0)
 
     def done(self, cell: str, what: str, seconds: float) -> None:
         self.finished[cell] += 1
         self.work[cell] = max(self.work[cell], self.finished[cell])  # final runs are repeated on other test rows
         self.last[cell] = what
-        self._seconds.setdefault(cell.rpartition("/")[2], []).append(seconds)
-        self._seconds.setdefault("", []).append(seconds)
+        self._seconds.setdefault(self._kinds[cell], []).append(seconds)
+        self._seconds.setdefault((), []).append(seconds)
 
     def left(self) -> float:
         """Return the seconds left, nan before the first run ended."""
-        if "" not in self._seconds:
+        if () not in self._seconds:
             return math.nan
         return sum(
             max(0, self.work[cell] - self.finished[cell])
-            * _mean(self._seconds.get(cell.rpartition("/")[2]) or self._seconds[""])
+            * _mean(self._seconds.get(self._kinds[cell]) or self._seconds[()])
             for cell in self.work
         )
 
@@ -72,9 +76,9 @@ class PlainProgress:
     def __exit__(self, *_: object) -> None:
         """Print nothing more."""
 
-    def start(self, work: Mapping[str, int]) -> None:
+    def start(self, work: Mapping[str, int], factors: Mapping[str, Mapping[str, str]]) -> None:
         """Print how much there is to do."""
-        self._clock.start(work)
+        self._clock.start(work, factors)
         self._print(f"{len(work)} cells, {sum(work.values())} training runs to do")
 
     def done(self, cell: str, what: str, *, score: float, best: float, seconds: float) -> None:
@@ -111,10 +115,10 @@ class LiveProgress:
     ) -> None:
         self._live.__exit__(kind, error, trace)
 
-    def start(self, work: Mapping[str, int]) -> None:
+    def start(self, work: Mapping[str, int], factors: Mapping[str, Mapping[str, str]]) -> None:
         """Show all cells."""
         self._stage = ""
-        self._clock.start(work)
+        self._clock.start(work, factors)
 
     def done(self, cell: str, what: str, *, score: float, best: float, seconds: float) -> None:
         """Count a finished run."""

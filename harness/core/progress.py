@@ -11,8 +11,13 @@ __all__ = ["Progress", "Silent"]
 class Progress(Protocol):
     """A watcher of a study."""
 
-    def start(self, work: Mapping[str, int]) -> None:
-        """Hear of the cells and how many training runs each still takes."""
+    def start(self, work: Mapping[str, int], factors: Mapping[str, Mapping[str, str]]) -> None:
+        """Hear of the cells.
+
+        Args:
+            work: How many training runs each still takes.
+            factors: The names of their levels, by axis.
+        """
 
     def done(self, cell: str, what: str, *, score: float, best: float, seconds: float) -> None:
         """Hear that a cell's trial or final run ended.
@@ -32,7 +37,7 @@ class Progress(Protocol):
 class Silent:
     """A watcher that shows nothing."""
 
-    def start(self, work: Mapping[str, int]) -> None:
+    def start(self, work: Mapping[str, int], factors: Mapping[str, Mapping[str, str]]) -> None:
         """Show nothing."""
 
     def done(self, cell: str, what: str, *, score: float, best: float, seconds: float) -> None:

@@ -56,8 +56,8 @@ class CellResult:
     """A row of the comparison."""
 
     id: str
-    prompt: str
-    tuning: str
+    factors: Mapping[str, str]
+    """Axes to the names of the cell's levels, ``prompt`` and ``tuning`` first; the same axes for all cells."""
     learning_rate: float | None
     """The winner's; ``None`` for zero-shot, or where no trial completed."""
     trials: tuple[Trial, ...]
@@ -69,6 +69,16 @@ class CellResult:
     """Of all its trials and final runs, from the start to the end of each."""
     diverged_finals: int = 0
     """How many more winners were retrained, and diverged."""
+
+    @property
+    def prompt(self) -> str:
+        """Its prompt's name."""
+        return self.factors["prompt"]
+
+    @property
+    def tuning(self) -> str:
+        """Its tuning's name."""
+        return self.factors["tuning"]
 
     @property
     def all_diverged(self) -> bool:
@@ -133,10 +143,17 @@ class Results:
     """The task's reference rows, where test was scored; in the order of `harness.study.reference_rows`."""
     looks: TestAccess = TestAccess()
     """How often test was scored for this study."""
+    depths: tuple[str, ...] = ()
+    """The tunings, the one that trains least first; empty for a study that was run before this was kept."""
     absent: tuple[str, ...] = ()
     """The ids of cells that were not run yet."""
     leaks: tuple[str, ...] = ()
     """What two splits have in common and was not dropped, a line per pair."""
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The axes that show: ``prompt``, ``tuning`` and those behind that have more than one level."""
+        return tuple(self.cells[0].factors) if self.cells else ("prompt", "tuning")
 
     def ranked(self) -> list[CellResult]:
         """Return the cells, best on validation first.
@@ -169,7 +186,8 @@ def collect(tracker: Tracker, study: str) -> Results:
     current = {parent.id for parent in parents.values()}
     finals = [run for run in scored if run.phase == "final" and run.parent in current]
     rows = finals[-1].tags.get("test_digest") if finals else None
-    cells = [_cell(parents[cell], runs, rows) for cell in facts["cells"] if cell in parents]
+    axes = facts.get("axes", ["prompt", "tuning"])
+    cells = [_cell(parents[cell], axes, runs, rows) for cell in facts["cells"] if cell in parents]
     return Results(
         study=study,
         question=facts["question"],
@@ -199,6 +217,7 @@ def collect(tracker: Tracker, study: str) -> Results:
         references=_references(runs),
         looks=looks([*runs, *tracker.runs(removed=True)], edition=facts.get("edition"), rows=rows),
         leaks=tuple(facts.get("leaks", ())),
+        depths=tuple(facts.get("depths", ())),
         absent=tuple(cell for cell in facts["cells"] if cell not in parents),
     )
 
@@ -225,7 +244,7 @@ def _references(runs: Sequence[Run]) -> tuple[Reference, ...]:
     return tuple(Reference(name, _scores(scored[name])) for name in REFERENCES if name in scored)
 
 
-def _cell(parent: Run, runs: Sequence[Run], rows: str | None) -> CellResult:
+def _cell(parent: Run, axes: Sequence[str], runs: Sequence[Run], rows: str | None) -> CellResult:
     """Return a cell's results; scores on other test rows than these are left out."""
     children = [run for run in runs if run.parent == parent.id]
     trials = sorted((_trial(run) for run in children if run.phase == "search"), key=lambda trial: trial.index)
@@ -236,8 +255,7 @@ def _cell(parent: Run, runs: Sequence[Run], rows: str | None) -> CellResult:
     rate = parent.params.get("learning_rate", "none")
     return CellResult(
         id=parent.tags["cell"],
-        prompt=parent.params["prompt"],
-        tuning=parent.params["tuning"],
+        factors={axis: parent.params[axis] for axis in axes},
         learning_rate=None if rate == "none" else float(rate),
         trials=tuple(trials),
         finals=tuple(Final(run.params["seed"], _scores(run, rows), _costs(run)) for run in done),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.report.mlflow_pages.descriptions import (
@@ -39,7 +40,7 @@ class PagePublisher:
         Args:
             summary: The id of its summary run.
         """
-        views = self._views(self.checked.baseline.tuning.name)
+        views = self._views(self.checked.baseline.levels)
         links = StudyLinks(Address(self.tracker.experiment), views, self.tracker.shown(summary), {}, {})
         note = begun_note(self.checked.file.question, links)
         self.tracker.label({**page_tags(views, lead=f"validation/{self.objective.lead}"), NOTE: note})
@@ -65,19 +66,20 @@ class PagePublisher:
             self.tracker.tags(run.id, {**tags, "verdict": judged} if judged else tags)
 
     def _links(self, results: Results, summary: Run, cells: dict[str, Run]) -> StudyLinks:
-        trained = [cell.tuning for cell in results.ranked() if cell.tuning != "none"]
+        ranked = results.ranked()
+        best = next((cell for cell in ranked if cell.tuning != "none"), ranked[0])
         model = summary.tags.get("best_model", ABSENT)
         uris = {run.params["prompt"]: run.tags["prompt_uri"] for run in cells.values() if "prompt_uri" in run.tags}
         return StudyLinks(
             address=Address(self.tracker.experiment),
-            views=self._views(trained[0] if trained else "none"),
+            views=self._views(best.factors),
             summary=self.tracker.shown(summary.id),
             parents={cell: self.tracker.shown(run.id) for cell, run in cells.items()},
             prompts=uris,
             model=None if model == ABSENT else model,
         )
 
-    def _views(self, tuning: str) -> list[View]:
+    def _views(self, levels: Mapping[str, str]) -> list[View]:
         seeds, objective = self.checked.study.final.seeds, self.objective
         seed = str(seeds[0]) if seeds else None
-        return study_views(ViewFacts(objective.lead, objective.lead_maximize, tuning, seed))
+        return study_views(ViewFacts(objective.lead, objective.lead_maximize, levels, seed))

@@ -13,7 +13,7 @@ from harness.report.charts.palette import COLORS
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.study.check import Checked
 from harness.study.factors import Prompt
-from harness.study.grid import Cell, cell_digests, edition
+from harness.study.grid import Cell, cell_digests, cell_study, edition
 from harness.tracking.mlflow.ui_views import COLOR
 from harness.tracking.store_protocols import DataUse, Registered, Tracker
 from harness.training.trainer import ModelFacts
@@ -55,14 +55,13 @@ def study_runs(checked: Checked, facts: ModelFacts, metrics: Sequence[Metric], t
 
 def _params(cell: Cell, checked: Checked, facts: ModelFacts) -> dict[str, Any]:
     """Return every factor of a cell, by the names that the MLflow UI shows."""
-    study = checked.study
+    study = cell_study(checked.study, cell)
     trainable, total = facts.parameters[cell.id]
     training = study.training.model_dump(exclude={"device"})
     return {
         "task": checked.task.name,
         "model": study.model.name,
-        "prompt": cell.prompt.name,
-        "tuning": cell.tuning.name,
+        **cell.levels,
         "trainable_parameters": trainable,
         "parameters": total,
         **{f"data.{split}": size for split, size in split_sizes(checked).items()},

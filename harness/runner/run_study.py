@@ -135,7 +135,8 @@ class _Driver:
             pages.show_begun(summary)
         searched = with_neighbors(chosen, checked.study, checked.cells)
         searches = self._open_searches(searched)
-        self.progress.start({cell.id: self._work(cell, searches, chosen) for cell in searched})
+        work = {cell.id: self._work(cell, searches, chosen) for cell in searched}
+        self.progress.start(work, {cell.id: cell.levels for cell in searched})
         winners = self._search(searched, searches)
         self._run_finals(searched, chosen, winners)
         self._log_recorded(summary)

@@ -68,6 +68,8 @@ def study_facts(
         "edition": edition(study, {cell.id: runs.digest(cell.id) for cell in checked.cells}),
         "forecast": forecast.as_json() if forecast else None,
         "cells": [cell.id for cell in checked.cells],
+        "axes": list(checked.baseline.factors),
+        "depths": [tuning.name for tuning in sorted(study.tunings(), key=lambda tuning: tuning.depth)],
         "prompts": {prompt.name: prompt.text for prompt in checked.prompts},
         **_prompt_forms(checked),
         "metrics": [*(metric.name for metric in metrics), "loss"],

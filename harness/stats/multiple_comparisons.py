@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, product
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -40,15 +40,14 @@ class Comparison(NamedTuple):
 
 
 class Effects(NamedTuple):
-    """What each factor does, and whether it depends on the other; Holm's correction within each of the three."""
+    """What each factor does, and whether it depends on another; Holm's correction within each family."""
 
-    prompt: tuple[Comparison, ...]
-    """Prompts against the reference prompt, averaged over tunings."""
-    tuning: tuple[Comparison, ...]
-    """Tunings against the reference tuning, averaged over prompts."""
-    interaction: tuple[Comparison, ...]
-    """``prompt/tuning`` against the reference cell: what the prompt gains there beyond what it gains at the reference
-    tuning. Its verdict says whether the two together are better than their sum."""
+    main: Mapping[str, tuple[Comparison, ...]]
+    """By axis: its levels against the reference level, averaged over all other axes."""
+    interactions: Mapping[tuple[str, str], tuple[Comparison, ...]]
+    """By pair of axes: two levels, as ``one/other``, against the reference levels, averaged over all further axes: what
+    the one gains at the other beyond what it gains at the other's reference level. A verdict says whether the two
+    together are better than their sum."""
 
 
 class _Contrast(NamedTuple):
@@ -115,51 +114,65 @@ def not_distinguishable(best: str, pairs: Iterable[Comparison]) -> tuple[str, ..
 
 def effects(
     cells: Mapping[str, Trained],
-    grid: Mapping[tuple[str, str], str],
+    factors: Mapping[str, Mapping[str, str]],
     *,
-    reference: tuple[str, str],
+    reference: str,
     higher_is_better: bool,
     level: float = 0.95,
     of: Target = "procedure",
 ) -> Effects:
-    """Return main effects of prompt and tuning and their interaction, paired over the other factor.
+    """Return the main effect of each axis and the interaction of each pair, paired over the other axes.
 
-    Where the grid has holes, the tunings that all its prompts have are used.
+    Where the grid has holes, all levels of the first axis are kept, and of the others those that all have.
 
     Args:
         cells: From `resample`.
-        grid: Names of cells by (prompt, tuning).
-        reference: The prompt and tuning that the others are held against: the baseline's.
+        factors: Names of cells to their levels, by axis; the axes in one order, two or more.
+        reference: The cell whose levels the others are held against: the baseline.
         higher_is_better: The metric's direction.
         level: Of the intervals; verdicts are at one minus it.
         of: What the claims are about; see `harness.stats.contrasts`.
     """
-    base, start = reference
-    prompts = list(dict.fromkeys(prompt for prompt, _ in grid))
-    tunings = [t for t in dict.fromkeys(tuning for _, tuning in grid) if all((p, t) in grid for p in prompts)]
-    gains = {p: {p: 1.0, base: -1.0} for p in prompts if p != base and base in prompts and tunings}
-    moves = {t: {t: 1.0, start: -1.0} for t in tunings if t != start and start in tunings}
-    everywhere, all_over = _shares(tunings), _shares(prompts)
-    by_prompt = [_Contrast(p, base, _weights(grid, gain, everywhere)) for p, gain in gains.items()]
-    by_tuning = [_Contrast(t, start, _weights(grid, all_over, move)) for t, move in moves.items()]
-    together = [
-        _Contrast(grid[p, t], grid[reference], _weights(grid, gains[p], moves[t])) for p in gains for t in moves
-    ]
-    families = (
-        _family(contrasts, cells, higher_is_better=higher_is_better, level=level, of=of)
-        for contrasts in (by_prompt, by_tuning, together)
-    )
-    return Effects(*families)
+    start = factors[reference]
+    grid = {tuple(levels.values()): cell for cell, levels in factors.items()}
+    block = dict(zip(start, _crossed(list(grid)), strict=False))
+    shares = {axis: dict.fromkeys(levels, 1 / len(levels)) for axis, levels in block.items()}
+    moves = {axis: _moves(block, start, axis) for axis in start}
+
+    def family(*axes: str) -> tuple[Comparison, ...]:
+        contrasts = []
+        for levels in product(*(moves[axis] for axis in axes)):
+            sides = shares | {axis: moves[axis][level] for axis, level in zip(axes, levels, strict=True)}
+            names = "/".join(levels), "/".join(start[axis] for axis in axes)
+            contrasts.append(_Contrast(*names, _weights(grid, list(sides.values()))))
+        return _family(contrasts, cells, higher_is_better=higher_is_better, level=level, of=of)
+
+    return Effects({axis: family(axis) for axis in start}, {pair: family(*pair) for pair in combinations(start, 2)})
 
 
-def _shares(names: Sequence[str]) -> dict[str, float]:
-    return {name: 1 / len(names) for name in names}
+def _crossed(grid: Sequence[tuple[str, ...]]) -> list[list[str]]:
+    """Return the levels of each axis that are all combined with one another; fewer axes where there are none left."""
+    if not any(grid):
+        return []
+    firsts, there = dict.fromkeys(first for first, *_ in grid), set(grid)
+    rests = dict.fromkeys(tuple(rest) for _, *rest in grid)
+    shared = [rest for rest in rests if all((first, *rest) in there for first in firsts)]
+    return [list(firsts), *_crossed(shared)]
 
 
-def _weights(
-    grid: Mapping[tuple[str, str], str], prompts: Mapping[str, float], tunings: Mapping[str, float]
-) -> dict[str, float]:
-    return {grid[p, t]: x * y for p, x in prompts.items() for t, y in tunings.items()}
+def _moves(block: Mapping[str, Sequence[str]], start: Mapping[str, str], axis: str) -> dict[str, dict[str, float]]:
+    """Return, by level of an axis, the weights of what it has over the reference; none where that is missing."""
+    if block.keys() != start.keys() or start[axis] not in block[axis]:
+        return {}
+    return {level: {level: 1.0, start[axis]: -1.0} for level in block[axis] if level != start[axis]}
+
+
+def _weights(grid: Mapping[tuple[str, ...], str], sides: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the weight of each cell: the product of its levels' weights, one side for each axis."""
+    return {
+        grid[levels]: math.prod(side[level] for side, level in zip(sides, levels, strict=True))
+        for levels in product(*sides)
+    }
 
 
 def _family(

@@ -104,7 +104,7 @@ class Verdicts:
     pairs: tuple[Comparison, ...]
     """All pairs, corrected as one family."""
     effects: Effects | None
-    """Of prompts and tunings, held against the baseline's; ``None`` without the baseline."""
+    """Of every axis, held against the baseline's level; ``None`` without the baseline, or where no levels are known."""
     references: Mapping[str, Estimate]
     """Each reference row's score."""
     to_references: tuple[Comparison, ...]
@@ -136,7 +136,15 @@ def score_answers(answers: Answers, metric: Metric) -> Scored:
     }
 
 
-def judge(answers: Answers, scored: Scored, metric: Metric, *, best: str, baseline: str) -> Verdicts:
+def judge(
+    answers: Answers,
+    scored: Scored,
+    metric: Metric,
+    *,
+    best: str,
+    baseline: str,
+    factors: Mapping[str, Mapping[str, str]] | None = None,
+) -> Verdicts:
     """Compare all cells: with the baseline, and each with each.
 
     Intervals and tests are those of `harness.stats.contrasts`, corrections Holm's (1979), within the comparisons with
@@ -148,6 +156,7 @@ def judge(answers: Answers, scored: Scored, metric: Metric, *, best: str, baseli
         metric: What scored them.
         best: Which cell the claims are about, by validation; one of those with answers.
         baseline: What others are held against; comparisons are left out if it has no answers.
+        factors: Cell ids to the names of their levels, by axis; cells that are left out take no part in effects.
 
     Raises:
         ValueError: Fewer than two examples.
@@ -159,7 +168,7 @@ def judge(answers: Answers, scored: Scored, metric: Metric, *, best: str, baseli
     trained = {name: drawn[name] for name in answers.cells}
     fixed = {name: drawn[name] for name in answers.references}
     there = baseline in trained
-    grid = {_factors(name): name for name in trained}
+    levels = {name: factors[name] for name in trained if factors and name in factors}
     to_baseline = against(trained, baseline, higher_is_better=higher) if there else ()
     return Verdicts(
         metric=metric.name,
@@ -172,7 +181,7 @@ def judge(answers: Answers, scored: Scored, metric: Metric, *, best: str, baseli
         seeds={name: len(cell.runs) for name, cell in answers.cells.items()},
         to_baseline=to_baseline,
         pairs=all_pairs(trained, higher_is_better=higher),
-        effects=effects(trained, grid, reference=_factors(baseline), higher_is_better=higher) if there else None,
+        effects=effects(trained, levels, reference=baseline, higher_is_better=higher) if baseline in levels else None,
         references={name: estimate({name: 1.0}, fixed) for name in fixed},
         to_references=against({best: trained[best], **fixed}, best, higher_is_better=higher),
         needed=_needed(best, to_baseline, prepared) if _stacked(scored) else None,
@@ -204,11 +213,6 @@ def compare_two(answers: Answers, metric: Metric, *, one: str, other: str) -> Co
     drawn = rescore_cells(prepared, generator=np.random.default_rng(SEED), resamples=_affordable(scored))
     (comparison,) = against(drawn, other, higher_is_better=metric.higher_is_better)
     return comparison
-
-
-def _factors(cell: str) -> tuple[str, str]:
-    prompt, _, tuning = cell.rpartition("/")
-    return prompt, tuning
 
 
 def _affordable(scored: Scored) -> int:

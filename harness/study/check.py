@@ -22,9 +22,9 @@ from harness.data.tokenization import Limits, PromptForm, encode, prompt_limit
 from harness.data.train_test_overlap import Overlap, overlaps, settled
 from harness.metrics import get
 from harness.metrics.base import Metric, metric_name
-from harness.study.factors import Prompt
+from harness.study.factors import AXES, Prompt
 from harness.study.forgetting_texts import General, read_general
-from harness.study.grid import Cell, expand
+from harness.study.grid import Cell, baseline_cell, expand
 from harness.study.load_study import StudyFile
 from harness.study.model_config import Description, describe
 from harness.study.problems import Problems
@@ -83,10 +83,7 @@ class Checked:
     @property
     def baseline(self) -> Cell:
         """The cell that others are compared with: the named one, else the first with ``full``, else the first."""
-        named, cells = self.study.final.baseline, self.cells
-        if named is None:
-            return next((cell for cell in cells if cell.tuning.kind == "full"), cells[0])
-        return next(cell for cell in cells if (cell.prompt.name, cell.tuning) == (named.prompt, named.tuning))
+        return baseline_cell(self.study, self.cells)
 
     @property
     def objective(self) -> str:
@@ -182,11 +179,11 @@ def _baseline(study: Study, problems: Problems) -> None:
     baseline = study.final.baseline
     if baseline is None:
         return
-    prompts, tunings = [prompt.name for prompt in study.prompts], [tuning.name for tuning in study.tunings()]
-    for factor, name, known in (("prompt", baseline.prompt, prompts), ("tuning", baseline.tuning.name, tunings)):
-        if name not in known:
-            hint = closest(name, known)
-            problems.add(f"final.baseline names {factor} {name!r}; {hint}", "final", "baseline", factor)
+    known = {axis.name: [level.name for level in axis.levels(study)] for axis in AXES}
+    for axis, name in baseline.levels.items():
+        if name not in known[axis]:
+            hint = closest(name, known[axis])
+            problems.add(f"final.baseline names {axis} {name!r}; {hint}", "final", "baseline", axis)
 
 
 def _tunings(study: Study, description: Description | None, problems: Problems) -> None:

@@ -1,9 +1,13 @@
-"""What a study compares: prompts and tunings, as its file names them."""
+"""What a study compares: the axes of its grid, and the levels of the first two, prompts and tunings.
+
+To add an axis, put an entry behind the others in `AXES`; nothing else has to know of it.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import InitErrorDetails
@@ -14,7 +18,7 @@ from harness.data.prompt_forms import PROMPT_FORMS, form_keys
 from harness.data.tokenization import PromptForm
 from harness.study.tuning_kinds import TUNING_KINDS, forms
 
-__all__ = ["Prompt", "Tuning", "tuning_of"]
+__all__ = ["AXES", "Axis", "Level", "Prompt", "Tuning", "tuning_of"]
 
 
 class Prompt(Section):
@@ -108,6 +112,11 @@ class Tuning(Section):
         return f"{self.kind}-{self.blocks}" if self.blocks else self.kind
 
     @property
+    def depth(self) -> tuple[float, int]:
+        """What sorts tunings by how much of the network trains."""
+        return TUNING_KINDS[self.kind].depth, self.blocks or 0
+
+    @property
     def trains(self) -> bool:
         """Whether anything is trained."""
         return self.kind != "none"
@@ -133,3 +142,34 @@ def tuning_of(value: Any) -> Any:
 
 def _unknown(kind: object) -> str:
     return f"unknown tuning {kind!r}; {closest(str(kind), TUNING_KINDS)}; {forms()}"
+
+
+class Level(Protocol):
+    """One value of an axis."""
+
+    @property
+    def name(self) -> str:
+        """How ids, params and tables call it: without a slash, distinct on its axis."""
+
+
+class Axis(NamedTuple):
+    """A factor of the grid."""
+
+    name: str
+    """Of its param, its column and its key in ``final.baseline``: letters, digits and ``_``."""
+    levels: Callable[[Any], Sequence[Level]]
+    """The levels that a `harness.study.spec.Study` compares, the reference first where the study names none."""
+    apply: Callable[[Any, Any], Any]
+    """What turns the study into the one that cells of a level run."""
+
+
+def _carried_by_the_cell(study: Any, level: Level) -> Any:
+    """Return the study as it is: a run takes its prompt and its tuning from its cell."""
+    return study
+
+
+AXES = [
+    Axis("prompt", lambda study: study.prompts, _carried_by_the_cell),
+    Axis("tuning", lambda study: study.tunings(), _carried_by_the_cell),
+]
+"""All axes, the outermost first; one with a single level shows nowhere, but for prompt and tuning."""

@@ -1,8 +1,9 @@
-"""The grid: every combination of prompt and tuning is one cell, with an id for people and a digest for machines.
+"""The grid: every combination of the axes' levels is one cell, with an id for people and a digest for machines.
 
-With ``search.warm_start: neighbor`` the cells that train form a tree, fixed by the grid alone. A cell starts from the
-first prompt's cell of the same tuning; under the first prompt, from the tuning before it; the first of all from none.
-A parent stands before its children in grid order.
+With ``search.warm_start: neighbor`` the cells that train form a tree, fixed by the grid alone. A cell starts from one
+that differs on a single axis: from the first prompt's cell, all else equal; under the first prompt, from the first
+level of the next axis where its own is another; there, from the tuning before it; the first of all from none. A parent
+stands before its children in grid order.
 """
 
 from __future__ import annotations
@@ -10,15 +11,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
+from itertools import product
 from typing import Any
 
 from harness.core.errors import UserError, closest
 from harness.core.example import digest
 from harness.data.tokenization import PromptForm
-from harness.study.factors import Tuning
+from harness.study.factors import AXES, Level, Tuning
 from harness.study.spec import Search, Study
 
-__all__ = ["Cell", "cell_digests", "edition", "expand", "neighbor", "select", "with_neighbors"]
+__all__ = [
+    "Cell",
+    "baseline_cell",
+    "cell_digests",
+    "cell_study",
+    "edition",
+    "expand",
+    "neighbor",
+    "select",
+    "with_neighbors",
+]
 
 
 @dataclass(frozen=True)
@@ -27,16 +39,64 @@ class Cell:
 
     prompt: PromptForm
     tuning: Tuning
+    further: tuple[tuple[str, Level], ...] = ()
+    """Axis and level, for each axis behind these two that has more than one level."""
+
+    @property
+    def factors(self) -> Mapping[str, Level]:
+        """Axes that show to the cell's levels, in the order of `harness.study.factors.AXES`."""
+        return {"prompt": self.prompt, "tuning": self.tuning, **dict(self.further)}
+
+    @property
+    def levels(self) -> Mapping[str, str]:
+        """The names of its levels, by axis: what its runs carry as params."""
+        return {axis: level.name for axis, level in self.factors.items()}
 
     @property
     def id(self) -> str:
-        """The name of the cell everywhere: ``prompt/tuning``."""
-        return f"{self.prompt.name}/{self.tuning.name}"
+        """The name of the cell everywhere, made from its levels and never parsed: ``prompt/tuning``, further ones."""
+        return "/".join(self.levels.values())
 
 
 def expand(study: Study, prompts: Sequence[PromptForm]) -> list[Cell]:
-    """Return all cells in grid order: prompts outside, tunings inside."""
-    return [Cell(prompt, tuning) for prompt in prompts for tuning in study.tunings()]
+    """Return all cells in grid order: prompts outside, then tunings, further axes inside.
+
+    Args:
+        study: The study.
+        prompts: Its prompts, looked up.
+    """
+    _, _, *behind = AXES
+    varied = {axis.name: levels for axis in behind if len(levels := axis.levels(study)) > 1}
+    return [
+        Cell(prompt, tuning, tuple(zip(varied, levels, strict=True)))
+        for prompt, tuning in product(prompts, study.tunings())
+        for levels in product(*varied.values())
+    ]
+
+
+def cell_study(study: Study, cell: Cell) -> Study:
+    """Return the study that a cell runs: with its level of every axis, and the only one of axes that do not show.
+
+    A study with no axis but prompt and tuning is returned as it is, so that cells that run the same one can be told.
+    """
+    for axis in AXES:
+        level = cell.factors.get(axis.name) or next(iter(axis.levels(study)), None)
+        if level is not None:
+            study = axis.apply(study, level)
+    return study
+
+
+def baseline_cell(study: Study, cells: Sequence[Cell]) -> Cell:
+    """Return the cell that others are compared with: named by the study, else the first ``full``, else the first.
+
+    Args:
+        study: The study, checked.
+        cells: The whole grid.
+    """
+    baseline = study.final.baseline
+    named = baseline.levels if baseline else {"tuning": "full"}
+    shown = {(axis, level) for axis, level in named.items() if axis in cells[0].levels}
+    return next((cell for cell in cells if shown <= cell.levels.items()), cells[0])
 
 
 def select(cells: Sequence[Cell], pattern: str | None) -> list[Cell]:
@@ -62,11 +122,14 @@ def neighbor(cell: Cell, study: Study, cells: Sequence[Cell]) -> Cell | None:
     """
     if study.search.warm_start == "none" or not cell.tuning.trains:
         return None
-    first = [other for other in cells if other.prompt == cells[0].prompt and other.tuning.trains]
-    place = [other.tuning for other in first].index(cell.tuning)
-    if cell.prompt != cells[0].prompt:
-        return first[place]
-    return first[place - 1] if place else None
+    trained = [other for other in cells if other.tuning.trains]
+    for axis, first in trained[0].levels.items():
+        if axis != "tuning" and cell.levels[axis] != first:
+            nearer = {**cell.levels, axis: first}
+            return next(other for other in trained if other.levels == nearer)
+    line = [other for other in trained if {**other.levels, "tuning": cell.tuning.name} == cell.levels]
+    place = [other.tuning for other in line].index(cell.tuning)
+    return line[place - 1] if place else None
 
 
 def with_neighbors(chosen: Sequence[Cell], study: Study, cells: Sequence[Cell]) -> list[Cell]:
@@ -100,6 +163,7 @@ def cell_digests(cells: Sequence[Cell], study: Study, facts: Mapping[str, Any]) 
 
 
 def _digest(cell: Cell, study: Study, facts: Mapping[str, Any], *, start: str) -> str:
+    study = cell_study(study, cell)
     content: dict[str, Any] = {
         "prompt": asdict(cell.prompt),
         "tuning": cell.tuning.name,
@@ -108,6 +172,8 @@ def _digest(cell: Cell, study: Study, facts: Mapping[str, Any], *, start: str) -
         "precision": study.training.precision,
         **facts,
     }
+    if cell.further:
+        content["factors"] = {axis: level.name for axis, level in cell.further}
     if cell.tuning.trains:
         content["training"] = study.training.model_dump(exclude={"device"})
         content["search"] = _search_identity(study.search, start)
@@ -137,6 +203,6 @@ def edition(study: Study, digests: Mapping[str, str]) -> str:
         "trials": study.search.trials,
         "seeds": sorted(study.final.seeds),
         "test": study.data.test,
-        "baseline": [baseline.prompt, baseline.tuning.name] if baseline else None,
+        "baseline": list(baseline.levels.values()) if baseline else None,
     }
     return digest(content)

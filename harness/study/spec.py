@@ -6,13 +6,15 @@ means. Reading a file, with line numbers and all problems at once, is `harness.s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from harness.core.errors import closest
 from harness.core.yaml_section import Section
 from harness.data.data_keys import Data
-from harness.study.factors import Prompt, Tuning, tuning_of
+from harness.study.factors import AXES, Prompt, Tuning, tuning_of
 
 __all__ = [
     "PROXIED",
@@ -152,10 +154,27 @@ class Search(Section):
 
 
 class Baseline(Section):
-    """The cell that others are compared with."""
+    """The cell that others are compared with; further axes by their names, left out: their first level."""
+
+    model_config = ConfigDict(extra="allow")
 
     prompt: str
     tuning: Annotated[Tuning, BeforeValidator(tuning_of)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _axes_alone(cls, value: Any) -> Any:
+        axes = [axis.name for axis in AXES]
+        for key in value if isinstance(value, dict) else ():
+            if key not in axes:
+                raise ValueError(f"unknown key {key!r} in final.baseline; {closest(str(key), axes)}")
+        return value
+
+    @property
+    def levels(self) -> Mapping[str, str]:
+        """The names of its levels, by axis."""
+        further = {axis: str(level) for axis, level in (self.model_extra or {}).items()}
+        return {"prompt": self.prompt, "tuning": self.tuning.name, **further}
 
 
 class Final(Section):

@@ -19,7 +19,7 @@ from harness.models.delta import trained_digest
 from harness.models.frozen.replay import Trunk
 from harness.models.last_block.label_positions import drops_out
 from harness.models.tuning import Trainable, restore, snapshot
-from harness.study.grid import Cell
+from harness.study.grid import Cell, cell_study
 from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.replay_of_run import RunReplay
 from harness.training.batching import Batch, loss_batches
@@ -81,7 +81,7 @@ class TrainingRun:
         """
         assert self._trainable is not None
         assert self._replay is not None
-        setup, training = self._setup, self._setup.study.training
+        setup, training = self._setup, cell_study(self._setup.study, self._cell).training
         rows = setup.encoded(self._cell.prompt, "train").rows
 
         def batches(epoch: int) -> list[Batch]:

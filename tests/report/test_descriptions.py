@@ -33,7 +33,7 @@ LINK = re.compile(r"\]\((#[^)]*)\)")
 
 
 def views(*, seed: str | None = "11", maximize: bool = True) -> list[View]:
-    return study_views(ViewFacts("rougeL", maximize, "full", seed))
+    return study_views(ViewFacts("rougeL", maximize, {"prompt": "bare", "tuning": "full"}, seed))
 
 
 def where(results: Results) -> StudyLinks:

@@ -34,7 +34,8 @@ def cell(name: str, values: Sequence[float], finals: Sequence[tuple[float, float
         Trial(i, 0.01, "diverged" if math.isnan(value) else "complete", value, {}, {}) for i, value in enumerate(values)
     )
     runs = tuple(Final(str(s), {"validation/chrf": v, "test/chrf": t}, {}) for s, (v, t) in enumerate(finals))
-    return CellResult(name, prompt, tuning, 0.01 if values else None, trials, runs, {}, {})
+    factors = {"prompt": prompt, "tuning": tuning}
+    return CellResult(name, factors, 0.01 if values else None, trials, runs, {}, {})
 
 
 def results(*cells: CellResult, maximize: bool = True, sampler: str = "random") -> Results:

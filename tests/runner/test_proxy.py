@@ -49,7 +49,7 @@ def cell(name: str, points: Points) -> CellResult:
         Trial(index, 0.1, "complete", loss, {} if math.isnan(score) else {"validation/chrf": score}, {})
         for index, (loss, score) in enumerate(points)
     )
-    return CellResult(name, *name.split("/"), 0.1, trials, (), {}, {})
+    return CellResult(name, dict(zip(("prompt", "tuning"), name.split("/"), strict=True)), 0.1, trials, (), {}, {})
 
 
 numbers = st.floats(-1e3, 1e3, allow_nan=False)

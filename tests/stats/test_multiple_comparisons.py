@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import math
 
 import numpy as np
@@ -83,40 +84,99 @@ def test_cells_close_to_the_best_cannot_be_told_from_it():
     assert not_distinguishable("far", pairs) == ("far",)
 
 
-def _grid(prompts: str, tunings: str) -> dict[tuple[str, str], str]:
-    return {(p, t): f"{p}/{t}" for p in prompts for t in tunings}
+def _grid(**axes: str) -> dict[str, dict[str, str]]:
+    """Return the levels, of one letter each, of all cells of a grid."""
+    combinations = itertools.product(*axes.values())
+    return {"/".join(levels): dict(zip(axes, levels, strict=True)) for levels in combinations}
 
 
 def test_main_effects_average_over_the_other_factor():
-    grid = _grid("ab", "xyz")
+    grid = _grid(prompt="ab", tuning="xyz")
     gains = {"a": 0.0, "b": 0.1, "x": 0.0, "y": 0.0, "z": -0.05}
-    cells = _cells({name: gains[p] + gains[t] for (p, t), name in grid.items()})
-    found = effects(cells, grid, reference=("a", "x"), higher_is_better=True)
+    cells = _cells({name: sum(gains[level] for level in levels.values()) for name, levels in grid.items()})
+    found = effects(cells, grid, reference="a/x", higher_is_better=True)
     values = {name: cell.value for name, cell in cells.items()}
     by_hand = np.mean([values[f"b/{t}"] - values[f"a/{t}"] for t in "xyz"])
-    assert [(c.a, c.b, c.verdict) for c in found.prompt] == [("b", "a", "better")]
-    assert found.prompt[0].difference.value == pytest.approx(by_hand)
-    assert [(c.a, c.b, c.verdict) for c in found.tuning] == [("y", "x", "undecided"), ("z", "x", "worse")]
+    prompt, tuning = found.main["prompt"], found.main["tuning"]
+    assert [(c.a, c.b, c.verdict) for c in prompt] == [("b", "a", "better")]
+    assert prompt[0].difference.value == pytest.approx(by_hand)
+    assert [(c.a, c.b, c.verdict) for c in tuning] == [("y", "x", "undecided"), ("z", "x", "worse")]
     by_hand = np.mean([values[f"{p}/z"] - values[f"{p}/x"] for p in "ab"])
-    assert found.tuning[1].difference.value == pytest.approx(by_hand)
-    assert {c.verdict for c in found.interaction} == {"undecided"}
+    assert tuning[1].difference.value == pytest.approx(by_hand)
+    assert {c.verdict for c in found.interactions["prompt", "tuning"]} == {"undecided"}
 
 
 def test_an_interaction_is_what_the_sum_of_both_does_not_explain():
-    grid = _grid("ab", "xy")
+    grid = _grid(prompt="ab", tuning="xy")
     cells = _cells({"a/x": 0.0, "a/y": 0.1, "b/x": 0.1, "b/y": 0.4})
-    (found,) = effects(cells, grid, reference=("a", "x"), higher_is_better=True).interaction
+    ((found,),) = effects(cells, grid, reference="a/x", higher_is_better=True).interactions.values()
     values = {name: cell.value for name, cell in cells.items()}
     assert (found.a, found.b, found.verdict) == ("b/y", "a/x", "better")
     assert found.difference.value == pytest.approx(values["b/y"] - values["a/y"] - values["b/x"] + values["a/x"])
 
 
-def test_a_grid_with_holes_uses_the_tunings_that_all_prompts_have():
-    grid = _grid("ab", "xyz")
-    del grid["b", "z"]
-    cells = _cells(dict.fromkeys(grid.values(), 0.0))
-    found = effects(cells, grid, reference=("a", "x"), higher_is_better=True)
-    assert [c.a for c in found.tuning] == ["y"]
-    assert [c.a for c in effects(cells, grid, reference=("a", "z"), higher_is_better=True).prompt] == ["b"]
-    assert effects(cells, grid, reference=("a", "z"), higher_is_better=True).tuning == ()
-    assert effects(cells, {("a", "x"): "a/x"}, reference=("a", "x"), higher_is_better=True) == ((), (), ())
+def test_a_third_axis_has_effects_and_is_averaged_over():
+    grid = _grid(prompt="ab", tuning="xy", size="st")
+    gains = {"b": 0.1, "y": -0.05, "t": 0.2}
+    shifts = {name: sum(gains.get(level, 0.0) for level in levels.values()) for name, levels in grid.items()}
+    cells = _cells(shifts | {"a/y/t": shifts["a/y/t"] + 0.1, "b/y/t": shifts["b/y/t"] + 0.1})
+    found = effects(cells, grid, reference="a/x/s", higher_is_better=True)
+    values = {name: cell.value for name, cell in cells.items()}
+    (size,) = found.main["size"]
+    assert (size.a, size.b, size.verdict) == ("t", "s", "better")
+    by_hand = np.mean([values[f"{p}/{t}/t"] - values[f"{p}/{t}/s"] for p in "ab" for t in "xy"])
+    assert size.difference.value == pytest.approx(by_hand)
+    assert list(found.main) == ["prompt", "tuning", "size"]
+    assert list(found.interactions) == [("prompt", "tuning"), ("prompt", "size"), ("tuning", "size")]
+    verdicts = {pair: [(c.a, c.b, c.verdict) for c in rows] for pair, rows in found.interactions.items()}
+    assert verdicts["prompt", "tuning"] == [("b/y", "a/x", "undecided")]
+    assert verdicts["tuning", "size"] == [("y/t", "x/s", "better")]
+    together = np.mean(
+        [values[f"{p}/y/t"] - values[f"{p}/x/t"] - values[f"{p}/y/s"] + values[f"{p}/x/s"] for p in "ab"]
+    )
+    assert found.interactions["tuning", "size"][0].difference.value == pytest.approx(together)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(1, 3), min_size=2, max_size=4), st.data())
+def test_an_axis_of_one_level_changes_no_effect(sizes, data):
+    grid = _grid(**{f"axis{number}": "abc"[:size] for number, size in enumerate(sizes)})
+    generator = np.random.default_rng(len(grid))
+    cells = _cells({name: generator.normal(0, 0.1) for name in grid})
+    place = data.draw(st.integers(0, len(sizes)))
+    wider = {}
+    for name, levels in grid.items():
+        items = list(levels.items())
+        items.insert(place, ("single", "only"))
+        wider[name] = dict(items)
+    (reference, *_), options = grid, {"higher_is_better": True}
+    plain, wide = (effects(cells, one, reference=reference, **options) for one in (grid, wider))
+    assert wide.main == {**plain.main, "single": ()}
+    assert {pair: rows for pair, rows in wide.interactions.items() if "single" not in pair} == plain.interactions
+    assert not any(rows for pair, rows in wide.interactions.items() if "single" in pair)
+
+
+def test_a_grid_with_holes_uses_the_levels_that_all_have():
+    grid = _grid(prompt="ab", tuning="xyz")
+    del grid["b/z"]
+    cells = _cells(dict.fromkeys(grid, 0.0))
+    found = effects(cells, grid, reference="a/x", higher_is_better=True)
+    assert [c.a for c in found.main["tuning"]] == ["y"]
+    outside = effects(cells, grid, reference="a/z", higher_is_better=True)
+    assert [c.a for c in outside.main["prompt"]] == ["b"]
+    assert outside.main["tuning"] == ()
+    alone = effects(cells, {"a/x": grid["a/x"]}, reference="a/x", higher_is_better=True)
+    assert alone == ({"prompt": (), "tuning": ()}, {("prompt", "tuning"): ()})
+    cross = {name: levels for name, levels in grid.items() if name in ("a/x", "b/y")}
+    assert not any(effects(cells, cross, reference="a/x", higher_is_better=True).main.values())
+
+
+def test_holes_behind_the_second_axis_cost_levels_there():
+    grid = _grid(prompt="ab", tuning="xy", size="stu")
+    del grid["b/y/u"]
+    found = effects(_cells(dict.fromkeys(grid, 0.0)), grid, reference="a/x/s", higher_is_better=True)
+    assert {axis: [c.a for c in rows] for axis, rows in found.main.items()} == {
+        "prompt": ["b"],
+        "tuning": ["y"],
+        "size": ["t"],
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -45,7 +46,13 @@ def answers(tables: dict[str, np.ndarray], references: dict[str, np.ndarray] | N
 def verdicts(tables: dict[str, np.ndarray], *, metric: Metric = METRIC, best: str = "", baseline: str = "") -> Verdicts:
     given = answers(tables)
     names = list(tables)
-    return judge(given, score_answers(given, metric), metric, best=best or names[0], baseline=baseline or names[-1])
+    chosen = {"best": best or names[0], "baseline": baseline or names[-1]}
+    return judge(given, score_answers(given, metric), metric, **chosen, factors=factors(names))
+
+
+def factors(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return the levels of cells that are called by them."""
+    return {name: dict(zip(("prompt", "tuning", "size"), name.split("/"), strict=False)) for name in names}
 
 
 def trained(generator: np.random.Generator, hard: np.ndarray, *, gain: float = 0.0, seeds: int = 3) -> np.ndarray:
@@ -202,8 +209,8 @@ def test_programs_get_the_effects_too() -> None:
     effects = json.loads(verdicts_json("said", found))["effects"]
     assert effects.keys() == {"prompt", "tuning", "interaction"}
     (prompt,) = effects["prompt"]
-    assert (prompt["a"], prompt["b"], prompt["verdict"]) == ("cue", "bare", found.effects.prompt[0].verdict)
-    assert prompt["difference"] == found.effects.prompt[0].difference.value
+    assert (prompt["a"], prompt["b"], prompt["verdict"]) == ("cue", "bare", found.effects.main["prompt"][0].verdict)
+    assert prompt["difference"] == found.effects.main["prompt"][0].difference.value
 
 
 def test_a_cell_that_test_puts_first_is_named_beside_the_one_validation_chose() -> None:

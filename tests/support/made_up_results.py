@@ -89,9 +89,8 @@ def _cell(prompt: str, tuning: str, scores: list[float], trials: int) -> CellRes
     drawn = (Trial(i, float(x), "complete", scores[0] - 0.01 * i, {}, spent) for i, x in enumerate(rates))
     params = {"trainable_parameters": "1000"}
     seconds = 10.0 + 40 * scores[-1] + trials
-    return CellResult(
-        f"{prompt}/{tuning}", prompt, tuning, best, tuple(drawn), tuple(finals), params, {}, seconds=seconds
-    )
+    factors = {"prompt": prompt, "tuning": tuning}
+    return CellResult(f"{prompt}/{tuning}", factors, best, tuple(drawn), tuple(finals), params, {}, seconds=seconds)
 
 
 def html(results: Results) -> str:

@@ -121,7 +121,8 @@ def cell_of(name: str, *runs: Mapping[str, float]) -> CellResult:
     trials = [Trial(number, 1e-3, STATES[number], 1.0, {}, run) for number, run in enumerate(runs[1:])]
     finals = [Final("11", {}, run) for run in runs[:1]]
     prompt, tuning = name.split("/")
-    return CellResult(name, prompt, tuning, 1e-3, tuple(trials), tuple(finals), {"trainable_parameters": "12"}, {}, 9.5)
+    factors, params = {"prompt": prompt, "tuning": tuning}, {"trainable_parameters": "12"}
+    return CellResult(name, factors, 1e-3, tuple(trials), tuple(finals), params, {}, 9.5)
 
 
 STATES = ("complete", "pruned", "diverged")

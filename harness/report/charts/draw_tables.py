@@ -12,7 +12,7 @@ from harness.report.charts.palette import COLORS, NEUTRAL
 from harness.report.charts.scores import score_axis
 from harness.report.number_format import score, typeset
 from harness.results.collect import Results
-from harness.results.row_order import kept_split, score_grid, tunings
+from harness.results.row_order import kept_split, rows_by, score_grid, tunings
 from harness.stats.verdicts import Verdicts
 
 __all__ = ["draw_differences", "draw_heat_map"]
@@ -34,7 +34,7 @@ def draw_heat_map(results: Results) -> Figure:
     axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right", fontsize=8)
     axes.set_yticks(range(len(rows)), list(rows), fontsize=8)
     axes.set_xlabel("what trains")
-    axes.set_ylabel("prompt")
+    axes.set_ylabel(rows_by(results))
     figure.colorbar(image, ax=axes, label=score_axis(results.lead, split, results).label.replace(", ", "\n"))
     axes.set_title(f"{results.lead} by prompt and depth", fontsize=11)
     return figure

@@ -9,7 +9,7 @@ from harness.report.charts.chart import Axis, Chart, Line, Panel, Point
 from harness.report.number_format import learning_rate, score, study_places
 from harness.report.text.findings import Findings
 from harness.results.collect import CellResult, Results
-from harness.results.row_order import by_prompt, kept_split, tunings
+from harness.results.row_order import by_prompt, further, kept_split, prompts, tunings
 from harness.results.search_budget import expected_best_curve
 from harness.stats import mean
 
@@ -33,28 +33,33 @@ def score_axis(metric: str, split: str, results: Results) -> Axis:
 
 
 def depths(results: Results, findings: Findings) -> Chart | None:
-    """Return each prompt's score over the depths, with the intervals of the verdicts."""
+    """Return each prompt's score over the depths, with its interval; a panel for each combination of further axes."""
     split, names, decimals = kept_split(results), tunings(results), study_places(results)
-    rows = list(by_prompt(results))
-    room = 0.5 / (len(rows) - 1) if len(rows) > 1 else 0.0
-    lines = []
-    for number, (prompt, cells) in enumerate(rows):
-        beside = min(room, 0.08) * (number - (len(rows) - 1) / 2)
+    order = prompts(results)
+    room = 0.5 / (len(order) - 1) if len(order) > 1 else 0.0
+    lines: dict[str, list[Line]] = {}
+    for _, cells in by_prompt(results):
+        number = order.index(cells[0].prompt)
+        beside = min(room, 0.08) * (number - (len(order) - 1) / 2)
         scores = [_estimated(cell, names.index(cell.tuning) + beside, split, results, findings) for cell in cells]
         points = tuple(point for point in scores if math.isfinite(point.y))
         if points:
-            lines.append(Line(prompt, number, points))
+            lines.setdefault(further(cells[0]), []).append(Line(order[number], number, points))
     if not lines:
         return None
     axis = score_axis(results.lead, split, results)
     interval = ", with 95% intervals" if findings.verdicts else ""
-    words = "; ".join(
+    panels = [Panel(name, tuple(own), _by_depth(own, names, decimals)) for name, own in lines.items()]
+    title = f"{results.lead} of each prompt over the depths{interval}"
+    x = Axis("what trains, from nothing to all", "names", tuple(names))
+    return Chart("depths", title, x, axis, tuple(panels), "prompt", f"{title}. {_joined(panels)}.")
+
+
+def _by_depth(lines: Sequence[Line], names: Sequence[str], decimals: int) -> str:
+    return "; ".join(
         f"{line.name}: " + ", ".join(f"{names[round(p.x)]} {score(p.y, decimals)}" for p in line.points)
         for line in lines
     )
-    title = f"{results.lead} of each prompt over the depths{interval}"
-    x = Axis("what trains, from nothing to all", "names", tuple(names))
-    return Chart("depths", title, x, axis, (Panel("", tuple(lines), words),), "prompt", f"{title}. {words}.")
 
 
 def _estimated(cell: CellResult, x: float, split: str, results: Results, findings: Findings) -> Point:
@@ -171,4 +176,4 @@ def _first_and_last(line: Line, decimals: int) -> str:
 
 
 def _joined(panels: Sequence[Panel]) -> str:
-    return ". ".join(f"{panel.title}: {panel.words}" for panel in panels)
+    return ". ".join(f"{panel.title}: {panel.words}" if panel.title else panel.words for panel in panels)

@@ -26,11 +26,12 @@ from harness.report.ranked_table import ranked_table
 from harness.report.templates import template
 from harness.report.text.cautions import caption_on_test, cautions
 from harness.report.text.cost_sentences import cost_sentences
+from harness.report.text.effects import effect_families
 from harness.report.text.findings import Findings
-from harness.report.text.headline import MARKED, effect_families, examples_to_see
+from harness.report.text.headline import MARKED, examples_to_see
 from harness.report.text.search_sentences import searches
 from harness.results.collect import Results
-from harness.results.row_order import kept_split, tunings
+from harness.results.row_order import kept_split, rows_by, tunings
 
 __all__ = ["page"]
 
@@ -61,8 +62,9 @@ def page(results: Results, findings: Findings, charts: Gallery, pictures: Mappin
         differences=differences,
         to_see=examples_to_see(verdicts) if verdicts else "",
         marked=MARKED,
-        families=effect_families(results.baseline, verdicts),
+        families=effect_families(verdicts),
         tunings=tunings(results),
+        rows_by=rows_by(results),
         heat=heat_map(results, findings),
         bar_axis=bar_axis,
         charts=charts,

@@ -9,9 +9,9 @@ import numpy as np
 from harness.core.example import Example
 from harness.metrics.base import Metric
 from harness.report.text.findings import Findings
-from harness.results.collect import Results
+from harness.results.collect import CellResult, Results
+from harness.results.row_order import alike
 from harness.stats import mean
-from harness.study.tuning_kinds import depth
 
 __all__ = ["Answer", "Sample", "Samples", "first_examples", "samples"]
 
@@ -81,7 +81,7 @@ def samples(results: Results, findings: Findings, *, most: int = 4) -> Samples |
 
 
 def first_examples(results: Results, findings: Findings, *, most: int = 3) -> list[Sample]:
-    """Return the first test examples with what every prompt, and what every depth made of them.
+    """Return the first test examples with what every prompt, every depth and every level of further axes made of them.
 
     Args:
         results: The study.
@@ -91,13 +91,21 @@ def first_examples(results: Results, findings: Findings, *, most: int = 3) -> li
     verdicts = findings.verdicts
     if verdicts is None or results.answers is None:
         return []
-    cells = [cell for cell in results.cells if cell.id in verdicts.scores]
-    best = next(cell for cell in cells if cell.id == verdicts.best)
-    prompts = [cell for cell in cells if cell.tuning == best.tuning]
-    depths = sorted((cell for cell in cells if cell.prompt == best.prompt), key=lambda cell: depth(cell.tuning))
-    groups = {f"every prompt, {best.tuning}": prompts, f"every depth, prompt {best.prompt}": depths}
-    named = {name: [cell.id for cell in group] for name, group in groups.items() if len(group) > 1}
-    return [_sample(number, named, results, findings) for number in range(min(most, len(results.answers.examples)))]
+    best = next(cell for cell in results.cells if cell.id == verdicts.best)
+    groups = {}
+    for axis in results.axes:
+        cells = [cell.id for cell in alike(best, results, but=axis) if cell.id in verdicts.scores]
+        if len(cells) > 1:
+            groups[_group(axis, best)] = cells
+    return [_sample(number, groups, results, findings) for number in range(min(most, len(results.answers.examples)))]
+
+
+def _group(axis: str, best: CellResult) -> str:
+    """Return what the cells are called that differ from the best on one axis."""
+    every = "depth" if axis == "tuning" else axis
+    shown = {"prompt": f"prompt {best.prompt}", "tuning": best.tuning}
+    same = [shown.get(other, f"{other} {level}") for other, level in best.factors.items() if other != axis]
+    return ", ".join([f"every {every}", *same])
 
 
 def _by_example(findings: Findings, metric: Metric, cell: str) -> np.ndarray:

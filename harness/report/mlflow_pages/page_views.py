@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from harness.tracking.mlflow.ui_views import View, lines
@@ -18,10 +19,21 @@ class ViewFacts(NamedTuple):
     lead: str
     """The metric that ranks."""
     maximize: bool
-    tuning: str
-    """At which prompts are compared: the best cell's, and the baseline's until there is one."""
+    levels: Mapping[str, str]
+    """By axis, at which prompts are compared: the best cell's, and the baseline's until there is one."""
     seed: str | None
     """Of the final runs whose predictions are compared; ``None`` without final runs."""
+
+    @property
+    def of_prompts(self) -> str:
+        """The filter of runs that differ in their prompt alone, to follow one of a phase."""
+        return "".join(f" and params.{axis} = '{level}'" for axis, level in self.levels.items() if axis != "prompt")
+
+    @property
+    def where(self) -> str:
+        """The same in words."""
+        further = [f"{axis} {level}" for axis, level in self.levels.items() if axis not in ("prompt", "tuning")]
+        return ", ".join([f"{self.levels['tuning']} trained", *further])
 
 
 def study_views(facts: ViewFacts) -> list[View]:
@@ -41,7 +53,7 @@ def _ranked(facts: ViewFacts) -> View:
     return View(
         OPENING,
         "Ranked cells",
-        f"prompt by tuning, best {facts.lead} on validation first; a name leads to the cell",
+        f"{' by '.join(facts.levels)}, best {facts.lead} on validation first; a name leads to the cell",
         "tags.phase = 'cell'",
         order=f"metrics.validation/{facts.lead}",
         ascending=not facts.maximize,
@@ -66,8 +78,8 @@ def _curves(facts: ViewFacts) -> View:
     return View(
         "curves",
         "Curves by prompt",
-        f"losses by epoch, one line a prompt, {facts.tuning} trained",
-        f"tags.phase = '{phase}' and params.tuning = '{facts.tuning}'",
+        f"losses by epoch, one line a prompt, {facts.where}",
+        f"tags.phase = '{phase}'{facts.of_prompts}",
         order="params.prompt",
         ascending=True,
         columns=("params.prompt", "metrics.train/loss", "metrics.validation/loss"),
@@ -81,8 +93,8 @@ def _predictions(facts: ViewFacts) -> View:
     return View(
         "predictions",
         "Predictions side by side",
-        f"what each prompt's model made of a source, {facts.tuning} trained",
-        f"tags.phase = 'final' and params.tuning = '{facts.tuning}' and params.seed = '{facts.seed}'",
+        f"what each prompt's model made of a source, {facts.where}",
+        f"tags.phase = 'final'{facts.of_prompts} and params.seed = '{facts.seed}'",
         order="params.prompt",
         ascending=True,
         columns=("params.prompt",),

@@ -46,7 +46,8 @@ def find(results: Results) -> Findings:
         return Findings(_unclaimed(results, "a single test example compares nothing"))
     best = next(cell.id for cell in results.ranked() if cell.id in answers.cells)
     scored = score_answers(answers, metric)
-    verdicts = judge(answers, scored, metric, best=best, baseline=results.baseline)
+    factors = {cell.id: cell.factors for cell in results.cells}
+    verdicts = judge(answers, scored, metric, best=best, baseline=results.baseline, factors=factors)
     return Findings(answer(verdicts, cells=len(results.cells) + len(results.absent)), verdicts, scored)
 
 

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from harness.report.number_format import difference, interval, places, probability, score
+from harness.report.text.effects import effects_by_name
 from harness.report.text.sentence_parts import count, listed
 from harness.stats import Comparison, Estimate
 from harness.stats.verdicts import Verdicts
@@ -16,7 +17,6 @@ __all__ = [
     "answer",
     "comparison_facts",
     "comparison_in_words",
-    "effect_families",
     "examples_to_see",
     "interval_in_words",
     "p_in_words",
@@ -172,27 +172,13 @@ def interval_in_words(estimate: Estimate, decimals: int, *, signed: bool = False
     return f"95% interval {interval(estimate, decimals, signed=signed)}"
 
 
-def effect_families(baseline: str, verdicts: Verdicts | None) -> list[tuple[str, str, tuple[Comparison, ...]]]:
-    """Return the effects of prompts and tunings: what is compared with what, what a row is, and the rows."""
-    if verdicts is None or verdicts.effects is None:
-        return []
-    prompt, _, tuning = baseline.rpartition("/")
-    effects = verdicts.effects
-    families = (
-        (f"Prompts, each against {prompt}, averaged over what trains", "prompt", effects.prompt),
-        (f"What trains, each against {tuning}, averaged over prompts", "what trains", effects.tuning),
-        ("Both together: what a cell gains beyond its prompt's and its tuning's own gain", "cell", effects.interaction),
-    )
-    return [family for family in families if family[2]]
-
-
 def verdicts_json(answer: str, verdicts: Verdicts | None) -> str:
     """Return the same claims for programs.
 
     Every pair of cells stands there once: pairs with the baseline as ``family: baseline``, the others as
     ``family: pairs``; ``family: references`` holds the reference rows against the best cell. Each family's p-values
-    are adjusted on their own (all pairs of cells count in the second). ``effects`` holds those of prompts, of tunings
-    and their interaction, likewise, with names of prompts and tunings as ``a`` and ``b``.
+    are adjusted on their own (all pairs of cells count in the second). ``effects`` holds those of
+    `harness.report.text.effects.effects_by_name`, likewise, with names of levels as ``a`` and ``b``.
 
     Args:
         answer: In two sentences.
@@ -220,8 +206,8 @@ def verdicts_json(answer: str, verdicts: Verdicts | None) -> str:
             "resamples": verdicts.resamples,
             "examples_needed": verdicts.needed.examples if verdicts.needed else None,
             "effects": {
-                factor: [comparison_facts(comparison, verdicts.metric) for comparison in members]
-                for factor, members in (verdicts.effects._asdict() if verdicts.effects else {}).items()
+                family: [comparison_facts(comparison, verdicts.metric) for comparison in members]
+                for family, members in effects_by_name(verdicts).items()
             },
         }
     return json.dumps(facts | {"comparisons": comparisons}, ensure_ascii=False, indent=1, allow_nan=False) + "\n"

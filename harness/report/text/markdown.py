@@ -11,8 +11,9 @@ from harness.report.ranked_table import TEXT_HEADER, ranked_table, text_row
 from harness.report.templates import template
 from harness.report.text.cautions import caption_on_test, cautions
 from harness.report.text.cost_sentences import cost_sentences
+from harness.report.text.effects import effect_families
 from harness.report.text.findings import Findings
-from harness.report.text.headline import MARKED, effect_families, examples_to_see
+from harness.report.text.headline import MARKED, examples_to_see
 from harness.report.text.search_sentences import searches
 from harness.results.collect import Results
 
@@ -36,7 +37,7 @@ def markdown(results: Results, findings: Findings, charts: Gallery) -> str:
         ranked=[(row, text_row(row)) for row in ranked_table(results, findings)],
         marked=MARKED,
         to_see=examples_to_see(verdicts) if verdicts else "",
-        families=effect_families(results.baseline, verdicts),
+        families=effect_families(verdicts),
         charts=charts,
         image=_image,
         searches=searches(results),

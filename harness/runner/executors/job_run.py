@@ -17,7 +17,7 @@ from harness.runner.objective import is_maximized
 from harness.serving.generator import save_model
 from harness.serving.recipe_of_run import recipe_of_run
 from harness.study.check import Checked
-from harness.study.grid import Cell
+from harness.study.grid import Cell, cell_study
 from harness.training.early_stopping import EarlyStopping
 from harness.training.forgetting import Forgetting
 from harness.training.loop import Epoch
@@ -45,8 +45,8 @@ class JobRun:
     def __init__(self, job: Job, checked: Checked, trainer: Trainer, forgetting: Forgetting | None) -> None:
         self._job, self._trainer = job, trainer
         self._forgetting = forgetting if job.measures else None
-        self._objective, self._training = checked.objective, checked.study.training
         self._cell: Cell = next(cell for cell in checked.cells if cell.id == job.cell)
+        self._objective, self._training = checked.objective, cell_study(checked.study, self._cell).training
         maximize = is_maximized(self._objective, trainer.setup.metrics)
         self._stopping = EarlyStopping(self._training, maximize=maximize)
         self._counts = job.is_trial or self._stopping.watches

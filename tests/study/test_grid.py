@@ -1,0 +1,115 @@
+"""The grid for any number of axes: ids, order, what does not show, baselines, neighbors, digests."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from harness.data.template import Template
+from harness.study.factors import Axis
+from harness.study.grid import Cell, baseline_cell, cell_digests, cell_study, edition, expand, neighbor
+from harness.study.spec import Study
+from tests.support.made_up_axes import Setting, added, training_axis
+
+names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,3}", fullmatch=True)
+levels = st.lists(names, min_size=1, max_size=3, unique=True)
+further = st.lists(levels, max_size=3)
+TUNINGS = st.lists(st.sampled_from(["none", "head", "full"]), min_size=1, unique=True)
+
+
+def study_of(prompts: list[str], tuning: list[str], **more: Any) -> Study:
+    return Study.model_validate({"name": "s", "task": "t", "prompts": prompts, "tuning": tuning, **more})
+
+
+def grid(study: Study) -> list[Cell]:
+    return expand(study, [Template(prompt.name, f"{prompt.name} {{{{ source }}}}") for prompt in study.prompts])
+
+
+def axes_of(further: list[list[str]]) -> list[Axis]:
+    """Return made-up axes with levels of these names, which change the weight decay."""
+    return [
+        training_axis(f"axis{number}", "weight_decay", [Setting(name, 0.01 * (1 + at)) for at, name in enumerate(own)])
+        for number, own in enumerate(further)
+    ]
+
+
+@given(levels, TUNINGS, further)
+def test_cells_are_the_product_of_all_axes_prompts_outside(
+    prompts: list[str], tuning: list[str], further: list[list[str]]
+) -> None:
+    study = study_of(prompts, tuning)
+    with added(*axes_of(further)):
+        cells = grid(study)
+    shown = [own for own in further if len(own) > 1]
+    wanted = list(product(prompts, [one.name for one in study.tunings()], *shown))
+    assert [tuple(cell.levels.values()) for cell in cells] == wanted
+    assert [cell.id for cell in cells] == ["/".join(combination) for combination in wanted]
+    assert len({cell.id for cell in cells}) == len(cells) == len(set(cells))
+    with added(*axes_of(further)):
+        assert grid(study) == cells
+
+
+@given(levels, TUNINGS, further, names, st.integers(0, 3))
+def test_an_axis_of_one_level_shows_nowhere(
+    prompts: list[str], tuning: list[str], further: list[list[str]], only: str, place: int
+) -> None:
+    study, axes = study_of(prompts, tuning, search={"warm_start": "neighbor"}), axes_of(further)
+    single = training_axis("single", "clip", [Setting(only, study.training.clip)])
+    with added(*axes):
+        cells, digests = grid(study), cell_digests(grid(study), study, {})
+    with added(*axes[:place], single, *axes[place:]):
+        assert grid(study) == cells
+        assert cell_digests(cells, study, {}) == digests
+
+
+@given(levels, TUNINGS, further)
+def test_cells_that_train_form_one_tree_in_grid_order(
+    prompts: list[str], tuning: list[str], further: list[list[str]]
+) -> None:
+    study = study_of(prompts, tuning, search={"warm_start": "neighbor"})
+    with added(*axes_of(further)):
+        cells = grid(study)
+    trained = [cell for cell in cells if cell.tuning.trains]
+    parents = [neighbor(cell, study, cells) for cell in trained]
+    assert [parent is None for parent in parents] == [True, *[False] * (len(trained) - 1)][: len(trained)]
+    for cell, parent in zip(trained[1:], parents[1:], strict=True):
+        assert parent is not None
+        assert cells.index(parent) < cells.index(cell)
+        assert sum(parent.levels[axis] != level for axis, level in cell.levels.items()) == 1
+
+
+def test_a_level_acts_and_is_part_of_what_a_cell_is() -> None:
+    study = study_of(["bare"], ["full"])
+    plain, only = grid(study), [Setting("1", 0.1)]
+    assert cell_study(study, plain[0]) is study
+    with added(training_axis("decay", "weight_decay", [*only, Setting("2", 0.2)])):
+        cells = grid(study)
+        assert [cell.id for cell in cells] == ["bare/none/1", "bare/none/2", "bare/full/1", "bare/full/2"]
+        assert [cell_study(study, cell).training.weight_decay for cell in cells] == [0.1, 0.2, 0.1, 0.2]
+        digests = cell_digests(cells, study, {})
+        assert len(set(digests.values())) == 4
+        assert not set(digests.values()) & set(cell_digests(plain, study, {}).values())
+    with added(training_axis("decay", "weight_decay", only)):
+        assert [cell_study(study, cell).training.weight_decay for cell in grid(study)] == [0.1, 0.1]
+
+
+def test_a_baseline_names_as_many_axes_as_it_likes() -> None:
+    axes = axes_of([["s", "t"], ["u", "v"]])
+    with added(training_axis("single", "clip", [Setting("1", 1.0)]), *axes):
+        ids = {}
+        for more in ({"single": 1}, {"axis1": "v"}, {"axis0": "t", "axis1": "v"}):
+            study = study_of(["a", "b"], ["head"], final={"baseline": {"prompt": "b", "tuning": "head", **more}})
+            ids[baseline_cell(study, grid(study)).id] = edition(study, {})
+        assert list(ids) == ["b/head/s/u", "b/head/s/v", "b/head/t/v"]
+        assert len(set(ids.values())) == 3
+        unnamed = study_of(["a", "b"], ["head", "full"])
+        assert baseline_cell(unnamed, grid(unnamed)).id == "a/full/s/u"
+        headless = study_of(["a", "b"], ["head"])
+        assert baseline_cell(headless, grid(headless)).id == "a/none/s/u"
+        with pytest.raises(ValidationError, match="unknown key 'axis2'.*did you mean 'axis1'"):
+            study_of(["a"], ["head"], final={"baseline": {"prompt": "a", "tuning": "head", "axis2": "v"}})
