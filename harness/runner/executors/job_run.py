@@ -18,6 +18,7 @@ from harness.serving.generator import save_model
 from harness.serving.recipe_of_run import recipe_of_run
 from harness.study.check import Checked
 from harness.study.grid import Cell
+from harness.study.search_space import applied
 from harness.training.early_stopping import EarlyStopping
 from harness.training.forgetting import Forgetting
 from harness.training.loop import Epoch
@@ -45,7 +46,7 @@ class JobRun:
     def __init__(self, job: Job, checked: Checked, trainer: Trainer, forgetting: Forgetting | None) -> None:
         self._job, self._trainer = job, trainer
         self._forgetting = forgetting if job.measures else None
-        self._objective, self._training = checked.objective, checked.study.training
+        self._objective, self._training = checked.objective, applied(checked.study, job.hyperparameters).training
         self._cell: Cell = next(cell for cell in checked.cells if cell.id == job.cell)
         maximize = is_maximized(self._objective, trainer.setup.metrics)
         self._stopping = EarlyStopping(self._training, maximize=maximize)
@@ -75,8 +76,7 @@ class JobRun:
         """Train to the end, and return whether it was reached; the driver may stop it before."""
         if not self._cell.tuning.trains:
             return True
-        rate = self._job.hyperparameters["learning_rate"]
-        with closing(run.epochs(learning_rate=rate, seed=self._job.seed)) as epochs:
+        with closing(run.epochs(self._job.hyperparameters, seed=self._job.seed)) as epochs:
             for epoch in epochs:
                 reply = yield from self._follow(epoch, run)
                 if self._stopping.ended:
