@@ -39,6 +39,7 @@ def measure(options: argparse.Namespace, precision: str) -> list[dict[str, objec
     from harness.study.factors import Tuning
     from harness.study.grid import Cell
     from harness.study.load_study import read_study
+    from harness.study.search_space import Hyperparameters
     from harness.training.decoding import greedy
     from harness.training.evaluation import prompts_of
     from harness.training.fast_matmul import plain as plain_products
@@ -71,7 +72,7 @@ def measure(options: argparse.Namespace, precision: str) -> list[dict[str, objec
 
         for tuning in (Tuning(kind="last_blocks", blocks=1), Tuning(kind="last_blocks", blocks=2), Tuning(kind="head")):
             with trainer.run(Cell(prompt, tuning)) as run:
-                epochs = run.epochs(learning_rate=1e-3, seed=0)
+                epochs = run.epochs(Hyperparameters({"learning_rate": 1e-3}), seed=0)
                 next(epochs)
                 trunk = run.prefill("validation")
                 assert trunk is not None, run.trunk

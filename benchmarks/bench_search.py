@@ -27,8 +27,9 @@ from optuna.pruners import HyperbandPruner, MedianPruner, NopPruner, SuccessiveH
 from optuna.storages import InMemoryStorage
 
 from harness.data.template import Template
-from harness.runner.search.optuna_search import CellSearch
+from harness.runner.search.optuna_search import CellSearch, OpenTrial
 from harness.study.grid import expand, neighbor
+from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.spec import Study
 
 ROOT = Path(__file__).parents[1]
@@ -110,17 +111,18 @@ def opened(objective: Objective, storage: InMemoryStorage, name: str, **search: 
     """Open a search over the range, as a study does."""
     content = {"learning_rate": {"low": LOW, "high": HIGH}, **search}
     study = Study.model_validate({"name": "s", "task": "t", "prompts": ["p"], "tuning": ["full"], "search": content})
-    return CellSearch(storage, name, spec=study.search, maximize=objective == "metric")
+    return CellSearch(storage, name, spec=study.search, space=SearchSpace.of(study), maximize=objective == "metric")
 
 
 def searched(curve: Curve, objective: Objective, *, spec: dict[str, object], start: float | None) -> float:
     """Run one search through the harness on a curve and return the learning rate that wins."""
     cell = opened(objective, InMemoryStorage(), "cell", **spec)
-    while (trial := cell.ask(start)) is not None:
-        cell.tell(trial.number, "complete", curve.at(trial.params["learning_rate"], objective))
+    first = None if start is None else Hyperparameters({"learning_rate": start})
+    while (trial := cell.ask(first)) is not None:
+        cell.tell(trial.number, "complete", curve.at(trial.hyperparameters.learning_rate, objective))
     best = cell.best()
     assert best is not None
-    return best.learning_rate
+    return best.hyperparameters.learning_rate
 
 
 def parents(curves: Curves) -> dict[tuple[str, str], str | None]:
@@ -204,29 +206,30 @@ def pruned_search(curve: Curve, name: str, *, trials: int, seed: int) -> tuple[f
         def stops(number: int = trial.number) -> bool:
             return rungs.prune(study, study.get_trials(deepcopy=False)[number])
 
-        rate = trial.params["learning_rate"]
+        rate = trial.hyperparameters.learning_rate
         share, stopped = (_by_example if name == "wilcoxon" else _by_epoch)(curve, trial, stops)
         spent += share
         cell.tell(trial.number, "pruned" if stopped else "complete", None if stopped else curve.at(rate, "metric"))
     best = cell.best()
     assert best is not None
-    return curve.regret(best.learning_rate, "metric"), spent / trials
+    return curve.regret(best.hyperparameters.learning_rate, "metric"), spent / trials
 
 
-def _by_epoch(curve: Curve, trial: optuna.Trial, stops: Callable[[], bool]) -> tuple[float, bool]:
+def _by_epoch(curve: Curve, trial: OpenTrial, stops: Callable[[], bool]) -> tuple[float, bool]:
     """Report one value per epoch; return the share of the trial that ran, and whether it was stopped."""
     epochs = curve.epochs["metric"].shape[1]
     for epoch in range(1, epochs + 1):
-        trial.report(curve.at(trial.params["learning_rate"], "metric", epoch - 1), epoch)
+        trial.report(curve.at(trial.hyperparameters.learning_rate, "metric", epoch - 1), epoch)
         if epoch < epochs and stops():
             return epoch / epochs, True
     return 1.0, False
 
 
-def _by_example(curve: Curve, trial: optuna.Trial, stops: Callable[[], bool]) -> tuple[float, bool]:
+def _by_example(curve: Curve, trial: OpenTrial, stops: Callable[[], bool]) -> tuple[float, bool]:
     """Report one value per row of the last validation, chunk by chunk."""
     train, validation = curve.seconds
-    whole, rows = curve.epochs["metric"].shape[1] * (train + validation), curve.rows_at(trial.params["learning_rate"])
+    whole = curve.epochs["metric"].shape[1] * (train + validation)
+    rows = curve.rows_at(trial.hyperparameters.learning_rate)
     for index, value in enumerate(rows):
         trial.report(value, index)
         done = index + 1

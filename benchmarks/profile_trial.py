@@ -45,9 +45,11 @@ def profile_trial(study: Path) -> None:
 
 
 def _trial(trainer: Trainer, cell: Cell) -> float:
+    from harness.study.search_space import Hyperparameters
+
     start = time.perf_counter()
     with trainer.run(cell) as run:
-        for _ in run.epochs(learning_rate=1e-3, seed=0):
+        for _ in run.epochs(Hyperparameters({"learning_rate": 1e-3}), seed=0):
             run.score("validation", generate=False)
     return time.perf_counter() - start
 

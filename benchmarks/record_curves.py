@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import Diverged
-from harness.runner.search.optuna_search import grid_points
 from harness.study.check import Checked, check
+from harness.study.dimension import Dimension
 from harness.study.grid import Cell
 from harness.study.load_study import read_study
+from harness.study.search_space import Hyperparameters
 from harness.training.trainer import Trainer
 from harness.training.training_run import Scored
 
@@ -31,7 +32,7 @@ GRIDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
     ("summarization", "instruction", (0,)),
 )
 """Task, prompt, seeds."""
-RATES = [float(f"{rate:.6g}") for rate in grid_points(1e-5, 1e-1, 17)]
+RATES = [float(f"{rate:.6g}") for rate in Dimension("learning_rate", 1e-5, 1e-1, "log").points(17)]
 FIELDS = ("cell", "seed", "learning_rate", "epoch", "loss", "metric", "train_seconds", "validation_seconds", "examples")
 """``metric`` is the task's first; ``examples`` its value on every validation row, in thousandths, at the last epoch."""
 
@@ -69,7 +70,7 @@ def recorded(task: str, trainer: Trainer, cell: Cell, *, seed: int) -> Iterator[
         key = {"cell": f"{task}/{cell.id}", "seed": seed, "learning_rate": rate}
         try:
             with trainer.run(cell) as run:
-                for epoch in run.epochs(learning_rate=rate, seed=seed):
+                for epoch in run.epochs(Hyperparameters({"learning_rate": rate}), seed=seed):
                     scored = run.score("validation", generate=True)
                     values = {"loss": scored.scores["loss"], "metric": scored.scores[trainer.setup.metrics[0].name]}
                     times = {"train_seconds": epoch.seconds, "validation_seconds": scored.seconds}

@@ -17,6 +17,7 @@ from mlflow.entities import Metric, Param
 
 from harness.core.example import Example, Prediction
 from harness.metrics import get
+from harness.study.search_space import NONE, format_value
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
 
 WORDS = ["the", "a", "note", "plan", "team", "budget", "meeting", "room", "Ada", "Ben", "moved", "agreed", "on", "by"]
@@ -100,13 +101,13 @@ def _cell(writer: _Writer, prompt: int, depth: _Depth, cases: list[Example]) -> 
     rates = np.geomspace(1e-4, 1e-2, size.trials if depth.number else 0)
     values = [float(quality - 0.05 * abs(math.log10(rate) + 3 + 0.2 * depth.number) ** 2) for rate in rates]
     best = int(np.argmax(values)) if values else -1
-    rate = repr(float(rates[best])) if values else "none"
+    rate = format_value(float(rates[best])) if values else NONE
     factors = {"prompt": f"prompt{prompt}", "tuning": depth.name, "trainable_parameters": 100_000 * depth.number}
     tags = {"phase": "cell", "cell": cell, "best_trial": str(best)}
     parent = writer.run(cell, {**factors, "learning_rate": rate}, tags)
     below = {"cell": cell, "mlflow.parentRunId": parent}
     for index, value in enumerate(values):
-        params = {"learning_rate": repr(float(rates[index])), "seed": 0}
+        params = {"learning_rate": format_value(float(rates[index])), "seed": 0}
         tags = {**below, "phase": "search", "trial": str(index), "outcome": "complete"}
         last = {"objective": value, f"validation/{LEAD}": value, **_costs(depth)}
         writer.run(f"trial {index}", params, tags, _losses(depth, index, size), last)
@@ -114,7 +115,7 @@ def _cell(writer: _Writer, prompt: int, depth: _Depth, cases: list[Example]) -> 
         said = _answers(cases, quality, np.random.default_rng([prompt, depth.number, seed]))
         score = float(METRIC.reduce([METRIC.statistics(*pair) for pair in zip(said, cases, strict=True)]))
         last = {f"validation/{LEAD}": score, f"test/{LEAD}": score, **_general(depth, seed), **_costs(depth)}
-        params = {"learning_rate": rate, "seed": str(seed) if depth.number else "none"}
+        params = {"learning_rate": rate, "seed": str(seed) if depth.number else NONE}
         tags = {**below, "phase": "final", "test_digest": "made-up"}
         run = writer.run(f"seed {seed}", params, tags, _losses(depth, seed, size), last)
         writer.client.log_text(run, json.dumps(_table(cases, said)), "predictions/test.json")

@@ -17,7 +17,7 @@ __all__ = ["costs_csv", "expected_best_csv", "references_csv", "results_csv"]
 
 def results_csv(results: Results) -> str:
     """Return one row per cell in grid order, floats in full, empty where undefined; results alone, no times."""
-    header = ["cell", *results.axes, "learning_rate", "seeds"]
+    header = ["cell", *results.axes, *results.space.names, "seeds"]
     for metric in results.metrics:
         header += [f"validation_{metric}", f"validation_{metric}_sd", f"test_{metric}", f"test_{metric}_sd"]
     finals = [final for cell in results.cells for final in cell.finals]
@@ -25,7 +25,8 @@ def results_csv(results: Results) -> str:
     header += [name.replace("/", "_") for name in general]
     rows: list[list[str]] = []
     for cell in results.cells:
-        row = [cell.id, *cell.factors.values(), _exact(cell.learning_rate), str(len(cell.finals))]
+        winner = [str(cell.hyperparameters.get(name, "")) for name in results.space.names]
+        row = [cell.id, *cell.factors.values(), *winner, str(len(cell.finals))]
         for metric in results.metrics:
             for name in (f"validation/{metric}", f"test/{metric}"):
                 row += [_exact(cell.score(name)), _exact(spread(cell.values(name)))]

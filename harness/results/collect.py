@@ -19,6 +19,7 @@ from harness.results.test_access import TestAccess, looks
 from harness.stats import mean
 from harness.stats.verdicts import Answers
 from harness.study.reference_rows import REFERENCES
+from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.tracking.store_protocols import Run, Tracker
 
 __all__ = ["CellResult", "Final", "Reference", "Results", "Trial", "collect"]
@@ -26,10 +27,10 @@ __all__ = ["CellResult", "Final", "Reference", "Results", "Trial", "collect"]
 
 @dataclass(frozen=True)
 class Trial:
-    """One learning-rate draw."""
+    """One draw from the search space."""
 
     index: int
-    learning_rate: float
+    hyperparameters: Hyperparameters
     state: str
     """``complete``, ``pruned`` or ``diverged``."""
     value: float
@@ -38,7 +39,12 @@ class Trial:
     """``validation/<metric>``, as far as scored."""
     costs: Mapping[str, float]
     warm_start: str | None = None
-    """The id of the cell that the learning rate was taken from, where it was not drawn."""
+    """The id of the cell that the hyperparameters were taken from, where they were not drawn."""
+
+    @property
+    def learning_rate(self) -> float:
+        """The schedule's peak."""
+        return self.hyperparameters.learning_rate
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,8 @@ class CellResult:
     id: str
     factors: Mapping[str, str]
     """Axes to the names of the cell's levels, ``prompt`` and ``tuning`` first; the same axes for all cells."""
-    learning_rate: float | None
-    """The winner's; ``None`` for zero-shot, or where no trial completed."""
+    hyperparameters: Hyperparameters
+    """The winner's; empty for zero-shot, or where no trial completed."""
     trials: tuple[Trial, ...]
     finals: tuple[Final, ...]
     params: Mapping[str, str]
@@ -81,9 +87,14 @@ class CellResult:
         return self.factors["tuning"]
 
     @property
+    def learning_rate(self) -> float | None:
+        """The winner's, if there is one."""
+        return self.hyperparameters.learning_rate if self.hyperparameters else None
+
+    @property
     def all_diverged(self) -> bool:
         """Whether it was searched, and no trial came to an end."""
-        return self.tuning != "none" and self.learning_rate is None and bool(self.trials)
+        return self.tuning != "none" and not self.hyperparameters and bool(self.trials)
 
     def values(self, metric: str) -> list[float]:
         """Return a metric's values over the final runs; those that are missing are left out."""
@@ -145,6 +156,8 @@ class Results:
     """How often test was scored for this study."""
     depths: tuple[str, ...] = ()
     """The tunings, the one that trains least first; empty for a study that was run before this was kept."""
+    space: SearchSpace = SearchSpace()
+    """What the searches drew from."""
     absent: tuple[str, ...] = ()
     """The ids of cells that were not run yet."""
     leaks: tuple[str, ...] = ()
@@ -187,7 +200,8 @@ def collect(tracker: Tracker, study: str) -> Results:
     finals = [run for run in scored if run.phase == "final" and run.parent in current]
     rows = finals[-1].tags.get("test_digest") if finals else None
     axes = facts.get("axes", ["prompt", "tuning"])
-    cells = [_cell(parents[cell], axes, runs, rows) for cell in facts["cells"] if cell in parents]
+    space = SearchSpace.from_record(facts.get("space"), facts["study"]["search"])
+    cells = [_cell(parents[cell], axes, runs, rows, space) for cell in facts["cells"] if cell in parents]
     return Results(
         study=study,
         question=facts["question"],
@@ -196,6 +210,7 @@ def collect(tracker: Tracker, study: str) -> Results:
         maximize=facts["maximize"],
         objective=facts["objective"],
         search=facts["study"]["search"],
+        space=space,
         baseline=facts["baseline"],
         cells=tuple(cells),
         provenance=facts["provenance"],
@@ -244,19 +259,18 @@ def _references(runs: Sequence[Run]) -> tuple[Reference, ...]:
     return tuple(Reference(name, _scores(scored[name])) for name in REFERENCES if name in scored)
 
 
-def _cell(parent: Run, axes: Sequence[str], runs: Sequence[Run], rows: str | None) -> CellResult:
+def _cell(parent: Run, axes: Sequence[str], runs: Sequence[Run], rows: str | None, space: SearchSpace) -> CellResult:
     """Return a cell's results; scores on other test rows than these are left out."""
     children = [run for run in runs if run.parent == parent.id]
-    trials = sorted((_trial(run) for run in children if run.phase == "search"), key=lambda trial: trial.index)
+    trials = sorted((_trial(run, space) for run in children if run.phase == "search"), key=lambda trial: trial.index)
     finals = sorted((run for run in children if run.phase == "final"), key=lambda run: _seed_order(run.params["seed"]))
     done = [run for run in finals if run.status == "FINISHED"]
     winner = parent.tags.get("best_trial")
     best = next((run for run in children if run.phase == "search" and run.tags.get("trial") == winner), None)
-    rate = parent.params.get("learning_rate", "none")
     return CellResult(
         id=parent.tags["cell"],
         factors={axis: parent.params[axis] for axis in axes},
-        learning_rate=None if rate == "none" else float(rate),
+        hyperparameters=space.parse(parent.params),
         trials=tuple(trials),
         finals=tuple(Final(run.params["seed"], _scores(run, rows), _costs(run)) for run in done),
         params=parent.params,
@@ -270,11 +284,11 @@ def _seed_order(seed: str) -> tuple[bool, int]:
     return (False, int(seed)) if seed.isdigit() else (True, 0)
 
 
-def _trial(run: Run) -> Trial:
+def _trial(run: Run, space: SearchSpace) -> Trial:
     state = run.tags.get("outcome", "open")
     value = run.metrics.get("objective", math.nan) if state == "complete" else math.nan
-    rate, start = float(run.params["learning_rate"]), run.tags.get("warm_start")
-    return Trial(int(run.tags["trial"]), rate, state, value, _scores(run), _costs(run), start)
+    drawn, start = space.parse(run.params), run.tags.get("warm_start")
+    return Trial(int(run.tags["trial"]), drawn, state, value, _scores(run), _costs(run), start)
 
 
 def _scores(run: Run, rows: str | None = None) -> dict[str, float]:

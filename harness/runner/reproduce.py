@@ -27,6 +27,7 @@ from harness.runner.objective import objective_of
 from harness.study.check import Checked
 from harness.study.grid import Cell
 from harness.study.load_study import read_study
+from harness.study.search_space import SearchSpace
 from harness.study.study_from_store import StudyRecord, rebuilt
 from harness.study.task import load_task
 from harness.tracking.mlflow.mlflow_tracker import find_run
@@ -117,7 +118,7 @@ def reproduce(run: str, workspace: Workspace, *, progress: Progress) -> Reproduc
         progress.say(f"training {found.name} again" if cell.tuning.trains else f"scoring {found.name} again")
         then = _then(found)
         predicts = objective_of(checked, metrics).generates or bool(checked.study.final.seeds)
-        queue = _OneRun(found, cell, predicts=predicts, tests=test is not None)
+        queue = _OneRun(found, cell, SearchSpace.of(checked.study), predicts=predicts, tests=test is not None)
         drive(executor, queue)
         now = queue.results
     names = sorted(then.keys() | now.keys())
@@ -236,16 +237,17 @@ class _OneRun:
     Args:
         run: As it was.
         cell: Its cell.
+        space: What its hyperparameters were drawn from.
         predicts: Whether predictions are made, or losses alone.
         tests: Whether the test split is scored.
     """
 
-    def __init__(self, run: Run, cell: Cell, *, predicts: bool, tests: bool) -> None:
+    def __init__(self, run: Run, cell: Cell, space: SearchSpace, *, predicts: bool, tests: bool) -> None:
         trains = cell.tuning.trains
         job = Job(
             run.name,
             cell.id,
-            {"learning_rate": float(run.params["learning_rate"])} if trains else {},
+            space.parse(run.params),
             int(run.params["seed"]) if trains else 0,
             follows=False,
             scores="validation",

@@ -14,6 +14,7 @@ from harness.runner.resume.missing_runs import StudyRuns
 from harness.study.check import Checked
 from harness.study.factors import Prompt
 from harness.study.grid import Cell, cell_digests, cell_study, edition
+from harness.study.search_space import SearchSpace
 from harness.tracking.mlflow.ui_views import COLOR
 from harness.tracking.store_protocols import DataUse, Registered, Tracker
 from harness.training.trainer import ModelFacts
@@ -57,7 +58,9 @@ def _params(cell: Cell, checked: Checked, facts: ModelFacts) -> dict[str, Any]:
     """Return every factor of a cell, by the names that the MLflow UI shows."""
     study = cell_study(checked.study, cell)
     trainable, total = facts.parameters[cell.id]
+    searched = SearchSpace.of(study).names  # a run's own params say these
     training = study.training.model_dump(exclude={"device"})
+    settings = {f"training.{name}": value for name, value in training.items()}
     return {
         "task": checked.task.name,
         "model": study.model.name,
@@ -65,7 +68,7 @@ def _params(cell: Cell, checked: Checked, facts: ModelFacts) -> dict[str, Any]:
         "trainable_parameters": trainable,
         "parameters": total,
         **{f"data.{split}": size for split, size in split_sizes(checked).items()},
-        **{f"training.{name}": value for name, value in training.items()},
+        **{name: value for name, value in settings.items() if name not in searched},
         "model.dtype": study.model.dtype,
         "search.sampler": study.search.sampler,
         "search.metric": checked.objective,

@@ -30,7 +30,7 @@ from harness.runner.executors.choose import LOCAL, open_executor
 from harness.runner.executors.protocol import Executor, drive
 from harness.runner.finals.best_checkpoint import Checkpoints
 from harness.runner.finals.champion import Contest
-from harness.runner.finals.final_runs import NONE, FinalsPlan, FinalsQueue
+from harness.runner.finals.final_runs import FinalsPlan, FinalsQueue
 from harness.runner.finals.model_store import ModelKeeper
 from harness.runner.finals.score_references import ReferenceScorer
 from harness.runner.objective import Objective, objective_of
@@ -44,6 +44,7 @@ from harness.runner.search.trials import SearchQueue, settle_trials
 from harness.runner.summary_run import open_summary, study_facts
 from harness.study.check import Checked
 from harness.study.grid import Cell, neighbor, select, with_neighbors
+from harness.study.search_space import NONE, Hyperparameters, SearchSpace
 from harness.tracking.choose_store import opened
 from harness.tracking.mlflow.http import reach_store
 from harness.tracking.store_protocols import Tracker
@@ -155,6 +156,11 @@ class _Driver:
         return objective_of(self.checked, self.metrics)
 
     @cached_property
+    def space(self) -> SearchSpace:
+        """What the searches draw from."""
+        return SearchSpace.of(self.checked.study)
+
+    @cached_property
     def checkpoints(self) -> Checkpoints:
         """Where the best models wait for the store."""
         study = self.checked.study
@@ -168,7 +174,9 @@ class _Driver:
             self.tracker.text(parent.id, cell.prompt.text, "prompt.jinja")
             if cell.tuning.trains:
                 name = f"{study.name}/{cell.id}/{self.runs.search(cell.id)[:12]}"
-                search = CellSearch(self.storage, name, spec=study.search, maximize=self.objective.maximize)
+                search = CellSearch(
+                    self.storage, name, spec=study.search, space=self.space, maximize=self.objective.maximize
+                )
                 settle_trials(cell, search, self.runs)
                 searches[cell.id] = search
         return searches
@@ -182,8 +190,8 @@ class _Driver:
         trials = study.search.trials - len(searches[cell.id].finished())
         return trials + (seeds if trials else max(0, seeds - there))
 
-    def _search(self, cells: Sequence[Cell], searches: Mapping[str, CellSearch]) -> dict[str, str]:
-        """Search all cells; return their winning learning rates."""
+    def _search(self, cells: Sequence[Cell], searches: Mapping[str, CellSearch]) -> dict[str, Hyperparameters]:
+        """Search all cells; return their winners, without values where nothing trains or no trial completed."""
         study = self.checked.study
         neighbors = {cell.id: start.id for cell in cells if (start := neighbor(cell, study, self.checked.cells))}
         queue = SearchQueue(
@@ -196,10 +204,12 @@ class _Driver:
             progress=self.progress,
         )
         drive(self.executor, queue)
-        winners = {cell: repr(best.learning_rate) for cell, best in queue.winners.items()}
-        return {cell.id: winners.get(cell.id, NONE) for cell in cells}
+        winners = {cell: best.hyperparameters for cell, best in queue.winners.items()}
+        return {cell.id: winners.get(cell.id, Hyperparameters()) for cell in cells}
 
-    def _run_finals(self, searched: Sequence[Cell], chosen: Sequence[Cell], winners: Mapping[str, str]) -> None:
+    def _run_finals(
+        self, searched: Sequence[Cell], chosen: Sequence[Cell], winners: Mapping[str, Hyperparameters]
+    ) -> None:
         """Run the missing finals of some cells, and conclude every cell that was searched."""
         checked, study = self.checked, self.checked.study
         examples: dict[Split, list[Example]] = dict(checked.examples)
@@ -214,6 +224,7 @@ class _Driver:
         plan = FinalsPlan(
             cells=searched,
             winners=winners,
+            space=self.space,
             chosen=frozenset(cell.id for cell in chosen),
             seeds=study.final.seeds,
             identity=identity,

@@ -16,6 +16,7 @@ from harness.runner.resume.missing_runs import StudyRuns
 from harness.runner.run_params import split_sizes
 from harness.study.check import Checked
 from harness.study.grid import edition
+from harness.study.search_space import SearchSpace
 from harness.tracking.store_protocols import Tracker
 from harness.training.trainer import ModelFacts
 
@@ -62,6 +63,7 @@ def study_facts(
     return {
         "question": checked.file.question,
         "study": study.model_dump(mode="json"),
+        "space": SearchSpace.of(study).record(),
         "overrides": list(checked.file.overrides),
         "file": str(checked.file.path),
         "task_file": checked.task_file.name,

@@ -18,6 +18,7 @@ from harness.core.errors import UserError, closest
 from harness.core.example import digest
 from harness.data.tokenization import PromptForm
 from harness.study.factors import AXES, Level, Tuning
+from harness.study.search_space import SearchSpace
 from harness.study.spec import Search, Study
 
 __all__ = [
@@ -177,6 +178,8 @@ def _digest(cell: Cell, study: Study, facts: Mapping[str, Any], *, start: str) -
     if cell.tuning.trains:
         content["training"] = study.training.model_dump(exclude={"device"})
         content["search"] = _search_identity(study.search, start)
+        if further := SearchSpace.of(study).beyond_learning_rate.record():
+            content["space"] = further
     return digest(content)
 
 

@@ -134,15 +134,15 @@ class LearningRate(Section):
 
 
 class Search(Section):
-    """How each cell's learning rate is tuned: the same space, budget and seed for all cells."""
+    """How each cell's hyperparameters are tuned: the same space, budget and seed for all cells."""
 
     learning_rate: LearningRate = LearningRate()
     trials: int = Field(default=8, ge=1)
     """Draws per cell."""
     sampler: Literal["grid", "random", "tpe", "gp"] = "gp"
-    """``grid``: log-spaced points; ``gp``: one draw in each third of the range, then a Gaussian process."""
+    """``grid``: evenly spaced points; ``gp``: one draw in each third of the range, then a Gaussian process."""
     warm_start: Literal["none", "neighbor"] = "none"
-    """``neighbor``: a cell's first trial is the best learning rate of a fixed other cell; see `harness.study.grid`."""
+    """``neighbor``: a cell's first trial is the best one of a fixed other cell; see `harness.study.grid`."""
     pruner: Literal["none", "median"] = "none"
     """``median`` stops a trial that is below the median of the earlier ones at its epoch."""
     metric: str | None = None

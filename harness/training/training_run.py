@@ -20,6 +20,7 @@ from harness.models.frozen.replay import Trunk
 from harness.models.last_block.label_positions import drops_out
 from harness.models.tuning import Trainable, restore, snapshot
 from harness.study.grid import Cell, cell_study
+from harness.study.search_space import Hyperparameters, applied
 from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.replay_of_run import RunReplay
 from harness.training.batching import Batch, loss_batches
@@ -69,11 +70,11 @@ class TrainingRun:
         self._setup, self._cell, self._account = setup, cell, account
         self._replay, self._cache, self._trainable = replay, cache, trainable
 
-    def epochs(self, *, learning_rate: float, seed: int) -> Generator[Epoch]:
+    def epochs(self, hyperparameters: Hyperparameters, *, seed: int) -> Generator[Epoch]:
         """Train from the pretrained weights; yield after each epoch with the model as it then stands.
 
         Args:
-            learning_rate: The schedule's peak.
+            hyperparameters: The learning rate, and what takes the place of the study's own settings.
             seed: Orders the examples and draws dropout.
 
         Raises:
@@ -81,7 +82,8 @@ class TrainingRun:
         """
         assert self._trainable is not None
         assert self._replay is not None
-        setup, training = self._setup, cell_study(self._setup.study, self._cell).training
+        setup = self._setup
+        training = applied(cell_study(setup.study, self._cell), hyperparameters).training
         rows = setup.encoded(self._cell.prompt, "train").rows
 
         def batches(epoch: int) -> list[Batch]:
@@ -91,7 +93,8 @@ class TrainingRun:
         whole = setup.whole_forward if drops_out(setup.loaded.model) else setup.forward
         forward = replace(whole, trunk=self._replay.of_losses((self._cell.prompt.name, "train")))
         work = self._price_of_epoch(forward)
-        epochs = fit(forward, self._trainable, batches=batches, spec=training, learning_rate=learning_rate, seed=seed)
+        rate = hyperparameters.learning_rate
+        epochs = fit(forward, self._trainable, batches=batches, spec=training, learning_rate=rate, seed=seed)
         with closing(epochs):
             for epoch in epochs:
                 self._account.trained(work, seconds=epoch.seconds, examples=epoch.examples, tokens=epoch.tokens)

@@ -169,8 +169,9 @@ def test_without_verdicts_nothing_is_claimed(changes: dict[str, Any], reason: st
 
 def test_a_best_rate_at_an_end_of_the_range_is_a_caution() -> None:
     low, inside = study(trials=1), study(trials=5, seeds=3)
-    assert {at_edge(cell, low) for cell in low.cells if cell.tuning != "none"} == {"low"}
-    assert {at_edge(cell, inside) for cell in inside.cells} == {""}
+    (dimension,) = low.space.dimensions
+    assert {at_edge(cell, dimension) for cell in low.cells if cell.tuning != "none"} == {"low"}
+    assert {at_edge(cell, dimension) for cell in inside.cells} == {""}
     assert any("low end of the range (0.0001)" in sentence for sentence in cautions(low, find(low)))
     assert not cautions(inside, find(inside))
 

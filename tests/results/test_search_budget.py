@@ -22,6 +22,8 @@ from harness.results.search_budget import expected_best_curve, generalization_ga
 from harness.results.test_access import TestAccess
 from harness.stats import Estimate, expected_best
 from harness.stats.verdicts import Verdicts
+from harness.study.search_space import Hyperparameters
+from tests.support.search_spaces import rate
 
 SCORES = st.one_of(st.integers(0, 6).map(float), st.just(math.nan))
 """Few values, so that cells tie; nan: diverged."""
@@ -31,11 +33,12 @@ def cell(name: str, values: Sequence[float], finals: Sequence[tuple[float, float
     """Return a cell with trials of these values and final runs of these validation and test scores."""
     prompt, _, tuning = name.partition("/")
     trials = tuple(
-        Trial(i, 0.01, "diverged" if math.isnan(value) else "complete", value, {}, {}) for i, value in enumerate(values)
+        Trial(i, rate(0.01), "diverged" if math.isnan(value) else "complete", value, {}, {})
+        for i, value in enumerate(values)
     )
     runs = tuple(Final(str(s), {"validation/chrf": v, "test/chrf": t}, {}) for s, (v, t) in enumerate(finals))
     factors = {"prompt": prompt, "tuning": tuning}
-    return CellResult(name, factors, 0.01 if values else None, trials, runs, {}, {})
+    return CellResult(name, factors, rate(0.01) if values else Hyperparameters(), trials, runs, {}, {})
 
 
 def results(*cells: CellResult, maximize: bool = True, sampler: str = "random") -> Results:
@@ -91,7 +94,7 @@ def test_zero_shot_takes_part_with_its_one_score() -> None:
 
 
 def test_a_stopped_trial_cannot_lead_but_counts_for_the_budget() -> None:
-    stopped = Trial(2, 0.01, "pruned", math.nan, {"validation/chrf": 9.0}, {})
+    stopped = Trial(2, rate(0.01), "pruned", math.nan, {"validation/chrf": 9.0}, {})
     plain = cell("bare/head", [1.0, 4.0])
     one = replace(plain, trials=(*plain.trials, stopped))
     found = rank_flip(results(one, cell("cue/head", [3.0, 3.0, 3.0])))

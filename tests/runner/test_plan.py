@@ -34,6 +34,7 @@ from harness.training.activation_cache.disk import ActivationDisk
 from harness.training.activation_cache.memory import ActivationMemory
 from harness.training.evaluation import Decoding, prompts_of
 from harness.training.trainer import Trainer
+from tests.support.search_spaces import rate
 from tests.support.study_fixture import Place, Places
 
 WORDS = ["a", "short", "note", "about", "the", "meeting", "it", "moved", "to", "Tuesday", "and", "room", "is", "booked"]
@@ -73,7 +74,7 @@ def test_steps_and_parameters_are_those_of_training(place: Place, monkeypatch: p
         counts = planned[cell.id]
         if cell.tuning.trains:
             with trainer.run(cell) as run:
-                epochs = list(run.epochs(learning_rate=1e-4, seed=0))
+                epochs = list(run.epochs(rate(1e-4), seed=0))
             assert counts.steps == sum(len(epoch.losses) for epoch in epochs)
         trainable = apply(trainer.setup.loaded.model, cell.tuning)
         moving = sum(each.numel() for each in trainer.setup.loaded.model.parameters() if each.requires_grad)

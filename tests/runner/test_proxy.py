@@ -17,6 +17,7 @@ from harness.results.collect import CellResult, Results, Trial
 from harness.runner.search.optuna_search import CellSearch
 from harness.study.spec import PROXIED, Search
 from tests.support.fuse import TASK_WITH_FUSE
+from tests.support.search_spaces import DEFAULT_SPACE, rate
 from tests.support.study_fixture import Place, Places
 
 LOSS = (
@@ -41,15 +42,17 @@ def results(cells: Mapping[str, Points], *, maximize: bool = True, lead: str = "
         cells=tuple(cell(name, points) for name, points in cells.items()),
         provenance={},
         data={},
+        space=DEFAULT_SPACE,
     )
 
 
 def cell(name: str, points: Points) -> CellResult:
     trials = tuple(
-        Trial(index, 0.1, "complete", loss, {} if math.isnan(score) else {"validation/chrf": score}, {})
+        Trial(index, rate(0.1), "complete", loss, {} if math.isnan(score) else {"validation/chrf": score}, {})
         for index, (loss, score) in enumerate(points)
     )
-    return CellResult(name, dict(zip(("prompt", "tuning"), name.split("/"), strict=True)), 0.1, trials, (), {}, {})
+    factors = dict(zip(("prompt", "tuning"), name.split("/"), strict=True))
+    return CellResult(name, factors, rate(0.1), trials, (), {}, {})
 
 
 numbers = st.floats(-1e3, 1e3, allow_nan=False)
@@ -102,7 +105,8 @@ def test_the_report_words_it() -> None:
 
 @given(values=st.lists(st.integers(0, 6), min_size=1, max_size=10), maximize=st.booleans())
 def test_the_best_in_the_end_were_among_the_best_at_the_time(values: list[int], maximize: bool) -> None:
-    search = CellSearch(InMemoryStorage(), "cell", spec=Search(sampler="random", trials=len(values)), maximize=maximize)
+    spec = Search(sampler="random", trials=len(values))
+    search = CellSearch(InMemoryStorage(), "cell", spec=spec, space=DEFAULT_SPACE, maximize=maximize)
     scored = []
     for value in values:
         trial = search.ask()

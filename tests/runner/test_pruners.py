@@ -14,6 +14,7 @@ from harness.core.errors import StudyError
 from harness.runner.search.optuna_search import CellSearch, open_storage
 from harness.study.load_study import read_study
 from harness.study.spec import Search
+from tests.support.search_spaces import DEFAULT_SPACE
 from tests.support.study_fixture import STUDY, Places
 
 EPOCHS = 3
@@ -32,14 +33,14 @@ def test_another_pruner_is_refused_with_the_choices(name: str, tmp_path: Path) -
 
 def opened(storage: BaseStorage, trials: int) -> CellSearch:
     spec = Search(sampler="random", pruner="median", trials=trials)
-    return CellSearch(storage, "cell", spec=spec, maximize=True)
+    return CellSearch(storage, "cell", spec=spec, space=DEFAULT_SPACE, maximize=True)
 
 
 def step(search: CellSearch, curves: Curves, *, epochs: int = EPOCHS) -> int | None:
     """Run the next trial as the harness does, or only some epochs of it; return after which it was stopped."""
     trial = search.ask()
     assert trial is not None
-    curve = curves[trial.user_attrs["index"]]
+    curve = curves[trial.index]
     for epoch in range(1, epochs + 1):
         trial.report(curve[epoch - 1], epoch)
         if epoch < EPOCHS and trial.should_prune():

@@ -14,8 +14,8 @@ import pytest
 from filelock import FileLock
 from mlflow.entities import Run
 
-from harness.runner.search.optuna_search import grid_points
 from tests.support.fuse import TASK_WITH_FUSE
+from tests.support.search_spaces import learning_rates
 from tests.support.study_fixture import PARENT, Place, Places, rows, write_rows
 
 SMALL = ("--set", "tuning=[none, head]")
@@ -124,7 +124,7 @@ def test_another_grid_is_another_search(places: Places) -> None:
     place.clean()
     place.count(cell=1, search=3, final=2, summary=1, superseded=1 + 2 + 2)
     rates = [float(run.data.params["learning_rate"]) for run in place.runs("search")]
-    assert rates == grid_points(1e-3, 1e-1, 3)
+    assert rates == [one.learning_rate for one in learning_rates(1e-3, 1e-1).grid(3)]
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ from mlflow.entities import Run
 from optuna.storages import InMemoryStorage
 
 from harness.data.template import Template
-from harness.runner.search.optuna_search import CellSearch, grid_points
+from harness.runner.search.optuna_search import CellSearch
 from harness.study.grid import Cell, cell_digests, expand, neighbor, select, with_neighbors
+from harness.study.search_space import SearchSpace
 from harness.study.spec import Study
 from tests.support.fuse import TASK_WITH_FUSE
+from tests.support.search_spaces import learning_rates, rate
 from tests.support.study_fixture import Place, Places
 
 WARM = (
@@ -92,9 +94,9 @@ def test_a_cell_changes_with_what_it_starts_from() -> None:
 
 def draws(sampler: str, start: float | None, trials: int = 4) -> list[float]:
     study, _ = grid(1, ["head"], sampler=sampler, trials=trials, learning_rate={"low": 1e-4, "high": 1e-1})
-    search = CellSearch(InMemoryStorage(), "cell", spec=study.search, maximize=True)
-    while (trial := search.ask(start)) is not None:
-        search.tell(trial.number, "complete", -abs(trial.params["learning_rate"] - 0.01))
+    search = CellSearch(InMemoryStorage(), "cell", spec=study.search, space=SearchSpace.of(study), maximize=True)
+    while (trial := search.ask(None if start is None else rate(start))) is not None:
+        search.tell(trial.number, "complete", -abs(trial.hyperparameters.learning_rate - 0.01))
     return [trial.params["learning_rate"] for trial in search.finished()]
 
 
@@ -105,11 +107,11 @@ def test_the_start_counts_in_the_budget(sampler: str) -> None:
     assert len(warm) == len(cold) == 4
     assert draws(sampler, 0.0123, trials=1) == [0.0123]
     if sampler == "grid":
-        assert warm[1:] == grid_points(1e-4, 1e-1, 3)
+        assert warm[1:] == [one.learning_rate for one in learning_rates(1e-4, 1e-1).grid(3)]
     if sampler == "random":
         assert warm[1:] == cold[1:]
     if sampler == "gp":  # 0.0123 is in the last third
-        assert warm[1:3] == [rate for rate in cold[:3] if rate < 1e-2]
+        assert warm[1:3] == [drawn for drawn in cold[:3] if drawn < 1e-2]
 
 
 @given(deaths=st.lists(st.integers(0, 2), min_size=4, max_size=4), sampler=st.sampled_from(["grid", "random", "gp"]))
@@ -119,16 +121,16 @@ def test_any_pattern_of_kills_leaves_the_draws(deaths: list[int], sampler: str) 
     storage = InMemoryStorage()
 
     def opened() -> CellSearch:
-        return CellSearch(storage, "cell", spec=study.search, maximize=True)
+        return CellSearch(storage, "cell", spec=study.search, space=SearchSpace.of(study), maximize=True)
 
     for count in deaths:
         for _ in range(count):
-            opened().ask(0.0123)
+            opened().ask(rate(0.0123))
             opened().recover(lambda number: None)
-        trial = opened().ask(0.0123)
+        trial = opened().ask(rate(0.0123))
         assert trial is not None
-        opened().tell(trial.number, "complete", -abs(trial.params["learning_rate"] - 0.01))
-    assert opened().ask(0.0123) is None
+        opened().tell(trial.number, "complete", -abs(trial.hyperparameters.learning_rate - 0.01))
+    assert opened().ask(rate(0.0123)) is None
     assert [trial.params["learning_rate"] for trial in opened().finished()] == draws(sampler, 0.0123)
 
 

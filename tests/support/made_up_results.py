@@ -17,6 +17,8 @@ from harness.report.text.findings import find
 from harness.results.collect import CellResult, Final, Reference, Results, Trial
 from harness.results.loss_curves import Losses
 from harness.stats.verdicts import Answered, Answers
+from harness.study.search_space import Hyperparameters
+from tests.support.search_spaces import learning_rates, rate
 
 __all__ = ["html", "referenced", "study"]
 
@@ -47,6 +49,7 @@ def study(*, prompts: int = 2, tunings: int = 3, trials: int = 4, seeds: int = 2
         maximize=True,
         objective="rougeL",
         search={"learning_rate": {"low": 1e-4, "high": 1e-2}, "trials": trials, "sampler": "grid", "pruner": "none"},
+        space=learning_rates(1e-4, 1e-2),
         baseline="prompt0/full",
         cells=tuple(cells),
         provenance={"python": "3"},
@@ -80,13 +83,13 @@ def _said(cases: tuple[Example, ...], share: float, generator: np.random.Generat
 
 def _cell(prompt: str, tuning: str, scores: list[float], trials: int) -> CellResult:
     rates = np.geomspace(1e-4, 1e-2, trials) if trials else []
-    best = float(rates[len(rates) // 2]) if trials else None
+    best = rate(float(rates[len(rates) // 2])) if trials else Hyperparameters()
     spent = {"train_seconds": 2.0, "flops": 1e12 * (1 + 3 * scores[0]), "peak_memory_mib": 900.0}
     general = {"generality/perplexity_before": 20.0, "generality/perplexity": 20.0 + 15 * scores[0]}
     finals = (
         Final(str(seed), {"validation/rougeL": x, "test/rougeL": x, **general}, spent) for seed, x in enumerate(scores)
     )
-    drawn = (Trial(i, float(x), "complete", scores[0] - 0.01 * i, {}, spent) for i, x in enumerate(rates))
+    drawn = (Trial(i, rate(float(x)), "complete", scores[0] - 0.01 * i, {}, spent) for i, x in enumerate(rates))
     params = {"trainable_parameters": "1000"}
     seconds = 10.0 + 40 * scores[-1] + trials
     factors = {"prompt": prompt, "tuning": tuning}

@@ -47,6 +47,7 @@ from tests.support.opened_trunks import (
     right,
     trunks,
 )
+from tests.support.search_spaces import rate
 from tests.support.study_fixture import Places
 
 
@@ -394,7 +395,7 @@ def test_a_trainer_trains_live_where_nothing_can_be_kept(places: Places, monkeyp
         with trainer.run(cell) as run:
             found[limits] = [
                 (epoch.losses, run.score("validation", generate=True).scores)
-                for epoch in run.epochs(learning_rate=1e-2, seed=0)
+                for epoch in run.epochs(rate(1e-2), seed=0)
             ]
         lives = limits == "{memory_mib: 0.001, disk_mib: 0}"
         assert trainer.trunk == (

@@ -22,6 +22,7 @@ from harness.study.factors import Tuning
 from harness.study.grid import Cell
 from harness.study.load_study import read_study
 from harness.training.trainer import Trainer
+from tests.support.search_spaces import rate
 from tests.support.study_fixture import Place, Places
 
 NAMES = {PREFIX + name for name in Costs._fields} | {LARGEST}
@@ -59,7 +60,7 @@ def test_energy_is_a_metric_where_it_is_known() -> None:
 def spent(trainer: Trainer, cell: Cell, *, epochs: int | None = None) -> Mapping[str, float]:
     """Train and score as a final run does, or some epochs of it; return the costs without their prefix."""
     with trainer.run(cell) as run:
-        for epoch in run.epochs(learning_rate=1e-2, seed=0):
+        for epoch in run.epochs(rate(1e-2), seed=0):
             run.score("validation", generate=True)
             if epoch.epoch == epochs:
                 break
@@ -118,11 +119,11 @@ def results(*cells: CellResult) -> Results:
 
 def cell_of(name: str, *runs: Mapping[str, float]) -> CellResult:
     """Return a cell whose first run is its final run and whose others are trials."""
-    trials = [Trial(number, 1e-3, STATES[number], 1.0, {}, run) for number, run in enumerate(runs[1:])]
+    trials = [Trial(number, rate(1e-3), STATES[number], 1.0, {}, run) for number, run in enumerate(runs[1:])]
     finals = [Final("11", {}, run) for run in runs[:1]]
     prompt, tuning = name.split("/")
     factors, params = {"prompt": prompt, "tuning": tuning}, {"trainable_parameters": "12"}
-    return CellResult(name, factors, 1e-3, tuple(trials), tuple(finals), params, {}, 9.5)
+    return CellResult(name, factors, rate(1e-3), tuple(trials), tuple(finals), params, {}, 9.5)
 
 
 STATES = ("complete", "pruned", "diverged")

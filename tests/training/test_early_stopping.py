@@ -23,6 +23,7 @@ from harness.study.spec import Training
 from harness.training.early_stopping import EarlyStopping
 from harness.training.trainer import Trainer
 from tests.support.kill_moments import kill_at, running
+from tests.support.search_spaces import rate
 from tests.support.study_fixture import Place, Places
 
 SMALL = ("--set", "prompts=[bare]", "--set", "tuning=[none, last_blocks: 1]")
@@ -135,7 +136,7 @@ def test_the_proxys_scores_are_those_of_the_best_epoch(kept: Place) -> None:
     went_back = [run for run in kept.runs("search") if run.data.metrics["best_epoch"] < len(steps(kept, run))]
     run = went_back[0]
     with trainer.run(cell) as training:
-        epochs = training.epochs(learning_rate=float(run.data.params["learning_rate"]), seed=0)
+        epochs = training.epochs(rate(float(run.data.params["learning_rate"])), seed=0)
         while next(epochs).epoch < run.data.metrics["best_epoch"]:
             pass
         scores = training.score("validation", generate=True).scores
@@ -161,12 +162,12 @@ def test_the_best_epochs_weights_come_back_bit_for_bit(places: Places) -> None:
     cell = next(cell for cell in checked.cells if cell.tuning.trains)
     weights, losses = [], []
     with trainer.run(cell) as training:
-        for _ in training.epochs(learning_rate=3.0, seed=11):
+        for _ in training.epochs(rate(3.0), seed=11):
             losses.append(training.score("validation", generate=False).scores["loss"])
             weights.append(training.snapshot())
     _, peak = by_hand(losses, None, maximize=False)
     assert peak < len(losses), "the test needs a best epoch before the last"
-    job = Job("again", cell.id, {"learning_rate": 3.0}, 11, follows=False, scores="validation", predicts=False)
+    job = Job("again", cell.id, rate(3.0), 11, follows=False, scores="validation", predicts=False)
     events = JobRun(job, checked, trainer, None).events()
     ended = next(events)
     while not isinstance(ended, Scored):

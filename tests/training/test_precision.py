@@ -32,6 +32,7 @@ from harness.training.loop import fit
 from harness.training.loss import ForwardPass, label_logits, model_rows
 from harness.training.precision import arithmetic, products, scoring
 from harness.training.trainer import Trainer
+from tests.support.search_spaces import rate
 from tests.support.study_fixture import Places
 from tests.support.training_runs import encoded
 
@@ -240,7 +241,7 @@ def test_a_trainer_in_bfloat16(places: Places, monkeypatch: pytest.MonkeyPatch) 
             cell = Cell(checked.cells[-1].prompt, tuning)
             model = trainer.setup.loaded.model
             with unchanged(model), trainer.run(cell) as run:
-                for epoch in run.epochs(learning_rate=1e-2, seed=0):
+                for epoch in run.epochs(rate(1e-2), seed=0):
                     scores = run.score("validation", generate=True).scores
                     found[replay] += [epoch.train_loss, scores["loss"]]
                     assert all(each.dtype == torch.float32 for each in model.parameters())

@@ -10,6 +10,7 @@ from harness.study.factors import Tuning
 from harness.study.grid import Cell
 from harness.study.load_study import read_study
 from harness.training.trainer import Trainer
+from tests.support.search_spaces import rate
 from tests.support.study_fixture import Places
 
 
@@ -30,7 +31,7 @@ def test_shortcuts_that_are_none_on_these_rows_are_not_taken(places: Places, mon
             monkeypatch.setattr("harness.training.setup.modules_at_labels", keys)
         trainer = Trainer(checked, say=said.append)
         with trainer.run(cell) as run:
-            found[wrong] = [epoch.losses for epoch in run.epochs(learning_rate=1e-2, seed=0)]
+            found[wrong] = [epoch.losses for epoch in run.epochs(rate(1e-2), seed=0)]
     assert found[True] == [pytest.approx(losses, rel=1e-6) for losses in found[False]]
     assert said == ["the last block is computed at all positions: its losses on these rows were others without"]
 
@@ -53,7 +54,7 @@ def test_a_trainer_replays_where_it_can_and_says_where_not(places: Places, monke
             )
         for name, cell in cells.items():
             with trainer.run(cell) as run:
-                epochs = run.epochs(learning_rate=1e-2, seed=0)
+                epochs = run.epochs(rate(1e-2), seed=0)
                 found[allowed, name] = [
                     (epoch.losses, run.score("validation", generate=True).scores) for epoch in epochs
                 ]

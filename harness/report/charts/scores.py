@@ -71,9 +71,11 @@ def _estimated(cell: CellResult, x: float, split: str, results: Results, finding
 
 def learning_rates(results: Results) -> Chart | None:
     """Return the objective over the learning rate: a panel for each prompt, a line for each depth."""
-    panels, decimals = [], study_places(results)
+    panels, decimals, searched = [], study_places(results), results.space.find("learning_rate")
+    if searched is None:
+        return None
     for prompt, cells in by_prompt(results):
-        lines = [line for line in (_rates(cell, results) for cell in cells) if line.points]
+        lines = [line for line in (_rates(cell, results, searched.low) for cell in cells) if line.points]
         if any(line.drawn != "level" for line in lines):
             panels.append(Panel(prompt, tuple(lines), "; ".join(_best_rate(line, results, decimals) for line in lines)))
     if not panels:
@@ -81,15 +83,13 @@ def learning_rates(results: Results) -> Chart | None:
     title = f"{results.objective} on validation over the learning rate, a mark for each trial"
     y = score_axis(results.objective, "validation", results)
     alt = f"{title}. Best rates by prompt: {_joined(panels)}."
-    ends = tuple(float(results.search["learning_rate"][end]) for end in ("low", "high"))
-    x = Axis("learning rate, logarithmic", "log", span=ends)
+    x = Axis("learning rate, logarithmic", "log", span=(searched.low, searched.high))
     return Chart("learning_rates", title, x, y, tuple(panels), "what trains", alt)
 
 
-def _rates(cell: CellResult, results: Results) -> Line:
+def _rates(cell: CellResult, results: Results, low: float) -> Line:
     if cell.tuning == "none":
         value = cell.score(f"validation/{results.objective}")
-        low = float(results.search["learning_rate"]["low"])
         return Line(ZERO_SHOT, NEUTRAL, () if math.isnan(value) else (Point(low, value),), "level")
     tried = sorted((trial.learning_rate, trial.value) for trial in cell.trials if math.isfinite(trial.value))
     return Line(cell.tuning, style(cell.tuning, results), tuple(Point(*point) for point in tried))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
-
 from harness.report.number_format import difference, places
 from harness.report.text.findings import Findings
 from harness.report.text.sentence_parts import count, listed, times
 from harness.results.collect import CellResult, Results
 from harness.results.search_budget import generalization_gap, rank_flip
+from harness.study.dimension import Dimension
+from harness.study.search_space import title
 
 __all__ = ["EDGE", "RANK_FLIP", "at_edge", "caption_on_test", "cautions"]
 
 EDGE = 0.05
-"""Share of the range of learning rates, in its logarithm, that counts as its edge at either end."""
+"""Share of a hyperparameter's range, on its scale, that counts as its edge at either end."""
 
 RANK_FLIP = 0.1
 """Chance of another first place from which on it is a caution: twice the 5% that a verdict may err with, since a rank
@@ -47,12 +47,11 @@ def caption_on_test(results: Results) -> str:
     )
 
 
-def at_edge(cell: CellResult, results: Results) -> str:
-    """Return the end of the range, ``low`` or ``high``, that a cell's best learning rate lies at; else nothing."""
-    if cell.learning_rate is None:
+def at_edge(cell: CellResult, dimension: Dimension) -> str:
+    """Return the end of a range, ``low`` or ``high``, that a cell's best value lies at; else nothing."""
+    if dimension.choices or dimension.name not in cell.hyperparameters:
         return ""
-    low, high = (math.log(results.search["learning_rate"][end]) for end in ("low", "high"))
-    place = (math.log(cell.learning_rate) - low) / (high - low)
+    place = dimension.place(cell.hyperparameters[dimension.name])
     return "low" if place <= EDGE else "high" if place >= 1 - EDGE else ""
 
 
@@ -117,14 +116,15 @@ def _unsettled(results: Results) -> list[str]:
 
 def _edges(results: Results) -> list[str]:
     sentences = []
-    for end, more in (("low", "lower"), ("high", "higher")):
-        cells = [cell.id for cell in results.cells if at_edge(cell, results) == end]
-        if cells:
-            rate = results.search["learning_rate"][end]
-            sentences.append(
-                f"The best learning rate lies at the {end} end of the range ({rate:g}) for {listed(cells)}: "
-                f"{more} ones might do better, so widen the range before trusting these cells' scores."
-            )
+    for dimension in results.space.dimensions:
+        for end, limit, more in (("low", dimension.low, "lower"), ("high", dimension.high, "higher")):
+            cells = [cell.id for cell in results.cells if at_edge(cell, dimension) == end]
+            if cells:
+                best = f"The best {title(dimension.name)} lies at the {end} end of the range ({limit:g})"
+                sentences.append(
+                    f"{best} for {listed(cells)}: {more} ones might do better, so widen the range before trusting "
+                    "these cells' scores."
+                )
     return sentences
 
 

@@ -8,11 +8,13 @@ from typing import NamedTuple
 
 from scipy.stats import rankdata
 
-from harness.report.number_format import difference, learning_rate, places, score
+from harness.report.number_format import difference, places, score
 from harness.report.text.sentence_parts import count
 from harness.results.collect import CellResult, Results
 from harness.results.search_budget import expected_best_curve, generalization_gap
 from harness.stats import mean
+from harness.study.dimension import Dimension
+from harness.study.search_space import Hyperparameters, shown_value, title
 from harness.study.spec import PROXIED
 
 __all__ = ["Agreement", "agreement", "searches"]
@@ -37,11 +39,17 @@ def searches(results: Results) -> str:
 
 def _budget(results: Results) -> str:
     search = results.search
-    low, high = search["learning_rate"]["low"], search["learning_rate"]["high"]
-    drawn = f"{search['trials']} trials, learning rates from {low:g} to {high:g}"
+    drawn = ", ".join([f"{search['trials']} trials", *map(_drawn_from, results.space.dimensions)])
     return (
         f"Every cell that trains: {drawn}, sampler {search['sampler']}, compared by {results.objective} on validation."
     )
+
+
+def _drawn_from(dimension: Dimension) -> str:
+    if dimension.choices:
+        return f"{title(dimension.name)} among {', '.join(map(shown_value, dimension.choices))}"
+    plural = "s" * (dimension.name == "learning_rate")
+    return f"{title(dimension.name)}{plural} from {dimension.low:g} to {dimension.high:g}"
 
 
 def _starts(results: Results) -> str:
@@ -49,12 +57,18 @@ def _starts(results: Results) -> str:
     first = [(cell.id, trial) for cell in results.cells for trial in cell.trials if trial.warm_start]
     if not first:
         return ""
-    lines = [f"- {cell} from {trial.warm_start}: {learning_rate(trial.learning_rate)}" for cell, trial in first]
+    lines = [f"- {cell} from {trial.warm_start}: {_taken(trial.hyperparameters)}" for cell, trial in first]
     rule = (
         "Warm start: the first trial of these cells is the best learning rate of another cell, within the same budget. "
         "Their searches are therefore not independent of each other."
     )
     return "\n".join([rule, "", *lines])
+
+
+def _taken(hyperparameters: Hyperparameters) -> str:
+    if len(hyperparameters) > 1:
+        return hyperparameters.in_words()
+    return shown_value(hyperparameters.learning_rate)
 
 
 def _stopped(results: Results) -> str:

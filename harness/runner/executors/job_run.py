@@ -46,7 +46,8 @@ class JobRun:
         self._job, self._trainer = job, trainer
         self._forgetting = forgetting if job.measures else None
         self._cell: Cell = next(cell for cell in checked.cells if cell.id == job.cell)
-        self._objective, self._training = checked.objective, cell_study(checked.study, self._cell).training
+        self._objective = checked.objective
+        self._training = applied(cell_study(checked.study, self._cell), job.hyperparameters).training
         maximize = is_maximized(self._objective, trainer.setup.metrics)
         self._stopping = EarlyStopping(self._training, maximize=maximize)
         self._counts = job.is_trial or self._stopping.watches
@@ -75,8 +76,7 @@ class JobRun:
         """Train to the end, and return whether it was reached; the driver may stop it before."""
         if not self._cell.tuning.trains:
             return True
-        rate = self._job.hyperparameters["learning_rate"]
-        with closing(run.epochs(learning_rate=rate, seed=self._job.seed)) as epochs:
+        with closing(run.epochs(self._job.hyperparameters, seed=self._job.seed)) as epochs:
             for epoch in epochs:
                 reply = yield from self._follow(epoch, run)
                 if self._stopping.ended:

@@ -17,6 +17,7 @@ from contextlib import closing
 from typing import Literal, NamedTuple, Protocol
 
 from harness.core.example import Example, Prediction, Split
+from harness.study.search_space import Hyperparameters
 from harness.training.trainer import ModelFacts
 
 __all__ = [
@@ -41,7 +42,7 @@ class Job(NamedTuple):
     """Of its run; no two jobs of a study have the same."""
     cell: str
     """A cell's id."""
-    hyperparameters: Mapping[str, float]
+    hyperparameters: Hyperparameters
     """Empty for zero-shot."""
     seed: int
     """Orders the examples and draws dropout; nothing depends on it for zero-shot."""

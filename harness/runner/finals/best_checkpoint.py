@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.study.search_space import NONE, Hyperparameters, format_value
 from harness.study.spec import Final
 
 __all__ = ["BestCheckpoint", "Checkpoints", "models_size"]
@@ -83,9 +84,10 @@ class Checkpoints:
     def __init__(self, folder: Path, final: Final, *, maximize: bool) -> None:
         self._folder, self._final, self._maximize = folder, final, maximize
 
-    def key(self, cell_digest: str, learning_rate: str, seed: str) -> str:
+    def key(self, cell_digest: str, hyperparameters: Hyperparameters, seed: str) -> str:
         """Return what names the weights of a final run, and how they are kept."""
-        return f"{cell_digest} {learning_rate} {seed} {self._final.store}"
+        values = " ".join(map(format_value, hyperparameters.values())) or NONE
+        return f"{cell_digest} {values} {seed} {self._final.store}"
 
     def of(self, cell: str) -> BestCheckpoint:
         """Return the checkpoint of a cell's runs.

@@ -19,15 +19,14 @@ from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.stats import mean, spread
 from harness.study.grid import Cell
+from harness.study.search_space import NONE, Hyperparameters, SearchSpace
 from harness.tracking.mlflow.ui_views import NOTE
 from harness.tracking.prediction_table import read_table
 from harness.tracking.schema import SCORED
 from harness.tracking.store_protocols import Run, Tracker
 
-__all__ = ["NONE", "FinalsPlan", "FinalsQueue", "log_predictions"]
+__all__ = ["FinalsPlan", "FinalsQueue", "log_predictions"]
 
-NONE = "none"
-"""The learning rate and seed of a zero-shot cell."""
 RESULTS = ("validation/", "test/", "generality/")
 """What the metrics begin with whose means a cell has."""
 
@@ -38,8 +37,10 @@ class FinalsPlan:
 
     cells: Sequence[Cell]
     """Those that were searched, in the grid's order."""
-    winners: Mapping[str, str]
-    """Cells to their learning rates, `NONE` where nothing trains or no trial completed."""
+    winners: Mapping[str, Hyperparameters]
+    """Of each cell; empty where nothing trains or no trial completed."""
+    space: SearchSpace
+    """What they were drawn from."""
     chosen: frozenset[str]
     """The cells whose final runs are made; the others are merely concluded."""
     seeds: Sequence[int]
@@ -105,15 +106,15 @@ class FinalsQueue:
     def take(self, name: str) -> Job:
         """Start a final run."""
         cell, seed = self._waiting.pop(name)
-        rate = self._plan.winners[cell.id]
-        tags = {**self._plan.identity, NOTE: final_note(cell.id, seed, rate)}
-        params = {"learning_rate": rate, "seed": seed}
+        winner = self._plan.winners[cell.id]
+        params = {**self._plan.space.format(winner), "seed": seed}
+        tags = {**self._plan.identity, NOTE: final_note(cell.id, seed, params["learning_rate"])}
         run = self._runs.start(cell.id, _title(cell, seed), phase="final", params=params, tags=tags)
         self._open[name] = _OpenFinal(cell, seed, run)
         return Job(
             name,
             cell.id,
-            {"learning_rate": float(rate)} if cell.tuning.trains else {},
+            winner,
             int(seed) if cell.tuning.trains else 0,
             scores="validation",
             predicts=bool(self._plan.seeds) or self._objective.generates,
@@ -170,8 +171,8 @@ class FinalsQueue:
             self._tracker.metrics(final.run, event.metrics, step=event.step)
         if not self._plan.seeds:
             return Reply()
-        rate = self._plan.winners[final.cell.id]
-        key = self._checkpoints.key(self._runs.digest(final.cell.id), rate, final.seed)
+        winner = self._plan.winners[final.cell.id]
+        key = self._checkpoints.key(self._runs.digest(final.cell.id), winner, final.seed)
         folder = self._checkpoints.offer(final.cell.id, key, self._score(final))
         final.saved = key if folder else None
         return Reply(save=folder)
@@ -196,14 +197,15 @@ class FinalsQueue:
         return final.values.get(f"validation/{self._objective.lead}", math.nan)
 
     def _has_no_winner(self, cell: Cell) -> bool:
-        return cell.tuning.trains and self._plan.winners[cell.id] == NONE
+        return cell.tuning.trains and not self._plan.winners[cell.id]
 
     def _missing_seeds(self, cell: Cell) -> list[str]:
         """Return the seeds of a cell that have no final run yet; retire those that no longer belong to it."""
         seeds = [str(seed) for seed in self._plan.seeds] if cell.tuning.trains else [NONE]
-        rate, there = self._plan.winners[cell.id], set[str]()
+        winner, there = self._plan.winners[cell.id], set[str]()
         for run in self._runs.children(cell.id, "final"):
-            same = run.params["learning_rate"] == rate and self._plan.identity.items() <= run.tags.items()
+            is_winner = not cell.tuning.trains or self._plan.space.parse(run.params) == winner
+            same = is_winner and self._plan.identity.items() <= run.tags.items()
             ended = run.status == "FINISHED" or run.tags.get("outcome") == "diverged"
             if same and ended and run.params["seed"] in seeds and run.params["seed"] not in there:
                 there.add(run.params["seed"])
@@ -221,17 +223,17 @@ class FinalsQueue:
         }
         if cell.id in open_cells:
             return
-        rate = self._plan.winners[cell.id]
+        winner = self._plan.space.format(self._plan.winners[cell.id])
         finals = self._runs.children(cell.id, "final")
         costs = summed(run.metrics for run in [*self._runs.children(cell.id, "search"), *finals])
         if self._has_no_winner(cell):
-            self._runs.conclude(cell.id, {"learning_rate": NONE}, costs, "FAILED")
+            self._runs.conclude(cell.id, winner, costs, "FAILED")
             return
         seeds = [str(seed) for seed in self._plan.seeds] if cell.tuning.trains else [NONE]
         done = [run for run in finals if run.status == "FINISHED"]
         done.sort(key=lambda run: seeds.index(run.params["seed"]) if run.params["seed"] in seeds else len(seeds))
-        winner = {"learning_rate": rate, "seed": " ".join(seeds) or NONE}
-        self._runs.conclude(cell.id, winner, _means(done) | costs, "FINISHED")
+        params = {**winner, "seed": " ".join(seeds) or NONE}
+        self._runs.conclude(cell.id, params, _means(done) | costs, "FINISHED")
 
 
 def _means(finals: Sequence[Run]) -> dict[str, float]:

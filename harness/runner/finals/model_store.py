@@ -15,6 +15,7 @@ from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.serving.generator import SERVED
 from harness.study.check import Checked
+from harness.study.search_space import SearchSpace
 from harness.tracking.mlflow.ui_views import NOTE, Address
 from harness.tracking.store_protocols import ModelCard, Run, Tracker
 
@@ -97,12 +98,11 @@ class ModelKeeper:
     def _store(self, run: Run) -> str:
         """Hand a final run's model to the store; one whose weights are not at hand is trained again."""
         self.progress.say(f"storing the model of {run.name}")
-        cell, rate, seed = run.tags["cell"], run.params["learning_rate"], run.params["seed"]
-        checkpoint, key = self.checkpoints.of(cell), self.checkpoints.key(run.tags["cell_digest"], rate, seed)
+        cell, seed = run.tags["cell"], run.params["seed"]
+        winner = SearchSpace.of(self.checked.study).parse(run.params)
+        checkpoint, key = self.checkpoints.of(cell), self.checkpoints.key(run.tags["cell_digest"], winner, seed)
         if not checkpoint.holds(key):
-            trains = seed.isdigit()
-            hyperparameters = {"learning_rate": float(rate)} if trains else {}
-            job = Job(run.name, cell, hyperparameters, int(seed) if trains else 0, follows=False)
+            job = Job(run.name, cell, winner, int(seed) if seed.isdigit() else 0, follows=False)
             drive(self.executor, _OneModel(job, str(checkpoint.offered(key))))
             checkpoint.adopt(key, run.metrics[f"validation/{self.objective.lead}"])
         uri = self.tracker.model(run.id, checkpoint.model, self._card(run))
@@ -113,7 +113,7 @@ class ModelKeeper:
     def _card(self, run: Run) -> ModelCard:
         cell = next(cell for cell in self.checked.cells if cell.id == run.tags["cell"])
         fields = self.checked.examples["validation"][0].fields
-        params = ("task", "model", "prompt", "tuning", "learning_rate", "seed")
+        params = ("task", "model", "prompt", "tuning", *SearchSpace.of(self.checked.study).names, "seed")
         tags = ("study", "cell", "cell_digest", "model_digest", "weights_digest", "prompt_uri")
         note = model_note(run, self.objective.lead, Address(self.tracker.experiment))
         return ModelCard(

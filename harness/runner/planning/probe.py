@@ -17,6 +17,7 @@ from harness.data.tokenization import PromptForm, Row, encode
 from harness.runner.planning.workload import Load, load_of
 from harness.study.check import Checked
 from harness.study.grid import Cell
+from harness.study.search_space import SearchSpace
 from harness.study.settings import token_limits
 from harness.study.tokenizer_without_model import light_reader
 from harness.training.evaluation import Decoding
@@ -142,12 +143,13 @@ class _Pass(NamedTuple):
 def _pass(trainer: Trainer, cell: Cell, decoding: Decoding, *, generate: bool) -> _Pass:
     trainer.setup.decoding = decoding
     start, training, loss, generation = time.perf_counter(), 0.0, 0.0, 0.0
-    low = trainer.setup.study.search.learning_rate.low
+    space = SearchSpace.of(trainer.setup.study)
+    lowest = space.at([0.0] * len(space.dimensions))
     with trainer.run(cell) as run:
         if not cell.tuning.trains:
             loss, generation = _scoring(run, generate=generate)
         else:
-            with closing(run.epochs(learning_rate=low, seed=0)) as epochs:
+            with closing(run.epochs(lowest, seed=0)) as epochs:
                 for epoch in epochs:
                     training = epoch.seconds
                     loss, generation = _scoring(run, generate=generate)

@@ -7,14 +7,20 @@ trials; Optuna's own number also counts interrupted ones.
 
 from __future__ import annotations
 
-import math
 import random
 import sqlite3
 from collections.abc import Callable
+from dataclasses import dataclass
+from operator import eq
 from typing import Literal, NamedTuple
 
 import optuna
-from optuna.distributions import FloatDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import event
@@ -23,9 +29,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from harness.core.database_urls import create, reach, sqlite_file
 from harness.core.errors import StoreError
 from harness.core.example import digest
-from harness.study.spec import LearningRate, Search
+from harness.study.dimension import Dimension
+from harness.study.search_space import Hyperparameters, SearchSpace
+from harness.study.spec import Search
 
-__all__ = ["Best", "CellSearch", "Outcome", "grid_points", "open_storage", "reach_storage", "startup_points"]
+__all__ = ["Best", "CellSearch", "OpenTrial", "Outcome", "open_storage", "reach_storage", "startup_points"]
 
 Outcome = Literal["complete", "pruned"]
 """How a trial that did not diverge ended."""
@@ -41,10 +49,34 @@ ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 class Best(NamedTuple):
     """The winner of a cell."""
 
-    learning_rate: float
+    hyperparameters: Hyperparameters
     value: float
     trial: int
     """Which trial it was."""
+
+
+@dataclass(frozen=True)
+class OpenTrial:
+    """A trial that was drawn and has not ended; what a process that trains must know of it is its hyperparameters."""
+
+    index: int
+    """Which trial of the cell, counted over those that ended."""
+    number: int
+    """Optuna's, which a trial that is drawn again after a kill has another of."""
+    hyperparameters: Hyperparameters
+    _trial: Trial
+
+    def report(self, value: float, epoch: int) -> None:
+        """Tell the pruner the objective after an epoch, counted from 1."""
+        self._trial.report(value, epoch)
+
+    def should_prune(self) -> bool:
+        """Return whether the pruner gives the trial up after what was reported."""
+        return self._trial.should_prune()
+
+    def mark(self, name: str, text: str) -> None:
+        """Keep a note beside the trial."""
+        self._trial.set_user_attr(name, text)
 
 
 def reach_storage(url: str) -> None:
@@ -96,17 +128,20 @@ def _quick(url: str) -> optuna.storages.BaseStorage:
 
 
 class CellSearch:
-    """The search for one cell's learning rate.
+    """The search for one cell's hyperparameters.
 
     Args:
         storage: From `open_storage`.
         name: Unique per cell and search.
-        spec: Space, budget, sampler, pruner, seed.
+        spec: Budget, sampler, pruner, seed.
+        space: What is drawn from.
         maximize: Whether a higher objective is better.
     """
 
-    def __init__(self, storage: optuna.storages.BaseStorage, name: str, *, spec: Search, maximize: bool) -> None:
-        self.spec = spec
+    def __init__(
+        self, storage: optuna.storages.BaseStorage, name: str, *, spec: Search, space: SearchSpace, maximize: bool
+    ) -> None:
+        self.spec, self.space = spec, space
         self._study = optuna.create_study(
             storage=storage,
             study_name=name,
@@ -135,33 +170,45 @@ class CellSearch:
             else:
                 self.tell(trial.number, *known)
 
-    def ask(self, start: float | None = None) -> Trial | None:
-        """Return the next trial, ``None`` when the budget is spent. Its one parameter is ``learning_rate``.
+    def ask(self, start: Hyperparameters | None = None) -> OpenTrial | None:
+        """Return the next trial, ``None`` when the budget is spent.
 
         Args:
-            start: The learning rate of the first trial, the same at every call; left out: that one is drawn as well.
-                A grid then has one point less, and a Gaussian process begins with two other thirds of the range.
+            start: The first trial's, the same at every call; left out: that one is drawn as well. A grid then has one
+                point less, and a Gaussian process begins with two other thirds of the range.
         """
-        index = len(self.finished())
-        if index >= self.spec.trials:
+        index, known = len(self.finished()), self._known(start)
+        if index >= self.budget(start):
             return None
-        space = self.spec.learning_rate
-        if (known := self._known(start)[index : index + 1]) != []:
-            self._study.enqueue_trial({"learning_rate": known[0]})
+        if index < len(known):
+            self._study.enqueue_trial(dict(known[index]))
         self._study.sampler = _sampler(self.spec, index)
-        trial = self._study.ask({"learning_rate": FloatDistribution(space.low, space.high, log=True)})
+        trial = self._study.ask({dimension.name: _distribution(dimension) for dimension in self.space.dimensions})
         trial.set_user_attr("index", index)
-        return trial
+        return OpenTrial(index, trial.number, self.space.take(trial.params), trial)
 
-    def _known(self, start: float | None) -> list[float]:
-        """Return the learning rates that no sampler draws, from the first trial on."""
-        given, space = [] if start is None else [start], self.spec.learning_rate
+    def budget(self, start: Hyperparameters | None = None) -> int:
+        """Return how many trials the search has, ended ones included.
+
+        Fewer than the study's where a grid has fewer points: several ranges cannot use every number of trials.
+
+        Args:
+            start: As `ask` is given it.
+        """
+        return len(self._known(start)) if self.spec.sampler == "grid" else self.spec.trials
+
+    def _known(self, start: Hyperparameters | None) -> list[Hyperparameters]:
+        """Return the points that no sampler draws, from the first trial on."""
+        given = [] if start is None else [start]
         if self.spec.sampler == "grid" and len(given) < self.spec.trials:
-            return given + grid_points(space.low, space.high, self.spec.trials - len(given))
+            return given + self.space.grid(self.spec.trials - len(given))
         if self.spec.sampler == "gp":
-            taken = {_third(rate, space) for rate in given}
-            return given + [rate for rate in startup_points(self.spec) if _third(rate, space) not in taken]
+            return given + _apart_from(given, startup_points(self.space, self.spec.seed), self.space)
         return given
+
+    def hyperparameters(self, trial: FrozenTrial) -> Hyperparameters:
+        """Return what a trial of `finished` was drawn with."""
+        return self.space.take(trial.params)
 
     def tell(self, number: int, outcome: Outcome, value: float | None = None) -> None:
         """Record how a trial ended.
@@ -176,10 +223,10 @@ class CellSearch:
         else:
             self._study.tell(number, state=TrialState.PRUNED)
 
-    def fail(self, trial: Trial, reason: str) -> None:
+    def fail(self, trial: OpenTrial, reason: str) -> None:
         """Record a trial that diverged; it counts as finished."""
-        trial.set_user_attr(DIVERGED, reason)
-        self._study.tell(trial, state=TrialState.FAIL)
+        trial.mark(DIVERGED, reason)
+        self._study.tell(trial.number, state=TrialState.FAIL)
 
     def best(self) -> Best | None:
         """Return the winner, the earliest among equals; ``None`` where no trial completed."""
@@ -187,7 +234,7 @@ class CellSearch:
         if not complete:
             return None
         winner = max(complete, key=lambda t: (self._merit(t.value), -t.number))
-        return Best(winner.params["learning_rate"], float(winner.value or 0.0), int(winner.user_attrs["index"]))
+        return Best(self.hyperparameters(winner), float(winner.value or 0.0), int(winner.user_attrs["index"]))
 
     def among_best(self, value: float, count: int) -> bool:
         """Return whether a trial that ends with this value is among the best few of those that completed so far."""
@@ -200,35 +247,34 @@ class CellSearch:
         return value if self._study.direction == optuna.study.StudyDirection.MAXIMIZE else -value
 
 
-def grid_points(low: float, high: float, points: int) -> list[float]:
-    """Return log-spaced points, both ends included; the geometric middle where there is one point.
+def startup_points(space: SearchSpace, seed: int) -> list[Hyperparameters]:
+    """Return what a Gaussian process begins with: a seeded Latin hypercube, one point in each third of each range.
 
-    >>> grid_points(1.0, 100.0, 1)
-    [10.0]
+    Three independent draws often leave the end of the range unseen where the best learning rates are;
+    `benchmarks/bench_search.py` has the numbers.
     """
-    if points == 1:
-        return [math.sqrt(low * high)]
-    inner = [low * (high / low) ** (i / (points - 1)) for i in range(1, points - 1)]
-    return [low, *inner, high]
+    return space.latin_hypercube(STARTUP, random.Random(digest({"seed": seed, "startup": STARTUP})))
 
 
-def startup_points(spec: Search) -> list[float]:
-    """Return the learning rates that a Gaussian process begins with: one in each third of the range, by its logarithm.
-
-    A Latin hypercube of one dimension (McKay, Beckman & Conover 1979, "A Comparison of Three Methods for Selecting
-    Values of Input Variables"), in a random order. Three independent draws often leave the end of the range unseen
-    where the best learning rates are; `benchmarks/bench_search.py` has the numbers.
-    """
-    draw = random.Random(digest({"seed": spec.seed, "startup": STARTUP}))
-    places = [(part + draw.random()) / STARTUP for part in range(STARTUP)]
-    draw.shuffle(places)
-    low, high = spec.learning_rate.low, spec.learning_rate.high
-    return [low * (high / low) ** place for place in places]
+def _apart_from(
+    given: list[Hyperparameters], points: list[Hyperparameters], space: SearchSpace
+) -> list[Hyperparameters]:
+    """Return the points without the one that each given one stands for: the first that shares most thirds with it."""
+    left = list(points)
+    for start in given:
+        own = space.parts_of(start, STARTUP)
+        shared = [sum(map(eq, own, space.parts_of(point, STARTUP))) for point in left]
+        del left[shared.index(max(shared))]
+    return left
 
 
-def _third(rate: float, space: LearningRate) -> int:
-    place = math.log(rate / space.low) / math.log(space.high / space.low)
-    return min(int(STARTUP * place), STARTUP - 1)
+def _distribution(dimension: Dimension) -> BaseDistribution:
+    is_log = dimension.scale == "log"
+    if dimension.choices:
+        return CategoricalDistribution(dimension.choices)
+    if dimension.integer:
+        return IntDistribution(int(dimension.low), int(dimension.high), log=is_log)
+    return FloatDistribution(dimension.low, dimension.high, log=is_log)
 
 
 def _sampler(spec: Search, index: int) -> BaseSampler:

@@ -12,14 +12,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from optuna.trial import Trial
-
 from harness.core.progress import Progress
 from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, Measured, Reply, Scored, Trained
 from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
-from harness.runner.search.optuna_search import Best, CellSearch, Outcome
+from harness.runner.search.optuna_search import Best, CellSearch, OpenTrial, Outcome
 from harness.study.grid import Cell
+from harness.study.search_space import Hyperparameters
 from harness.study.spec import PROXIED
 from harness.tracking.store_protocols import Run, Tracker
 
@@ -48,11 +47,11 @@ def _ended(run: Run | None) -> tuple[Outcome, float | None] | None:
 
 
 @dataclass
-class _OpenTrial:
+class _TakenTrial:
     """A trial that was taken."""
 
     cell: str
-    trial: Trial
+    trial: OpenTrial
     run: str
     began: float = field(default_factory=time.perf_counter)
     epoch: int = 0
@@ -86,7 +85,7 @@ class SearchQueue:
     ) -> None:
         self._searches, self._neighbors, self._seed, self._objective = searches, neighbors, seed, objective
         self._runs, self._tracker, self._progress = runs, tracker, progress
-        self._open: dict[str, _OpenTrial] = {}
+        self._open: dict[str, _TakenTrial] = {}
         self._next = {cell: len(search.finished()) for cell, search in searches.items()}
         self.winners: dict[str, Best] = {}
         """Of the cells whose search is over, if any trial completed."""
@@ -109,17 +108,21 @@ class SearchQueue:
     def take(self, name: str) -> Job:
         """Ask Optuna for a trial, and start its run."""
         cell = self._names()[name]
-        neighbor = self.winners.get(self._neighbors.get(cell, ""))
-        trial = self._searches[cell].ask(neighbor.learning_rate if neighbor else None)
+        search, start = self._searches[cell], self._start(cell)
+        trial = search.ask(start)
         assert trial is not None
-        rate, index = trial.params["learning_rate"], trial.user_attrs["index"]
-        tags = {"trial": str(index), "optuna_trial": str(trial.number)}
-        if neighbor and index == 0:
+        tags = {"trial": str(trial.index), "optuna_trial": str(trial.number)}
+        if start and trial.index == 0:
             tags["warm_start"] = self._neighbors[cell]
-        params = {"learning_rate": repr(rate), "seed": self._seed}
-        run = self._runs.start(cell, f"trial {index}", phase="search", params=params, tags=tags)
-        self._open[name] = _OpenTrial(cell, trial, run)
-        return Job(name, cell, {"learning_rate": rate}, self._seed, is_trial=True)
+        params = {**search.space.format(trial.hyperparameters), "seed": self._seed}
+        run = self._runs.start(cell, f"trial {trial.index}", phase="search", params=params, tags=tags)
+        self._open[name] = _TakenTrial(cell, trial, run)
+        return Job(name, cell, trial.hyperparameters, self._seed, is_trial=True)
+
+    def _start(self, cell: str) -> Hyperparameters | None:
+        """Return what a cell's first trial is taken from, if not from the sampler."""
+        neighbor = self.winners.get(self._neighbors.get(cell, ""))
+        return neighbor.hyperparameters if neighbor else None
 
     def handle(self, event: Event) -> Reply:
         """Record an event of a trial."""
@@ -138,7 +141,7 @@ class SearchQueue:
                 raise AssertionError(event)  # of final runs
         return Reply()
 
-    def _follow(self, event: EpochEnded, trial: _OpenTrial) -> Reply:
+    def _follow(self, event: EpochEnded, trial: _TakenTrial) -> Reply:
         self._tracker.metrics(trial.run, event.metrics, step=event.epoch)
         trial.epoch, trial.value = event.epoch, event.objective
         if not math.isfinite(event.objective):
@@ -146,7 +149,7 @@ class SearchQueue:
         trial.trial.report(event.objective, event.epoch)
         return Reply(stop=not event.is_last and trial.trial.should_prune())
 
-    def _trained(self, event: Trained, trial: _OpenTrial) -> Reply:
+    def _trained(self, event: Trained, trial: _TakenTrial) -> Reply:
         trial.value = event.objective
         if event.tags:
             self._tracker.tags(trial.run, event.tags)
@@ -155,7 +158,7 @@ class SearchQueue:
         is_scored = self._objective.proxies and self._searches[trial.cell].among_best(event.objective, PROXIED)
         return Reply(score="validation" if is_scored else None)
 
-    def _end(self, event: Ended, trial: _OpenTrial) -> None:
+    def _end(self, event: Ended, trial: _TakenTrial) -> None:
         """Settle a trial: the tracked run first, Optuna's trial second; `settle_trials` relies on that."""
         search = self._searches[trial.cell]
         if event.outcome == "diverged":
@@ -172,8 +175,7 @@ class SearchQueue:
             self._runs.end(trial.run, "KILLED" if is_pruned else "FINISHED", tags=tags, metrics=metrics)
             search.tell(trial.trial.number, outcome, trial.value)
         self._next[trial.cell] += 1
-        best, rate = search.best(), trial.trial.params["learning_rate"]
-        what = f"trial {trial.trial.user_attrs['index']}, learning rate {rate:.2g}"
+        best, what = search.best(), f"trial {trial.trial.index}, {trial.trial.hyperparameters.in_words()}"
         seconds = time.perf_counter() - trial.began
         self._progress.done(trial.cell, what, score=trial.value, best=best.value if best else math.nan, seconds=seconds)
         self._conclude(trial.cell)
@@ -181,7 +183,7 @@ class SearchQueue:
     def _conclude(self, cell: str) -> None:
         """Take note of a cell's winner, if its budget is spent."""
         search = self._searches[cell]
-        if self._next[cell] < search.spec.trials:
+        if self._next[cell] < search.budget(self._start(cell)):
             return
         self._over.add(cell)
         if best := search.best():

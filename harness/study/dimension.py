@@ -1,0 +1,106 @@
+"""One dimension of a search space: the range or the choices of one hyperparameter.
+
+Samplers see a dimension through `Dimension.at` and `Dimension.place`, which count from 0 (the low end, the first
+choice) to 1, evenly on the dimension's scale.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+__all__ = ["Dimension", "Value"]
+
+Value = float | int | str
+"""What a hyperparameter can be."""
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """A range of numbers with both ends included, or a list of choices.
+
+    Raises:
+        ValueError: The range is empty, has an end that its scale cannot have, or a choice stands twice.
+    """
+
+    name: str
+    """The hyperparameter's, as the study file and a run's params spell it."""
+    low: float = 0.0
+    """Lower end; without meaning where there are choices, like the next three."""
+    high: float = 1.0
+    scale: Literal["log", "linear"] = "linear"
+    """``log``: evenly spread in the logarithm."""
+    integer: bool = False
+    choices: tuple[Value, ...] = ()
+    """In the study's order; empty: a range."""
+
+    def __post_init__(self) -> None:
+        if len(set(self.choices)) < len(self.choices):
+            raise ValueError(f"{self.name} has a choice more than once, {list(self.choices)}; keep one of each")
+        if self.choices:
+            return
+        if not self.low < self.high:
+            raise ValueError(f"{self.name} needs low < high, but low={self.low} and high={self.high}; swap them")
+        if self.scale == "log" and not self.low > 0:
+            raise ValueError(f"{self.name} begins at {self.low}, which has no logarithm; take a positive end or linear")
+        if self.integer and (self.low != int(self.low) or self.high != int(self.high)):
+            raise ValueError(
+                f"{self.name} takes whole numbers, but its ends are {self.low} and {self.high}; round them"
+            )
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Dimension:
+        """Return a dimension from what `dataclasses.asdict` made of it, JSON in between or not."""
+        return cls(**{**record, "choices": tuple(record["choices"])})
+
+    def typed(self, value: Value) -> Value:
+        """Return a value as the Python number that the dimension has, whatever a sampler's library made of it."""
+        if self.choices:
+            return value
+        return round(float(value)) if self.integer else float(value)
+
+    def at(self, place: float) -> Value:
+        """Return the value at a place from 0 to 1; never one outside the range."""
+        if self.choices:
+            return self.choices[min(int(place * len(self.choices)), len(self.choices) - 1)]
+        if self.integer and self.scale == "linear":  # each whole number has an equal share
+            return self._inside(self.low + math.floor(place * (self.high - self.low + 1)))
+        return self._between(place)
+
+    def place(self, value: Value) -> float:
+        """Return where a value lies from 0, the low end, to 1; a choice in the middle of its share."""
+        if self.choices:
+            return (self.choices.index(value) + 0.5) / len(self.choices)
+        low, high, own = (self._scaled(number) for number in (self.low, self.high, float(value)))
+        return (own - low) / (high - low)
+
+    def points(self, count: int) -> tuple[Value, ...]:
+        """Return evenly spaced values, both ends included; the middle where there is one; of choices, all.
+
+        Fewer than asked for where rounding to whole numbers makes some equal.
+
+        >>> Dimension("learning_rate", 1.0, 100.0, "log").points(1)
+        (10.0,)
+        """
+        if self.choices:
+            return self.choices
+        if count == 1:
+            middle = math.sqrt(self.low * self.high) if self.scale == "log" else (self.low + self.high) / 2
+            return (self._inside(middle),)
+        inner = [self._between(index / (count - 1)) for index in range(1, count - 1)]
+        return tuple(dict.fromkeys([self._inside(self.low), *inner, self._inside(self.high)]))
+
+    def _between(self, share: float) -> Value:
+        if self.scale == "log":
+            return self._inside(self.low * (self.high / self.low) ** share)
+        return self._inside(self.low + (self.high - self.low) * share)
+
+    def _scaled(self, number: float) -> float:
+        return math.log(number) if self.scale == "log" else number
+
+    def _inside(self, number: float) -> Value:
+        """Return a number of the range: rounding may lead just outside of it."""
+        number = min(max(number, self.low), self.high)
+        return math.floor(number + 0.5) if self.integer else float(number)

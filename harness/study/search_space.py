@@ -1,0 +1,266 @@
+"""The search space and what is drawn from it: the hyperparameters of one training run.
+
+To search over one more hyperparameter, add an entry to `HYPERPARAMETERS`: where the study gives its range, and how a
+value acts. All else takes the mapping whole: the samplers, warm start, the params of runs and what is read back from
+them, the cell's digest, the report.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from harness.core.errors import UserError
+from harness.study.dimension import Dimension, Value
+from harness.study.spec import Study
+
+__all__ = [
+    "HYPERPARAMETERS",
+    "NONE",
+    "Hyperparameter",
+    "Hyperparameters",
+    "SearchSpace",
+    "applied",
+    "format_value",
+    "parse_value",
+    "shown_value",
+    "title",
+]
+
+NONE = "none"
+"""How a run's params write a hyperparameter, or a seed, that it does without: nothing trains, or no trial completed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Hyperparameters(Mapping[str, Value]):
+    """The values of one training run by name, in the order of the search space; hashable, never changed.
+
+    Empty where nothing trains.
+    """
+
+    chosen: Mapping[str, Value] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "chosen", dict(self.chosen))  # a copy, which nobody else can change
+
+    def __getitem__(self, name: str) -> Value:
+        return self.chosen[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.chosen)
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.chosen.items()))
+
+    @property
+    def learning_rate(self) -> float:
+        """The schedule's peak, which every training run has.
+
+        Raises:
+            KeyError: These are the hyperparameters of a run that trains nothing.
+        """
+        return float(self["learning_rate"])
+
+    def in_words(self) -> str:
+        """Return them for people.
+
+        >>> Hyperparameters({"learning_rate": 0.0123, "training.epochs": 3}).in_words()
+        'learning rate 0.012, training.epochs 3'
+        """
+        return ", ".join(f"{title(name)} {shown_value(value)}" for name, value in self.items())
+
+
+def title(name: str) -> str:
+    """Return a hyperparameter's name in a sentence: words, or the key of the study file that it stands for."""
+    return name if "." in name else name.replace("_", " ")
+
+
+def shown_value(value: Value) -> str:
+    """Return a value for people, rounded to two digits."""
+    return f"{value:.2g}" if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """An entry of the table: what a study may search over."""
+
+    dimension: Callable[[Study], Dimension | None]
+    """The range that the study gives it, under the entry's name; ``None``: the study does not search over it."""
+    apply: Callable[[Study, Value], Study] | None = None
+    """The study that trains with a value; ``None``: `harness.training.loop.fit` takes it, as the rate."""
+
+
+def _learning_rate(study: Study) -> Dimension:
+    spec = study.search.learning_rate
+    return Dimension("learning_rate", spec.low, spec.high, spec.scale)
+
+
+HYPERPARAMETERS: dict[str, Hyperparameter] = {"learning_rate": Hyperparameter(_learning_rate)}
+"""All that can be searched over, by name."""
+
+
+def applied(study: Study, hyperparameters: Mapping[str, Value]) -> Study:
+    """Return the study that a training run with these values has: its training section may differ.
+
+    What an entry leaves to `fit`, such as the learning rate, is no part of a study.
+    """
+    for name, value in hyperparameters.items():
+        if apply := HYPERPARAMETERS[name].apply:
+            study = apply(study, value)
+    return study
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """The dimensions that a cell's search draws from, in the order of the table."""
+
+    dimensions: tuple[Dimension, ...] = ()
+
+    @classmethod
+    def of(cls, study: Study) -> SearchSpace:
+        """Return the space of a study; for one cell, hand in the study that the cell runs."""
+        ranges = (entry.dimension(study) for entry in HYPERPARAMETERS.values())
+        return cls(tuple(dimension for dimension in ranges if dimension is not None))
+
+    @classmethod
+    def from_record(cls, records: Sequence[Mapping[str, Any]] | None, search: Mapping[str, Any]) -> SearchSpace:
+        """Return the space that a store holds.
+
+        Args:
+            records: From `record`; ``None`` in a store that was written before there was one.
+            search: The study's search section, which then says all.
+        """
+        if records is None:
+            rate = search.get("learning_rate")
+            return cls((Dimension("learning_rate", rate["low"], rate["high"], "log"),) if rate else ())
+        return cls(tuple(map(Dimension.from_record, records)))
+
+    def record(self) -> list[dict[str, Any]]:
+        """Return the space as JSON values."""
+        return [asdict(dimension) for dimension in self.dimensions]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is searched over."""
+        return tuple(dimension.name for dimension in self.dimensions)
+
+    @property
+    def beyond_learning_rate(self) -> SearchSpace:
+        """The dimensions that a study did not have when the learning rate was the only one."""
+        return SearchSpace(tuple(d for d in self.dimensions if d.name != "learning_rate"))
+
+    def find(self, name: str) -> Dimension | None:
+        """Return the dimension of a name, if there is one."""
+        return next((dimension for dimension in self.dimensions if dimension.name == name), None)
+
+    def take(self, values: Mapping[str, Value]) -> Hyperparameters:
+        """Return a sampler's values as hyperparameters.
+
+        Raises:
+            KeyError: One is missing.
+        """
+        return Hyperparameters({d.name: d.typed(values[d.name]) for d in self.dimensions})
+
+    def at(self, places: Sequence[float]) -> Hyperparameters:
+        """Return the point at a place from 0 to 1 in each dimension."""
+        pairs = zip(self.dimensions, places, strict=True)
+        return Hyperparameters({dimension.name: dimension.at(place) for dimension, place in pairs})
+
+    def format(self, hyperparameters: Mapping[str, Value]) -> dict[str, str]:
+        """Return the params of a run with these values; a name of the space that they lack is `NONE`."""
+        return {name: format_value(hyperparameters[name]) if name in hyperparameters else NONE for name in self.names}
+
+    def parse(self, params: Mapping[str, str]) -> Hyperparameters:
+        """Return what `format` made a run's params from, whatever else stands beside them."""
+        texts = {name: params.get(name, NONE) for name in self.names}
+        return Hyperparameters({name: parse_value(text) for name, text in texts.items() if text != NONE})
+
+    def grid(self, trials: int) -> list[Hyperparameters]:
+        """Return all choices times evenly spaced points of each range, none twice, at most so many.
+
+        Both ends of a range are included; one that gets a single point gets its middle. The last dimension changes
+        first.
+
+        Raises:
+            UserError: The choices alone are more.
+        """
+        counts = {d.name: 1 for d in self.dimensions if not d.choices}
+        fewest = math.prod(len(d.choices) for d in self.dimensions if d.choices)
+        if fewest > trials:
+            raise UserError(f"{trials} trials are no grid of {fewest} combinations of choices; raise search.trials")
+        while (raised := self._raised(counts, trials // fewest)) is not None:
+            counts = raised
+        points = [dimension.points(counts.get(dimension.name, 1)) for dimension in self.dimensions]
+        return [Hyperparameters(dict(zip(self.names, values, strict=True))) for values in itertools.product(*points)]
+
+    def _raised(self, counts: Mapping[str, int], most: int) -> dict[str, int] | None:
+        """Give the range with the fewest points one more, ``None`` where none can have one."""
+        for name in sorted(counts, key=lambda name: counts[name]):
+            dimension, more = self.find(name), {**counts, name: counts[name] + 1}
+            assert dimension is not None
+            is_full = dimension.integer and counts[name] > dimension.high - dimension.low
+            if not is_full and math.prod(more.values()) <= most:
+                return more
+        return None
+
+    def latin_hypercube(self, parts: int, draw: random.Random) -> list[Hyperparameters]:
+        """Return one point in each part of every dimension, in a random order.
+
+        McKay, Beckman & Conover 1979, "A Comparison of Three Methods for Selecting Values of Input Variables".
+
+        Args:
+            parts: How many, of equal size; as many points are drawn.
+            draw: Another dimension behind the others does not change what it draws for these.
+        """
+        columns = []
+        for _ in self.dimensions:
+            places = [(part + draw.random()) / parts for part in range(parts)]
+            draw.shuffle(places)
+            columns.append(places)
+        return [self.at(places) for places in zip(*columns, strict=True)]
+
+    def parts_of(self, hyperparameters: Mapping[str, Value], parts: int) -> list[int]:
+        """Return which part, counted from 0, of each dimension a point lies in."""
+        places = [dimension.place(hyperparameters[dimension.name]) for dimension in self.dimensions]
+        return [min(int(parts * place), parts - 1) for place in places]
+
+
+def format_value(value: Value) -> str:
+    """Return the text that `parse_value` turns into the very same value.
+
+    >>> format_value(1e-05), format_value(3), format_value("linear"), format_value("3")
+    ('1e-05', '3', 'linear', '"3"')
+    """
+    if isinstance(value, str):
+        is_plain = value != NONE and not value.startswith('"') and _number(value) is None
+        return value if is_plain else json.dumps(value)
+    return repr(value)
+
+
+def parse_value(text: str) -> Value:
+    """Return the number, whole or not, or else the text that a param holds.
+
+    >>> parse_value("1e-05"), parse_value("3"), parse_value("linear"), parse_value('"3"')
+    (1e-05, 3, 'linear', '3')
+    """
+    number = _number(text)
+    if number is not None:
+        return number
+    return str(json.loads(text)) if text.startswith('"') else text
+
+
+def _number(text: str) -> float | int | None:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return None
