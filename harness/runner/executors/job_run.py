@@ -18,6 +18,7 @@ from harness.serving.generator import save_model
 from harness.serving.recipe_of_run import recipe_of_run
 from harness.study.check import Checked
 from harness.study.grid import Cell, cell_study
+from harness.study.search_space import applied
 from harness.training.early_stopping import EarlyStopping
 from harness.training.forgetting import Forgetting
 from harness.training.loop import Epoch
