@@ -14,6 +14,7 @@ from harness.results.collect import CellResult, Results
 from harness.results.search_budget import expected_best_curve, generalization_gap
 from harness.stats import mean
 from harness.study.spec import PROXIED
+from harness.tracking.schema import score_name
 
 __all__ = ["Agreement", "agreement", "searches"]
 
@@ -111,7 +112,7 @@ def _points(cell: CellResult, results: Results) -> tuple[list[float], list[float
     """Return the merits, higher is better, of a cell's best trials by loss: of the loss, and of the metric."""
     complete = [trial for trial in cell.trials if trial.state == "complete"]
     best = sorted(complete, key=lambda trial: (trial.value, trial.index))[:PROXIED]
-    metric, sign = f"validation/{results.lead}", 1.0 if results.maximize else -1.0
+    metric, sign = score_name("validation", results.lead), 1.0 if results.maximize else -1.0
     scored = [trial for trial in best if math.isfinite(trial.metrics.get(metric, math.nan))]
     return [-trial.value for trial in scored], [sign * trial.metrics[metric] for trial in scored]
 

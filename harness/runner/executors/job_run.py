@@ -18,6 +18,7 @@ from harness.serving.generator import save_model
 from harness.serving.recipe_of_run import recipe_of_run
 from harness.study.check import Checked
 from harness.study.grid import Cell, cell_study
+from harness.tracking.schema import Metrics, Params, score_name
 from harness.training.early_stopping import EarlyStopping
 from harness.training.forgetting import Forgetting
 from harness.training.loop import Epoch
@@ -75,7 +76,7 @@ class JobRun:
         """Train to the end, and return whether it was reached; the driver may stop it before."""
         if not self._cell.tuning.trains:
             return True
-        rate = self._job.hyperparameters["learning_rate"]
+        rate = self._job.hyperparameters[Params.LEARNING_RATE]
         with closing(run.epochs(learning_rate=rate, seed=self._job.seed)) as epochs:
             for epoch in epochs:
                 reply = yield from self._follow(epoch, run)
@@ -93,7 +94,7 @@ class JobRun:
         if self._counts or (job.follows and not is_last):
             scores = run.score("validation", generate=self._counts and self._objective != "loss").scores
             value = scores[self._objective] if self._counts else math.nan
-            metrics = {f"validation/{name}": score for name, score in scores.items()}
+            metrics = {score_name("validation", name): score for name, score in scores.items()}
             told = {**losses(epoch, scores["loss"]), **metrics}
             reply = yield EpochEnded(job.name, epoch.epoch, is_last, value, told)
         if self._counts:
@@ -128,7 +129,7 @@ class JobRun:
     def _scored(self, split: Split, run: TrainingRun) -> Scored:
         job = self._job
         scored = run.score(split, generate=job.predicts)
-        metrics = {f"{split}/{name}": value for name, value in scored.scores.items()}
+        metrics = {score_name(split, name): value for name, value in scored.scores.items()}
         if split == "validation" and not job.is_trial and self._last is not None:
             metrics |= losses(self._last, scored.scores["loss"])
         weights = "" if job.is_trial else run.weights_digest()
@@ -139,4 +140,4 @@ class JobRun:
         if self._forgetting is None:
             return {}
         after = self._forgetting.measure() if self._cell.tuning.trains else before
-        return {**after, **{f"{name}_before": value for name, value in before.items()}}
+        return {**after, **{f"{name}{Metrics.BEFORE}": value for name, value in before.items()}}

@@ -21,6 +21,8 @@ from harness.runner.resume.missing_runs import StudyRuns
 from harness.runner.search.optuna_search import Best, CellSearch, Outcome
 from harness.study.grid import Cell
 from harness.study.spec import PROXIED
+from harness.tracking.run_records import TrialRecord
+from harness.tracking.schema import Metrics, Params, Tags
 from harness.tracking.store_protocols import Run, Tracker
 
 __all__ = ["SearchQueue", "settle_trials"]
@@ -31,7 +33,7 @@ def settle_trials(cell: Cell, search: CellSearch, runs: StudyRuns) -> None:
 
     A run that had ended is told to Optuna; any run that Optuna does not count as finished is retired.
     """
-    children = {run.tags["optuna_trial"]: run for run in runs.children(cell.id, "search")}
+    children = {run.tags[Tags.OPTUNA_TRIAL]: run for run in runs.children(cell.id, "search")}
     search.recover(lambda number: _ended(children.get(str(number))))
     finished = {str(trial.number) for trial in search.finished()}
     for number, run in children.items():
@@ -42,9 +44,9 @@ def settle_trials(cell: Cell, search: CellSearch, runs: StudyRuns) -> None:
 def _ended(run: Run | None) -> tuple[Outcome, float | None] | None:
     if run is None or run.status == "RUNNING":
         return None
-    if run.tags.get("outcome") == "complete":
-        return "complete", run.metrics["objective"]
-    return ("pruned", None) if run.tags.get("outcome") == "pruned" else None
+    if run.tags.get(Tags.OUTCOME) == "complete":
+        return "complete", run.metrics[Metrics.OBJECTIVE]
+    return ("pruned", None) if run.tags.get(Tags.OUTCOME) == "pruned" else None
 
 
 @dataclass
@@ -112,14 +114,18 @@ class SearchQueue:
         neighbor = self.winners.get(self._neighbors.get(cell, ""))
         trial = self._searches[cell].ask(neighbor.learning_rate if neighbor else None)
         assert trial is not None
-        rate, index = trial.params["learning_rate"], trial.user_attrs["index"]
-        tags = {"trial": str(index), "optuna_trial": str(trial.number)}
-        if neighbor and index == 0:
-            tags["warm_start"] = self._neighbors[cell]
-        params = {"learning_rate": repr(rate), "seed": self._seed}
+        rate, index = trial.params[Params.LEARNING_RATE], trial.user_attrs["index"]
+        record = TrialRecord(
+            index=index,
+            optuna_trial=trial.number,
+            hyperparameters={Params.LEARNING_RATE: repr(rate)},
+            seed=str(self._seed),
+            warm_start=self._neighbors[cell] if neighbor and index == 0 else None,
+        )
+        params, tags = record.params(), record.tags()
         run = self._runs.start(cell, f"trial {index}", phase="search", params=params, tags=tags)
         self._open[name] = _OpenTrial(cell, trial, run)
-        return Job(name, cell, {"learning_rate": rate}, self._seed, is_trial=True)
+        return Job(name, cell, {Params.LEARNING_RATE: rate}, self._seed, is_trial=True)
 
     def handle(self, event: Event) -> Reply:
         """Record an event of a trial."""
@@ -130,7 +136,7 @@ class SearchQueue:
             case Trained():
                 return self._trained(event, trial)
             case Scored():
-                made = {name: value for name, value in event.metrics.items() if name != "validation/loss"}
+                made = {name: value for name, value in event.metrics.items() if name != Metrics.VALIDATION_LOSS}
                 self._tracker.metrics(trial.run, made, step=event.step)
             case Ended():
                 self._end(event, self._open.pop(event.job))
@@ -159,20 +165,20 @@ class SearchQueue:
         """Settle a trial: the tracked run first, Optuna's trial second; `settle_trials` relies on that."""
         search = self._searches[trial.cell]
         if event.outcome == "diverged":
-            tags = {"outcome": "diverged", "error": event.error, "trunk": event.trunk}
+            tags = {Tags.OUTCOME: "diverged", Tags.ERROR: event.error, Tags.TRUNK: event.trunk}
             self._runs.end(trial.run, "FAILED", tags=tags, metrics=event.costs)
             search.fail(trial.trial, event.error)
             trial.value = math.nan
         else:
             is_pruned = event.outcome == "stopped"
             outcome: Outcome = "pruned" if is_pruned else "complete"
-            tags = {"outcome": outcome, "trunk": event.trunk}
-            tags |= {"pruned_after_epoch": str(trial.epoch)} if is_pruned else {}
-            metrics = {"objective": trial.value, **event.costs}
+            tags = {Tags.OUTCOME: outcome, Tags.TRUNK: event.trunk}
+            tags |= {Tags.PRUNED_AFTER: str(trial.epoch)} if is_pruned else {}
+            metrics = {Metrics.OBJECTIVE: trial.value, **event.costs}
             self._runs.end(trial.run, "KILLED" if is_pruned else "FINISHED", tags=tags, metrics=metrics)
             search.tell(trial.trial.number, outcome, trial.value)
         self._next[trial.cell] += 1
-        best, rate = search.best(), trial.trial.params["learning_rate"]
+        best, rate = search.best(), trial.trial.params[Params.LEARNING_RATE]
         what = f"trial {trial.trial.user_attrs['index']}, learning rate {rate:.2g}"
         seconds = time.perf_counter() - trial.began
         self._progress.done(trial.cell, what, score=trial.value, best=best.value if best else math.nan, seconds=seconds)
@@ -186,4 +192,4 @@ class SearchQueue:
         self._over.add(cell)
         if best := search.best():
             self.winners[cell] = best
-            self._runs.note(cell, {"best_trial": str(best.trial)})
+            self._runs.note(cell, {Tags.BEST_TRIAL: str(best.trial)})
