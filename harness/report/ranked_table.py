@@ -10,7 +10,7 @@ from harness.report.number_format import UNDEFINED, learning_rate, places, score
 from harness.report.text.findings import Findings
 from harness.results.collect import CellResult, Reference, Results
 from harness.stats import Estimate, spread
-from harness.tracking.schema import score_name
+from harness.tracking.schema import Metrics, score_name
 
 __all__ = ["TEXT_HEADER", "Measured", "RankedRow", "generality_kept", "ranked_table", "text_row"]
 
@@ -74,8 +74,8 @@ def generality_kept(cell: CellResult) -> float:
 
     1: nothing was lost; 0.5: every token of general text is twice as surprising as before; nan: not measured.
     """
-    after = cell.score("generality/perplexity")
-    return cell.score("generality/perplexity_before") / after if after else math.nan
+    after = cell.score(Metrics.PERPLEXITY)
+    return cell.score(f"{Metrics.PERPLEXITY}{Metrics.BEFORE}") / after if after else math.nan
 
 
 def text_row(row: RankedRow) -> list[str]:

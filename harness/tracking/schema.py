@@ -219,6 +219,7 @@ class Metrics:
     TEST: Final = "test/"
     GENERALITY: Final = "generality/"
     """Before the name of what is measured of forgetting."""
+    PERPLEXITY: Final = "generality/perplexity"
     BEFORE: Final = "_before"
     """Behind it: of the pretrained model."""
     SPREAD: Final = "_sd"

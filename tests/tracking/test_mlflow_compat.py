@@ -21,20 +21,6 @@ INTERNAL = ("mlflow.protos", "mlflow.utils", "mlflow.store")
 """Parts of MLflow that have no underscore and no documentation."""
 OWN = ("self.", "cls.", "super().")
 NAMED_TUPLES = {"_asdict", "_fields", "_replace"}
-NOT_YET = {
-    "metrics/sacrebleu.py": ["_compute_score_from_stats", "_extract_corpus_statistics"],
-    "models/load.py": ["_attn_implementation"],
-    "training/cost_meter/flops.py": [
-        "_python_dispatch",
-        "_scaled_dot_product_flash_attention",
-        "_scaled_dot_product_flash_attention_backward",
-        "_scaled_dot_product_flash_attention_for_cpu",
-        "_scaled_dot_product_flash_attention_for_cpu_backward",
-    ],
-    "training/decoding.py": ["_pad_token_tensor", "_prefill", "_update_model_kwargs_for_generation"],
-    "training/fast_matmul.py": ["_linear_pointwise"],
-}
-"""What is to move into a file that is named for it, such as ``torch_compat.py``; this list is to shrink."""
 
 
 def imported(node: ast.AST) -> list[str]:
@@ -66,7 +52,7 @@ FILES = [path for path in sorted(HARNESS.rglob("*.py")) if not path.name.endswit
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HARNESS)))
 def test_private_parts_of_libraries_are_reached_from_files_named_for_it(path: Path) -> None:
-    assert sorted(private(path)) == NOT_YET.get(str(path.relative_to(HARNESS)), [])
+    assert sorted(private(path)) == [], "move it into a file such as torch_compat.py"
 
 
 def test_what_is_reached_of_mlflow_is_there() -> None:

@@ -85,7 +85,8 @@ def _bought_by(cell: CellResult, results: Results) -> str:
     bests = [f"{score(curve[size - 1], places(curve[-1]))} of {size}" for size in sizes if math.isfinite(curve[-1])]
     parts = [", ".join(bests)]
     if not math.isnan(gap):
-        parts.append(f"validation minus test {difference(gap, places(cell.score(f'test/{results.lead}')))}")
+        decimals = places(cell.score(score_name("test", results.lead)))
+        parts.append(f"validation minus test {difference(gap, decimals)}")
     return "; ".join(filter(None, parts))
 
 
