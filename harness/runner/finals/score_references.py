@@ -40,12 +40,12 @@ class ReferenceScorer:
             names: Of `harness.study.reference_rows`.
         """
         digests = self._digests(names) if "test" in self.examples else {}
-        there = set()
+        there = set[str]()
         for run in self.runs.references():
-            name = run.params.get(Params.REFERENCE, "")
-            same = run.tags.get(Tags.REFERENCE_DIGEST) == digests.get(name) and run.status == "FINISHED"
-            if same and name not in there:
-                there.add(name)
+            record = ReferenceRecord.from_run(run)
+            same = record.digest == digests.get(record.name) and run.status == "FINISHED"
+            if same and record.name not in there:
+                there.add(record.name)
             else:
                 self.runs.retire(run)
         for name, identity in digests.items():
