@@ -64,7 +64,7 @@ class _Writer:
     ) -> str:
         """Write one run whole; return its id."""
         self.now += 1000
-        run = self.client.create_run(self.tracker.experiment, start_time=self.now, tags=dict(tags), run_name=name)
+        run = self.client.create_run(self.tracker.pages.experiment, start_time=self.now, tags=dict(tags), run_name=name)
         steps = [*enumerate(epochs, start=1), (len(epochs), last or {})]
         points = [Metric(key, value, self.now, step) for step, values in steps for key, value in values.items()]
         named = [Param(key, str(value)) for key, value in params.items()]

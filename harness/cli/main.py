@@ -206,7 +206,7 @@ def ui(
     from harness.cli.mlflow_ui import serve_ui
     from harness.study.find_study import known_study
 
-    experiment = known_study(study)[1].experiment if study else None
+    experiment = known_study(study)[1].pages.experiment if study else None
     serve_ui(experiment, port=port, tell=lambda line: out.print(line, highlight=False, soft_wrap=True))
 
 

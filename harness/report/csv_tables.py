@@ -11,6 +11,7 @@ from harness.results.collect import Results
 from harness.results.cost_table import CostRow, cost_table
 from harness.results.search_budget import expected_best_curve
 from harness.stats import spread
+from harness.tracking.schema import Metrics, score_name
 
 __all__ = ["costs_csv", "expected_best_csv", "references_csv", "results_csv"]
 
@@ -21,14 +22,14 @@ def results_csv(results: Results) -> str:
     for metric in results.metrics:
         header += [f"validation_{metric}", f"validation_{metric}_sd", f"test_{metric}", f"test_{metric}_sd"]
     finals = [final for cell in results.cells for final in cell.finals]
-    general = sorted({name for final in finals for name in final.metrics if name.startswith("generality/")})
+    general = sorted({name for final in finals for name in final.metrics if name.startswith(Metrics.GENERALITY)})
     header += [name.replace("/", "_") for name in general]
     rows: list[list[str]] = []
     for cell in results.cells:
         winner = [str(cell.hyperparameters.get(name, "")) for name in results.space.names]
         row = [cell.id, *cell.factors.values(), *winner, str(len(cell.finals))]
         for metric in results.metrics:
-            for name in (f"validation/{metric}", f"test/{metric}"):
+            for name in (score_name("validation", metric), score_name("test", metric)):
                 row += [_exact(cell.score(name)), _exact(spread(cell.values(name)))]
         rows.append([*row, *(_exact(cell.score(name)) for name in general)])
     return _csv(header, rows)
@@ -36,7 +37,7 @@ def results_csv(results: Results) -> str:
 
 def references_csv(results: Results) -> str:
     """Return one row per reference row, with the columns of ``results.csv`` that it can fill."""
-    names = [f"{split}/{metric}" for metric in results.metrics for split in ("validation", "test")]
+    names = [score_name(split, metric) for metric in results.metrics for split in ("validation", "test")]
     names = [name for name in names if any(name in row.metrics for row in results.references)]
     rows = [[row.name, *(_exact(row.metrics.get(name)) for name in names)] for row in results.references]
     return _csv(["reference", *(name.replace("/", "_") for name in names)], rows)

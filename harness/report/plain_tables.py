@@ -10,6 +10,7 @@ from harness.report.ranked_table import generality_kept
 from harness.results.collect import Results
 from harness.results.cost_table import CostRow, cost_table
 from harness.results.plan_vs_actual import plan_vs_actual
+from harness.tracking.schema import Metrics
 
 __all__ = ["PlainTable", "costs", "forecast", "generality"]
 
@@ -26,28 +27,27 @@ def generality(results: Results) -> PlainTable:
 
     Without rows where nothing was measured.
     """
-    name = "generality/perplexity"
+    name = Metrics.PERPLEXITY
     others = _other_tasks(results)
     rows = [
         [
             cell.id,
-            *(amount(cell.score(metric), 2) for metric in (f"{name}_before", name)),
+            *(amount(cell.score(metric), 2) for metric in (f"{name}{Metrics.BEFORE}", name)),
             amount(generality_kept(cell), 3),
-            *(amount(cell.score(metric), 3) for other in others for metric in (f"{other}_before", other)),
+            *(amount(cell.score(metric), 3) for other in others for metric in (f"{other}{Metrics.BEFORE}", other)),
         ]
         for cell in results.ranked()
-        if any(name.startswith("generality/") for final in cell.finals for name in final.metrics)
+        if any(name.startswith(Metrics.GENERALITY) for final in cell.finals for name in final.metrics)
     ]
-    tasks = [f"{other.removeprefix('generality/')} {when}" for other in others for when in ("before", "after")]
+    tasks = [f"{other.removeprefix(Metrics.GENERALITY)} {when}" for other in others for when in ("before", "after")]
     return PlainTable(["cell", "perplexity before", "perplexity after", "generality kept", *tasks], rows)
 
 
 def _other_tasks(results: Results) -> list[str]:
     """Return the metrics of other tasks, ``generality/<task>/<metric>``, that final runs were scored by."""
     names = [name for cell in results.cells for final in cell.finals for name in final.metrics]
-    return [
-        n for n in dict.fromkeys(names) if n.startswith("generality/") and n.count("/") == 2 and n[-7:] != "_before"
-    ]
+    measured = [name for name in dict.fromkeys(names) if name.startswith(Metrics.GENERALITY) and name.count("/") == 2]
+    return [name for name in measured if not name.endswith(Metrics.BEFORE)]
 
 
 def costs(results: Results) -> PlainTable:

@@ -10,6 +10,7 @@ from harness.report.number_format import UNDEFINED, learning_rate, places, score
 from harness.report.text.findings import Findings
 from harness.results.collect import CellResult, Reference, Results
 from harness.stats import Estimate, spread
+from harness.tracking.schema import Metrics, score_name
 
 __all__ = ["TEXT_HEADER", "Measured", "RankedRow", "generality_kept", "ranked_table", "text_row"]
 
@@ -54,8 +55,8 @@ def ranked_table(results: Results, findings: Findings) -> list[RankedRow]:
             rank=rank,
             name=cell.id,
             learning_rate=cell.learning_rate,
-            validation=_measured(cell, f"validation/{results.lead}"),
-            test=_measured(cell, f"test/{results.lead}"),
+            validation=_measured(cell, score_name("validation", results.lead)),
+            test=_measured(cell, score_name("test", results.lead)),
             interval=intervals.get(cell.id),
             finals=len(cell.finals),
             generality_kept=generality_kept(cell),
@@ -73,8 +74,8 @@ def generality_kept(cell: CellResult) -> float:
 
     1: nothing was lost; 0.5: every token of general text is twice as surprising as before; nan: not measured.
     """
-    after = cell.score("generality/perplexity")
-    return cell.score("generality/perplexity_before") / after if after else math.nan
+    after = cell.score(Metrics.PERPLEXITY)
+    return cell.score(f"{Metrics.PERPLEXITY}{Metrics.BEFORE}") / after if after else math.nan
 
 
 def text_row(row: RankedRow) -> list[str]:
@@ -89,7 +90,7 @@ def _measured(cell: CellResult, metric: str) -> Measured:
 
 def _reference(row: Reference, lead: str, intervals: Mapping[str, Estimate]) -> RankedRow:
     validation, test = (
-        Measured(row.metrics.get(f"{split}/{lead}", math.nan), math.nan) for split in ("validation", "test")
+        Measured(row.metrics.get(score_name(split, lead), math.nan), math.nan) for split in ("validation", "test")
     )
     return RankedRow(None, f"reference: {row.name}", None, validation, test, intervals.get(row.name))
 

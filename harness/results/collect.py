@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,14 +12,17 @@ from harness.data.prompt_forms import PROMPT_FORMS, restored
 from harness.data.tokenization import PromptForm
 from harness.metrics.base import Metric
 from harness.results.loss_curves import Losses, read_losses
-from harness.results.predictions import lead_metric, read_answers
+from harness.results.predictions import named_metric, read_answers
 from harness.results.score_forecast import Forecast
-from harness.results.test_access import TestAccess, looks
+from harness.results.test_access import TestAccess, count_accesses
 from harness.stats import mean
 from harness.stats.verdicts import Answers
 from harness.study.reference_rows import REFERENCES
 from harness.study.search_space import Hyperparameters, SearchSpace
-from harness.tracking.store_protocols import Run, Tracker
+from harness.tracking.run_records import CellRecord, FinalRecord, ReferenceRecord, TrialRecord, seed_order
+from harness.tracking.schema import Metrics, Tags, score_name
+from harness.tracking.store_protocols import Run, RunStore
+from harness.tracking.study_record import StudyRecord, summary_of
 
 __all__ = ["CellResult", "Final", "Reference", "Results", "Trial", "collect"]
 
@@ -177,70 +179,67 @@ class Results:
         retrained = any(cell.finals for cell in self.cells if cell.tuning != "none")
 
         def key(cell: CellResult) -> tuple[bool, bool, float]:
-            score = cell.score(f"validation/{self.lead}")
+            score = cell.score(score_name("validation", self.lead))
             return math.isnan(score), retrained and not cell.finals, -score if self.maximize else score
 
         return sorted(self.cells, key=key)
 
 
-def collect(tracker: Tracker, study: str) -> Results:
+def collect(tracker: RunStore, study: str) -> Results:
     """Read a study's results.
 
     Raises:
         UserError: The study has no summary yet.
     """
     runs = tracker.runs()
-    summary = next((run for run in reversed(runs) if run.phase == "summary"), None)
+    summary = summary_of(runs)
     if summary is None:
         raise UserError(f"study {study!r} has no results yet; run it with `harness run`")
-    facts = json.loads(tracker.fetch(summary.id, "study.json"))
-    parents = {run.tags["cell"]: run for run in runs if run.phase == "cell"}
-    scored = [run for run in runs if run.status == "FINISHED" and f"test/{facts['lead']}" in run.metrics]
+    record = StudyRecord.from_run(tracker, summary)
+    parents = {run.tags[Tags.CELL]: run for run in runs if run.phase == "cell"}
+    scored = [run for run in runs if run.status == "FINISHED" and score_name("test", record.lead) in run.metrics]
     current = {parent.id for parent in parents.values()}
     finals = [run for run in scored if run.phase == "final" and run.parent in current]
-    rows = finals[-1].tags.get("test_digest") if finals else None
-    axes = facts.get("axes", ["prompt", "tuning"])
-    space = SearchSpace.from_record(facts.get("space"), facts["study"]["search"])
-    cells = [_cell(parents[cell], axes, runs, rows, space) for cell in facts["cells"] if cell in parents]
+    rows = finals[-1].tags.get(Tags.TEST_DIGEST) if finals else None
+    space = SearchSpace.from_record(record.space, record.study["search"])
+    cells = [_cell(parents[cell], record.axes, runs, rows, space) for cell in record.cells if cell in parents]
     return Results(
         study=study,
-        question=facts["question"],
-        metrics=tuple(facts["metrics"]),
-        lead=facts["lead"],
-        maximize=facts["maximize"],
-        objective=facts["objective"],
-        search=facts["study"]["search"],
+        question=record.question,
+        metrics=record.metrics,
+        lead=record.lead,
+        maximize=record.maximize,
+        objective=record.objective,
+        search=record.study["search"],
         space=space,
-        baseline=facts["baseline"],
+        baseline=record.baseline,
         cells=tuple(cells),
-        provenance=facts["provenance"],
-        data=facts["data"],
-        forecast=Forecast.from_json(facts["forecast"]) if facts.get("forecast") else None,
-        recordings_mib=summary.metrics.get("recordings_mib", math.nan),
+        provenance=record.provenance,
+        data=record.data,
+        forecast=Forecast.from_json(record.forecast) if record.forecast else None,
+        recordings_mib=summary.metrics.get(Metrics.RECORDINGS, math.nan),
         answers=read_answers(
             tracker,
             finals,
             [cell.id for cell in cells],
             references=[run for run in scored if run.phase == "reference"],
         ),
-        metric=lead_metric(facts),
-        prompts=facts.get("prompts", {}),
-        forms=_forms(facts),
-        curves=read_losses(
-            tracker, {cell: _learned(parents[cell], runs) for cell in facts["cells"] if cell in parents}
-        ),
+        metric=named_metric(record.lead, record),
+        prompts=record.prompts,
+        forms=_forms(record),
+        curves=read_losses(tracker, {cell: _learned(parents[cell], runs) for cell in record.cells if cell in parents}),
         references=_references(runs),
-        looks=looks([*runs, *tracker.runs(removed=True)], edition=facts.get("edition"), rows=rows),
-        leaks=tuple(facts.get("leaks", ())),
-        depths=tuple(facts.get("depths", ())),
-        absent=tuple(cell for cell in facts["cells"] if cell not in parents),
+        looks=count_accesses([*runs, *tracker.runs(removed=True)], edition=record.edition, rows=rows),
+        leaks=record.leaks,
+        depths=record.depths,
+        absent=tuple(cell for cell in record.cells if cell not in parents),
     )
 
 
-def _forms(facts: Mapping[str, Any]) -> dict[str, PromptForm | None]:
+def _forms(record: StudyRecord) -> dict[str, PromptForm | None]:
     return {
         prompt["name"]: restored(prompt) if any(form in prompt for form in PROMPT_FORMS) else None
-        for prompt in facts.get("prompt_forms", ())
+        for prompt in record.prompt_forms
     }
 
 
@@ -249,54 +248,48 @@ def _learned(parent: Run, runs: Sequence[Run]) -> list[Run]:
     children = [run for run in runs if run.parent == parent.id]
     finals = [run for run in children if run.phase == "final" and run.status == "FINISHED"]
     if finals:
-        return sorted(finals, key=lambda run: _seed_order(run.params["seed"]))
-    winner = parent.tags.get("best_trial")
-    return [run for run in children if run.phase == "search" and run.tags.get("trial") == winner]
+        return sorted(finals, key=seed_order)
+    winner = parent.tags.get(Tags.BEST_TRIAL)
+    return [run for run in children if run.phase == "search" and run.tags.get(Tags.TRIAL) == winner]
 
 
 def _references(runs: Sequence[Run]) -> tuple[Reference, ...]:
-    scored = {run.params["reference"]: run for run in runs if run.phase == "reference" and run.status == "FINISHED"}
-    return tuple(Reference(name, _scores(scored[name])) for name in REFERENCES if name in scored)
+    done = [run for run in runs if run.phase == "reference" and run.status == "FINISHED"]
+    scores = {record.name: record.scores for record in map(ReferenceRecord.from_run, done)}
+    return tuple(Reference(name, scores[name]) for name in REFERENCES if name in scores)
 
 
 def _cell(parent: Run, axes: Sequence[str], runs: Sequence[Run], rows: str | None, space: SearchSpace) -> CellResult:
     """Return a cell's results; scores on other test rows than these are left out."""
-    children = [run for run in runs if run.parent == parent.id]
-    trials = sorted((_trial(run, space) for run in children if run.phase == "search"), key=lambda trial: trial.index)
-    finals = sorted((run for run in children if run.phase == "final"), key=lambda run: _seed_order(run.params["seed"]))
-    done = [run for run in finals if run.status == "FINISHED"]
-    winner = parent.tags.get("best_trial")
-    best = next((run for run in children if run.phase == "search" and run.tags.get("trial") == winner), None)
+    cell, children = CellRecord.from_run(parent, axes), [run for run in runs if run.parent == parent.id]
+    trials = [TrialRecord.from_run(run, space.names) for run in children if run.phase == "search"]
+    finals = sorted((run for run in children if run.phase == "final"), key=seed_order)
+    records = [(FinalRecord.from_run(run, space.names), run.status) for run in finals]
+    best = next((trial for trial in trials if str(trial.index) == cell.best_trial), None)
     return CellResult(
-        id=parent.tags["cell"],
-        factors={axis: parent.params[axis] for axis in axes},
+        id=cell.id,
+        factors=cell.factors,
         hyperparameters=space.parse(parent.params),
-        trials=tuple(trials),
-        finals=tuple(Final(run.params["seed"], _scores(run, rows), _costs(run)) for run in done),
+        trials=tuple(_trial(trial, space) for trial in sorted(trials, key=lambda trial: trial.index)),
+        finals=tuple(_final(final, rows) for final, status in records if status == "FINISHED"),
         params=parent.params,
-        best=_scores(best) if best else {},
+        best=best.scores if best else {},
         seconds=sum(run.seconds for run in children if run.phase in ("search", "final")),
-        diverged_finals=sum(run.tags.get("outcome") == "diverged" for run in finals),
+        diverged_finals=sum(final.diverged for final, _ in records),
     )
 
 
-def _seed_order(seed: str) -> tuple[bool, int]:
-    return (False, int(seed)) if seed.isdigit() else (True, 0)
+def _trial(trial: TrialRecord, space: SearchSpace) -> Trial:
+    return Trial(
+        index=trial.index,
+        hyperparameters=space.parse(trial.hyperparameters),
+        state=trial.outcome or "open",
+        value=trial.value,
+        metrics=trial.scores,
+        costs=trial.costs,
+        warm_start=trial.warm_start,
+    )
 
 
-def _trial(run: Run, space: SearchSpace) -> Trial:
-    state = run.tags.get("outcome", "open")
-    value = run.metrics.get("objective", math.nan) if state == "complete" else math.nan
-    drawn, start = space.parse(run.params), run.tags.get("warm_start")
-    return Trial(int(run.tags["trial"]), drawn, state, value, _scores(run), _costs(run), start)
-
-
-def _scores(run: Run, rows: str | None = None) -> dict[str, float]:
-    """Return a run's scores, without those on test where it was scored on other rows than are asked about."""
-    stale = rows is not None and run.tags.get("test_digest") != rows
-    kept = ("validation/", "generality/") if stale else ("validation/", "test/", "generality/")
-    return {key: value for key, value in run.metrics.items() if key.startswith(kept)}
-
-
-def _costs(run: Run) -> dict[str, float]:
-    return {key.removeprefix("cost/"): value for key, value in run.metrics.items() if key.startswith("cost/")}
+def _final(final: FinalRecord, rows: str | None) -> Final:
+    return Final(final.seed, final.scores_on(rows), final.costs)

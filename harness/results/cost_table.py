@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from harness.core.cost_names import PREFIX, summed
 from harness.results.collect import CellResult, Results
+from harness.tracking.schema import Params
 
 __all__ = ["CostRow", "cost_table", "total_costs"]
 
@@ -49,7 +50,7 @@ def cost_table(results: Results) -> list[CostRow]:
 
 def _row(cell: CellResult) -> CostRow:
     states, total = [trial.state for trial in cell.trials], total_costs([cell])
-    trainable = cell.params.get("trainable_parameters")
+    trainable = cell.params.get(Params.TRAINABLE)
     return CostRow(
         cell=cell.id,
         trainable_parameters=int(trainable) if trainable else None,

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from harness.tracking.store_protocols import Run, Tracker
+from harness.tracking.schema import Metrics
+from harness.tracking.store_protocols import Run, RunStore
 
 __all__ = ["Losses", "read_losses"]
-
-TRAIN, VALIDATION = "train/loss", "validation/loss"
 
 
 class Losses(NamedTuple):
@@ -23,20 +22,20 @@ class Losses(NamedTuple):
     """By epoch: after it."""
 
 
-def read_losses(tracker: Tracker, runs: Mapping[str, Sequence[Run]]) -> dict[str, tuple[Losses, ...]]:
+def read_losses(tracker: RunStore, runs: Mapping[str, Sequence[Run]]) -> dict[str, tuple[Losses, ...]]:
     """Return the losses of some runs of each cell; what was not logged by epoch is left out.
 
     Args:
         tracker: The store.
         runs: By cell id.
     """
-    ids = [run.id for own in runs.values() for run in own if TRAIN in run.metrics]
-    found = tracker.histories(ids, (TRAIN, VALIDATION))
+    ids = [run.id for own in runs.values() for run in own if Metrics.TRAIN_LOSS in run.metrics]
+    found = tracker.histories(ids, (Metrics.TRAIN_LOSS, Metrics.VALIDATION_LOSS))
     return {
         cell: tuple(_losses(run.name, found[run.id]) for run in own if run.id in found) for cell, own in runs.items()
     }
 
 
 def _losses(run: str, found: Mapping[str, Mapping[int, float]]) -> Losses:
-    train = found[TRAIN]  # a run that goes back to an earlier epoch scores it once more, past its last one
-    return Losses(run, train, {epoch: loss for epoch, loss in found[VALIDATION].items() if epoch in train})
+    train = found[Metrics.TRAIN_LOSS]  # a run that goes back to an earlier epoch scores it once more, past its last one
+    return Losses(run, train, {epoch: loss for epoch, loss in found[Metrics.VALIDATION_LOSS].items() if epoch in train})

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from harness.core.errors import HarnessError
 from harness.metrics.base import Metric
@@ -11,13 +10,16 @@ from harness.metrics.evaluate_hub import resolve
 from harness.stats.verdicts import Answered, Answers
 from harness.study.task import load_task
 from harness.tracking.prediction_table import read_examples, read_predictions
-from harness.tracking.store_protocols import Run, Tracker
+from harness.tracking.run_records import seed_order
+from harness.tracking.schema import Params, Tags
+from harness.tracking.store_protocols import Run, RunStore
+from harness.tracking.study_record import StudyRecord
 
-__all__ = ["lead_metric", "named_metric", "read_answers"]
+__all__ = ["named_metric", "read_answers"]
 
 
 def read_answers(
-    tracker: Tracker, finals: Sequence[Run], cells: Sequence[str], *, references: Sequence[Run] = ()
+    tracker: RunStore, finals: Sequence[Run], cells: Sequence[str], *, references: Sequence[Run] = ()
 ) -> Answers | None:
     """Return the answers of all cells to the same test examples, ``None`` where there are none.
 
@@ -32,33 +34,24 @@ def read_answers(
     """
     if not finals:
         return None
-    digest = finals[-1].tags.get("test_digest")
-    kept = [run for run in finals if run.tags.get("test_digest") == digest]
-    kept.sort(key=lambda run: (len(run.params["seed"]), run.params["seed"]))
+    digest = finals[-1].tags.get(Tags.TEST_DIGEST)
+    kept = [run for run in finals if run.tags.get(Tags.TEST_DIGEST) == digest]
+    kept.sort(key=seed_order)
     answered = {}
     for cell in cells:
-        own = [run for run in kept if run.tags["cell"] == cell]
+        own = [run for run in kept if run.tags[Tags.CELL] == cell]
         if own:
             said = tuple(read_predictions(tracker, run, "test") for run in own)
-            answered[cell] = Answered(said, seeded=own[0].params["seed"].isdigit())
+            answered[cell] = Answered(said, seeded=own[0].params[Params.SEED].isdigit())
     fixed = {
-        run.params["reference"]: Answered((read_predictions(tracker, run, "test"),), seeded=False)
+        run.params[Params.REFERENCE]: Answered((read_predictions(tracker, run, "test"),), seeded=False)
         for run in references
-        if run.tags.get("test_digest") == digest
+        if run.tags.get(Tags.TEST_DIGEST) == digest
     }
     return Answers(read_examples(tracker, kept[-1], "test"), answered, fixed)
 
 
-def lead_metric(facts: Mapping[str, Any]) -> Metric | str:
-    """Return the metric that leads, or the reason why predictions cannot be scored with it any more.
-
-    Args:
-        facts: The study's ``study.json``.
-    """
-    return named_metric(facts["lead"], facts)
-
-
-def named_metric(name: str, facts: Mapping[str, Any]) -> Metric | str:
+def named_metric(name: str, record: StudyRecord) -> Metric | str:
     """Return a metric of a study, or the reason why predictions cannot be scored with it any more.
 
     It is looked up by name, then in the study's task; its signature must be the one that the scores in the store were
@@ -66,12 +59,12 @@ def named_metric(name: str, facts: Mapping[str, Any]) -> Metric | str:
 
     Args:
         name: Of one of its metrics.
-        facts: The study's ``study.json``.
+        record: The study.
     """
-    signed = facts["signatures"].get(name)
+    signed = record.signatures.get(name)
     if signed is None:
         return f"final runs have no {name} by example"
-    found = [metric for metric in (_known(name), _of_task(name, facts["study"]["task"])) if metric]
+    found = [metric for metric in (_known(name), _of_task(name, record.study["task"])) if metric]
     same = [metric for metric in found if metric.signature() == signed]
     if same:
         return same[0]

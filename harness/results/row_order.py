@@ -7,13 +7,14 @@ from collections.abc import Iterator
 
 from harness.results.collect import CellResult, Results
 from harness.study.tuning_kinds import depth
+from harness.tracking.schema import score_name
 
 __all__ = ["alike", "by_prompt", "further", "kept_split", "prompts", "rows_by", "score_grid", "tunings"]
 
 
 def kept_split(results: Results) -> str:
     """Return the split whose scores a report shows: ``test`` where it was scored, else ``validation``."""
-    return "test" if any(cell.values(f"test/{results.lead}") for cell in results.cells) else "validation"
+    return "test" if any(cell.values(score_name("test", results.lead)) for cell in results.cells) else "validation"
 
 
 def tunings(results: Results) -> list[str]:
@@ -49,7 +50,7 @@ def by_prompt(results: Results) -> Iterator[tuple[str, list[CellResult]]]:
 
 def score_grid(results: Results) -> dict[str, list[tuple[str, float]]]:
     """Return by row of `by_prompt` each tuning's cell and its score on the split that is shown; nan for no score."""
-    metric, grid = f"{kept_split(results)}/{results.lead}", {}
+    metric, grid = score_name(kept_split(results), results.lead), {}
     for name, cells in by_prompt(results):
         scores = {cell.tuning: (cell.id, cell.score(metric)) for cell in cells}
         grid[name] = [scores.get(tuning, ("", math.nan)) for tuning in tunings(results)]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from harness.results.collect import CellResult, Results, Trial
 from harness.stats import expected_best, mean
+from harness.tracking.schema import score_name
 
 __all__ = ["RankFlip", "expected_best_curve", "generalization_gap", "rank_flip"]
 
@@ -46,7 +47,7 @@ def expected_best_curve(cell: CellResult, results: Results) -> list[float]:
 
 def _outcome(trial: Trial, results: Results) -> float:
     if trial.state == "pruned":
-        return trial.metrics.get(f"validation/{results.objective}", math.nan)
+        return trial.metrics.get(score_name("validation", results.objective), math.nan)
     return trial.value if trial.state == "complete" else math.nan
 
 
@@ -80,7 +81,7 @@ def rank_flip(results: Results) -> RankFlip | None:
 def _top(cell: CellResult, results: Results) -> _Top:
     sign = 1.0 if _rises(results) else -1.0
     if cell.tuning == "none":
-        score = cell.score(f"validation/{results.objective}")
+        score = cell.score(score_name("validation", results.objective))
         return _Top(-math.inf if math.isnan(score) else sign * score, -math.inf, 0)
     complete = sorted((sign * trial.value for trial in cell.trials if trial.state == "complete"), reverse=True)
     best, second = [*complete, -math.inf, -math.inf][:2]

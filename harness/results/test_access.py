@@ -1,4 +1,4 @@
-"""How often the test split was scored for a study, and how often before its test rows or the study were changed."""
+"""Accesses to the test split: how often it was scored for a study, and how often before rows or study were changed."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from harness.tracking.schema import SCORED
+from harness.tracking.schema import NONE, Metrics, Tags
 from harness.tracking.store_protocols import Run
 
-__all__ = ["TestAccess", "looks"]
-
-CLOSED = "none"
-"""The test digest of a run that was made while test was closed."""
+__all__ = ["TestAccess", "count_accesses"]
 
 
 @dataclass(frozen=True)
 class TestAccess:
-    """What the store knows of a study's looks at test."""
+    """A study's accesses to test, as far as the store knows of them."""
 
     __test__: ClassVar[bool] = False  # pytest would take the name for a test's
 
@@ -29,7 +26,7 @@ class TestAccess:
     """Of those that scored the rows it has now: all until the last one that an earlier edition of the study made."""
 
 
-def looks(runs: Sequence[Run], *, edition: str | None, rows: str | None) -> TestAccess:
+def count_accesses(runs: Sequence[Run], *, edition: str | None, rows: str | None) -> TestAccess:
     """Count the runs that scored test.
 
     Superseded, interrupted and deleted ones count: the number was there to be seen.
@@ -40,14 +37,14 @@ def looks(runs: Sequence[Run], *, edition: str | None, rows: str | None) -> Test
             editions say nothing of edits.
         rows: The digest of the test rows that the study has now; of all rows alike if it is not known.
     """
-    scored = [run for run in runs if run.tags.get("test_digest", CLOSED) != CLOSED and _scored(run)]
-    same = [run for run in scored if rows in (None, run.tags["test_digest"])]
+    scored = [run for run in runs if run.tags.get(Tags.TEST_DIGEST, NONE) != NONE and _scored(run)]
+    same = [run for run in scored if rows in (None, run.tags[Tags.TEST_DIGEST])]
     same.sort(key=lambda run: run.started)
-    edited = [run.tags.get("edition", edition) not in (None, edition) for run in same]
+    edited = [run.tags.get(Tags.EDITION, edition) not in (None, edition) for run in same]
     before = max((number for number, other in enumerate(edited, start=1) if other), default=0)
     return TestAccess(len(scored), len(scored) - len(same), before)
 
 
 def _scored(run: Run) -> bool:
-    said = run.tags.get(SCORED)
-    return said == "yes" if said else any(name.startswith("test/") for name in run.metrics)
+    scored = run.tags.get(Tags.SCORED)
+    return scored == "yes" if scored else any(name.startswith(Metrics.TEST) for name in run.metrics)

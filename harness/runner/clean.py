@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.core.workspace import Workspace
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
+from harness.tracking.study_record import KeptModels
 
 __all__ = ["clean_study"]
 
@@ -24,10 +25,10 @@ def clean_study(study: str, tracker: MlflowTracker, workspace: Workspace) -> Ite
     if recorded := _size_of(workspace.recordings):
         stay = f"{_size(recorded)} in {workspace.recordings}"
         yield f"recordings of frozen parts, which all studies here share, stay: {stay}"
-    runs, registry = tracker.runs(), tracker.model_registry
-    summaries = [run.tags for run in runs if run.phase == "summary"]
-    kept = {run for tags in summaries for run in (tags.get("best_run"), *tags.get("kept_runs", "").split())}
-    models = {run: uri for run, uri in tracker.models().items() if run not in kept}
+    runs, registry = tracker.runs(), tracker.models.registry
+    summaries = [KeptModels.from_run(run) for run in runs if run.phase == "summary"]
+    kept = {run for models in summaries for run in (models.run, *models.runs)}
+    models = {run: uri for run, uri in tracker.models.stored().items() if run not in kept}
     for run in list(models):
         versions = registry.made_by(run)
         if any(version.aliases for version in versions):
@@ -36,7 +37,7 @@ def clean_study(study: str, tracker: MlflowTracker, workspace: Workspace) -> Ite
         else:
             for version in versions:
                 registry.forget(version)
-    freed = sum(tracker.drop_model(uri) for uri in models.values())
+    freed = sum(tracker.models.drop(uri) for uri in models.values())
     yield f"models: {_size(freed)} ({len(models)} removed)"
     stale = [run for run in runs if run.phase in ("superseded", "interrupted") and run.id not in kept]
     freed = sum(tracker.remove(run.id) for run in stale)

@@ -18,12 +18,13 @@ from harness.report.text.findings import Findings
 from harness.results.collect import Results
 from harness.runner.objective import Objective
 from harness.study.check import Checked
-from harness.tracking.mlflow.ui_views import NOTE, Address, View, described, page_tags
+from harness.tracking.mlflow.ui_views import Address, View, described, page_tags
+from harness.tracking.run_records import prompt_versions
+from harness.tracking.schema import Tags, score_name
 from harness.tracking.store_protocols import Run, Tracker
+from harness.tracking.study_record import KeptModels
 
 __all__ = ["PagePublisher"]
-
-ABSENT = "none"
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,10 @@ class PagePublisher:
             summary: The id of its summary run.
         """
         views = self._views(self.checked.baseline.levels)
-        links = StudyLinks(Address(self.tracker.experiment), views, self.tracker.shown(summary), {}, {})
+        pages, lead = self.tracker.pages, score_name("validation", self.objective.lead)
+        links = StudyLinks(Address(pages.experiment), views, pages.shown(summary), {}, {})
         note = begun_note(self.checked.file.question, links)
-        self.tracker.label({**page_tags(views, lead=f"validation/{self.objective.lead}"), NOTE: note})
+        pages.label({**page_tags(views, lead=lead), Tags.NOTE: note})
 
     def show_results(self, results: Results, findings: Findings, summary: str) -> None:
         """Describe a study, its summary and its cells, and have its views show what is best.
@@ -54,29 +56,29 @@ class PagePublisher:
             summary: The id of its summary run.
         """
         runs = {run.id: run for run in self.tracker.runs()}
-        cells = {run.tags["cell"]: run for run in runs.values() if run.phase == "cell"}
+        cells = {run.tags[Tags.CELL]: run for run in runs.values() if run.phase == "cell"}
         links = self._links(results, runs[summary], cells)
         note = study_note(results, findings, links)
-        self.tracker.label({**page_tags(links.views, lead=f"validation/{results.lead}"), NOTE: note})
+        lead = score_name("validation", results.lead)
+        self.tracker.pages.label({**page_tags(links.views, lead=lead), Tags.NOTE: note})
         self.tracker.tags(summary, described(summary_note(results, findings, links), runs[summary].tags))
         for cell in results.cells:
             run = cells[cell.id]
             judged = verdict(cell.id, results, findings)
             tags = described(cell_note(cell, results, findings, links), run.tags)
-            self.tracker.tags(run.id, {**tags, "verdict": judged} if judged else tags)
+            self.tracker.tags(run.id, {**tags, Tags.VERDICT: judged} if judged else tags)
 
     def _links(self, results: Results, summary: Run, cells: dict[str, Run]) -> StudyLinks:
         ranked = results.ranked()
         best = next((cell for cell in ranked if cell.tuning != "none"), ranked[0])
-        model = summary.tags.get("best_model", ABSENT)
-        uris = {run.params["prompt"]: run.tags["prompt_uri"] for run in cells.values() if "prompt_uri" in run.tags}
+        pages = self.tracker.pages
         return StudyLinks(
-            address=Address(self.tracker.experiment),
+            address=Address(pages.experiment),
             views=self._views(best.factors),
-            summary=self.tracker.shown(summary.id),
-            parents={cell: self.tracker.shown(run.id) for cell, run in cells.items()},
-            prompts=uris,
-            model=None if model == ABSENT else model,
+            summary=pages.shown(summary.id),
+            parents={cell: pages.shown(run.id) for cell, run in cells.items()},
+            prompts=prompt_versions(cells.values()),
+            model=KeptModels.from_run(summary).model,
         )
 
     def _views(self, levels: Mapping[str, str]) -> list[View]:

@@ -28,15 +28,16 @@ from harness.study.check import Checked
 from harness.study.grid import Cell
 from harness.study.load_study import read_study
 from harness.study.search_space import SearchSpace
-from harness.study.study_from_store import StudyRecord, rebuilt
+from harness.study.study_from_store import StoredStudy, rebuilt
 from harness.study.task import load_task
 from harness.tracking.mlflow.mlflow_tracker import find_run
+from harness.tracking.schema import Metrics, Params, Tags
 from harness.tracking.store_protocols import Run, Tracker
 from harness.training.trainer import ModelFacts
 
 __all__ = ["Changed", "Difference", "Reproduction", "reproduce"]
 
-SCORED = ("validation/", "test/")
+SCORED = (Metrics.VALIDATION, Metrics.TEST)
 WEIGHTS = "weights"
 
 
@@ -93,15 +94,16 @@ def reproduce(run: str, workspace: Workspace, *, progress: Progress) -> Reproduc
         UserError: There is no such final run, or data, prompt or model are not what they were; names each.
     """
     tracker, found = _final_run(run)
-    kept = StudyRecord.fetch(tracker, found)
+    kept = StoredStudy.fetch(tracker, found)
     with tempfile.TemporaryDirectory() as folder:
         try:
             checked = rebuilt(kept, Path(folder))
         except UserError as error:
             raise UserError(f"run {found.name} cannot be done again: {error}") from error
-        cell = next((cell for cell in checked.cells if cell.id == found.tags["cell"]), None)
+        name = found.tags[Tags.CELL]
+        cell = next((cell for cell in checked.cells if cell.id == name), None)
         if cell is None:
-            raise UserError(f"run {found.name}: its study no longer has the cell {found.tags['cell']}; it was edited")
+            raise UserError(f"run {found.name}: its study no longer has the cell {name}; it was edited")
         progress.say(f"loading model {checked.study.model.name}")
         executor = InProcess(checked, workspace, progress.say)
         model, metrics = executor.facts(), [resolve(m) if isinstance(m, str) else m for m in checked.metrics]
@@ -144,14 +146,14 @@ def _final_run(identity: str) -> tuple[Tracker, Run]:
     return tracker, run
 
 
-def _alias(kept: StudyRecord, cell: Cell, tracker: Tracker) -> Iterator[Changed]:
+def _alias(kept: StoredStudy, cell: Cell, tracker: Tracker) -> Iterator[Changed]:
     """Say where the study's own name for a registered prompt now stands for another version."""
-    names = {prompt["name"]: prompt["registered"] for prompt in kept.facts["study"]["prompts"]}
+    names = {prompt["name"]: prompt["registered"] for prompt in kept.record.study["prompts"]}
     then, uri = kept.versions.get(cell.prompt.name), names.get(cell.prompt.name)
     if then is None or not uri:
         return
     try:
-        now = tracker.registered(uri).link["prompt_uri"]
+        now = tracker.prompts.find(uri).link[Tags.PROMPT_URI]
     except UserError:
         now = "gone"
     if now != then:
@@ -160,12 +162,12 @@ def _alias(kept: StudyRecord, cell: Cell, tracker: Tracker) -> Iterator[Changed]
 
 def _test(checked: Checked, run: Run) -> list[Example] | None:
     """Return the test split, if the run was scored on it."""
-    if not any(name.startswith("test/") for name in run.metrics):
+    if not any(name.startswith(Metrics.TEST) for name in run.metrics):
         return None
     return read_split(checked.source, "test", checked.study.data, checked.task.example)
 
 
-def _prompt(kept: StudyRecord, cell: Cell) -> Iterator[Changed]:
+def _prompt(kept: StoredStudy, cell: Cell) -> Iterator[Changed]:
     """Hold the prompt that the run was given against what its name stands for in the study file as it now is."""
     for now in (cell.prompt.text, _prompt_on_disk(kept, cell.prompt.name)):
         if now is not None and now != kept.prompt:
@@ -173,13 +175,13 @@ def _prompt(kept: StudyRecord, cell: Cell) -> Iterator[Changed]:
             return
 
 
-def _prompt_on_disk(kept: StudyRecord, name: str) -> str | None:
+def _prompt_on_disk(kept: StoredStudy, name: str) -> str | None:
     """Return a prompt's text in the study file and task file where they lie, ``None`` where they are gone."""
-    file = Path(kept.facts["file"])
+    file = Path(kept.record.file)
     if not file.is_file():
         return None
     try:
-        study = read_study(file, kept.facts["overrides"]).study
+        study = read_study(file, kept.record.overrides).study
         prompt = next((prompt for prompt in study.prompts if prompt.name == name), None)
         if prompt is None or prompt.registered:
             return None
@@ -191,44 +193,47 @@ def _prompt_on_disk(kept: StudyRecord, name: str) -> str | None:
 def _data(run: Run, checked: Checked, test: Sequence[Example] | None) -> Iterator[Changed]:
     splits: dict[str, Sequence[Example]] = {**checked.examples} | ({} if test is None else {"test": test})
     for split, examples in splits.items():
-        then = run.tags.get("test_digest" if split == "test" else f"data_digest.{split}", "not recorded")
+        then = run.tags.get(Tags.data_digest(split), "not recorded")
         if (now := fingerprint(examples)) != then:
             yield Changed(f"{split} data in {checked.source.origin}", f"digest {then}", f"digest {now}")
 
 
 def _model(run: Run, model: ModelFacts, name: str) -> Iterator[Changed]:
-    now = {"model_digest": model.weights, "architecture_digest": model.architecture}
-    for what, part in {"model_digest": "weights", "architecture_digest": "configuration"}.items():
-        if (then := run.tags.get(what, "not recorded")) != now[what]:
-            yield Changed(f"{part} of model {name}", f"digest {then}", f"digest {now[what]}")
+    digests = {
+        "weights": (Tags.MODEL_DIGEST, model.weights),
+        "configuration": (Tags.ARCHITECTURE_DIGEST, model.architecture),
+    }
+    for part, (tag, now) in digests.items():
+        if (then := run.tags.get(tag, "not recorded")) != now:
+            yield Changed(f"{part} of model {name}", f"digest {then}", f"digest {now}")
 
 
-def _surroundings(kept: StudyRecord, run: Run) -> Iterator[Changed]:
+def _surroundings(kept: StoredStudy, run: Run) -> Iterator[Changed]:
     """Yield versions, commit, machine and task file that differ."""
-    place = Path(kept.facts["file"]).resolve().parent
+    place, name = Path(kept.record.file).resolve().parent, kept.record.study["task"]
     for what, now in provenance(place if place.is_dir() else Path()).items():
         if (then := run.tags.get(what, "not recorded")) != now:
             yield Changed(what, then, now)
         elif now.endswith("+changes"):
             yield Changed(what, then, f"{now}, whose uncommitted changes cannot be compared")
     try:
-        task = load_task(kept.task_name)[1].read_text(encoding="utf-8")
+        task = load_task(name)[1].read_text(encoding="utf-8")
     except UserError:
         task = None
     if task != kept.task:
-        yield Changed(f"task {kept.task_name}", "as the store holds it", "gone" if task is None else "another text")
+        yield Changed(f"task {name}", "as the store holds it", "gone" if task is None else "another text")
 
 
-def _metrics(kept: StudyRecord, metrics: Sequence[Metric]) -> Iterator[Changed]:
+def _metrics(kept: StoredStudy, metrics: Sequence[Metric]) -> Iterator[Changed]:
     for metric in metrics:
-        then = kept.facts["signatures"].get(metric.name, "not there")
+        then = kept.record.signatures.get(metric.name, "not there")
         if metric.signature() != then:
             yield Changed(f"metric {metric.name}", then, metric.signature())
 
 
 def _then(run: Run) -> dict[str, str]:
     found = {name: repr(value) for name, value in run.metrics.items() if name.startswith(SCORED)}
-    return {**found, WEIGHTS: run.tags.get("weights_digest", "not recorded")}
+    return {**found, WEIGHTS: run.tags.get(Tags.WEIGHTS_DIGEST, "not recorded")}
 
 
 class _OneRun:
@@ -248,7 +253,7 @@ class _OneRun:
             run.name,
             cell.id,
             space.parse(run.params),
-            int(run.params["seed"]) if trains else 0,
+            int(run.params[Params.SEED]) if trains else 0,
             follows=False,
             scores="validation",
             predicts=predicts,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from harness.core.example import Example, Split, fingerprint
 from harness.core.provenance import provenance
@@ -15,7 +14,8 @@ from harness.study.check import Checked
 from harness.study.factors import Prompt
 from harness.study.grid import Cell, cell_digests, cell_study, edition
 from harness.study.search_space import SearchSpace
-from harness.tracking.mlflow.ui_views import COLOR
+from harness.tracking.run_records import CellRecord
+from harness.tracking.schema import NONE, Params, Tags
 from harness.tracking.store_protocols import DataUse, Registered, Tracker
 from harness.training.trainer import ModelFacts
 
@@ -46,33 +46,36 @@ def study_runs(checked: Checked, facts: ModelFacts, metrics: Sequence[Metric], t
     prompts = {prompt.name: _registered(prompt, checked, tracker) for prompt in checked.study.prompts}
     return StudyRuns(
         tracker,
-        digests,
-        params={cell.id: _params(cell, checked, facts) for cell in checked.cells},
-        tags=_tags(checked, facts, data) | {"edition": edition(checked.study, digests)},
+        {cell.id: _record(cell, checked, facts, digests[cell.id]) for cell in checked.cells},
+        tags=_tags(checked, facts, data) | {Tags.EDITION: edition(checked.study, digests)},
         links={cell.id: {**prompts[cell.prompt.name].link, **_color(cell, checked)} for cell in checked.cells},
         data={split: data_use(checked, split, examples) for split, examples in checked.examples.items()},
     )
 
 
-def _params(cell: Cell, checked: Checked, facts: ModelFacts) -> dict[str, Any]:
-    """Return every factor of a cell, by the names that the MLflow UI shows."""
+def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> CellRecord:
+    """Return what every run of a cell says of it."""
     study = cell_study(checked.study, cell)
     trainable, total = facts.parameters[cell.id]
     searched = SearchSpace.of(study).names  # a run's own params say these
     training = study.training.model_dump(exclude={"device"})
-    settings = {f"training.{name}": value for name, value in training.items()}
-    return {
-        "task": checked.task.name,
-        "model": study.model.name,
-        **cell.levels,
-        "trainable_parameters": trainable,
-        "parameters": total,
-        **{f"data.{split}": size for split, size in split_sizes(checked).items()},
-        **{name: value for name, value in settings.items() if name not in searched},
-        "model.dtype": study.model.dtype,
-        "search.sampler": study.search.sampler,
-        "search.metric": checked.objective,
-    }
+    settings = {f"{Params.TRAINING}{name}": value for name, value in training.items()}
+    return CellRecord(
+        id=cell.id,
+        digest=digest,
+        task=checked.task.name,
+        model=study.model.name,
+        factors=cell.levels,
+        trainable_parameters=trainable,
+        parameters=total,
+        sizes=split_sizes(checked),
+        settings={
+            **{name: value for name, value in settings.items() if name not in searched},
+            Params.DTYPE: study.model.dtype,
+            Params.SAMPLER: study.search.sampler,
+            Params.METRIC: checked.objective,
+        },
+    )
 
 
 def split_sizes(checked: Checked) -> dict[str, int]:
@@ -83,18 +86,18 @@ def split_sizes(checked: Checked) -> dict[str, int]:
 
 def _tags(checked: Checked, facts: ModelFacts, data: Mapping[Split, str]) -> dict[str, str]:
     return {
-        "study": checked.study.name,
-        "model_digest": facts.weights,
-        "architecture_digest": facts.architecture,
-        "model_commit": facts.commit or "none",
-        **{f"data_digest.{split}": value for split, value in data.items()},
+        Tags.STUDY: checked.study.name,
+        Tags.MODEL_DIGEST: facts.weights,
+        Tags.ARCHITECTURE_DIGEST: facts.architecture,
+        Tags.MODEL_COMMIT: facts.commit or NONE,
+        **{Tags.data_digest(split): value for split, value in data.items()},
         **provenance(checked.file.path.resolve().parent),
     }
 
 
 def _color(cell: Cell, checked: Checked) -> dict[str, str]:
     """Return the tag that gives all runs of a prompt one color, which is its color in the report as well."""
-    return {COLOR: COLORS[checked.prompts.index(cell.prompt) % len(COLORS)]}
+    return {Tags.COLOR: COLORS[checked.prompts.index(cell.prompt) % len(COLORS)]}
 
 
 def data_use(checked: Checked, split: Split, examples: Sequence[Example]) -> DataUse:
@@ -115,9 +118,9 @@ def data_use(checked: Checked, split: Split, examples: Sequence[Example]) -> Dat
 def _registered(prompt: Prompt, checked: Checked, tracker: Tracker) -> Registered:
     """Return a prompt's version in the store's registry, which is made where its text is new there."""
     if prompt.registered:
-        return tracker.registered(prompt.registered)
+        return tracker.prompts.find(prompt.registered)
     template = next(template for template in checked.prompts if template.name == prompt.name)
-    return tracker.register(template, task=checked.task.name, study=checked.study.name)
+    return tracker.prompts.register(template, task=checked.task.name, study=checked.study.name)
 
 
 def alias_winner(winner: str, checked: Checked, tracker: Tracker) -> None:
@@ -132,7 +135,6 @@ def alias_winner(winner: str, checked: Checked, tracker: Tracker) -> None:
     """
     alias = checked.study.final.prompt_alias
     if alias:
-        used = [
-            run.tags["prompt_uri"] for run in tracker.runs() if (run.phase, run.tags.get("cell")) == ("cell", winner)
-        ]
-        tracker.alias(tracker.registered(used[-1]), alias)
+        cells = [run for run in tracker.runs() if run.phase == "cell"]
+        used = [run.tags[Tags.PROMPT_URI] for run in cells if run.tags.get(Tags.CELL) == winner]
+        tracker.prompts.alias(tracker.prompts.find(used[-1]), alias)

@@ -41,12 +41,13 @@ from harness.runner.resume.missing_runs import StudyRuns
 from harness.runner.run_params import alias_winner, data_use, study_runs
 from harness.runner.search.optuna_search import CellSearch, open_storage, reach_storage
 from harness.runner.search.trials import SearchQueue, settle_trials
-from harness.runner.summary_run import open_summary, study_facts
+from harness.runner.summary_run import open_summary, study_record
 from harness.study.check import Checked
 from harness.study.grid import Cell, neighbor, select, with_neighbors
-from harness.study.search_space import NONE, Hyperparameters, SearchSpace
+from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.tracking.choose_store import opened
 from harness.tracking.mlflow.http import reach_store
+from harness.tracking.schema import NONE, Artifacts, Metrics
 from harness.tracking.store_protocols import Tracker
 from harness.training.trainer import ModelFacts
 
@@ -129,8 +130,8 @@ class _Driver:
         """Run what is missing of some cells, and report on the study."""
         checked, tracker = self.checked, self.tracker
         forecast = kept_forecast(checked, self.model.weights, self.workspace)
-        facts = study_facts(checked, self.model, self.metrics, self.objective, self.runs, forecast)
-        summary, was_there = open_summary(checked, facts, self.runs, tracker)
+        record = study_record(checked, self.model, self.metrics, self.objective, self.runs, forecast)
+        summary, was_there = open_summary(checked, record, self.runs, tracker)
         pages = PagePublisher(checked, self.objective, tracker)
         if not was_there:
             pages.show_begun(summary)
@@ -145,7 +146,7 @@ class _Driver:
         result = Result.of(checked.study.name, tracker, self.workspace)
         alias_winner(result.findings.first or result.results.ranked()[0].id, checked, tracker)
         result.report()
-        tracker.files(summary, result.folder, "report")
+        tracker.files(summary, result.folder, Artifacts.REPORT)
         pages.show_results(result.results, result.findings, summary)
         self.runs.end(summary)
         return result
@@ -171,7 +172,7 @@ class _Driver:
         searches = {}
         for cell in cells:
             parent, study = self.runs.parent(cell.id), self.checked.study
-            self.tracker.text(parent.id, cell.prompt.text, "prompt.jinja")
+            self.tracker.text(parent.id, cell.prompt.text, Artifacts.PROMPT)
             if cell.tuning.trains:
                 name = f"{study.name}/{cell.id}/{self.runs.search(cell.id)[:12]}"
                 search = CellSearch(
@@ -213,10 +214,10 @@ class _Driver:
         """Run the missing finals of some cells, and conclude every cell that was searched."""
         checked, study = self.checked, self.checked.study
         examples: dict[Split, list[Example]] = dict(checked.examples)
-        identity = {"test_digest": NONE, "generality_digest": self.model.forgetting or NONE}
+        test_digest = NONE
         if study.final.seeds:
             test = read_split(checked.source, "test", study.data, checked.task.example)
-            examples["test"], identity["test_digest"] = test, fingerprint(test)
+            examples["test"], test_digest = test, fingerprint(test)
             self.executor.open_test(test)
             self.runs.open_test(data_use(checked, "test", test))
         references = ReferenceScorer(checked.task.name, self.metrics, examples, self.runs, self.tracker, self.progress)
@@ -227,10 +228,10 @@ class _Driver:
             space=self.space,
             chosen=frozenset(cell.id for cell in chosen),
             seeds=study.final.seeds,
-            identity=identity,
+            test_digest=test_digest,
+            generality_digest=self.model.forgetting or NONE,
             examples=examples,
             parameters=self.model.parameters,
-            measures=self.model.forgetting is not None,
         )
         queue = FinalsQueue(
             plan,
@@ -267,5 +268,5 @@ class _Driver:
     def _log_recorded(self, summary: str) -> None:
         """Log how much is recorded of the frozen parts; a command may see a part of it."""
         size = self.executor.recorded() / 2**20
-        if size > self.tracker.run(summary).metrics.get("recordings_mib", 0.0):
-            self.tracker.metrics(summary, {"recordings_mib": size})
+        if size > self.tracker.run(summary).metrics.get(Metrics.RECORDINGS, 0.0):
+            self.tracker.metrics(summary, {Metrics.RECORDINGS: size})

@@ -14,6 +14,7 @@ from harness.tracking.address import store_uri
 from harness.tracking.mlflow.connect import connect_known
 from harness.tracking.mlflow.logged_models import fetch_model
 from harness.tracking.mlflow.mlflow_tracker import find_run
+from harness.tracking.study_record import KeptModels, summary_of
 
 __all__ = ["stored_model"]
 
@@ -53,7 +54,7 @@ def _of_run(name: str) -> str | None:
     if len(found) > 1:
         raise ModelError(f"{len(found)} runs have an id that begins with {name}; give more of it")
     ((study, tracker, run),) = found
-    uri = tracker.models().get(run.id)
+    uri = tracker.models.stored().get(run.id)
     if uri is None:
         raise ModelError(f"run {run.name} of study {study} keeps no model; final.models: cells keeps one for each cell")
     return uri
@@ -63,7 +64,8 @@ def _of_study(name: str) -> str | None:
     study, tracker = find_study(name)
     if tracker is None:
         return None
-    best = [run.tags.get("best_model", "none") for run in tracker.runs() if run.phase == "summary"]
-    if not best or best[-1] == "none":
+    summary = summary_of(tracker.runs())
+    model = KeptModels.from_run(summary).model if summary else None
+    if model is None:
         raise ModelError(f"study {study} keeps no model; it needs final.seeds, and final.models: best or cells")
-    return best[-1]
+    return model

@@ -18,10 +18,10 @@ from typing import Any
 from harness.core.errors import UserError
 from harness.study.dimension import Dimension, Value
 from harness.study.spec import Study
+from harness.tracking.schema import NONE
 
 __all__ = [
     "HYPERPARAMETERS",
-    "NONE",
     "Hyperparameter",
     "Hyperparameters",
     "SearchSpace",
@@ -31,9 +31,6 @@ __all__ = [
     "shown_value",
     "title",
 ]
-
-NONE = "none"
-"""How a run's params write a hyperparameter, or a seed, that it does without: nothing trains, or no trial completed."""
 
 
 @dataclass(frozen=True, eq=False)

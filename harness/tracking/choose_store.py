@@ -13,6 +13,7 @@ from harness.core.errors import StoreError
 from harness.tracking.address import is_server, store_uri
 from harness.tracking.mlflow.http import ask, client_of, reach_store
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker, open_experiment
+from harness.tracking.server_outage.delivery import Delivery
 from harness.tracking.server_outage.endpoint import MlflowServer
 from harness.tracking.server_outage.journal import Journal
 from harness.tracking.server_outage.outage_tracker import OutageTracker
@@ -84,7 +85,7 @@ def _journaled(study: str, tell: Callable[[str], None]) -> OutageTracker:
         journal.close()
         raise
     sender = Sender(journal, MlflowServer(client_of(uri), experiment))
-    return OutageTracker(client, uri, experiment, journal=journal, sender=sender, tell=tell)
+    return OutageTracker(MlflowTracker(client, uri, experiment), Delivery(uri, journal, sender, tell))
 
 
 def _file(study: str) -> Path:

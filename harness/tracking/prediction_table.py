@@ -1,41 +1,70 @@
-"""The table of predictions beside references that a final run stores."""
+"""The table of predictions beside references that a final run or reference row stores: written here, and read here.
+
+Verdicts are computed from it, never from a second scoring.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.core.example import Example, Prediction, Split
-from harness.tracking.store_protocols import Run, Tracker
+from harness.tracking.schema import Artifacts
+from harness.tracking.store_protocols import Run, RunStore
 
-__all__ = ["TABLE", "read_examples", "read_predictions", "read_table"]
-
-
-TABLE = "predictions/{}.json"
-"""The artifact of a final run that holds its predictions on a split beside the references."""
+__all__ = ["copy_predictions", "read_examples", "read_predictions", "write_predictions"]
 
 
-def read_examples(tracker: Tracker, run: Run, split: Split) -> tuple[Example, ...]:
-    """Return what a final run was asked, as far as metrics need it, in the order of its predictions."""
+def write_predictions(
+    tracker: RunStore, run: str, split: Split, examples: Sequence[Example], predictions: Sequence[Prediction]
+) -> None:
+    """Store a run's predictions on a split.
+
+    Args:
+        tracker: The store.
+        run: The id of the run that made them.
+        split: Of the data.
+        examples: All of the split.
+        predictions: One for each of them, in their order.
+    """
+    table: dict[str, list[Any]] = {  # MLflow's page groups by the first column and compares the second
+        "source": [example.fields["source"] for example in examples],
+        "prediction": [prediction.text for prediction in predictions],
+        "reference": [example.target for example in examples],
+        "id": [prediction.id for prediction in predictions],
+        "nll": [prediction.nll for prediction in predictions],
+        "tokens": [prediction.tokens for prediction in predictions],
+    }
+    if any(len(example.references) > 1 for example in examples):
+        table["references"] = [json.dumps(list(example.references), ensure_ascii=False) for example in examples]
+    tracker.table(run, table, Artifacts.predictions(split))
+
+
+def copy_predictions(tracker: RunStore, source: Run, run: str, split: Split) -> None:
+    """Store one run's predictions as another's."""
+    tracker.table(run, _columns(tracker, source, split), Artifacts.predictions(split))
+
+
+def read_predictions(tracker: RunStore, run: Run, split: Split) -> tuple[Prediction, ...]:
+    """Return a run's predictions on a split, in the order of the split's examples."""
+    rows = _rows(tracker, run, split)
+    return tuple(Prediction(str(row["id"]), row["prediction"], row["nll"], row["tokens"]) for row in rows)
+
+
+def read_examples(tracker: RunStore, run: Run, split: Split) -> tuple[Example, ...]:
+    """Return the examples of a run's predictions, as far as metrics need them, in the same order."""
     return tuple(_example(row) for row in _rows(tracker, run, split))
 
 
-def read_table(tracker: Tracker, run: Run, split: Split) -> dict[str, list[Any]]:
-    """Return a final run's answers as it stored them, column by column."""
-    content = json.loads(tracker.fetch(run.id, TABLE.format(split)))
+def _columns(tracker: RunStore, run: Run, split: Split) -> dict[str, list[Any]]:
+    content = json.loads(tracker.fetch(run.id, Artifacts.predictions(split)))
     return {name: [row[place] for row in content["data"]] for place, name in enumerate(content["columns"])}
 
 
-def _rows(tracker: Tracker, run: Run, split: Split) -> list[dict[str, Any]]:
-    table = read_table(tracker, run, split)
-    return [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
-
-
-def read_predictions(tracker: Tracker, run: Run, split: Split) -> tuple[Prediction, ...]:
-    """Return what a final run answered, as it was stored."""
-    rows = _rows(tracker, run, split)
-    return tuple(Prediction(str(row["id"]), row["prediction"], row["nll"], row["tokens"]) for row in rows)
+def _rows(tracker: RunStore, run: Run, split: Split) -> list[dict[str, Any]]:
+    columns = _columns(tracker, run, split)
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _example(row: Mapping[str, Any]) -> Example:

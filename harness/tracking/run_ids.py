@@ -1,25 +1,73 @@
-"""Ids of runs inside tags and texts, put in another's words."""
+"""Ids of runs: a run that this process starts has one of our own at once, and later one of the server's."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
-__all__ = ["renamed", "renamed_values"]
+from harness.tracking.schema import Tags
+from harness.tracking.store_protocols import Run
+
+__all__ = ["RunIds", "translate", "translate_values"]
 
 ID = re.compile(r"\b[0-9a-f]{32}\b")
 """An id of a run, the server's or our own."""
 
 
-def renamed(text: str, names: Mapping[str, str]) -> str:
+def translate(text: str, ids: Mapping[str, str]) -> str:
     """Return a text in which runs go by other ids, where it names any.
 
-    >>> renamed("see 0123456789abcdef0123456789abcdef.", {"0123456789abcdef0123456789abcdef": "that one"})
+    >>> translate("see 0123456789abcdef0123456789abcdef.", {"0123456789abcdef0123456789abcdef": "that one"})
     'see that one.'
     """
-    return ID.sub(lambda found: names.get(found[0], found[0]), text) if names else text
+    return ID.sub(lambda match: ids.get(match[0], match[0]), text) if ids else text
 
 
-def renamed_values(values: Mapping[str, str], names: Mapping[str, str]) -> dict[str, str]:
+def translate_values(values: Mapping[str, str], ids: Mapping[str, str]) -> dict[str, str]:
     """Return tags or params in which runs go by other ids."""
-    return {key: renamed(value, names) for key, value in values.items()}
+    return {key: translate(value, ids) for key, value in values.items()}
+
+
+class RunIds:
+    """Both ids of the runs that this process started.
+
+    Args:
+        servers: Our ids to the server's, of all runs that the server has; grows while records are delivered.
+    """
+
+    def __init__(self, servers: Mapping[str, str]) -> None:
+        self._servers = servers
+        self._started: set[str] = set()
+
+    def new(self) -> str:
+        """Return an id for a run that is about to be started."""
+        run = uuid.uuid4().hex
+        self._started.add(run)
+        return run
+
+    def server(self, run: str) -> str:
+        """Return the server's id of a run; it has one once all records are there."""
+        return self._servers.get(run, run)
+
+    def to_server(self, values: Mapping[str, str]) -> dict[str, str]:
+        """Return tags in which runs go by the server's ids."""
+        return translate_values(values, self._servers)
+
+    def text_to_server(self, text: str) -> str:
+        """Return a text in which runs go by the server's ids."""
+        return translate(text, self._servers)
+
+    def own(self) -> dict[str, str]:
+        """Return the server's ids to our own, of runs that this process started; nobody else calls any so."""
+        servers = dict(self._servers)
+        return {servers[run]: run for run in self._started if run in servers}
+
+    def to_own(self, runs: Iterable[Run]) -> list[Run]:
+        """Return runs in which runs go by our own ids."""
+        own, translated = self.own(), []
+        for run in runs:
+            tags = translate_values(run.tags, own)
+            translated.append(replace(run, id=own.get(run.id, run.id), tags=tags, parent=tags.get(Tags.PARENT)))
+        return translated

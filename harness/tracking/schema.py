@@ -1,9 +1,260 @@
-"""The names of tags, params and metrics in the store."""
+"""The schema of the store: the names of what runs carry. Nothing else in the harness spells one of them out.
+
+What runs say with these names is read and written by the records in `harness.tracking.run_records` and
+`harness.tracking.study_record`. Three kinds of names live with what they name: costs in `harness.core.cost_names`,
+versions and machine in `harness.core.provenance`, keys of a study's own sections (``training.epochs``) in
+`harness.study.spec`.
+"""
 
 from __future__ import annotations
 
-__all__ = ["SCORED"]
+from typing import Final, Literal
+
+__all__ = [
+    "FACTORS",
+    "NONE",
+    "Artifacts",
+    "ExperimentTags",
+    "InputTags",
+    "Metrics",
+    "ModelTags",
+    "Outcome",
+    "Params",
+    "Phase",
+    "PromptTags",
+    "Status",
+    "Tags",
+    "VersionTags",
+    "score_name",
+]
+
+Phase = Literal["cell", "search", "final", "reference", "summary", "interrupted", "superseded"]
+"""What kind of run it is."""
+
+Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+
+Outcome = Literal["complete", "pruned", "diverged"]
+"""How a trial ended; of final runs, only those that diverged say so."""
+
+NONE: Final = "none"
+"""A tag's or param's value where there is nothing to say: zero-shot's learning rate and seed, a test split that is
+closed, a study that keeps no model."""
 
 
-SCORED = "test_scored"
-"""The tag of a run that is about to score test, ``yes``; of one that has its scores from another, that one's id."""
+class Tags:
+    """Tags of runs, in the order in which a study writes them."""
+
+    PHASE: Final = "phase"
+    """Every run has it; see `Phase`."""
+    PARENT: Final = "mlflow.parentRunId"
+    """The id of the run above, by which MLflow's pages nest runs."""
+    STUDY: Final = "study"
+    EDITION: Final = "edition"
+    """What a look at test could have moved a user to change; see `harness.study.grid.edition`."""
+    MODEL_DIGEST: Final = "model_digest"
+    ARCHITECTURE_DIGEST: Final = "architecture_digest"
+    MODEL_COMMIT: Final = "model_commit"
+    CELL: Final = "cell"
+    """The cell's id."""
+    CELL_DIGEST: Final = "cell_digest"
+    """All that a cell's results depend on; see `harness.study.grid.cell_digests`."""
+    SEARCH: Final = "search"
+    """What names a cell's search in Optuna; its first parent's, which its heirs carry on."""
+    PROMPT_URI: Final = "prompt_uri"
+    """The version in the Prompt Registry, ``prompts:/name/3``."""
+
+    TRIAL: Final = "trial"
+    """The place of a trial in its search, from 0."""
+    OPTUNA_TRIAL: Final = "optuna_trial"
+    """Optuna's number of it."""
+    WARM_START: Final = "warm_start"
+    """The id of the cell that the learning rate was taken from."""
+    PRUNED_AFTER: Final = "pruned_after_epoch"
+    STOPPED_AFTER: Final = "stopped_after_epoch"
+    OUTCOME: Final = "outcome"
+    ERROR: Final = "error"
+    TRUNK: Final = "trunk"
+    """How the frozen part was computed: replayed or live, and why."""
+    BEST_TRIAL: Final = "best_trial"
+    """Of a cell: the winner's `TRIAL`."""
+    VERDICT: Final = "verdict"
+    """Of a cell: what is claimed of it."""
+
+    TEST_DIGEST: Final = "test_digest"
+    """The test rows; ``none`` while test is closed."""
+    GENERALITY_DIGEST: Final = "generality_digest"
+    """The texts and tasks that forgetting is measured on."""
+    SCORED: Final = "test_scored"
+    """``yes`` of a run that is about to score test; of one that has its scores from another, that one's id."""
+    WEIGHTS_DIGEST: Final = "weights_digest"
+    STORED: Final = "stored"
+    """How a final run's model is stored: ``full`` or ``delta``."""
+    REFERENCE: Final = "reference"
+    REFERENCE_DIGEST: Final = "reference_digest"
+    """All that a reference row's scores depend on."""
+
+    BEST_MODEL: Final = "best_model"
+    """Of the summary, as the next three."""
+    BEST_RUN: Final = "best_run"
+    BEST_CELL: Final = "best_cell"
+    KEPT_RUNS: Final = "kept_runs"
+    """The ids of the runs whose models are kept."""
+
+    NOTE: Final = "mlflow.note.content"
+    """What the pages show as the description of a run, or of the study; Markdown."""
+    NOTE_DIGEST: Final = "note_digest"
+    """By which a description is known as ours."""
+    COLOR: Final = "mlflow.runColor"
+    """The color of a run in the pages' charts."""
+    PROMPTS: Final = "mlflow.linkedPrompts"
+    """What the pages know a run's prompts by."""
+    TABLES: Final = "mlflow.loggedArtifacts"
+    """What the pages know tables among a run's artifacts by."""
+    RECORD: Final = "harness.record"
+    """By which a run is found whose start a server did not answer."""
+
+    @staticmethod
+    def data_digest(split: str) -> str:
+        """Return the tag that holds the digest of a split's rows."""
+        return Tags.TEST_DIGEST if split == "test" else f"data_digest.{split}"
+
+
+class ExperimentTags:
+    """Tags of a study as a whole, beside `Tags.NOTE`; the pages of MLflow read them."""
+
+    VIEW: Final = "mlflow.sharedViewState."
+    """What the tags of ready-made views begin with."""
+    KIND: Final = "mlflow.experimentKind"
+    LEAD: Final = "mlflow.experiment.primaryMetric.name"
+
+
+class InputTags:
+    """Tags of the data that a run read."""
+
+    SPLIT: Final = "mlflow.data.context"
+
+
+class PromptTags:
+    """Tags of a version in the Prompt Registry, and of a prompt."""
+
+    TASK: Final = "task"
+    STUDY: Final = "study"
+    FORM: Final = "form"
+    """Of a prompt that is not text: its form in `harness.data.prompt_forms`, whose other keys are tags as well."""
+    KEEP: Final = "keep"
+    """Which end of the text stays that is shortened."""
+    EXPERIMENTS: Final = "_mlflow_experiment_ids"
+    """Of the prompt: by which an experiment's own page lists it."""
+
+
+class ModelTags:
+    """Tags of a stored model, beside those of its run that it repeats."""
+
+    VERSIONS: Final = "mlflow.modelVersions"
+    """From which the pages lead to its versions."""
+
+
+class VersionTags:
+    """Tags of a version of a registered model, beside `Tags.data_digest`."""
+
+    METRIC: Final = "metric"
+    """What versions are compared by."""
+    SIGNATURE: Final = "signature"
+    DIFFERENCE: Final = "difference"
+    """To the champion of the time, as the next four."""
+    LOW: Final = "low"
+    HIGH: Final = "high"
+    P: Final = "p"
+    AGAINST: Final = "against"
+    DECISION: Final = "decision"
+    """Which alias it is to have."""
+    SETTLED: Final = "settled"
+    """It has it; the version is not looked at again."""
+
+
+class Params:
+    """Params of runs, by the names that the MLflow UI shows."""
+
+    TASK: Final = "task"
+    MODEL: Final = "model"
+    PROMPT: Final = "prompt"
+    TUNING: Final = "tuning"
+    TRAINABLE: Final = "trainable_parameters"
+    PARAMETERS: Final = "parameters"
+    DTYPE: Final = "model.dtype"
+    SAMPLER: Final = "search.sampler"
+    METRIC: Final = "search.metric"
+    LEARNING_RATE: Final = "learning_rate"
+    SEED: Final = "seed"
+    STORE: Final = "store"
+    """Of a stored model: `Tags.STORED` of the run."""
+    REFERENCE: Final = "reference"
+
+    DATA: Final = "data."
+    """Before the name of a split: how many examples it has."""
+    TRAINING: Final = "training."
+    """Before a key of the study's training section."""
+
+
+FACTORS: Final = (Params.PROMPT, Params.TUNING)
+"""The axes of a study that says nothing of others; each is a param."""
+
+
+class Metrics:
+    """Metrics of runs that are no scores; a score is named by `score_name`, a cost in `harness.core.cost_names`."""
+
+    OBJECTIVE: Final = "objective"
+    """What a trial is judged by."""
+    TRAIN_LOSS: Final = "train/loss"
+    TRAIN_GAP: Final = "train/gap"
+    """Validation loss minus train loss."""
+    VALIDATION_LOSS: Final = "validation/loss"
+    BEST_EPOCH: Final = "best_epoch"
+    TRAINABLE: Final = "trainable_parameters"
+    """As a metric it sorts as a number."""
+    RECORDINGS: Final = "recordings_mib"
+    """Of the summary: how much is recorded of the frozen parts."""
+
+    VALIDATION: Final = "validation/"
+    TEST: Final = "test/"
+    GENERALITY: Final = "generality/"
+    """Before the name of what is measured of forgetting."""
+    PERPLEXITY: Final = "generality/perplexity"
+    BEFORE: Final = "_before"
+    """Behind it: of the pretrained model."""
+    SPREAD: Final = "_sd"
+    """Behind a cell's mean over final runs: their standard deviation."""
+
+
+def score_name(split: str, metric: str) -> str:
+    """Return the metric that holds a score on a split.
+
+    >>> score_name("validation", "chrf")
+    'validation/chrf'
+    """
+    return f"{split}/{metric}"
+
+
+class Artifacts:
+    """Files of runs."""
+
+    FACTS: Final = "study.json"
+    """Of the summary: `harness.tracking.study_record.StudyRecord`."""
+    STUDY: Final = "study.yaml"
+    """Of the summary: the study file's text."""
+    REPORT: Final = "report"
+    """Of the summary: the folder of its report."""
+    PAGE: Final = "report/report.html"
+    FIGURES: Final = "report/figures"
+    PROMPT: Final = "prompt.jinja"
+    """Of a cell: its prompt's text."""
+
+    @staticmethod
+    def task(file: str) -> str:
+        """Return where the summary holds the task's file."""
+        return f"task/{file}"
+
+    @staticmethod
+    def predictions(split: str) -> str:
+        """Return where a final run or reference row holds its predictions; see `harness.tracking.prediction_table`."""
+        return f"predictions/{split}.json"

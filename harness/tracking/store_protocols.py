@@ -1,4 +1,4 @@
-"""What the harness asks of a tracking store, in its own words."""
+"""What the harness asks of a tracking store, in its own words: runs, prompts, models, pages."""
 
 from __future__ import annotations
 
@@ -8,27 +8,23 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from harness.data.tokenization import PromptForm
+from harness.tracking.schema import Phase, Status, Tags
 
 __all__ = [
-    "PARENT",
     "DataUse",
     "ModelCard",
     "ModelRegistry",
+    "ModelStore",
     "Phase",
+    "PromptRegistry",
     "Registered",
     "Run",
+    "RunStore",
     "Status",
+    "StudyPages",
     "Tracker",
     "Version",
 ]
-
-PARENT = "mlflow.parentRunId"
-"""The tag that holds the id of the run above, by which MLflow's pages nest runs."""
-
-Phase = Literal["cell", "search", "final", "reference", "summary", "interrupted", "superseded"]
-"""The tag that every run has."""
-
-Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,7 @@ class Run:
     @property
     def phase(self) -> str:
         """What kind of run it is."""
-        return self.tags.get("phase", "")
+        return self.tags.get(Tags.PHASE, "")
 
 
 class DataUse(NamedTuple):
@@ -133,12 +129,8 @@ class ModelRegistry(Protocol):
         """Return the finished final runs of the same cell and learning rate as a run; none where it is gone."""
 
 
-class Tracker(Protocol):
-    """A store of runs for one study; every call names its run."""
-
-    @property
-    def experiment(self) -> str:
-        """What the store's pages call the study in their addresses."""
+class RunStore(Protocol):
+    """The runs of one study; every call names its run."""
 
     def runs(self, *, removed: bool = False) -> list[Run]:
         """Return all runs of the study, oldest first; or those that were deleted and that the store still knows."""
@@ -169,17 +161,11 @@ class Tracker(Protocol):
     def tags(self, run: str, values: Mapping[str, str]) -> None:
         """Set tags."""
 
-    def shown(self, run: str) -> str:
-        """Return the id by which the store's pages know a run."""
-
-    def label(self, values: Mapping[str, str]) -> None:
-        """Set tags of the study as a whole, its description and its ready-made views among them."""
+    def metrics(self, run: str, values: Mapping[str, float], step: int = 0) -> None:
+        """Record metrics at a step, in one call; what is no number (an undefined score) is left out."""
 
     def inputs(self, run: str, used: Sequence[DataUse]) -> None:
         """Record which data a run read; what is recorded already is left as it is."""
-
-    def metrics(self, run: str, values: Mapping[str, float], step: int = 0) -> None:
-        """Record metrics at a step, in one call."""
 
     def text(self, run: str, text: str, file: str) -> None:
         """Store a text as an artifact."""
@@ -193,32 +179,6 @@ class Tracker(Protocol):
     def fetch(self, run: str, file: str) -> str:
         """Return a text artifact."""
 
-    def register(self, prompt: PromptForm, *, task: str, study: str) -> Registered:
-        """Return the version that holds a prompt's text and contract, registered where there is none."""
-
-    def registered(self, uri: str) -> Registered:
-        """Return the version that ``prompts:/name/3`` or ``prompts:/name@alias`` stands for now."""
-
-    def alias(self, prompt: Registered, alias: str) -> None:
-        """Give a version an alias, and take it from the version that had it."""
-
-    def models(self) -> dict[str, str]:
-        """Return the stored models: run id to model URI."""
-
-    def model(self, run: str, folder: Path, card: ModelCard) -> str:
-        """Store a model that generates text, made by a run, from its files; its scores are the run's.
-
-        Returns:
-            The URI that loads it.
-        """
-
-    @property
-    def model_registry(self) -> ModelRegistry:
-        """The registered models of the store, whatever study they came from."""
-
-    def drop_model(self, uri: str) -> int:
-        """Remove a stored model; return the bytes freed."""
-
     def end(
         self,
         run: str,
@@ -227,4 +187,68 @@ class Tracker(Protocol):
         tags: Mapping[str, str] | None = None,
         metrics: Mapping[str, float] | None = None,
     ) -> None:
-        """End a run; what is only known by then is recorded with it, in as few calls as the store allows."""
+        """End a run; what is only known by then is recorded before, metrics first, in as few calls as may be."""
+
+
+class PromptRegistry(Protocol):
+    """The registered prompts of a store."""
+
+    def register(self, prompt: PromptForm, *, task: str, study: str) -> Registered:
+        """Return the version that holds a prompt's text and contract, registered where there is none."""
+
+    def find(self, uri: str) -> Registered:
+        """Return the version that ``prompts:/name/3`` or ``prompts:/name@alias`` stands for now."""
+
+    def alias(self, prompt: Registered, alias: str) -> None:
+        """Give a version an alias, and take it from the version that had it."""
+
+
+class ModelStore(Protocol):
+    """The models that a study keeps."""
+
+    @property
+    def registry(self) -> ModelRegistry:
+        """The registered models of the store, whatever study they came from."""
+
+    def stored(self) -> dict[str, str]:
+        """Return the stored models: run id to model URI; one that a kill left unfinished is none."""
+
+    def store(self, run: str, folder: Path, card: ModelCard) -> str:
+        """Store a model that generates text, made by a run, from its files; its scores are the run's.
+
+        Returns:
+            The URI that loads it.
+        """
+
+    def drop(self, uri: str) -> int:
+        """Remove a stored model; return the bytes freed."""
+
+
+class StudyPages(Protocol):
+    """What the store's own pages show of a study as a whole."""
+
+    @property
+    def experiment(self) -> str:
+        """What the pages call the study in their addresses."""
+
+    def shown(self, run: str) -> str:
+        """Return the id by which the pages know a run."""
+
+    def label(self, values: Mapping[str, str]) -> None:
+        """Set tags of the study as a whole, its description and its ready-made views among them."""
+
+
+class Tracker(RunStore, Protocol):
+    """A tracking store as one study uses it: its runs, and three more by name."""
+
+    @property
+    def prompts(self) -> PromptRegistry:
+        """The registered prompts."""
+
+    @property
+    def models(self) -> ModelStore:
+        """The study's models."""
+
+    @property
+    def pages(self) -> StudyPages:
+        """The study's pages."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Literal, Protocol
 
+from harness.tracking.schema import Metrics, Tags
+
 __all__ = ["EarlyStopping", "StoppingRule"]
 
 
@@ -85,8 +87,8 @@ class EarlyStopping:
 
     def metrics(self) -> dict[str, float]:
         """Return what a run says of its epochs, where they were compared."""
-        return {"best_epoch": float(self.best_epoch)} if self.watches else {}
+        return {Metrics.BEST_EPOCH: float(self.best_epoch)} if self.watches else {}
 
     def tags(self) -> dict[str, str]:
         """Return what a run that was stopped early says."""
-        return {"stopped_after_epoch": str(self.epoch)} if self.ended and self.epoch < self._rule.epochs else {}
+        return {Tags.STOPPED_AFTER: str(self.epoch)} if self.ended and self.epoch < self._rule.epochs else {}

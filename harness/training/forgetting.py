@@ -23,6 +23,7 @@ from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve
 from harness.models.load import Loaded
 from harness.study.forgetting_texts import General, OtherTask, encode_task, encode_texts
+from harness.tracking.schema import Metrics
 from harness.training.batching import loss_batches
 from harness.training.evaluation import Decoding, Likelihood, likelihoods, mean_loss, predict, score
 from harness.training.loss import ForwardPass
@@ -81,7 +82,7 @@ class Forgetting:
                 predictions = predict(self._loaded, task.rows, nlls, decoding=task.decoding)
                 scores = score(predictions, task.other.examples, task.metrics)
                 measured |= {f"{task.other.task.name}/{metric.name}": scores[metric.name] for metric in task.metrics}
-        return {f"generality/{name}": value for name, value in measured.items()}
+        return {f"{Metrics.GENERALITY}{name}": value for name, value in measured.items()}
 
     def _likelihoods(self, rows: list[Row]) -> list[Likelihood]:
         return likelihoods(self._forward, loss_batches(rows, self._loaded, batch_size=self._batch_size))

@@ -21,6 +21,7 @@ from harness.models.last_block.label_positions import drops_out
 from harness.models.tuning import Trainable, restore, snapshot
 from harness.study.grid import Cell, cell_study
 from harness.study.search_space import Hyperparameters, applied
+from harness.tracking.schema import Metrics
 from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.replay_of_run import RunReplay
 from harness.training.batching import Batch, loss_batches
@@ -172,7 +173,7 @@ def losses(epoch: Epoch, validation: float) -> dict[str, float]:
     The train loss is a mean over the epoch, while the weights move: early on the gap is negative. What tells that a
     model overfits is its growth.
     """
-    return {"train/loss": epoch.train_loss, "train/gap": validation - epoch.train_loss}
+    return {Metrics.TRAIN_LOSS: epoch.train_loss, Metrics.TRAIN_GAP: validation - epoch.train_loss}
 
 
 def finite(value: float, epoch: Epoch) -> float:

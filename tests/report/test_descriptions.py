@@ -24,8 +24,9 @@ from harness.report.mlflow_pages.descriptions import (
 from harness.report.mlflow_pages.page_views import OPENING, ViewFacts, study_views
 from harness.report.text.findings import find
 from harness.results.collect import Results
-from harness.tracking.mlflow.experiment_tags import label
-from harness.tracking.mlflow.ui_views import NOTE, Address, View, described, page_tags
+from harness.tracking.mlflow.experiment_tags import MlflowPages
+from harness.tracking.mlflow.ui_views import Address, View, described, page_tags
+from harness.tracking.schema import Tags
 from tests.support.made_up_results import referenced, study
 from tests.support.study_fixture import Places
 
@@ -45,26 +46,27 @@ def where(results: Results) -> StudyLinks:
 @given(text=st.text(), edit=st.text(), later=st.text())
 def test_a_description_is_written_anew_unless_somebody_changed_it(text: str, edit: str, later: str) -> None:
     written = described(text, {"other": "tag"})
-    assert written[NOTE] == text
-    assert described(later, written)[NOTE] == later
-    held = {**written, NOTE: edit}
+    assert written[Tags.NOTE] == text
+    assert described(later, written)[Tags.NOTE] == later
+    held = {**written, Tags.NOTE: edit}
     assert (described(later, held) == {}) == (edit != text)
-    assert described(later, {NOTE: edit}) == {}
+    assert described(later, {Tags.NOTE: edit}) == {}
 
 
 def test_an_edited_description_of_a_study_stays_and_all_else_is_renewed(places: Places) -> None:
     client = places().client()
     experiment = client.create_experiment("described")
+    pages = MlflowPages(client, experiment)
 
     def held() -> dict[str, str]:
         return dict(client.get_experiment(experiment).tags)
 
-    label(client, experiment, {NOTE: "first", "view": "a"})
-    label(client, experiment, {NOTE: "second", "view": "b"})
-    assert (held()[NOTE], held()["view"]) == ("second", "b")
-    client.set_experiment_tag(experiment, NOTE, "second, and my remark")
-    label(client, experiment, {NOTE: "third", "view": "c"})
-    assert (held()[NOTE], held()["view"]) == ("second, and my remark", "c")
+    pages.label({Tags.NOTE: "first", "view": "a"})
+    pages.label({Tags.NOTE: "second", "view": "b"})
+    assert (held()[Tags.NOTE], held()["view"]) == ("second", "b")
+    client.set_experiment_tag(experiment, Tags.NOTE, "second, and my remark")
+    pages.label({Tags.NOTE: "third", "view": "c"})
+    assert (held()[Tags.NOTE], held()["view"]) == ("second, and my remark", "c")
 
 
 @pytest.mark.parametrize("seed", ["11", None])

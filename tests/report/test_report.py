@@ -18,10 +18,12 @@ from harness.report.html.samples import samples
 from harness.report.text.cautions import at_edge, cautions
 from harness.report.text.findings import find
 from harness.report.write_report import write_report
-from harness.results.predictions import lead_metric
+from harness.results.predictions import named_metric
 from harness.stats import mean
 from harness.stats.verdicts import Answered, Answers
+from harness.tracking.study_record import StudyRecord
 from tests.support.made_up_results import html, referenced, study
+from tests.support.store_records import STUDY_FACTS
 from tests.support.study_fixture import Place, Places
 
 NASTY = "</td></table><script>alert('x')</script><img src=http://example.org/x onerror=alert(1)> & {{ 7 * 7 }}"
@@ -355,11 +357,10 @@ def test_cells_that_answered_other_test_rows_are_left_out(done: Place, places: P
 
 
 def test_a_metric_that_means_something_else_by_now_claims_nothing() -> None:
-    facts = {"lead": "chrf", "signatures": {"chrf": get("chrf").signature()}, "study": {"task": "summarization"}}
-    assert lead_metric(facts) == get("chrf")
-    reason = lead_metric({**facts, "signatures": {"chrf": "chrf|another"}})
+    record = StudyRecord(**{**STUDY_FACTS, "signatures": {"chrf": get("chrf").signature(), "mine": "mine|1"}})
+    assert named_metric("chrf", record) == get("chrf")
+    reason = named_metric("chrf", replace(record, signatures={"chrf": "chrf|another"}))
     assert isinstance(reason, str)
     assert "chrf|another" in reason
-    assert lead_metric({**facts, "lead": "loss"}) == "final runs have no loss by example"
-    gone = lead_metric({**facts, "lead": "mine", "signatures": {"mine": "mine|1"}})
-    assert gone == "mine was mine|1 when the study was run; it is not found any more"
+    assert named_metric("loss", record) == "final runs have no loss by example"
+    assert named_metric("mine", record) == "mine was mine|1 when the study was run; it is not found any more"

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from harness.core.errors import UserError
 from harness.results.collect import Results, collect
-from harness.results.test_access import TestAccess, looks
+from harness.results.test_access import TestAccess, count_accesses
 from harness.study.check import check
 from harness.study.grid import edition, expand
 from harness.study.load_study import read_study
@@ -207,7 +207,7 @@ def test_a_run_killed_after_scoring_test_counts(done: Place) -> None:
         run = next(run for run in tracker.runs() if run.phase == "final")
     cut = replace(run, metrics={}, tags={**run.tags, "phase": "interrupted"})
     assert run.tags["test_scored"] == "yes"
-    assert looks([cut], edition=run.tags["edition"], rows=None) == TestAccess(1)
+    assert count_accesses([cut], edition=run.tags["edition"], rows=None) == TestAccess(1)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def _run(number: int, edition: str | None, *, test: str = "rows", score: bool = 
 
 
 def count(runs: Sequence[Run], edition: str | None) -> tuple[int, int]:
-    found = looks(runs, edition=edition, rows="rows")
+    found = count_accesses(runs, edition=edition, rows="rows")
     assert not found.other_rows
     return found.scorings, found.before_edit
 

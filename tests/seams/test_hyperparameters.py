@@ -10,8 +10,9 @@ import pytest
 from mlflow.entities import Run
 
 from harness.study.dimension import Dimension, Value
-from harness.study.search_space import HYPERPARAMETERS, NONE, Hyperparameter, parse_value
+from harness.study.search_space import HYPERPARAMETERS, Hyperparameter, parse_value
 from harness.study.spec import Study
+from harness.tracking.schema import NONE
 from tests.support.study_fixture import Place, Places, rows
 
 NAME = "training.weight_decay"

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import strategies as st
 
 from harness.core.errors import StoreAway
-from harness.tracking.server_outage.endpoint import KEY
+from harness.tracking.schema import Tags
 from harness.tracking.server_outage.sender import ENTRIES, TOTAL, Server
-from harness.tracking.store_protocols import PARENT
 
 FAULTS = ("none", "unheard", "answer lost", "killed before", "killed after")
 """What happens to a request."""
@@ -27,13 +26,13 @@ class Store:
 
     def start(self, key: str, content: Mapping[str, Any]) -> str:
         name = f"server-{len(self.runs)}"
-        said = {"tags": {**content["tags"], KEY: key}, "name": content["name"], "status": "RUNNING"}
+        said = {"tags": {**content["tags"], Tags.RECORD: key}, "name": content["name"], "status": "RUNNING"}
         held = {"params": {}, "points": set(), "texts": {}, "inputs": set()}
         self.runs[name] = {**said, **held, "times": [content["time"]]}
         return name
 
     def find(self, key: str) -> str | None:
-        return next((name for name, run in self.runs.items() if run["tags"][KEY] == key), None)
+        return next((name for name, run in self.runs.items() if run["tags"][Tags.RECORD] == key), None)
 
     def log(self, run: str, content: Mapping[str, Any]) -> None:
         assert len(content["params"]) <= ENTRIES
@@ -60,7 +59,9 @@ class Store:
         names = {name: run["name"] for name, run in self.runs.items()}
         found = []
         for run in self.runs.values():
-            tags = {key: names[value] if key == PARENT else value for key, value in run["tags"].items() if key != KEY}
+            tags = {key: value for key, value in run["tags"].items() if key != Tags.RECORD}
+            if Tags.PARENT in tags:
+                tags[Tags.PARENT] = names[tags[Tags.PARENT]]
             found.append({**run, "tags": tags})
         return found
 

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.core.errors import StoreAway, StoreError
+from harness.tracking.schema import Tags
 from harness.tracking.server_outage.journal import Journal, Record
 from harness.tracking.server_outage.sender import ENTRIES, TOTAL, Sender, Server, merged, step_of
 from harness.tracking.signals import unbroken
-from harness.tracking.store_protocols import PARENT
 from tests.support.faulty_store import FAULTS, Faulty, Store, deeds, killed_in_silence
 
 pytestmark = pytest.mark.usefixtures(killed_in_silence.__name__)
@@ -77,7 +77,7 @@ def records(plan: Sequence[Any]) -> list[tuple[str, str, dict[str, Any]] | None]
             made.append(None)
             continue
         if deed == "start":
-            parent = {PARENT: started[rest[0] % len(started)]} if started and rest[0] >= 0 else {}
+            parent = {Tags.PARENT: started[rest[0] % len(started)]} if started and rest[0] >= 0 else {}
             started.append(f"{len(started):032x}")
             made.append((started[-1], "start", {"name": f"run {len(started)}", "tags": parent, "time": next(counter)}))
         elif started:

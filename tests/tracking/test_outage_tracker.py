@@ -16,7 +16,9 @@ from mlflow import MlflowClient
 
 from harness.core.errors import StoreError
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
-from harness.tracking.server_outage.endpoint import KEY, MlflowServer
+from harness.tracking.schema import Tags
+from harness.tracking.server_outage.delivery import Delivery
+from harness.tracking.server_outage.endpoint import MlflowServer
 from harness.tracking.server_outage.journal import Journal
 from harness.tracking.server_outage.outage_tracker import OutageTracker
 from harness.tracking.server_outage.sender import Sender, Server
@@ -29,16 +31,20 @@ pytestmark = pytest.mark.usefixtures(killed_in_silence.__name__)
 USED = DataUse("notes", "train", "0" * 36, "data/notes", "local", 3, ("source", "target"))
 
 
-def acts(plan: Sequence[Any]) -> list[Callable[[Any, list[str]], None] | None]:
+Act = Callable[[Any, list[str], int], None]
+"""Does something to a tracker and its runs, in which process, counted from 0."""
+
+
+def acts(plan: Sequence[Any]) -> list[Act | None]:
     """Return what a plan does to a tracker and its runs; ``None`` where the process is killed."""
-    made: list[Callable[[Any, list[str]], None] | None] = []
+    made: list[Act | None] = []
     for number, (deed, *rest) in enumerate(plan):
         made.append(None if deed == "kill" else _act(deed, rest, number))
     return made
 
 
-def _act(deed: str, rest: Sequence[Any], number: int) -> Callable[[Any, list[str]], None]:
-    def act(tracker: Any, ids: list[str]) -> None:
+def _act(deed: str, rest: Sequence[Any], number: int) -> Act:
+    def act(tracker: Any, ids: list[str], life: int) -> None:
         if deed == "start":
             parent = ids[rest[0] % len(ids)] if ids and rest[0] >= 0 else None
             run = tracker.start(f"r{number}", phase="search", parent=parent, params={"n": number}, tags={"a": "b"})
@@ -46,7 +52,8 @@ def _act(deed: str, rest: Sequence[Any], number: int) -> Callable[[Any, list[str
             return
         run = ids[rest[0] % len(ids)]
         if deed == "points":
-            tracker.metrics(run, {"loss": float(number), "other": number / 3, "none": float("nan")}, rest[1])
+            values = {"loss": float(number), "other": number / 3, "none": float("nan")}
+            tracker.metrics(run, values, rest[1] + 1000 * life)  # a later process goes on where one was killed
         elif deed == "params":
             tracker.params(run, {f"{rest[1]}{number}": number})
         elif deed == "tags":
@@ -66,7 +73,7 @@ def _act(deed: str, rest: Sequence[Any], number: int) -> Callable[[Any, list[str
 
 def found(tracker: MlflowTracker, client: MlflowClient) -> list[dict[str, Any]]:
     """Return all that a store holds of a study, with runs by name."""
-    held = [client.get_run(run.id) for run in MlflowTracker.runs(tracker)]
+    held = [client.get_run(run.id) for run in tracker.runs()]
     names = {run.info.run_id: run.info.run_name for run in held}
     content = []
     for run in sorted(held, key=lambda run: run.info.run_name):
@@ -74,7 +81,7 @@ def found(tracker: MlflowTracker, client: MlflowClient) -> list[dict[str, Any]]:
         for folder in ("", "tables"):
             for file in client.list_artifacts(run.info.run_id, folder):
                 if not file.is_dir:
-                    files[file.path] = MlflowTracker.fetch(tracker, run.info.run_id, file.path)
+                    files[file.path] = tracker.fetch(run.info.run_id, file.path)
         points = {
             key: [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, key)]
             for key in run.data.metrics
@@ -87,7 +94,7 @@ def found(tracker: MlflowTracker, client: MlflowClient) -> list[dict[str, Any]]:
                 "params": run.data.params,
                 "metrics": run.data.metrics,
                 "points": {key: sorted(value) for key, value in points.items()},
-                "tags": {key: names.get(value, value) for key, value in run.data.tags.items() if key != KEY},
+                "tags": {key: names.get(value, value) for key, value in run.data.tags.items() if key != Tags.RECORD},
                 "inputs": [(one.dataset.name, one.dataset.digest) for one in run.inputs.dataset_inputs],
                 "files": files,
             }
@@ -97,7 +104,9 @@ def found(tracker: MlflowTracker, client: MlflowClient) -> list[dict[str, Any]]:
 
 def plain_run(run: Run, names: Mapping[str, str]) -> Run:
     """Return a run without what differs from one store to another."""
-    tags = {key: names.get(value, value) for key, value in run.tags.items() if key not in (KEY, "mlflow.runName")}
+    tags = {
+        key: names.get(value, value) for key, value in run.tags.items() if key not in (Tags.RECORD, "mlflow.runName")
+    }
     parent = names[run.parent] if run.parent else None
     return replace(run, id="", parent=parent, tags=tags, started=0.0, seconds=0.0)
 
@@ -107,6 +116,7 @@ class Study:
 
     def __init__(self, uri: str, experiment: str, file: Path, faults: Iterator[str]) -> None:
         self._options = (uri, experiment, file, faults)
+        self.life = 0
         self.open()
 
     def open(self) -> None:
@@ -116,8 +126,8 @@ class Study:
             self.journal = Journal(file)
             server = Faulty(MlflowServer(MlflowClient(uri), experiment), faults)
             self.sender = Sender(self.journal, server, linger=0.02, pause=lambda tries: 0.0)
-            parts = {"journal": self.journal, "sender": self.sender}
-            self.tracker = OutageTracker(MlflowClient(uri), uri, experiment, **parts, tell=lambda line: None)
+            delivery = Delivery(uri, self.journal, self.sender, lambda line: None)
+            self.tracker = OutageTracker(MlflowTracker(MlflowClient(uri), uri, experiment), delivery)
             try:
                 self.tracker.runs()
             except StoreError:
@@ -133,14 +143,15 @@ class Study:
         """End as SIGKILL does, start again, and find the runs by their names."""
         names = {run.id: run.name for run in self.tracker.runs()}
         self._die()
+        self.life += 1
         self.open()
         there = {run.name: run.id for run in self.tracker.runs()}
         ids[:] = [there[names[run]] for run in ids]
 
-    def do(self, act: Callable[[Any, list[str]], None], ids: list[str]) -> None:
+    def revive(self, ids: list[str]) -> None:
+        """Start again if the process is dead."""
         if not self.sender._thread.is_alive():
             self.kill(ids)
-        act(self.tracker, ids)
 
     def drain(self, ids: list[str]) -> None:
         while True:
@@ -170,10 +181,11 @@ def test_on_a_real_store_it_ends_as_written_directly(
         if act is None:
             study.kill(own)
         else:
-            act(direct, ids)
-            study.do(act, own)
+            study.revive(own)
+            act(direct, ids, study.life)
+            act(study.tracker, own, study.life)
     study.drain(own)
-    assert found(study.tracker, client) == found(direct, client)
+    assert found(MlflowTracker(client, place.uri, two), client) == found(direct, client)
     known = {run.id: run.name for run in study.tracker.runs()}
     stored = {run.id: run.name for run in direct.runs()}
     image = sorted((plain_run(run, known) for run in study.tracker.runs()), key=lambda run: run.name)
@@ -187,7 +199,9 @@ def tracker_on(place: Place, server: Server, said: list[str]) -> OutageTracker:
     journal = Journal(place.folder / "j.jsonl")
     sender = Sender(journal, server, linger=0.0, pause=lambda tries: 0.1)
     client = MlflowClient(place.uri)
-    return OutageTracker(client, place.uri, experiment, journal=journal, sender=sender, tell=said.append)
+    return OutageTracker(
+        MlflowTracker(client, place.uri, experiment), Delivery(place.uri, journal, sender, said.append)
+    )
 
 
 def write_until(tracker: OutageTracker, run: str, reached: Callable[[], bool]) -> None:

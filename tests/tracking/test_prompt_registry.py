@@ -15,7 +15,7 @@ from mlflow.entities.model_registry import PromptVersion
 import harness.runner.run_study
 from harness.core.errors import TemplateError
 from harness.data.template import Template
-from harness.tracking.mlflow.prompt_registry import find_prompt, register_prompt
+from harness.tracking.mlflow.prompt_registry import MlflowPrompts
 from harness.tracking.mlflow.prompt_text import from_registry, to_registry
 from tests.support.study_fixture import Place, Places
 
@@ -82,7 +82,7 @@ def test_same_text_is_the_same_version_and_another_text_or_contract_is_a_new_one
 
     def version(text: str, *, shorten: str | None = None, experiment: str = first, study: str = "one") -> int:
         template = Template("cue", text, shorten)
-        return register_prompt(client, template, task="sum", study=study, experiment=experiment).version
+        return MlflowPrompts(client, experiment).register(template, task="sum", study=study).version
 
     assert version("{{ source }}\nTL;DR:", shorten="source") == 1
     assert version("{{ source }}\nTL;DR:", shorten="source", experiment=second, study="two") == 1
@@ -97,7 +97,7 @@ def test_same_text_is_the_same_version_and_another_text_or_contract_is_a_new_one
     }  # fmt: skip
     listed = client.get_prompt("sum.cue").tags["_mlflow_experiment_ids"]
     assert listed.strip(",").split(",") == [first, second]
-    assert find_prompt(client, "prompts:/sum.cue@latest").version == 3
+    assert MlflowPrompts(client, first).find("prompts:/sum.cue@latest").version == 3
 
 
 def uris(place: Place, phase: str) -> dict[str, str]:
@@ -123,7 +123,7 @@ def test_who_is_slower_uses_the_version_of_who_was_faster(
         return honest(self, name, *args, **kwargs)
 
     monkeypatch.setattr(registry, stage, late)
-    found = register_prompt(client, template, task="t", study="s", experiment=experiment)
+    found = MlflowPrompts(client, experiment).register(template, task="t", study="s")
     assert faster
     assert (found.name, found.version) == ("t.cue", 1)
     assert [version.version for version in client.search_prompt_versions("t.cue")] == [1]
@@ -217,7 +217,7 @@ def test_a_prompt_that_is_not_registered_is_a_clear_error(places: Places, uri: s
     with_prompt = Template("bare", "{{ source }}")
     client = place.client()
     experiment = client.create_experiment("other")
-    register_prompt(client, with_prompt, task="tiny_task", study="other", experiment=experiment)
+    MlflowPrompts(client, experiment).register(with_prompt, task="tiny_task", study="other")
     place.edit("  - bare\n", f"  - {uri}\n")
     done = place.command("check", "study.yaml")
     assert done.status == 2

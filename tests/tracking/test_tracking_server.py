@@ -22,13 +22,13 @@ from benchmarks.proxy import proxy
 from benchmarks.tracking_server import NoDatabase, TrackingServer, free_port, tracking_server
 from harness.core.errors import StoreAway, StoreError
 from harness.tracking.mlflow.http import reach_server
-from harness.tracking.server_outage.endpoint import KEY
+from harness.tracking.schema import Tags
 from tests.support.study_fixture import PARENT, Place, Places
 
 CELLS = ("--set", "tuning=[none, head]", "--set", "final.seeds=[11, 12]")
 """Two cells that train, two that do not."""
 
-OWN = {KEY, "search", "study", "best_model", "best_run", "kept_runs", "mlflow.note.content", "note_digest"}
+OWN = {Tags.RECORD, "search", "study", "best_model", "best_run", "kept_runs", "mlflow.note.content", "note_digest"}
 """Tags that name a run, a study or a moment."""
 
 MEASURED = ("cost/", "energy/", "system/")

@@ -12,6 +12,7 @@ from harness.results.collect import CellResult, Results
 from harness.results.row_order import by_prompt, further, kept_split, prompts, tunings
 from harness.results.search_budget import expected_best_curve
 from harness.stats import mean
+from harness.tracking.schema import score_name
 
 __all__ = ["depths", "expected_best", "learning_curves", "learning_rates", "score_axis", "style"]
 
@@ -65,7 +66,7 @@ def _by_depth(lines: Sequence[Line], names: Sequence[str], decimals: int) -> str
 def _estimated(cell: CellResult, x: float, split: str, results: Results, findings: Findings) -> Point:
     estimate = findings.verdicts.scores.get(cell.id) if findings.verdicts else None
     if estimate is None:
-        return Point(x, cell.score(f"{split}/{results.lead}"))
+        return Point(x, cell.score(score_name(split, results.lead)))
     return Point(x, estimate.value, estimate.low, estimate.high)
 
 
@@ -89,7 +90,7 @@ def learning_rates(results: Results) -> Chart | None:
 
 def _rates(cell: CellResult, results: Results, low: float) -> Line:
     if cell.tuning == "none":
-        value = cell.score(f"validation/{results.objective}")
+        value = cell.score(score_name("validation", results.objective))
         return Line(ZERO_SHOT, NEUTRAL, () if math.isnan(value) else (Point(low, value),), "level")
     tried = sorted((trial.learning_rate, trial.value) for trial in cell.trials if math.isfinite(trial.value))
     return Line(cell.tuning, style(cell.tuning, results), tuple(Point(*point) for point in tried))

@@ -12,6 +12,7 @@ from harness.report.number_format import score, study_places
 from harness.report.ranked_table import generality_kept
 from harness.results.collect import Results
 from harness.results.row_order import kept_split, tunings
+from harness.tracking.schema import score_name
 
 __all__ = ["Tradeoff", "tradeoffs"]
 
@@ -63,7 +64,7 @@ def _operations(results: Results) -> dict[str, float]:
 
 def _tradeoff(side: _Side, results: Results) -> Tradeoff | None:
     split = kept_split(results)
-    spots = {cell.id: Spot(side.values[cell.id], cell.score(f"{split}/{results.lead}")) for cell in results.cells}
+    spots = {cell.id: Spot(side.values[cell.id], cell.score(score_name(split, results.lead))) for cell in results.cells}
     spots = {name: spot for name, spot in spots.items() if all(map(math.isfinite, spot))}
     if len(spots) < 2:
         return None

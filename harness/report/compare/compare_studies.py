@@ -14,6 +14,7 @@ from harness.results.predictions import named_metric
 from harness.stats import Comparison
 from harness.stats.verdicts import Answered, Answers, Verdicts, judge, score_answers
 from harness.tracking.prediction_table import read_examples, read_predictions
+from harness.tracking.schema import Params
 
 __all__ = ["Compared", "compare"]
 
@@ -75,12 +76,12 @@ def _refuse_same_run(a: Side, b: Side) -> None:
 
 
 def _leading(a: Side, b: Side) -> str:
-    first, second = a.facts["lead"], b.facts["lead"]
+    first, second = a.record.lead, b.record.lead
     if first != second:
-        shared = [metric for metric in a.facts["metrics"] if metric in b.facts["metrics"]]
+        shared = [metric for metric in a.record.metrics if metric in b.record.metrics]
         choice = ", ".join(shared) or "none"
         raise UserError(f"{a.name} is led by {first}, {b.name} by {second}; choose with --metric among: {choice}")
-    return str(first)
+    return first
 
 
 def _other_data(a: Side, b: Side, on: Split) -> list[str]:
@@ -102,11 +103,11 @@ def _other_data(a: Side, b: Side, on: Split) -> list[str]:
 def _other_metric(name: str, a: Side, b: Side) -> list[str]:
     """Return what keeps two sides from being scored by the same metric."""
     missing = [
-        f"study {side.study!r} has no metric {name!r}; {closest(name, side.facts['metrics'])}"
+        f"study {side.study!r} has no metric {name!r}; {closest(name, side.record.metrics)}"
         for side in (a, b)
-        if name not in side.facts["metrics"]
+        if name not in side.record.metrics
     ]
-    signed = [side.facts["signatures"].get(name) for side in (a, b)]
+    signed = [side.record.signatures.get(name) for side in (a, b)]
     if not missing and signed[0] != signed[1]:
         missing.append(
             f"{name} is not the same metric: {signed[0]} of {a.name}, {signed[1]} of {b.name}; "
@@ -119,7 +120,7 @@ def _metric(name: str, sides: Sequence[Side]) -> Metric:
     """Return the metric, as the first task that still has it makes it."""
     if name == LOSS.name:
         return LOSS
-    metrics = [named_metric(name, side.facts) for side in sides]
+    metrics = [named_metric(name, side.record) for side in sides]
     for metric in metrics:
         if not isinstance(metric, str):
             return metric
@@ -137,7 +138,7 @@ def _answers(sides: Sequence[Side], on: Split) -> Answers:
     cells = {}
     for side in sides:
         runs = [read_predictions(side.tracker, run, on) for run in side.runs]
-        seeded = any(run.params["seed"].isdigit() for run in side.runs)
+        seeded = any(run.params[Params.SEED].isdigit() for run in side.runs)
         cells[side.name] = Answered(tuple(_ordered(run, order, side) for run in runs), seeded)
     if len(order) < 2:
         raise UserError(f"{on} holds {len(order)} example; a comparison takes two or more")

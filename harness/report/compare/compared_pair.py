@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from harness.core.errors import UserError, closest
 from harness.core.example import Split
@@ -14,7 +12,10 @@ from harness.stats import mean
 from harness.study.find_study import find_study
 from harness.tracking.address import store_uri
 from harness.tracking.mlflow.mlflow_tracker import find_run
-from harness.tracking.store_protocols import Run, Tracker
+from harness.tracking.run_records import seed_order
+from harness.tracking.schema import Tags, score_name
+from harness.tracking.store_protocols import Run, RunStore
+from harness.tracking.study_record import StudyRecord, summary_of
 
 __all__ = ["Side", "find_side"]
 
@@ -31,17 +32,15 @@ class Side:
     name: str
     """How tables call it: ``study:prompt/tuning``, for one run with its seed."""
     study: str
-    facts: Mapping[str, Any]
-    """The study's ``study.json``."""
+    record: StudyRecord
     runs: tuple[Run, ...]
     """Scored on the split that is compared, in the order of their seeds."""
-    tracker: Tracker
+    tracker: RunStore
 
     def data(self, splits: Sequence[Split]) -> dict[Split, str]:
         """Return the digests of some splits as the runs met them."""
         tags = self.runs[0].tags
-        named = {split: "test_digest" if split == "test" else f"data_digest.{split}" for split in splits}
-        return {split: tags.get(tag, "unknown") for split, tag in named.items()}
+        return {split: tags.get(Tags.data_digest(split), "unknown") for split in splits}
 
 
 def find_side(text: str, split: Split) -> Side:
@@ -61,63 +60,58 @@ def find_side(text: str, split: Split) -> Side:
     if tracker is None:
         raise UserError(f"store {store_uri()} knows no study {name!r}; run it with `harness run`, or {FORMS}")
     runs = tracker.runs()
-    facts = _facts(name, tracker, runs)
-    finals = _finals(runs, facts, split)
+    record = _record(name, tracker, runs)
+    finals = _finals(runs, record, split)
     if cell:
-        _check_cell(cell, name, facts, runs)
+        _check_cell(cell, name, record, runs)
     else:
-        cell = _best(finals, facts)
-    of_cell = sorted((run for run in finals if run.tags["cell"] == cell), key=_seed)
+        cell = _best(finals, record)
+    of_cell = sorted((run for run in finals if run.tags[Tags.CELL] == cell), key=seed_order)
     if not of_cell:
-        raise UserError(_no_finals(f"{name}:{cell}" if cell else f"study {name!r}", facts, split))
-    return Side(f"{name}:{cell}", name, facts, tuple(of_cell), tracker)
+        raise UserError(_no_finals(f"{name}:{cell}" if cell else f"study {name!r}", record, split))
+    return Side(f"{name}:{cell}", name, record, tuple(of_cell), tracker)
 
 
-def _facts(study: str, tracker: Tracker, runs: Sequence[Run]) -> Mapping[str, Any]:
-    summary = next((run for run in reversed(runs) if run.phase == "summary"), None)
+def _record(study: str, tracker: RunStore, runs: Sequence[Run]) -> StudyRecord:
+    summary = summary_of(runs)
     if summary is None:
         raise UserError(f"study {study!r} has no results yet; run it with `harness run`")
-    facts: Mapping[str, Any] = json.loads(tracker.fetch(summary.id, "study.json"))
-    return facts
+    return StudyRecord.from_run(tracker, summary)
 
 
-def _finals(runs: Sequence[Run], facts: Mapping[str, Any], split: Split) -> list[Run]:
+def _finals(runs: Sequence[Run], record: StudyRecord, split: Split) -> list[Run]:
     """Return the final runs that stored predictions on a split; on test, those on the newest final run's rows."""
     parents = {run.id for run in runs if run.phase == "cell"}
-    finals = [run for run in runs if run.phase == "final" and run.parent in parents and _answered(run, facts, split)]
-    newest = finals[-1].tags.get("test_digest") if finals else None
-    return [run for run in finals if split != "test" or run.tags.get("test_digest") == newest]
+    finals = [run for run in runs if run.phase == "final" and run.parent in parents and _answered(run, record, split)]
+    newest = finals[-1].tags.get(Tags.TEST_DIGEST) if finals else None
+    return [run for run in finals if split != "test" or run.tags.get(Tags.TEST_DIGEST) == newest]
 
 
-def _answered(run: Run, facts: Mapping[str, Any], split: Split) -> bool:
-    return run.status == "FINISHED" and any(f"{split}/{metric}" in run.metrics for metric in facts["signatures"])
+def _answered(run: Run, record: StudyRecord, split: Split) -> bool:
+    return run.status == "FINISHED" and any(score_name(split, metric) in run.metrics for metric in record.signatures)
 
 
-def _best(finals: Sequence[Run], facts: Mapping[str, Any]) -> str:
+def _best(finals: Sequence[Run], record: StudyRecord) -> str:
     """Return the cell that validation likes best, the first of equals; nothing where none has a score."""
-    metric, sign = f"validation/{facts['lead']}", 1.0 if facts["maximize"] else -1.0
+    metric, sign = score_name("validation", record.lead), 1.0 if record.maximize else -1.0
     scores = {}
-    for cell in facts["cells"]:
-        values = [run.metrics[metric] for run in finals if run.tags["cell"] == cell and metric in run.metrics]
+    for cell in record.cells:
+        values = [run.metrics[metric] for run in finals if run.tags[Tags.CELL] == cell and metric in run.metrics]
         if values:
             scores[cell] = sign * mean(values)
     return max(scores, key=scores.__getitem__, default="")
 
 
-def _seed(run: Run) -> tuple[int, str]:
-    return len(run.params["seed"]), run.params["seed"]
-
-
-def _check_cell(cell: str, study: str, facts: Mapping[str, Any], runs: Sequence[Run]) -> None:
+def _check_cell(cell: str, study: str, record: StudyRecord, runs: Sequence[Run]) -> None:
     """Refuse a cell that the study does not have, or not any more.
 
     Raises:
         UserError: Which of the two, and what to do.
     """
-    if any(run.phase == "cell" and run.tags.get("cell") == cell for run in runs):
+    if any(run.phase == "cell" and run.tags.get(Tags.CELL) == cell for run in runs):
         return
-    superseded = any(run.phase == "superseded" and run.tags.get("cell") == cell for run in runs)
-    if cell in facts["cells"]:
+    superseded = any(run.phase == "superseded" and run.tags.get(Tags.CELL) == cell for run in runs)
+    if cell in record.cells:
         why = "was superseded when its study was edited, and not run since" if superseded else "was not run yet"
         raise UserError(f"{study}:{cell} {why}; run it with `harness run`")
     if superseded:
@@ -125,11 +119,11 @@ def _check_cell(cell: str, study: str, facts: Mapping[str, Any], runs: Sequence[
             f"{study}:{cell} was superseded when it was taken out of its study; put it back and run the study again, "
             "or run that version under another name"
         )
-    raise UserError(f"study {study!r} has no cell {cell!r}; {closest(cell, facts['cells'])}")
+    raise UserError(f"study {study!r} has no cell {cell!r}; {closest(cell, record.cells)}")
 
 
-def _no_finals(what: str, facts: Mapping[str, Any], split: Split) -> str:
-    seeds = facts["study"]["final"]["seeds"]
+def _no_finals(what: str, record: StudyRecord, split: Split) -> str:
+    seeds = record.study["final"]["seeds"]
     if split == "test" and not seeds:
         return (
             f"{what} has no final runs on test, for its final.seeds is []; "
@@ -148,15 +142,15 @@ def _run_side(identity: str, split: Split) -> Side:
     study, tracker, run = matches[0]
     if run.phase != "final":
         raise UserError(f"run {run.id} ({run.name}) is {_kind(run, study)}")
-    facts = _facts(study, tracker, tracker.runs())
-    if not _answered(run, facts, split):
-        raise UserError(_no_finals(f"run {run.id} ({run.name})", facts, split))
-    return Side(f"{study}:{run.name}", study, facts, (run,), tracker)
+    record = _record(study, tracker, tracker.runs())
+    if not _answered(run, record, split):
+        raise UserError(_no_finals(f"run {run.id} ({run.name})", record, split))
+    return Side(f"{study}:{run.name}", study, record, (run,), tracker)
 
 
 def _kind(run: Run, study: str) -> str:
     """Return what a run is that is no final run, and what to name instead."""
-    cell = run.tags.get("cell", "prompt/tuning")
+    cell = run.tags.get(Tags.CELL, "prompt/tuning")
     kinds = {
         "cell": f"a cell with all its runs; name it {study}:{cell}",
         "search": f"a trial, scored on validation alone; name a final run, or the cell {study}:{cell}",

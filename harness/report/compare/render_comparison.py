@@ -16,6 +16,7 @@ from harness.report.compare.compare_studies import Compared
 from harness.report.compare.compared_pair import Side
 from harness.report.number_format import difference, interval, places, probability, score
 from harness.report.text.headline import comparison_facts, comparison_in_words
+from harness.tracking.schema import Params
 
 __all__ = ["as_json", "sentence", "table", "writable"]
 
@@ -60,7 +61,7 @@ def table(compared: Compared) -> Group:
 
 
 def _seeds(side: Side) -> str:
-    return " ".join(run.params["seed"] for run in side.runs)
+    return " ".join(run.params[Params.SEED] for run in side.runs)
 
 
 def as_json(compared: Compared) -> str:
@@ -71,7 +72,7 @@ def as_json(compared: Compared) -> str:
             "score": _finite(verdicts.scores[side.name].value),
             "low": _finite(verdicts.scores[side.name].low),
             "high": _finite(verdicts.scores[side.name].high),
-            "seeds": [run.params["seed"] for run in side.runs],
+            "seeds": [run.params[Params.SEED] for run in side.runs],
             "runs": [run.id for run in side.runs],
         }
         for side in (compared.a, compared.b)

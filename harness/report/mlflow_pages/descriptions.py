@@ -18,14 +18,13 @@ from harness.report.text.headline import comparison_in_words, interval_in_words,
 from harness.results.collect import CellResult, Results
 from harness.stats import Comparison
 from harness.tracking.mlflow.ui_views import NOTE_LIMIT, Address, View
+from harness.tracking.schema import NONE, Artifacts, Params, Tags, score_name
 from harness.tracking.store_protocols import Run
 
 __all__ = ["StudyLinks", "begun_note", "cell_note", "final_note", "model_note", "study_note", "summary_note", "verdict"]
 
 SHOWN = 10
 """Rows of the ranked table in the description of a study."""
-
-REPORT = "report/report.html"
 
 
 class StudyLinks(NamedTuple):
@@ -65,8 +64,8 @@ def study_note(results: Results, findings: Findings, links: StudyLinks) -> str:
 def summary_note(results: Results, findings: Findings, links: StudyLinks) -> str:
     """Return the description of the run that holds the report."""
     address = links.address
-    report = f"[The report]({address.run(links.summary, REPORT)})"
-    figures = f"[its figures]({address.run(links.summary, 'report/figures')})"
+    report = f"[The report]({address.run(links.summary, Artifacts.PAGE)})"
+    figures = f"[its figures]({address.run(links.summary, Artifacts.FIGURES)})"
     return _joined(
         f"{report}, {figures} and all tables are this run's artifacts.",
         f"**{results.question}**" if results.question else "",
@@ -104,9 +103,9 @@ def model_note(run: Run, lead: str, address: Address) -> str:
         lead: The metric that ranks.
         address: Of the study.
     """
-    uri = run.tags.get("prompt_uri", "")
-    prompt = f"[{uri}]({address.prompt(uri)})" if uri else run.params["prompt"]
-    names = {split: f"{split}/{lead}" for split in ("validation", "test")}
+    uri = run.tags.get(Tags.PROMPT_URI, "")
+    prompt = f"[{uri}]({address.prompt(uri)})" if uri else run.params[Params.PROMPT]
+    names = {split: score_name(split, lead) for split in ("validation", "test")}
     scores = [f"{score(run.metrics[name])} on {split}" for split, name in names.items() if name in run.metrics]
     return _joined(
         f"Prompt {prompt}, {_trained(run)}.",
@@ -152,7 +151,7 @@ def _view(view: View, links: StudyLinks) -> str:
 
 
 def _report(links: StudyLinks) -> str:
-    return f"[Report]({links.address.run(links.summary, REPORT)})"
+    return f"[Report]({links.address.run(links.summary, Artifacts.PAGE)})"
 
 
 def _ranked(results: Results, findings: Findings, links: StudyLinks, *, most: int) -> str:
@@ -166,12 +165,12 @@ def _ranked(results: Results, findings: Findings, links: StudyLinks, *, most: in
 
 
 def _result(cell: CellResult, results: Results, findings: Findings) -> str:
-    trained = cell.params.get("trainable_parameters", "?")
+    trained, total = (cell.params.get(name, "?") for name in (Params.TRAINABLE, Params.PARAMETERS))
     rate = "nothing trains" if cell.learning_rate is None else f"learning rate {learning_rate(cell.learning_rate, 3)}"
     search = f"best of {len(cell.trials)} trials" if cell.trials else "no search"
-    parts = [f"**{cell.id}**: {trained} of {cell.params.get('parameters', '?')} parameters train; {rate} ({search})."]
+    parts = [f"**{cell.id}**: {trained} of {total} parameters train; {rate} ({search})."]
     for split in ("validation", "test"):
-        value = cell.score(f"{split}/{results.lead}")
+        value = cell.score(score_name(split, results.lead))
         if not math.isnan(value):
             runs = f"mean of {len(cell.finals)}" if len(cell.finals) > 1 else "one run"
             parts.append(f"{results.lead} on {split} {score(value)} ({_range(cell, split, findings) or runs}).")
@@ -216,6 +215,6 @@ def _rate(param: str) -> str:
 
 
 def _trained(run: Run) -> str:
-    if run.params["tuning"] == "none":
+    if run.params[Params.TUNING] == NONE:
         return "zero-shot: nothing was trained"
-    return f"`{run.params['tuning']}` trained at learning rate {_rate(run.params['learning_rate'])}"
+    return f"`{run.params[Params.TUNING]}` trained at learning rate {_rate(run.params[Params.LEARNING_RATE])}"

@@ -6,11 +6,20 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from harness.tracking.mlflow.ui_views import View, lines
+from harness.tracking.schema import FACTORS, Metrics, Params, Tags, score_name
 
 __all__ = ["OPENING", "ViewFacts", "study_views"]
 
 OPENING = "ranked"
 """The view that ``harness ui`` opens."""
+
+
+PHASE, VERDICT = f"tags.{Tags.PHASE}", f"tags.{Tags.VERDICT}"
+PROMPT, RATE, SEED = f"params.{Params.PROMPT}", f"params.{Params.LEARNING_RATE}", f"params.{Params.SEED}"
+OBJECTIVE, TRAIN, VALIDATION = (
+    f"metrics.{name}" for name in (Metrics.OBJECTIVE, Metrics.TRAIN_LOSS, Metrics.VALIDATION_LOSS)
+)
+"""Columns, as MLflow names them."""
 
 
 class ViewFacts(NamedTuple):
@@ -27,13 +36,15 @@ class ViewFacts(NamedTuple):
     @property
     def of_prompts(self) -> str:
         """The filter of runs that differ in their prompt alone, to follow one of a phase."""
-        return "".join(f" and params.{axis} = '{level}'" for axis, level in self.levels.items() if axis != "prompt")
+        return "".join(
+            f" and params.{axis} = '{level}'" for axis, level in self.levels.items() if axis != Params.PROMPT
+        )
 
     @property
     def where(self) -> str:
         """The same in words."""
-        further = [f"{axis} {level}" for axis, level in self.levels.items() if axis not in ("prompt", "tuning")]
-        return ", ".join([f"{self.levels['tuning']} trained", *further])
+        further = [f"{axis} {level}" for axis, level in self.levels.items() if axis not in FACTORS]
+        return ", ".join([f"{self.levels[Params.TUNING]} trained", *further])
 
 
 def study_views(facts: ViewFacts) -> list[View]:
@@ -45,20 +56,20 @@ def study_views(facts: ViewFacts) -> list[View]:
 def _scores(facts: ViewFacts, end: str = "") -> tuple[str, ...]:
     """Return the columns of the leading metric, as far as there are any."""
     splits = ("validation", "test") if facts.seed is not None else ("validation",)
-    return tuple(f"metrics.{split}/{facts.lead}{end}" for split in splits)
+    return tuple(f"metrics.{score_name(split, facts.lead)}{end}" for split in splits)
 
 
 def _ranked(facts: ViewFacts) -> View:
-    means, spreads = _scores(facts), _scores(facts, "_sd")
+    means, spreads = _scores(facts), _scores(facts, Metrics.SPREAD)
     return View(
         OPENING,
         "Ranked cells",
         f"{' by '.join(facts.levels)}, best {facts.lead} on validation first; a name leads to the cell",
-        "tags.phase = 'cell'",
-        order=f"metrics.validation/{facts.lead}",
+        f"{PHASE} = 'cell'",
+        order=means[0],
         ascending=not facts.maximize,
-        columns=("params.learning_rate", *means, "tags.verdict", *spreads),
-        widths={"params.learning_rate": 90, **dict.fromkeys((*means, *spreads), 120), "tags.verdict": 440},
+        columns=(RATE, *means, VERDICT, *spreads),
+        widths={RATE: 90, **dict.fromkeys((*means, *spreads), 120), VERDICT: 440},
     )
 
 
@@ -67,8 +78,8 @@ def _runs(facts: ViewFacts) -> View:
         "runs",
         "All runs, nested",
         "open a cell to see its trials and final runs",
-        " and ".join(f"tags.phase != '{phase}'" for phase in ("superseded", "interrupted")),
-        columns=("tags.phase", "params.learning_rate", "params.seed", "metrics.objective", *_scores(facts)),
+        " and ".join(f"{PHASE} != '{phase}'" for phase in ("superseded", "interrupted")),
+        columns=(PHASE, RATE, SEED, OBJECTIVE, *_scores(facts)),
         widths={"attributes.Run Name": 290, **dict.fromkeys(_scores(facts), 120)},
     )
 
@@ -79,12 +90,12 @@ def _curves(facts: ViewFacts) -> View:
         "curves",
         "Curves by prompt",
         f"losses by epoch, one line a prompt, {facts.where}",
-        f"tags.phase = '{phase}'{facts.of_prompts}",
-        order="params.prompt",
+        f"{PHASE} = '{phase}'{facts.of_prompts}",
+        order=PROMPT,
         ascending=True,
-        columns=("params.prompt", "metrics.train/loss", "metrics.validation/loss"),
-        group="prompt",
-        charts=(lines("validation/loss"), lines("train/loss")),
+        columns=(PROMPT, TRAIN, VALIDATION),
+        group=Params.PROMPT,
+        charts=(lines(Metrics.VALIDATION_LOSS), lines(Metrics.TRAIN_LOSS)),
         mode="CHART",
     )
 
@@ -94,9 +105,9 @@ def _predictions(facts: ViewFacts) -> View:
         "predictions",
         "Predictions side by side",
         f"what each prompt's model made of a source, {facts.where}",
-        f"tags.phase = 'final'{facts.of_prompts} and params.seed = '{facts.seed}'",
-        order="params.prompt",
+        f"{PHASE} = 'final'{facts.of_prompts} and {SEED} = '{facts.seed}'",
+        order=PROMPT,
         ascending=True,
-        columns=("params.prompt",),
+        columns=(PROMPT,),
         mode="ARTIFACT",
     )

@@ -9,6 +9,7 @@ from harness.report.number_format import score
 from harness.report.text.headline import answer
 from harness.results.collect import Results
 from harness.stats.verdicts import Scored, Verdicts, judge, score_answers
+from harness.tracking.schema import score_name
 
 __all__ = ["Findings", "find"]
 
@@ -53,7 +54,7 @@ def find(results: Results) -> Findings:
 
 def _unclaimed(results: Results, reason: str) -> str:
     first = next(iter(results.ranked()), None)
-    best = first.score(f"validation/{results.lead}") if first else math.nan
+    best = first.score(score_name("validation", results.lead)) if first else math.nan
     if first is None or math.isnan(best):
         return f"Nothing is claimed: {reason}. No cell has a score on validation either."
     return (

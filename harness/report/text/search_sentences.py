@@ -16,6 +16,7 @@ from harness.stats import mean
 from harness.study.dimension import Dimension
 from harness.study.search_space import Hyperparameters, shown_value, title
 from harness.study.spec import PROXIED
+from harness.tracking.schema import score_name
 
 __all__ = ["Agreement", "agreement", "searches"]
 
@@ -98,7 +99,8 @@ def _bought_by(cell: CellResult, results: Results) -> str:
     bests = [f"{score(curve[size - 1], places(curve[-1]))} of {size}" for size in sizes if math.isfinite(curve[-1])]
     parts = [", ".join(bests)]
     if not math.isnan(gap):
-        parts.append(f"validation minus test {difference(gap, places(cell.score(f'test/{results.lead}')))}")
+        decimals = places(cell.score(score_name("test", results.lead)))
+        parts.append(f"validation minus test {difference(gap, decimals)}")
     return "; ".join(filter(None, parts))
 
 
@@ -125,7 +127,7 @@ def _points(cell: CellResult, results: Results) -> tuple[list[float], list[float
     """Return the merits, higher is better, of a cell's best trials by loss: of the loss, and of the metric."""
     complete = [trial for trial in cell.trials if trial.state == "complete"]
     best = sorted(complete, key=lambda trial: (trial.value, trial.index))[:PROXIED]
-    metric, sign = f"validation/{results.lead}", 1.0 if results.maximize else -1.0
+    metric, sign = score_name("validation", results.lead), 1.0 if results.maximize else -1.0
     scored = [trial for trial in best if math.isfinite(trial.metrics.get(metric, math.nan))]
     return [-trial.value for trial in scored], [sign * trial.metrics[metric] for trial in scored]
 

@@ -19,6 +19,7 @@ from harness.serving.recipe_of_run import recipe_of_run
 from harness.study.check import Checked
 from harness.study.grid import Cell, cell_study
 from harness.study.search_space import applied
+from harness.tracking.schema import Metrics, score_name
 from harness.training.early_stopping import EarlyStopping
 from harness.training.forgetting import Forgetting
 from harness.training.loop import Epoch
@@ -94,7 +95,7 @@ class JobRun:
         if self._counts or (job.follows and not is_last):
             scores = run.score("validation", generate=self._counts and self._objective != "loss").scores
             value = scores[self._objective] if self._counts else math.nan
-            metrics = {f"validation/{name}": score for name, score in scores.items()}
+            metrics = {score_name("validation", name): score for name, score in scores.items()}
             told = {**losses(epoch, scores["loss"]), **metrics}
             reply = yield EpochEnded(job.name, epoch.epoch, is_last, value, told)
         if self._counts:
@@ -129,7 +130,7 @@ class JobRun:
     def _scored(self, split: Split, run: TrainingRun) -> Scored:
         job = self._job
         scored = run.score(split, generate=job.predicts)
-        metrics = {f"{split}/{name}": value for name, value in scored.scores.items()}
+        metrics = {score_name(split, name): value for name, value in scored.scores.items()}
         if split == "validation" and not job.is_trial and self._last is not None:
             metrics |= losses(self._last, scored.scores["loss"])
         weights = "" if job.is_trial else run.weights_digest()
@@ -140,4 +141,4 @@ class JobRun:
         if self._forgetting is None:
             return {}
         after = self._forgetting.measure() if self._cell.tuning.trains else before
-        return {**after, **{f"{name}_before": value for name, value in before.items()}}
+        return {**after, **{f"{name}{Metrics.BEFORE}": value for name, value in before.items()}}

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.study.search_space import NONE, Hyperparameters, format_value
+from harness.study.search_space import Hyperparameters, format_value
 from harness.study.spec import Final
+from harness.tracking.schema import NONE
 
 __all__ = ["BestCheckpoint", "Checkpoints", "models_size"]
 

@@ -18,15 +18,13 @@ from harness.stats import Comparison
 from harness.stats.verdicts import Answered, Answers, compare_two
 from harness.study.spec import Study
 from harness.tracking.prediction_table import read_examples, read_predictions
+from harness.tracking.schema import Params, Tags, VersionTags
 from harness.tracking.store_protocols import Run, Tracker, Version
 
 __all__ = ["CHALLENGER", "CHAMPION", "Contest"]
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
-DECISION = "decision"
-SETTLED = "settled"
-"""The tag of a version whose alias was set; it is not looked at again."""
 
 
 class _Decision(NamedTuple):
@@ -58,27 +56,28 @@ class Contest:
             best: The final run that made it.
             uri: Of the stored model.
         """
-        name, registry = self.study.registered_as, self.tracker.model_registry
+        name, registry = self.study.registered_as, self.tracker.models.registry
         if name is None:
             return
         version = next(iter(registry.made_by(best.id, name)), None) or registry.register(name, best.id, uri)
-        if SETTLED in version.tags:
+        if VersionTags.SETTLED in version.tags:
             return
-        alias = version.tags.get(DECISION)
+        alias = version.tags.get(VersionTags.DECISION)
         if alias is None:
             made = self._decide(best, registry.aliased(name, CHAMPION))
             alias = made.alias
             self.progress.say(f"{name} version {version.number} is the {alias}: {made.reason}")
             text = f"{best.name} of study {self.study.name}.\n\n**{alias}**: {made.reason}"
-            registry.describe(version, text, {**self._basis(), **made.numbers, DECISION: alias})
+            registry.describe(version, text, {**self._basis(), **made.numbers, VersionTags.DECISION: alias})
         registry.point(alias, version)
-        registry.tag(version, {SETTLED: "true"})
+        registry.tag(version, {VersionTags.SETTLED: "true"})
 
     def _basis(self) -> dict[str, str]:
         """Return what two versions must share to be compared."""
         metric = self._metric()
         data = fingerprint(self.validation)
-        return {"metric": metric.name, "signature": metric.signature(), "data_digest.validation": data}
+        by = {VersionTags.METRIC: metric.name, VersionTags.SIGNATURE: metric.signature()}
+        return {**by, Tags.data_digest("validation"): data}
 
     def _metric(self) -> Metric:
         return next(metric for metric in self.metrics if metric.name == self.lead)
@@ -100,7 +99,7 @@ class Contest:
 
     def _answers(self, best: Run, champion: Version) -> Answers | str:
         """Return what both cells answered on validation, or why they cannot be compared."""
-        tracker, registry = self.tracker, self.tracker.model_registry
+        tracker, registry = self.tracker, self.tracker.models.registry
         said: dict[str, Answered] = {}
         asked: tuple[Example, ...] = ()
         for name, run in ((CHAMPION, champion.run), (CHALLENGER, best.id)):
@@ -108,7 +107,7 @@ class Contest:
             if not runs:
                 return f"the runs of the {name} are gone"
             predictions = tuple(read_predictions(tracker, each, "validation") for each in runs)
-            said[name] = Answered(predictions, seeded=runs[-1].params["seed"].isdigit())
+            said[name] = Answered(predictions, seeded=runs[-1].params[Params.SEED].isdigit())
             asked = read_examples(tracker, runs[-1], "validation")
         orders = {tuple(each.id for each in run) for cell in said.values() for run in cell.runs}
         if len(orders) > 1:
@@ -127,6 +126,7 @@ def _judged(found: Comparison, champion: Version, answers: Answers) -> _Decision
         f"difference {value:+.4f}, 95% interval {low:+.4f} to {high:+.4f}, p = {found.difference.p:.3g} "
         f"({seeds[CHALLENGER]} and {seeds[CHAMPION]} runs, {len(answers.examples)} examples)"
     )
-    numbers = {"difference": value, "low": low, "high": high, "p": found.difference.p}
+    interval = {VersionTags.DIFFERENCE: value, VersionTags.LOW: low, VersionTags.HIGH: high}
+    numbers = {**interval, VersionTags.P: found.difference.p}
     texts = {name: repr(float(number)) for name, number in numbers.items()}
-    return _Decision(CHAMPION if beats else CHALLENGER, reason, {**texts, "against": champion.number})
+    return _Decision(CHAMPION if beats else CHALLENGER, reason, {**texts, VersionTags.AGAINST: champion.number})

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from harness.core.cost_names import summed
-from harness.core.example import Example, Prediction, Split
+from harness.core.example import Example, Split
 from harness.core.progress import Progress
 from harness.report.mlflow_pages.descriptions import final_note
 from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, Measured, Reply, Scored, Trained
@@ -19,15 +17,15 @@ from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.stats import mean, spread
 from harness.study.grid import Cell
-from harness.study.search_space import NONE, Hyperparameters, SearchSpace
-from harness.tracking.mlflow.ui_views import NOTE
-from harness.tracking.prediction_table import read_table
-from harness.tracking.schema import SCORED
+from harness.study.search_space import Hyperparameters, SearchSpace
+from harness.tracking.prediction_table import copy_predictions, write_predictions
+from harness.tracking.run_records import FinalRecord, in_order_of
+from harness.tracking.schema import NONE, Metrics, Params, Tags, score_name
 from harness.tracking.store_protocols import Run, Tracker
 
-__all__ = ["FinalsPlan", "FinalsQueue", "log_predictions"]
+__all__ = ["FinalsPlan", "FinalsQueue"]
 
-RESULTS = ("validation/", "test/", "generality/")
+RESULTS = (Metrics.VALIDATION, Metrics.TEST, Metrics.GENERALITY)
 """What the metrics begin with whose means a cell has."""
 
 
@@ -44,14 +42,14 @@ class FinalsPlan:
     chosen: frozenset[str]
     """The cells whose final runs are made; the others are merely concluded."""
     seeds: Sequence[int]
-    identity: Mapping[str, str]
-    """The tags of a final run that belongs to the study as it now is."""
+    test_digest: str
+    """The test rows; `NONE` while test is closed."""
+    generality_digest: str
+    """What it is measured on what the model still knows; `NONE` where it is not."""
     examples: Mapping[Split, Sequence[Example]]
     """The splits that are scored."""
     parameters: Mapping[str, tuple[int, int]]
     """Per cell: how many train, and how many there are."""
-    measures: bool
-    """Whether it is measured what the model still knows."""
 
 
 @dataclass
@@ -106,9 +104,9 @@ class FinalsQueue:
     def take(self, name: str) -> Job:
         """Start a final run."""
         cell, seed = self._waiting.pop(name)
-        winner = self._plan.winners[cell.id]
-        params = {**self._plan.space.format(winner), "seed": seed}
-        tags = {**self._plan.identity, NOTE: final_note(cell.id, seed, params["learning_rate"])}
+        winner, record = self._plan.winners[cell.id], self._record(cell, seed)
+        note = final_note(cell.id, seed, record.hyperparameters[Params.LEARNING_RATE])
+        params, tags = record.params(), {**record.tags(), Tags.NOTE: note}
         run = self._runs.start(cell.id, _title(cell, seed), phase="final", params=params, tags=tags)
         self._open[name] = _OpenFinal(cell, seed, run)
         return Job(
@@ -118,7 +116,7 @@ class FinalsQueue:
             int(seed) if cell.tuning.trains else 0,
             scores="validation",
             predicts=bool(self._plan.seeds) or self._objective.generates,
-            measures=self._plan.measures,
+            measures=self._plan.generality_digest != NONE,
         )
 
     def handle(self, event: Event) -> Reply:
@@ -144,9 +142,9 @@ class FinalsQueue:
         final.values |= event.metrics
         if event.predictions:
             examples = self._plan.examples[event.split]
-            log_predictions(event.split, event.predictions, examples, run=final.run, tracker=self._tracker)
+            write_predictions(self._tracker, final.run, event.split, examples, event.predictions)
         if event.split == "validation":
-            self._tracker.tags(final.run, {"trunk": event.trunk, "weights_digest": event.weights})
+            self._tracker.tags(final.run, {Tags.TRUNK: event.trunk, Tags.WEIGHTS_DIGEST: event.weights})
             if self._plan.seeds and not self._is_answered(event, final):
                 return Reply(score="test")
         self._tracker.metrics(final.run, final.values, step=event.step)
@@ -157,13 +155,13 @@ class FinalsQueue:
 
         The tag comes first: a run that is about to score test counts as one that did.
         """
-        scored = f"test/{self._objective.lead}"
+        scored = score_name("test", self._objective.lead)
         twin = self._runs.twin(final.run, final.cell.id, event.weights, scored=scored)
-        self._tracker.tags(final.run, {SCORED: twin.id if twin else "yes"})
+        self._tracker.tags(final.run, {Tags.SCORED: twin.id if twin else "yes"})
         if twin is None:
             return False
-        self._tracker.table(final.run, read_table(self._tracker, twin, "test"), "predictions/test.json")
-        final.values |= {name: value for name, value in twin.metrics.items() if name.startswith("test/")}
+        copy_predictions(self._tracker, twin, final.run, "test")
+        final.values |= {name: value for name, value in twin.metrics.items() if name.startswith(Metrics.TEST)}
         return True
 
     def _measured(self, event: Measured, final: _OpenFinal) -> Reply:
@@ -179,9 +177,9 @@ class FinalsQueue:
 
     def _end(self, event: Ended, final: _OpenFinal) -> None:
         cell, score = final.cell, self._score(final)
-        costs = {**event.costs, "trainable_parameters": float(self._plan.parameters[cell.id][0])}
+        costs = {**event.costs, Metrics.TRAINABLE: float(self._plan.parameters[cell.id][0])}
         if event.outcome == "diverged":
-            self._tracker.tags(final.run, {"outcome": "diverged", "error": event.error})
+            self._tracker.tags(final.run, {Tags.OUTCOME: "diverged", Tags.ERROR: event.error})
             self._runs.end(final.run, "FAILED", metrics=costs)
             score = math.nan
         else:
@@ -193,8 +191,18 @@ class FinalsQueue:
         self._progress.done(cell.id, _title(cell, final.seed), score=score, best=best, seconds=seconds)
         self._conclude(cell)
 
+    def _record(self, cell: Cell, seed: str) -> FinalRecord:
+        """Return a final run of the study as it now is."""
+        return FinalRecord(
+            cell=cell.id,
+            hyperparameters=self._plan.space.format(self._plan.winners[cell.id]),
+            seed=seed,
+            test_digest=self._plan.test_digest,
+            generality_digest=self._plan.generality_digest,
+        )
+
     def _score(self, final: _OpenFinal) -> float:
-        return final.values.get(f"validation/{self._objective.lead}", math.nan)
+        return final.values.get(score_name("validation", self._objective.lead), math.nan)
 
     def _has_no_winner(self, cell: Cell) -> bool:
         return cell.tuning.trains and not self._plan.winners[cell.id]
@@ -202,13 +210,12 @@ class FinalsQueue:
     def _missing_seeds(self, cell: Cell) -> list[str]:
         """Return the seeds of a cell that have no final run yet; retire those that no longer belong to it."""
         seeds = [str(seed) for seed in self._plan.seeds] if cell.tuning.trains else [NONE]
-        winner, there = self._plan.winners[cell.id], set[str]()
+        there = set[str]()
         for run in self._runs.children(cell.id, "final"):
-            is_winner = not cell.tuning.trains or self._plan.space.parse(run.params) == winner
-            same = is_winner and self._plan.identity.items() <= run.tags.items()
-            ended = run.status == "FINISHED" or run.tags.get("outcome") == "diverged"
-            if same and ended and run.params["seed"] in seeds and run.params["seed"] not in there:
-                there.add(run.params["seed"])
+            record = FinalRecord.from_run(run, self._plan.space.names)
+            belongs = record.seed in seeds and record.is_of(self._record(cell, record.seed))
+            if belongs and (run.status == "FINISHED" or record.diverged) and record.seed not in there:
+                there.add(record.seed)
             else:
                 self._runs.retire(run)
         return [seed for seed in seeds if seed not in there]
@@ -230,9 +237,8 @@ class FinalsQueue:
             self._runs.conclude(cell.id, winner, costs, "FAILED")
             return
         seeds = [str(seed) for seed in self._plan.seeds] if cell.tuning.trains else [NONE]
-        done = [run for run in finals if run.status == "FINISHED"]
-        done.sort(key=lambda run: seeds.index(run.params["seed"]) if run.params["seed"] in seeds else len(seeds))
-        params = {**winner, "seed": " ".join(seeds) or NONE}
+        done = in_order_of(seeds, [run for run in finals if run.status == "FINISHED"])
+        params = {**winner, Params.SEED: " ".join(seeds) or NONE}
         self._runs.conclude(cell.id, params, _means(done) | costs, "FINISHED")
 
 
@@ -240,26 +246,9 @@ def _means(finals: Sequence[Run]) -> dict[str, float]:
     metrics: dict[str, float] = {}
     for name in sorted({name for run in finals for name in run.metrics if name.startswith(RESULTS)}):
         values = [run.metrics[name] for run in finals if name in run.metrics]
-        metrics |= {name: mean(values), f"{name}_sd": spread(values)}
+        metrics |= {name: mean(values), f"{name}{Metrics.SPREAD}": spread(values)}
     return metrics
 
 
 def _title(cell: Cell, seed: str) -> str:
     return f"seed {seed}" if cell.tuning.trains else "zero-shot"
-
-
-def log_predictions(
-    split: Split, predictions: Sequence[Prediction], examples: Sequence[Example], *, run: str, tracker: Tracker
-) -> None:
-    """Store predictions beside references; verdicts are computed from these, never from a second scoring."""
-    table: dict[str, list[Any]] = {  # MLflow's page groups by the first column and compares the second
-        "source": [example.fields["source"] for example in examples],
-        "prediction": [prediction.text for prediction in predictions],
-        "reference": [example.target for example in examples],
-        "id": [prediction.id for prediction in predictions],
-        "nll": [prediction.nll for prediction in predictions],
-        "tokens": [prediction.tokens for prediction in predictions],
-    }
-    if any(len(example.references) > 1 for example in examples):
-        table["references"] = [json.dumps(list(example.references), ensure_ascii=False) for example in examples]
-    tracker.table(run, table, f"predictions/{split}.json")

@@ -16,14 +16,18 @@ from harness.runner.resume.missing_runs import StudyRuns
 from harness.serving.generator import SERVED
 from harness.study.check import Checked
 from harness.study.search_space import SearchSpace
-from harness.tracking.mlflow.ui_views import NOTE, Address
+from harness.tracking.mlflow.ui_views import Address
+from harness.tracking.run_records import in_order_of
+from harness.tracking.schema import Params, Tags, score_name
 from harness.tracking.store_protocols import ModelCard, Run, Tracker
+from harness.tracking.study_record import KeptModels
 
 __all__ = ["ModelKeeper"]
 
-ABSENT = "none"
-STORED = "stored"
-"""The tag of a run that says how its model is stored: ``full`` or ``delta``."""
+MODEL_PARAMS = (Params.TASK, Params.MODEL, Params.PROMPT, Params.TUNING, Params.LEARNING_RATE, Params.SEED)
+"""What a stored model says of its run's params."""
+MODEL_TAGS = (Tags.STUDY, Tags.CELL, Tags.CELL_DIGEST, Tags.MODEL_DIGEST, Tags.WEIGHTS_DIGEST, Tags.PROMPT_URI)
+"""What it says of its tags, as far as the run has them."""
 
 
 @dataclass(frozen=True)
@@ -51,30 +55,30 @@ class ModelKeeper:
         ranked = self._ranked()
         if not ranked or not self.checked.study.final.seeds:
             return
-        best, stored, keeps = ranked[0], self.tracker.models(), self._keeps(ranked)
+        best, stored, keeps = ranked[0], self.tracker.models.stored(), self._keeps(ranked)
         for run in keeps:
             if run.id in stored and not self._may_stay(run):
-                self.tracker.drop_model(stored.pop(run.id))
+                self.tracker.models.drop(stored.pop(run.id))
             if run.id not in stored:
                 stored[run.id] = self._store(run)
         if keeps:
             self.contest.promote(best, stored[best.id])
-        uri = stored[best.id] if keeps else ABSENT
-        tags = {"best_model": uri, "best_run": best.id, "best_cell": best.tags["cell"]}
-        self.tracker.tags(summary, {**tags, "kept_runs": " ".join(run.id for run in keeps)})
-        registry, kept = self.tracker.model_registry, {run.id for run in keeps}
-        for other in stored.keys() - kept:
+        model = stored[best.id] if keeps else None
+        kept = KeptModels(model, best.id, best.tags[Tags.CELL], tuple(run.id for run in keeps))
+        self.tracker.tags(summary, kept.tags())
+        registry = self.tracker.models.registry
+        for other in stored.keys() - set(kept.runs):
             if not registry.made_by(other):
-                self.tracker.drop_model(stored[other])
+                self.tracker.models.drop(stored[other])
 
     def _ranked(self) -> list[Run]:
         """Return the final runs, best on validation first; among equals the grid's and the seeds' order decides."""
-        metric, sign = f"validation/{self.objective.lead}", 1.0 if self.objective.lead_maximize else -1.0
+        metric, sign = score_name("validation", self.objective.lead), 1.0 if self.objective.lead_maximize else -1.0
         seeds = [str(seed) for seed in self.checked.study.final.seeds]
         finals = []
         for cell in self.checked.cells:
             own = [run for run in self.runs.children(cell.id, "final") if run.status == "FINISHED"]
-            finals += sorted(own, key=lambda run: seeds.index(run.params["seed"]) if run.params["seed"] in seeds else 0)
+            finals += in_order_of(seeds, own)
         return sorted((run for run in finals if metric in run.metrics), key=lambda run: -sign * run.metrics[metric])
 
     def _keeps(self, ranked: list[Run]) -> list[Run]:
@@ -82,14 +86,14 @@ class ModelKeeper:
             return []
         firsts: dict[str, Run] = {}
         for run in ranked:
-            firsts.setdefault(run.tags["cell"], run)
+            firsts.setdefault(run.tags[Tags.CELL], run)
         return list(firsts.values()) if self.checked.study.final.models == "cells" else ranked[:1]
 
     def _may_stay(self, run: Run) -> bool:
         """Return whether a stored model may stay as it is; a registered one must, and the user hears of it."""
         store = self.checked.study.final.store
-        there = run.tags.get(STORED, store)
-        if there != store and self.tracker.model_registry.made_by(run.id):
+        there = run.tags.get(Tags.STORED, store)
+        if there != store and self.tracker.models.registry.made_by(run.id):
             kept = f"the model of {run.name} is registered and stays as it is, {there}"
             self.progress.say(f"{kept}; final.store: {store} holds for new ones")
             return True
@@ -98,30 +102,29 @@ class ModelKeeper:
     def _store(self, run: Run) -> str:
         """Hand a final run's model to the store; one whose weights are not at hand is trained again."""
         self.progress.say(f"storing the model of {run.name}")
-        cell, seed = run.tags["cell"], run.params["seed"]
+        cell, seed = run.tags[Tags.CELL], run.params[Params.SEED]
         winner = SearchSpace.of(self.checked.study).parse(run.params)
-        checkpoint, key = self.checkpoints.of(cell), self.checkpoints.key(run.tags["cell_digest"], winner, seed)
+        checkpoint, key = self.checkpoints.of(cell), self.checkpoints.key(run.tags[Tags.CELL_DIGEST], winner, seed)
         if not checkpoint.holds(key):
             job = Job(run.name, cell, winner, int(seed) if seed.isdigit() else 0, follows=False)
             drive(self.executor, _OneModel(job, str(checkpoint.offered(key))))
-            checkpoint.adopt(key, run.metrics[f"validation/{self.objective.lead}"])
-        uri = self.tracker.model(run.id, checkpoint.model, self._card(run))
+            checkpoint.adopt(key, run.metrics[score_name("validation", self.objective.lead)])
+        uri = self.tracker.models.store(run.id, checkpoint.model, self._card(run))
         checkpoint.release()
-        self.tracker.tags(run.id, {STORED: self.checked.study.final.store})
+        self.tracker.tags(run.id, {Tags.STORED: self.checked.study.final.store})
         return uri
 
     def _card(self, run: Run) -> ModelCard:
-        cell = next(cell for cell in self.checked.cells if cell.id == run.tags["cell"])
+        cell = next(cell for cell in self.checked.cells if cell.id == run.tags[Tags.CELL])
         fields = self.checked.examples["validation"][0].fields
-        params = ("task", "model", "prompt", "tuning", *SearchSpace.of(self.checked.study).names, "seed")
-        tags = ("study", "cell", "cell_digest", "model_digest", "weights_digest", "prompt_uri")
-        note = model_note(run, self.objective.lead, Address(self.tracker.experiment))
+        note = model_note(run, self.objective.lead, Address(self.tracker.pages.experiment))
+        own = {Tags.BEST_RUN: run.id, Tags.NOTE: note}
         return ModelCard(
             name=re.sub(r"[^A-Za-z0-9 _-]", "-", run.name),
             code=SERVED,
             example={name: fields[name] for name in sorted(cell.prompt.names()) or ["source"]},
-            params={name: run.params[name] for name in params} | {"store": self.checked.study.final.store},
-            tags={name: run.tags[name] for name in tags if name in run.tags} | {"best_run": run.id, NOTE: note},
+            params={name: run.params[name] for name in MODEL_PARAMS} | {Params.STORE: self.checked.study.final.store},
+            tags={name: run.tags[name] for name in MODEL_TAGS if name in run.tags} | own,
         )
 
 

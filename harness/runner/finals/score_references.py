@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from harness.core.example import Example, Prediction, Split, digest, fingerprint
 from harness.core.progress import Progress
 from harness.metrics.base import Metric
-from harness.runner.finals.final_runs import log_predictions
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.study.reference_rows import REFERENCES
-from harness.tracking.schema import SCORED
+from harness.tracking.prediction_table import write_predictions
+from harness.tracking.run_records import ReferenceRecord
+from harness.tracking.schema import Params, Tags, score_name
 from harness.tracking.store_protocols import Tracker
 
 __all__ = ["ReferenceScorer"]
@@ -39,12 +40,12 @@ class ReferenceScorer:
             names: Of `harness.study.reference_rows`.
         """
         digests = self._digests(names) if "test" in self.examples else {}
-        there = set()
+        there = set[str]()
         for run in self.runs.references():
-            name = run.params.get("reference", "")
-            same = run.tags.get("reference_digest") == digests.get(name) and run.status == "FINISHED"
-            if same and name not in there:
-                there.add(name)
+            record = ReferenceRecord.from_run(run)
+            same = record.digest == digests.get(record.name) and run.status == "FINISHED"
+            if same and record.name not in there:
+                there.add(record.name)
             else:
                 self.runs.retire(run)
         for name, identity in digests.items():
@@ -60,9 +61,9 @@ class ReferenceScorer:
         return {name: digest({"reference": name, **facts}) for name in names}
 
     def _score(self, name: str, identity: str) -> None:
-        sizes = {f"data.{split}": len(rows) for split, rows in self.examples.items()}
-        params = {"task": self.task, "reference": name, **sizes}
-        tags = {"reference_digest": identity, "test_digest": fingerprint(self.examples["test"]), SCORED: "yes"}
+        sizes = {f"{Params.DATA}{split}": len(rows) for split, rows in self.examples.items()}
+        record = ReferenceRecord(name, identity, fingerprint(self.examples["test"]))
+        params, tags = {Params.TASK: self.task, **record.params(), **sizes}, {**record.tags(), Tags.SCORED: "yes"}
         run = self.runs.start_reference(name, params=params, tags=tags)
         values: dict[str, float] = {}
         for split in SPLITS:
@@ -73,6 +74,6 @@ class ReferenceScorer:
             ]
             for metric in self.metrics:
                 pairs = zip(predictions, examples, strict=True)
-                values[f"{split}/{metric.name}"] = metric.reduce([metric.statistics(*pair) for pair in pairs])
-            log_predictions(split, predictions, examples, run=run, tracker=self.tracker)
+                values[score_name(split, metric.name)] = metric.reduce([metric.statistics(*pair) for pair in pairs])
+            write_predictions(self.tracker, run, split, examples, predictions)
         self.runs.end(run, metrics=values)

@@ -17,6 +17,8 @@ from typing import Any
 from uuid import uuid4
 
 from harness.core.example import Split
+from harness.tracking.run_records import CellRecord
+from harness.tracking.schema import NONE, Params, Tags
 from harness.tracking.store_protocols import DataUse, Phase, Run, Status, Tracker
 
 __all__ = ["StudyRuns"]
@@ -27,8 +29,7 @@ class StudyRuns:
 
     Args:
         tracker: The store.
-        digests: Cell ids to cell digests, for the whole grid.
-        params: Cell ids to the params that every run of that cell carries.
+        cells: What every run of a cell says of it, by id, for the whole grid.
         tags: What every run carries.
         links: Cell ids to the tags that lead from its runs to its registered prompt.
         data: The splits that trials read; final runs also read what `open_test` adds.
@@ -37,16 +38,14 @@ class StudyRuns:
     def __init__(
         self,
         tracker: Tracker,
-        digests: Mapping[str, str],
+        cells: Mapping[str, CellRecord],
         *,
-        params: Mapping[str, Mapping[str, Any]],
         tags: Mapping[str, str],
         links: Mapping[str, Mapping[str, str]],
         data: Mapping[Split, DataUse],
     ) -> None:
         self._tracker = tracker
-        self._digests = digests
-        self._params = params
+        self._cells = cells
         self._tags = tags
         self._links = links
         self._data = dict(data)
@@ -64,14 +63,15 @@ class StudyRuns:
         """
         self._end_left_open()
         for run in self._of_phase("cell"):
-            cell = run.tags.get("cell", "")
-            if cell in fresh or self._digests.get(cell) != run.tags.get("cell_digest"):
+            cell = run.tags.get(Tags.CELL, "")
+            digest = self._cells[cell].digest if cell in self._cells else None
+            if cell in fresh or digest != run.tags.get(Tags.CELL_DIGEST):
                 self._supersede(run)
         for run in self._of_phase("cell"):
-            older = self._parents.get(run.tags["cell"])
+            older = self._parents.get(run.tags[Tags.CELL])
             if older is not None:  # a kill came between making a new parent and retiring the old one
                 self._hand_over(older, run.id)
-            self._parents[run.tags["cell"]] = run.id
+            self._parents[run.tags[Tags.CELL]] = run.id
 
     def open_test(self, test: DataUse) -> None:
         """Have the runs that follow say that they read the test split."""
@@ -79,7 +79,7 @@ class StudyRuns:
 
     def digest(self, cell: str) -> str:
         """Return a cell's digest."""
-        return self._digests[cell]
+        return self._cells[cell].digest
 
     def parent(self, cell: str) -> Run:
         """Return a cell's parent run, started where it is missing and reopened where it had ended."""
@@ -88,7 +88,7 @@ class StudyRuns:
         run = self._runs[self._parents[cell]]
         self._tracker.reopen(run.id)
         self._open[run.id] = run.name
-        missing = {key: value for key, value in self._params[cell].items() if key not in run.params}
+        missing = {key: value for key, value in self._cells[cell].params().items() if key not in run.params}
         if missing:  # a kill came between making the parent and describing it
             self._tracker.params(run.id, missing)
             run = self._read(run.id)
@@ -106,7 +106,7 @@ class StudyRuns:
         the id was the name.
         """
         parent = self._runs[self._parents[cell]]
-        return parent.tags.get("search", parent.id)
+        return parent.tags.get(Tags.SEARCH, parent.id)
 
     def children(self, cell: str, phase: Phase) -> list[Run]:
         """Return a cell's child runs of a phase, oldest first."""
@@ -115,7 +115,7 @@ class StudyRuns:
 
     def start(self, cell: str, name: str, *, phase: Phase, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
         """Start a child run of a cell and return its id."""
-        all_params = {**self._params[cell], **params}
+        all_params = {**self._cells[cell].params(), **params}
         run = self._tracker.start(
             f"{cell} {name}",
             phase=phase,
@@ -137,9 +137,9 @@ class StudyRuns:
             scored: The metric that says that all was answered.
         """
         same = {
-            "cell_digest": self._digests[cell],
-            "weights_digest": weights,
-            "test_digest": self._tracker.run(run).tags["test_digest"],
+            Tags.CELL_DIGEST: self._cells[cell].digest,
+            Tags.WEIGHTS_DIGEST: weights,
+            Tags.TEST_DIGEST: self._tracker.run(run).tags[Tags.TEST_DIGEST],
         }
         found = (other for other in self._runs.values() if other.id != run and same.items() <= other.tags.items())
         return next((other for other in found if scored in other.metrics), None)
@@ -152,7 +152,7 @@ class StudyRuns:
         """Start a reference row's run, which stands beside the cells, and return its id."""
         title = f"reference {name}"
         run = self._tracker.start(
-            title, phase="reference", parent=None, params=params, tags={**self._tags, "reference": name, **tags}
+            title, phase="reference", parent=None, params=params, tags={**self._tags, Tags.REFERENCE: name, **tags}
         )
         self._open[run] = title
         self._tracker.inputs(run, [used for split, used in self._data.items() if split != "train"])
@@ -193,7 +193,7 @@ class StudyRuns:
         run = self._runs[self._parents[cell]]
         moved = any(key in run.params and run.params[key] != str(value) for key, value in params.items())
         if moved or run.metrics.keys() - metrics.keys():
-            heir = self._start_parent(cell, {**self._noted.get(cell, {}), "search": self.search(cell)})
+            heir = self._start_parent(cell, {**self._noted.get(cell, {}), Tags.SEARCH: self.search(cell)})
             self._hand_over(run.id, heir)
             self._parents[cell] = heir
             run = self._runs[heir]
@@ -226,15 +226,17 @@ class StudyRuns:
         return self._runs[run]
 
     def _start_parent(self, cell: str, carried: Mapping[str, str]) -> str:
-        tags = {**self._tags_of(cell), "search": uuid4().hex, **carried}
-        return self._read(self._tracker.start(cell, phase="cell", parent=None, params=self._params[cell], tags=tags)).id
+        tags = {**self._tags_of(cell), Tags.SEARCH: uuid4().hex, **carried}
+        return self._read(
+            self._tracker.start(cell, phase="cell", parent=None, params=self._cells[cell].params(), tags=tags)
+        ).id
 
     def _tags_of(self, cell: str) -> dict[str, str]:
-        return {**self._tags, **self._links[cell], "cell": cell, "cell_digest": self._digests[cell]}
+        return {**self._tags, **self._links[cell], **self._cells[cell].tags()}
 
     def _read_by(self, cell: str) -> list[DataUse]:
         """Return what a cell's runs read by now; zero-shot reads no training rows."""
-        trains = self._params[cell]["tuning"] != "none"
+        trains = self._cells[cell].factors[Params.TUNING] != NONE
         return [used for split, used in self._data.items() if trains or split != "train"]
 
     def _hand_over(self, old: str, heir: str) -> None:

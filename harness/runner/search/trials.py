@@ -20,6 +20,8 @@ from harness.runner.search.optuna_search import Best, CellSearch, OpenTrial, Out
 from harness.study.grid import Cell
 from harness.study.search_space import Hyperparameters
 from harness.study.spec import PROXIED
+from harness.tracking.run_records import TrialRecord
+from harness.tracking.schema import Metrics, Tags
 from harness.tracking.store_protocols import Run, Tracker
 
 __all__ = ["SearchQueue", "settle_trials"]
@@ -30,7 +32,7 @@ def settle_trials(cell: Cell, search: CellSearch, runs: StudyRuns) -> None:
 
     A run that had ended is told to Optuna; any run that Optuna does not count as finished is retired.
     """
-    children = {run.tags["optuna_trial"]: run for run in runs.children(cell.id, "search")}
+    children = {run.tags[Tags.OPTUNA_TRIAL]: run for run in runs.children(cell.id, "search")}
     search.recover(lambda number: _ended(children.get(str(number))))
     finished = {str(trial.number) for trial in search.finished()}
     for number, run in children.items():
@@ -41,9 +43,9 @@ def settle_trials(cell: Cell, search: CellSearch, runs: StudyRuns) -> None:
 def _ended(run: Run | None) -> tuple[Outcome, float | None] | None:
     if run is None or run.status == "RUNNING":
         return None
-    if run.tags.get("outcome") == "complete":
-        return "complete", run.metrics["objective"]
-    return ("pruned", None) if run.tags.get("outcome") == "pruned" else None
+    if run.tags.get(Tags.OUTCOME) == "complete":
+        return "complete", run.metrics[Metrics.OBJECTIVE]
+    return ("pruned", None) if run.tags.get(Tags.OUTCOME) == "pruned" else None
 
 
 @dataclass
@@ -111,10 +113,14 @@ class SearchQueue:
         search, start = self._searches[cell], self._start(cell)
         trial = search.ask(start)
         assert trial is not None
-        tags = {"trial": str(trial.index), "optuna_trial": str(trial.number)}
-        if start and trial.index == 0:
-            tags["warm_start"] = self._neighbors[cell]
-        params = {**search.space.format(trial.hyperparameters), "seed": self._seed}
+        record = TrialRecord(
+            index=trial.index,
+            optuna_trial=trial.number,
+            hyperparameters=search.space.format(trial.hyperparameters),
+            seed=str(self._seed),
+            warm_start=self._neighbors[cell] if start and trial.index == 0 else None,
+        )
+        params, tags = record.params(), record.tags()
         run = self._runs.start(cell, f"trial {trial.index}", phase="search", params=params, tags=tags)
         self._open[name] = _TakenTrial(cell, trial, run)
         return Job(name, cell, trial.hyperparameters, self._seed, is_trial=True)
@@ -133,7 +139,7 @@ class SearchQueue:
             case Trained():
                 return self._trained(event, trial)
             case Scored():
-                made = {name: value for name, value in event.metrics.items() if name != "validation/loss"}
+                made = {name: value for name, value in event.metrics.items() if name != Metrics.VALIDATION_LOSS}
                 self._tracker.metrics(trial.run, made, step=event.step)
             case Ended():
                 self._end(event, self._open.pop(event.job))
@@ -162,16 +168,16 @@ class SearchQueue:
         """Settle a trial: the tracked run first, Optuna's trial second; `settle_trials` relies on that."""
         search = self._searches[trial.cell]
         if event.outcome == "diverged":
-            tags = {"outcome": "diverged", "error": event.error, "trunk": event.trunk}
+            tags = {Tags.OUTCOME: "diverged", Tags.ERROR: event.error, Tags.TRUNK: event.trunk}
             self._runs.end(trial.run, "FAILED", tags=tags, metrics=event.costs)
             search.fail(trial.trial, event.error)
             trial.value = math.nan
         else:
             is_pruned = event.outcome == "stopped"
             outcome: Outcome = "pruned" if is_pruned else "complete"
-            tags = {"outcome": outcome, "trunk": event.trunk}
-            tags |= {"pruned_after_epoch": str(trial.epoch)} if is_pruned else {}
-            metrics = {"objective": trial.value, **event.costs}
+            tags = {Tags.OUTCOME: outcome, Tags.TRUNK: event.trunk}
+            tags |= {Tags.PRUNED_AFTER: str(trial.epoch)} if is_pruned else {}
+            metrics = {Metrics.OBJECTIVE: trial.value, **event.costs}
             self._runs.end(trial.run, "KILLED" if is_pruned else "FINISHED", tags=tags, metrics=metrics)
             search.tell(trial.trial.number, outcome, trial.value)
         self._next[trial.cell] += 1
@@ -188,4 +194,4 @@ class SearchQueue:
         self._over.add(cell)
         if best := search.best():
             self.winners[cell] = best
-            self._runs.note(cell, {"best_trial": str(best.trial)})
+            self._runs.note(cell, {Tags.BEST_TRIAL: str(best.trial)})

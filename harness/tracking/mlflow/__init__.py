@@ -1,1 +1,7 @@
-"""MLflow as the store: runs, artifacts, models, prompts, and the state of its pages."""
+"""The protocols of `harness.tracking.store_protocols` by MLflow.
+
+- runs: `mlflow_tracker`; prompts: `prompt_registry`; models: `logged_models`, `model_registry`
+- pages: `experiment_tags`
+- how the pages look: `ui_views`
+- what MLflow does not promise to keep: `mlflow_compat`
+"""

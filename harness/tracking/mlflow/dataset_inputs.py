@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag
 
+from harness.tracking.schema import InputTags
 from harness.tracking.store_protocols import DataUse
 
 __all__ = ["log_inputs"]
-
-CONTEXT = "mlflow.data.context"
-"""The input's tag that the UI shows beside the name."""
 
 DIGEST_LIMIT = 36
 """MLflow's longest digest, in characters."""
@@ -21,7 +19,7 @@ DIGEST_LIMIT = 36
 
 def log_inputs(client: MlflowClient, run: str, used: Sequence[DataUse]) -> None:
     """Record what a run read; recording it again changes nothing."""
-    client.log_inputs(run, [DatasetInput(_dataset(one), [InputTag(CONTEXT, one.split)]) for one in used])
+    client.log_inputs(run, [DatasetInput(_dataset(data), [InputTag(InputTags.SPLIT, data.split)]) for data in used])
 
 
 def _dataset(used: DataUse) -> Dataset:

@@ -6,18 +6,16 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import BAD_REQUEST, ErrorCode
-from mlflow.utils.credentials import get_default_host_creds
-from mlflow.utils.rest_utils import http_request, verify_rest_response
 
 from harness.core.database_urls import reach
 from harness.core.errors import StoreAway, StoreError
 from harness.tracking.address import REMEDY, is_server, store_uri
+from harness.tracking.mlflow.mlflow_compat import http_status, is_of_database, knock
 
 __all__ = ["FOREIGN", "LONGEST", "answers", "ask", "backoff", "client_of", "reach_server", "reach_store"]
 
@@ -48,12 +46,8 @@ def reach_server(uri: str) -> None:
         StoreAway: It does not answer.
         StoreError: It refuses.
     """
-    endpoint = "/api/2.0/mlflow/experiments/search"
-    options = {"timeout": PATIENCE, "max_retries": 0, "raise_on_status": False}
     with answers(uri):
-        creds: Any = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
-        answer = http_request(creds, endpoint, "GET", params={"max_results": 1}, **options)  # type: ignore[no-untyped-call]
-        verify_rest_response(answer, endpoint)
+        knock(uri, seconds=PATIENCE)
 
 
 @contextmanager
@@ -81,9 +75,7 @@ def answers(uri: str) -> Iterator[None]:
 
 
 def _error_of(uri: str, error: MlflowException) -> StoreError:
-    passes = error.error_code == ErrorCode.Name(BAD_REQUEST)
-    status = error.get_http_status_code()  # type: ignore[no-untyped-call]
-    return _error(uri, error, status, passes=passes)
+    return _error(uri, error, http_status(error), passes=is_of_database(error))
 
 
 def _error(uri: str, error: Exception, status: int, *, passes: bool) -> StoreError:
@@ -160,8 +152,6 @@ def reach_store() -> None:
     """
     uri = store_uri()
     if is_server(uri):
-        from harness.tracking.mlflow.http import reach_server  # MLflow, which knows its own ways to authenticate
-
         reach_server(uri)
     elif "://" in uri and not uri.startswith(FOREIGN):
         reach("MLflow store", uri, remedy=REMEDY)

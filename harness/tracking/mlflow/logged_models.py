@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import logging
 import tempfile
-import urllib.parse
-import urllib.request
 from importlib.metadata import version
 from pathlib import Path
 
 import mlflow
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
 from harness.core.errors import ModelError
-from harness.tracking.mlflow.model_registry import model_id
+from harness.tracking.mlflow.artifact_files import local_folder, remove_files
+from harness.tracking.mlflow.model_registry import MlflowRegistry, model_id
+from harness.tracking.schema import InputTags, Metrics
 from harness.tracking.store_protocols import ModelCard
 
-__all__ = ["fetch_model", "store_model", "wrap_model"]
+__all__ = ["MlflowModels", "fetch_model", "wrap_model"]
+
+READY = LoggedModelStatus.READY
 
 PACKAGES = ("mlflow", "prompt-depth-harness", "torch", "transformers", "tokenizers", "safetensors")
 """What a served model is pinned to."""
@@ -30,35 +32,63 @@ PACKAGES = ("mlflow", "prompt-depth-harness", "torch", "transformers", "tokenize
 PARAMS = ParamSchema([ParamSpec("on_error", "string", "stop")])
 """What a request may say besides its rows."""
 
-SCORED = ("validation/", "test/")
-CONTEXT = "mlflow.data.context"
-"""The tag of a run's data set that says which split it was."""
+SCORED = (Metrics.VALIDATION, Metrics.TEST)
 
 
-def store_model(client: MlflowClient, experiment: str, run: str, *, folder: Path, card: ModelCard) -> str:
-    """Store a model made by a run, tie the run's scores and data to it, and return its URI.
+class MlflowModels:
+    """See `harness.tracking.store_protocols.ModelStore`.
 
     Args:
         client: The store's.
-        experiment: The run's.
-        run: Who made it.
-        folder: What `harness.serving.generator.save_model` wrote.
-        card: All the rest.
+        experiment: The id of the study's experiment.
     """
-    model = client.create_logged_model(
-        experiment, name=card.name, source_run_id=run, params=dict(card.params), tags=dict(card.tags)
-    )
-    identity: str = model.model_id
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:  # on the same disk as the weights
-        whole = Path(scratch) / "whole"
-        wrap_model(folder, whole, card, Model(artifact_path=model.artifact_location, run_id=run, model_id=identity))
-        client.log_model_artifacts(identity, str(whole))
-    scores = _scores(client, client.get_run(run), identity)
-    client.log_outputs(run, [LoggedModelOutput(identity, step=max((score.step for score in scores), default=0))])
-    client.log_batch(run, metrics=scores)
-    client.finalize_logged_model(identity, LoggedModelStatus.READY)  # last: what is not ready is made again
-    uri: str = model.model_uri
-    return uri
+
+    def __init__(self, client: MlflowClient, experiment: str) -> None:
+        self.registry = MlflowRegistry(client)
+        self._client, self._experiment = client, experiment
+
+    def stored(self) -> dict[str, str]:
+        """Return the stored models: run id to model URI; one that a kill left unfinished is none."""
+        return {run: model.model_uri for run, model in self._logged() if model.status == READY}
+
+    def store(self, run: str, folder: Path, card: ModelCard) -> str:
+        """Store a model made by a run, tie the run's scores and data to it, and return its URI.
+
+        Args:
+            run: The id of the run that made it.
+            folder: What `harness.serving.generator.save_model` wrote.
+            card: All the rest.
+        """
+        for owner, leftover in self._logged():
+            if owner == run and leftover.status != READY:
+                self.drop(leftover.model_uri)
+        client, params, tags = self._client, dict(card.params), dict(card.tags)
+        model = client.create_logged_model(
+            self._experiment, name=card.name, source_run_id=run, params=params, tags=tags
+        )
+        identity: str = model.model_id
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:  # on the same disk as the weights
+            whole = Path(scratch) / "whole"
+            wrap_model(folder, whole, card, Model(artifact_path=model.artifact_location, run_id=run, model_id=identity))
+            client.log_model_artifacts(identity, str(whole))
+        scores = _scores(client, client.get_run(run), identity)
+        client.log_outputs(run, [LoggedModelOutput(identity, step=max((score.step for score in scores), default=0))])
+        client.log_batch(run, metrics=scores)
+        client.finalize_logged_model(identity, READY)  # last: what is not ready is made again
+        uri: str = model.model_uri
+        return uri
+
+    def drop(self, uri: str) -> int:
+        """Remove a stored model; return the bytes freed."""
+        identity = uri.rpartition("/")[2]
+        freed = remove_files(self._client.get_logged_model(identity).artifact_location)
+        self._client.delete_logged_model(identity)
+        return freed
+
+    def _logged(self) -> list[tuple[str, LoggedModel]]:
+        """Return all stored models, finished or not, with the run that each belongs to."""
+        models = self._client.search_logged_models([self._experiment])
+        return [(model.source_run_id, model) for model in models if model.source_run_id]
 
 
 def wrap_model(folder: Path, into: Path, card: ModelCard, described: Model | None = None) -> None:
@@ -87,16 +117,16 @@ def wrap_model(folder: Path, into: Path, card: ModelCard, described: Model | Non
 def _scores(client: MlflowClient, run: MlflowRun, model: str) -> list[Metric]:
     """Return a run's scores as the model's, each with its data set; the run's own points stay the same ones."""
     used = {
-        next((tag.value for tag in one.tags if tag.key == CONTEXT), ""): one.dataset
-        for one in (run.inputs.dataset_inputs if run.inputs else ())
+        next((tag.value for tag in data.tags if tag.key == InputTags.SPLIT), ""): data.dataset
+        for data in (run.inputs.dataset_inputs if run.inputs else ())
     }
-    found = []
+    scores = []
     for name in sorted(name for name in run.data.metrics if name.startswith(SCORED)):
-        point = max(client.get_metric_history(run.info.run_id, name), key=lambda each: (each.step, each.timestamp))
+        point = max(client.get_metric_history(run.info.run_id, name), key=lambda point: (point.step, point.timestamp))
         data = used.get(name.partition("/")[0])
         whose = {"dataset_name": data.name, "dataset_digest": data.digest} if data else {}
-        found.append(Metric(name, point.value, point.timestamp, point.step, model_id=model, **whose))
-    return found
+        scores.append(Metric(name, point.value, point.timestamp, point.step, model_id=model, **whose))
+    return scores
 
 
 def fetch_model(client: MlflowClient, uri: str, into: Path) -> Path:
@@ -111,10 +141,8 @@ def fetch_model(client: MlflowClient, uri: str, into: Path) -> Path:
         ModelError: There is no such model.
     """
     try:
-        place = client.get_logged_model(_identity(client, uri)).artifact_location
-        parts = urllib.parse.urlparse(place)
-        folder = Path(urllib.request.url2pathname(parts.path))
-        if parts.scheme in ("", "file") and folder.is_dir():
+        folder = local_folder(client.get_logged_model(_identity(client, uri)).artifact_location)
+        if folder is not None:
             return folder
         options = {"dst_path": str(into), "tracking_uri": client.tracking_uri}
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, **options))

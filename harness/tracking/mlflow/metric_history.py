@@ -26,14 +26,14 @@ def read_histories(
         names: Of metrics; one that a run does not have is empty.
         remote: Whether the store is a server.
     """
-    asked = [(run, name) for run in runs for name in names]
-    found: dict[str, dict[str, dict[int, float]]] = {run: {} for run in runs}
+    pairs = [(run, name) for run in runs for name in names]
+    histories: dict[str, dict[str, dict[int, float]]] = {run: {} for run in runs}
     with ThreadPoolExecutor(READERS if remote else 1) as pool:
-        answers = pool.map(lambda one: client.get_metric_history(*one), asked)
-        for (run, name), points in zip(asked, answers, strict=True):
-            ordered = sorted(points, key=lambda one: one.timestamp)
-            found[run][name] = {point.step: measured(point.value) for point in ordered}
-    return found
+        answers = pool.map(lambda pair: client.get_metric_history(*pair), pairs)
+        for (run, name), points in zip(pairs, answers, strict=True):
+            ordered = sorted(points, key=lambda point: point.timestamp)
+            histories[run][name] = {point.step: measured(point.value) for point in ordered}
+    return histories
 
 
 def measured(value: float) -> float:

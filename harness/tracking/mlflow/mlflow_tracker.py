@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import math
-import shutil
 import tempfile
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
-from mlflow.entities import LoggedModel, LoggedModelStatus, Metric, Param, RunTag, ViewType
+from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
 from harness.core.errors import StoreError
-from harness.data.tokenization import PromptForm
-from harness.tracking.address import store_uri
+from harness.tracking.address import is_server, store_uri
+from harness.tracking.mlflow.artifact_files import remove_files
 from harness.tracking.mlflow.connect import connect, connect_known
 from harness.tracking.mlflow.dataset_inputs import log_inputs
-from harness.tracking.mlflow.experiment_tags import label
-from harness.tracking.mlflow.logged_models import store_model
-from harness.tracking.mlflow.metric_history import measured, read_histories
-from harness.tracking.mlflow.model_registry import Registry
-from harness.tracking.mlflow.prompt_registry import find_prompt, register_prompt
-from harness.tracking.store_protocols import PARENT, DataUse, ModelCard, ModelRegistry, Phase, Registered, Run, Status
+from harness.tracking.mlflow.experiment_tags import MlflowPages
+from harness.tracking.mlflow.logged_models import MlflowModels
+from harness.tracking.mlflow.metric_history import read_histories
+from harness.tracking.mlflow.mlflow_compat import EXISTS
+from harness.tracking.mlflow.prompt_registry import MlflowPrompts
+from harness.tracking.mlflow.read_run import run_from
+from harness.tracking.schema import Tags
+from harness.tracking.store_protocols import DataUse, Phase, Run, Status
 
 __all__ = ["PARAM_LIMIT", "MlflowTracker", "find_experiment", "find_run", "open_experiment"]
 
-READY = LoggedModelStatus.READY
 PARAM_LIMIT = 6000
 """MLflow's longest param value, in characters."""
 
@@ -58,10 +55,10 @@ def find_run(identity: str) -> list[tuple[str, MlflowTracker, Run]]:
     client = connect_known()
     if client is None:
         return []
-    names = {one.experiment_id: one.name for one in client.search_experiments()}
-    found = client.search_runs(list(names), filter_string=f"attributes.run_id LIKE '{identity}%'")
-    places = [(run.info.experiment_id, _run(run)) for run in found]
-    return [(names[place], MlflowTracker(client, store_uri(), place), run) for place, run in places]
+    names = {experiment.experiment_id: experiment.name for experiment in client.search_experiments()}
+    runs = client.search_runs(list(names), filter_string=f"attributes.run_id LIKE '{identity}%'")
+    owners = [(run.info.experiment_id, run_from(run)) for run in runs]
+    return [(names[owner], MlflowTracker(client, store_uri(), owner), run) for owner, run in owners]
 
 
 def open_experiment(client: MlflowClient, study: str) -> str:
@@ -75,7 +72,7 @@ def open_experiment(client: MlflowClient, study: str) -> str:
         try:
             return str(client.create_experiment(study))
         except MlflowException as error:
-            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+            if error.error_code != EXISTS:
                 raise
             return open_experiment(client, study)  # made meanwhile, perhaps by a call whose answer was lost
     if experiment.lifecycle_stage == "deleted":
@@ -84,12 +81,21 @@ def open_experiment(client: MlflowClient, study: str) -> str:
 
 
 class MlflowTracker:
-    """One study's runs in an MLflow experiment."""
+    """A study in an MLflow store: the runs of its experiment, and see `harness.tracking.store_protocols.Tracker`.
+
+    Args:
+        client: The store's.
+        uri: The store.
+        experiment: The id of the study's experiment.
+    """
 
     def __init__(self, client: MlflowClient, uri: str, experiment: str) -> None:
         self.uri = uri
-        self.experiment = experiment
+        self.prompts = MlflowPrompts(client, experiment)
+        self.models = MlflowModels(client, experiment)
+        self.pages = MlflowPages(client, experiment)
         self._client = client
+        self._experiment = experiment
 
     @classmethod
     def open(cls, study: str) -> MlflowTracker:
@@ -104,35 +110,35 @@ class MlflowTracker:
 
     def runs(self, *, removed: bool = False) -> list[Run]:
         """Return all runs of the study, oldest first; or those that were deleted and that the store still knows."""
-        found: list[MlflowRun] = []
+        runs: list[MlflowRun] = []
         token = None
         while True:
             page = self._client.search_runs(
-                [self.experiment],
+                [self._experiment],
                 run_view_type=ViewType.DELETED_ONLY if removed else ViewType.ACTIVE_ONLY,
                 max_results=1000,
                 order_by=["attributes.start_time ASC"],
                 page_token=token,
             )
-            found.extend(page)
+            runs.extend(page)
             token = page.token
             if not token:
-                return [_run(run) for run in found]
+                return [run_from(run) for run in runs]
 
     def run(self, run: str) -> Run:
         """Return one run as it is now."""
-        return _run(self._client.get_run(run))
+        return run_from(self._client.get_run(run))
 
     def histories(self, runs: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, dict[int, float]]]:
         """Return metrics by run, by name, by step; of a step that was recorded twice, the later value."""
-        return read_histories(self._client, runs, names, remote=self.uri.startswith("http"))
+        return read_histories(self._client, runs, names, remote=is_server(self.uri))
 
     def start(
         self, name: str, *, phase: Phase, parent: str | None, params: Mapping[str, Any], tags: Mapping[str, str]
     ) -> str:
         """Start a run and return its id."""
-        all_tags = {**tags, "phase": phase} | ({PARENT: parent} if parent else {})
-        run = self._client.create_run(self.experiment, tags=all_tags, run_name=name)
+        all_tags = {**tags, Tags.PHASE: phase} | ({Tags.PARENT: parent} if parent else {})
+        run = self._client.create_run(self._experiment, tags=all_tags, run_name=name)
         identity: str = run.info.run_id
         self.params(identity, params)
         return identity
@@ -143,12 +149,12 @@ class MlflowTracker:
 
     def mark(self, run: str, *, phase: Phase, name: str) -> None:
         """Give a run another phase and name."""
-        self._client.set_tag(run, "phase", phase)
+        self._client.set_tag(run, Tags.PHASE, phase)
         self._client.update_run(run, name=name)
 
     def adopt(self, run: str, parent: str) -> None:
         """Move a run below another parent."""
-        self._client.set_tag(run, PARENT, parent)
+        self._client.set_tag(run, Tags.PARENT, parent)
 
     def params(self, run: str, values: Mapping[str, Any]) -> None:
         """Record params; a param that is there keeps its value for good."""
@@ -159,14 +165,6 @@ class MlflowTracker:
     def tags(self, run: str, values: Mapping[str, str]) -> None:
         """Set tags."""
         self._client.log_batch(run, tags=_tags(values))
-
-    def shown(self, run: str) -> str:
-        """Return the id by which the store's pages know a run."""
-        return run
-
-    def label(self, values: Mapping[str, str]) -> None:
-        """Set tags of the study as a whole, its description and its ready-made views among them."""
-        label(self._client, self.experiment, values)
 
     def inputs(self, run: str, used: Sequence[DataUse]) -> None:
         """Record which data a run read."""
@@ -198,51 +196,11 @@ class MlflowTracker:
             path = download_artifacts(address, dst_path=folder, tracking_uri=self.uri)
             return Path(path).read_text(encoding="utf-8")
 
-    def register(self, prompt: PromptForm, *, task: str, study: str) -> Registered:
-        """Return the version that holds a prompt's text and contract, registered where there is none."""
-        return register_prompt(self._client, prompt, task=task, study=study, experiment=self.experiment)
-
-    def registered(self, uri: str) -> Registered:
-        """Return the version that an address stands for now."""
-        return find_prompt(self._client, uri)
-
-    def alias(self, prompt: Registered, alias: str) -> None:
-        """Give a version an alias, and take it from the version that had it."""
-        self._client.set_prompt_alias(prompt.name, alias, prompt.version)
-
-    def models(self) -> dict[str, str]:
-        """Return the stored models: run id to model URI; one that a kill left unfinished is none."""
-        return {run: model.model_uri for run, model in self._logged() if model.status == READY}
-
-    def _logged(self) -> list[tuple[str, LoggedModel]]:
-        """Return all stored models, finished or not, with the run that each belongs to."""
-        found = self._client.search_logged_models([self.experiment])
-        return [(model.source_run_id, model) for model in found if model.source_run_id]
-
-    def model(self, run: str, folder: Path, card: ModelCard) -> str:
-        """Store a model that generates text, made by a run, from its files; its scores are the run's."""
-        for owner, leftover in self._logged():
-            if owner == run and leftover.status != READY:
-                self.drop_model(leftover.model_uri)
-        return store_model(self._client, self.experiment, run, folder=folder, card=card)
-
-    @property
-    def model_registry(self) -> ModelRegistry:
-        """The registered models of the store, whatever study they came from."""
-        return Registry(self._client, read=_run)
-
-    def drop_model(self, uri: str) -> int:
-        """Remove a stored model; return the bytes freed."""
-        identity = uri.rpartition("/")[2]
-        freed = _remove_files(self._client.get_logged_model(identity).artifact_location)
-        self._client.delete_logged_model(identity)
-        return freed
-
     def remove(self, run: str) -> int:
         """Delete a run and its local artifacts; return the bytes freed."""
         location = self._client.get_run(run).info.artifact_uri
         self._client.delete_run(run)  # first: a run that a kill leaves without its files would be taken for whole
-        return _remove_files(location)
+        return remove_files(location)
 
     def end(
         self,
@@ -265,28 +223,3 @@ def _tags(values: Mapping[str, str]) -> list[RunTag]:
 def _points(values: Mapping[str, float], step: int) -> list[Metric]:
     now = int(time.time() * 1000)
     return [Metric(key, value, now, step) for key, value in values.items() if not math.isnan(value)]
-
-
-def _remove_files(location: str) -> int:
-    """Delete a local artifact folder; return the bytes freed, 0 where artifacts live on a server."""
-    parts = urllib.parse.urlparse(location)
-    folder = Path(urllib.request.url2pathname(parts.path))
-    if parts.scheme not in ("", "file") or not folder.is_dir():
-        return 0
-    freed = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    shutil.rmtree(folder)
-    return freed
-
-
-def _run(run: MlflowRun) -> Run:
-    return Run(
-        id=run.info.run_id,
-        name=run.info.run_name,
-        status=run.info.status,
-        parent=run.data.tags.get(PARENT),
-        params=dict(run.data.params),
-        tags=dict(run.data.tags),
-        metrics={name: measured(value) for name, value in run.data.metrics.items()},
-        started=run.info.start_time / 1000,
-        seconds=(run.info.end_time - run.info.start_time) / 1000 if run.info.end_time else math.nan,
-    )

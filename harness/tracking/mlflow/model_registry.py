@@ -3,61 +3,49 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Run as MlflowRun
 from mlflow.entities import ViewType
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import (
-    INVALID_PARAMETER_VALUE,
-    RESOURCE_ALREADY_EXISTS,
-    RESOURCE_DOES_NOT_EXIST,
-    ErrorCode,
-)
 
 from harness.core.errors import StoreError
+from harness.tracking.mlflow.mlflow_compat import EXISTS, UNKNOWN
+from harness.tracking.mlflow.read_run import run_from
+from harness.tracking.schema import ModelTags, Params, Tags
 from harness.tracking.store_protocols import Run, Version
 
-__all__ = ["Registry", "model_id"]
+__all__ = ["MlflowRegistry", "model_id"]
 
 REMEDY = "set final.registered_as to another name, or to null"
 
-LINK = "mlflow.modelVersions"
-"""A stored model's tag, from which the UI's page of it leads to its versions."""
 
-UNKNOWN = {ErrorCode.Name(code) for code in (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)}
-"""How stores say that a model or an alias is not there."""
-
-
-class Registry:
-    """The registered models of a store.
+class MlflowRegistry:
+    """See `harness.tracking.store_protocols.ModelRegistry`.
 
     Args:
         client: The store's.
-        read: Makes a run of MLflow's one of ours.
     """
 
-    def __init__(self, client: MlflowClient, *, read: Callable[[MlflowRun], Run]) -> None:
+    def __init__(self, client: MlflowClient) -> None:
         self._client = client
-        self._read = read
 
     def aliased(self, name: str, alias: str) -> Version | None:
         """Return the version that an alias names, ``None`` where there is none."""
         try:
-            found = self._client.get_model_version_by_alias(name, alias)
+            version = self._client.get_model_version_by_alias(name, alias)
         except MlflowException as error:
             if error.error_code in UNKNOWN:
                 return None
             raise
-        return self._whole(found)
+        return self._whole(version)
 
     def made_by(self, run: str, name: str | None = None) -> list[Version]:
         """Return the versions that a run made, of one registered model or of all."""
-        found = self._client.search_model_versions(f"run_id='{run}'")
-        return [self._whole(version) for version in found if name in (None, version.name)]
+        versions = self._client.search_model_versions(f"run_id='{run}'")
+        return [self._whole(version) for version in versions if name in (None, version.name)]
 
     def register(self, name: str, run: str, uri: str) -> Version:
         """Make a stored model a version of a registered one, which is made where there is none.
@@ -73,7 +61,7 @@ class Registry:
         except MlflowException as error:
             raise StoreError(f"the best model cannot be registered as {name!r}: {error.message}; {REMEDY}") from error
         link = json.dumps([{"name": name, "version": made.version}])
-        self._client.set_logged_model_tags(identity, {LINK: link})
+        self._client.set_logged_model_tags(identity, {ModelTags.VERSIONS: link})
         return _version(made)
 
     def _make_sure_of(self, name: str) -> None:
@@ -81,7 +69,7 @@ class Registry:
         try:
             self._client.create_registered_model(name)
         except MlflowException as error:
-            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+            if error.error_code != EXISTS:
                 raise
             if self._client.get_prompt(name) is not None:
                 raise StoreError(f"the best model cannot be registered as {name!r}: a prompt is; {REMEDY}") from error
@@ -116,34 +104,34 @@ class Registry:
             if error.error_code in UNKNOWN:
                 return []
             raise
-        cell, rate = own.data.tags.get("cell_digest", ""), own.data.params.get("learning_rate", "")
-        found = self._client.search_runs(
+        cell, rate = own.data.tags.get(Tags.CELL_DIGEST, ""), own.data.params.get(Params.LEARNING_RATE, "")
+        runs = self._client.search_runs(
             [own.info.experiment_id],
-            filter_string=f"tags.cell_digest = '{cell}' and params.learning_rate = '{rate}'",
+            filter_string=f"tags.{Tags.CELL_DIGEST} = '{cell}' and params.{Params.LEARNING_RATE} = '{rate}'",
             run_view_type=ViewType.ACTIVE_ONLY,
             max_results=1000,
         )
-        finals = [self._read(each) for each in found if "test_digest" in each.data.tags]
-        finished = [each for each in finals if each.status == "FINISHED"]
-        finished.sort(key=lambda each: each.id == run)  # of two runs of one seed the later one counts
-        return list({each.params["seed"]: each for each in finished}.values())
+        finals = [run_from(final) for final in runs if Tags.TEST_DIGEST in final.data.tags]
+        finished = [final for final in finals if final.status == "FINISHED"]
+        finished.sort(key=lambda final: final.id == run)  # of two runs of one seed the later one counts
+        return list({final.params[Params.SEED]: final for final in finished}.values())
 
-    def _whole(self, found: ModelVersion) -> Version:
+    def _whole(self, version: ModelVersion) -> Version:
         """Return a version with its aliases, which a search leaves out."""
-        return _version(self._client.get_model_version(found.name, found.version))
+        return _version(self._client.get_model_version(version.name, version.version))
 
 
-def model_id(found: ModelVersion) -> str:
+def model_id(version: ModelVersion) -> str:
     """Return the id of the stored model behind a version; stores that do not name it keep it as the source."""
-    return str(found.model_id or str(found.source).rpartition("models:/")[2])
+    return str(version.model_id or str(version.source).rpartition("models:/")[2])
 
 
-def _version(found: ModelVersion) -> Version:
+def _version(version: ModelVersion) -> Version:
     return Version(
-        name=found.name,
-        number=str(found.version),
-        run=found.run_id or "",
-        uri=f"models:/{model_id(found)}",
-        tags=dict(found.tags),
-        aliases=tuple(found.aliases or ()),
+        name=version.name,
+        number=str(version.version),
+        run=version.run_id or "",
+        uri=f"models:/{model_id(version)}",
+        tags=dict(version.tags),
+        aliases=tuple(version.aliases or ()),
     )

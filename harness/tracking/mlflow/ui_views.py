@@ -16,10 +16,9 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, urlencode
 
 from harness.core.example import digest
+from harness.tracking.schema import ExperimentTags, Tags
 
 __all__ = [
-    "COLOR",
-    "NOTE",
     "NOTE_LIMIT",
     "Address",
     "Mode",
@@ -29,20 +28,8 @@ __all__ = [
     "page_tags",
 ]
 
-NOTE = "mlflow.note.content"
-"""The tag that the pages show as the description of a run, or of the study; Markdown."""
-
-SHARED = "mlflow.sharedViewState."
-"""What the tags of views begin with."""
-
-COLOR = "mlflow.runColor"
-"""The tag that colors a run in the pages' charts."""
-
 NOTE_LIMIT = 7500
 """Characters of a description, within MLflow's limit for tags of runs."""
-
-WRITTEN = "note_digest"
-"""The tag by which a description is known as ours."""
 
 Mode = Literal["TABLE", "CHART", "ARTIFACT"]
 """A table of runs, charts beside it, or the tables that the runs logged, side by side."""
@@ -113,8 +100,8 @@ def page_tags(views: Sequence[View], *, lead: str) -> dict[str, str]:
         views: In the order of their list.
         lead: The metric that a chart shows first.
     """
-    saved = {SHARED + view.key: _saved(view, -place) for place, view in enumerate(views)}
-    kind = {"mlflow.experimentKind": "custom_model_development", "mlflow.experiment.primaryMetric.name": lead}
+    saved = {ExperimentTags.VIEW + view.key: _saved(view, -place) for place, view in enumerate(views)}
+    kind = {ExperimentTags.KIND: "custom_model_development", ExperimentTags.LEAD: lead}
     return {**kind, **saved}
 
 
@@ -125,9 +112,9 @@ def described(note: str, held: Mapping[str, str]) -> dict[str, str]:
         note: Markdown.
         held: The tags as they are.
     """
-    if NOTE in held and held.get(WRITTEN) != digest(held[NOTE]):
+    if Tags.NOTE in held and held.get(Tags.NOTE_DIGEST) != digest(held[Tags.NOTE]):
         return {}
-    return {NOTE: note, WRITTEN: digest(note)}
+    return {Tags.NOTE: note, Tags.NOTE_DIGEST: digest(note)}
 
 
 def _saved(view: View, when: int) -> str:
@@ -161,8 +148,8 @@ class Address(NamedTuple):
         name, _, version = uri.removeprefix("prompts:/").rpartition("/")
         return self._page(f"prompts/{quote(name)}", {"promptVersion": version})
 
-    def _page(self, page: str, asked: Mapping[str, str] | None = None) -> str:
-        return f"#/experiments/{self.experiment}/{page}?{urlencode({**(asked or {}), **TRAINING}, quote_via=quote)}"
+    def _page(self, page: str, query: Mapping[str, str] | None = None) -> str:
+        return f"#/experiments/{self.experiment}/{page}?{urlencode({**(query or {}), **TRAINING}, quote_via=quote)}"
 
 
 def lines(metric: str) -> Chart:
@@ -186,8 +173,8 @@ def _grouped(param: str) -> dict[str, Any]:
 def _charts(charts: Sequence[Chart]) -> dict[str, Any]:
     common = {"runsCountToCompare": 100, "metricSectionId": OURS, "deleted": False, "isGenerated": False}
     made = [{"uuid": f"{OURS}-{place}", **common, **chart} for place, chart in enumerate(charts)]
-    kept = {"isReordered": True, "deleted": False, "isGenerated": False}
+    fixed = {"isReordered": True, "deleted": False, "isGenerated": False}
     own = {"uuid": OURS, "name": "This view", "display": True, "columns": ACROSS, "cardHeight": HIGH}
-    sections = [{**own, **kept}]
-    sections += [{"uuid": f"{OURS}-{name}", "name": name, "display": False, **kept} for name in OTHERS]
+    sections = [{**own, **fixed}]
+    sections += [{"uuid": f"{OURS}-{name}", "name": name, "display": False, **fixed} for name in OTHERS]
     return {"compareRunCharts": made, "compareRunSections": sections, "isAccordionReordered": True}

@@ -10,13 +10,10 @@ from mlflow.entities import Metric, Param, RunTag
 
 from harness.tracking.mlflow.dataset_inputs import log_inputs
 from harness.tracking.mlflow.http import answers
+from harness.tracking.schema import Tags
 from harness.tracking.store_protocols import DataUse
 
-__all__ = ["KEY", "MlflowServer"]
-
-
-KEY = "harness.record"
-"""The tag by which a run is found whose start was not answered."""
+__all__ = ["MlflowServer"]
 
 
 class MlflowServer:
@@ -34,7 +31,7 @@ class MlflowServer:
 
     def start(self, key: str, content: Mapping[str, Any]) -> str:
         """Start a run that carries a key, and return the server's id of it."""
-        tags = {**content["tags"], KEY: key}
+        tags = {**content["tags"], Tags.RECORD: key}
         with answers(self._uri):
             run = self._client.create_run(self._experiment, content["time"], tags, content["name"])
         return str(run.info.run_id)
@@ -42,8 +39,8 @@ class MlflowServer:
     def find(self, key: str) -> str | None:
         """Return the server's id of the run that carries a key."""
         with answers(self._uri):
-            found = self._client.search_runs([self._experiment], f"tags.`{KEY}` = '{key}'", max_results=1)
-        return found[0].info.run_id if found else None
+            runs = self._client.search_runs([self._experiment], f"tags.`{Tags.RECORD}` = '{key}'", max_results=1)
+        return runs[0].info.run_id if runs else None
 
     def log(self, run: str, content: Mapping[str, Any]) -> None:
         """Record params, tags and metric points."""

@@ -6,23 +6,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from harness.tracking.run_ids import renamed_values
+from harness.tracking.schema import Tags
 from harness.tracking.server_outage.journal import Record
-from harness.tracking.store_protocols import PARENT, Run
+from harness.tracking.store_protocols import Run
 
-__all__ = ["Image"]
+__all__ = ["Mirror"]
 
 
-class Image:
+class Mirror:
     """Runs as the server had them, and what this process told it since.
 
+    Of what the server had, the steps of points are not known: a later process says of a run what comes after them.
+
     Args:
-        runs: As the server has them, oldest first.
-        names: The server's ids to our own, of runs that this process calls otherwise.
+        runs: As the server has them, oldest first, in our own ids.
     """
 
-    def __init__(self, runs: Iterable[Run], names: Mapping[str, str]) -> None:
-        self._runs = {run.id: run for run in (_renamed(run, names) for run in runs)}
+    def __init__(self, runs: Iterable[Run]) -> None:
+        self._runs = {run.id: run for run in runs}
         self._points: dict[tuple[str, str], tuple[int, int, float]] = {}
 
     def run(self, run: str) -> Run:
@@ -51,7 +52,7 @@ class Image:
                 self._points[run.id, key], metrics[key] = point, value
         params = {**content.get("params", {}), **run.params}
         tags = {**run.tags, **content.get("tags", {})}
-        self._runs[run.id] = replace(run, params=params, tags=tags, metrics=metrics, parent=tags.get(PARENT))
+        self._runs[run.id] = replace(run, params=params, tags=tags, metrics=metrics, parent=tags.get(Tags.PARENT))
 
 
 def _started(run: str, content: Mapping[str, Any]) -> Run:
@@ -59,7 +60,7 @@ def _started(run: str, content: Mapping[str, Any]) -> Run:
         id=run,
         name=content["name"],
         status="RUNNING",
-        parent=content["tags"].get(PARENT),
+        parent=content["tags"].get(Tags.PARENT),
         params={},
         tags=content["tags"],
         metrics={},
@@ -71,9 +72,3 @@ def _started(run: str, content: Mapping[str, Any]) -> Run:
 def _updated(run: Run, content: Mapping[str, Any]) -> Run:
     seconds = content["time"] / 1000 - run.started if "time" in content else run.seconds
     return replace(run, name=content.get("name", run.name), status=content.get("status", run.status), seconds=seconds)
-
-
-def _renamed(run: Run, names: Mapping[str, str]) -> Run:
-    """Return a run in which runs go by our own ids."""
-    tags = renamed_values(run.tags, names)
-    return replace(run, id=names.get(run.id, run.id), tags=tags, parent=tags.get(PARENT))

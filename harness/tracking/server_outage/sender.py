@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from harness.core.errors import StoreAway, StoreError
 from harness.tracking.mlflow.http import backoff
-from harness.tracking.run_ids import renamed, renamed_values
+from harness.tracking.run_ids import translate, translate_values
 from harness.tracking.server_outage.journal import Journal, Record
 
 __all__ = ["ENTRIES", "LINGER", "TOTAL", "Sender", "Server", "merged", "step_of"]
@@ -155,14 +155,14 @@ class Sender:
         """Send records as one request; return the server's id of a run that they start."""
         first, names = step[0], self._journal.names
         if first.kind == "start":
-            content = {**first.content, "tags": renamed_values(first.content["tags"], names)}
+            content = {**first.content, "tags": translate_values(first.content["tags"], names)}
             return (self._server.find(first.run) if again else None) or self._server.start(first.run, content)
         run = names.get(first.run, first.run)
         if first.kind == "log":
             content = merged(record.content for record in step)
-            self._server.log(run, {**content, "tags": renamed_values(content["tags"], names)})
+            self._server.log(run, {**content, "tags": translate_values(content["tags"], names)})
         elif first.kind == "text":
-            self._server.text(run, {**first.content, "text": renamed(first.content["text"], names)})
+            self._server.text(run, {**first.content, "text": translate(first.content["text"], names)})
         else:
             getattr(self._server, first.kind)(run, first.content)
         return None

@@ -1,0 +1,53 @@
+"""What MLflow does not promise to keep: its own way to a server, and the codes of its errors.
+
+Tested with MLflow 3.17. Where a later one has moved them, this is the file to mend.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import (
+    BAD_REQUEST,
+    INVALID_PARAMETER_VALUE,
+    RESOURCE_ALREADY_EXISTS,
+    RESOURCE_DOES_NOT_EXIST,
+    ErrorCode,
+)
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request, verify_rest_response
+
+__all__ = ["EXISTS", "UNKNOWN", "http_status", "is_of_database", "knock"]
+
+EXISTS = ErrorCode.Name(RESOURCE_ALREADY_EXISTS)
+"""The code where a name is taken."""
+
+UNKNOWN = {ErrorCode.Name(code) for code in (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)}
+"""The codes by which stores say that a model, an alias or a run is not there."""
+
+SEARCH = "/api/2.0/mlflow/experiments/search"
+
+
+def knock(uri: str, *, seconds: int) -> None:
+    """Ask a server for next to nothing, once, with the credentials that MLflow finds in its environment variables.
+
+    Raises:
+        MlflowException: It refuses, or does not answer.
+        requests.RequestException: Likewise.
+    """
+    credentials: Any = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
+    options: dict[str, Any] = {"timeout": seconds, "max_retries": 0, "raise_on_status": False}
+    one = {"max_results": 1}
+    answer = http_request(credentials, SEARCH, "GET", params=one, **options)  # type: ignore[no-untyped-call]
+    verify_rest_response(answer, SEARCH)
+
+
+def http_status(error: MlflowException) -> int:
+    """Return the HTTP status that an error stands for."""
+    return int(error.get_http_status_code())  # type: ignore[no-untyped-call]
+
+
+def is_of_database(error: MlflowException) -> bool:
+    """Return whether a server's database failed, which MLflow calls a bad request."""
+    return bool(error.error_code == ErrorCode.Name(BAD_REQUEST))

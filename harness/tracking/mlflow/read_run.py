@@ -1,0 +1,28 @@
+"""A run of MLflow's as one of ours."""
+
+from __future__ import annotations
+
+import math
+
+from mlflow.entities import Run as MlflowRun
+
+from harness.tracking.mlflow.metric_history import measured
+from harness.tracking.schema import Tags
+from harness.tracking.store_protocols import Run
+
+__all__ = ["run_from"]
+
+
+def run_from(run: MlflowRun) -> Run:
+    """Return a run as the harness reads it."""
+    return Run(
+        id=run.info.run_id,
+        name=run.info.run_name,
+        status=run.info.status,
+        parent=run.data.tags.get(Tags.PARENT),
+        params=dict(run.data.params),
+        tags=dict(run.data.tags),
+        metrics={name: measured(value) for name, value in run.data.metrics.items()},
+        started=run.info.start_time / 1000,
+        seconds=(run.info.end_time - run.info.start_time) / 1000 if run.info.end_time else math.nan,
+    )

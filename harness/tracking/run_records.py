@@ -1,0 +1,255 @@
+"""What runs say, as typed records: each is made from a run, and says itself as a run's params and tags.
+
+A run holds texts alone. A record is that run's one reading of them, and its one way back. What older stores leave out
+has the value that it had then.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.core.cost_names import PREFIX as COST
+from harness.tracking.schema import FACTORS, NONE, Metrics, Outcome, Params, Tags
+from harness.tracking.store_protocols import Run
+
+__all__ = [
+    "CellRecord",
+    "FinalRecord",
+    "ReferenceRecord",
+    "TrialRecord",
+    "in_order_of",
+    "prompt_versions",
+    "seed_order",
+]
+
+COUNTS = (Params.TRAINABLE, Params.PARAMETERS)
+
+SEARCHED = (Params.LEARNING_RATE,)
+"""What a study searches that says nothing of more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellRecord:
+    """A cell: what all its runs say of it, and how it came out, as its parent run has it."""
+
+    id: str
+    digest: str
+    """All that its results depend on."""
+    task: str
+    model: str
+    factors: Mapping[str, str]
+    """Axes to levels: ``prompt``, ``tuning`` and others."""
+    trainable_parameters: int | None
+    """``None`` where an older store does not say, as the next."""
+    parameters: int | None
+    sizes: Mapping[str, int]
+    """Splits to numbers of examples."""
+    settings: Mapping[str, Any]
+    """Keys of the study, ``training.epochs`` and the like, to values; texts where a store was read."""
+    learning_rate: float | None = None
+    """The winner's; ``None`` for zero-shot, where no trial completed, or until the cell is concluded."""
+    best_trial: str | None = None
+    """The winner's index."""
+
+    @classmethod
+    def from_run(cls, run: Run, axes: Sequence[str] = FACTORS) -> CellRecord:
+        """Read a cell.
+
+        Args:
+            run: A run of the phase ``cell``, or one that was.
+            axes: The study's, which are names of params.
+        """
+        params, tags = run.params, run.tags
+        rate, counts = params.get(Params.LEARNING_RATE, NONE), [params.get(name) for name in COUNTS]
+        trainable, total = (None if count is None else int(count) for count in counts)
+        sizes = {name: size for name, size in params.items() if name.startswith(Params.DATA)}
+        return cls(
+            id=tags.get(Tags.CELL, ""),
+            digest=tags.get(Tags.CELL_DIGEST, ""),
+            task=params.get(Params.TASK, ""),
+            model=params.get(Params.MODEL, ""),
+            factors={axis: params[axis] for axis in axes},
+            trainable_parameters=trainable,
+            parameters=total,
+            sizes={name.removeprefix(Params.DATA): int(size) for name, size in sizes.items()},
+            settings={name: value for name, value in params.items() if "." in name and name not in sizes},
+            learning_rate=None if rate == NONE else float(rate),
+            best_trial=tags.get(Tags.BEST_TRIAL),
+        )
+
+    def params(self) -> dict[str, Any]:
+        """Return what every run of the cell says of it, by the names that the MLflow UI shows."""
+        return {
+            Params.TASK: self.task,
+            Params.MODEL: self.model,
+            **self.factors,
+            Params.TRAINABLE: self.trainable_parameters,
+            Params.PARAMETERS: self.parameters,
+            **{f"{Params.DATA}{split}": size for split, size in self.sizes.items()},
+            **self.settings,
+        }
+
+    def tags(self) -> dict[str, str]:
+        """Return what every run of the cell says beside what all runs of the study do."""
+        return {Tags.CELL: self.id, Tags.CELL_DIGEST: self.digest}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One draw of a cell's search."""
+
+    index: int
+    """Its place in the search, from 0."""
+    optuna_trial: int
+    """Optuna's number of it."""
+    hyperparameters: Mapping[str, str]
+    """As the params have them."""
+    seed: str
+    warm_start: str | None = None
+    """The id of the cell that the hyperparameters were taken from, where they were not drawn."""
+    outcome: Outcome | None = None
+    """``None`` until it has ended."""
+    value: float = math.nan
+    """The objective; nan unless complete."""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """``validation/<metric>``, as far as scored."""
+    costs: Mapping[str, float] = field(default_factory=dict)
+    """By the names of `harness.core.cost_names.Costs`."""
+
+    @classmethod
+    def from_run(cls, run: Run, searched: Sequence[str] = SEARCHED) -> TrialRecord:
+        """Read a trial.
+
+        Args:
+            run: A run of the phase ``search``.
+            searched: The names of the study's hyperparameters, which are names of params.
+        """
+        outcome: Any = run.tags.get(Tags.OUTCOME)
+        return cls(
+            index=int(run.tags[Tags.TRIAL]),
+            optuna_trial=int(run.tags[Tags.OPTUNA_TRIAL]),
+            hyperparameters={name: run.params[name] for name in searched},
+            seed=run.params[Params.SEED],
+            warm_start=run.tags.get(Tags.WARM_START),
+            outcome=outcome,
+            value=run.metrics.get(Metrics.OBJECTIVE, math.nan) if outcome == "complete" else math.nan,
+            scores=_scores(run),
+            costs=_costs(run),
+        )
+
+    def params(self) -> dict[str, str]:
+        """Return what its run says of it beside its cell's params."""
+        return {**self.hyperparameters, Params.SEED: self.seed}
+
+    def tags(self) -> dict[str, str]:
+        """Return what its run says when it starts."""
+        start = {} if self.warm_start is None else {Tags.WARM_START: self.warm_start}
+        return {Tags.TRIAL: str(self.index), Tags.OPTUNA_TRIAL: str(self.optuna_trial), **start}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalRecord:
+    """A winner retrained on one seed, or a zero-shot cell's only run."""
+
+    cell: str
+    """The cell's id."""
+    hyperparameters: Mapping[str, str]
+    """As the params have them; ``none`` of zero-shot."""
+    seed: str
+    test_digest: str
+    """The test rows; ``none`` while test is closed, empty where an older store does not say."""
+    generality_digest: str
+    """What forgetting is measured on; ``none`` where it is not, empty likewise."""
+    diverged: bool = False
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """``validation/...``, ``test/...`` and, where it was measured, ``generality/...``."""
+    costs: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def from_run(cls, run: Run, searched: Sequence[str] = SEARCHED) -> FinalRecord:
+        """Read a final run; see `TrialRecord.from_run`."""
+        return cls(
+            cell=run.tags[Tags.CELL],
+            hyperparameters={name: run.params[name] for name in searched},
+            seed=run.params[Params.SEED],
+            test_digest=run.tags.get(Tags.TEST_DIGEST, ""),
+            generality_digest=run.tags.get(Tags.GENERALITY_DIGEST, ""),
+            diverged=run.tags.get(Tags.OUTCOME) == "diverged",
+            scores=_scores(run),
+            costs=_costs(run),
+        )
+
+    def params(self) -> dict[str, str]:
+        """Return what its run says of it beside its cell's params."""
+        return {**self.hyperparameters, Params.SEED: self.seed}
+
+    def tags(self) -> dict[str, str]:
+        """Return what its run says when it starts."""
+        return {Tags.TEST_DIGEST: self.test_digest, Tags.GENERALITY_DIGEST: self.generality_digest}
+
+    def is_of(self, other: FinalRecord) -> bool:
+        """Return whether another would start as this one did: the same winner and seed, scored on the same rows."""
+        return (self.params(), self.tags()) == (other.params(), other.tags())
+
+    def scores_on(self, test_digest: str | None) -> dict[str, float]:
+        """Return the scores, without those on test where these are other rows than are asked about."""
+        stale = test_digest is not None and self.test_digest != test_digest
+        return {name: value for name, value in self.scores.items() if not (stale and name.startswith(Metrics.TEST))}
+
+
+@dataclass(frozen=True)
+class ReferenceRecord:
+    """A result that needs no model."""
+
+    name: str
+    digest: str
+    """All that its scores depend on."""
+    test_digest: str
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """``validation/<metric>`` and ``test/<metric>``; what needs a likelihood is missing."""
+
+    @classmethod
+    def from_run(cls, run: Run) -> ReferenceRecord:
+        """Read a reference row."""
+        name, tags = run.params.get(Params.REFERENCE, ""), run.tags
+        digests = tags.get(Tags.REFERENCE_DIGEST, ""), tags.get(Tags.TEST_DIGEST, NONE)
+        return cls(name, *digests, _scores(run))
+
+    def params(self) -> dict[str, str]:
+        """Return what its run says of it beside the task and the sizes of splits."""
+        return {Params.REFERENCE: self.name}
+
+    def tags(self) -> dict[str, str]:
+        """Return what its run says when it starts."""
+        return {Tags.REFERENCE_DIGEST: self.digest, Tags.TEST_DIGEST: self.test_digest}
+
+
+def prompt_versions(cells: Iterable[Run]) -> dict[str, str]:
+    """Return the versions that cells used, ``prompts:/name/3`` by prompt, as far as they were registered."""
+    return {run.params[Params.PROMPT]: run.tags[Tags.PROMPT_URI] for run in cells if Tags.PROMPT_URI in run.tags}
+
+
+def _scores(run: Run) -> dict[str, float]:
+    """Return a run's scores on validation, on test and of forgetting."""
+    prefixes = (Metrics.VALIDATION, Metrics.TEST, Metrics.GENERALITY)
+    return {name: value for name, value in run.metrics.items() if name.startswith(prefixes)}
+
+
+def _costs(run: Run) -> dict[str, float]:
+    """Return what a run cost, by the names of `harness.core.cost_names.Costs`."""
+    return {name.removeprefix(COST): value for name, value in run.metrics.items() if name.startswith(COST)}
+
+
+def in_order_of(seeds: Sequence[str], finals: Iterable[Run]) -> list[Run]:
+    """Return final runs in the order in which a study names their seeds; those of other seeds come last."""
+    places = {seed: place for place, seed in enumerate(seeds)}
+    return sorted(finals, key=lambda run: places.get(run.params[Params.SEED], len(places)))
+
+
+def seed_order(run: Run) -> tuple[bool, int]:
+    """Return what sorts final runs by seed; zero-shot, which has none, comes last."""
+    seed = run.params[Params.SEED]
+    return (False, int(seed)) if seed.isdigit() else (True, 0)

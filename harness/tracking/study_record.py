@@ -1,0 +1,107 @@
+"""What a summary run says of its study: the study itself, as ``study.json``, and which models it keeps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from harness.tracking.schema import FACTORS, NONE, Artifacts, Tags
+from harness.tracking.store_protocols import Run, RunStore
+
+__all__ = ["KeptModels", "StudyRecord", "summary_of"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRecord:
+    """A study as its summary run's ``study.json`` has it."""
+
+    question: str
+    study: Mapping[str, Any]
+    """The study file, defaults filled in."""
+    space: Sequence[Mapping[str, Any]] | None = None
+    """The dimensions of the search space; ``None`` of a study that was run before this was kept."""
+    overrides: tuple[str, ...]
+    """What ``--set`` said."""
+    file: str
+    task_file: str
+    """The name of the task's file, which is `Artifacts.task` of the summary."""
+    edition: str | None = None
+    """From `harness.study.grid.edition`; ``None`` of a study that was run before there were editions."""
+    forecast: Mapping[str, Any] | None = None
+    """What ``harness plan`` had said, if anything."""
+    cells: tuple[str, ...]
+    """Ids, in grid order."""
+    axes: tuple[str, ...] = FACTORS
+    """What cells differ by, outermost first."""
+    depths: tuple[str, ...] = ()
+    """The tunings, shallow ones first; empty of a study that was run before this was kept."""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """The text of each prompt's template; empty for a study that was run before these were kept."""
+    prompt_forms: tuple[Mapping[str, Any], ...] = ()
+    """The prompts that are more than a text, whole; left out where there are none."""
+    metrics: tuple[str, ...]
+    """In the task's order, ``loss`` last."""
+    signatures: Mapping[str, str]
+    """Of each metric that is scored by example."""
+    lead: str
+    """The metric that ranks."""
+    maximize: bool
+    objective: str
+    """What trials are judged by."""
+    baseline: str
+    """The id of the cell that others are compared with."""
+    data: Mapping[str, Any]
+    """Split sizes, truncation rates, duplicates, as the report shows them."""
+    leaks: tuple[str, ...] = ()
+    """What two splits have in common and was not dropped, a line per pair."""
+    provenance: Mapping[str, str]
+
+    @classmethod
+    def from_run(cls, store: RunStore, summary: Run) -> StudyRecord:
+        """Read a study from its summary run."""
+        facts = json.loads(store.fetch(summary.id, Artifacts.FACTS))
+        known = {own.name for own in fields(cls)}
+        lists = {name: tuple(value) for name, value in facts.items() if isinstance(value, list)}
+        return cls(**{name: value for name, value in {**facts, **lists}.items() if name in known})
+
+    def to_run(self, store: RunStore, summary: str) -> None:
+        """Write a study on its summary run."""
+        facts = asdict(self)
+        if not self.prompt_forms:
+            del facts["prompt_forms"]
+        store.text(summary, json.dumps(facts, ensure_ascii=False, indent=2), Artifacts.FACTS)
+
+
+def summary_of(runs: Sequence[Run]) -> Run | None:
+    """Return a study's summary run, ``None`` where it was never run to its end; of several the newest."""
+    return next((run for run in reversed(runs) if run.phase == "summary"), None)
+
+
+@dataclass(frozen=True)
+class KeptModels:
+    """What a summary run says of the models that its study keeps."""
+
+    model: str | None
+    """The URI of the best one, ``None`` where none is kept."""
+    run: str | None
+    """The id of the best final run, whether its model is kept or not."""
+    cell: str | None
+    """The id of that run's cell."""
+    runs: tuple[str, ...]
+    """The ids of all runs whose models are kept."""
+
+    @classmethod
+    def from_run(cls, summary: Run) -> KeptModels:
+        """Read what is kept."""
+        tags, model = summary.tags, summary.tags.get(Tags.BEST_MODEL, NONE)
+        runs = tuple(tags.get(Tags.KEPT_RUNS, "").split())
+        return cls(None if model == NONE else model, tags.get(Tags.BEST_RUN), tags.get(Tags.BEST_CELL), runs)
+
+    def tags(self) -> dict[str, str]:
+        """Return what the summary is to say, once a best run is known."""
+        assert self.run is not None
+        assert self.cell is not None
+        best = {Tags.BEST_MODEL: self.model or NONE, Tags.BEST_RUN: self.run, Tags.BEST_CELL: self.cell}
+        return {**best, Tags.KEPT_RUNS: " ".join(self.runs)}
