@@ -25,7 +25,7 @@ LOWEST := .venv-lowest
 WITH_LOWEST := test_imports.py core metrics data models study cli training/test_loop.py training/test_decoding.py \
   runner/test_run_tree.py serving/test_stored_models.py tracking/test_prompt_registry.py
 
-lowest:  ## the lowest versions that pyproject.toml allows, in an environment of their own (6 GB: torch 2.7 with CUDA)
+lowest:  ## tests on the lowest versions that pyproject.toml allows, in an environment of their own
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	$(PYTHON) -m tools.lowest_versions > $(LOWEST)/pins.txt
 	$(LOWEST)/bin/pip install --quiet --constraint $(LOWEST)/pins.txt --editable ".[test]"
