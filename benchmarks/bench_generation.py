@@ -35,8 +35,8 @@ def measure(options: argparse.Namespace, precision: str) -> list[dict[str, objec
     """Return one row per depth."""
     import torch
 
+    from harness.study.axes import Tuning
     from harness.study.check import check
-    from harness.study.factors import Tuning
     from harness.study.grid import Cell
     from harness.study.load_study import read_study
     from harness.study.search_space import Hyperparameters

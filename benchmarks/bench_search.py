@@ -30,7 +30,7 @@ from harness.data.template import Template
 from harness.runner.search.optuna_search import CellSearch, OpenTrial
 from harness.study.grid import expand, neighbor
 from harness.study.search_space import Hyperparameters, SearchSpace
-from harness.study.spec import Study
+from harness.study.spec import StudySpec
 
 ROOT = Path(__file__).parents[1]
 CURVES = Path(__file__).with_name("curves.csv")
@@ -110,7 +110,9 @@ def _curve(key: tuple[str, str, int], rows: list[dict[str, str]]) -> Curve:
 def opened(objective: Objective, storage: InMemoryStorage, name: str, **search: object) -> CellSearch:
     """Open a search over the range, as a study does."""
     content = {"learning_rate": {"low": LOW, "high": HIGH}, **search}
-    study = Study.model_validate({"name": "s", "task": "t", "prompts": ["p"], "tuning": ["full"], "search": content})
+    study = StudySpec.model_validate(
+        {"name": "s", "task": "t", "prompts": ["p"], "tuning": ["full"], "search": content}
+    )
     return CellSearch(storage, name, spec=study.search, space=SearchSpace.of(study), maximize=objective == "metric")
 
 
@@ -132,7 +134,7 @@ def parents(curves: Curves) -> dict[tuple[str, str], str | None]:
         ids = dict.fromkeys(cell.split("/")[0] for name, cell, _ in curves if name == task)
         tuning = ["none", "head", {"last_blocks": 1}, {"last_blocks": 2}, "full"]
         content = {"name": "s", "task": task, "prompts": list(ids), "tuning": tuning}
-        study = Study.model_validate({**content, "search": {"warm_start": "neighbor"}})
+        study = StudySpec.model_validate({**content, "search": {"warm_start": "neighbor"}})
         grid = expand(study, [Template(name, name) for name in ids])
         for cell in (cell for cell in grid if cell.tuning.trains):
             above = neighbor(cell, study, grid)

@@ -26,8 +26,8 @@ from transformers import (
     default_data_collator,
 )
 
-from harness.models.tuning import Trainable, apply, reset, restore
-from harness.study.factors import Tuning
+from harness.models.apply_tuning import Trainable, apply, reset, restore
+from harness.study.axes import Tuning
 
 IGNORED = -100
 

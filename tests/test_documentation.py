@@ -19,11 +19,11 @@ from harness.core.errors import DataError
 from harness.core.example import Prediction
 from harness.data import readers
 from harness.metrics import get, registry
+from harness.models.apply_tuning import apply, reset
 from harness.models.find_blocks import blocks
 from harness.models.load import load
-from harness.models.tuning import apply, reset
 from harness.study import tuning_kinds
-from harness.study.factors import Tuning
+from harness.study.axes import Tuning
 from harness.study.task import load_task
 from tests.support import family_facts
 from tests.support.study_fixture import Places

@@ -58,8 +58,8 @@ def duplicates(checked: Checked, *, across: bool = False) -> list[str]:
 
 def tuning_tables(checked: Checked) -> Iterator[RenderableType]:
     """Yield, for every tuning, the table of what trains; loads the model."""
+    from harness.models.apply_tuning import apply, reset
     from harness.models.load import load
-    from harness.models.tuning import apply, reset
 
     spec = checked.study.model
     loaded = load(

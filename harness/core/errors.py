@@ -19,8 +19,7 @@ A message names the thing, the value, the rule and the remedy.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 __all__ = [
@@ -36,7 +35,6 @@ __all__ = [
     "TaskError",
     "TemplateError",
     "UserError",
-    "closest",
 ]
 
 
@@ -122,17 +120,3 @@ class Diverged(HarnessError):
         self.loss = loss
         self.step = step
         super().__init__(f"loss is {loss} at step {step}")
-
-
-def closest(name: str, known: Iterable[str]) -> str:
-    """Return a hint for a misspelt name: the closest known one, then all of them.
-
-    >>> closest("barre", ["bare", "cue"])
-    "did you mean 'bare'? Known: bare, cue"
-    >>> closest("zzz", ["bare", "cue"])
-    'known: bare, cue'
-    """
-    names = list(known)
-    listing = ", ".join(names) or "none"
-    match = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"did you mean {match[0]!r}? Known: {listing}" if match else f"known: {listing}"

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.core.errors import DataError, closest
+from harness.core.closest_match import closest
+from harness.core.errors import DataError
 from harness.core.example import SPLITS, Example, Split
 from harness.data.data_keys import Data
 from harness.data.readers import FORMATS, Row, format_of, read_rows

@@ -15,7 +15,8 @@ from jinja2 import StrictUndefined, TemplateRuntimeError, TemplateSyntaxError, m
 from jinja2 import Template as JinjaTemplate
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from harness.core.errors import TemplateError, closest
+from harness.core.closest_match import closest
+from harness.core.errors import TemplateError
 from harness.core.example import Example
 from harness.data.tokenization import Reader, Row, prompt_ids, prompt_text, target_ids
 

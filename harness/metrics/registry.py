@@ -22,7 +22,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, partial
 
-from harness.core.errors import MetricError, closest
+from harness.core.closest_match import closest
+from harness.core.errors import MetricError
 from harness.metrics.base import Metric
 from harness.metrics.diversity import distinct
 from harness.metrics.likelihood import PERPLEXITY

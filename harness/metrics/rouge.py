@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.core.errors import MetricError, closest
+from harness.core.closest_match import closest
+from harness.core.errors import MetricError
 from harness.core.example import Example, Prediction
 from harness.metrics.base import Metric, Vector, mean, signature
 from harness.metrics.tokens import TOKENIZER, words

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from harness.core.errors import MetricError, closest
+from harness.core.closest_match import closest
+from harness.core.errors import MetricError
 from harness.core.example import Example, Prediction
 from harness.metrics.base import Metric, Vector, total
 from harness.metrics.sacrebleu_compat import segment_statistics, summed_score

@@ -14,9 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from harness.core.errors import ModelError
+from harness.models.apply_tuning import apply, restore, snapshot
 from harness.models.load import Loaded, architecture_digest, tensors_digest, weights_digest
-from harness.models.tuning import apply, restore, snapshot
-from harness.study.factors import Tuning
+from harness.study.axes import Tuning
 
 __all__ = ["Base", "load_delta", "save_delta", "trained_digest"]
 

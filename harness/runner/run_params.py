@@ -10,8 +10,8 @@ from harness.core.provenance import provenance
 from harness.metrics.base import Metric
 from harness.report.charts.palette import COLORS
 from harness.runner.resume.missing_runs import StudyRuns
+from harness.study.axes import Prompt
 from harness.study.check import Checked
-from harness.study.factors import Prompt
 from harness.study.grid import Cell, cell_digests, cell_study, edition
 from harness.study.search_space import SearchSpace
 from harness.tracking.run_records import CellRecord

@@ -26,7 +26,7 @@ from harness.core.workspace import Workspace
 from harness.data.sources import read_split
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve
-from harness.runner.executors.choose import LOCAL, open_executor
+from harness.runner.executors.executor_table import LOCAL, open_executor
 from harness.runner.executors.protocol import Executor, drive
 from harness.runner.finals.best_checkpoint import Checkpoints
 from harness.runner.finals.champion import Contest
@@ -71,7 +71,7 @@ def run(
         progress: Who watches.
         cells: A pattern such as ``cue/*``: run only these cells; with warm start, search those that they start from.
         fresh: Start the cells over; what is there is superseded.
-        executor: Who trains, by name; see `harness.runner.executors.choose`.
+        executor: Who trains, by name; see `harness.runner.executors.executor_table`.
 
     Raises:
         UserError: What the user must change, a store out of reach among them.

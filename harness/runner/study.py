@@ -89,7 +89,7 @@ class Study:
             progress: Who watches.
             cells: A pattern such as ``cue/*``: run only these cells.
             fresh: Start the cells over; what is there is superseded.
-            executor: Who trains, by name; see `harness.runner.executors.choose`.
+            executor: Who trains, by name; see `harness.runner.executors.executor_table`.
 
         Raises:
             UserError: What the user must change.

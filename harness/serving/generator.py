@@ -16,13 +16,14 @@ from typing import Any, Literal
 
 import torch
 
-from harness.core.errors import DataError, ModelError, TemplateError, closest
+from harness.core.closest_match import closest
+from harness.core.errors import DataError, ModelError, TemplateError
 from harness.core.example import Example, digest
 from harness.data.prompt_forms import restored
 from harness.data.tokenization import Limits, PromptForm, Row, encode
 from harness.models.delta import Base, load_delta, save_delta
 from harness.models.load import Loaded, load
-from harness.study.factors import Tuning
+from harness.study.axes import Tuning
 from harness.study.settings import model_location
 from harness.study.spec import Precision
 from harness.training.batching import prompt_batches

@@ -10,26 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.core.errors import (
-    DataError,
-    MetricError,
-    TemplateError,
-    closest,
-)
+from harness.core.closest_match import closest
+from harness.core.errors import DataError, MetricError, TemplateError
 from harness.core.example import SPLITS, Example, Split
 from harness.data.sources import Source, open_source, read_split
 from harness.data.tokenization import Limits, PromptForm, encode, prompt_limit
 from harness.data.train_test_overlap import Overlap, overlaps, settled
 from harness.metrics import get
 from harness.metrics.base import Metric, metric_name
-from harness.study.factors import AXES, Prompt
+from harness.study.axes import AXES, Prompt
 from harness.study.forgetting_texts import General, read_general
 from harness.study.grid import Cell, baseline_cell, expand
 from harness.study.load_study import StudyFile
 from harness.study.model_config import Description, describe
 from harness.study.problems import Problems
 from harness.study.settings import model_location, stop_texts, token_limits
-from harness.study.spec import Study
+from harness.study.spec import StudySpec
 from harness.study.task import Task, load_task
 from harness.study.tokenizer_without_model import LightReader, light_reader
 
@@ -71,7 +67,7 @@ class Checked:
     """What final runs measure beside the task."""
 
     @property
-    def study(self) -> Study:
+    def study(self) -> StudySpec:
         """The study file's content."""
         return self.file.study
 
@@ -133,13 +129,13 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
     return Checked(file, task, task_file, forms, metrics, source, examples, ids, description, fits, found, general)
 
 
-def _description(study: Study, problems: Problems) -> Description | None:
+def _description(study: StudySpec, problems: Problems) -> Description | None:
     with problems.at("model"):
         return describe(model_location(study.model.name), study.model.revision)
     return None
 
 
-def _prompts(study: Study, task: Task, problems: Problems) -> list[tuple[int, PromptForm]]:
+def _prompts(study: StudySpec, task: Task, problems: Problems) -> list[tuple[int, PromptForm]]:
     """Return the prompts that could be looked up, with their place in the list."""
     found = []
     for index, prompt in enumerate(study.prompts):
@@ -158,7 +154,7 @@ def _form(prompt: Prompt, task: Task) -> PromptForm:
     return prompt.form() or task.prompt(prompt.name)
 
 
-def _metrics(study: Study, task: Task, problems: Problems) -> tuple[Metric | str, ...]:
+def _metrics(study: StudySpec, task: Task, problems: Problems) -> tuple[Metric | str, ...]:
     found: list[Metric | str] = []
     for metric in task.metrics:
         hub = isinstance(metric, str) and metric.startswith("evaluate:")
@@ -175,7 +171,7 @@ def _metrics(study: Study, task: Task, problems: Problems) -> tuple[Metric | str
     return tuple(found)
 
 
-def _baseline(study: Study, problems: Problems) -> None:
+def _baseline(study: StudySpec, problems: Problems) -> None:
     baseline = study.final.baseline
     if baseline is None:
         return
@@ -186,7 +182,7 @@ def _baseline(study: Study, problems: Problems) -> None:
             problems.add(f"final.baseline names {axis} {name!r}; {hint}", "final", "baseline", axis)
 
 
-def _tunings(study: Study, description: Description | None, problems: Problems) -> None:
+def _tunings(study: StudySpec, description: Description | None, problems: Problems) -> None:
     for index, tuning in enumerate(study.tuning):
         if description and tuning.blocks and tuning.blocks > description.blocks:
             there = f"model {study.model.name!r} has {description.blocks} blocks"
@@ -197,7 +193,7 @@ def _tunings(study: Study, description: Description | None, problems: Problems) 
 
 
 def _data(
-    study: Study, task: Task, task_file: Path, problems: Problems, *, test: bool
+    study: StudySpec, task: Task, task_file: Path, problems: Problems, *, test: bool
 ) -> tuple[Source | None, dict[Split, list[Example]]]:
     source, examples = None, {}
     with problems.at("data"):
@@ -267,7 +263,7 @@ def _fit(
 
 
 def _stops(
-    study: Study, task: Task, examples: dict[Split, list[Example]], description: Description, problems: Problems
+    study: StudySpec, task: Task, examples: dict[Split, list[Example]], description: Description, problems: Problems
 ) -> None:
     """Refuse targets that a prediction could never equal, since it ends before the stop text in them."""
     for stop in stop_texts(study, task, is_encoder_decoder=description.is_encoder_decoder):

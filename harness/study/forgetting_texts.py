@@ -14,7 +14,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.core.errors import DataError, TaskError, closest
+from harness.core.closest_match import closest
+from harness.core.errors import DataError, TaskError
 from harness.core.example import Example
 from harness.data.data_keys import Data
 from harness.data.readers import FORMATS, Row, format_of, read_rows
@@ -23,7 +24,7 @@ from harness.data.template import Template
 from harness.data.tokenization import Encoded, Limits, Reader, encode
 from harness.metrics import get
 from harness.study.model_config import Description
-from harness.study.spec import Generality, Study
+from harness.study.spec import Generality, StudySpec
 from harness.study.task import Task, load_task, packaged
 from harness.study.tokenizer_without_model import light_reader
 
@@ -56,7 +57,7 @@ class General(NamedTuple):
 
 
 def read_general(
-    study: Study, own: str, description: Description | None, *, at: Callable[..., AbstractContextManager[None]]
+    study: StudySpec, own: str, description: Description | None, *, at: Callable[..., AbstractContextManager[None]]
 ) -> General:
     """Read what the study's section names.
 
@@ -177,7 +178,7 @@ def _within(text: str, reader: Reader) -> str:
     return text
 
 
-def _other(name: str, study: Study, *, taken: set[str]) -> OtherTask:
+def _other(name: str, study: StudySpec, *, taken: set[str]) -> OtherTask:
     task, file = load_task(name)
     if task.name in taken:
         raise TaskError(f"generality.tasks names {task.name!r}, which the study has already; name other tasks")

@@ -14,12 +14,13 @@ from fnmatch import fnmatchcase
 from itertools import product
 from typing import Any
 
-from harness.core.errors import UserError, closest
+from harness.core.closest_match import closest
+from harness.core.errors import UserError
 from harness.core.example import digest
 from harness.data.tokenization import PromptForm
-from harness.study.factors import AXES, Level, Tuning
+from harness.study.axes import AXES, Level, Tuning
 from harness.study.search_space import SearchSpace
-from harness.study.spec import Search, Study
+from harness.study.spec import Search, StudySpec
 
 __all__ = [
     "Cell",
@@ -45,7 +46,7 @@ class Cell:
 
     @property
     def factors(self) -> Mapping[str, Level]:
-        """Axes that show to the cell's levels, in the order of `harness.study.factors.AXES`."""
+        """Axes that show to the cell's levels, in the order of `harness.study.axes.AXES`."""
         return {"prompt": self.prompt, "tuning": self.tuning, **dict(self.further)}
 
     @property
@@ -59,7 +60,7 @@ class Cell:
         return "/".join(self.levels.values())
 
 
-def expand(study: Study, prompts: Sequence[PromptForm]) -> list[Cell]:
+def expand(study: StudySpec, prompts: Sequence[PromptForm]) -> list[Cell]:
     """Return all cells in grid order: prompts outside, then tunings, further axes inside.
 
     Args:
@@ -75,7 +76,7 @@ def expand(study: Study, prompts: Sequence[PromptForm]) -> list[Cell]:
     ]
 
 
-def cell_study(study: Study, cell: Cell) -> Study:
+def cell_study(study: StudySpec, cell: Cell) -> StudySpec:
     """Return the study that a cell runs: with its level of every axis, and the only one of axes that do not show.
 
     A study with no axis but prompt and tuning is returned as it is, so that cells that run the same one can be told.
@@ -87,7 +88,7 @@ def cell_study(study: Study, cell: Cell) -> Study:
     return study
 
 
-def baseline_cell(study: Study, cells: Sequence[Cell]) -> Cell:
+def baseline_cell(study: StudySpec, cells: Sequence[Cell]) -> Cell:
     """Return the cell that others are compared with: named by the study, else the first ``full``, else the first.
 
     Args:
@@ -113,7 +114,7 @@ def select(cells: Sequence[Cell], pattern: str | None) -> list[Cell]:
     return chosen
 
 
-def neighbor(cell: Cell, study: Study, cells: Sequence[Cell]) -> Cell | None:
+def neighbor(cell: Cell, study: StudySpec, cells: Sequence[Cell]) -> Cell | None:
     """Return the cell whose best learning rate is the first trial of this one, ``None`` where it draws all its own.
 
     Args:
@@ -133,7 +134,7 @@ def neighbor(cell: Cell, study: Study, cells: Sequence[Cell]) -> Cell | None:
     return line[place - 1] if place else None
 
 
-def with_neighbors(chosen: Sequence[Cell], study: Study, cells: Sequence[Cell]) -> list[Cell]:
+def with_neighbors(chosen: Sequence[Cell], study: StudySpec, cells: Sequence[Cell]) -> list[Cell]:
     """Return, in grid order, some cells and all those that they start from, directly or not."""
     wanted, line = {cell.id for cell in chosen}, list(chosen)
     while line:
@@ -143,7 +144,7 @@ def with_neighbors(chosen: Sequence[Cell], study: Study, cells: Sequence[Cell]) 
     return [cell for cell in cells if cell.id in wanted]
 
 
-def cell_digests(cells: Sequence[Cell], study: Study, facts: Mapping[str, Any]) -> dict[str, str]:
+def cell_digests(cells: Sequence[Cell], study: StudySpec, facts: Mapping[str, Any]) -> dict[str, str]:
     """Return, by cell id, the content hash of all that a cell's results depend on.
 
     More trials and more final seeds extend a cell; anything else that changes makes another cell of it. Two kinds of
@@ -163,7 +164,7 @@ def cell_digests(cells: Sequence[Cell], study: Study, facts: Mapping[str, Any]) 
     return found
 
 
-def _digest(cell: Cell, study: Study, facts: Mapping[str, Any], *, start: str) -> str:
+def _digest(cell: Cell, study: StudySpec, facts: Mapping[str, Any], *, start: str) -> str:
     study = cell_study(study, cell)
     content: dict[str, Any] = {
         "prompt": asdict(cell.prompt),
@@ -188,7 +189,7 @@ def _search_identity(search: Search, start: str) -> dict[str, Any]:
     return identity | {"trials": search.trials} if search.sampler == "grid" or start != "none" else identity
 
 
-def edition(study: Study, digests: Mapping[str, str]) -> str:
+def edition(study: StudySpec, digests: Mapping[str, str]) -> str:
     """Return the content hash of all in a study that a look at the test split could move a user to change.
 
     These are the cells and all that their results depend on, how many trials and test rows and which seeds there are,

@@ -10,9 +10,10 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
-from harness.core.errors import Problem, StudyError, closest
+from harness.core.closest_match import closest
+from harness.core.errors import Problem, StudyError
 from harness.core.yaml_section import Section
-from harness.study.spec import Study
+from harness.study.spec import StudySpec
 
 __all__ = ["StudyFile", "read_study"]
 
@@ -24,7 +25,7 @@ Keys = tuple[Key, ...]
 class StudyFile:
     """A study and where it came from."""
 
-    study: Study
+    study: StudySpec
     path: Path
     text: str
     """The file as written."""
@@ -67,7 +68,7 @@ def read_study(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
     tree, lines = _parse(text, path)
     _apply_all(tree, overrides)
     try:
-        study = Study.model_validate(tree)
+        study = StudySpec.model_validate(tree)
     except ValidationError as error:
         raise StudyError(_problems(error, path, lines, tuple(overrides))) from None
     return StudyFile(study, path, text, tuple(overrides), lines)
@@ -207,7 +208,7 @@ def _message(detail: Any, keys: Keys) -> str:
 
 def _known(keys: Keys) -> list[str]:
     """Return the keys that the section at ``keys`` may have."""
-    model: Any = Study
+    model: Any = StudySpec
     for key in keys:
         if isinstance(key, int):
             continue

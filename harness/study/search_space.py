@@ -17,7 +17,7 @@ from typing import Any
 
 from harness.core.errors import UserError
 from harness.study.dimension import Dimension, Value
-from harness.study.spec import Study
+from harness.study.spec import StudySpec
 from harness.tracking.schema import NONE
 
 __all__ = [
@@ -89,13 +89,13 @@ def shown_value(value: Value) -> str:
 class Hyperparameter:
     """An entry of the table: what a study may search over."""
 
-    dimension: Callable[[Study], Dimension | None]
+    dimension: Callable[[StudySpec], Dimension | None]
     """The range that the study gives it, under the entry's name; ``None``: the study does not search over it."""
-    apply: Callable[[Study, Value], Study] | None = None
+    apply: Callable[[StudySpec, Value], StudySpec] | None = None
     """The study that trains with a value; ``None``: `harness.training.loop.fit` takes it, as the rate."""
 
 
-def _learning_rate(study: Study) -> Dimension:
+def _learning_rate(study: StudySpec) -> Dimension:
     spec = study.search.learning_rate
     return Dimension("learning_rate", spec.low, spec.high, spec.scale)
 
@@ -104,7 +104,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {"learning_rate": Hyperparameter(_l
 """All that can be searched over, by name."""
 
 
-def applied(study: Study, hyperparameters: Mapping[str, Value]) -> Study:
+def applied(study: StudySpec, hyperparameters: Mapping[str, Value]) -> StudySpec:
     """Return the study that a training run with these values has: its training section may differ.
 
     What an entry leaves to `fit`, such as the learning rate, is no part of a study.
@@ -122,7 +122,7 @@ class SearchSpace:
     dimensions: tuple[Dimension, ...] = ()
 
     @classmethod
-    def of(cls, study: Study) -> SearchSpace:
+    def of(cls, study: StudySpec) -> SearchSpace:
         """Return the space of a study; for one cell, hand in the study that the cell runs."""
         ranges = (entry.dimension(study) for entry in HYPERPARAMETERS.values())
         return cls(tuple(dimension for dimension in ranges if dimension is not None))

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from harness.core.errors import closest
+from harness.core.closest_match import closest
 from harness.core.yaml_section import Section
 from harness.data.data_keys import Data
-from harness.study.factors import AXES, Prompt, Tuning, tuning_of
+from harness.study.axes import AXES, Prompt, Tuning, tuning_of
 
 __all__ = [
     "PROXIED",
@@ -27,7 +27,7 @@ __all__ = [
     "Model",
     "Precision",
     "Search",
-    "Study",
+    "StudySpec",
     "Training",
 ]
 
@@ -223,7 +223,7 @@ class Generality(Section):
     """The most texts, and the most examples of each task; the first ones are taken."""
 
 
-class Study(Section):
+class StudySpec(Section):
     """A whole study file."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.core.errors import DataError, TaskError, closest
+from harness.core.closest_match import closest
+from harness.core.errors import DataError, TaskError
 from harness.core.example import Example
 from harness.data.prompt_forms import PROMPT_FORMS
 from harness.data.tokenization import PromptForm

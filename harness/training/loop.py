@@ -18,7 +18,7 @@ from torch import nn
 from transformers import get_scheduler
 
 from harness.core.errors import Diverged, ModelError
-from harness.models.tuning import Trainable, set_modes
+from harness.models.apply_tuning import Trainable, set_modes
 from harness.training.batching import Batch
 from harness.training.loss import ForwardPass
 

@@ -12,8 +12,8 @@ import torch
 from harness.core.example import digest
 from harness.core.workspace import HERE, Workspace
 from harness.data.tokenization import Limits
+from harness.models.apply_tuning import apply, first_block, reset
 from harness.models.load import architecture_digest
-from harness.models.tuning import apply, first_block, reset
 from harness.study.check import Checked
 from harness.study.grid import Cell
 from harness.training.activation_cache.cache import ActivationCache

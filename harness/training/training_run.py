@@ -15,10 +15,10 @@ from torch import Tensor
 
 from harness.core.errors import Diverged
 from harness.core.example import Prediction, Split
+from harness.models.apply_tuning import Trainable, restore, snapshot
 from harness.models.delta import trained_digest
 from harness.models.frozen.replay import Trunk
 from harness.models.last_block.label_positions import drops_out
-from harness.models.tuning import Trainable, restore, snapshot
 from harness.study.grid import Cell, cell_study
 from harness.study.search_space import Hyperparameters, applied
 from harness.tracking.schema import Metrics

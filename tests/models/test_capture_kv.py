@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from transformers import GenerationConfig
 
 from harness.data.tokenization import Row
+from harness.models.apply_tuning import apply, reset
 from harness.models.find_blocks import blocks
 from harness.models.frozen.capture_kv import kv_capture_points
 from harness.models.frozen.replay import Trunk, first_trained
 from harness.models.load import Loaded, load
-from harness.models.tuning import apply, reset
-from harness.study.factors import Tuning
+from harness.study.axes import Tuning
 from harness.testing import FAMILIES
 from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.memory import ActivationMemory

@@ -14,11 +14,11 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from harness.core.errors import ModelError
 from harness.data.template import Template
 from harness.data.tokenization import Limits
+from harness.models.apply_tuning import apply, reset
 from harness.models.delta import Base, trained_digest
 from harness.models.load import Loaded, architecture_digest, load
-from harness.models.tuning import apply, reset
 from harness.serving.generator import Generator, Recipe, Store, save_model
-from harness.study.factors import Tuning
+from harness.study.axes import Tuning
 from harness.testing import tiny_model
 from harness.training.evaluation import Decoding
 from tests.support.hub_stand_in import Repo, answers, serving

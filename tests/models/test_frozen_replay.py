@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from harness.core.errors import ModelError
+from harness.models.apply_tuning import Trainable, apply, reset, set_modes
 from harness.models.find_blocks import blocks
 from harness.models.frozen.capture import Rows, capture_points
 from harness.models.frozen.replay import Trunk, first_trained, record, refusal, verify
 from harness.models.load import load
-from harness.models.tuning import Trainable, apply, reset, set_modes
-from harness.study.factors import Tuning
+from harness.study.axes import Tuning
 from harness.testing import FAMILIES
 
 Tiny = Callable[..., Path]

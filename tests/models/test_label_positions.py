@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from harness.models.apply_tuning import apply
 from harness.models.find_blocks import blocks
 from harness.models.last_block.label_positions import (
     block_asked_at_labels,
@@ -19,8 +20,7 @@ from harness.models.last_block.label_positions import (
 )
 from harness.models.last_block.queries_at_labels import ask_at_labels
 from harness.models.load import load
-from harness.models.tuning import apply
-from harness.study.factors import Tuning
+from harness.study.axes import Tuning
 from harness.testing import FAMILIES
 
 Tiny = Callable[..., Path]

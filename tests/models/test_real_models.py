@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from harness.models.apply_tuning import apply, reset
 from harness.models.find_blocks import blocks
 from harness.models.load import load
-from harness.models.tuning import apply, reset
-from harness.study.factors import Tuning
+from harness.study.axes import Tuning
 from harness.study.model_config import describe
 
 Shared = Callable[[str], Path]

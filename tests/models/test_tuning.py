@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from harness.core.errors import ModelError
+from harness.models.apply_tuning import apply, reset, restore, set_modes, snapshot
 from harness.models.load import load
-from harness.models.tuning import apply, reset, restore, set_modes, snapshot
-from harness.study.factors import Tuning
+from harness.study.axes import Tuning
 from tests.support.family_facts import ENCODER_DECODERS, FACTS, LAST_TWO, expected
 
 Tiny = Callable[..., Path]

@@ -14,7 +14,7 @@ from harness.data.template import Template
 from harness.runner.search.optuna_search import CellSearch
 from harness.study.grid import Cell, cell_digests, expand, neighbor, select, with_neighbors
 from harness.study.search_space import SearchSpace
-from harness.study.spec import Study
+from harness.study.spec import StudySpec
 from tests.support.fuse import TASK_WITH_FUSE
 from tests.support.search_spaces import learning_rates, rate
 from tests.support.study_fixture import Place, Places
@@ -34,10 +34,10 @@ tunings = st.lists(
 )
 
 
-def grid(prompts: int, tuning: list[Any], **search: object) -> tuple[Study, list[Cell]]:
+def grid(prompts: int, tuning: list[Any], **search: object) -> tuple[StudySpec, list[Cell]]:
     names = [f"p{number}" for number in range(prompts)]
     content = {"name": "s", "task": "t", "prompts": names, "tuning": tuning, "search": search}
-    study = Study.model_validate(content)
+    study = StudySpec.model_validate(content)
     return study, expand(study, [Template(name, f"{name} {{{{ source }}}}", "source") for name in names])
 
 

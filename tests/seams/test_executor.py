@@ -14,7 +14,7 @@ from rich.console import Console
 from harness.cli.progress_display import PlainProgress
 from harness.core.example import Example
 from harness.core.workspace import Workspace
-from harness.runner.executors.choose import EXECUTORS
+from harness.runner.executors.executor_table import EXECUTORS
 from harness.runner.executors.in_process import InProcess
 from harness.runner.executors.protocol import EpochEnded, Event, JobQueue, Reply
 from harness.runner.study import Study

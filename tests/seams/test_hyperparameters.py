@@ -11,7 +11,7 @@ from mlflow.entities import Run
 
 from harness.study.dimension import Dimension, Value
 from harness.study.search_space import HYPERPARAMETERS, Hyperparameter, parse_value
-from harness.study.spec import Study
+from harness.study.spec import StudySpec
 from harness.tracking.schema import NONE
 from tests.support.study_fixture import Place, Places, rows
 
@@ -25,11 +25,11 @@ OPTIONS = (
 )
 
 
-def decay(study: Study) -> Dimension:
+def decay(study: StudySpec) -> Dimension:
     return Dimension(NAME, 0.0, HIGH)
 
 
-def decayed(study: Study, value: Value) -> Study:
+def decayed(study: StudySpec, value: Value) -> StudySpec:
     return study.model_copy(update={"training": study.training.model_copy(update={"weight_decay": value})})
 
 

@@ -22,7 +22,7 @@ from harness.models.delta import Base
 from harness.models.load import Loaded
 from harness.serving.generator import Generator, Recipe, save_model
 from harness.serving.predict import predict_file
-from harness.study.factors import Tuning
+from harness.study.axes import Tuning
 from harness.training.evaluation import Decoding
 from tests.support.study_fixture import WORDS, Place, Places
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from harness.data.template import Template
-from harness.study.factors import Axis
+from harness.study.axes import Axis
 from harness.study.grid import Cell, baseline_cell, cell_digests, cell_study, edition, expand, neighbor
-from harness.study.spec import Study
+from harness.study.spec import StudySpec
 from tests.support.made_up_axes import Setting, added, training_axis
 
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,3}", fullmatch=True)
@@ -22,11 +22,11 @@ further = st.lists(levels, max_size=3)
 TUNINGS = st.lists(st.sampled_from(["none", "head", "full"]), min_size=1, unique=True)
 
 
-def study_of(prompts: list[str], tuning: list[str], **more: Any) -> Study:
-    return Study.model_validate({"name": "s", "task": "t", "prompts": prompts, "tuning": tuning, **more})
+def study_of(prompts: list[str], tuning: list[str], **more: Any) -> StudySpec:
+    return StudySpec.model_validate({"name": "s", "task": "t", "prompts": prompts, "tuning": tuning, **more})
 
 
-def grid(study: Study) -> list[Cell]:
+def grid(study: StudySpec) -> list[Cell]:
     return expand(study, [Template(prompt.name, f"{prompt.name} {{{{ source }}}}") for prompt in study.prompts])
 
 

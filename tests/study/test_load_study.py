@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.core.errors import Problem, StudyError
 from harness.study.load_study import StudyFile, read_study
-from harness.study.spec import Study
+from harness.study.spec import StudySpec
 
 MINIMAL = "name: s\ntask: summarization\nprompts: [bare]\ntuning: [full]\n"
 
@@ -187,7 +187,7 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
 def test_valid_studies_survive_yaml(tree: dict[str, Any], flow: bool, tmp_path: Path) -> None:
     text = yaml.safe_dump(tree, allow_unicode=True, default_flow_style=flow, sort_keys=False)
     study = read(text, folder=tmp_path).study
-    assert study == Study.model_validate(tree)
+    assert study == StudySpec.model_validate(tree)
     again = yaml.safe_dump(study.model_dump(mode="json"), allow_unicode=True)
     tunings_as_fields = [tuning.name for tuning in study.tuning]
     assert tunings_as_fields == [t if isinstance(t, str) else f"last_blocks-{t['last_blocks']}" for t in tree["tuning"]]
@@ -199,7 +199,7 @@ junk = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts | st.integers(), inner, max_size=3),
     max_leaves=6,
 )
-KEYS = sorted(Study.model_fields)
+KEYS = sorted(StudySpec.model_fields)
 
 
 @given(tree=st.dictionaries(st.sampled_from(KEYS), junk, max_size=6), key=st.sampled_from(KEYS))

@@ -27,7 +27,7 @@ from harness.study.search_space import (
     format_value,
     parse_value,
 )
-from harness.study.spec import Study
+from harness.study.spec import StudySpec
 from tests.support.search_spaces import choices, combinations, learning_rates, rate, spaces
 
 values: st.SearchStrategy[Value] = st.one_of(
@@ -35,8 +35,8 @@ values: st.SearchStrategy[Value] = st.one_of(
 )
 
 
-def made(**sections: Any) -> Study:
-    return Study.model_validate({"name": "s", "task": "t", "prompts": ["p"], "tuning": ["head"], **sections})
+def made(**sections: Any) -> StudySpec:
+    return StudySpec.model_validate({"name": "s", "task": "t", "prompts": ["p"], "tuning": ["head"], **sections})
 
 
 @given(values)
@@ -240,11 +240,11 @@ def test_a_study_searches_over_the_learning_rate() -> None:
     assert applied(study, rate(1e-3)) is study  # `fit` is handed it
 
 
-def decay(study: Study) -> Dimension | None:
+def decay(study: StudySpec) -> Dimension | None:
     return Dimension("training.weight_decay", 0.0, 0.1) if study.training.weight_decay == 0 else None
 
 
-def decayed(study: Study, value: Value) -> Study:
+def decayed(study: StudySpec, value: Value) -> StudySpec:
     return study.model_copy(update={"training": study.training.model_copy(update={"weight_decay": value})})
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from harness.study.factors import AXES, Axis
-from harness.study.spec import Study
+from harness.study.axes import AXES, Axis
+from harness.study.spec import StudySpec
 
 __all__ = ["Setting", "added", "training_axis"]
 
@@ -22,7 +22,7 @@ class Setting(NamedTuple):
 def training_axis(name: str, key: str, levels: Sequence[Setting]) -> Axis:
     """Return an axis whose levels are settings of ``training.<key>``."""
 
-    def apply(study: Study, level: Setting) -> Study:
+    def apply(study: StudySpec, level: Setting) -> StudySpec:
         return study.model_copy(update={"training": study.training.model_copy(update={key: level.value})})
 
     return Axis(name, lambda study: levels, apply)

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from harness.core.example import Example
 from harness.data.template import Template
 from harness.data.tokenization import Limits, Row, encode
+from harness.models.apply_tuning import apply, reset
 from harness.models.find_blocks import blocks
 from harness.models.frozen.replay import Trunk, first_trained
 from harness.models.last_block.label_positions import block_asked_at_labels, modules_at_labels
 from harness.models.load import Loaded
-from harness.models.tuning import apply, reset
-from harness.study.factors import Tuning
+from harness.study.axes import Tuning
 from harness.study.spec import Training
 from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.memory import ActivationMemory

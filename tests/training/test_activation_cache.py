@@ -21,8 +21,8 @@ from harness.core.example import Example
 from harness.models.find_blocks import blocks
 from harness.models.frozen.replay import Trunk
 from harness.models.load import Loaded, load
+from harness.study.axes import Tuning
 from harness.study.check import check
-from harness.study.factors import Tuning
 from harness.study.grid import Cell
 from harness.study.load_study import read_study
 from harness.study.spec import Precision

@@ -17,8 +17,8 @@ from harness.report.csv_tables import costs_csv
 from harness.report.text.cost_sentences import cost_sentences
 from harness.results.collect import CellResult, Final, Results, Trial
 from harness.results.cost_table import cost_table
+from harness.study.axes import Tuning
 from harness.study.check import check
-from harness.study.factors import Tuning
 from harness.study.grid import Cell
 from harness.study.load_study import read_study
 from harness.training.trainer import Trainer

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.errors import StudyError
-from harness.models.tuning import snapshot
+from harness.models.apply_tuning import snapshot
 from harness.runner.executors.job_run import JobRun
 from harness.runner.executors.protocol import Job, Reply, Scored
 from harness.study.check import Checked, check

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from harness.models.apply_tuning import apply
 from harness.models.load import Loaded
-from harness.models.tuning import apply
-from harness.study.factors import Tuning
+from harness.study.axes import Tuning
 from harness.testing import FAMILIES
 from tests.support.training_runs import (
     HEAD,

@@ -16,12 +16,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from harness.core.example import Example
 from harness.data.template import Template
 from harness.data.tokenization import Limits, Row, encode
+from harness.models.apply_tuning import apply, first_block, reset
 from harness.models.find_blocks import blocks
 from harness.models.frozen.replay import Trunk
 from harness.models.last_block.label_positions import modules_at_labels
 from harness.models.load import Loaded
-from harness.models.tuning import apply, first_block, reset
-from harness.study.factors import Tuning
+from harness.study.axes import Tuning
 from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.memory import ActivationMemory
 from harness.training.batching import loss_batches

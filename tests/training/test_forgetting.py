@@ -15,10 +15,10 @@ from torch.nn.functional import cross_entropy
 
 from harness.core.errors import StudyError
 from harness.data.readers import read_rows
+from harness.models.apply_tuning import apply, reset
 from harness.models.load import Loaded
-from harness.models.tuning import apply, reset
+from harness.study.axes import Tuning
 from harness.study.check import check
-from harness.study.factors import Tuning
 from harness.study.forgetting_texts import LONGEST, SHORTEST, General, _halves, encode_texts, passage
 from harness.study.load_study import read_study
 from harness.study.task import packaged

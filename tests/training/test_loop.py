@@ -11,9 +11,9 @@ import torch
 from transformers import Trainer
 
 from harness.core.errors import Diverged, ModelError
+from harness.models.apply_tuning import Trainable, apply
 from harness.models.load import Loaded
-from harness.models.tuning import Trainable, apply
-from harness.study.factors import Tuning
+from harness.study.axes import Tuning
 from harness.study.spec import Training
 from harness.testing import FAMILIES
 from harness.training import loop as training

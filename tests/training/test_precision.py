@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from harness.models.apply_tuning import apply, reset
 from harness.models.frozen.capture import BlockCapture
 from harness.models.frozen.replay import Trunk, first_trained, verify
 from harness.models.last_block.label_positions import block_asked_at_labels, modules_at_labels
 from harness.models.load import Loaded
-from harness.models.tuning import apply, reset
+from harness.study.axes import Tuning
 from harness.study.check import check
-from harness.study.factors import Tuning
 from harness.study.grid import Cell
 from harness.study.load_study import read_study
 from harness.study.spec import Precision, Training

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
+from harness.study.axes import Tuning
 from harness.study.check import check
-from harness.study.factors import Tuning
 from harness.study.grid import Cell
 from harness.study.load_study import read_study
 from harness.training.trainer import Trainer

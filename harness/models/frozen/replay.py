@@ -24,10 +24,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from harness.core.errors import ModelError
+from harness.models.apply_tuning import Trainable
 from harness.models.find_blocks import anatomy, blocks, is_inside
 from harness.models.frozen.capture import ActivationSink, ActivationStore, CapturePoint, Reached, Rows
 from harness.models.hooks import eval_mode
-from harness.models.tuning import Trainable
 
 __all__ = [
     "Pass",
@@ -105,7 +105,7 @@ def refusal(model: PreTrainedModel, trainable: Trainable) -> str | None:
     """Say why the frozen part of a tuned model must not be replayed; ``None`` if it may be.
 
     Args:
-        model: As `harness.models.tuning.apply` left it.
+        model: As `harness.models.apply_tuning.apply` left it.
         trainable: What that returned.
     """
     parts, cut = anatomy(model), first_trained(model)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.core.errors import UserError, closest
+from harness.core.closest_match import closest
+from harness.core.errors import UserError
 from harness.core.example import SPLITS, Prediction, Split
 from harness.metrics.base import Metric
 from harness.metrics.likelihood import LOSS, PERPLEXITY

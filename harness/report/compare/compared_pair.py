@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.core.errors import UserError, closest
+from harness.core.closest_match import closest
+from harness.core.errors import UserError
 from harness.core.example import Split
 from harness.stats import mean
 from harness.study.find_study import find_study

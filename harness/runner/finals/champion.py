@@ -16,7 +16,7 @@ from harness.core.progress import Progress
 from harness.metrics.base import Metric
 from harness.stats import Comparison
 from harness.stats.verdicts import Answered, Answers, compare_two
-from harness.study.spec import Study
+from harness.study.spec import StudySpec
 from harness.tracking.prediction_table import read_examples, read_predictions
 from harness.tracking.schema import Params, Tags, VersionTags
 from harness.tracking.store_protocols import Run, Tracker, Version
@@ -38,7 +38,7 @@ class _Decision(NamedTuple):
 class Contest:
     """The contest for the champion of a registered model."""
 
-    study: Study
+    study: StudySpec
     metrics: Sequence[Metric]
     """Of the task, looked up."""
     lead: str

@@ -19,8 +19,8 @@ from harness.runner.finals.best_checkpoint import models_size
 from harness.runner.planning.probe import SCORED, Speed, longest_prompt, probe_trainer, sample, speed_of
 from harness.runner.planning.workload import Work, cuts_of, works
 from harness.runner.search.optuna_search import reach_storage
+from harness.study.axes import Tuning
 from harness.study.check import Checked
-from harness.study.factors import Tuning
 from harness.study.forgetting_texts import General
 from harness.study.grid import Cell, select, with_neighbors
 from harness.study.spec import PROXIED

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from harness.core.example import Split
 from harness.data.tokenization import PromptForm, Row, encode
+from harness.models.apply_tuning import first_block
 from harness.models.load import Loaded
-from harness.models.tuning import first_block
 from harness.runner.planning.memory_footprint import Footprint, Sizes
 from harness.study.check import Checked
 from harness.training.batching import loss_batches

@@ -18,8 +18,9 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import PromptVersion
 from mlflow.exceptions import MlflowException
 
+from harness.core.closest_match import closest
 from harness.core.database_urls import LOCK
-from harness.core.errors import StoreError, TemplateError, closest
+from harness.core.errors import StoreError, TemplateError
 from harness.data.prompt_forms import PROMPT_FORMS, form_keys, form_of, restored
 from harness.data.template import Keep
 from harness.data.tokenization import PromptForm

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from harness.data.tokenization import Row
+from harness.models.apply_tuning import Trainable
 from harness.models.frozen.replay import Trunk, first_trained, refusal
-from harness.models.tuning import Trainable
 from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.keys import RowsKey
 from harness.training.evaluation import Decoding, prompts_of

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from harness.core.errors import ModelError
 from harness.models.find_blocks import Anatomy, anatomy, is_inside
-from harness.study.factors import Tuning
+from harness.study.axes import Tuning
 from harness.study.tuning_kinds import TUNING_KINDS
 
 __all__ = [

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.core.errors import UserError, closest
+from harness.core.closest_match import closest
+from harness.core.errors import UserError
 from harness.core.workspace import Workspace
 from harness.runner.executors.in_process import InProcess
 from harness.runner.executors.protocol import Executor

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import InitErrorDetails
 
-from harness.core.errors import closest
+from harness.core.closest_match import closest
 from harness.core.yaml_section import Section
 from harness.data.prompt_forms import PROMPT_FORMS, form_keys
 from harness.data.tokenization import PromptForm
