@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import linear, pad
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
@@ -126,6 +126,8 @@ def _multiplied(values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Return what a linear layer makes of values of shape (..., width)."""
     rows = values.reshape(-1, values.size(-1))
     count = len(rows)
+    if not count:  # which oneDNN, on some machines, has no product of
+        return linear(values, weight, bias)
     if missing := -count % GRAIN:
         rows = pad(rows, (0, 0, 0, missing))
     product: Tensor = _Product.apply(rows, weight, bias)  # type: ignore[no-untyped-call]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import linear
@@ -63,6 +63,7 @@ def layer(width: int, out: int, *, bias: bool, turned: bool) -> nn.Module:
 
 
 @settings(max_examples=60, deadline=None)
+@example(rows=0, width=3, out=2, bias=True, turned=False, trains=True, passes=True)
 @given(
     rows=st.integers(0, 70),
     width=SIZE,
