@@ -25,7 +25,7 @@ from harness.runner.executors.in_process import InProcess
 from harness.runner.executors.protocol import Ended, Event, Job, Reply, Scored, drive
 from harness.runner.objective import objective_of
 from harness.study.check import Checked
-from harness.study.grid import Cell
+from harness.study.grid import Cell, cell_study
 from harness.study.load_study import read_study
 from harness.study.search_space import SearchSpace
 from harness.study.study_from_store import StoredStudy, rebuilt
@@ -120,7 +120,9 @@ def reproduce(run: str, workspace: Workspace, *, progress: Progress) -> Reproduc
         progress.say(f"training {found.name} again" if cell.tuning.trains else f"scoring {found.name} again")
         then = _then(found)
         predicts = objective_of(checked, metrics).generates or bool(checked.study.final.seeds)
-        queue = _OneRun(found, cell, SearchSpace.of(checked.study), predicts=predicts, tests=test is not None)
+        queue = _OneRun(
+            found, cell, SearchSpace.of(cell_study(checked.study, cell)), predicts=predicts, tests=test is not None
+        )
         drive(executor, queue)
         now = queue.results
     names = sorted(then.keys() | now.keys())

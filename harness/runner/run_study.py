@@ -43,7 +43,7 @@ from harness.runner.search.optuna_search import CellSearch, open_storage, reach_
 from harness.runner.search.trials import SearchQueue, settle_trials
 from harness.runner.summary_run import open_summary, study_record
 from harness.study.check import Checked
-from harness.study.grid import Cell, neighbor, select, with_neighbors
+from harness.study.grid import Cell, cell_study, neighbor, select, with_neighbors
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.tracking.choose_store import opened
 from harness.tracking.mlflow.http import reach_store
@@ -157,9 +157,10 @@ class _Driver:
         return objective_of(self.checked, self.metrics)
 
     @cached_property
-    def space(self) -> SearchSpace:
-        """What the searches draw from."""
-        return SearchSpace.of(self.checked.study)
+    def spaces(self) -> Mapping[str, SearchSpace]:
+        """What the search of each cell draws from."""
+        study = self.checked.study
+        return {cell.id: SearchSpace.of(cell_study(study, cell)) for cell in self.checked.cells}
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
@@ -175,9 +176,8 @@ class _Driver:
             self.tracker.text(parent.id, cell.prompt.text, Artifacts.PROMPT)
             if cell.tuning.trains:
                 name = f"{study.name}/{cell.id}/{self.runs.search(cell.id)[:12]}"
-                search = CellSearch(
-                    self.storage, name, spec=study.search, space=self.space, maximize=self.objective.maximize
-                )
+                space, maximize = self.spaces[cell.id], self.objective.maximize
+                search = CellSearch(self.storage, name, spec=study.search, space=space, maximize=maximize)
                 settle_trials(cell, search, self.runs)
                 searches[cell.id] = search
         return searches
@@ -225,7 +225,7 @@ class _Driver:
         plan = FinalsPlan(
             cells=searched,
             winners=winners,
-            space=self.space,
+            spaces=self.spaces,
             chosen=frozenset(cell.id for cell in chosen),
             seeds=study.final.seeds,
             test_digest=test_digest,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from scipy.stats import rankdata
 
-from harness.report.number_format import difference, places, score
+from harness.report.number_format import difference, learning_rate, places, score
 from harness.report.text.sentence_parts import count
 from harness.results.collect import CellResult, Results
 from harness.results.search_budget import expected_best_curve, generalization_gap
@@ -69,7 +69,7 @@ def _starts(results: Results) -> str:
 def _taken(hyperparameters: Hyperparameters) -> str:
     if len(hyperparameters) > 1:
         return hyperparameters.in_words()
-    return shown_value(hyperparameters.learning_rate)
+    return learning_rate(hyperparameters.learning_rate)
 
 
 def _stopped(results: Results) -> str:

@@ -37,8 +37,8 @@ class FinalsPlan:
     """Those that were searched, in the grid's order."""
     winners: Mapping[str, Hyperparameters]
     """Of each cell; empty where nothing trains or no trial completed."""
-    space: SearchSpace
-    """What they were drawn from."""
+    spaces: Mapping[str, SearchSpace]
+    """What they were drawn from, for each cell."""
     chosen: frozenset[str]
     """The cells whose final runs are made; the others are merely concluded."""
     seeds: Sequence[int]
@@ -195,7 +195,7 @@ class FinalsQueue:
         """Return a final run of the study as it now is."""
         return FinalRecord(
             cell=cell.id,
-            hyperparameters=self._plan.space.format(self._plan.winners[cell.id]),
+            hyperparameters=self._plan.spaces[cell.id].format(self._plan.winners[cell.id]),
             seed=seed,
             test_digest=self._plan.test_digest,
             generality_digest=self._plan.generality_digest,
@@ -212,7 +212,7 @@ class FinalsQueue:
         seeds = [str(seed) for seed in self._plan.seeds] if cell.tuning.trains else [NONE]
         there = set[str]()
         for run in self._runs.children(cell.id, "final"):
-            record = FinalRecord.from_run(run, self._plan.space.names)
+            record = FinalRecord.from_run(run, self._plan.spaces[cell.id].names)
             belongs = record.seed in seeds and record.is_of(self._record(cell, record.seed))
             if belongs and (run.status == "FINISHED" or record.diverged) and record.seed not in there:
                 there.add(record.seed)
@@ -230,7 +230,7 @@ class FinalsQueue:
         }
         if cell.id in open_cells:
             return
-        winner = self._plan.space.format(self._plan.winners[cell.id])
+        winner = self._plan.spaces[cell.id].format(self._plan.winners[cell.id])
         finals = self._runs.children(cell.id, "final")
         costs = summed(run.metrics for run in [*self._runs.children(cell.id, "search"), *finals])
         if self._has_no_winner(cell):

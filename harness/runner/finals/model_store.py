@@ -15,6 +15,7 @@ from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.serving.generator import SERVED
 from harness.study.check import Checked
+from harness.study.grid import Cell, cell_study
 from harness.study.search_space import SearchSpace
 from harness.tracking.mlflow.ui_views import Address
 from harness.tracking.run_records import in_order_of
@@ -103,7 +104,7 @@ class ModelKeeper:
         """Hand a final run's model to the store; one whose weights are not at hand is trained again."""
         self.progress.say(f"storing the model of {run.name}")
         cell, seed = run.tags[Tags.CELL], run.params[Params.SEED]
-        winner = SearchSpace.of(self.checked.study).parse(run.params)
+        winner = self._space(self._cell(run)).parse(run.params)
         checkpoint, key = self.checkpoints.of(cell), self.checkpoints.key(run.tags[Tags.CELL_DIGEST], winner, seed)
         if not checkpoint.holds(key):
             job = Job(run.name, cell, winner, int(seed) if seed.isdigit() else 0, follows=False)
@@ -114,8 +115,14 @@ class ModelKeeper:
         self.tracker.tags(run.id, {Tags.STORED: self.checked.study.final.store})
         return uri
 
+    def _cell(self, run: Run) -> Cell:
+        return next(cell for cell in self.checked.cells if cell.id == run.tags[Tags.CELL])
+
+    def _space(self, cell: Cell) -> SearchSpace:
+        return SearchSpace.of(cell_study(self.checked.study, cell))
+
     def _card(self, run: Run) -> ModelCard:
-        cell = next(cell for cell in self.checked.cells if cell.id == run.tags[Tags.CELL])
+        cell = self._cell(run)
         fields = self.checked.examples["validation"][0].fields
         note = model_note(run, self.objective.lead, Address(self.tracker.pages.experiment))
         own = {Tags.BEST_RUN: run.id, Tags.NOTE: note}
@@ -123,7 +130,8 @@ class ModelKeeper:
             name=re.sub(r"[^A-Za-z0-9 _-]", "-", run.name),
             code=SERVED,
             example={name: fields[name] for name in sorted(cell.prompt.names()) or ["source"]},
-            params={name: run.params[name] for name in MODEL_PARAMS} | {Params.STORE: self.checked.study.final.store},
+            params={name: run.params[name] for name in (*MODEL_PARAMS, *self._space(cell).names)}
+            | {Params.STORE: self.checked.study.final.store},
             tags={name: run.tags[name] for name in MODEL_TAGS if name in run.tags} | own,
         )
 
