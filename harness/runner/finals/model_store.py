@@ -25,7 +25,7 @@ from harness.tracking.study_record import KeptModels
 
 __all__ = ["ModelKeeper"]
 
-MODEL_PARAMS = (Params.TASK, Params.MODEL, Params.PROMPT, Params.TUNING, Params.LEARNING_RATE, Params.SEED)
+MODEL_PARAMS = (Params.TASK, Params.MODEL, Params.PROMPT, Params.TUNING, Params.SEED)
 """What a stored model says of its run's params."""
 MODEL_TAGS = (Tags.STUDY, Tags.CELL, Tags.CELL_DIGEST, Tags.MODEL_DIGEST, Tags.WEIGHTS_DIGEST, Tags.PROMPT_URI)
 """What it says of its tags, as far as the run has them."""
