@@ -17,6 +17,7 @@ from harness.report.ranked_table import ranked_table, text_row
 from harness.report.text.findings import find
 from harness.report.write_report import write_report
 from harness.results.collect import Results
+from harness.study.search_space import Hyperparameters
 from harness.tracking.mlflow.ui_views import Address
 from tests.support.made_up_results import referenced, study
 
@@ -27,7 +28,7 @@ def results() -> Results:
     plain = referenced(study())
     lucky = replace(plain.cells[1], finals=(), best={"validation/rougeL": 0.99})
     trials = tuple(replace(trial, state="diverged") for trial in plain.cells[2].trials)
-    lost = replace(plain.cells[2], finals=(), learning_rate=None, trials=trials)
+    lost = replace(plain.cells[2], finals=(), hyperparameters=Hyperparameters(), trials=trials)
     return replace(plain, cells=(plain.cells[0], lucky, lost, *plain.cells[3:]))
 
 

@@ -398,7 +398,7 @@ def test_a_trainer_trains_live_where_nothing_can_be_kept(places: Places, monkeyp
                 for epoch in run.epochs(rate(1e-2), seed=0)
             ]
         lives = limits == "{memory_mib: 0.001, disk_mib: 0}"
-        assert trainer.trunk == (
+        assert run.trunk == (
             "live: a recording of 0.0 MiB or more fits neither engine.memory_mib nor engine.disk_mib"
             if lives
             else "replayed"
