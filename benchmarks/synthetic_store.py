@@ -19,6 +19,7 @@ from harness.core.example import Example, Prediction
 from harness.metrics import get
 from harness.study.search_space import NONE, format_value
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
+from harness.tracking.study_record import StudyRecord
 
 WORDS = ["the", "a", "note", "plan", "team", "budget", "meeting", "room", "Ada", "Ben", "moved", "agreed", "on", "by"]
 NAME = "synthetic"
@@ -86,7 +87,7 @@ def write_store(size: Size) -> MlflowTracker:
         for depth in depths(size):
             _cell(writer, prompt, depth, cases)
     summary = writer.run("summary", {}, {"phase": "summary", "study": NAME})
-    writer.client.log_text(summary, json.dumps(_facts(size)), "study.json")
+    _record(size).to_run(writer.tracker, summary)
     return writer.tracker
 
 
@@ -108,7 +109,7 @@ def _cell(writer: _Writer, prompt: int, depth: _Depth, cases: list[Example]) -> 
     below = {"cell": cell, "mlflow.parentRunId": parent}
     for index, value in enumerate(values):
         params = {"learning_rate": format_value(float(rates[index])), "seed": 0}
-        tags = {**below, "phase": "search", "trial": str(index), "outcome": "complete"}
+        tags = {**below, "phase": "search", "trial": str(index), "optuna_trial": str(index), "outcome": "complete"}
         last = {"objective": value, f"validation/{LEAD}": value, **_costs(depth)}
         writer.run(f"trial {index}", params, tags, _losses(depth, index, size), last)
     for seed in range(size.seeds if depth.number else 1):
@@ -155,19 +156,22 @@ def _table(cases: list[Example], said: list[Prediction]) -> dict[str, Any]:
     return {"columns": columns, "data": rows}
 
 
-def _facts(size: Size) -> dict[str, Any]:
+def _record(size: Size) -> StudyRecord:
     search = {"learning_rate": {"low": 1e-4, "high": 1e-2}, "trials": size.trials, "sampler": "grid", "pruner": "none"}
-    return {
-        "question": "How long does the report of a large study take?",
-        "study": {"task": "summarization", "search": search},
-        "cells": [f"prompt{prompt}/{depth.name}" for prompt in range(size.prompts) for depth in depths(size)],
-        "prompts": {f"prompt{prompt}": "{{ source }}\nTL;DR:" for prompt in range(size.prompts)},
-        "metrics": [LEAD, "loss"],
-        "signatures": {LEAD: METRIC.signature()},
-        "lead": LEAD,
-        "maximize": True,
-        "objective": LEAD,
-        "baseline": "prompt0/full",
-        "data": {"test examples": size.examples},
-        "provenance": {"python": "3"},
-    }
+    return StudyRecord(
+        question="How long does the report of a large study take?",
+        study={"task": "summarization", "search": search},
+        overrides=(),
+        file="synthetic.yaml",
+        task_file="task.py",
+        cells=tuple(f"prompt{prompt}/{depth.name}" for prompt in range(size.prompts) for depth in depths(size)),
+        prompts={f"prompt{prompt}": "{{ source }}\nTL;DR:" for prompt in range(size.prompts)},
+        metrics=(LEAD, "loss"),
+        signatures={LEAD: METRIC.signature()},
+        lead=LEAD,
+        maximize=True,
+        objective=LEAD,
+        baseline="prompt0/full",
+        data={"test examples": size.examples},
+        provenance={"python": "3"},
+    )
