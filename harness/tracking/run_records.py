@@ -49,8 +49,6 @@ class CellRecord:
     """Splits to numbers of examples."""
     settings: Mapping[str, Any]
     """Keys of the study, ``training.epochs`` and the like, to values; texts where a store was read."""
-    learning_rate: float | None = None
-    """The winner's; ``None`` for zero-shot, where no trial completed, or until the cell is concluded."""
     best_trial: str | None = None
     """The winner's index."""
 
@@ -63,7 +61,7 @@ class CellRecord:
             axes: The study's, which are names of params.
         """
         params, tags = run.params, run.tags
-        rate, counts = params.get(Params.LEARNING_RATE, NONE), [params.get(name) for name in COUNTS]
+        counts = [params.get(name) for name in COUNTS]
         trainable, total = (None if count is None else int(count) for count in counts)
         sizes = {name: size for name, size in params.items() if name.startswith(Params.DATA)}
         return cls(
@@ -76,7 +74,6 @@ class CellRecord:
             parameters=total,
             sizes={name.removeprefix(Params.DATA): int(size) for name, size in sizes.items()},
             settings={name: value for name, value in params.items() if "." in name and name not in sizes},
-            learning_rate=None if rate == NONE else float(rate),
             best_trial=tags.get(Tags.BEST_TRIAL),
         )
 
