@@ -154,7 +154,7 @@ class Results:
     """Per cell that trains: losses by epoch of its final runs, else of its winning trial."""
     references: tuple[Reference, ...] = ()
     """The task's reference rows, where test was scored; in the order of `harness.study.reference_rows`."""
-    looks: TestAccess = TestAccess()
+    test_access: TestAccess = TestAccess()
     """How often test was scored for this study."""
     depths: tuple[str, ...] = ()
     """The tunings, the one that trains least first; empty for a study that was run before this was kept."""
@@ -229,7 +229,7 @@ def collect(tracker: RunStore, study: str) -> Results:
         forms=_forms(record),
         curves=read_losses(tracker, {cell: _learned(parents[cell], runs) for cell in record.cells if cell in parents}),
         references=_references(runs),
-        looks=count_accesses([*runs, *tracker.runs(removed=True)], edition=record.edition, rows=rows),
+        test_access=count_accesses([*runs, *tracker.runs(removed=True)], edition=record.edition, rows=rows),
         leaks=record.leaks,
         depths=record.depths,
         absent=tuple(cell for cell in record.cells if cell not in parents),

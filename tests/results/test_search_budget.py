@@ -164,8 +164,8 @@ def test_the_report_says_what_other_budgets_would_have_found() -> None:
 def test_how_often_test_was_scored_is_said() -> None:
     study = results(cell("bare/head", [1.0, 2.0]))
     assert caption_on_test(study) == "The test split was not scored."
-    assert "was scored 7 times for this study" in caption_on_test(replace(study, looks=TestAccess(7)))
-    edited = replace(study, looks=TestAccess(7, before_edit=3))
+    assert "was scored 7 times for this study" in caption_on_test(replace(study, test_access=TestAccess(7)))
+    edited = replace(study, test_access=TestAccess(7, before_edit=3))
     assert cautions(edited, Findings(""))[0].startswith(
         "Test had been scored 3 times before this study was last edited"
     )

@@ -93,7 +93,7 @@ def test_without_final_seeds_a_study_tunes_to_its_end_whatever_became_of_test(
     place.run(*QUICK, "--set", "final.seeds=[]")
     place.count(cell=4, search=2, final=2, summary=1)
     assert {row["test_chrf"] for row in place.table().values()} == {""}
-    assert read(place).looks == TestAccess()
+    assert read(place).test_access == TestAccess()
     assert "The test split was not scored." in report(place)
 
 
@@ -123,7 +123,7 @@ def test_with_final_seeds_all_searches_end_before_test_is_read(spoil: Callable[[
 
 
 def test_every_final_run_and_reference_row_is_a_look(done: Place) -> None:
-    assert read(done).looks == TestAccess(SCORED)
+    assert read(done).test_access == TestAccess(SCORED)
     assert f"was scored {SCORED} times for this study" in report(done)
 
 
@@ -131,7 +131,7 @@ def test_the_same_study_again_looks_no_more_and_was_not_edited(done: Place, plac
     place = places.copy(done)
     place.run(*QUICK)
     assert place.command("report", "tiny").status == 0
-    assert read(place).looks == TestAccess(SCORED)
+    assert read(place).test_access == TestAccess(SCORED)
     assert "before this study was last edited" not in report(place)
 
 
@@ -139,7 +139,7 @@ def test_an_edited_prompt_is_told_and_superseded_looks_still_count(done: Place, 
     place = places.copy(done)
     place.edit("TL;DR:", "In short:")
     place.run(*QUICK)
-    assert read(place).looks == TestAccess(SCORED + 3, before_edit=SCORED)
+    assert read(place).test_access == TestAccess(SCORED + 3, before_edit=SCORED)
     assert f"Test had been scored {SCORED} times before this study was last edited" in report(place)
     page = (place.folder / "reports" / "tiny" / "report.html").read_text(encoding="utf-8")
     assert f"Test had been scored {SCORED} times before this study was last edited" in page
@@ -152,19 +152,19 @@ def test_deleted_looks_still_count(done: Place, places: Places) -> None:
     assert place.command("clean", "tiny").status == 0
     assert not place.runs("superseded")
     place.run(*QUICK)
-    assert read(place).looks == TestAccess(SCORED + 3, before_edit=SCORED)
+    assert read(place).test_access == TestAccess(SCORED + 3, before_edit=SCORED)
 
 
 def test_more_seeds_after_a_look_are_an_edit(done: Place, places: Places) -> None:
     place = places.copy(done)
     place.run(*QUICK, "--set", "final.seeds=[11, 12, 13]")
-    assert read(place).looks == TestAccess(SCORED + 2, before_edit=SCORED)
+    assert read(place).test_access == TestAccess(SCORED + 2, before_edit=SCORED)
 
 
 def test_more_trials_after_a_look_are_an_edit(done: Place, places: Places) -> None:
     place = places.copy(done)
     place.run(*QUICK, "--set", "search.trials=2")
-    found = read(place).looks
+    found = read(place).test_access
     assert found.before_edit == SCORED
     assert found.scorings - SCORED in (0, 2, 4), "a cell whose winner moved has two other final runs"
 
@@ -177,7 +177,7 @@ def test_an_edit_taken_back_scores_no_test_anew(done: Place, places: Places) -> 
     place.edit("In short:", "TL;DR:")
     place.run(*QUICK)
     assert place.results() == results
-    assert read(place).looks.scorings == SCORED + 3
+    assert read(place).test_access.scorings == SCORED + 3
     taken = {run.data.tags["test_scored"] for run in place.runs("final")} - {"yes"}
     assert len(taken) == 3
     assert taken <= {run.info.run_id for run in place.runs("superseded")}
@@ -188,7 +188,7 @@ def test_other_general_text_trains_final_runs_anew_and_scores_no_test(done: Plac
     lines = [f"This is passage {n} of another text. " * 12 for n in range(9)]
     (place.folder / "other.txt").write_text("\n".join(lines))
     place.run(*QUICK, "--set", "generality.text=other.txt")
-    assert read(place).looks == TestAccess(SCORED)
+    assert read(place).test_access == TestAccess(SCORED)
 
 
 def test_other_test_rows_are_told_and_fresh_ones_clear_the_edit(done: Place, places: Places) -> None:
@@ -197,7 +197,7 @@ def test_other_test_rows_are_told_and_fresh_ones_clear_the_edit(done: Place, pla
     rows = place.folder / "data" / "test.jsonl"
     rows.write_text("".join(rows.read_text().splitlines(keepends=True)[:-1]))
     place.run(*QUICK)
-    assert read(place).looks == TestAccess(2 * SCORED, other_rows=SCORED)
+    assert read(place).test_access == TestAccess(2 * SCORED, other_rows=SCORED)
     assert f"The test rows were changed after {SCORED} looks at other ones" in report(place)
     assert "before this study was last edited" not in report(place)
 

@@ -38,7 +38,7 @@ def cautions(results: Results, findings: Findings) -> list[str]:
 
 def caption_on_test(results: Results) -> str:
     """Return how often the test split was scored for a study, and by what."""
-    scorings = results.looks.scorings
+    scorings = results.test_access.scorings
     if not scorings:
         return "The test split was not scored."
     return (
@@ -56,19 +56,19 @@ def at_edge(cell: CellResult, dimension: Dimension) -> str:
 
 
 def _edited(results: Results) -> list[str]:
-    if not results.looks.before_edit:
+    if not results.test_access.before_edit:
         return []
     return [
-        f"Test had been scored {times(results.looks.before_edit)} before this study was last edited: what changed "
-        "since (cells, data, search, training, trials, seeds or baseline) may have been chosen by it, so p-values "
-        "promise too much; fresh test rows would settle it."
+        f"Test had been scored {times(results.test_access.before_edit)} before this study was last edited: what "
+        "changed since (cells, data, search, training, trials, seeds or baseline) may have been chosen by it, so "
+        "p-values promise too much; fresh test rows would settle it."
     ]
 
 
 def _other_rows(results: Results) -> list[str]:
-    if not results.looks.other_rows:
+    if not results.test_access.other_rows:
         return []
-    looks = count(results.looks.other_rows, "look")
+    looks = count(results.test_access.other_rows, "look")
     return [
         f"The test rows were changed after {looks} at other ones: if some were left out or edited in the light of "
         "those scores, p-values promise too much; rows that were never scored before are beyond that."

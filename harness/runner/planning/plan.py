@@ -212,10 +212,10 @@ def _retained(checked: Checked, trainer: Trainer) -> float:
         rows = len(part.texts) or len(part.tasks[0].examples)
         few = General(part.texts[:size], tuple(task._replace(examples=task.examples[:size]) for task in part.tasks))
         sizes = {"batch_size": study.training.batch_size, "prompts": study.generation.batch_size}
-        retention = Forgetting(few, trainer.setup.loaded, forward=trainer.setup.forward, **sizes)
-        retention.measure()  # the first passes are slow
+        forgetting = Forgetting(few, trainer.setup.loaded, forward=trainer.setup.forward, **sizes)
+        forgetting.measure()  # the first passes are slow
         start = time.perf_counter()
-        retention.measure()
+        forgetting.measure()
         seconds += (time.perf_counter() - start) * rows / min(rows, size)
     return seconds
 
