@@ -22,7 +22,7 @@ from harness.study.grid import Cell
 from harness.study.load_study import read_study
 from harness.study.search_space import Hyperparameters
 from harness.training.trainer import Trainer
-from harness.training.training_run import Scored
+from harness.training.training_run import SplitScores
 
 OUT = Path(__file__).with_name("curves.csv")
 GRIDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
@@ -55,7 +55,7 @@ def checked(task: str, prompt: str) -> Checked:
         return check(read_study(file), test=False)
 
 
-def by_example(trainer: Trainer, scored: Scored) -> str:
+def by_example(trainer: Trainer, scored: SplitScores) -> str:
     """Return the first metric of every validation row, in thousandths, space-separated."""
     lead, rows = trainer.setup.metrics[0], zip(scored.predictions, trainer.setup.examples("validation"), strict=True)
     values = [lead.reduce([lead.statistics(*row)]) for row in rows]

@@ -33,10 +33,10 @@ from harness.training.loss import ForwardPass
 from harness.training.precision import scoring
 from harness.training.setup import TrainingSetup
 
-__all__ = ["Scored", "TrainingRun", "finite", "losses"]
+__all__ = ["SplitScores", "TrainingRun", "finite", "losses"]
 
 
-class Scored(NamedTuple):
+class SplitScores(NamedTuple):
     """One split, scored."""
 
     scores: dict[str, float]
@@ -44,6 +44,8 @@ class Scored(NamedTuple):
     predictions: list[Prediction]
     """Empty where none were made."""
     seconds: float
+    generation_seconds: float
+    """Of these, what predictions and their scores took."""
 
 
 class TrainingRun:
@@ -101,7 +103,7 @@ class TrainingRun:
                 self._account.trained(work, seconds=epoch.seconds, examples=epoch.examples, tokens=epoch.tokens)
                 yield epoch
 
-    def score(self, split: Split, *, generate: bool) -> Scored:
+    def score(self, split: Split, *, generate: bool) -> SplitScores:
         """Score the model as it stands on a split."""
         setup, prompt = self._setup, self._cell.prompt
         rows, size = setup.encoded(prompt, split).rows, setup.study.training.batch_size
@@ -111,11 +113,13 @@ class TrainingRun:
         with scoring(setup.loaded.model, setup.whole_forward.precision):
             forward = replace(setup.forward, trunk=trunk)
             nlls = likelihoods(forward, loss_batches(rows, setup.loaded, batch_size=size))
+            answering = time.perf_counter()
             if generate:
                 with noting(setup.loaded.model, calls):
                     predictions = predict(setup.loaded, rows, nlls, decoding=setup.decoding, trunk=prefill)
         scores = score(predictions, setup.examples(split), setup.metrics) if generate else {"loss": mean_loss(nlls)}
-        scored = Scored(scores, predictions, time.perf_counter() - start)
+        ended = time.perf_counter()
+        scored = SplitScores(scores, predictions, ended - start, ended - answering if generate else 0.0)
         self._enter_opened()
         rates, cut = self._account.rates, self._replay.cut if self._replay else 0
         loss = rates.losses((prompt, split), rows, cut if trunk else 0)

@@ -159,6 +159,5 @@ def _pass(trainer: Trainer, cell: Cell, decoding: Decoding, *, generate: bool) -
 
 def _scoring(run: TrainingRun, *, generate: bool) -> tuple[float, float]:
     """Return the seconds of a loss, and of predictions and their scores."""
-    loss = run.score("validation", generate=False).seconds
-    both = run.score("validation", generate=True).seconds if generate else loss
-    return loss, max(0.0, both - loss)
+    scored = run.score("validation", generate=generate)
+    return scored.seconds - scored.generation_seconds, scored.generation_seconds
