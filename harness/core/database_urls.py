@@ -18,10 +18,11 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from harness.core.errors import StoreError
+from harness.core.workspace import HERE
 
 __all__ = ["LOCK", "create", "reach", "sqlite_file"]
 
-LOCK = Path(".harness") / ".lock"
+LOCK = HERE.database_lock
 """Held while a database is made or migrated, by one process at a time; no study can have this name."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, partial
 from importlib.metadata import version
 from numbers import Real
@@ -18,7 +18,7 @@ from harness.metrics.base import Metric, signature
 if TYPE_CHECKING:
     import evaluate
 
-__all__ = ["LOWER_IS_BETTER", "PREFIX", "TextPair", "as_evaluate", "hub_metric", "resolve"]
+__all__ = ["LOWER_IS_BETTER", "PREFIX", "TextPair", "as_evaluate", "hub_metric", "resolve", "resolve_all"]
 
 PREFIX = "evaluate:"
 """What a metric's name opens with where the metric is the Hub's, or a script's."""
@@ -44,6 +44,11 @@ def resolve(name: str) -> Metric:
         MetricError: There is no such metric, or it cannot be loaded.
     """
     return hub_metric(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else registry.get(name)
+
+
+def resolve_all(metrics: Iterable[Metric | str]) -> list[Metric]:
+    """Return metrics, those that are names looked up; see `resolve`."""
+    return [resolve(metric) if isinstance(metric, str) else metric for metric in metrics]
 
 
 def as_evaluate(metric: Metric) -> evaluate.Metric:

@@ -20,7 +20,7 @@ from harness.core.provenance import provenance
 from harness.core.workspace import Workspace
 from harness.data.sources import read_split
 from harness.metrics.base import Metric
-from harness.metrics.evaluate_hub import resolve
+from harness.metrics.evaluate_hub import resolve_all
 from harness.runner.executors.in_process import InProcess
 from harness.runner.executors.protocol import Ended, Event, Job, Reply, Scored, drive
 from harness.runner.objective import objective_of
@@ -106,7 +106,7 @@ def reproduce(run: str, workspace: Workspace, *, progress: Progress) -> Reproduc
             raise UserError(f"run {found.name}: its study no longer has the cell {name}; it was edited")
         progress.say(f"loading model {checked.study.model.name}")
         executor = InProcess(checked, workspace, progress.say)
-        model, metrics = executor.facts(), [resolve(m) if isinstance(m, str) else m for m in checked.metrics]
+        model, metrics = executor.facts(), resolve_all(checked.metrics)
         test = _test(checked, found)
         if stops := [
             *_prompt(kept, cell),

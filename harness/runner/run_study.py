@@ -25,7 +25,7 @@ from harness.core.progress import Progress
 from harness.core.workspace import Workspace
 from harness.data.sources import read_split
 from harness.metrics.base import Metric
-from harness.metrics.evaluate_hub import resolve
+from harness.metrics.evaluate_hub import resolve_all
 from harness.runner.executors.executor_table import LOCAL, open_executor
 from harness.runner.executors.protocol import Executor, drive
 from harness.runner.finals.best_checkpoint import Checkpoints
@@ -84,7 +84,7 @@ def run(
     # Whatever the user must change has been found by now; from here on things are written.
     with _only_one(checked.study.name, workspace), opened(checked.study.name, progress.say) as tracker:
         storage = open_storage(checked.study.search.storage)
-        model, metrics = trains.facts(), [resolve(m) if isinstance(m, str) else m for m in checked.metrics]
+        model, metrics = trains.facts(), resolve_all(checked.metrics)
         runs = study_runs(checked, model, metrics, tracker)
         driver = _Driver(checked, workspace, metrics, model, trains, runs, tracker, storage, progress)
         try:

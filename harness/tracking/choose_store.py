@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from harness.core.errors import StoreError
+from harness.core.workspace import HERE
 from harness.tracking.address import is_server, store_uri
 from harness.tracking.mlflow.http import ask, client_of, reach_store
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker, open_experiment
@@ -22,7 +23,7 @@ from harness.tracking.store_protocols import Tracker
 
 __all__ = ["JOURNALS", "deliver_left", "opened"]
 
-JOURNALS = Path(".harness") / ".journals"
+JOURNALS = HERE.journals
 """Outside the studies' own folders, which `harness clean` deletes; no study can have this name."""
 
 FAREWELL = 5.0

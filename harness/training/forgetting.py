@@ -20,7 +20,7 @@ import numpy as np
 from harness.core.example import digest, fingerprint
 from harness.data.tokenization import Row
 from harness.metrics.base import Metric
-from harness.metrics.evaluate_hub import resolve
+from harness.metrics.evaluate_hub import resolve_all
 from harness.models.load import Loaded
 from harness.study.forgetting_texts import General, OtherTask, encode_task, encode_texts
 from harness.tracking.schema import Metrics
@@ -89,7 +89,7 @@ class Forgetting:
 
 
 def _ready(other: OtherTask, loaded: Loaded, batch_size: int) -> _Task:
-    metrics = [resolve(metric) if isinstance(metric, str) else metric for metric in other.task.metrics]
+    metrics = resolve_all(other.task.metrics)
     stop = () if loaded.is_encoder_decoder else tuple(other.task.stop)
     decoding = Decoding(other.limits.generated, stop=stop, batch_size=batch_size)
     return _Task(other, encode_task(other, loaded).rows, metrics, decoding)

@@ -14,7 +14,7 @@ import torch
 from harness.core.example import Example, Split
 from harness.data.tokenization import Encoded, PromptForm, Row, encode
 from harness.metrics.base import Metric
-from harness.metrics.evaluate_hub import resolve
+from harness.metrics.evaluate_hub import resolve_all
 from harness.models.hooks import eval_mode
 from harness.models.last_block.label_positions import block_asked_at_labels, modules_at_labels
 from harness.models.load import load
@@ -41,7 +41,7 @@ class TrainingSetup:
     def __init__(self, checked: Checked, say: Callable[[str], None]) -> None:
         spec, study, task = checked.study.model, checked.study, checked.task
         self.study = study
-        self.metrics: list[Metric] = [resolve(m) if isinstance(m, str) else m for m in checked.metrics]
+        self.metrics: list[Metric] = resolve_all(checked.metrics)
         keep_freed()
         self.loaded = load(
             model_location(spec.name),
