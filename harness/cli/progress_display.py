@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from harness.core.progress import Progress
 from harness.report import number_format
 
 __all__ = ["LiveProgress", "PlainProgress"]
@@ -63,7 +64,7 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-class PlainProgress:
+class PlainProgress(Progress):
     """One line per finished run; for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
@@ -97,7 +98,7 @@ class PlainProgress:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-class LiveProgress:
+class LiveProgress(Progress):
     """A table of cells that is drawn anew as runs finish."""
 
     def __init__(self, console: Console) -> None:

@@ -1,18 +1,4 @@
-"""What can go wrong, as a tree.
-
-::
-
-    HarnessError
-    ├── UserError            the user must change something (exit status 2)
-    │   ├── StudyError       a study file: carries every problem found, with file and line
-    │   ├── TaskError        a task file
-    │   ├── DataError        a data file, a column, a split
-    │   ├── TemplateError    a prompt template, or a prompt that cannot be made to fit
-    │   ├── MetricError      a metric's name or its input
-    │   ├── ModelError       a model folder, a Hub id, a tuning that the model cannot follow
-    │   └── StoreError       the MLflow or Optuna store
-    │       └── StoreAway    a tracking server that does not answer for now
-    └── Diverged             a loss that is not finite: the trial failed, the cell goes on
+"""What can go wrong: a `UserError` must be mended by the user, a `Diverged` loss fails its trial alone.
 
 A message names the thing, the value, the rule and the remedy.
 """
@@ -63,7 +49,7 @@ class MetricError(UserError):
 
 
 class ModelError(UserError):
-    """A model that cannot be read, or a tuning that it cannot follow."""
+    """A model folder or Hub id that cannot be read, or a tuning that the model cannot follow."""
 
 
 class StoreError(UserError):
@@ -109,7 +95,7 @@ class StudyError(UserError):
 
 
 class Diverged(HarnessError):
-    """A training loss that became NaN or infinite.
+    """A training loss that became NaN or infinite; its trial failed, and the cell goes on.
 
     Args:
         loss: The value.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
-__all__ = ["Progress", "Silent"]
+__all__ = ["Progress"]
 
 
-class Progress(Protocol):
-    """A watcher of a study."""
+class Progress:
+    """A watcher of a study; this one shows nothing."""
 
     def start(self, work: Mapping[str, int], factors: Mapping[str, Mapping[str, str]]) -> None:
         """Hear of the cells.
@@ -32,16 +31,3 @@ class Progress(Protocol):
 
     def say(self, text: str) -> None:
         """Hear of a stage of the work."""
-
-
-class Silent:
-    """A watcher that shows nothing."""
-
-    def start(self, work: Mapping[str, int], factors: Mapping[str, Mapping[str, str]]) -> None:
-        """Show nothing."""
-
-    def done(self, cell: str, what: str, *, score: float, best: float, seconds: float) -> None:
-        """Show nothing."""
-
-    def say(self, text: str) -> None:
-        """Show nothing."""

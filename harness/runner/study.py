@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.core.progress import Progress, Silent
+from harness.core.progress import Progress
 from harness.core.workspace import HERE, Workspace
 from harness.study.check import Checked, check
 from harness.study.load_study import StudyFile, read_study
@@ -72,7 +72,7 @@ class Study:
         from harness.runner.planning.forecast_file import keep_forecast
         from harness.runner.planning.plan import plan
 
-        forecast = plan(self.checked, self.workspace, say=(progress or Silent()).say, cells=cells)
+        forecast = plan(self.checked, self.workspace, say=(progress or Progress()).say, cells=cells)
         return forecast, keep_forecast(forecast, self.checked, self.workspace)
 
     def run(
@@ -99,7 +99,7 @@ class Study:
         return run(
             self.checked,
             self.workspace,
-            progress=progress or Silent(),
+            progress=progress or Progress(),
             cells=cells,
             fresh=fresh,
             executor=executor,

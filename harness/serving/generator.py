@@ -21,17 +21,19 @@ from harness.core.errors import DataError, ModelError, TemplateError
 from harness.core.example import Example, digest
 from harness.data.prompt_forms import restored
 from harness.data.tokenization import Limits, PromptForm, Row, encode
-from harness.models.delta import Base, load_delta, save_delta
-from harness.models.load import Loaded, load
+from harness.models.delta import Base, load_delta, save_delta, trained_digest
+from harness.models.load import Loaded, architecture_digest, load
 from harness.study.axes import Tuning
+from harness.study.grid import Cell
 from harness.study.settings import model_location
 from harness.study.spec import Precision
 from harness.training.batching import prompt_batches
 from harness.training.evaluation import Decoding, generate
 from harness.training.loop import device
 from harness.training.precision import scoring
+from harness.training.setup import TrainingSetup
 
-__all__ = ["SERVED", "SETTINGS", "Generator", "Recipe", "Store", "model_folder", "save_model"]
+__all__ = ["SERVED", "SETTINGS", "Generator", "Recipe", "Store", "model_folder", "recipe_of_run", "save_model"]
 
 SETTINGS = "harness.json"
 SERVED = Path(__file__).parent / "pyfunc.py"
@@ -91,6 +93,37 @@ class Recipe:
             return cls.from_json(json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
         except (OSError, ValueError, LookupError, TypeError, TemplateError) as error:
             raise ModelError(f"model {folder}: {SETTINGS} cannot be read: {error!r}; store the model again") from error
+
+
+def recipe_of_run(cell: Cell, setup: TrainingSetup) -> Recipe:
+    """Return the recipe of a model that is being trained, as it stands.
+
+    Args:
+        cell: What was trained, on which prompt.
+        setup: The study's model and settings.
+    """
+    spec, loaded = setup.study.model, setup.loaded
+    place = Path(model_location(spec.name)).expanduser()
+    base = Base(
+        name=spec.name,
+        folder=str(place.resolve()) if loaded.commit is None and spec.name != "embedded" else None,
+        commit=loaded.commit,
+        dtype=spec.dtype,
+        trust_remote_code=spec.trust_remote_code,
+        allow_pickle=spec.allow_pickle,
+        weights=loaded.digest,
+        architecture=architecture_digest(loaded.model),
+    )
+    return Recipe(
+        prompt=cell.prompt,
+        limits=setup.limits,
+        decoding=setup.decoding,
+        precision=setup.study.training.precision,
+        tuning=cell.tuning,
+        base=base,
+        store=setup.study.final.store,
+        weights=trained_digest(loaded, cell.tuning),
+    )
 
 
 def save_model(folder: Path, loaded: Loaded, recipe: Recipe) -> None:

@@ -54,14 +54,6 @@ class _Request(NamedTuple):
     """What it holds, or why it cannot be read."""
 
 
-class _Ready(NamedTuple):
-    """One row of the input, encoded."""
-
-    asked: _Request
-    row: Row | DataError
-    """In token ids, or what is wrong with it."""
-
-
 def predict_file(
     generator: Generator, source: Path, output: Path, *, skip: bool, say: Callable[[str], None] = lambda text: None
 ) -> Tally:
@@ -91,13 +83,15 @@ def predict_file(
             tally = Tally(0, 0, _resume(output, _rows(source), generator.digest))
             asked = islice(_rows(source), tally.found, None)
             while window := list(islice(asked, WINDOW * generator.recipe.decoding.batch_size)):
-                ready = [_ready(each, generator) for each in window]
-                bad = next((each for each in ready if isinstance(each.row, DataError)), None)
-                chosen = ready if skip or bad is None else ready[: ready.index(bad)]
-                sink.write(b"".join(_answers(chosen, generator)))
-                tally = _counted(tally, chosen)
-                if bad is not None and not skip:
-                    raise DataError(f"{source}, row {bad.asked.number}: {bad.row}; correct it, or use --on-error skip")
+                rows = [_encoded(request, generator) for request in window]
+                bad = [place for place, row in enumerate(rows) if isinstance(row, DataError)]
+                end = bad[0] if bad and not skip else len(rows)
+                sink.write(b"".join(_answers(window[:end], rows[:end], generator)))
+                failed = len(bad) if skip else 0
+                tally = tally._replace(answered=tally.answered + end - failed, failed=tally.failed + failed)
+                if end < len(rows):
+                    problem = f"row {window[end].number}: {rows[end]}"
+                    raise DataError(f"{source}, {problem}; correct it, or use --on-error skip")
                 if time.perf_counter() - told > INTERVAL:
                     told = time.perf_counter()
                     say(_progress(tally, total, told - start))
@@ -146,26 +140,22 @@ def _columns(line: bytes) -> dict[str, Any]:
     return columns
 
 
-def _ready(asked: _Request, generator: Generator) -> _Ready:
-    if isinstance(asked.columns, DataError):
-        return _Ready(asked, asked.columns)
+def _encoded(request: _Request, generator: Generator) -> Row | DataError:
+    """Return a row in token ids, or what is wrong with it."""
+    if isinstance(request.columns, DataError):
+        return request.columns
     try:
-        return _Ready(asked, generator.row(str(asked.id), asked.columns))
+        return generator.row(str(request.id), request.columns)
     except DataError as error:
-        return _Ready(asked, error)
+        return error
 
 
-def _answers(ready: Sequence[_Ready], generator: Generator) -> Iterator[bytes]:
-    said = iter(generator.answer([each.row for each in ready if isinstance(each.row, Row)]))
-    for asked, row in ready:
-        what = {"prediction": next(said)} if isinstance(row, Row) else {"error": str(row)}
-        line = {"id": asked.id, **what, "model": generator.digest, "row": asked.digest}
+def _answers(window: Sequence[_Request], rows: Sequence[Row | DataError], generator: Generator) -> Iterator[bytes]:
+    predictions = iter(generator.answer([row for row in rows if isinstance(row, Row)]))
+    for request, row in zip(window, rows, strict=True):
+        what = {"prediction": next(predictions)} if isinstance(row, Row) else {"error": str(row)}
+        line = {"id": request.id, **what, "model": generator.digest, "row": request.digest}
         yield (json.dumps(line, ensure_ascii=False) + "\n").encode()
-
-
-def _counted(tally: Tally, ready: Sequence[_Ready]) -> Tally:
-    failed = sum(isinstance(each.row, DataError) for each in ready)
-    return tally._replace(answered=tally.answered + len(ready) - failed, failed=tally.failed + failed)
 
 
 def _progress(tally: Tally, total: int, seconds: float) -> str:

@@ -14,8 +14,8 @@ from harness.core.workspace import HERE
 from harness.tracking.address import is_server, store_uri
 from harness.tracking.mlflow.http import ask, client_of, reach_store
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker, open_experiment
+from harness.tracking.mlflow.write_run import RunWriter
 from harness.tracking.server_outage.delivery import Delivery
-from harness.tracking.server_outage.endpoint import MlflowServer
 from harness.tracking.server_outage.journal import Journal
 from harness.tracking.server_outage.outage_tracker import OutageTracker
 from harness.tracking.server_outage.sender import Sender
@@ -85,8 +85,8 @@ def _journaled(study: str, tell: Callable[[str], None]) -> OutageTracker:
     except BaseException:
         journal.close()
         raise
-    sender = Sender(journal, MlflowServer(client_of(uri), experiment))
-    return OutageTracker(MlflowTracker(client, uri, experiment), Delivery(uri, journal, sender, tell))
+    sender = Sender(journal, RunWriter(client_of(uri), experiment))
+    return OutageTracker(client, uri, experiment, Delivery(uri, journal, sender, tell))
 
 
 def _file(study: str) -> Path:

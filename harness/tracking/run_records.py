@@ -25,8 +25,6 @@ __all__ = [
     "seed_order",
 ]
 
-COUNTS = (Params.TRAINABLE, Params.PARAMETERS)
-
 SEARCHED = (Params.LEARNING_RATE,)
 """What a study searches that says nothing of more."""
 
@@ -61,8 +59,7 @@ class CellRecord:
             axes: The study's, which are names of params.
         """
         params, tags = run.params, run.tags
-        counts = [params.get(name) for name in COUNTS]
-        trainable, total = (None if count is None else int(count) for count in counts)
+        counts = {name: int(params[name]) for name in (Params.TRAINABLE, Params.PARAMETERS) if name in params}
         sizes = {name: size for name, size in params.items() if name.startswith(Params.DATA)}
         return cls(
             id=tags.get(Tags.CELL, ""),
@@ -70,8 +67,8 @@ class CellRecord:
             task=params.get(Params.TASK, ""),
             model=params.get(Params.MODEL, ""),
             factors={axis: params[axis] for axis in axes},
-            trainable_parameters=trainable,
-            parameters=total,
+            trainable_parameters=counts.get(Params.TRAINABLE),
+            parameters=counts.get(Params.PARAMETERS),
             sizes={name.removeprefix(Params.DATA): int(size) for name, size in sizes.items()},
             settings={name: value for name, value in params.items() if "." in name and name not in sizes},
             best_trial=tags.get(Tags.BEST_TRIAL),
@@ -95,26 +92,45 @@ class CellRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialRecord:
+class _TrainedRun:
+    """What trials and final runs say alike."""
+
+    hyperparameters: Mapping[str, str]
+    """As the params have them; ``none`` of zero-shot."""
+    seed: str
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """``validation/...`` and, of final runs, ``test/...`` and ``generality/...``, as far as scored."""
+    costs: Mapping[str, float] = field(default_factory=dict)
+    """By the names of `harness.core.cost_names.Costs`."""
+
+    def params(self) -> dict[str, str]:
+        """Return what its run says of it beside its cell's params."""
+        return {**self.hyperparameters, Params.SEED: self.seed}
+
+
+def _trained(run: Run, searched: Sequence[str]) -> dict[str, Any]:
+    return {
+        "hyperparameters": {name: run.params[name] for name in searched},
+        "seed": run.params[Params.SEED],
+        "scores": _scores(run),
+        "costs": {name.removeprefix(COST): value for name, value in run.metrics.items() if name.startswith(COST)},
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord(_TrainedRun):
     """One draw of a cell's search."""
 
     index: int
     """Its place in the search, from 0."""
     optuna_trial: int
     """Optuna's number of it."""
-    hyperparameters: Mapping[str, str]
-    """As the params have them."""
-    seed: str
     warm_start: str | None = None
     """The id of the cell that the hyperparameters were taken from, where they were not drawn."""
     outcome: Outcome | None = None
     """``None`` until it has ended."""
     value: float = math.nan
     """The objective; nan unless complete."""
-    scores: Mapping[str, float] = field(default_factory=dict)
-    """``validation/<metric>``, as far as scored."""
-    costs: Mapping[str, float] = field(default_factory=dict)
-    """By the names of `harness.core.cost_names.Costs`."""
 
     @classmethod
     def from_run(cls, run: Run, searched: Sequence[str] = SEARCHED) -> TrialRecord:
@@ -128,18 +144,11 @@ class TrialRecord:
         return cls(
             index=int(run.tags[Tags.TRIAL]),
             optuna_trial=int(run.tags[Tags.OPTUNA_TRIAL]),
-            hyperparameters={name: run.params[name] for name in searched},
-            seed=run.params[Params.SEED],
             warm_start=run.tags.get(Tags.WARM_START),
             outcome=outcome,
             value=run.metrics.get(Metrics.OBJECTIVE, math.nan) if outcome == "complete" else math.nan,
-            scores=_scores(run),
-            costs=_costs(run),
+            **_trained(run, searched),
         )
-
-    def params(self) -> dict[str, str]:
-        """Return what its run says of it beside its cell's params."""
-        return {**self.hyperparameters, Params.SEED: self.seed}
 
     def tags(self) -> dict[str, str]:
         """Return what its run says when it starts."""
@@ -148,40 +157,27 @@ class TrialRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinalRecord:
+class FinalRecord(_TrainedRun):
     """A winner retrained on one seed, or a zero-shot cell's only run."""
 
     cell: str
     """The cell's id."""
-    hyperparameters: Mapping[str, str]
-    """As the params have them; ``none`` of zero-shot."""
-    seed: str
     test_digest: str
     """The test rows; ``none`` while test is closed, empty where an older store does not say."""
     generality_digest: str
     """What forgetting is measured on; ``none`` where it is not, empty likewise."""
     diverged: bool = False
-    scores: Mapping[str, float] = field(default_factory=dict)
-    """``validation/...``, ``test/...`` and, where it was measured, ``generality/...``."""
-    costs: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_run(cls, run: Run, searched: Sequence[str] = SEARCHED) -> FinalRecord:
         """Read a final run; see `TrialRecord.from_run`."""
         return cls(
             cell=run.tags[Tags.CELL],
-            hyperparameters={name: run.params[name] for name in searched},
-            seed=run.params[Params.SEED],
             test_digest=run.tags.get(Tags.TEST_DIGEST, ""),
             generality_digest=run.tags.get(Tags.GENERALITY_DIGEST, ""),
             diverged=run.tags.get(Tags.OUTCOME) == "diverged",
-            scores=_scores(run),
-            costs=_costs(run),
+            **_trained(run, searched),
         )
-
-    def params(self) -> dict[str, str]:
-        """Return what its run says of it beside its cell's params."""
-        return {**self.hyperparameters, Params.SEED: self.seed}
 
     def tags(self) -> dict[str, str]:
         """Return what its run says when it starts."""
@@ -230,14 +226,8 @@ def prompt_versions(cells: Iterable[Run]) -> dict[str, str]:
 
 
 def _scores(run: Run) -> dict[str, float]:
-    """Return a run's scores on validation, on test and of forgetting."""
     prefixes = (Metrics.VALIDATION, Metrics.TEST, Metrics.GENERALITY)
     return {name: value for name, value in run.metrics.items() if name.startswith(prefixes)}
-
-
-def _costs(run: Run) -> dict[str, float]:
-    """Return what a run cost, by the names of `harness.core.cost_names.Costs`."""
-    return {name.removeprefix(COST): value for name, value in run.metrics.items() if name.startswith(COST)}
 
 
 def in_order_of(seeds: Sequence[str], finals: Iterable[Run]) -> list[Run]:

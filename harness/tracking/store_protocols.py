@@ -12,6 +12,7 @@ from harness.tracking.schema import Phase, Status, Tags
 
 __all__ = [
     "DataUse",
+    "Kind",
     "ModelCard",
     "ModelRegistry",
     "ModelStore",
@@ -25,6 +26,9 @@ __all__ = [
     "Tracker",
     "Version",
 ]
+
+Kind = Literal["start", "log", "update", "text", "inputs"]
+"""What can be told of a run."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,11 @@ class ModelRegistry(Protocol):
         """Return the versions that a run made, of one registered model or of all."""
 
     def register(self, name: str, run: str, uri: str) -> Version:
-        """Make a stored model a version of a registered one, which is made where there is none."""
+        """Make a stored model a version of a registered one, which is made where there is none.
+
+        Raises:
+            StoreError: The name belongs to a prompt, or the store has no registry.
+        """
 
     def describe(self, version: Version, text: str, tags: Mapping[str, str]) -> None:
         """Write a version's description, then its tags in their order."""
@@ -126,7 +134,11 @@ class ModelRegistry(Protocol):
         """Delete a version."""
 
     def siblings(self, run: str) -> list[Run]:
-        """Return the finished final runs of the same cell and learning rate as a run; none where it is gone."""
+        """Return the finished final runs of the same cell and learning rate as a run; none where it is gone.
+
+        Those of a cell that was superseded since are among them: what a registered model is worth does not change with
+        a later edit of its study.
+        """
 
 
 class RunStore(Protocol):
@@ -187,17 +199,30 @@ class RunStore(Protocol):
         tags: Mapping[str, str] | None = None,
         metrics: Mapping[str, float] | None = None,
     ) -> None:
-        """End a run; what is only known by then is recorded before, metrics first, in as few calls as may be."""
+        """End a run, for good when the call returns; what is only known by then is recorded before."""
 
 
 class PromptRegistry(Protocol):
     """The registered prompts of a store."""
 
     def register(self, prompt: PromptForm, *, task: str, study: str) -> Registered:
-        """Return the version that holds a prompt's text and contract, registered where there is none."""
+        """Return the version that holds a prompt's text and contract, registered where there is none.
+
+        Args:
+            prompt: Any form of one.
+            task: Its task; the same prompt of another study of this task is the same version.
+            study: For tags and the commit message.
+
+        Raises:
+            StoreError: A registered model of that name is in the way.
+        """
 
     def find(self, uri: str) -> Registered:
-        """Return the version that ``prompts:/name/3`` or ``prompts:/name@alias`` stands for now."""
+        """Return the version that ``prompts:/name/3`` or ``prompts:/name@alias`` stands for now.
+
+        Raises:
+            TemplateError: There is none.
+        """
 
     def alias(self, prompt: Registered, alias: str) -> None:
         """Give a version an alias, and take it from the version that had it."""
@@ -206,18 +231,19 @@ class PromptRegistry(Protocol):
 class ModelStore(Protocol):
     """The models that a study keeps."""
 
-    @property
-    def registry(self) -> ModelRegistry:
-        """The registered models of the store, whatever study they came from."""
+    registry: ModelRegistry
+    """The registered models of the store, whatever study they came from."""
 
     def stored(self) -> dict[str, str]:
         """Return the stored models: run id to model URI; one that a kill left unfinished is none."""
 
     def store(self, run: str, folder: Path, card: ModelCard) -> str:
-        """Store a model that generates text, made by a run, from its files; its scores are the run's.
+        """Store a model made by a run, tie the run's scores and data to it, and return its URI.
 
-        Returns:
-            The URI that loads it.
+        Args:
+            run: The id of the run that made it.
+            folder: What `harness.serving.generator.save_model` wrote.
+            card: All the rest.
         """
 
     def drop(self, uri: str) -> int:
@@ -227,28 +253,20 @@ class ModelStore(Protocol):
 class StudyPages(Protocol):
     """What the store's own pages show of a study as a whole."""
 
-    @property
-    def experiment(self) -> str:
-        """What the pages call the study in their addresses."""
+    experiment: str
+    """What the pages call the study in their addresses."""
 
     def shown(self, run: str) -> str:
         """Return the id by which the pages know a run."""
 
     def label(self, values: Mapping[str, str]) -> None:
-        """Set tags of the study as a whole, its description and its ready-made views among them."""
+        """Set tags of the study as a whole; a description that somebody has changed stays as it is."""
 
 
 class Tracker(RunStore, Protocol):
     """A tracking store as one study uses it: its runs, and three more by name."""
 
-    @property
-    def prompts(self) -> PromptRegistry:
-        """The registered prompts."""
-
-    @property
-    def models(self) -> ModelStore:
-        """The study's models."""
-
-    @property
-    def pages(self) -> StudyPages:
-        """The study's pages."""
+    prompts: PromptRegistry
+    models: ModelStore
+    """The study's."""
+    pages: StudyPages

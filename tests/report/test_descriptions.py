@@ -24,7 +24,7 @@ from harness.report.mlflow_pages.descriptions import (
 from harness.report.mlflow_pages.page_views import OPENING, ViewFacts, study_views
 from harness.report.text.findings import find
 from harness.results.collect import Results
-from harness.tracking.mlflow.experiment_tags import MlflowPages
+from harness.tracking.mlflow.mlflow_tracker import MlflowPages
 from harness.tracking.mlflow.ui_views import Address, View, described, page_tags
 from harness.tracking.schema import Tags
 from tests.support.made_up_results import referenced, study

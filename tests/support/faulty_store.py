@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.core.errors import StoreAway
 from harness.tracking.schema import Tags
-from harness.tracking.server_outage.sender import ENTRIES, TOTAL, Server
+from harness.tracking.server_outage.sender import ENTRIES, TOTAL
 
 FAULTS = ("none", "unheard", "answer lost", "killed before", "killed after")
 """What happens to a request."""
@@ -24,9 +24,9 @@ class Store:
     def __init__(self) -> None:
         self.runs: dict[str, dict[str, Any]] = {}
 
-    def start(self, key: str, content: Mapping[str, Any]) -> str:
+    def start(self, content: Mapping[str, Any]) -> str:
         name = f"server-{len(self.runs)}"
-        said = {"tags": {**content["tags"], Tags.RECORD: key}, "name": content["name"], "status": "RUNNING"}
+        said = {"tags": dict(content["tags"]), "name": content["name"], "status": "RUNNING"}
         held = {"params": {}, "points": set(), "texts": {}, "inputs": set()}
         self.runs[name] = {**said, **held, "times": [content["time"]]}
         return name
@@ -80,7 +80,7 @@ def killed_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
 class Faulty:
     """A way to a server on which requests and answers get lost, and on which processes die."""
 
-    def __init__(self, server: Server, faults: Iterator[str]) -> None:
+    def __init__(self, server: Any, faults: Iterator[str]) -> None:
         self._server, self._faults = server, faults
 
     def __getattr__(self, name: str) -> Callable[..., Any]:

@@ -16,12 +16,12 @@ from mlflow import MlflowClient
 
 from harness.core.errors import StoreError
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
+from harness.tracking.mlflow.write_run import RunWriter
 from harness.tracking.schema import Tags
 from harness.tracking.server_outage.delivery import Delivery
-from harness.tracking.server_outage.endpoint import MlflowServer
 from harness.tracking.server_outage.journal import Journal
 from harness.tracking.server_outage.outage_tracker import OutageTracker
-from harness.tracking.server_outage.sender import Sender, Server
+from harness.tracking.server_outage.sender import Sender
 from harness.tracking.store_protocols import DataUse, Run
 from tests.support.faulty_store import FAULTS, Faulty, Store, deeds, killed_in_silence
 from tests.support.study_fixture import Place, Places
@@ -124,10 +124,10 @@ class Study:
         uri, experiment, file, faults = self._options
         while True:
             self.journal = Journal(file)
-            server = Faulty(MlflowServer(MlflowClient(uri), experiment), faults)
+            server = Faulty(RunWriter(MlflowClient(uri), experiment), faults)
             self.sender = Sender(self.journal, server, linger=0.02, pause=lambda tries: 0.0)
             delivery = Delivery(uri, self.journal, self.sender, lambda line: None)
-            self.tracker = OutageTracker(MlflowTracker(MlflowClient(uri), uri, experiment), delivery)
+            self.tracker = OutageTracker(MlflowClient(uri), uri, experiment, delivery)
             try:
                 self.tracker.runs()
             except StoreError:
@@ -162,7 +162,6 @@ class Study:
                 self.kill(ids)
 
 
-@pytest.mark.filterwarnings("ignore:For backward compatibility, 'str' dtypes")  # MLflow's log_table under pandas 3
 @settings(max_examples=4, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(plan=st.lists(deeds, min_size=3, max_size=14), faults=st.lists(st.sampled_from(FAULTS), max_size=20))
 def test_on_a_real_store_it_ends_as_written_directly(
@@ -193,15 +192,29 @@ def test_on_a_real_store_it_ends_as_written_directly(
     assert study.tracker.close()
 
 
-def tracker_on(place: Place, server: Server, said: list[str]) -> OutageTracker:
+@pytest.mark.filterwarnings("ignore:For backward compatibility, 'str' dtypes")  # MLflow's log_table under pandas 3
+def test_a_table_is_what_mlflow_makes_of_it_and_bears_being_written_twice(places: Places) -> None:
+    place = places()
+    client = MlflowClient(place.uri)
+    tracker = MlflowTracker(client, place.uri, client.create_experiment("study"))
+    columns = {"x": [1, None], "y": ["ä/b", ""], "z": [0.1234567890123, float("nan")], "n": [1, 2]}
+    ours, theirs = (tracker.start("r", phase="final", parent=None, params={}, tags={}) for _ in range(2))
+    for _ in range(2):
+        tracker.table(ours, columns, "tables/one.json")
+    tracker.table(ours, columns, "two.json")
+    for file in ("tables/one.json", "two.json"):
+        client.log_table(theirs, columns, file)
+        assert tracker.fetch(ours, file) == tracker.fetch(theirs, file)
+    assert tracker.run(ours).tags[Tags.TABLES] == tracker.run(theirs).tags[Tags.TABLES]
+
+
+def tracker_on(place: Place, server: Any, said: list[str]) -> OutageTracker:
     """Return a tracker of an empty study, with a server of its own for what is written."""
     experiment = MlflowClient(place.uri).create_experiment("study")
     journal = Journal(place.folder / "j.jsonl")
     sender = Sender(journal, server, linger=0.0, pause=lambda tries: 0.1)
-    client = MlflowClient(place.uri)
-    return OutageTracker(
-        MlflowTracker(client, place.uri, experiment), Delivery(place.uri, journal, sender, said.append)
-    )
+    delivery = Delivery(place.uri, journal, sender, said.append)
+    return OutageTracker(MlflowClient(place.uri), place.uri, experiment, delivery)
 
 
 def write_until(tracker: OutageTracker, run: str, reached: Callable[[], bool]) -> None:

@@ -14,8 +14,7 @@ from harness.core.errors import Diverged
 from harness.core.example import Split
 from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, Measured, Reply, Scored, Trained
 from harness.runner.objective import is_maximized
-from harness.serving.generator import save_model
-from harness.serving.recipe_of_run import recipe_of_run
+from harness.serving.generator import recipe_of_run, save_model
 from harness.study.check import Checked
 from harness.study.grid import Cell, cell_study
 from harness.study.search_space import applied

@@ -62,24 +62,21 @@ def answers(uri: str) -> Iterator[None]:
     """
     try:
         yield
-    except MlflowException as error:
-        raise _error_of(uri, error) from error
+    except (MlflowException, requests.RequestException) as error:  # the latter from the artifacts' part of a server
+        raise _error(uri, error) from error
     except StoreError as error:  # what a caller made of MLflow's
         if isinstance(error.__cause__, MlflowException):
-            again = _error_of(uri, error.__cause__)
+            again = _error(uri, error.__cause__)
             raise (again if isinstance(again, StoreAway) else error) from error.__cause__
         raise
-    except requests.RequestException as error:  # from the artifacts' part of a server
+
+
+def _error(uri: str, error: MlflowException | requests.RequestException) -> StoreError:
+    reason, passes = _reason(error), False
+    if isinstance(error, MlflowException):
+        status, passes = http_status(error), is_of_database(error)
+    else:
         status = error.response.status_code if error.response is not None else 500
-        raise _error(uri, error, status, passes=False) from error
-
-
-def _error_of(uri: str, error: MlflowException) -> StoreError:
-    return _error(uri, error, http_status(error), passes=is_of_database(error))
-
-
-def _error(uri: str, error: Exception, status: int, *, passes: bool) -> StoreError:
-    reason = _reason(error)
     if passes or status in (408, 429) or (status >= 500 and status != 501):
         return StoreAway(f"MLflow store {uri!r} cannot be reached: {reason}; {REMEDY}", reason)
     if status in (401, 403):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import tempfile
+import urllib.parse
+import urllib.request
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,12 +20,12 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
 from harness.core.errors import ModelError
-from harness.tracking.mlflow.artifact_files import local_folder, remove_files
 from harness.tracking.mlflow.model_registry import MlflowRegistry, model_id
 from harness.tracking.schema import InputTags, Metrics
-from harness.tracking.store_protocols import ModelCard
+from harness.tracking.store_link import DIRECT, Link, asked
+from harness.tracking.store_protocols import ModelCard, ModelRegistry
 
-__all__ = ["MlflowModels", "fetch_model", "wrap_model"]
+__all__ = ["MlflowModels", "fetch_model", "remove_files", "wrap_model"]
 
 READY = LoggedModelStatus.READY
 
@@ -36,33 +39,25 @@ SCORED = (Metrics.VALIDATION, Metrics.TEST)
 
 
 class MlflowModels:
-    """See `harness.tracking.store_protocols.ModelStore`.
+    """See `harness.tracking.store_protocols.ModelStore`."""
 
-    Args:
-        client: The store's.
-        experiment: The id of the study's experiment.
-    """
-
-    def __init__(self, client: MlflowClient, experiment: str) -> None:
-        self.registry = MlflowRegistry(client)
+    def __init__(self, client: MlflowClient, experiment: str, link: Link = DIRECT) -> None:
+        self.registry: ModelRegistry = MlflowRegistry(client, link)
+        self.link = link
         self._client, self._experiment = client, experiment
 
+    @asked
     def stored(self) -> dict[str, str]:
-        """Return the stored models: run id to model URI; one that a kill left unfinished is none."""
-        return {run: model.model_uri for run, model in self._logged() if model.status == READY}
+        own = self.link.own()
+        return {own.get(run, run): model.model_uri for run, model in self._logged() if model.status == READY}
 
+    @asked
     def store(self, run: str, folder: Path, card: ModelCard) -> str:
-        """Store a model made by a run, tie the run's scores and data to it, and return its URI.
-
-        Args:
-            run: The id of the run that made it.
-            folder: What `harness.serving.generator.save_model` wrote.
-            card: All the rest.
-        """
+        run = self.link.server(run)
         for owner, leftover in self._logged():
             if owner == run and leftover.status != READY:
                 self.drop(leftover.model_uri)
-        client, params, tags = self._client, dict(card.params), dict(card.tags)
+        client, params, tags = self._client, dict(card.params), self.link.to_server(card.tags)
         model = client.create_logged_model(
             self._experiment, name=card.name, source_run_id=run, params=params, tags=tags
         )
@@ -78,8 +73,8 @@ class MlflowModels:
         uri: str = model.model_uri
         return uri
 
+    @asked
     def drop(self, uri: str) -> int:
-        """Remove a stored model; return the bytes freed."""
         identity = uri.rpartition("/")[2]
         freed = remove_files(self._client.get_logged_model(identity).artifact_location)
         self._client.delete_logged_model(identity)
@@ -89,6 +84,22 @@ class MlflowModels:
         """Return all stored models, finished or not, with the run that each belongs to."""
         models = self._client.search_logged_models([self._experiment])
         return [(model.source_run_id, model) for model in models if model.source_run_id]
+
+
+def remove_files(location: str) -> int:
+    """Delete a local folder, given MLflow's address of it; return the bytes freed, 0 where it is on a server."""
+    folder = _local_folder(location)
+    if folder is None:
+        return 0
+    freed = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    shutil.rmtree(folder)
+    return freed
+
+
+def _local_folder(location: str) -> Path | None:
+    parts = urllib.parse.urlparse(location)
+    folder = Path(urllib.request.url2pathname(parts.path))
+    return folder if parts.scheme in ("", "file") and folder.is_dir() else None
 
 
 def wrap_model(folder: Path, into: Path, card: ModelCard, described: Model | None = None) -> None:
@@ -141,7 +152,7 @@ def fetch_model(client: MlflowClient, uri: str, into: Path) -> Path:
         ModelError: There is no such model.
     """
     try:
-        folder = local_folder(client.get_logged_model(_identity(client, uri)).artifact_location)
+        folder = _local_folder(client.get_logged_model(_identity(client, uri)).artifact_location)
         if folder is not None:
             return folder
         options = {"dst_path": str(into), "tracking_uri": client.tracking_uri}

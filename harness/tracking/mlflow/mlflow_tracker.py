@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
-from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.entities import Run as MlflowRun
+from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
 from harness.core.errors import StoreError
 from harness.tracking.address import is_server, store_uri
-from harness.tracking.mlflow.artifact_files import remove_files
 from harness.tracking.mlflow.connect import connect, connect_known
-from harness.tracking.mlflow.dataset_inputs import log_inputs
-from harness.tracking.mlflow.experiment_tags import MlflowPages
-from harness.tracking.mlflow.logged_models import MlflowModels
-from harness.tracking.mlflow.metric_history import read_histories
+from harness.tracking.mlflow.logged_models import MlflowModels, remove_files
 from harness.tracking.mlflow.mlflow_compat import EXISTS
 from harness.tracking.mlflow.prompt_registry import MlflowPrompts
-from harness.tracking.mlflow.read_run import run_from
+from harness.tracking.mlflow.read_run import measured, run_from
+from harness.tracking.mlflow.ui_views import described
+from harness.tracking.mlflow.write_run import RunWriter
 from harness.tracking.schema import Tags
-from harness.tracking.store_protocols import DataUse, Phase, Run, Status
+from harness.tracking.store_link import DIRECT, Link, asked
+from harness.tracking.store_protocols import DataUse, Kind, ModelStore, Phase, PromptRegistry, Run, Status, StudyPages
 
-__all__ = ["PARAM_LIMIT", "MlflowTracker", "find_experiment", "find_run", "open_experiment"]
+__all__ = ["MlflowPages", "MlflowTracker", "find_experiment", "find_run", "open_experiment"]
 
 PARAM_LIMIT = 6000
 """MLflow's longest param value, in characters."""
+
+ENTRIES, POINTS = 100, 800
+"""Params, tags and metric points of one batch: within MLflow's limits of 100, 100 and 1,000 in all."""
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+READERS = 8
+"""What a server is asked for at a time, since a call mostly waits for its answer."""
 
 
 def find_experiment(study: str) -> MlflowTracker | None:
@@ -87,15 +99,16 @@ class MlflowTracker:
         client: The store's.
         uri: The store.
         experiment: The id of the study's experiment.
+        link: The way to the store.
     """
 
-    def __init__(self, client: MlflowClient, uri: str, experiment: str) -> None:
-        self.uri = uri
-        self.prompts = MlflowPrompts(client, experiment)
-        self.models = MlflowModels(client, experiment)
-        self.pages = MlflowPages(client, experiment)
-        self._client = client
-        self._experiment = experiment
+    def __init__(self, client: MlflowClient, uri: str, experiment: str, link: Link = DIRECT) -> None:
+        self.uri, self.link = uri, link
+        self.prompts: PromptRegistry = MlflowPrompts(client, experiment, link)
+        self.models: ModelStore = MlflowModels(client, experiment, link)
+        self.pages: StudyPages = MlflowPages(client, experiment, link)
+        self._client, self._experiment = client, experiment
+        self._writer = RunWriter(client, experiment)
 
     @classmethod
     def open(cls, study: str) -> MlflowTracker:
@@ -106,10 +119,10 @@ class MlflowTracker:
         """
         uri = store_uri()
         client = connect(uri)
-        return cls(client, uri, open_experiment(client, study))
+        return MlflowTracker(client, uri, open_experiment(client, study))
 
+    @asked
     def runs(self, *, removed: bool = False) -> list[Run]:
-        """Return all runs of the study, oldest first; or those that were deleted and that the store still knows."""
         runs: list[MlflowRun] = []
         token = None
         while True:
@@ -123,75 +136,31 @@ class MlflowTracker:
             runs.extend(page)
             token = page.token
             if not token:
-                return [run_from(run) for run in runs]
+                return self.link.to_own(run_from(run) for run in runs)
 
+    @asked
     def run(self, run: str) -> Run:
-        """Return one run as it is now."""
         return run_from(self._client.get_run(run))
 
+    @asked
     def histories(self, runs: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, dict[int, float]]]:
-        """Return metrics by run, by name, by step; of a step that was recorded twice, the later value."""
-        return read_histories(self._client, runs, names, remote=is_server(self.uri))
+        pairs = [(run, name) for run in runs for name in names]
+        histories: dict[str, dict[str, dict[int, float]]] = {run: {} for run in runs}
+        with ThreadPoolExecutor(READERS if is_server(self.uri) else 1) as pool:
+            answers = pool.map(lambda pair: self._client.get_metric_history(self.link.server(pair[0]), pair[1]), pairs)
+            for (run, name), points in zip(pairs, answers, strict=True):
+                ordered = sorted(points, key=lambda point: point.timestamp)
+                histories[run][name] = {point.step: measured(point.value) for point in ordered}
+        return histories
 
-    def start(
-        self, name: str, *, phase: Phase, parent: str | None, params: Mapping[str, Any], tags: Mapping[str, str]
-    ) -> str:
-        """Start a run and return its id."""
-        all_tags = {**tags, Tags.PHASE: phase} | ({Tags.PARENT: parent} if parent else {})
-        run = self._client.create_run(self._experiment, tags=all_tags, run_name=name)
-        identity: str = run.info.run_id
-        self.params(identity, params)
-        return identity
-
-    def reopen(self, run: str) -> None:
-        """Mark an ended run as running again."""
-        self._client.update_run(run, status="RUNNING")
-
-    def mark(self, run: str, *, phase: Phase, name: str) -> None:
-        """Give a run another phase and name."""
-        self._client.set_tag(run, Tags.PHASE, phase)
-        self._client.update_run(run, name=name)
-
-    def adopt(self, run: str, parent: str) -> None:
-        """Move a run below another parent."""
-        self._client.set_tag(run, Tags.PARENT, parent)
-
-    def params(self, run: str, values: Mapping[str, Any]) -> None:
-        """Record params; a param that is there keeps its value for good."""
-        items = [Param(key, str(value)[:PARAM_LIMIT]) for key, value in values.items()]
-        for start in range(0, len(items), 100):
-            self._client.log_batch(run, params=items[start : start + 100])
-
-    def tags(self, run: str, values: Mapping[str, str]) -> None:
-        """Set tags."""
-        self._client.log_batch(run, tags=_tags(values))
-
-    def inputs(self, run: str, used: Sequence[DataUse]) -> None:
-        """Record which data a run read."""
-        log_inputs(self._client, run, used)
-
-    def metrics(self, run: str, values: Mapping[str, float], step: int = 0) -> None:
-        """Record metrics at a step, in one call; what is no number (an undefined score) is left out."""
-        self._client.log_batch(run, metrics=_points(values, step))
-
-    def text(self, run: str, text: str, file: str) -> None:
-        """Store a text as an artifact."""
-        self._client.log_text(run, text, file)
-
-    def table(self, run: str, columns: Mapping[str, Sequence[Any]], file: str) -> None:
-        """Store a table, column by column, as an artifact that the UI can show."""
-        self._client.log_table(run, {name: list(values) for name, values in columns.items()}, file)
-
+    @asked
     def files(self, run: str, folder: Path, into: str) -> None:
-        """Store all files of a folder as artifacts."""
-        self._client.log_artifacts(run, str(folder), into)
+        self._client.log_artifacts(self.link.server(run), str(folder), into)
 
+    @asked
     def fetch(self, run: str, file: str) -> str:
-        """Return a text artifact.
-
-        By its address: asked by run, MLflow first looks for models of that run, which takes longer than the rest.
-        """
-        address = f"{self._client.get_run(run).info.artifact_uri}/{file}"
+        # By its address: asked by run, MLflow first looks for models of that run, which takes longer than the rest.
+        address = f"{self._client.get_run(self.link.server(run)).info.artifact_uri}/{file}"
         with tempfile.TemporaryDirectory() as folder:
             path = download_artifacts(address, dst_path=folder, tracking_uri=self.uri)
             return Path(path).read_text(encoding="utf-8")
@@ -202,6 +171,47 @@ class MlflowTracker:
         self._client.delete_run(run)  # first: a run that a kill leaves without its files would be taken for whole
         return remove_files(location)
 
+    def start(
+        self, name: str, *, phase: Phase, parent: str | None, params: Mapping[str, Any], tags: Mapping[str, str]
+    ) -> str:
+        above = {Tags.PARENT: parent} if parent else {}
+        run = self._start({"name": name, "tags": {**tags, Tags.PHASE: phase, **above}, "time": _now()})
+        self.params(run, params)
+        return run
+
+    def reopen(self, run: str) -> None:
+        self._write(run, "update", {"status": "RUNNING"})
+
+    def mark(self, run: str, *, phase: Phase, name: str) -> None:
+        self.tags(run, {Tags.PHASE: phase})
+        self._write(run, "update", {"name": name})
+
+    def adopt(self, run: str, parent: str) -> None:
+        self.tags(run, {Tags.PARENT: parent})
+
+    def params(self, run: str, values: Mapping[str, Any]) -> None:
+        self._log(run, params={key: str(value)[:PARAM_LIMIT] for key, value in values.items()})
+
+    def tags(self, run: str, values: Mapping[str, str]) -> None:
+        self._log(run, tags=values)
+
+    def metrics(self, run: str, values: Mapping[str, float], step: int = 0) -> None:
+        self._log(run, metrics=values, step=step)
+
+    def inputs(self, run: str, used: Sequence[DataUse]) -> None:
+        self._write(run, "inputs", {"used": [one._asdict() for one in used]})
+
+    def text(self, run: str, text: str, file: str) -> None:
+        self._write(run, "text", {"text": text, "file": file})
+
+    def table(self, run: str, columns: Mapping[str, Sequence[Any]], file: str) -> None:
+        # MLflow's own call adds to a table that is there; this one says all of it, and so may be said twice.
+        frame = pd.DataFrame({name: list(values) for name, values in columns.items()})
+        self.text(run, frame.to_json(orient="split", index=False, date_format="iso"), file)
+        tables, own = json.loads(self.run(run).tags.get(Tags.TABLES, "[]")), {"path": file, "type": "table"}
+        if own not in tables:
+            self.tags(run, {Tags.TABLES: json.dumps([*tables, own])})
+
     def end(
         self,
         run: str,
@@ -210,16 +220,62 @@ class MlflowTracker:
         tags: Mapping[str, str] | None = None,
         metrics: Mapping[str, float] | None = None,
     ) -> None:
-        """End a run; what is only known by then is recorded before, metrics first."""
-        if tags or metrics:
-            self._client.log_batch(run, tags=_tags(tags or {}), metrics=_points(metrics or {}, 0))
-        self._client.set_terminated(run, status=status)
+        self._log(run, tags=tags or {}, metrics=metrics or {})
+        self._write(run, "update", {"status": status, "time": _now()}, lasting=True)
+
+    def _log(
+        self,
+        run: str,
+        *,
+        params: Mapping[str, str] = NOTHING,
+        tags: Mapping[str, str] = NOTHING,
+        metrics: Mapping[str, float] = NOTHING,
+        step: int = 0,
+    ) -> None:
+        """Record params, tags and metrics, in as few batches as may be."""
+        now = _now()
+        points = [[key, float(value), step, now] for key, value in metrics.items() if not math.isnan(value)]
+        parts = _parts(params.items(), ENTRIES), _parts(tags.items(), ENTRIES), _parts(points, POINTS)
+        for some_params, some_tags, some_points in zip_longest(*parts, fillvalue=()):
+            content = {"params": dict(some_params), "tags": dict(some_tags), "metrics": list(some_points)}
+            self._write(run, "log", {name: part for name, part in content.items() if part})
+
+    def _start(self, content: Mapping[str, Any]) -> str:
+        return self._writer.start(content)
+
+    def _write(self, run: str, kind: Kind, content: Mapping[str, Any], *, lasting: bool = False) -> None:
+        """Tell one thing of a run; ``lasting``: it is on disk when the call returns, since Optuna may be told next."""
+        getattr(self._writer, kind)(run, content)
 
 
-def _tags(values: Mapping[str, str]) -> list[RunTag]:
-    return [RunTag(key, value) for key, value in values.items()]
+class MlflowPages:
+    """See `harness.tracking.store_protocols.StudyPages`; the pages read tags of the experiment."""
+
+    def __init__(self, client: MlflowClient, experiment: str, link: Link = DIRECT) -> None:
+        self.experiment, self.link = experiment, link
+        self._client = client
+
+    @asked
+    def shown(self, run: str) -> str:
+        return self.link.server(run)
+
+    @asked
+    def label(self, values: Mapping[str, str]) -> None:
+        values = self.link.to_server(values)
+        held = self._client.get_experiment(self.experiment).tags
+        changed = {key: value for key, value in values.items() if key != Tags.NOTE}
+        if Tags.NOTE in values:
+            changed |= described(values[Tags.NOTE], held)
+        for key, value in changed.items():
+            if held.get(key) != value:
+                self._client.set_experiment_tag(self.experiment, key, value)  # there is no call for several
 
 
-def _points(values: Mapping[str, float], step: int) -> list[Metric]:
-    now = int(time.time() * 1000)
-    return [Metric(key, value, now, step) for key, value in values.items() if not math.isnan(value)]
+def _now() -> int:
+    return int(time.time() * 1000)  # milliseconds since 1970
+
+
+def _parts(items: Iterable[Any], size: int) -> list[list[Any]]:
+    """Return items in lists of so many; none where there are none."""
+    everything = list(items)
+    return [everything[start : start + size] for start in range(0, len(everything), size)]

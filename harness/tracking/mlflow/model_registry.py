@@ -15,6 +15,7 @@ from harness.core.errors import StoreError
 from harness.tracking.mlflow.mlflow_compat import EXISTS, UNKNOWN
 from harness.tracking.mlflow.read_run import run_from
 from harness.tracking.schema import ModelTags, Params, Tags
+from harness.tracking.store_link import DIRECT, Link, asked, translate_values
 from harness.tracking.store_protocols import Run, Version
 
 __all__ = ["MlflowRegistry", "model_id"]
@@ -23,17 +24,14 @@ REMEDY = "set final.registered_as to another name, or to null"
 
 
 class MlflowRegistry:
-    """See `harness.tracking.store_protocols.ModelRegistry`.
+    """See `harness.tracking.store_protocols.ModelRegistry`."""
 
-    Args:
-        client: The store's.
-    """
-
-    def __init__(self, client: MlflowClient) -> None:
+    def __init__(self, client: MlflowClient, link: Link = DIRECT) -> None:
+        self.link = link
         self._client = client
 
+    @asked
     def aliased(self, name: str, alias: str) -> Version | None:
-        """Return the version that an alias names, ``None`` where there is none."""
         try:
             version = self._client.get_model_version_by_alias(name, alias)
         except MlflowException as error:
@@ -42,18 +40,16 @@ class MlflowRegistry:
             raise
         return self._whole(version)
 
+    @asked
     def made_by(self, run: str, name: str | None = None) -> list[Version]:
-        """Return the versions that a run made, of one registered model or of all."""
-        versions = self._client.search_model_versions(f"run_id='{run}'")
+        versions = self._client.search_model_versions(f"run_id='{self.link.server(run)}'")
         return [self._whole(version) for version in versions if name in (None, version.name)]
 
+    @asked
     def register(self, name: str, run: str, uri: str) -> Version:
-        """Make a stored model a version of a registered one, which is made where there is none.
-
-        Raises:
-            StoreError: The name belongs to a prompt, or the store has no registry.
-        """
-        identity = uri.rpartition("/")[2]
+        if there := [version for version in self.made_by(run, name) if version.uri == uri]:
+            return there[0]  # by a call whose answer was lost
+        run, identity = self.link.server(run), uri.rpartition("/")[2]
         try:
             self._make_sure_of(name)
             mlflow.set_tracking_uri(self._client.tracking_uri)  # a database looks for the model at MLflow's own address
@@ -62,7 +58,7 @@ class MlflowRegistry:
             raise StoreError(f"the best model cannot be registered as {name!r}: {error.message}; {REMEDY}") from error
         link = json.dumps([{"name": name, "version": made.version}])
         self._client.set_logged_model_tags(identity, {ModelTags.VERSIONS: link})
-        return _version(made)
+        return self._version(made)
 
     def _make_sure_of(self, name: str) -> None:
         """Make a registered model where there is none; a prompt's name is taken, though MLflow would not mind."""
@@ -74,30 +70,27 @@ class MlflowRegistry:
             if self._client.get_prompt(name) is not None:
                 raise StoreError(f"the best model cannot be registered as {name!r}: a prompt is; {REMEDY}") from error
 
+    @asked
     def describe(self, version: Version, text: str, tags: Mapping[str, str]) -> None:
-        """Write a version's description, then its tags in their order."""
-        self._client.update_model_version(version.name, version.number, text)
+        self._client.update_model_version(version.name, version.number, self.link.text_to_server(text))
         self.tag(version, tags)
 
+    @asked
     def tag(self, version: Version, tags: Mapping[str, str]) -> None:
-        """Set a version's tags, in their order."""
-        for key, value in tags.items():
+        for key, value in self.link.to_server(tags).items():
             self._client.set_model_version_tag(version.name, version.number, key, value)
 
+    @asked
     def point(self, alias: str, version: Version) -> None:
-        """Give a version an alias, and take it from the version that had it."""
         self._client.set_registered_model_alias(version.name, alias, version.number)
 
+    @asked
     def forget(self, version: Version) -> None:
-        """Delete a version."""
         self._client.delete_model_version(version.name, version.number)
 
+    @asked
     def siblings(self, run: str) -> list[Run]:
-        """Return the finished final runs of the same cell and learning rate as a run, itself among them.
-
-        Those of a cell that was superseded since are found as well: what a registered model is worth does not change
-        with a later edit of its study.
-        """
+        run = self.link.server(run)
         try:
             own = self._client.get_run(run)
         except MlflowException as error:
@@ -114,24 +107,24 @@ class MlflowRegistry:
         finals = [run_from(final) for final in runs if Tags.TEST_DIGEST in final.data.tags]
         finished = [final for final in finals if final.status == "FINISHED"]
         finished.sort(key=lambda final: final.id == run)  # of two runs of one seed the later one counts
-        return list({final.params[Params.SEED]: final for final in finished}.values())
+        return self.link.to_own({final.params[Params.SEED]: final for final in finished}.values())
 
     def _whole(self, version: ModelVersion) -> Version:
         """Return a version with its aliases, which a search leaves out."""
-        return _version(self._client.get_model_version(version.name, version.version))
+        return self._version(self._client.get_model_version(version.name, version.version))
+
+    def _version(self, version: ModelVersion) -> Version:
+        own, run = self.link.own(), version.run_id or ""
+        return Version(
+            name=version.name,
+            number=str(version.version),
+            run=own.get(run, run),
+            uri=f"models:/{model_id(version)}",
+            tags=translate_values(version.tags, own),
+            aliases=tuple(version.aliases or ()),
+        )
 
 
 def model_id(version: ModelVersion) -> str:
     """Return the id of the stored model behind a version; stores that do not name it keep it as the source."""
     return str(version.model_id or str(version.source).rpartition("models:/")[2])
-
-
-def _version(version: ModelVersion) -> Version:
-    return Version(
-        name=version.name,
-        number=str(version.version),
-        run=version.run_id or "",
-        uri=f"models:/{model_id(version)}",
-        tags=dict(version.tags),
-        aliases=tuple(version.aliases or ()),
-    )

@@ -29,6 +29,7 @@ from harness.tracking.mlflow.connect import connect_known
 from harness.tracking.mlflow.mlflow_compat import EXISTS
 from harness.tracking.mlflow.prompt_text import from_registry, to_registry
 from harness.tracking.schema import PromptTags, Tags
+from harness.tracking.store_link import DIRECT, Link, asked
 from harness.tracking.store_protocols import Registered
 
 __all__ = ["MlflowPrompts", "prompt_of"]
@@ -40,27 +41,14 @@ PAGE = 100
 
 
 class MlflowPrompts:
-    """See `harness.tracking.store_protocols.PromptRegistry`.
+    """See `harness.tracking.store_protocols.PromptRegistry`."""
 
-    Args:
-        client: The store's.
-        experiment: The id of the study's experiment, which will list the prompts.
-    """
-
-    def __init__(self, client: MlflowClient, experiment: str) -> None:
+    def __init__(self, client: MlflowClient, experiment: str, link: Link = DIRECT) -> None:
+        self.link = link
         self._client, self._experiment = client, experiment
 
+    @asked
     def register(self, prompt: PromptForm, *, task: str, study: str) -> Registered:
-        """Return the version that holds a prompt, registered as ``task.prompt`` where it is new.
-
-        Args:
-            prompt: Any form of one.
-            task: Its task; the same prompt of another study of this task is the same version.
-            study: For tags and the commit message.
-
-        Raises:
-            StoreError: A registered model of that name is in the way.
-        """
         name = re.sub(r"[^A-Za-z0-9_.-]", "-", f"{task}.{prompt.name}")
         text, message = to_registry(prompt.text), f"prompt {prompt.name} of {study}"
         tags = {PromptTags.TASK: task, PromptTags.STUDY: study, **_contract(prompt)}
@@ -75,16 +63,12 @@ class MlflowPrompts:
                     time.sleep(PAUSE)  # a study elsewhere was faster, and its version is about to be there
         raise AssertionError("every attempt returns or raises")
 
+    @asked
     def find(self, uri: str) -> Registered:
-        """Return the version that ``prompts:/name/3`` or ``prompts:/name@alias`` stands for now.
-
-        Raises:
-            TemplateError: There is none.
-        """
         return _as_registered(_load(self._client, uri))
 
+    @asked
     def alias(self, prompt: Registered, alias: str) -> None:
-        """Give a version an alias, and take it from the version that had it."""
         self._client.set_prompt_alias(prompt.name, alias, prompt.version)
 
     def _held(self, name: str, text: str, tags: dict[str, str], message: str) -> PromptVersion:
@@ -170,11 +154,10 @@ def _contract_in(tags: Mapping[str, str]) -> dict[str, str]:
 
 def _first(client: MlflowClient, name: str, text: str, contract: dict[str, str]) -> PromptVersion | None:
     """Return the oldest version of a text with its contract."""
-    return next((version for version in _versions(client, name) if _holds(version, text, contract)), None)
-
-
-def _holds(version: PromptVersion, text: str, contract: dict[str, str]) -> bool:
-    return bool(version.template == text and _contract_in(version.tags) == contract)
+    for version in _versions(client, name):
+        if version.template == text and _contract_in(version.tags) == contract:
+            return version
+    return None
 
 
 def _versions(client: MlflowClient, name: str) -> list[PromptVersion]:

@@ -1,16 +1,16 @@
-"""A run of MLflow's as one of ours."""
+"""A run of MLflow's as one of ours, and its metrics as they were logged."""
 
 from __future__ import annotations
 
 import math
+import sys
 
 from mlflow.entities import Run as MlflowRun
 
-from harness.tracking.mlflow.metric_history import measured
 from harness.tracking.schema import Tags
 from harness.tracking.store_protocols import Run
 
-__all__ = ["run_from"]
+__all__ = ["measured", "run_from"]
 
 
 def run_from(run: MlflowRun) -> Run:
@@ -26,3 +26,8 @@ def run_from(run: MlflowRun) -> Run:
         started=run.info.start_time / 1000,
         seconds=(run.info.end_time - run.info.start_time) / 1000 if run.info.end_time else math.nan,
     )
+
+
+def measured(value: float) -> float:
+    """Return a metric as it was logged: databases hold an infinite one as the largest number there is."""
+    return math.copysign(math.inf, value) if abs(value) >= sys.float_info.max else value

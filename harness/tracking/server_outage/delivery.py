@@ -9,13 +9,14 @@ from harness.core.errors import StoreAway
 from harness.tracking.mlflow.http import ask
 from harness.tracking.server_outage.journal import Journal
 from harness.tracking.server_outage.sender import Sender
+from harness.tracking.store_link import Link
 
 __all__ = ["Delivery"]
 
 Answer = TypeVar("Answer")
 
 
-class Delivery:
+class Delivery(Link):
     """Records under way to one server.
 
     Args:
@@ -26,6 +27,7 @@ class Delivery:
     """
 
     def __init__(self, uri: str, journal: Journal, sender: Sender, tell: Callable[[str], None]) -> None:
+        super().__init__(journal.names)
         self.journal = journal
         self._uri, self._sender, self._tell = uri, sender, tell
         self._away = self._raised = False

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from filelock import FileLock
 
 from harness.core.errors import StoreError
+from harness.tracking.store_protocols import Kind
 
-__all__ = ["Journal", "Kind", "Record"]
+__all__ = ["Journal", "Record", "unbroken"]
 
-Kind = Literal["start", "log", "update", "text", "inputs"]
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Record(NamedTuple):
@@ -139,3 +142,22 @@ class Journal:
             return json.loads(line)
         except ValueError as error:
             raise StoreError(f"{self.file}:{place} is damaged: {error}; mend it, or move the file away") from error
+
+
+@contextmanager
+def unbroken() -> Iterator[None]:
+    """Let a block run to its end, and only then hear of Ctrl-C or of being asked to end."""
+    if threading.current_thread() is not threading.main_thread():  # signals come to the main thread alone
+        yield
+        return
+    held: list[int] = []
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        for number in SIGNALS:
+            signal.signal(number, lambda caught, frame: held.append(caught))
+        yield
+    finally:
+        for number in SIGNALS:
+            signal.signal(number, before[number])
+    if held:
+        signal.raise_signal(held[0])

@@ -13,14 +13,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from harness.core.errors import StoreAway, StoreError
 from harness.tracking.mlflow.http import backoff
-from harness.tracking.run_ids import translate, translate_values
+from harness.tracking.mlflow.write_run import RunWriter
+from harness.tracking.schema import Tags
 from harness.tracking.server_outage.journal import Journal, Record
+from harness.tracking.store_link import translate, translate_values
 
-__all__ = ["ENTRIES", "LINGER", "TOTAL", "Sender", "Server", "merged", "step_of"]
+__all__ = ["ENTRIES", "LINGER", "TOTAL", "Sender", "merged", "step_of"]
 
 LINGER = 5.0
 """Seconds to gather records. A trial under 10 s then meets three rounds at most, and so takes six requests at most:
@@ -28,28 +30,6 @@ start, inputs, three batches, end."""
 
 ENTRIES, TOTAL = 100, 1000
 """MLflow's limits of one batch: params, and tags; all of it together with metric points."""
-
-
-class Server(Protocol):
-    """What can be told to a tracking server; every call raises `StoreAway` where trying again may help."""
-
-    def start(self, key: str, content: Mapping[str, Any]) -> str:
-        """Start a run that carries a key, and return the server's id of it."""
-
-    def find(self, key: str) -> str | None:
-        """Return the server's id of the run that carries a key."""
-
-    def log(self, run: str, content: Mapping[str, Any]) -> None:
-        """Record params, tags and metric points."""
-
-    def update(self, run: str, content: Mapping[str, Any]) -> None:
-        """Set name or status."""
-
-    def text(self, run: str, content: Mapping[str, Any]) -> None:
-        """Store a text as an artifact."""
-
-    def inputs(self, run: str, content: Mapping[str, Any]) -> None:
-        """Record what a run read."""
 
 
 class Sender:
@@ -63,7 +43,7 @@ class Sender:
     """
 
     def __init__(
-        self, journal: Journal, server: Server, *, linger: float = LINGER, pause: Callable[[int], float] = backoff
+        self, journal: Journal, server: RunWriter, *, linger: float = LINGER, pause: Callable[[int], float] = backoff
     ) -> None:
         self.trouble: StoreAway | None = None
         """Why the server does not answer just now."""
@@ -155,8 +135,9 @@ class Sender:
         """Send records as one request; return the server's id of a run that they start."""
         first, names = step[0], self._journal.names
         if first.kind == "start":
-            content = {**first.content, "tags": translate_values(first.content["tags"], names)}
-            return (self._server.find(first.run) if again else None) or self._server.start(first.run, content)
+            tags = {**translate_values(first.content["tags"], names), Tags.RECORD: first.run}
+            there = self._server.find(first.run) if again else None
+            return there or self._server.start({**first.content, "tags": tags})
         run = names.get(first.run, first.run)
         if first.kind == "log":
             content = merged(record.content for record in step)

@@ -1,16 +1,22 @@
-"""Ids of runs: a run that this process starts has one of our own at once, and later one of the server's."""
+"""A study's way to its store: what a question waits for, and the ids by which both know a run."""
 
 from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import wraps
+from types import MappingProxyType
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from harness.tracking.schema import Tags
 from harness.tracking.store_protocols import Run
 
-__all__ = ["RunIds", "translate", "translate_values"]
+__all__ = ["DIRECT", "Link", "Linked", "asked", "translate", "translate_values"]
+
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
 
 ID = re.compile(r"\b[0-9a-f]{32}\b")
 """An id of a run, the server's or our own."""
@@ -30,19 +36,23 @@ def translate_values(values: Mapping[str, str], ids: Mapping[str, str]) -> dict[
     return {key: translate(value, ids) for key, value in values.items()}
 
 
-class RunIds:
-    """Both ids of the runs that this process started.
+class Link:
+    """A way to a store that is always there, and names runs itself.
 
     Args:
-        servers: Our ids to the server's, of all runs that the server has; grows while records are delivered.
+        servers: Ids of our own to the server's, of all runs that the server has; grows while records are delivered.
     """
 
-    def __init__(self, servers: Mapping[str, str]) -> None:
+    def __init__(self, servers: Mapping[str, str] = MappingProxyType({})) -> None:
         self._servers = servers
         self._started: set[str] = set()
 
+    def ask(self, question: Callable[[], Answer]) -> Answer:
+        """Return the store's answer; the question may be put several times."""
+        return question()
+
     def new(self) -> str:
-        """Return an id for a run that is about to be started."""
+        """Return an id of our own for a run that is about to be started."""
         run = uuid.uuid4().hex
         self._started.add(run)
         return run
@@ -71,3 +81,26 @@ class RunIds:
             tags = translate_values(run.tags, own)
             translated.append(replace(run, id=own.get(run.id, run.id), tags=tags, parent=tags.get(Tags.PARENT)))
         return translated
+
+
+DIRECT = Link()
+"""The way to a database."""
+
+
+class Linked(Protocol):
+    """A part of a store, with the way to it."""
+
+    link: Link
+
+
+Part = TypeVar("Part", bound=Linked)
+
+
+def asked(method: Callable[Concatenate[Part, Arguments], Answer]) -> Callable[Concatenate[Part, Arguments], Answer]:
+    """Make a method a question to the store; see `Link.ask`."""
+
+    @wraps(method)
+    def question(self: Part, /, *args: Arguments.args, **options: Arguments.kwargs) -> Answer:
+        return self.link.ask(lambda: method(self, *args, **options))
+
+    return question
