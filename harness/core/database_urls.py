@@ -50,12 +50,7 @@ def reach(what: str, uri: str, *, remedy: str) -> None:
 
 
 def create(uri: str, make: Callable[[str], object]) -> None:
-    """Have a sqlite database made where there is none; a kill leaves a whole one or none.
-
-    Args:
-        uri: Of any database; what is no sqlite file is left to its server.
-        make: Makes the database of a URL.
-    """
+    """Have a sqlite database made where there is none, whole or not at all; any other is left alone."""
     path = sqlite_file(uri)
     if path is None:
         return

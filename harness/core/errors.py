@@ -83,11 +83,7 @@ class Problem(NamedTuple):
 
 
 class StudyError(UserError):
-    """A study file with problems, all of them at once.
-
-    Args:
-        problems: What was found, in the order of the file.
-    """
+    """A study file with all its problems at once, in the order of the file."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)

@@ -20,11 +20,7 @@ SAID = re.compile(r"^(?:vendor_id|cpu (family)|model name)[ \t]*: (.*)$", re.MUL
 
 
 def provenance(folder: Path) -> dict[str, str]:
-    """Return versions, the commit of a folder's repository and the machine, as tags.
-
-    Args:
-        folder: The study file's folder; no repository around it gives the commit ``none``.
-    """
+    """Return versions, the commit of a folder's repository (``none`` outside of one) and the machine, as tags."""
     found = {"commit": _commit(folder), "python": platform.python_version(), "platform": platform.platform()}
     found |= {"processor": processor() or "unknown", "cpus": str(os.cpu_count())}
     for package in PACKAGES:

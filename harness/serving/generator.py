@@ -96,12 +96,7 @@ class Recipe:
 
 
 def recipe_of_run(cell: Cell, setup: TrainingSetup) -> Recipe:
-    """Return the recipe of a model that is being trained, as it stands.
-
-    Args:
-        cell: What was trained, on which prompt.
-        setup: The study's model and settings.
-    """
+    """Return the recipe of a model that is being trained, as it stands."""
     spec, loaded = setup.study.model, setup.loaded
     place = Path(model_location(spec.name)).expanduser()
     base = Base(

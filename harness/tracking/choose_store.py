@@ -37,10 +37,6 @@ BACKLOG = 300.0
 def opened(study: str, tell: Callable[[str], None]) -> Iterator[Tracker]:
     """Open a study's experiment; at the end the store has everything, or a journal keeps it for the next command.
 
-    Args:
-        study: Its name.
-        tell: Says a line to the user.
-
     Raises:
         StoreError: The store cannot be used, its experiment was deleted, or another process has the journal open.
     """

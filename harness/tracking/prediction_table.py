@@ -6,7 +6,7 @@ Verdicts are computed from it, never from a second scoring.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from harness.core.example import Example, Prediction, Split
@@ -19,15 +19,7 @@ __all__ = ["copy_predictions", "read_examples", "read_predictions", "write_predi
 def write_predictions(
     tracker: RunStore, run: str, split: Split, examples: Sequence[Example], predictions: Sequence[Prediction]
 ) -> None:
-    """Store a run's predictions on a split.
-
-    Args:
-        tracker: The store.
-        run: The id of the run that made them.
-        split: Of the data.
-        examples: All of the split.
-        predictions: One for each of them, in their order.
-    """
+    """Store a run's predictions on all examples of a split, in their order."""
     table: dict[str, list[Any]] = {  # MLflow's page groups by the first column and compares the second
         "source": [example.fields["source"] for example in examples],
         "prediction": [prediction.text for prediction in predictions],
@@ -54,7 +46,15 @@ def read_predictions(tracker: RunStore, run: Run, split: Split) -> tuple[Predict
 
 def read_examples(tracker: RunStore, run: Run, split: Split) -> tuple[Example, ...]:
     """Return the examples of a run's predictions, as far as metrics need them, in the same order."""
-    return tuple(_example(row) for row in _rows(tracker, run, split))
+    return tuple(
+        Example(
+            id=str(row["id"]),
+            fields={"source": row["source"]},
+            target=row["reference"],
+            references=tuple(json.loads(row.get("references", "[]"))),
+        )
+        for row in _rows(tracker, run, split)
+    )
 
 
 def _columns(tracker: RunStore, run: Run, split: Split) -> dict[str, list[Any]]:
@@ -65,8 +65,3 @@ def _columns(tracker: RunStore, run: Run, split: Split) -> dict[str, list[Any]]:
 def _rows(tracker: RunStore, run: Run, split: Split) -> list[dict[str, Any]]:
     columns = _columns(tracker, run, split)
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def _example(row: Mapping[str, Any]) -> Example:
-    references = tuple(json.loads(row["references"])) if "references" in row else ()
-    return Example(str(row["id"]), {"source": row["source"]}, row["reference"], references)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.core.cost_names import PREFIX as COST
-from harness.tracking.schema import FACTORS, NONE, Metrics, Outcome, Params, Tags
+from harness.tracking.schema import NONE, Metrics, Outcome, Params, Tags
 from harness.tracking.store_protocols import Run
 
 __all__ = [
@@ -24,9 +24,6 @@ __all__ = [
     "prompt_versions",
     "seed_order",
 ]
-
-SEARCHED = (Params.LEARNING_RATE,)
-"""What a study searches that says nothing of more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +48,7 @@ class CellRecord:
     """The winner's index."""
 
     @classmethod
-    def from_run(cls, run: Run, axes: Sequence[str] = FACTORS) -> CellRecord:
+    def from_run(cls, run: Run, axes: Sequence[str]) -> CellRecord:
         """Read a cell.
 
         Args:
@@ -133,7 +130,7 @@ class TrialRecord(_TrainedRun):
     """The objective; nan unless complete."""
 
     @classmethod
-    def from_run(cls, run: Run, searched: Sequence[str] = SEARCHED) -> TrialRecord:
+    def from_run(cls, run: Run, searched: Sequence[str]) -> TrialRecord:
         """Read a trial.
 
         Args:
@@ -169,7 +166,7 @@ class FinalRecord(_TrainedRun):
     diverged: bool = False
 
     @classmethod
-    def from_run(cls, run: Run, searched: Sequence[str] = SEARCHED) -> FinalRecord:
+    def from_run(cls, run: Run, searched: Sequence[str]) -> FinalRecord:
         """Read a final run; see `TrialRecord.from_run`."""
         return cls(
             cell=run.tags[Tags.CELL],

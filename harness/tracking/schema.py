@@ -14,11 +14,9 @@ __all__ = [
     "FACTORS",
     "NONE",
     "Artifacts",
-    "ExperimentTags",
-    "InputTags",
     "Metrics",
-    "ModelTags",
     "Outcome",
+    "PageTags",
     "Params",
     "Phase",
     "PromptTags",
@@ -119,19 +117,17 @@ class Tags:
         return Tags.TEST_DIGEST if split == "test" else f"data_digest.{split}"
 
 
-class ExperimentTags:
-    """Tags of a study as a whole, beside `Tags.NOTE`; the pages of MLflow read them."""
+class PageTags:
+    """What MLflow's pages read beside tags of runs: in tags of a study as a whole, of data and of stored models."""
 
     VIEW: Final = "mlflow.sharedViewState."
-    """What the tags of ready-made views begin with."""
+    """What the tags of a study's ready-made views begin with."""
     KIND: Final = "mlflow.experimentKind"
     LEAD: Final = "mlflow.experiment.primaryMetric.name"
-
-
-class InputTags:
-    """Tags of the data that a run read."""
-
     SPLIT: Final = "mlflow.data.context"
+    """Of the data that a run read."""
+    VERSIONS: Final = "mlflow.modelVersions"
+    """Of a stored model: from which the pages lead to its versions."""
 
 
 class PromptTags:
@@ -145,13 +141,6 @@ class PromptTags:
     """Which end of the text stays that is shortened."""
     EXPERIMENTS: Final = "_mlflow_experiment_ids"
     """Of the prompt: by which an experiment's own page lists it."""
-
-
-class ModelTags:
-    """Tags of a stored model, beside those of its run that it repeats."""
-
-    VERSIONS: Final = "mlflow.modelVersions"
-    """From which the pages lead to its versions."""
 
 
 class VersionTags:

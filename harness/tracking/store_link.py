@@ -44,7 +44,7 @@ class Link:
     """
 
     def __init__(self, servers: Mapping[str, str] = MappingProxyType({})) -> None:
-        self._servers = servers
+        self.servers = servers
         self._started: set[str] = set()
 
     def ask(self, question: Callable[[], Answer]) -> Answer:
@@ -59,19 +59,11 @@ class Link:
 
     def server(self, run: str) -> str:
         """Return the server's id of a run; it has one once all records are there."""
-        return self._servers.get(run, run)
-
-    def to_server(self, values: Mapping[str, str]) -> dict[str, str]:
-        """Return tags in which runs go by the server's ids."""
-        return translate_values(values, self._servers)
-
-    def text_to_server(self, text: str) -> str:
-        """Return a text in which runs go by the server's ids."""
-        return translate(text, self._servers)
+        return self.servers.get(run, run)
 
     def own(self) -> dict[str, str]:
         """Return the server's ids to our own, of runs that this process started; nobody else calls any so."""
-        servers = dict(self._servers)
+        servers = dict(self.servers)
         return {servers[run]: run for run in self._started if run in servers}
 
     def to_own(self, runs: Iterable[Run]) -> list[Run]:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import strategies as st
 
 from harness.core.errors import StoreAway
+from harness.tracking.mlflow.write_run import ENTRIES, TOTAL
 from harness.tracking.schema import Tags
-from harness.tracking.server_outage.sender import ENTRIES, TOTAL
 
 FAULTS = ("none", "unheard", "answer lost", "killed before", "killed after")
 """What happens to a request."""

@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.core.errors import StoreAway, StoreError
+from harness.tracking.mlflow.write_run import ENTRIES, TOTAL
 from harness.tracking.schema import Tags
 from harness.tracking.server_outage.journal import Journal, Record, unbroken
-from harness.tracking.server_outage.sender import ENTRIES, TOTAL, Sender, merged, step_of
+from harness.tracking.server_outage.sender import Sender, merged, step_of
 from tests.support.faulty_store import FAULTS, Faulty, Store, deeds, killed_in_silence
 
 pytestmark = pytest.mark.usefixtures(killed_in_silence.__name__)

@@ -19,11 +19,10 @@ from harness.tracking.run_records import (
     seed_order,
 )
 from harness.tracking.schema import (
+    FACTORS,
     Artifacts,
-    ExperimentTags,
-    InputTags,
     Metrics,
-    ModelTags,
+    PageTags,
     Params,
     PromptTags,
     Tags,
@@ -45,7 +44,7 @@ def names_of(group: type) -> set[str]:
     return {value for name, value in vars(group).items() if name.isupper()}
 
 
-GROUPS = (Tags, ExperimentTags, InputTags, PromptTags, ModelTags, VersionTags, Params, Metrics, Artifacts)
+GROUPS = (Tags, PageTags, PromptTags, VersionTags, Params, Metrics, Artifacts)
 STORED = {name for group in GROUPS for name in names_of(group)}
 SHARED = {"learning_rate", "warm_start", "study.yaml", "recordings_mib", "trainable_parameters", "data.", "training."}
 """Names of the study file's and of tables' as well."""
@@ -139,14 +138,19 @@ def test_a_name_that_is_spelled_out_is_found(code: str) -> None:
     assert spelled_out(ast.parse(code))
 
 
+RATE = ("learning_rate",)
+
+
 def test_what_is_written_is_read_back() -> None:
     trial = TrialRecord(index=3, optuna_trial=7, hyperparameters={"learning_rate": "0.001"}, seed="5", warm_start="a/b")
-    assert TrialRecord.from_run(run_with(params=trial.params(), tags=trial.tags())) == pytest.approx(trial, nan_ok=True)
+    assert TrialRecord.from_run(run_with(params=trial.params(), tags=trial.tags()), RATE) == pytest.approx(
+        trial, nan_ok=True
+    )
     final = FinalRecord(
         cell="cue/head", hyperparameters={"learning_rate": "none"}, seed="none", test_digest="1", generality_digest="2"
     )
     run = run_with("final", params=final.params(), tags={**final.tags(), "cell": "cue/head"})
-    assert FinalRecord.from_run(run) == final
+    assert FinalRecord.from_run(run, RATE) == final
     reference = ReferenceRecord("lead_words", "1", "2")
     assert ReferenceRecord.from_run(run_with(params=reference.params(), tags=reference.tags())) == reference
     kept = KeptModels("models:/m-1", "r", "cue/head", ("r", "s"))
@@ -169,7 +173,7 @@ def test_a_cell_is_read_as_it_was_written_whatever_its_axes() -> None:
     run = run_with("cell", params=cell.params(), tags=cell.tags())
     assert CellRecord.from_run(run, axes=("prompt", "tuning", "size")) == cell
     done = run_with("cell", params={**cell.params(), "learning_rate": "0.5"}, tags={**cell.tags(), "best_trial": "2"})
-    assert CellRecord.from_run(done).best_trial == "2"
+    assert CellRecord.from_run(done, FACTORS).best_trial == "2"
 
 
 def test_a_trial_that_did_not_complete_has_no_value() -> None:
@@ -177,14 +181,14 @@ def test_a_trial_that_did_not_complete_has_no_value() -> None:
     values = {"complete": 2.0, "pruned": math.nan, "diverged": math.nan}
     for outcome, value in values.items():
         run = run_with(params=params, tags={**tags, "outcome": outcome}, metrics={"objective": 2.0})
-        assert TrialRecord.from_run(run).value == pytest.approx(value, nan_ok=True)
+        assert TrialRecord.from_run(run, RATE).value == pytest.approx(value, nan_ok=True)
 
 
 def test_scores_on_other_test_rows_are_left_out() -> None:
     scores = {"validation/chrf": 1.0, "test/chrf": 2.0, "generality/perplexity": 3.0}
     params, tags = {"seed": 1, "learning_rate": 0.5}, {"test_digest": "1", "cell": "cue/head"}
     run = run_with("final", params=params, tags=tags, metrics={**scores, "cost/tokens": 4.0, "train/loss": 5.0})
-    final = FinalRecord.from_run(run)
+    final = FinalRecord.from_run(run, RATE)
     assert final.costs == {"tokens": 4.0}
     assert final.scores_on(None) == final.scores_on("1") == scores
     assert final.scores_on("2").keys() == {"validation/chrf", "generality/perplexity"}

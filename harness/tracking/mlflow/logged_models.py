@@ -21,8 +21,8 @@ from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
 from harness.core.errors import ModelError
 from harness.tracking.mlflow.model_registry import MlflowRegistry, model_id
-from harness.tracking.schema import InputTags, Metrics
-from harness.tracking.store_link import DIRECT, Link, asked
+from harness.tracking.schema import Metrics, PageTags
+from harness.tracking.store_link import DIRECT, Link, asked, translate_values
 from harness.tracking.store_protocols import ModelCard, ModelRegistry
 
 __all__ = ["MlflowModels", "fetch_model", "remove_files", "wrap_model"]
@@ -57,7 +57,7 @@ class MlflowModels:
         for owner, leftover in self._logged():
             if owner == run and leftover.status != READY:
                 self.drop(leftover.model_uri)
-        client, params, tags = self._client, dict(card.params), self.link.to_server(card.tags)
+        client, params, tags = self._client, dict(card.params), translate_values(card.tags, self.link.servers)
         model = client.create_logged_model(
             self._experiment, name=card.name, source_run_id=run, params=params, tags=tags
         )
@@ -128,7 +128,7 @@ def wrap_model(folder: Path, into: Path, card: ModelCard, described: Model | Non
 def _scores(client: MlflowClient, run: MlflowRun, model: str) -> list[Metric]:
     """Return a run's scores as the model's, each with its data set; the run's own points stay the same ones."""
     used = {
-        next((tag.value for tag in data.tags if tag.key == InputTags.SPLIT), ""): data.dataset
+        next((tag.value for tag in data.tags if tag.key == PageTags.SPLIT), ""): data.dataset
         for data in (run.inputs.dataset_inputs if run.inputs else ())
     }
     scores = []

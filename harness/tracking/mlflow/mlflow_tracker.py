@@ -28,18 +28,15 @@ from harness.tracking.mlflow.mlflow_compat import EXISTS
 from harness.tracking.mlflow.prompt_registry import MlflowPrompts
 from harness.tracking.mlflow.read_run import measured, run_from
 from harness.tracking.mlflow.ui_views import described
-from harness.tracking.mlflow.write_run import RunWriter
+from harness.tracking.mlflow.write_run import ENTRIES, TOTAL, RunWriter
 from harness.tracking.schema import Tags
-from harness.tracking.store_link import DIRECT, Link, asked
+from harness.tracking.store_link import DIRECT, Link, asked, translate_values
 from harness.tracking.store_protocols import DataUse, Kind, ModelStore, Phase, PromptRegistry, Run, Status, StudyPages
 
 __all__ = ["MlflowPages", "MlflowTracker", "find_experiment", "find_run", "open_experiment"]
 
 PARAM_LIMIT = 6000
 """MLflow's longest param value, in characters."""
-
-ENTRIES, POINTS = 100, 800
-"""Params, tags and metric points of one batch: within MLflow's limits of 100, 100 and 1,000 in all."""
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -235,7 +232,7 @@ class MlflowTracker:
         """Record params, tags and metrics, in as few batches as may be."""
         now = _now()
         points = [[key, float(value), step, now] for key, value in metrics.items() if not math.isnan(value)]
-        parts = _parts(params.items(), ENTRIES), _parts(tags.items(), ENTRIES), _parts(points, POINTS)
+        parts = _parts(params.items(), ENTRIES), _parts(tags.items(), ENTRIES), _parts(points, TOTAL - 2 * ENTRIES)
         for some_params, some_tags, some_points in zip_longest(*parts, fillvalue=()):
             content = {"params": dict(some_params), "tags": dict(some_tags), "metrics": list(some_points)}
             self._write(run, "log", {name: part for name, part in content.items() if part})
@@ -261,7 +258,7 @@ class MlflowPages:
 
     @asked
     def label(self, values: Mapping[str, str]) -> None:
-        values = self.link.to_server(values)
+        values = translate_values(values, self.link.servers)
         held = self._client.get_experiment(self.experiment).tags
         changed = {key: value for key, value in values.items() if key != Tags.NOTE}
         if Tags.NOTE in values:

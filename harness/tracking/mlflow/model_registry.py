@@ -14,8 +14,8 @@ from mlflow.exceptions import MlflowException
 from harness.core.errors import StoreError
 from harness.tracking.mlflow.mlflow_compat import EXISTS, UNKNOWN
 from harness.tracking.mlflow.read_run import run_from
-from harness.tracking.schema import ModelTags, Params, Tags
-from harness.tracking.store_link import DIRECT, Link, asked, translate_values
+from harness.tracking.schema import PageTags, Params, Tags
+from harness.tracking.store_link import DIRECT, Link, asked, translate, translate_values
 from harness.tracking.store_protocols import Run, Version
 
 __all__ = ["MlflowRegistry", "model_id"]
@@ -57,7 +57,7 @@ class MlflowRegistry:
         except MlflowException as error:
             raise StoreError(f"the best model cannot be registered as {name!r}: {error.message}; {REMEDY}") from error
         link = json.dumps([{"name": name, "version": made.version}])
-        self._client.set_logged_model_tags(identity, {ModelTags.VERSIONS: link})
+        self._client.set_logged_model_tags(identity, {PageTags.VERSIONS: link})
         return self._version(made)
 
     def _make_sure_of(self, name: str) -> None:
@@ -72,12 +72,12 @@ class MlflowRegistry:
 
     @asked
     def describe(self, version: Version, text: str, tags: Mapping[str, str]) -> None:
-        self._client.update_model_version(version.name, version.number, self.link.text_to_server(text))
+        self._client.update_model_version(version.name, version.number, translate(text, self.link.servers))
         self.tag(version, tags)
 
     @asked
     def tag(self, version: Version, tags: Mapping[str, str]) -> None:
-        for key, value in self.link.to_server(tags).items():
+        for key, value in translate_values(tags, self.link.servers).items():
             self._client.set_model_version_tag(version.name, version.number, key, value)
 
     @asked

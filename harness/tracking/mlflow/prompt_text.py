@@ -34,10 +34,6 @@ def to_registry(text: str) -> str:
 def from_registry(text: str, *, uri: str) -> str:
     """Return a registered text as Jinja2 that renders as MLflow's ``format`` does.
 
-    Args:
-        text: What is registered, here or by somebody else.
-        uri: For messages.
-
     Raises:
         TemplateError: MLflow would leave a part of it as it stands that Jinja2 would fill in.
     """

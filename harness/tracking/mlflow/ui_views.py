@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, urlencode
 
 from harness.core.example import digest
-from harness.tracking.schema import ExperimentTags, Tags
+from harness.tracking.schema import PageTags, Tags
 
 __all__ = [
     "NOTE_LIMIT",
@@ -80,6 +80,7 @@ class View(NamedTuple):
 
     def state(self) -> dict[str, Any]:
         """Return what the pages restore."""
+        group = {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": self.group}]}
         state = {
             "searchFilter": self.filter,
             "orderByKey": self.order if self.order == NEWEST else _quoted(self.order),
@@ -88,7 +89,7 @@ class View(NamedTuple):
             "columnOrder": [*FIRST, *map(_quoted, self.columns), *LAST],
             "columnWidths": {FIRST[1]: WIDE, **{_quoted(column): width for column, width in self.widths.items()}},
             "runsHiddenMode": "SHOW_ALL",
-            "groupBy": _grouped(self.group) if self.group else None,
+            "groupBy": group if self.group else None,
         }
         return {**state, **_charts(self.charts)} if self.charts else state
 
@@ -100,18 +101,13 @@ def page_tags(views: Sequence[View], *, lead: str) -> dict[str, str]:
         views: In the order of their list.
         lead: The metric that a chart shows first.
     """
-    saved = {ExperimentTags.VIEW + view.key: _saved(view, -place) for place, view in enumerate(views)}
-    kind = {ExperimentTags.KIND: "custom_model_development", ExperimentTags.LEAD: lead}
+    saved = {PageTags.VIEW + view.key: _saved(view, -place) for place, view in enumerate(views)}
+    kind = {PageTags.KIND: "custom_model_development", PageTags.LEAD: lead}
     return {**kind, **saved}
 
 
 def described(note: str, held: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags that write a description; none where somebody has changed the one that is there.
-
-    Args:
-        note: Markdown.
-        held: The tags as they are.
-    """
+    """Return the tags that write a Markdown description; none where somebody has changed the one that is there."""
     if Tags.NOTE in held and held.get(Tags.NOTE_DIGEST) != digest(held[Tags.NOTE]):
         return {}
     return {Tags.NOTE: note, Tags.NOTE_DIGEST: digest(note)}
@@ -164,10 +160,6 @@ def lines(metric: str) -> Chart:
 def _quoted(column: str) -> str:
     kind, _, name = column.partition(".")
     return f"{kind}.`{name}`"
-
-
-def _grouped(param: str) -> dict[str, Any]:
-    return {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": param}]}
 
 
 def _charts(charts: Sequence[Chart]) -> dict[str, Any]:

@@ -10,10 +10,13 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
 from harness.tracking.mlflow.http import answers
-from harness.tracking.schema import InputTags, Tags
+from harness.tracking.schema import PageTags, Tags
 from harness.tracking.store_protocols import DataUse
 
-__all__ = ["RunWriter"]
+__all__ = ["ENTRIES", "TOTAL", "RunWriter"]
+
+ENTRIES, TOTAL = 100, 1000
+"""MLflow's limits of one batch: params, and tags; all of it together with metric points."""
 
 DIGEST_LIMIT = 36
 """MLflow's longest digest of data, in characters."""
@@ -23,10 +26,6 @@ class RunWriter:
     """Writes runs of a study's experiment; beside `find`, the methods are `harness.tracking.store_protocols.Kind`.
 
     All raise `StoreAway` where trying again may help, and `StoreError` where it will not.
-
-    Args:
-        client: The store's; of a thread that sends, its own.
-        experiment: The id of the study's experiment.
     """
 
     def __init__(self, client: MlflowClient, experiment: str) -> None:
@@ -68,7 +67,7 @@ class RunWriter:
         used = [DataUse(**one) for one in content["used"]]
         with answers(self._uri):
             self._client.log_inputs(
-                run, [DatasetInput(_dataset(data), [InputTag(InputTags.SPLIT, data.split)]) for data in used]
+                run, [DatasetInput(_dataset(data), [InputTag(PageTags.SPLIT, data.split)]) for data in used]
             )
 
 

@@ -126,7 +126,10 @@ class Journal:
         os.truncate(self.file, len(whole) + len(end))
         records: dict[int, Record] = {}
         for place, line in enumerate(whole.splitlines(), start=1):
-            content = self._parsed(line, place)
+            try:
+                content = json.loads(line)
+            except ValueError as error:
+                raise StoreError(f"{self.file}:{place} is damaged: {error}; mend it, or move the file away") from error
             if isinstance(content, list):
                 record = Record(*content)
                 records[record.number] = record
@@ -136,12 +139,6 @@ class Journal:
             if "name" in content:
                 self.names[content["run"]] = content["name"]
         return list(records.values())
-
-    def _parsed(self, line: bytes, place: int) -> Any:
-        try:
-            return json.loads(line)
-        except ValueError as error:
-            raise StoreError(f"{self.file}:{place} is damaged: {error}; mend it, or move the file away") from error
 
 
 @contextmanager

@@ -23,26 +23,19 @@ class Mirror:
     """
 
     def __init__(self, runs: Iterable[Run]) -> None:
-        self._runs = {run.id: run for run in runs}
+        self.runs = {run.id: run for run in runs}
+        """By id, oldest first."""
         self._points: dict[tuple[str, str], tuple[int, int, float]] = {}
-
-    def run(self, run: str) -> Run:
-        """Return one run."""
-        return self._runs[run]
-
-    def runs(self) -> list[Run]:
-        """Return all runs, oldest first."""
-        return list(self._runs.values())
 
     def heed(self, record: Record) -> None:
         """Hear what the server is being told."""
         content = record.content
         if record.kind == "start":
-            self._runs[record.run] = _started(record.run, content)
+            self.runs[record.run] = _started(record.run, content)
         elif record.kind == "log":
-            self._log(self._runs[record.run], content)
+            self._log(self.runs[record.run], content)
         elif record.kind == "update":
-            self._runs[record.run] = _updated(self._runs[record.run], content)
+            self.runs[record.run] = _updated(self.runs[record.run], content)
 
     def _log(self, run: Run, content: Mapping[str, Any]) -> None:
         metrics = dict(run.metrics)
@@ -52,7 +45,7 @@ class Mirror:
                 self._points[run.id, key], metrics[key] = point, value
         params = {**content.get("params", {}), **run.params}
         tags = {**run.tags, **content.get("tags", {})}
-        self._runs[run.id] = replace(run, params=params, tags=tags, metrics=metrics, parent=tags.get(Tags.PARENT))
+        self.runs[run.id] = replace(run, params=params, tags=tags, metrics=metrics, parent=tags.get(Tags.PARENT))
 
 
 def _started(run: str, content: Mapping[str, Any]) -> Run:

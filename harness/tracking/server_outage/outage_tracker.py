@@ -25,12 +25,6 @@ class OutageTracker(MlflowTracker):
 
     A run that this process starts has an id of our own at once; the server's takes its place on the way out, and
     gives way to it on the way in.
-
-    Args:
-        client: The server's, for reading.
-        uri: The server.
-        experiment: The id of the study's experiment.
-        delivery: Of the study's journal.
     """
 
     def __init__(self, client: MlflowClient, uri: str, experiment: str, delivery: Delivery) -> None:
@@ -44,11 +38,11 @@ class OutageTracker(MlflowTracker):
 
     def runs(self, *, removed: bool = False) -> list[Run]:
         """Return all runs of the study; only those that were deleted are asked for."""
-        return super().runs(removed=True) if removed else self._mirrored().runs()
+        return super().runs(removed=True) if removed else list(self._mirrored().runs.values())
 
     def run(self, run: str) -> Run:
         """Return one run as it will be once the server has all records."""
-        return self._mirrored().run(run)
+        return self._mirrored().runs[run]
 
     def _start(self, content: Mapping[str, Any]) -> str:
         run = self.link.new()

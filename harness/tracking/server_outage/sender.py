@@ -17,19 +17,16 @@ from typing import Any
 
 from harness.core.errors import StoreAway, StoreError
 from harness.tracking.mlflow.http import backoff
-from harness.tracking.mlflow.write_run import RunWriter
+from harness.tracking.mlflow.write_run import ENTRIES, TOTAL, RunWriter
 from harness.tracking.schema import Tags
 from harness.tracking.server_outage.journal import Journal, Record
 from harness.tracking.store_link import translate, translate_values
 
-__all__ = ["ENTRIES", "LINGER", "TOTAL", "Sender", "merged", "step_of"]
+__all__ = ["LINGER", "Sender", "merged", "step_of"]
 
 LINGER = 5.0
 """Seconds to gather records. A trial under 10 s then meets three rounds at most, and so takes six requests at most:
 start, inputs, three batches, end."""
-
-ENTRIES, TOTAL = 100, 1000
-"""MLflow's limits of one batch: params, and tags; all of it together with metric points."""
 
 
 class Sender:
