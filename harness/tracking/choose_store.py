@@ -81,8 +81,8 @@ def _journaled(study: str, tell: Callable[[str], None]) -> OutageTracker:
     except BaseException:
         journal.close()
         raise
-    sender = Sender(journal, RunWriter(client_of(uri), experiment))
-    return OutageTracker(client, uri, experiment, Delivery(uri, journal, sender, tell))
+    sender = Sender(uri, journal, RunWriter(client_of(uri), experiment))
+    return OutageTracker(client, uri, experiment, Delivery(journal, sender, tell))
 
 
 def _file(study: str) -> Path:

@@ -34,7 +34,7 @@ class Process:
 
     def _open(self) -> None:
         self.journal = Journal(self._file)
-        self.sender = Sender(self.journal, self._server, linger=0.0, pause=lambda tries: 0.0)
+        self.sender = Sender("there", self.journal, self._server, linger=0.0, pause=lambda tries: 0.0)
 
     def alive(self) -> bool:
         return self.sender._thread.is_alive()
@@ -199,7 +199,7 @@ def test_what_comes_during_a_request_is_gathered_for_the_next_round(tmp_path: Pa
             super().log(run, content)
 
     store, journal = Slow(), Journal(tmp_path / "j.jsonl")
-    sender = Sender(journal, store, linger=0.5)
+    sender = Sender("there", journal, store, linger=0.5)
     journal.add("0", "start", {"name": "run", "tags": {}, "time": 1})
     for step in range(100):
         journal.add("0", "log", {"metrics": [["loss", 1.0, step, step]]})

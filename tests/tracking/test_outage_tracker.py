@@ -125,8 +125,8 @@ class Study:
         while True:
             self.journal = Journal(file)
             server = Faulty(RunWriter(MlflowClient(uri), experiment), faults)
-            self.sender = Sender(self.journal, server, linger=0.02, pause=lambda tries: 0.0)
-            delivery = Delivery(uri, self.journal, self.sender, lambda line: None)
+            self.sender = Sender(uri, self.journal, server, linger=0.02, pause=lambda tries: 0.0)
+            delivery = Delivery(self.journal, self.sender, lambda line: None)
             self.tracker = OutageTracker(MlflowClient(uri), uri, experiment, delivery)
             try:
                 self.tracker.runs()
@@ -212,8 +212,8 @@ def tracker_on(place: Place, server: Any, said: list[str]) -> OutageTracker:
     """Return a tracker of an empty study, with a server of its own for what is written."""
     experiment = MlflowClient(place.uri).create_experiment("study")
     journal = Journal(place.folder / "j.jsonl")
-    sender = Sender(journal, server, linger=0.0, pause=lambda tries: 0.1)
-    delivery = Delivery(place.uri, journal, sender, said.append)
+    sender = Sender(place.uri, journal, server, linger=0.0, pause=lambda tries: 0.1)
+    delivery = Delivery(journal, sender, said.append)
     return OutageTracker(MlflowClient(place.uri), place.uri, experiment, delivery)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
-from harness.tracking.mlflow.http import answers
 from harness.tracking.schema import PageTags, Tags
 from harness.tracking.store_protocols import DataUse
 
@@ -23,57 +22,44 @@ DIGEST_LIMIT = 36
 
 
 class RunWriter:
-    """Writes runs of a study's experiment; beside `find`, the methods are `harness.tracking.store_protocols.Kind`.
-
-    All raise `StoreAway` where trying again may help, and `StoreError` where it will not.
-    """
+    """Writes runs of a study's experiment; beside `find`, the methods are `harness.tracking.store_protocols.Kind`."""
 
     def __init__(self, client: MlflowClient, experiment: str) -> None:
-        self._client = client
-        self._experiment = experiment
-        self._uri = str(client.tracking_uri)
+        self._client, self._experiment = client, experiment
 
     def start(self, content: Mapping[str, Any]) -> str:
         """Start a run, and return the store's id of it."""
-        with answers(self._uri):
-            run = self._client.create_run(self._experiment, content["time"], content["tags"], content["name"])
+        run = self._client.create_run(self._experiment, content["time"], content["tags"], content["name"])
         return str(run.info.run_id)
 
     def find(self, key: str) -> str | None:
         """Return the store's id of the run whose tag `Tags.RECORD` is a key."""
-        with answers(self._uri):
-            runs = self._client.search_runs([self._experiment], f"tags.`{Tags.RECORD}` = '{key}'", max_results=1)
+        runs = self._client.search_runs([self._experiment], f"tags.`{Tags.RECORD}` = '{key}'", max_results=1)
         return runs[0].info.run_id if runs else None
 
     def log(self, run: str, content: Mapping[str, Any]) -> None:
         params = [Param(key, value) for key, value in content.get("params", {}).items()]
         tags = [RunTag(key, value) for key, value in content.get("tags", {}).items()]
         metrics = [Metric(key, value, time, step) for key, value, step, time in content.get("metrics", ())]
-        with answers(self._uri):
-            self._client.log_batch(run, metrics=metrics, params=params, tags=tags)
+        self._client.log_batch(run, metrics=metrics, params=params, tags=tags)
 
     def update(self, run: str, content: Mapping[str, Any]) -> None:
-        with answers(self._uri):
-            if "time" in content:
-                self._client.set_terminated(run, content["status"], content["time"])
-            else:
-                self._client.update_run(run, status=content.get("status"), name=content.get("name"))
+        if "time" in content:
+            self._client.set_terminated(run, content["status"], content["time"])
+        else:
+            self._client.update_run(run, status=content.get("status"), name=content.get("name"))
 
     def text(self, run: str, content: Mapping[str, Any]) -> None:
-        with answers(self._uri):
-            self._client.log_text(run, content["text"], content["file"])
+        self._client.log_text(run, content["text"], content["file"])
 
     def inputs(self, run: str, content: Mapping[str, Any]) -> None:
         used = [DataUse(**one) for one in content["used"]]
-        with answers(self._uri):
-            self._client.log_inputs(
-                run, [DatasetInput(_dataset(data), [InputTag(PageTags.SPLIT, data.split)]) for data in used]
-            )
+        self._client.log_inputs(run, [_dataset_input(data) for data in used])
 
 
-def _dataset(used: DataUse) -> Dataset:
+def _dataset_input(used: DataUse) -> DatasetInput:
     columns = [{"type": "string", "name": name, "required": True} for name in used.fields]
-    return Dataset(
+    dataset = Dataset(
         name=f"{used.name} {used.split}",
         digest=used.digest[:DIGEST_LIMIT],
         source_type=used.source_type,
@@ -81,3 +67,4 @@ def _dataset(used: DataUse) -> Dataset:
         schema=json.dumps({"mlflow_colspec": columns}),
         profile=json.dumps({"num_rows": used.rows}),
     )
+    return DatasetInput(dataset, [InputTag(PageTags.SPLIT, used.split)])

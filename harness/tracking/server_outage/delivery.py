@@ -20,16 +20,15 @@ class Delivery(Link):
     """Records under way to one server.
 
     Args:
-        uri: The server.
         journal: Where records wait; what earlier processes left is sent first.
         sender: Of this journal.
         tell: Says a line to the user.
     """
 
-    def __init__(self, uri: str, journal: Journal, sender: Sender, tell: Callable[[str], None]) -> None:
+    def __init__(self, journal: Journal, sender: Sender, tell: Callable[[str], None]) -> None:
         super().__init__(journal.names)
         self.journal = journal
-        self._uri, self._sender, self._tell = uri, sender, tell
+        self._sender, self._tell = sender, tell
         self._away = self._raised = False
 
     def announce(self) -> None:
@@ -46,9 +45,9 @@ class Delivery(Link):
         if self._away != bool(trouble):
             self._away = bool(trouble)
             self._tell(
-                f"store {self._uri} does not answer: {trouble.reason}; records wait in {self.journal.file}"
+                f"store {self._sender.uri} does not answer: {trouble.reason}; records wait in {self.journal.file}"
                 if trouble
-                else f"store {self._uri} answers again"
+                else f"store {self._sender.uri} answers again"
             )
 
     def ask(self, question: Callable[[], Answer]) -> Answer:
@@ -58,7 +57,7 @@ class Delivery(Link):
             StoreError: The server refuses.
         """
         self._sender.drain(self._excuse)
-        return ask(self._uri, question, self._excuse)
+        return ask(self._sender.uri, question, self._excuse)
 
     def close(self, *, seconds: float | None = None) -> bool:
         """Wait until the server has all records, and let go; return whether it does.
@@ -82,5 +81,5 @@ class Delivery(Link):
         """Say why something takes longer."""
         waiting = f"{len(self.journal)} records wait in {self.journal.file}"
         hint = "Ctrl-C is safe, the same command goes on"
-        self._tell(f"store {self._uri} does not answer: {trouble.reason}; {waiting}; {hint}")
+        self._tell(f"store {self._sender.uri} does not answer: {trouble.reason}; {waiting}; {hint}")
         self._away = True

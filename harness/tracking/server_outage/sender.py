@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.core.errors import StoreAway, StoreError
-from harness.tracking.mlflow.http import backoff
+from harness.tracking.mlflow.http import answers, backoff
 from harness.tracking.mlflow.write_run import ENTRIES, TOTAL, RunWriter
 from harness.tracking.schema import Tags
 from harness.tracking.server_outage.journal import Journal, Record
@@ -33,15 +33,23 @@ class Sender:
     """Delivers what is in a journal until it is closed.
 
     Args:
+        uri: The server.
         journal: Whose records.
-        server: Where to.
+        server: Takes them.
         linger: Seconds to gather.
         pause: Numbers of failed tries to seconds before the next.
     """
 
     def __init__(
-        self, journal: Journal, server: RunWriter, *, linger: float = LINGER, pause: Callable[[int], float] = backoff
+        self,
+        uri: str,
+        journal: Journal,
+        server: RunWriter,
+        *,
+        linger: float = LINGER,
+        pause: Callable[[int], float] = backoff,
     ) -> None:
+        self.uri = uri
         self.trouble: StoreAway | None = None
         """Why the server does not answer just now."""
         self.failure: StoreError | None = None
@@ -108,7 +116,8 @@ class Sender:
         tries, gathered = 0, len(self._journal)
         while not self._closed and (step := step_of(self._journal.waiting()[:gathered])):
             try:
-                name = self._send(step, again=tries > 0 or step[0].number <= self._journal.left)
+                with answers(self.uri):
+                    name = self._send(step, again=tries > 0 or step[0].number <= self._journal.left)
             except StoreAway as trouble:
                 tries += 1
                 self._wait(trouble, self._pause(tries))
