@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 
 from harness.core.errors import StoreError
+from harness.data.template import Template
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
 from harness.tracking.mlflow.write_run import RunWriter
 from harness.tracking.schema import Tags
@@ -22,6 +23,7 @@ from harness.tracking.server_outage.delivery import Delivery
 from harness.tracking.server_outage.journal import Journal
 from harness.tracking.server_outage.outage_tracker import OutageTracker
 from harness.tracking.server_outage.sender import Sender
+from harness.tracking.store_link import Link
 from harness.tracking.store_protocols import DataUse, Run
 from tests.support.faulty_store import FAULTS, Faulty, Store, deeds, killed_in_silence
 from tests.support.study_fixture import Place, Places
@@ -206,6 +208,28 @@ def test_a_table_is_what_mlflow_makes_of_it_and_bears_being_written_twice(places
         client.log_table(theirs, columns, file)
         assert tracker.fetch(ours, file) == tracker.fetch(theirs, file)
     assert tracker.run(ours).tags[Tags.TABLES] == tracker.run(theirs).tags[Tags.TABLES]
+
+
+class Twice(Link):
+    """A way to a server on which the answer to each first question is lost."""
+
+    def ask(self, question: Callable[[], Any]) -> Any:
+        question()
+        return question()
+
+
+def test_prompts_and_models_are_registered_once_though_an_answer_is_lost(places: Places) -> None:
+    place = places()
+    client = MlflowClient(place.uri)
+    experiment = client.create_experiment("study")
+    tracker = MlflowTracker(client, place.uri, experiment, Twice())
+    prompt = tracker.prompts.register(Template("cue", "{{ source }}"), task="t", study="study")
+    assert [version.version for version in client.search_prompt_versions(prompt.name)] == [1]
+    run = tracker.start("r", phase="final", parent=None, params={}, tags={})
+    model = client.create_logged_model(experiment, source_run_id=run)
+    version = tracker.models.registry.register("best", run, model.model_uri)
+    assert [made.version for made in client.search_model_versions("name='best'")] == [int(version.number)]
+    assert [made.run for made in tracker.models.registry.made_by(run)] == [run]
 
 
 def tracker_on(place: Place, server: Any, said: list[str]) -> OutageTracker:
