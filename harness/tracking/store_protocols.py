@@ -164,14 +164,11 @@ class RunStore(Protocol):
     def mark(self, run: str, *, phase: Phase, name: str) -> None:
         """Give a run another phase and name."""
 
-    def adopt(self, run: str, parent: str) -> None:
-        """Move a run below another parent."""
-
     def params(self, run: str, values: Mapping[str, Any]) -> None:
         """Record params; a param that is there keeps its value for good."""
 
     def tags(self, run: str, values: Mapping[str, str]) -> None:
-        """Set tags."""
+        """Set tags; `Tags.PARENT` moves a run below another one."""
 
     def metrics(self, run: str, values: Mapping[str, float], step: int = 0) -> None:
         """Record metrics at a step, in one call; what is no number (an undefined score) is left out."""

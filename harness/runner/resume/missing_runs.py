@@ -243,7 +243,7 @@ class StudyRuns:
         """Move the children of one parent below another and supersede the old one."""
         for run in list(self._runs.values()):
             if run.parent == old:
-                self._tracker.adopt(run.id, heir)
+                self._tracker.tags(run.id, {Tags.PARENT: heir})
                 self._read(run.id)
         self._tracker.mark(old, phase="superseded", name=f"{self._runs[old].name} (superseded {old[:4]})")
         self.end(old)

@@ -183,9 +183,6 @@ class MlflowTracker:
         self.tags(run, {Tags.PHASE: phase})
         self._write(run, "update", {"name": name})
 
-    def adopt(self, run: str, parent: str) -> None:
-        self.tags(run, {Tags.PARENT: parent})
-
     def params(self, run: str, values: Mapping[str, Any]) -> None:
         self._log(run, params={key: str(value)[:PARAM_LIMIT] for key, value in values.items()})
 

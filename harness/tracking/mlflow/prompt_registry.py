@@ -53,15 +53,16 @@ class MlflowPrompts:
         text, message = to_registry(prompt.text), f"prompt {prompt.name} of {study}"
         tags = {PromptTags.TASK: task, PromptTags.STUDY: study, **_contract(prompt)}
         with FileLock(LOCK):
-            for attempt in range(ATTEMPTS):
+            attempts = 0
+            while True:
                 try:
                     return _as_registered(self._held(name, text, tags, message))
                 except MlflowException as error:
-                    if error.error_code != EXISTS or attempt == ATTEMPTS - 1:
+                    attempts += 1
+                    if error.error_code != EXISTS or attempts == ATTEMPTS:
                         what = f"prompt {prompt.name!r} cannot be registered as {name!r}"
                         raise StoreError(f"{what}: {error.message}") from error
                     time.sleep(PAUSE)  # a study elsewhere was faster, and its version is about to be there
-        raise AssertionError("every attempt returns or raises")
 
     @asked
     def find(self, uri: str) -> Registered:
