@@ -20,18 +20,12 @@ __all__ = ["write_report"]
 
 
 def write_report(results: Results, folder: Path, *, findings: Findings | None = None) -> Path:
-    """Write all files of a report into a folder and return ``report.md``.
-
-    Args:
-        results: The study.
-        folder: Made where it is missing.
-        findings: What may be claimed of it; left out, it is worked out here.
-    """
+    """Write all files of a report into a folder, made where it is missing, and return ``report.md``."""
     folder.mkdir(parents=True, exist_ok=True)
     findings = findings or find(results)
     charts = gallery(results, findings)
     drawings = {chart.name: drawn(draw_chart(chart), chart.name) for chart in charts.charts()}
-    pictures = {chart.name: picture(chart, drawings[chart.name].svg) for chart in charts.charts()}
+    pictures = {chart.name: picture(chart, drawings[chart.name]) for chart in charts.charts()}
     if charts.depths:
         drawings["heat"] = drawn(draw_heat_map(results), "heat")
     if findings.verdicts and findings.verdicts.to_baseline:

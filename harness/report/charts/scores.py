@@ -18,6 +18,7 @@ __all__ = ["depths", "expected_best", "learning_curves", "learning_rates", "scor
 
 NEUTRAL = -1
 ZERO_SHOT = "none (zero-shot)"
+DEPTHS = "what trains, from nothing to all"
 
 
 def style(tuning: str, results: Results) -> int:
@@ -46,14 +47,11 @@ def depths(results: Results, findings: Findings) -> Chart | None:
         points = tuple(point for point in scores if math.isfinite(point.y))
         if points:
             lines.setdefault(further(cells[0]), []).append(Line(order[number], number, points))
-    if not lines:
-        return None
-    axis = score_axis(results.lead, split, results)
     interval = ", with 95% intervals" if findings.verdicts else ""
-    panels = [Panel(name, tuple(own), _by_depth(own, names, decimals)) for name, own in lines.items()]
-    title = f"{results.lead} of each prompt over the depths{interval}"
-    x = Axis("what trains, from nothing to all", "names", tuple(names))
-    return Chart("depths", title, x, axis, tuple(panels), "prompt", f"{title}. {_joined(panels)}.")
+    panels = tuple(Panel(name, tuple(own), _by_depth(own, names, decimals)) for name, own in lines.items())
+    title, x = f"{results.lead} of each prompt over the depths{interval}", Axis(DEPTHS, "names", tuple(names))
+    chart = Chart("depths", title, x, score_axis(results.lead, split, results), panels, "prompt")
+    return chart if panels else None
 
 
 def _by_depth(lines: Sequence[Line], names: Sequence[str], decimals: int) -> str:
@@ -79,13 +77,10 @@ def learning_rates(results: Results) -> Chart | None:
         lines = [line for line in (_rates(cell, results, searched.low) for cell in cells) if line.points]
         if any(line.drawn != "level" for line in lines):
             panels.append(Panel(prompt, tuple(lines), "; ".join(_best_rate(line, results, decimals) for line in lines)))
-    if not panels:
-        return None
     title = f"{results.objective} on validation over the learning rate, a mark for each trial"
-    y = score_axis(results.objective, "validation", results)
-    alt = f"{title}. Best rates by prompt: {_joined(panels)}."
     x = Axis("learning rate, logarithmic", "log", span=(searched.low, searched.high))
-    return Chart("learning_rates", title, x, y, tuple(panels), "what trains", alt)
+    y = score_axis(results.objective, "validation", results)
+    return Chart("learning_rates", title, x, y, tuple(panels)) if panels else None
 
 
 def _rates(cell: CellResult, results: Results, low: float) -> Line:
@@ -111,12 +106,9 @@ def learning_curves(results: Results) -> Chart | None:
         lines = [line for cell in cells for line in _learned(cell, results)]
         if lines:
             panels.append(Panel(prompt, tuple(lines), _gaps(lines)))
-    if not panels:
-        return None
     title = "Loss by epoch: validation with marks, train dashed, the gap between them shaded"
-    y = Axis("loss (nats a token)")
-    alt = f"{title}. After the last epoch: {_joined(panels)}."
-    return Chart("learning_curves", title, Axis("epoch", "count"), y, tuple(panels), "what trains", alt)
+    x, y = Axis("epoch", "count"), Axis("loss (nats a token)")
+    return Chart("learning_curves", title, x, y, tuple(panels)) if panels else None
 
 
 def _learned(cell: CellResult, results: Results) -> list[Line]:
@@ -147,7 +139,7 @@ def _gaps(lines: Sequence[Line]) -> str:
     for train, validation in zip(lines, lines[1:], strict=False):
         if train.drawn == "thin" and validation.drawn == "marked":
             last = train.points[-1].y, validation.points[-1].y
-            ends.append(f"{validation.name} train {last[0]:.3f}, validation {last[1]:.3f}")
+            ends.append(f"{validation.name} ends with train {last[0]:.3f}, validation {last[1]:.3f}")
     return "; ".join(ends)
 
 
@@ -163,18 +155,11 @@ def expected_best(results: Results) -> Chart | None:
                 lines.append(Line(cell.tuning, style(cell.tuning, results), points))
         if lines:
             panels.append(Panel(prompt, tuple(lines), "; ".join(_first_and_last(line, decimals) for line in lines)))
-    if not panels:
-        return None
     title = f"Expected best {results.objective} on validation over the number of trials"
     y = score_axis(results.objective, "validation", results)
-    alt = f"{title}. {_joined(panels)}."
-    return Chart("expected_best", title, Axis("trials", "count"), y, tuple(panels), "what trains", alt)
+    return Chart("expected_best", title, Axis("trials", "count"), y, tuple(panels)) if panels else None
 
 
 def _first_and_last(line: Line, decimals: int) -> str:
     first, last = line.points[0], line.points[-1]
     return f"{line.name} {score(first.y, decimals)} with 1, {score(last.y, decimals)} with {len(line.points)}"
-
-
-def _joined(panels: Sequence[Panel]) -> str:
-    return ". ".join(f"{panel.title}: {panel.words}" if panel.title else panel.words for panel in panels)

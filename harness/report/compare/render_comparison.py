@@ -46,14 +46,14 @@ def table(compared: Compared) -> Group:
     decimals = places(verdicts.scores[comparison.a].value)
     for mark, side in (("A", compared.a), ("B", compared.b)):
         estimate, name = verdicts.scores[side.name], f"{mark}  {side.name}"
-        rows.add_row(name, score(estimate.value, decimals), interval(estimate, decimals), _seeds(side))
+        rows.add_row(name, score(estimate.value, decimals), interval(estimate, decimals), " ".join(_seeds(side)))
     gain = comparison.difference
     rows.add_row("A minus B", difference(gain.value, decimals), interval(gain, decimals, signed=True), "")
     return Group(title, rows, caption)
 
 
-def _seeds(side: Side) -> str:
-    return " ".join(run.params[Params.SEED] for run in side.runs)
+def _seeds(side: Side) -> list[str]:
+    return [run.params[Params.SEED] for run in side.runs]
 
 
 def as_json(compared: Compared) -> str:
@@ -64,7 +64,7 @@ def as_json(compared: Compared) -> str:
             "score": finite(verdicts.scores[side.name].value),
             "low": finite(verdicts.scores[side.name].low),
             "high": finite(verdicts.scores[side.name].high),
-            "seeds": [run.params[Params.SEED] for run in side.runs],
+            "seeds": _seeds(side),
             "runs": [run.id for run in side.runs],
         }
         for side in (compared.a, compared.b)

@@ -92,27 +92,20 @@ def cell_note(cell: CellResult, results: Results, findings: Findings, links: Stu
 
 
 def final_note(cell: str, seed: str, rate: str) -> str:
-    """Return the description of a final run."""
-    model = (
-        f"The winner of `{cell}`, learning rate {_rate(rate)}, retrained on seed {seed}"
-        if seed.isdigit()
-        else f"`{cell}` as it is, without training"
-    )
-    return f"{model}, and scored. Every prediction is under Artifacts, in `predictions`."
+    """Return the description of a final run; its seed and learning rate are as in its params."""
+    return _note("final", cell=cell, seed=seed, rate=_rate(rate))
 
 
 def model_note(run: Run, lead: str, address: Address) -> str:
     """Return the description of a stored model: that of a final run, scored by the metric that leads."""
     names = {split: score_name(split, lead) for split in ("validation", "test")}
-    tuning, rate = run.params[Params.TUNING], run.params[Params.LEARNING_RATE]
     return _note(
         "model",
         uri=run.tags.get(Tags.PROMPT_URI),
         prompt=run.params[Params.PROMPT],
         address=address,
-        trained=(
-            "zero-shot: nothing was trained" if tuning == NONE else f"`{tuning}` trained at learning rate {_rate(rate)}"
-        ),
+        tuning=run.params[Params.TUNING],
+        rate=_rate(run.params[Params.LEARNING_RATE]),
         lead=lead,
         scores={split: run.metrics[name] for split, name in names.items() if name in run.metrics},
     )
@@ -145,4 +138,4 @@ def _note(kind: str, **facts: Any) -> str:
 
 
 def _rate(param: str) -> str:
-    return param if param == "none" else learning_rate(float(param), 3)
+    return param if param == NONE else learning_rate(float(param), 3)

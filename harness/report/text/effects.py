@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness.stats import Comparison
@@ -11,6 +12,9 @@ __all__ = ["Family", "effect_families", "effects_by_name"]
 
 WORDS = {"prompt": ("prompt", "prompts"), "tuning": ("what trains", "what trains")}
 """What axes are called that are not called by their name: one level, all levels."""
+
+
+BEYOND = "what a cell gains beyond its prompt's and its tuning's own gain"
 
 
 class Family(NamedTuple):
@@ -40,24 +44,25 @@ def effect_families(verdicts: Verdicts | None) -> list[Family]:
     if verdicts is None or verdicts.effects is None:
         return []
     main, pairs = verdicts.effects
-    families = [_main(axis, rows, list(main)) for axis, rows in main.items() if rows]
-    return families + [_interaction(pair, rows, list(main)) for pair, rows in pairs.items() if rows]
+    words = {axis: WORDS.get(axis, (axis, axis)) for axis in main}
+
+    def averaged(axes: Sequence[str]) -> str:
+        return f", averaged over {' and '.join(words[axis][1] for axis in main if axis not in axes)}"
+
+    families = [
+        Family(_capital(f"{words[axis][1]}, each against {rows[0].b}{averaged([axis])}"), words[axis][0], rows)
+        for axis, rows in main.items()
+        if rows
+    ]
+    for pair, rows in pairs.items():
+        names = [words[axis][0] for axis in pair]
+        title, head = f"{' and '.join(names)} together: what both gain beyond the gain of each", "/".join(names)
+        if len(main) == 2:
+            families.append(Family(f"Both together: {BEYOND}", "cell", rows))
+        else:
+            families.append(Family(_capital(title + averaged(pair)), head, rows))
+    return [family for family in families if family.rows]
 
 
-def _main(axis: str, rows: tuple[Comparison, ...], axes: list[str]) -> Family:
-    others = " and ".join(_words(other)[1] for other in axes if other != axis)
-    one, every = _words(axis)
-    return Family(f"{every[0].upper()}{every[1:]}, each against {rows[0].b}, averaged over {others}", one, rows)
-
-
-def _interaction(pair: tuple[str, str], rows: tuple[Comparison, ...], axes: list[str]) -> Family:
-    if len(axes) == 2:
-        return Family("Both together: what a cell gains beyond its prompt's and its tuning's own gain", "cell", rows)
-    names = [_words(axis)[0] for axis in pair]
-    others = " and ".join(_words(other)[1] for other in axes if other not in pair)
-    title = f"{' and '.join(names)} together: what both gain beyond the gain of each, averaged over {others}"
-    return Family(f"{title[0].upper()}{title[1:]}", "/".join(names), rows)
-
-
-def _words(axis: str) -> tuple[str, str]:
-    return WORDS.get(axis, (axis, axis))
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
