@@ -8,7 +8,6 @@ from harness.report import plain_tables
 from harness.report.charts.gallery import Gallery
 from harness.report.ranked_table import ranked_table
 from harness.report.text.cautions import caption_on_test, cautions
-from harness.report.text.cost_sentences import cost_sentences
 from harness.report.text.effects import effect_families
 from harness.report.text.findings import Findings
 from harness.report.text.headline import MARKED, examples_to_see
@@ -33,6 +32,6 @@ def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[
         "families": effect_families(verdicts),
         "charts": charts,
         "searches": searches(results),
-        "cost_sentences": cost_sentences(results),
+        "cost_sentences": plain_tables.cost_sentences(results),
         "forecast": plain_tables.forecast(results),
     }

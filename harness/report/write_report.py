@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from harness.report.charts.draw_chart import draw_chart
 from harness.report.charts.draw_tables import draw_differences, draw_heat_map
 from harness.report.charts.figure_files import drawn, write_figures
-from harness.report.charts.gallery import gallery
+from harness.report.charts.gallery import Gallery, gallery
 from harness.report.charts.page_drawings import picture
 from harness.report.csv_tables import costs_csv, expected_best_csv, references_csv, results_csv
 from harness.report.html.page import page
+from harness.report.number_format import places
+from harness.report.ranked_table import TEXT_HEADER, text_row
+from harness.report.report_facts import report_facts
+from harness.report.templates import template
 from harness.report.text.findings import Findings, find
 from harness.report.text.headline import verdicts_json
-from harness.report.text.markdown import markdown
 from harness.results.collect import Results
 
 __all__ = ["write_report"]
@@ -39,8 +43,17 @@ def write_report(results: Results, folder: Path, *, findings: Findings | None = 
         "expected_best.csv": expected_best_csv(results),
         "verdicts.json": verdicts_json(findings.answer, findings.verdicts),
         "report.html": page(results, findings, charts, pictures),
-        written.name: markdown(results, findings, charts),
+        written.name: _markdown(results, findings, charts),
     }
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     return written
+
+
+def _markdown(results: Results, findings: Findings, charts: Gallery) -> str:
+    """Return ``report.md``: all claims, tables and warnings of the page, with figures as files beside it."""
+    verdicts = findings.verdicts
+    decimals = places(verdicts.scores[verdicts.best].value) if verdicts else 0
+    facts = report_facts(results, findings, charts)
+    text = template("text/report.md.j2").render(facts, places=decimals, header=TEXT_HEADER, text_row=text_row)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

@@ -6,9 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from harness.report.charts.palette import COLORS
-
-__all__ = ["Axis", "Chart", "Line", "Panel", "Point", "dashes", "shape"]
+__all__ = ["Axis", "Chart", "Line", "Panel", "Point"]
 
 
 class Point(NamedTuple):
@@ -82,13 +80,3 @@ class Chart:
         """Return a line for each entry of the legend, in order of appearance."""
         lines = [line for panel in self.panels for line in panel.lines if line.name]
         return list({(line.name, line.style, line.drawn): line for line in lines}.values())
-
-
-def shape(style: int, shapes: int) -> int:
-    """Return which of some shapes a style has: all of one color differ in it."""
-    return (style + style // len(COLORS)) % shapes
-
-
-def dashes(style: int) -> tuple[int, ...]:
-    """Return the dashes and gaps of a style; empty for an unbroken line."""
-    return ((), (6, 2), (2, 2), (7, 2, 2, 2))[style // len(COLORS) % 4]

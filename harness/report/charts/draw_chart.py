@@ -14,12 +14,14 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from harness.report.charts.chart import Axis, Chart, Line, dashes, shape
-from harness.report.charts.palette import GRID, NEUTRAL, PAPER, STYLES, TEXT
+from harness.report.charts.chart import Axis, Chart, Line
+from harness.report.charts.palette import COLORS, GRID, NEUTRAL, PAPER, STYLES, TEXT
 
 __all__ = ["draw_chart"]
 
 MARKERS = "osD^vPX"
+DASHES = ("-", (0, (6, 2)), (0, (2, 2)), (0, (7, 2, 2, 2)))
+"""Lines of one color differ in both."""
 
 LABELS = 10
 """Points of all text but the title."""
@@ -128,23 +130,20 @@ def _marks(line: Line) -> dict[str, Any]:
     """Return how the marks of a line look, so that lines differ without their color."""
     if line.style < 0:
         return {"marker": "x", "markersize": 6, "markeredgewidth": 1.6}
-    marker = MARKERS[shape(line.style, len(MARKERS))]
+    marker = MARKERS[(line.style + line.style // len(COLORS)) % len(MARKERS)]
     return {"marker": marker, "markersize": 7, "markeredgewidth": 0.5, "markeredgecolor": PAPER}
 
 
 def _stroke(line: Line) -> dict[str, Any]:
     """Return how the stroke of a line looks."""
-    solid: dict[str, Any] = {
-        "linestyle": (0, dashes(line.style)) if line.style >= 0 and dashes(line.style) else "-",
-        "linewidth": 1.6,
-    }
+    dashes = DASHES[max(0, line.style) // len(COLORS) % len(DASHES)]
     kinds: dict[str, dict[str, Any]] = {
         "thin": {"linestyle": (0, (3, 2)), "linewidth": 1.1},
         "level": {"linestyle": (0, (5, 3)), "linewidth": 1.4},
         "steps": {"linestyle": (0, (1.5, 2.5)), "linewidth": 1.2},
         "dots": {"linestyle": "none"},
     }
-    return {**kinds.get(line.drawn, solid), "color": _color(line)}
+    return {**kinds.get(line.drawn, {"linestyle": dashes, "linewidth": 1.6}), "color": _color(line)}
 
 
 def _draw(axes: Axes, line: Line, gid: str) -> None:

@@ -50,14 +50,7 @@ def front(spots: Mapping[str, Spot], *, more_is_better: bool, maximize: bool) ->
 
     A cell is beaten by one that is at least as good in both respects and better in one (Pareto's order); of two cells
     at one spot neither beats the other. By the values as they are: that they are uncertain is for the reader to weigh.
-
-    Args:
-        spots: By cell; one with an undefined value is left out.
-        more_is_better: Of `Spot.take`: false for a cost.
-        maximize: Of `Spot.quality`: false for a loss.
-
-    Returns:
-        Names in the order of `Spot.take`, ties in the order given.
+    Cells with an undefined value are left out; names come in the order of `Spot.take`, ties in the order given.
     """
     across, up = (1.0 if more_is_better else -1.0), (1.0 if maximize else -1.0)
     merits = {
@@ -65,12 +58,12 @@ def front(spots: Mapping[str, Spot], *, more_is_better: bool, maximize: bool) ->
         for name, spot in spots.items()
         if math.isfinite(spot.take) and math.isfinite(spot.quality)
     }
-    best = [name for name, merit in merits.items() if not any(_beats(other, merit) for other in merits.values())]
+
+    def is_beaten(merit: tuple[float, float]) -> bool:
+        return any(other != merit and other[0] >= merit[0] and other[1] >= merit[1] for other in merits.values())
+
+    best = [name for name, merit in merits.items() if not is_beaten(merit)]
     return sorted(best, key=lambda name: spots[name].take)
-
-
-def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    return one != other and one[0] >= other[0] and one[1] >= other[1]
 
 
 def _tradeoff(

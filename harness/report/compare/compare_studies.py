@@ -15,7 +15,7 @@ from harness.results.predictions import named_metric
 from harness.stats import Comparison
 from harness.stats.verdicts import Answered, Answers, Verdicts, judge, score_answers
 from harness.tracking.prediction_table import read_examples, read_predictions
-from harness.tracking.schema import Params
+from harness.tracking.schema import Params, Tags
 
 __all__ = ["Compared", "compare"]
 
@@ -83,19 +83,14 @@ def _leading(a: Side, b: Side) -> str:
 
 
 def _other_data(a: Side, b: Side, on: Split) -> list[str]:
-    """Return a sentence for each split that the sides do not share.
-
-    Train and validation count as well as the split that is compared: a difference would be one between the data that
-    the two learned from, or were chosen by, as much as between prompts and tunings.
-    """
-    splits = [split for split in SPLITS if split != "test" or on == "test"]
-    ours, theirs = a.data(splits), b.data(splits)
-    return [
-        f"{split} data differ: digest {ours[split]} of {a.name}, {theirs[split]} of {b.name}; "
-        "run both studies on the same rows"
-        for split in splits
-        if ours[split] != theirs[split]
-    ]
+    """Return a sentence for each split that the sides do not share: to learn from, to be chosen by, or to compare."""
+    problems = []
+    for split in SPLITS if on == "test" else SPLITS[:-1]:
+        ours, theirs = (side.runs[0].tags.get(Tags.data_digest(split), "unknown") for side in (a, b))
+        if ours != theirs:
+            digests = f"digest {ours} of {a.name}, {theirs} of {b.name}"
+            problems.append(f"{split} data differ: {digests}; run both studies on the same rows")
+    return problems
 
 
 def _other_metric(name: str, a: Side, b: Side) -> list[str]:
@@ -118,11 +113,11 @@ def _metric(name: str, sides: Sequence[Side]) -> Metric:
     """Return the metric, as the first task that still has it makes it."""
     if name == LOSS.name:
         return LOSS
-    metrics = [named_metric(name, side.record) for side in sides]
-    for metric in metrics:
-        if not isinstance(metric, str):
-            return metric
-    raise UserError(f"{metrics[0]}; restore it, or run the study again")
+    first, second = (named_metric(name, side.record) for side in sides)
+    metric = second if isinstance(first, str) else first
+    if isinstance(metric, str):
+        raise UserError(f"{first}; restore it, or run the study again")
+    return metric
 
 
 def _answers(sides: Sequence[Side], on: Split) -> Answers:

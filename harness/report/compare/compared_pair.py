@@ -38,11 +38,6 @@ class Side:
     """Scored on the split that is compared, in the order of their seeds."""
     tracker: RunStore
 
-    def data(self, splits: Sequence[Split]) -> dict[Split, str]:
-        """Return the digests of some splits as the runs met them."""
-        tags = self.runs[0].tags
-        return {split: tags.get(Tags.data_digest(split), "unknown") for split in splits}
-
 
 def find_side(text: str, split: Split) -> Side:
     """Return what a side is called by: a study's name or file, ``study:prompt/tuning``, a run's id or its beginning.

@@ -51,10 +51,7 @@ class Samples(NamedTuple):
 
 
 def samples(results: Results, findings: Findings, *, most: int = 4) -> Samples | None:
-    """Return the examples that tell the first cell from the baseline, or from the second where it is the baseline.
-
-    At most so many wins, and so many losses.
-    """
+    """Return what tells the first cell from the baseline, or where it is that the second: so many wins and losses."""
     verdicts, metric = findings.verdicts, results.metric
     if verdicts is None or isinstance(metric, str):
         return None
@@ -76,10 +73,7 @@ def samples(results: Results, findings: Findings, *, most: int = 4) -> Samples |
 
 
 def first_examples(results: Results, findings: Findings, *, most: int = 3) -> list[Sample]:
-    """Return the first test examples with what every prompt, every depth and every level of further axes made of them.
-
-    At most so many.
-    """
+    """Return the first test examples with what every prompt, depth and level of further axes made of them."""
     verdicts = findings.verdicts
     if verdicts is None or results.answers is None:
         return []

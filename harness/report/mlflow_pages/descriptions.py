@@ -10,14 +10,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from harness.report.number_format import learning_rate
 from harness.report.ranked_table import ranked_table, text_row
 from harness.report.templates import paragraphs, template
 from harness.report.text.cautions import cautions
 from harness.report.text.findings import Findings
 from harness.results.collect import CellResult, Results
 from harness.tracking.mlflow.ui_views import NOTE_LIMIT, Address, View
-from harness.tracking.schema import NONE, Artifacts, Params, Tags, score_name
+from harness.tracking.schema import Artifacts, Params, Tags, score_name
 from harness.tracking.store_protocols import Run
 
 __all__ = ["StudyLinks", "begun_note", "cell_note", "final_note", "model_note", "study_note", "summary_note", "verdict"]
@@ -73,7 +72,7 @@ def summary_note(results: Results, findings: Findings, links: StudyLinks) -> str
 
 def cell_note(cell: CellResult, results: Results, findings: Findings, links: StudyLinks) -> str:
     """Return the description of a cell: its result, the verdict on it, its prompt's text."""
-    verdicts, text = findings.verdicts, results.prompts.get(cell.prompt, "")
+    text = results.prompts.get(cell.prompt, "")
     return _note(
         "cell",
         cell=cell,
@@ -82,10 +81,7 @@ def cell_note(cell: CellResult, results: Results, findings: Findings, links: Stu
         links=links,
         params=Params,
         scores={split: cell.score(score_name(split, results.lead)) for split in ("validation", "test")},
-        verdicts=verdicts,
-        estimate=verdicts.scores.get(cell.id) if verdicts else None,
-        comparison=verdicts.against_baseline(cell.id) if verdicts else None,
-        prompt_uri=links.prompts.get(cell.prompt),
+        uri=links.prompts.get(cell.prompt),
         text=text if len(text) <= NOTE_LIMIT // 2 else f"{text[: NOTE_LIMIT // 2]} ...",
         fence="`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0)),
     )
@@ -93,7 +89,7 @@ def cell_note(cell: CellResult, results: Results, findings: Findings, links: Stu
 
 def final_note(cell: str, seed: str, rate: str) -> str:
     """Return the description of a final run; its seed and learning rate are as in its params."""
-    return _note("final", cell=cell, seed=seed, rate=_rate(rate))
+    return _note("final", cell=cell, seed=seed, rate=rate)
 
 
 def model_note(run: Run, lead: str, address: Address) -> str:
@@ -105,7 +101,7 @@ def model_note(run: Run, lead: str, address: Address) -> str:
         prompt=run.params[Params.PROMPT],
         address=address,
         tuning=run.params[Params.TUNING],
-        rate=_rate(run.params[Params.LEARNING_RATE]),
+        rate=run.params[Params.LEARNING_RATE],
         lead=lead,
         scores={split: run.metrics[name] for split, name in names.items() if name in run.metrics},
     )
@@ -135,7 +131,3 @@ def _rows(results: Results, findings: Findings) -> list[tuple[list[str], str]]:
 def _note(kind: str, **facts: Any) -> str:
     text = template(f"mlflow_pages/{kind}_note.md.j2").render(**facts).strip()
     return text if len(text) <= NOTE_LIMIT else text[:NOTE_LIMIT].rpartition("\n")[0] + "\n\n(More in the report.)"
-
-
-def _rate(param: str) -> str:
-    return param if param == NONE else learning_rate(float(param), 3)

@@ -13,7 +13,6 @@ __all__ = ["OPENING", "ViewFacts", "study_views"]
 OPENING = "ranked"
 """The view that ``harness ui`` opens."""
 
-
 PHASE, VERDICT = f"tags.{Tags.PHASE}", f"tags.{Tags.VERDICT}"
 PROMPT, RATE, SEED = f"params.{Params.PROMPT}", f"params.{Params.LEARNING_RATE}", f"params.{Params.SEED}"
 OBJECTIVE, TRAIN, VALIDATION = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 from harness.report.templates import paragraphs
 from harness.report.text.findings import Findings
 from harness.results.collect import CellResult, Results
-from harness.results.search_budget import RankFlip, generalization_gap, rank_flip
+from harness.results.search_budget import generalization_gap, rank_flip
 from harness.study.dimension import Dimension
 from harness.study.search_space import title
 
@@ -24,6 +24,7 @@ is shown and not claimed. It is never more than one in the number of trials, so 
 
 def cautions(results: Results, findings: Findings) -> list[str]:
     """Return one sentence for each weak spot, the gravest first."""
+    flip = rank_flip(results)
     verdicts, trials = findings.verdicts, [(cell.id, trial) for cell in results.cells for trial in cell.trials]
     scores = verdicts.scores if verdicts else {}
     cells = [*(cell.id for cell in results.cells), *results.absent]
@@ -37,21 +38,14 @@ def cautions(results: Results, findings: Findings) -> list[str]:
         single=[cell for cell, score in scores.items() if not score.covers_seeds],
         pairs=[cell for cell, number in verdicts.seeds.items() if number == 2] if verdicts else [],
         edges=_edges(results),
-        flip=_likely_flip(results),
+        flip=flip if flip and flip.chance >= RANK_FLIP else None,
         learns=results.search["sampler"] in ("gp", "tpe") or any(trial.warm_start for _, trial in trials),
     )
 
 
 def caption_on_test(results: Results) -> str:
     """Return how often the test split was scored for a study, and by what."""
-    scorings = results.test_access.scorings
-    if not scorings:
-        return "The test split was not scored."
-    return (
-        f"The test split was scored {'once' if scorings == 1 else f'{scorings} times'} for this study, by final runs "
-        "and reference rows alone, each once; superseded, interrupted and deleted ones count, repetitions by harness "
-        "reproduce do not."
-    )
+    return paragraphs("text/test_access.md.j2", scorings=results.test_access.scorings)[0]
 
 
 def at_edge(cell: CellResult, dimension: Dimension) -> str:
@@ -81,8 +75,3 @@ def _edges(results: Results) -> list[tuple[str, str, str, list[str]]]:
             if cells:
                 edges.append((title(dimension.name), end, f"{limit:g}", cells))
     return edges
-
-
-def _likely_flip(results: Results) -> RankFlip | None:
-    flip = rank_flip(results)
-    return flip if flip and flip.chance >= RANK_FLIP else None

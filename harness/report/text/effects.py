@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness.stats import Comparison
@@ -12,9 +11,6 @@ __all__ = ["Family", "effect_families", "effects_by_name"]
 
 WORDS = {"prompt": ("prompt", "prompts"), "tuning": ("what trains", "what trains")}
 """What axes are called that are not called by their name: one level, all levels."""
-
-
-BEYOND = "what a cell gains beyond its prompt's and its tuning's own gain"
 
 
 class Family(NamedTuple):
@@ -44,25 +40,14 @@ def effect_families(verdicts: Verdicts | None) -> list[Family]:
     if verdicts is None or verdicts.effects is None:
         return []
     main, pairs = verdicts.effects
-    words = {axis: WORDS.get(axis, (axis, axis)) for axis in main}
-
-    def averaged(axes: Sequence[str]) -> str:
-        return f", averaged over {' and '.join(words[axis][1] for axis in main if axis not in axes)}"
-
-    families = [
-        Family(_capital(f"{words[axis][1]}, each against {rows[0].b}{averaged([axis])}"), words[axis][0], rows)
-        for axis, rows in main.items()
-        if rows
-    ]
-    for pair, rows in pairs.items():
-        names = [words[axis][0] for axis in pair]
+    words, families = {axis: WORDS.get(axis, (axis, axis)) for axis in main}, []
+    for axes, rows in {**{(axis,): rows for axis, rows in main.items()}, **pairs}.items():
+        names, others = [words[axis][0] for axis in axes], [words[axis][1] for axis in main if axis not in axes]
         title, head = f"{' and '.join(names)} together: what both gain beyond the gain of each", "/".join(names)
-        if len(main) == 2:
-            families.append(Family(f"Both together: {BEYOND}", "cell", rows))
-        else:
-            families.append(Family(_capital(title + averaged(pair)), head, rows))
+        if len(axes) == 1 and rows:
+            title = f"{words[axes[0]][1]}, each against {rows[0].b}"
+        elif not others:
+            title, head = "both together: what a cell gains beyond its prompt's and its tuning's own gain", "cell"
+        averaged = f", averaged over {' and '.join(others)}" if others else ""
+        families.append(Family(f"{title[0].upper()}{title[1:]}{averaged}", head, rows))
     return [family for family in families if family.rows]
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]

@@ -9,7 +9,6 @@ import json
 import math
 from typing import Any
 
-from harness.report.number_format import difference, places
 from harness.report.templates import paragraphs
 from harness.report.text.effects import effects_by_name
 from harness.stats import Comparison
@@ -22,11 +21,9 @@ MARKED = "all pairs, and the baseline's own comparisons, each with Holm's correc
 
 
 def answer(verdicts: Verdicts, *, cells: int) -> str:
-    """Return two sentences: what ranks first and whether it beats the baseline; what cannot be told apart from it.
+    """Return two sentences on a study of so many cells, with final runs or without.
 
-    Args:
-        verdicts: On the cells that have final runs.
-        cells: How many the study has in all.
+    The first: what ranks first and whether it beats the baseline; the second: what cannot be told apart from it.
     """
     best = verdicts.best
     beating = [pair.a for pair in verdicts.pairs if pair.b == best and pair.verdict == "better"]
@@ -36,17 +33,7 @@ def answer(verdicts: Verdicts, *, cells: int) -> str:
 
 def examples_to_see(verdicts: Verdicts) -> str:
     """Return how many examples would decide between the best cell and the baseline; empty where nothing is asked."""
-    if verdicts.needed is None:
-        return ""
-    comparison, examples = verdicts.needed
-    size = difference(comparison.difference.value, places(verdicts.scores[comparison.a].value))
-    wish = f"If {comparison.a} truly differs from {comparison.b} by as much as was seen ({size})"
-    if examples is None:
-        return f"{wish}, no number of test examples up to 100,000 would likely show it: it takes more seeds."
-    return (
-        f"{wish}, about {examples:,} test examples (there are {verdicts.examples:,}) with as many seeds would show it "
-        "in four of five studies, at 5% and before any correction."
-    )
+    return "".join(paragraphs("text/examples_to_see.md.j2", verdicts=verdicts))
 
 
 def verdicts_json(answer: str, verdicts: Verdicts | None) -> str:
@@ -55,11 +42,8 @@ def verdicts_json(answer: str, verdicts: Verdicts | None) -> str:
     Every pair of cells stands there once: pairs with the baseline as ``family: baseline``, the others as
     ``family: pairs``; ``family: references`` holds the reference rows against the best cell. Each family's p-values
     are adjusted on their own (all pairs of cells count in the second). ``effects`` holds those of
-    `harness.report.text.effects.effects_by_name`, likewise, with names of levels as ``a`` and ``b``.
-
-    Args:
-        answer: In two sentences.
-        verdicts: ``None`` where nothing can be claimed: there are no comparisons then.
+    `harness.report.text.effects.effects_by_name`, likewise, with names of levels as ``a`` and ``b``. Where nothing can
+    be claimed there are no comparisons.
     """
     facts: dict[str, Any] = {"format": 1, "answer": answer}
     comparisons: list[dict[str, Any]] = []

@@ -53,8 +53,8 @@ def searches(results: Results) -> str:
 def _drawn_from(dimension: Dimension) -> str:
     if dimension.choices:
         return f"{title(dimension.name)} among {', '.join(map(shown_value, dimension.choices))}"
-    plural = "s" * (dimension.name == "learning_rate")
-    return f"{title(dimension.name)}{plural} from {dimension.low:g} to {dimension.high:g}"
+    ending = "s" if dimension.name == "learning_rate" else ""
+    return f"{title(dimension.name)}{ending} from {dimension.low:g} to {dimension.high:g}"
 
 
 def _bought(cell: CellResult, results: Results) -> str:
