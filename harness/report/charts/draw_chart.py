@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 from matplotlib.ticker import LogLocator, MaxNLocator
@@ -30,7 +30,12 @@ GLYPH = 6.2
 """The width of a letter at the size of labels, on the safe side; a browser's fonts are not known here."""
 
 COLUMNS = 3
-LEFT = -0.06
+COLUMNS = 3
+
+LEFT, RIGHT, ABOVE, BELOW, ROW = 48, 14, 44, 24, 13
+"""Around a panel's axes, in points: room for numbers, title and labels, and for each row of what stands below."""
+
+OUT = -0.12
 """Where what stands above a panel begins, as a share of its axes' width."""
 
 ACROSS = 270
@@ -45,11 +50,13 @@ def draw_chart(chart: Chart) -> Figure:
     """
     entries, columns = chart.entries(), min(COLUMNS, len(chart.panels))
     rows = math.ceil(len(chart.panels) / columns)
-    width, height = (380 * columns, 260 * rows) if len(chart.panels) == 1 else (340 * columns, 240 * rows)
+    wide, high = (380, 260) if len(chart.panels) == 1 else (340, 240)
+    width, below = wide * columns, BELOW + ROW * _rows_of(chart.x.names)
     title = textwrap.wrap(chart.title, int(width / GLYPH / 1.2))
     keys = max(1, int(width / (60 + GLYPH * max((len(line.name) for line in entries), default=0))))
-    height += 16 * (len(title) + math.ceil(len(entries) / keys))
-    figure = Figure(figsize=(width / 72, height / 72), dpi=72, layout=ConstrainedLayoutEngine(w_pad=8 / 72))
+    header = 16 * (len(title) + math.ceil(len(entries) / keys)) + 8
+    height = header + high * rows
+    figure = Figure(figsize=(width / 72, height / 72), dpi=72)
     legend = figure.legend(
         [
             Line2D([], [], **_stroke(line), **(_marks(line) if line.drawn in ("marked", "dots") else {}))
@@ -58,7 +65,8 @@ def draw_chart(chart: Chart) -> Figure:
         [line.name for line in entries],
         title="\n".join(title),
         title_fontproperties={"size": 12},
-        loc="outside upper left",
+        loc="upper left",
+        borderaxespad=0.3,
         alignment="left",
         ncols=keys,
         fontsize=LABELS,
@@ -67,9 +75,17 @@ def draw_chart(chart: Chart) -> Figure:
         frameon=False,
     )
     legend.get_title().set_color(TEXT)
-    for number, handle in enumerate(legend.legend_handles):
+    for number, handle in enumerate(legend.get_lines()):
         handle.set_gid(f"{chart.name}-key-{number}")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flatten()
+    figure.subplots_adjust(
+        left=LEFT / width,
+        right=1 - RIGHT / width,
+        top=1 - (header + ABOVE) / height,
+        bottom=below / height,
+        wspace=(LEFT + RIGHT) / (wide - LEFT - RIGHT),
+        hspace=(ABOVE + below) / (high - ABOVE - below),
+    )
     for number, (axes, panel) in enumerate(zip(grid, chart.panels, strict=False)):
         axes.set_gid(f"{chart.name}-{number}")
         _axes(axes, chart, panel.title)
@@ -91,17 +107,17 @@ def _axes(axes: Axes, chart: Chart, title: str) -> None:
     axes.tick_params(length=0, pad=5, labelsize=LABELS, labelcolor=TEXT, labelleft=True, labelbottom=True)
     text: dict[str, Any] = {"fontsize": LABELS, "color": TEXT}
     room = "\n" if title else ""
-    axes.set_title(room + _cut(chart.y.label), loc="left", x=LEFT, **text)
+    axes.set_title(room + _cut(chart.y.label), loc="left", x=OUT, **text)
     axes.set_xlabel(_cut(chart.x.label), loc="right", **text)
     place: dict[str, Any] = {"xycoords": axes.transAxes, "xytext": (0, 20), "textcoords": "offset points"}
-    heading = Annotation(_cut(title), (LEFT, 1), **place, weight="bold", **text)
+    heading = Annotation(_cut(title), (OUT, 1), **place, weight="bold", **text)
     axes.figure.add_artist(heading)  # and not to the axes' own group: the page has headings of its own
 
 
 def _across(axes: Axes, x: Axis) -> None:
     """Scale the axis across, which all panels share, and say where it has names or numbers."""
     if x.names:
-        rows = math.ceil((max(map(len, x.names)) + 1) * GLYPH * len(x.names) / ACROSS)
+        rows = _rows_of(x.names)
         axes.set_xlim(-0.5, len(x.names) - 0.5)
         axes.set_xticks(range(len(x.names)), ["\n" * (place % rows) + name for place, name in enumerate(x.names)])
         return
@@ -115,6 +131,11 @@ def _across(axes: Axes, x: Axis) -> None:
     else:
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True) if x.kind == "count" else MaxNLocator(5))
     axes.xaxis.set_major_formatter("{x:.3g}")
+
+
+def _rows_of(names: Sequence[str]) -> int:
+    """Return over how many rows names below an axis are spread, so that none touches the next."""
+    return max(1, math.ceil((max(map(len, names), default=0) + 1) * GLYPH * len(names) / ACROSS))
 
 
 def _cut(text: str) -> str:
@@ -148,20 +169,21 @@ def _stroke(line: Line) -> dict[str, Any]:
 
 def _draw(axes: Axes, line: Line, gid: str) -> None:
     """Draw a line, its marks and its spread, under names that the page and tests go by."""
-    look: dict[str, Any] = {"clip_on": False, **_stroke(line)}
+    inside: dict[str, Any] = {"clip_on": False, "in_layout": False}
+    look = {**inside, **_stroke(line)}
     x, y, low, high, names = zip(*line.points, strict=True)
     match line.drawn:
         case "level":
             axes.axhline(y[0], gid=gid, **look)
         case "band":
-            axes.fill_between(x, low, high, color=_color(line), alpha=0.13, linewidth=0, clip_on=False, gid=gid)
+            axes.fill_between(x, low, high, color=_color(line), alpha=0.13, linewidth=0, gid=gid, **inside)
         case "dots":
             for name, *place in zip(names, x, y, strict=True):
                 axes.plot(*[[value] for value in place], gid=f"{gid}@{name}", **look | _marks(line))
         case "marked":
             axes.plot(x, y, gid=gid, **look | _marks(line))
             if np.isfinite([*low, *high]).any():
-                bars = axes.vlines(x, low, high, color=_color(line), linewidth=1.2, alpha=0.75, clip_on=False)
+                bars = axes.vlines(x, low, high, color=_color(line), linewidth=1.2, alpha=0.75, **inside)
                 bars.set_gid(f"{gid}-spread")
         case "thin" | "steps":
             axes.plot(x, y, gid=gid, **look)

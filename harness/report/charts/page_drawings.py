@@ -43,7 +43,7 @@ def picture(chart: Chart, drawing: Drawing) -> Picture:
     """Return the pieces of a drawn chart."""
     figure, svg = drawing
     legend = []
-    for number, (line, handle) in enumerate(zip(chart.entries(), figure.legends[0].legend_handles, strict=True)):
+    for number, (line, handle) in enumerate(zip(chart.entries(), figure.legends[0].get_lines(), strict=True)):
         view = _view(handle.get_window_extent().padded(1), figure)
         opening = Markup('<svg class="swatch" viewBox="{}" aria-hidden="true">').format(view)
         legend.append((opening + _piece(svg, f"{chart.name}-key-{number}") + Markup("</svg>"), line.name))
@@ -61,8 +61,9 @@ def picture(chart: Chart, drawing: Drawing) -> Picture:
 def _boxes(figure: Figure) -> list[Bbox]:
     """Return what the panels take with all their text, boxes of one size."""
     inner = np.array([axes.get_window_extent().extents for axes in figure.axes])
-    room = np.array([axes.get_tightbbox().extents for axes in figure.axes]) - inner
-    return [Bbox.from_extents(*one) for one in inner + [*room.min(axis=0)[:2] - 4, *room.max(axis=0)[2:] + 4]]
+    tight = np.array([box.extents for axes in figure.axes if (box := axes.get_tightbbox())])
+    room = [*(tight - inner).min(axis=0)[:2] - 4, *(tight - inner).max(axis=0)[2:] + 4]
+    return [Bbox.from_extents(*extents) for extents in inner + room]
 
 
 def _view(box: Bbox, figure: Figure) -> str:

@@ -41,7 +41,8 @@ def effect_families(verdicts: Verdicts | None) -> list[Family]:
         return []
     main, pairs = verdicts.effects
     words, families = {axis: WORDS.get(axis, (axis, axis)) for axis in main}, []
-    for axes, rows in {**{(axis,): rows for axis, rows in main.items()}, **pairs}.items():
+    single = [((axis,), rows) for axis, rows in main.items()]
+    for axes, rows in [*single, *pairs.items()]:
         names, others = [words[axis][0] for axis in axes], [words[axis][1] for axis in main if axis not in axes]
         title, head = f"{' and '.join(names)} together: what both gain beyond the gain of each", "/".join(names)
         if len(axes) == 1 and rows:
