@@ -22,7 +22,7 @@ same resamples, and `to_baseline`, `all_pairs`, `effects` or `estimate` reads th
 
 from __future__ import annotations
 
-from harness.stats.contrasts import Estimate, Runs, Target, Trained, estimate, resample, runs
+from harness.stats.contrasts import Estimate, Target, estimate
 from harness.stats.expected_best import expected_best
 from harness.stats.intervals import Interval, bootstrap
 from harness.stats.multiple_comparisons import (
@@ -31,14 +31,17 @@ from harness.stats.multiple_comparisons import (
     Verdict,
     all_pairs,
     effects,
-    holm,
     not_distinguishable,
+    selection_luck,
     to_baseline,
+    with_best,
 )
 from harness.stats.paired import Paired, approximate_randomization, paired_bootstrap
 from harness.stats.power import examples_needed, power
 from harness.stats.resampling import RESAMPLES
+from harness.stats.step_down import holm
 from harness.stats.summary import mean, spread
+from harness.stats.trained_cells import Runs, Trained, resample, runs
 
 __all__ = [
     "RESAMPLES",
@@ -65,6 +68,8 @@ __all__ = [
     "power",
     "resample",
     "runs",
+    "selection_luck",
     "spread",
     "to_baseline",
+    "with_best",
 ]
