@@ -215,7 +215,7 @@ def _family(
 ) -> tuple[Comparison, ...]:
     one = partial(estimate, cells=cells, of=of, luck=(luck, luck))
     p_values = [one(contrast.weights, level=level).p for contrast in contrasts]
-    names = list(dict.fromkeys(name for contrast in contrasts for name in contrast.weights))
+    names = sorted({name for contrast in contrasts for name in contrast.weights})  # chance is the same in any order
     weights = np.array([[contrast.weights.get(name, 0.0) for name in names] for contrast in contrasts])
     adjusted = step_down(p_values, weights, _covariance([cells[name] for name in names], of, luck), level=level)
     return tuple(
