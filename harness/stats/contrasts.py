@@ -85,7 +85,7 @@ def seeds_of(weights: Mapping[str, float], cells: Mapping[str, Trained]) -> list
         if not weight or cell.own_seeds is None or cell.mean_seeds is None:
             continue
         factor = weight**2 / len(cell.scores)
-        if cell.own_seeds.variance >= cell.mean_seeds.variance:
+        if cell.own_seeds.variance >= cell.mean_seeds.variance * (1 - 1e-9):
             parts.append(cell.own_seeds.scaled(factor))
         else:
             borrowed, mean = borrowed + factor, cell.mean_seeds
