@@ -52,13 +52,7 @@ def difference(value: float, decimals: int) -> str:
 
 
 def interval(estimate: Estimate | None, decimals: int | None = None, *, signed: bool = False) -> str:
-    """Return the ends of an interval, with the decimals of its middle unless some are given.
-
-    Args:
-        estimate: What the interval is of.
-        decimals: Of both ends.
-        signed: Whether each end has its sign, as ends of a difference may.
-    """
+    """Return the ends of an interval, with the decimals of its middle unless some are given; ends may have signs."""
     if estimate is None or math.isnan(estimate.low):
         return UNDEFINED
     decimals = places(estimate.value) if decimals is None else decimals

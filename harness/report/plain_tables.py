@@ -1,18 +1,19 @@
-"""Tables of numbers that page and Markdown show alike: costs, what is left of other skills, plan against actual."""
+"""What page and Markdown show alike in numbers: costs, what is left of other skills, plan against actual."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from harness.report.number_format import UNDEFINED, amount, score, significant
 from harness.report.ranked_table import generality_kept
+from harness.report.templates import paragraphs
 from harness.results.collect import Results
-from harness.results.cost_table import CostRow, cost_table
+from harness.results.cost_table import CostRow, cost_table, total_costs
 from harness.results.plan_vs_actual import plan_vs_actual
 from harness.tracking.schema import Metrics
 
-__all__ = ["PlainTable", "costs", "forecast", "generality"]
+__all__ = ["PlainTable", "cost_sentences", "costs", "forecast", "generality"]
 
 
 class PlainTable(NamedTuple):
@@ -23,10 +24,7 @@ class PlainTable(NamedTuple):
 
 
 def generality(results: Results) -> PlainTable:
-    """Return what training left of other skills: perplexity on general text, scores on other tasks where named.
-
-    Without rows where nothing was measured.
-    """
+    """Return what training left of perplexity on general text and of other tasks; no rows if nothing was measured."""
     name = Metrics.PERPLEXITY
     others = _other_tasks(results)
     rows = [
@@ -74,6 +72,18 @@ def costs(results: Results) -> PlainTable:
 def _trials(row: CostRow) -> str:
     lost = [f"{number} {state}" for number, state in ((row.pruned, "pruned"), (row.diverged, "diverged")) if number]
     return f"{row.trials} ({', '.join(lost)})" if lost else str(row.trials)
+
+
+def cost_sentences(results: Results) -> str:
+    """Return in sentences how long all runs took, and what replaying the frozen part saved them."""
+    trials = [_seconds(trial.costs) for cell in results.cells for trial in cell.trials]
+    finals = [_seconds(final.costs) for cell in results.cells for final in cell.finals]
+    total = total_costs(results.cells)
+    return " ".join(paragraphs("text/cost_sentences.md.j2", trials=trials, finals=finals, total=total))
+
+
+def _seconds(costs: Mapping[str, float]) -> float:
+    return sum(cost for name, cost in costs.items() if name.endswith("_seconds"))
 
 
 def forecast(results: Results) -> PlainTable:

@@ -89,9 +89,8 @@ def _measured(cell: CellResult, metric: str) -> Measured:
 
 
 def _reference(row: Reference, lead: str, intervals: Mapping[str, Estimate]) -> RankedRow:
-    validation, test = (
-        Measured(row.metrics.get(score_name(split, lead), math.nan), math.nan) for split in ("validation", "test")
-    )
+    scores = (row.metrics.get(score_name(split, lead), math.nan) for split in ("validation", "test"))
+    validation, test = (Measured(score, math.nan) for score in scores)
     return RankedRow(None, f"reference: {row.name}", None, validation, test, intervals.get(row.name))
 
 

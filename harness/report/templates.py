@@ -1,18 +1,21 @@
-"""The Jinja templates of page and report; in both filters of `number_format` write the numbers."""
+"""The Jinja templates of all that is shown as text: filters of `number_format` write their numbers, in all of them."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2 import Template as JinjaTemplate
 
 from harness.report import number_format
 
-__all__ = ["template"]
+__all__ = ["count", "listed", "paragraphs", "template"]
 
-FORMATS = ("amount", "difference", "interval", "learning_rate", "probability", "score", "significant")
+FORMATS = ("amount", "difference", "duration", "interval", "learning_rate", "probability", "score", "significant")
 
 
 @cache
@@ -33,8 +36,31 @@ def template(name: str) -> JinjaTemplate:
     for kind in FORMATS:
         write = getattr(number_format, kind)
         environment.filters[kind] = _typesetting(write) if html else write
-    environment.filters |= {"typeset": number_format.typeset, "table_row": _table_row}
+    words: dict[str, Callable[..., Any]] = {"count": count, "listed": listed, "table_row": _table_row}
+    environment.filters |= words | {"places": number_format.places, "typeset": number_format.typeset}
+    environment.tests["nan"] = math.isnan
     return environment.get_template(name)
+
+
+def paragraphs(name: str, **facts: Any) -> list[str]:
+    """Return the paragraphs of a template of prose: each in one line, apart from items of a list."""
+    blocks = re.split(r"\n\s*\n", template(name).render(**facts))
+    return [re.sub(r" *\n(?!- ) *| {2,}", " ", block.strip()) for block in blocks if block.strip()]
+
+
+def count(number: int, noun: str) -> str:
+    """Return so many of a noun.
+
+    >>> count(1, "cell"), count(2, "cell")
+    ('1 cell', '2 cells')
+    """
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """Return the first names, and how many more there are."""
+    few = ", ".join(names[:most])
+    return few if len(names) <= most else f"{few} and {len(names) - most} more"
 
 
 def _typesetting(write: Callable[..., str]) -> Callable[..., str]:

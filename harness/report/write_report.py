@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from harness.report.charts.draw_chart import draw_chart
 from harness.report.charts.draw_tables import draw_differences, draw_heat_map
 from harness.report.charts.figure_files import drawn, write_figures
-from harness.report.charts.gallery import gallery
+from harness.report.charts.gallery import Gallery, gallery
 from harness.report.charts.page_drawings import picture
 from harness.report.csv_tables import costs_csv, expected_best_csv, references_csv, results_csv
 from harness.report.html.page import page
+from harness.report.number_format import places
+from harness.report.ranked_table import TEXT_HEADER, text_row
+from harness.report.report_facts import report_facts
+from harness.report.templates import template
 from harness.report.text.findings import Findings, find
 from harness.report.text.headline import verdicts_json
-from harness.report.text.markdown import markdown
 from harness.results.collect import Results
 
 __all__ = ["write_report"]
 
 
 def write_report(results: Results, folder: Path, *, findings: Findings | None = None) -> Path:
-    """Write all files of a report into a folder and return ``report.md``.
-
-    Args:
-        results: The study.
-        folder: Made where it is missing.
-        findings: What may be claimed of it; left out, it is worked out here.
-    """
+    """Write all files of a report into a folder, made where it is missing, and return ``report.md``."""
     folder.mkdir(parents=True, exist_ok=True)
     findings = findings or find(results)
     charts = gallery(results, findings)
     drawings = {chart.name: drawn(draw_chart(chart), chart.name) for chart in charts.charts()}
-    pictures = {chart.name: picture(chart, drawings[chart.name].svg) for chart in charts.charts()}
+    pictures = {chart.name: picture(chart, drawings[chart.name]) for chart in charts.charts()}
     if charts.depths:
         drawings["heat"] = drawn(draw_heat_map(results), "heat")
     if findings.verdicts and findings.verdicts.to_baseline:
@@ -45,8 +43,17 @@ def write_report(results: Results, folder: Path, *, findings: Findings | None = 
         "expected_best.csv": expected_best_csv(results),
         "verdicts.json": verdicts_json(findings.answer, findings.verdicts),
         "report.html": page(results, findings, charts, pictures),
-        written.name: markdown(results, findings, charts),
+        written.name: _markdown(results, findings, charts),
     }
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     return written
+
+
+def _markdown(results: Results, findings: Findings, charts: Gallery) -> str:
+    """Return ``report.md``: all claims, tables and warnings of the page, with figures as files beside it."""
+    verdicts = findings.verdicts
+    decimals = places(verdicts.scores[verdicts.best].value) if verdicts else 0
+    facts = report_facts(results, findings, charts)
+    text = template("text/report.md.j2").render(facts, places=decimals, header=TEXT_HEADER, text_row=text_row)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

@@ -21,7 +21,7 @@ from harness.report.charts.draw_chart import draw_chart
 from harness.report.charts.figure_files import drawn
 from harness.report.charts.gallery import gallery
 from harness.report.charts.page_drawings import picture
-from harness.report.charts.pareto import Spot, front
+from harness.report.charts.tradeoffs import Spot, front
 from harness.report.html.samples import first_examples
 from harness.report.plain_tables import generality
 from harness.report.ranked_table import generality_kept
@@ -104,7 +104,7 @@ def _spots(path: str) -> Spots:
 
 def panels(chart: Chart | None) -> Iterator[tuple[str, Panel]]:
     assert chart is not None
-    drawings = picture(chart, drawn(draw_chart(chart), chart.name).svg).panels
+    drawings = picture(chart, drawn(draw_chart(chart), chart.name)).panels
     return zip((str(drawing) for _, drawing in drawings), chart.panels, strict=True)
 
 
@@ -176,8 +176,8 @@ def test_depths_show_the_verdicts_scores_and_intervals(results: Results) -> None
 @pytest.mark.parametrize("place", range(3))
 def test_tradeoffs_show_every_cell_and_the_front(results: Results, place: int) -> None:
     found = gallery(results, find(results)).tradeoffs[place]
-    ((drawing, panel),) = panels(found.chart)
-    log = found.chart.x.kind == "log"
+    ((drawing, panel),) = panels(found)
+    log = found.x.kind == "log"
     seen = read(drawing, panel, log=log)
     sides = (
         {cell.id: cell.seconds for cell in results.cells},
@@ -189,7 +189,7 @@ def test_tradeoffs_show_every_cell_and_the_front(results: Results, place: int) -
     scores = {cell.id: cell.score("test/rougeL") for cell in results.cells}
     assert list(seen.named) == names
     assert same(list(seen.named.values()), [(take[name], scores[name]) for name in names], seen)
-    kept = re.findall(r"(prompt\d/[\w-]+) \(", found.front)
+    kept = re.findall(r"(prompt\d/[\w-]+) \(", found.alt)
     wanted = front({n: Spot(take[n], scores[n]) for n in names}, more_is_better=place == 2, maximize=True)
     assert kept == wanted
     corners = seen.lines["steps"][0][::2]

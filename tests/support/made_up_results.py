@@ -100,7 +100,7 @@ def html(results: Results) -> str:
     """Return the page of some results."""
     findings = find(results)
     charts = gallery(results, findings)
-    pictures = {chart.name: picture(chart, drawn(draw_chart(chart), chart.name).svg) for chart in charts.charts()}
+    pictures = {chart.name: picture(chart, drawn(draw_chart(chart), chart.name)) for chart in charts.charts()}
     return page(results, findings, charts, pictures)
 
 

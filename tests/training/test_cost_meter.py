@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from harness.core.cost_names import LARGEST, PREFIX, Costs, summed
 from harness.report.csv_tables import costs_csv
-from harness.report.text.cost_sentences import cost_sentences
+from harness.report.plain_tables import cost_sentences
 from harness.results.collect import CellResult, Final, Results, Trial
 from harness.results.cost_table import cost_table
 from harness.study.axes import Tuning

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from harness.report.charts.palette import COLORS
-
-__all__ = ["Axis", "Chart", "Line", "Panel", "Point", "dashes", "shape"]
+__all__ = ["Axis", "Chart", "Line", "Panel", "Point"]
 
 
 class Point(NamedTuple):
@@ -70,39 +67,16 @@ class Chart:
     x: Axis
     y: Axis
     panels: tuple[Panel, ...]
-    legend: str
-    """What the lines stand for, such as ``prompt``."""
-    alt: str
-    """One sentence that stands for it where pictures are not shown."""
+    legend: str = "what trains"
+    """What the lines stand for."""
 
-    def lines(self) -> Iterator[Line]:
-        """Yield the lines of all panels."""
-        return (line for panel in self.panels for line in panel.lines)
+    @property
+    def alt(self) -> str:
+        """What stands for it where pictures are not shown."""
+        told = [f"{panel.title}: {panel.words}" if panel.title else panel.words for panel in self.panels]
+        return f"{'. '.join([self.title, *told])}."
 
     def entries(self) -> list[Line]:
         """Return a line for each entry of the legend, in order of appearance."""
-        entries: dict[tuple[str, int, str], Line] = {}
-        for line in self.lines():
-            if line.name:
-                entries.setdefault((line.name, line.style, line.drawn), line)
-        return list(entries.values())
-
-    def heights(self) -> list[float]:
-        """Return all values that the upright axis must hold."""
-        values = [end for line in self.lines() for point in line.points for end in (point.y, point.low, point.high)]
-        return [value for value in values if math.isfinite(value)]
-
-    def widths(self) -> list[float]:
-        """Return all values that the other axis must hold."""
-        lines = [line for line in self.lines() if line.drawn != "level"]
-        return [*self.x.span, *(point.x for line in lines for point in line.points if math.isfinite(point.x))]
-
-
-def shape(style: int, shapes: int) -> int:
-    """Return which of some shapes a style has: all of one color differ in it."""
-    return (style + style // len(COLORS)) % shapes
-
-
-def dashes(style: int) -> tuple[int, ...]:
-    """Return the dashes and gaps of a style; empty for an unbroken line."""
-    return ((), (6, 2), (2, 2), (7, 2, 2, 2))[style // len(COLORS) % 4]
+        lines = [line for panel in self.panels for line in panel.lines if line.name]
+        return list({(line.name, line.style, line.drawn): line for line in lines}.values())

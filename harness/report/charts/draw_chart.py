@@ -1,104 +1,124 @@
-"""A chart as matplotlib draws it, once for page and files: panels on the same axes, a legend and a title above them."""
+"""A chart as matplotlib draws it, once for page and files: panels on the same axes, a title and a legend above them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import textwrap
 from typing import Any
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
+from matplotlib.ticker import LogLocator, MaxNLocator
 
-from harness.report.charts.chart import Axis, Chart, Line, dashes, shape
-from harness.report.charts.layout import GLYPH, LEFT, RIGHT, ROW, Box, Layout, layout
-from harness.report.charts.palette import GRID, NEUTRAL, PAPER, STYLES, TEXT
-from harness.report.charts.ticks import limits, linear_ticks, log_ticks
+from harness.report.charts.chart import Axis, Chart, Line
+from harness.report.charts.palette import COLORS, GRID, NEUTRAL, PAPER, STYLES, TEXT
 
 __all__ = ["draw_chart"]
 
 MARKERS = "osD^vPX"
+DASHES = ("-", (0, (6, 2)), (0, (2, 2)), (0, (7, 2, 2, 2)))
+"""Lines of one color differ in both."""
+
 LABELS = 10
-"""Points of all text but titles."""
+"""Points of all text but the title."""
+
+GLYPH = 6.2
+"""The width of a letter at the size of labels, on the safe side; a browser's fonts are not known here."""
+
+COLUMNS = 3
+LEFT = -0.06
+"""Where what stands above a panel begins, as a share of its axes' width."""
+
+ACROSS = 270
+"""About how wide a panel's axes are, in points."""
 
 
 def draw_chart(chart: Chart) -> Figure:
-    """Return a chart as a figure.
+    """Return a chart as a figure with a pixel to the point.
 
     Panels are named ``<chart>-<panel>`` in its SVG, lines ``<chart>-<panel>-<line>``, samples ``<chart>-key-<entry>``;
     a mark with a name of its own has that behind an ``@``.
     """
-    where = layout(chart)
-    figure = Figure(figsize=(where.width / 72, where.height / 72))
-    points = where.points(figure)
-    text: dict[str, Any] = {"transform": points, "color": TEXT, "va": "baseline"}
-    figure.text(4, 4, where.title, fontsize=12, **text | {"va": "top"})
-    for number, (box, line) in enumerate(zip(where.keys, chart.entries(), strict=True)):
-        figure.add_artist(_key(line, box, gid=f"{chart.name}-key-{number}", transform=points))
-        figure.text(box.x + box.width + 5, box.y + 10, line.name, fontsize=LABELS, **text)
-    for number, (tile, panel) in enumerate(zip(where.tiles, chart.panels, strict=True)):
-        axes = figure.add_axes(where.axes(tile), gid=f"{chart.name}-{number}")
-        _axes(axes, chart, where, tile)
+    entries, columns = chart.entries(), min(COLUMNS, len(chart.panels))
+    rows = math.ceil(len(chart.panels) / columns)
+    width, height = (380 * columns, 260 * rows) if len(chart.panels) == 1 else (340 * columns, 240 * rows)
+    title = textwrap.wrap(chart.title, int(width / GLYPH / 1.2))
+    keys = max(1, int(width / (60 + GLYPH * max((len(line.name) for line in entries), default=0))))
+    height += 16 * (len(title) + math.ceil(len(entries) / keys))
+    figure = Figure(figsize=(width / 72, height / 72), dpi=72, layout=ConstrainedLayoutEngine(w_pad=8 / 72))
+    legend = figure.legend(
+        [
+            Line2D([], [], **_stroke(line), **(_marks(line) if line.drawn in ("marked", "dots") else {}))
+            for line in entries
+        ],
+        [line.name for line in entries],
+        title="\n".join(title),
+        title_fontproperties={"size": 12},
+        loc="outside upper left",
+        alignment="left",
+        ncols=keys,
+        fontsize=LABELS,
+        labelcolor=TEXT,
+        handlelength=2.8,
+        frameon=False,
+    )
+    legend.get_title().set_color(TEXT)
+    for number, handle in enumerate(legend.legend_handles):
+        handle.set_gid(f"{chart.name}-key-{number}")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flatten()
+    for number, (axes, panel) in enumerate(zip(grid, chart.panels, strict=False)):
+        axes.set_gid(f"{chart.name}-{number}")
+        _axes(axes, chart, panel.title)
         for place, line in enumerate(panel.lines):
-            DRAWN[line.drawn](axes, line, f"{chart.name}-{number}-{place}")
-        figure.text(tile.x + 4, tile.y - 3, panel.title, fontsize=11, weight="bold", **text)
+            _draw(axes, line, f"{chart.name}-{number}-{place}")
+    _across(grid[0], chart.x)
+    grid[0].yaxis.set_major_locator(MaxNLocator(5))
+    for axes in grid[len(chart.panels) :]:
+        axes.remove()
     return figure
 
 
-def _axes(axes: Any, chart: Chart, where: Layout, tile: Box) -> None:
+def _axes(axes: Axes, chart: Chart, title: str) -> None:
     """Set up one panel's axes: nothing but a grid, numbers at its ends, and what both axes measure."""
     axes.set_axisbelow(True)
     axes.patch.set_visible(False)
     axes.spines[:].set_visible(False)
     axes.grid(color=GRID, linewidth=0.7, clip_on=False)
-    axes.tick_params(length=0, pad=5, labelsize=LABELS, labelcolor=TEXT)
-    low, high = limits(chart.heights())
-    axes.set_ylim(low, high)
-    _ticks(axes.yaxis, linear_ticks(low, high, most=5))
-    low, high = _across(chart)
-    if chart.x.kind == "log":
+    axes.tick_params(length=0, pad=5, labelsize=LABELS, labelcolor=TEXT, labelleft=True, labelbottom=True)
+    text: dict[str, Any] = {"fontsize": LABELS, "color": TEXT}
+    room = "\n" if title else ""
+    axes.set_title(room + _cut(chart.y.label), loc="left", x=LEFT, **text)
+    axes.set_xlabel(_cut(chart.x.label), loc="right", **text)
+    place: dict[str, Any] = {"xycoords": axes.transAxes, "xytext": (0, 20), "textcoords": "offset points"}
+    heading = Annotation(_cut(title), (LEFT, 1), **place, weight="bold", **text)
+    axes.figure.add_artist(heading)  # and not to the axes' own group: the page has headings of its own
+
+
+def _across(axes: Axes, x: Axis) -> None:
+    """Scale the axis across, which all panels share, and say where it has names or numbers."""
+    if x.names:
+        rows = math.ceil((max(map(len, x.names)) + 1) * GLYPH * len(x.names) / ACROSS)
+        axes.set_xlim(-0.5, len(x.names) - 0.5)
+        axes.set_xticks(range(len(x.names)), ["\n" * (place % rows) + name for place, name in enumerate(x.names)])
+        return
+    axes.dataLim.update_from_data_x(x.span, ignore=False)
+    if x.kind == "log":
         axes.set_xscale("log")
-    axes.set_xlim(low, high)
-    axes.minorticks_off()
-    text: dict[str, Any] = {"transform": where.points(axes.figure), "color": TEXT, "fontsize": LABELS, "va": "baseline"}
-    if chart.x.names:
-        _ticks(axes.xaxis, dict.fromkeys(map(float, range(len(chart.x.names))), ""))
-        _names(axes, chart.x, where, tile, text)
-    elif chart.x.kind == "log":
-        _ticks(axes.xaxis, log_ticks(low, high))
+        axes.minorticks_off()
+        low, high = axes.get_xlim()
+        wide = math.log10(high / low)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if wide < 1.5 else (1, 3) if wide < 3 else (1,)))
     else:
-        count = chart.x.kind == "count"
-        _ticks(axes.xaxis, linear_ticks(low, high, most=8 if count else 5, whole=count))
-    axes.text(tile.x + 4, tile.y + 11, _cut(chart.y.label, tile.width - 8), **text)
-    right = tile.x + tile.width - RIGHT
-    axes.text(right, tile.y + tile.height - 4, _cut(chart.x.label, tile.width - RIGHT - 4), ha="right", **text)
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True) if x.kind == "count" else MaxNLocator(5))
+    axes.xaxis.set_major_formatter("{x:.3g}")
 
 
-def _across(chart: Chart) -> tuple[float, float]:
-    """Return the ends of the axis across."""
-    if chart.x.names:
-        return -0.5, len(chart.x.names) - 0.5
-    if chart.x.kind != "log":
-        return limits(chart.widths())
-    low, high = limits(math.log10(value) for value in chart.widths())
-    return 10**low, 10**high
-
-
-def _ticks(axis: Any, labels: dict[float, str]) -> None:
-    axis.set_ticks(list(labels), list(labels.values()))
-
-
-def _names(axes: Any, x: Axis, where: Layout, tile: Box, text: dict[str, Any]) -> None:
-    """Write the names of an axis in rows, each below its place and within the tile."""
-    slot = (tile.width - LEFT - RIGHT) / len(x.names)
-    floor = tile.y + tile.height - 8 - ROW * where.rows
-    for place, name in enumerate(x.names):
-        half = len(name) * GLYPH / 2
-        middle = min(max(LEFT + slot * (place + 0.5), half), tile.width - half)
-        axes.text(tile.x + middle, floor + ROW * (place % where.rows), name, ha="center", **text)
-
-
-def _cut(text: str, width: float) -> str:
-    most = int(width / GLYPH)
+def _cut(text: str) -> str:
+    most = int((ACROSS + 40) / GLYPH)
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
@@ -110,68 +130,38 @@ def _marks(line: Line) -> dict[str, Any]:
     """Return how the marks of a line look, so that lines differ without their color."""
     if line.style < 0:
         return {"marker": "x", "markersize": 6, "markeredgewidth": 1.6}
-    marker = MARKERS[shape(line.style, len(MARKERS))]
+    marker = MARKERS[(line.style + line.style // len(COLORS)) % len(MARKERS)]
     return {"marker": marker, "markersize": 7, "markeredgewidth": 0.5, "markeredgecolor": PAPER}
 
 
 def _stroke(line: Line) -> dict[str, Any]:
     """Return how the stroke of a line looks."""
-    solid: dict[str, Any] = {
-        "linestyle": (0, dashes(line.style)) if line.style >= 0 and dashes(line.style) else "-",
-        "linewidth": 1.6,
-    }
+    dashes = DASHES[max(0, line.style) // len(COLORS) % len(DASHES)]
     kinds: dict[str, dict[str, Any]] = {
         "thin": {"linestyle": (0, (3, 2)), "linewidth": 1.1},
         "level": {"linestyle": (0, (5, 3)), "linewidth": 1.4},
         "steps": {"linestyle": (0, (1.5, 2.5)), "linewidth": 1.2},
         "dots": {"linestyle": "none"},
     }
-    return {**kinds.get(line.drawn, solid), "color": _color(line)}
+    return {**kinds.get(line.drawn, {"linestyle": dashes, "linewidth": 1.6}), "color": _color(line)}
 
 
-def _key(line: Line, box: Box, **named: Any) -> Line2D:
-    """Return a line's sample for the legend."""
-    marks = _marks(line) | {"markevery": [1]} if line.drawn in ("marked", "dots") else {}
-    middle = box.y + box.height / 2
-    return Line2D([box.x, box.x + box.width / 2, box.x + box.width], [middle] * 3, **_stroke(line), **marks, **named)
-
-
-def _marked(axes: Any, line: Line, gid: str) -> None:
-    axes.plot(*_xy(line), clip_on=False, gid=gid, **_stroke(line) | _marks(line))
-    spread = [point for point in line.points if math.isfinite(point.low) and math.isfinite(point.high)]
-    if spread:
-        x, low, high = zip(*((point.x, point.low, point.high) for point in spread), strict=True)
-        bars = axes.vlines(x, low, high, color=_color(line), linewidth=1.2, alpha=0.75, clip_on=False)
-        bars.set_gid(f"{gid}-spread")
-
-
-def _dots(axes: Any, line: Line, gid: str) -> None:
-    for point in line.points:
-        axes.plot([point.x], [point.y], clip_on=False, gid=f"{gid}@{point.name}", **_stroke(line) | _marks(line))
-
-
-def _plain(axes: Any, line: Line, gid: str) -> None:
-    axes.plot(*_xy(line), clip_on=False, gid=gid, **_stroke(line))
-
-
-def _level(axes: Any, line: Line, gid: str) -> None:
-    axes.axhline(line.points[0].y, clip_on=False, gid=gid, **_stroke(line))
-
-
-def _band(axes: Any, line: Line, gid: str) -> None:
-    x, low, high = zip(*((point.x, point.low, point.high) for point in line.points), strict=True)
-    axes.fill_between(x, low, high, color=_color(line), alpha=0.13, linewidth=0, clip_on=False, gid=gid)
-
-
-def _xy(line: Line) -> tuple[list[float], list[float]]:
-    return [point.x for point in line.points], [point.y for point in line.points]
-
-
-DRAWN: dict[str, Callable[[Any, Line, str], None]] = {
-    "marked": _marked,
-    "dots": _dots,
-    "thin": _plain,
-    "level": _level,
-    "band": _band,
-    "steps": _plain,
-}
+def _draw(axes: Axes, line: Line, gid: str) -> None:
+    """Draw a line, its marks and its spread, under names that the page and tests go by."""
+    look: dict[str, Any] = {"clip_on": False, **_stroke(line)}
+    x, y, low, high, names = zip(*line.points, strict=True)
+    match line.drawn:
+        case "level":
+            axes.axhline(y[0], gid=gid, **look)
+        case "band":
+            axes.fill_between(x, low, high, color=_color(line), alpha=0.13, linewidth=0, clip_on=False, gid=gid)
+        case "dots":
+            for name, *place in zip(names, x, y, strict=True):
+                axes.plot(*[[value] for value in place], gid=f"{gid}@{name}", **look | _marks(line))
+        case "marked":
+            axes.plot(x, y, gid=gid, **look | _marks(line))
+            if np.isfinite([*low, *high]).any():
+                bars = axes.vlines(x, low, high, color=_color(line), linewidth=1.2, alpha=0.75, clip_on=False)
+                bars.set_gid(f"{gid}-spread")
+        case "thin" | "steps":
+            axes.plot(x, y, gid=gid, **look)

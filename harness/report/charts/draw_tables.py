@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -48,17 +47,10 @@ def draw_differences(verdicts: Verdicts) -> Figure:
     axes = figure.add_subplot()
     for verdict, color in {"better": COLORS[0], "worse": COLORS[1], "undecided": NEUTRAL}.items():
         rows = [(y, row.difference) for y, row in enumerate(comparisons) if row.verdict == verdict]
-        places = [y for y, _ in rows]
-        axes.hlines(places, [row.low for _, row in rows], [row.high for _, row in rows], color=color, linewidth=1.6)
+        places, values = [y for y, _ in rows], [estimate.value for _, estimate in rows]
+        axes.hlines(places, [one.low for _, one in rows], [one.high for _, one in rows], color=color, linewidth=1.6)
         fill = "white" if verdict == "undecided" else color
-        looks: dict[str, Any] = {
-            "marker": "o",
-            "markersize": 6,
-            "color": color,
-            "markerfacecolor": fill,
-            "linestyle": "none",
-        }
-        axes.plot([row.value for _, row in rows], places, **looks)
+        axes.plot(values, places, "o", markersize=6, color=color, markerfacecolor=fill)
     axes.axvline(0, color=NEUTRAL, linestyle="--", linewidth=1)
     axes.set_yticks(range(len(comparisons)), [row.a for row in comparisons])
     axes.invert_yaxis()

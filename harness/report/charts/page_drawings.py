@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+import numpy as np
 from markupsafe import Markup
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from harness.report.charts.chart import Chart
-from harness.report.charts.layout import Box, layout
+from harness.report.charts.figure_files import Drawing
 from harness.report.charts.palette import PAGE_COLORS
 
 __all__ = ["Picture", "picture"]
@@ -36,30 +39,34 @@ class Picture(NamedTuple):
     """Title, empty where it stands alone, and drawing."""
 
 
-def picture(chart: Chart, svg: str) -> Picture:
-    """Return the pieces of a drawn chart.
-
-    Args:
-        chart: What is drawn.
-        svg: What its file holds.
-    """
-    where, legend = layout(chart), []
-    for number, (line, box) in enumerate(zip(chart.entries(), where.keys, strict=True)):
-        opening = Markup('<svg class="swatch" viewBox="{}" aria-hidden="true">').format(_view(box))
+def picture(chart: Chart, drawing: Drawing) -> Picture:
+    """Return the pieces of a drawn chart."""
+    figure, svg = drawing
+    legend = []
+    for number, (line, handle) in enumerate(zip(chart.entries(), figure.legends[0].legend_handles, strict=True)):
+        view = _view(handle.get_window_extent().padded(1), figure)
+        opening = Markup('<svg class="swatch" viewBox="{}" aria-hidden="true">').format(view)
         legend.append((opening + _piece(svg, f"{chart.name}-key-{number}") + Markup("</svg>"), line.name))
     panels = []
-    for number, (panel, box) in enumerate(zip(chart.panels, where.tiles, strict=True)):
+    for number, (panel, box) in enumerate(zip(chart.panels, _boxes(figure), strict=True)):
         name = f"{chart.name}-{number}"
         opening = Markup('<svg class="panel" viewBox="{}" role="img" aria-label="{}" aria-describedby="{}">').format(
-            _view(box), f"{chart.title}: {panel.title}" if panel.title else chart.title, f"{name}-words"
+            _view(box, figure), f"{chart.title}: {panel.title}" if panel.title else chart.title, f"{name}-words"
         )
         words = Markup('<desc id="{}">{}</desc>').format(f"{name}-words", panel.words)
         panels.append((panel.title, opening + words + _piece(svg, name) + Markup("</svg>")))
     return Picture(legend, panels)
 
 
-def _view(box: Box) -> str:
-    return " ".join(f"{value:g}" for value in box)
+def _boxes(figure: Figure) -> list[Bbox]:
+    """Return what the panels take with all their text, boxes of one size."""
+    inner = np.array([axes.get_window_extent().extents for axes in figure.axes])
+    room = np.array([axes.get_tightbbox().extents for axes in figure.axes]) - inner
+    return [Bbox.from_extents(*one) for one in inner + [*room.min(axis=0)[:2] - 4, *room.max(axis=0)[2:] + 4]]
+
+
+def _view(box: Bbox, figure: Figure) -> str:
+    return f"{box.x0:.1f} {figure.bbox.height - box.y1:.1f} {box.width:.1f} {box.height:.1f}"
 
 
 def _piece(svg: str, name: str) -> Markup:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from harness.report.charts.chart import Axis, Chart, Line, Panel, Point
 from harness.report.number_format import learning_rate, score, study_places
@@ -18,6 +18,7 @@ __all__ = ["depths", "expected_best", "learning_curves", "learning_rates", "scor
 
 NEUTRAL = -1
 ZERO_SHOT = "none (zero-shot)"
+DEPTHS = "what trains, from nothing to all"
 
 
 def style(tuning: str, results: Results) -> int:
@@ -46,14 +47,11 @@ def depths(results: Results, findings: Findings) -> Chart | None:
         points = tuple(point for point in scores if math.isfinite(point.y))
         if points:
             lines.setdefault(further(cells[0]), []).append(Line(order[number], number, points))
-    if not lines:
-        return None
-    axis = score_axis(results.lead, split, results)
     interval = ", with 95% intervals" if findings.verdicts else ""
-    panels = [Panel(name, tuple(own), _by_depth(own, names, decimals)) for name, own in lines.items()]
-    title = f"{results.lead} of each prompt over the depths{interval}"
-    x = Axis("what trains, from nothing to all", "names", tuple(names))
-    return Chart("depths", title, x, axis, tuple(panels), "prompt", f"{title}. {_joined(panels)}.")
+    panels = tuple(Panel(name, tuple(own), _by_depth(own, names, decimals)) for name, own in lines.items())
+    title, x = f"{results.lead} of each prompt over the depths{interval}", Axis(DEPTHS, "names", tuple(names))
+    chart = Chart("depths", title, x, score_axis(results.lead, split, results), panels, "prompt")
+    return chart if panels else None
 
 
 def _by_depth(lines: Sequence[Line], names: Sequence[str], decimals: int) -> str:
@@ -70,22 +68,32 @@ def _estimated(cell: CellResult, x: float, split: str, results: Results, finding
     return Point(x, estimate.value, estimate.low, estimate.high)
 
 
+def _panels(
+    results: Results, lines_of: Callable[[CellResult], list[Line]], words: Callable[[list[Line]], str]
+) -> tuple[Panel, ...]:
+    """Return a panel for each prompt that has more to show than a level."""
+    panels = []
+    for prompt, cells in by_prompt(results):
+        lines = [line for cell in cells for line in lines_of(cell) if line.points]
+        if any(line.drawn != "level" for line in lines):
+            panels.append(Panel(prompt, tuple(lines), words(lines)))
+    return tuple(panels)
+
+
 def learning_rates(results: Results) -> Chart | None:
     """Return the objective over the learning rate: a panel for each prompt, a line for each depth."""
-    panels, decimals, searched = [], study_places(results), results.space.find("learning_rate")
+    decimals, searched = study_places(results), results.space.find("learning_rate")
     if searched is None:
         return None
-    for prompt, cells in by_prompt(results):
-        lines = [line for line in (_rates(cell, results, searched.low) for cell in cells) if line.points]
-        if any(line.drawn != "level" for line in lines):
-            panels.append(Panel(prompt, tuple(lines), "; ".join(_best_rate(line, results, decimals) for line in lines)))
-    if not panels:
-        return None
+    panels = _panels(
+        results,
+        lambda cell: [_rates(cell, results, searched.low)],
+        lambda lines: "; ".join(_best_rate(line, results, decimals) for line in lines),
+    )
     title = f"{results.objective} on validation over the learning rate, a mark for each trial"
-    y = score_axis(results.objective, "validation", results)
-    alt = f"{title}. Best rates by prompt: {_joined(panels)}."
     x = Axis("learning rate, logarithmic", "log", span=(searched.low, searched.high))
-    return Chart("learning_rates", title, x, y, tuple(panels), "what trains", alt)
+    y = score_axis(results.objective, "validation", results)
+    return Chart("learning_rates", title, x, y, panels) if panels else None
 
 
 def _rates(cell: CellResult, results: Results, low: float) -> Line:
@@ -106,34 +114,24 @@ def _best_rate(line: Line, results: Results, decimals: int) -> str:
 
 def learning_curves(results: Results) -> Chart | None:
     """Return train and validation loss by epoch, means over the runs of a cell, with the gap between them shaded."""
-    panels = []
-    for prompt, cells in by_prompt(results):
-        lines = [line for cell in cells for line in _learned(cell, results)]
-        if lines:
-            panels.append(Panel(prompt, tuple(lines), _gaps(lines)))
-    if not panels:
-        return None
+    panels = _panels(results, lambda cell: _learned(cell, results), _gaps)
     title = "Loss by epoch: validation with marks, train dashed, the gap between them shaded"
-    y = Axis("loss (nats a token)")
-    alt = f"{title}. After the last epoch: {_joined(panels)}."
-    return Chart("learning_curves", title, Axis("epoch", "count"), y, tuple(panels), "what trains", alt)
+    x, y = Axis("epoch", "count"), Axis("loss (nats a token)")
+    return Chart("learning_curves", title, x, y, panels) if panels else None
 
 
 def _learned(cell: CellResult, results: Results) -> list[Line]:
     runs = results.curves.get(cell.id, ())
     train = _averaged([run.train for run in runs])
     validation = _averaged([run.validation for run in runs])
-    if not train and not validation:
-        return []
     number = style(cell.tuning, results)
     both = sorted(train.keys() & validation.keys())
     band = tuple(Point(e, (train[e] + validation[e]) / 2, train[e], validation[e]) for e in both)
-    lines = [
+    return [
         Line("", number, band if len(band) > 1 else (), "band"),
         Line("", number, tuple(Point(*point) for point in sorted(train.items())), "thin"),
         Line(cell.tuning, number, tuple(Point(*point) for point in sorted(validation.items()))),
     ]
-    return [line for line in lines if line.points]
 
 
 def _averaged(runs: Sequence[Mapping[int, float]]) -> dict[int, float]:
@@ -147,34 +145,25 @@ def _gaps(lines: Sequence[Line]) -> str:
     for train, validation in zip(lines, lines[1:], strict=False):
         if train.drawn == "thin" and validation.drawn == "marked":
             last = train.points[-1].y, validation.points[-1].y
-            ends.append(f"{validation.name} train {last[0]:.3f}, validation {last[1]:.3f}")
+            ends.append(f"{validation.name} ends with train {last[0]:.3f}, validation {last[1]:.3f}")
     return "; ".join(ends)
 
 
 def expected_best(results: Results) -> Chart | None:
     """Return the best score to be expected of the first 1, 2, ... trials, by `harness.results.search_budget`."""
-    panels, decimals = [], study_places(results)
-    for prompt, cells in by_prompt(results):
-        lines = []
-        for cell in cells:
-            curve = expected_best_curve(cell, results)
-            points = tuple(Point(trials, best) for trials, best in enumerate(curve, start=1))
-            if len(points) > 1 and math.isfinite(points[0].y):
-                lines.append(Line(cell.tuning, style(cell.tuning, results), points))
-        if lines:
-            panels.append(Panel(prompt, tuple(lines), "; ".join(_first_and_last(line, decimals) for line in lines)))
-    if not panels:
-        return None
+    decimals = study_places(results)
+
+    def line(cell: CellResult) -> list[Line]:
+        curve = expected_best_curve(cell, results)
+        points = tuple(Point(trials, best) for trials, best in enumerate(curve, start=1))
+        drawn = len(points) > 1 and math.isfinite(points[0].y)
+        return [Line(cell.tuning, style(cell.tuning, results), points)] if drawn else []
+
+    def ends(line: Line) -> str:
+        first, last = score(line.points[0].y, decimals), score(line.points[-1].y, decimals)
+        return f"{line.name} {first} with 1, {last} with {len(line.points)}"
+
+    panels = _panels(results, line, lambda lines: "; ".join(map(ends, lines)))
     title = f"Expected best {results.objective} on validation over the number of trials"
     y = score_axis(results.objective, "validation", results)
-    alt = f"{title}. {_joined(panels)}."
-    return Chart("expected_best", title, Axis("trials", "count"), y, tuple(panels), "what trains", alt)
-
-
-def _first_and_last(line: Line, decimals: int) -> str:
-    first, last = line.points[0], line.points[-1]
-    return f"{line.name} {score(first.y, decimals)} with 1, {score(last.y, decimals)} with {len(line.points)}"
-
-
-def _joined(panels: Sequence[Panel]) -> str:
-    return ". ".join(f"{panel.title}: {panel.words}" if panel.title else panel.words for panel in panels)
+    return Chart("expected_best", title, Axis("trials", "count"), y, panels) if panels else None

@@ -3,97 +3,96 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from harness.report.charts.chart import Axis, Chart, Line, Panel, Point
-from harness.report.charts.pareto import Spot, front
 from harness.report.charts.scores import ZERO_SHOT, score_axis, style
 from harness.report.number_format import score, study_places
 from harness.report.ranked_table import generality_kept
 from harness.results.collect import Results
+from harness.results.cost_table import total_costs
 from harness.results.row_order import kept_split, tunings
 from harness.tracking.schema import score_name
 
-__all__ = ["Tradeoff", "tradeoffs"]
+__all__ = ["Spot", "front", "tradeoffs"]
 
 FAR = 12
 """How many times the least the most must be, for a logarithmic axis."""
 
 
-class Tradeoff(NamedTuple):
-    """A chart, and its front in words."""
+class Spot(NamedTuple):
+    """Where a cell lies."""
 
-    chart: Chart
-    front: str
-    """The cells of the front with what they take, cheapest first."""
-
-
-class _Side(NamedTuple):
-    """What quality is held against."""
-
-    name: str
-    label: str
-    more_is_better: bool
-    values: dict[str, float]
+    take: float
+    """What is on the axis across: a cost, or what is kept."""
+    quality: float
 
 
-def tradeoffs(results: Results) -> list[Tradeoff]:
+def tradeoffs(results: Results) -> list[Chart]:
     """Return the charts that the store has data for; one needs two cells at least."""
-    sides = [
-        _Side("quality_seconds", "seconds, all runs of a cell", False, {c.id: c.seconds for c in results.cells}),
-        _Side("quality_flops", "operations, all runs of a cell (FLOP)", False, _operations(results)),
-        _Side(
-            "quality_generality",
-            "generality kept (perplexity before / after)",
-            True,
-            {cell.id: generality_kept(cell) for cell in results.cells},
+    cells = results.cells
+    seconds = {cell.id: cell.seconds for cell in cells}
+    operations = {cell.id: total_costs([cell]).get("flops", math.nan) for cell in cells}
+    kept = {cell.id: generality_kept(cell) for cell in cells}
+    charts = [
+        _tradeoff("quality_seconds", "seconds, all runs of a cell", seconds, results),
+        _tradeoff("quality_flops", "operations, all runs of a cell (FLOP)", operations, results),
+        _tradeoff(
+            "quality_generality", "generality kept (perplexity before / after)", kept, results, more_is_better=True
         ),
     ]
-    charts = (_tradeoff(side, results) for side in sides)
     return [chart for chart in charts if chart]
 
 
-def _operations(results: Results) -> dict[str, float]:
-    operations = {}
-    for cell in results.cells:
-        costs = [*(trial.costs for trial in cell.trials), *(final.costs for final in cell.finals)]
-        known = [cost["flops"] for cost in costs if "flops" in cost]
-        operations[cell.id] = sum(known) if known else math.nan
-    return operations
+def front(spots: Mapping[str, Spot], *, more_is_better: bool, maximize: bool) -> list[str]:
+    """Return the cells that no other cell beats in one respect without losing in the other.
+
+    A cell is beaten by one that is at least as good in both respects and better in one (Pareto's order); of two cells
+    at one spot neither beats the other. By the values as they are: that they are uncertain is for the reader to weigh.
+    Cells with an undefined value are left out; names come in the order of `Spot.take`, ties in the order given.
+    """
+    across, up = (1.0 if more_is_better else -1.0), (1.0 if maximize else -1.0)
+    merits = {
+        name: (across * spot.take, up * spot.quality)
+        for name, spot in spots.items()
+        if math.isfinite(spot.take) and math.isfinite(spot.quality)
+    }
+
+    def is_beaten(merit: tuple[float, float]) -> bool:
+        return any(other != merit and other[0] >= merit[0] and other[1] >= merit[1] for other in merits.values())
+
+    best = [name for name, merit in merits.items() if not is_beaten(merit)]
+    return sorted(best, key=lambda name: spots[name].take)
 
 
-def _tradeoff(side: _Side, results: Results) -> Tradeoff | None:
-    split = kept_split(results)
-    spots = {cell.id: Spot(side.values[cell.id], cell.score(score_name(split, results.lead))) for cell in results.cells}
-    spots = {name: spot for name, spot in spots.items() if all(map(math.isfinite, spot))}
+def _tradeoff(
+    name: str, label: str, takes: Mapping[str, float], results: Results, *, more_is_better: bool = False
+) -> Chart | None:
+    split, decimals = kept_split(results), study_places(results)
+    spots = {cell.id: Spot(takes[cell.id], cell.score(score_name(split, results.lead))) for cell in results.cells}
+    spots = {cell: spot for cell, spot in spots.items() if all(map(math.isfinite, spot))}
     if len(spots) < 2:
         return None
-    best = front(spots, more_is_better=side.more_is_better, maximize=results.maximize)
-    takes = [spot.take for spot in spots.values()]
-    log = min(takes) > 0 and max(takes) > FAR * min(takes)
-    decimals = study_places(results)
-    words = ", ".join(f"{name} ({spots[name].take:.3g}; {score(spots[name].quality, decimals)})" for name in best)
-    title = f"{results.lead} against {side.label}"
-    x = Axis(f"{side.label}{', logarithmic' if log else ''}", "log" if log else "linear")
-    lines = (_steps(best, spots, side), *_dots(spots, results))
-    panel = Panel("", lines, f"{len(spots)} cells; Pareto front: {words}")
-    alt = f"{title}, a mark for each cell. Pareto front: {words}."
-    y = score_axis(results.lead, split, results)
-    return Tradeoff(Chart(side.name, title, x, y, (panel,), "what trains", alt), words)
+    best = front(spots, more_is_better=more_is_better, maximize=results.maximize)
+    words = ", ".join(f"{cell} ({spots[cell].take:.3g}; {score(spots[cell].quality, decimals)})" for cell in best)
+    lines = (_steps([spots[cell] for cell in best], more_is_better), *_dots(spots, results))
+    low, *_, high = sorted(spot.take for spot in spots.values())
+    x = Axis(f"{label}, logarithmic", "log") if 0 < FAR * low < high else Axis(label)
+    panel = Panel("", lines, f"{len(spots)} cells, a mark for each; Pareto front: {words}")
+    return Chart(name, f"{results.lead} against {label}", x, score_axis(results.lead, split, results), (panel,))
 
 
-def _steps(best: list[str], spots: dict[str, Spot], side: _Side) -> Line:
+def _steps(best: list[Spot], more_is_better: bool) -> Line:
     """Return the line that no cell lies beyond: quality stays what it is until the next cell of the front."""
-    points: list[Point] = []
-    for take, quality in (spots[name] for name in best):
-        if points:
-            before = points[-1]
-            points.append(Point(before.x, quality) if side.more_is_better else Point(take, before.y))
-        points.append(Point(take, quality))
+    points = [Point(*best[0])]
+    for before, spot in zip(best, best[1:], strict=False):
+        corner = (before.take, spot.quality) if more_is_better else (spot.take, before.quality)
+        points += [Point(*corner), Point(*spot)]
     return Line("Pareto front", -1, tuple(points), "steps")
 
 
-def _dots(spots: dict[str, Spot], results: Results) -> list[Line]:
+def _dots(spots: Mapping[str, Spot], results: Results) -> list[Line]:
     lines = []
     for tuning in tunings(results):
         cells = [cell.id for cell in results.cells if cell.tuning == tuning and cell.id in spots]

@@ -15,7 +15,7 @@ from harness.results.predictions import named_metric
 from harness.stats import Comparison
 from harness.stats.verdicts import Answered, Answers, Verdicts, judge, score_answers
 from harness.tracking.prediction_table import read_examples, read_predictions
-from harness.tracking.schema import Params
+from harness.tracking.schema import Params, Tags
 
 __all__ = ["Compared", "compare"]
 
@@ -41,11 +41,8 @@ class Compared:
 def compare(a: str, b: str, *, metric: str | None = None, split: str = "test") -> Compared:
     """Compare the stored predictions of two sides, paired by example; no model is asked.
 
-    Args:
-        a: A study, ``study:prompt/tuning`` or a final run's id; see `harness.report.compare.compared_pair`.
-        b: Another.
-        metric: By which; left out, the one that leads both studies.
-        split: ``test``, or ``validation`` where that is all there is.
+    Sides are called as `harness.report.compare.compared_pair.find_side` reads them; without a metric it is the one
+    that leads both studies. The split is ``test``, or ``validation`` where that is all there is.
 
     Raises:
         UserError: A side is not there, both hold the same run, or data, metrics or splits differ: all of it at once.
@@ -68,37 +65,32 @@ def compare(a: str, b: str, *, metric: str | None = None, split: str = "test") -
 
 
 def _refuse_same_run(a: Side, b: Side) -> None:
-    shared = {run.id: run for run in a.runs if run.id in {other.id for other in b.runs}}
-    if shared:
-        run = next(iter(shared.values()))
-        raise UserError(
-            f"run {run.id} ({run.name}) stands on both sides, {a.name} and {b.name}; name two cells or two runs of them"
-        )
+    others = {run.id for run in b.runs}
+    for run in a.runs:
+        if run.id in others:
+            raise UserError(
+                f"run {run.id} ({run.name}) stands on both sides, {a.name} and {b.name}; "
+                "name two cells or two runs of them"
+            )
 
 
 def _leading(a: Side, b: Side) -> str:
     first, second = a.record.lead, b.record.lead
     if first != second:
-        shared = [metric for metric in a.record.metrics if metric in b.record.metrics]
-        choice = ", ".join(shared) or "none"
+        choice = ", ".join(metric for metric in a.record.metrics if metric in b.record.metrics) or "none"
         raise UserError(f"{a.name} is led by {first}, {b.name} by {second}; choose with --metric among: {choice}")
     return first
 
 
 def _other_data(a: Side, b: Side, on: Split) -> list[str]:
-    """Return a sentence for each split that the sides do not share.
-
-    Train and validation count as well as the split that is compared: a difference would be one between the data that
-    the two learned from, or were chosen by, as much as between prompts and tunings.
-    """
-    splits = [split for split in SPLITS if split != "test" or on == "test"]
-    ours, theirs = a.data(splits), b.data(splits)
-    return [
-        f"{split} data differ: digest {ours[split]} of {a.name}, {theirs[split]} of {b.name}; "
-        "run both studies on the same rows"
-        for split in splits
-        if ours[split] != theirs[split]
-    ]
+    """Return a sentence for each split that the sides do not share: to learn from, to be chosen by, or to compare."""
+    problems = []
+    for split in SPLITS if on == "test" else SPLITS[:-1]:
+        ours, theirs = (side.runs[0].tags.get(Tags.data_digest(split), "unknown") for side in (a, b))
+        if ours != theirs:
+            digests = f"digest {ours} of {a.name}, {theirs} of {b.name}"
+            problems.append(f"{split} data differ: {digests}; run both studies on the same rows")
+    return problems
 
 
 def _other_metric(name: str, a: Side, b: Side) -> list[str]:
@@ -121,37 +113,32 @@ def _metric(name: str, sides: Sequence[Side]) -> Metric:
     """Return the metric, as the first task that still has it makes it."""
     if name == LOSS.name:
         return LOSS
-    metrics = [named_metric(name, side.record) for side in sides]
-    for metric in metrics:
-        if not isinstance(metric, str):
-            return metric
-    raise UserError(f"{metrics[0]}; restore it, or run the study again")
+    first, second = (named_metric(name, side.record) for side in sides)
+    metric = second if isinstance(first, str) else first
+    if isinstance(metric, str):
+        raise UserError(f"{first}; restore it, or run the study again")
+    return metric
 
 
 def _answers(sides: Sequence[Side], on: Split) -> Answers:
-    """Return both sides' stored predictions in one order of the examples.
-
-    Raises:
-        UserError: They are about other examples, although their data agree: the store was tampered with.
-    """
+    """Return both sides' stored predictions in one order of the examples."""
     examples = read_examples(sides[0].tracker, sides[0].runs[0], on)
-    order = [example.id for example in examples]
-    cells = {}
+    if len(examples) < 2:
+        raise UserError(f"{on} holds {len(examples)} example; a comparison takes two or more")
+    order, cells = [example.id for example in examples], {}
     for side in sides:
-        runs = [read_predictions(side.tracker, run, on) for run in side.runs]
-        seeded = any(run.params[Params.SEED].isdigit() for run in side.runs)
-        cells[side.name] = Answered(tuple(_ordered(run, order, side) for run in runs), seeded)
-    if len(order) < 2:
-        raise UserError(f"{on} holds {len(order)} example; a comparison takes two or more")
+        runs = tuple(_ordered(read_predictions(side.tracker, run, on), order, side) for run in side.runs)
+        cells[side.name] = Answered(runs, any(run.params[Params.SEED].isdigit() for run in side.runs))
     return Answers(examples, cells, {})
 
 
 def _ordered(run: Sequence[Prediction], order: Sequence[str], side: Side) -> tuple[Prediction, ...]:
+    """Return predictions in the order of the examples; other examples mean that the store was tampered with."""
     predictions = {prediction.id: prediction for prediction in run}
-    if predictions.keys() != set(order):
-        odd = sorted(predictions.keys() ^ set(order))[0]
+    odd = sorted(predictions.keys() ^ set(order))
+    if odd:
         raise UserError(
-            f"stored predictions of {side.name} do not fit its data: example {odd!r} is in one of them alone; "
+            f"stored predictions of {side.name} do not fit its data: example {odd[0]!r} is in one of them alone; "
             "run the study again with --fresh"
         )
     return tuple(predictions[identity] for identity in order)

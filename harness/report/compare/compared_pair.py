@@ -38,35 +38,30 @@ class Side:
     """Scored on the split that is compared, in the order of their seeds."""
     tracker: RunStore
 
-    def data(self, splits: Sequence[Split]) -> dict[Split, str]:
-        """Return the digests of some splits as the runs met them."""
-        tags = self.runs[0].tags
-        return {split: tags.get(Tags.data_digest(split), "unknown") for split in splits}
-
 
 def find_side(text: str, split: Split) -> Side:
-    """Return what a side is called by: a study stands for its best cell on validation.
+    """Return what a side is called by: a study's name or file, ``study:prompt/tuning``, a run's id or its beginning.
 
-    Args:
-        text: A study's name or file, ``study:prompt/tuning``, or a run's id or its beginning.
-        split: The final runs must have stored their predictions on it.
+    A study stands for its best cell on validation. The final runs must have stored their predictions on the split.
 
     Raises:
         UserError: There is no such side, or it has no such final runs.
     """
     study, _, cell = text.partition(":")
-    if not cell and RUN_ID.fullmatch(text) and find_study(text)[1] is None:
-        return _run_side(text, split)
     name, tracker = find_study(study)
+    if tracker is None and not cell and RUN_ID.fullmatch(text):
+        return _run_side(text, split)
     if tracker is None:
         raise UserError(f"store {store_uri()} knows no study {name!r}; run it with `harness run`, or {FORMS}")
     runs = tracker.runs()
     record = _record(name, tracker, runs)
-    finals = _finals(runs, record, split)
     if cell:
         _check_cell(cell, name, record, runs)
-    else:
-        cell = _best(finals, record)
+    parents = {run.id for run in runs if run.phase == "cell"}
+    finals = [run for run in runs if run.phase == "final" and run.parent in parents and _answered(run, record, split)]
+    newest = finals[-1].tags.get(Tags.TEST_DIGEST) if finals else None
+    finals = [run for run in finals if split != "test" or run.tags.get(Tags.TEST_DIGEST) == newest]
+    cell = cell or _best(finals, record)
     of_cell = sorted((run for run in finals if run.tags[Tags.CELL] == cell), key=seed_order)
     if not of_cell:
         raise UserError(_no_finals(f"{name}:{cell}" if cell else f"study {name!r}", record, split))
@@ -80,42 +75,30 @@ def _record(study: str, tracker: RunStore, runs: Sequence[Run]) -> StudyRecord:
     return StudyRecord.from_run(tracker, summary)
 
 
-def _finals(runs: Sequence[Run], record: StudyRecord, split: Split) -> list[Run]:
-    """Return the final runs that stored predictions on a split; on test, those on the newest final run's rows."""
-    parents = {run.id for run in runs if run.phase == "cell"}
-    finals = [run for run in runs if run.phase == "final" and run.parent in parents and _answered(run, record, split)]
-    newest = finals[-1].tags.get(Tags.TEST_DIGEST) if finals else None
-    return [run for run in finals if split != "test" or run.tags.get(Tags.TEST_DIGEST) == newest]
-
-
 def _answered(run: Run, record: StudyRecord, split: Split) -> bool:
     return run.status == "FINISHED" and any(score_name(split, metric) in run.metrics for metric in record.signatures)
 
 
 def _best(finals: Sequence[Run], record: StudyRecord) -> str:
     """Return the cell that validation likes best, the first of equals; nothing where none has a score."""
-    metric, sign = score_name("validation", record.lead), 1.0 if record.maximize else -1.0
-    scores = {}
+    metric, scores = score_name("validation", record.lead), {}
     for cell in record.cells:
         values = [run.metrics[metric] for run in finals if run.tags[Tags.CELL] == cell and metric in run.metrics]
         if values:
-            scores[cell] = sign * mean(values)
+            scores[cell] = mean(values) if record.maximize else -mean(values)
     return max(scores, key=scores.__getitem__, default="")
 
 
 def _check_cell(cell: str, study: str, record: StudyRecord, runs: Sequence[Run]) -> None:
-    """Refuse a cell that the study does not have, or not any more.
-
-    Raises:
-        UserError: Which of the two, and what to do.
-    """
-    if any(run.phase == "cell" and run.tags.get(Tags.CELL) == cell for run in runs):
+    """Refuse a cell that the study does not have, or not any more."""
+    phases = {run.phase for run in runs if run.tags.get(Tags.CELL) == cell}
+    if "cell" in phases:
         return
-    superseded = any(run.phase == "superseded" and run.tags.get(Tags.CELL) == cell for run in runs)
     if cell in record.cells:
-        why = "was superseded when its study was edited, and not run since" if superseded else "was not run yet"
+        edited = "was superseded when its study was edited, and not run since"
+        why = edited if "superseded" in phases else "was not run yet"
         raise UserError(f"{study}:{cell} {why}; run it with `harness run`")
-    if superseded:
+    if "superseded" in phases:
         raise UserError(
             f"{study}:{cell} was superseded when it was taken out of its study; put it back and run the study again, "
             "or run that version under another name"

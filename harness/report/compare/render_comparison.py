@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ from harness.core.errors import UserError
 from harness.report.compare.compare_studies import Compared
 from harness.report.compare.compared_pair import Side
 from harness.report.number_format import difference, interval, places, probability, score
-from harness.report.text.headline import comparison_facts, comparison_in_words
+from harness.report.templates import paragraphs
+from harness.report.text.headline import comparison_facts, finite
 from harness.tracking.schema import Params
 
 __all__ = ["as_json", "sentence", "table", "writable"]
@@ -23,19 +23,11 @@ __all__ = ["as_json", "sentence", "table", "writable"]
 
 def sentence(compared: Compared) -> str:
     """Return the verdict in one sentence that says no more than the test does."""
-    comparison, verdicts = compared.comparison, compared.verdicts
-    a, b = comparison.a, comparison.b
-    decimals = places(verdicts.scores[a].value)
-    words = comparison_in_words(comparison, decimals, a=a, b=b, note=", not corrected for other comparisons")
-    if comparison.verdict == "undecided":
-        words = words[0].upper() + words[1:]
-    ours, theirs = (score(verdicts.scores[side].value, decimals) for side in (a, b))
-    parts = [
-        f"{words} on {verdicts.examples} {compared.split} examples: {ours} {verdicts.metric} against {theirs}",
-        "" if comparison.difference.covers_seeds else "this holds for these trained models, not for other seeds",
-        "validation chose what is compared, so this proves less than test would" if compared.split != "test" else "",
-    ]
-    return "; ".join(filter(None, parts)) + "."
+    scores = compared.verdicts.scores
+    decimals = places(scores[compared.a.name].value)
+    ours, theirs = (score(scores[side.name].value, decimals) for side in (compared.a, compared.b))
+    (text,) = paragraphs("compare/comparison.md.j2", compared=compared, decimals=decimals, ours=ours, theirs=theirs)
+    return text
 
 
 def table(compared: Compared) -> Group:
@@ -54,14 +46,14 @@ def table(compared: Compared) -> Group:
     decimals = places(verdicts.scores[comparison.a].value)
     for mark, side in (("A", compared.a), ("B", compared.b)):
         estimate, name = verdicts.scores[side.name], f"{mark}  {side.name}"
-        rows.add_row(name, score(estimate.value, decimals), interval(estimate, decimals), _seeds(side))
+        rows.add_row(name, score(estimate.value, decimals), interval(estimate, decimals), " ".join(_seeds(side)))
     gain = comparison.difference
     rows.add_row("A minus B", difference(gain.value, decimals), interval(gain, decimals, signed=True), "")
     return Group(title, rows, caption)
 
 
-def _seeds(side: Side) -> str:
-    return " ".join(run.params[Params.SEED] for run in side.runs)
+def _seeds(side: Side) -> list[str]:
+    return [run.params[Params.SEED] for run in side.runs]
 
 
 def as_json(compared: Compared) -> str:
@@ -69,10 +61,10 @@ def as_json(compared: Compared) -> str:
     verdicts = compared.verdicts
     sides = {
         side.name: {
-            "score": _finite(verdicts.scores[side.name].value),
-            "low": _finite(verdicts.scores[side.name].low),
-            "high": _finite(verdicts.scores[side.name].high),
-            "seeds": [run.params[Params.SEED] for run in side.runs],
+            "score": finite(verdicts.scores[side.name].value),
+            "low": finite(verdicts.scores[side.name].low),
+            "high": finite(verdicts.scores[side.name].high),
+            "seeds": _seeds(side),
             "runs": [run.id for run in side.runs],
         }
         for side in (compared.a, compared.b)
@@ -86,10 +78,6 @@ def as_json(compared: Compared) -> str:
         "sides": sides,
     }
     return json.dumps(facts, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def writable(file: Path) -> Path:

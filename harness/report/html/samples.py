@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.core.example import Example
 from harness.metrics.base import Metric
 from harness.report.text.findings import Findings
 from harness.results.collect import CellResult, Results
@@ -52,42 +51,29 @@ class Samples(NamedTuple):
 
 
 def samples(results: Results, findings: Findings, *, most: int = 4) -> Samples | None:
-    """Return the examples that tell the first cell from the baseline, or from the second where it is the baseline.
-
-    Args:
-        results: The study.
-        findings: From `find`.
-        most: How many wins, and how many losses.
-    """
+    """Return what tells the first cell from the baseline, or where it is that the second: so many wins and losses."""
     verdicts, metric = findings.verdicts, results.metric
     if verdicts is None or isinstance(metric, str):
         return None
     ranked = [cell.id for cell in results.ranked() if cell.id in verdicts.scores and cell.id != verdicts.best]
-    others = [verdicts.baseline, *ranked] if verdicts.baseline in ranked else ranked
-    if not others:
+    if not ranked:
         return None
-    a, b = verdicts.best, others[0]
-    sign = 1.0 if metric.higher_is_better else -1.0
-    gains = sign * (_by_example(findings, metric, a) - _by_example(findings, metric, b))
+    a, b = verdicts.best, verdicts.baseline if verdicts.baseline in ranked else ranked[0]
+    gains = _by_example(findings, metric, a) - _by_example(findings, metric, b)
+    gains = gains if metric.higher_is_better else -gains
     order = [int(number) for number in np.argsort(-gains, kind="stable")]
     cells = {"every cell": list(dict.fromkeys([a, b, *ranked]))}
-    wins = [number for number in order if gains[number] > 0][:most]
-    losses = [number for number in reversed(order) if gains[number] < 0][:most]
 
     def shown(numbers: list[int]) -> list[Sample]:
         return [_sample(number, cells, results, findings)._replace(gain=float(gains[number])) for number in numbers]
 
-    return Samples(a, b, shown(wins), shown(losses))
+    wins = [number for number in order if gains[number] > 0]
+    losses = [number for number in reversed(order) if gains[number] < 0]
+    return Samples(a, b, shown(wins[:most]), shown(losses[:most]))
 
 
 def first_examples(results: Results, findings: Findings, *, most: int = 3) -> list[Sample]:
-    """Return the first test examples with what every prompt, every depth and every level of further axes made of them.
-
-    Args:
-        results: The study.
-        findings: From `find`.
-        most: How many examples.
-    """
+    """Return the first test examples with what every prompt, depth and level of further axes made of them."""
     verdicts = findings.verdicts
     if verdicts is None or results.answers is None:
         return []
@@ -102,10 +88,9 @@ def first_examples(results: Results, findings: Findings, *, most: int = 3) -> li
 
 def _group(axis: str, best: CellResult) -> str:
     """Return what the cells are called that differ from the best on one axis."""
-    every = "depth" if axis == "tuning" else axis
     shown = {"prompt": f"prompt {best.prompt}", "tuning": best.tuning}
     same = [shown.get(other, f"{other} {level}") for other, level in best.factors.items() if other != axis]
-    return ", ".join([f"every {every}", *same])
+    return ", ".join([f"every {'depth' if axis == 'tuning' else axis}", *same])
 
 
 def _by_example(findings: Findings, metric: Metric, cell: str) -> np.ndarray:
@@ -125,12 +110,9 @@ def _sample(number: int, groups: dict[str, list[str]], results: Results, finding
         text = answers.cells[cell].runs[0][number].text
         return Answer(cell, _cut(text), metric.reduce([findings.scored[cell][0][number]]))
 
+    references = tuple(_cut(text) for text in example.references)
     by_group = {name: tuple(answer(cell) for cell in cells) for name, cells in groups.items()}
-    return Sample(example.id, *_texts(example), by_group)
-
-
-def _texts(example: Example) -> tuple[str, tuple[str, ...]]:
-    return _cut(example.fields["source"]), tuple(_cut(text) for text in example.references)
+    return Sample(example.id, _cut(example.fields["source"]), references, by_group)
 
 
 def _cut(text: str) -> str:

@@ -47,11 +47,10 @@ def heat_map(results: Results, findings: Findings) -> dict[str, list[Shade | Non
     """Return the scores by prompt, shallow tunings first; ``None`` where there is no score."""
     grid = score_grid(results)
     known = [value for row in grid.values() for _, value in row if not math.isnan(value)] or [0.0]
-    low, high = min(known), max(known)
+    worst, best = (min(known), max(known)) if results.maximize else (max(known), min(known))
 
     def shade(cell: str, value: float) -> Shade | None:
-        share = (value - low) / (high - low) if high > low else 0.5
-        depth = round(share if results.maximize else 1 - share, 3)
-        return None if math.isnan(value) else Shade(value, depth, cell in findings.group)
+        depth = (value - worst) / (best - worst) if best != worst else 0.5
+        return None if math.isnan(value) else Shade(value, round(depth, 3), cell in findings.group)
 
     return {name: [shade(cell, value) for cell, value in row] for name, row in grid.items()}

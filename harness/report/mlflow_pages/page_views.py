@@ -13,7 +13,6 @@ __all__ = ["OPENING", "ViewFacts", "study_views"]
 OPENING = "ranked"
 """The view that ``harness ui`` opens."""
 
-
 PHASE, VERDICT = f"tags.{Tags.PHASE}", f"tags.{Tags.VERDICT}"
 PROMPT, RATE, SEED = f"params.{Params.PROMPT}", f"params.{Params.LEARNING_RATE}", f"params.{Params.SEED}"
 OBJECTIVE, TRAIN, VALIDATION = (
@@ -49,19 +48,10 @@ class ViewFacts(NamedTuple):
 
 def study_views(facts: ViewFacts) -> list[View]:
     """Return the views of a study in the order of their list, that of ranked cells first."""
-    views = [_ranked(facts), _runs(facts), _curves(facts)]
-    return views if facts.seed is None else [*views, _predictions(facts)]
-
-
-def _scores(facts: ViewFacts, end: str = "") -> tuple[str, ...]:
-    """Return the columns of the leading metric, as far as there are any."""
-    splits = ("validation", "test") if facts.seed is not None else ("validation",)
-    return tuple(f"metrics.{score_name(split, facts.lead)}{end}" for split in splits)
-
-
-def _ranked(facts: ViewFacts) -> View:
-    means, spreads = _scores(facts), _scores(facts, Metrics.SPREAD)
-    return View(
+    splits = ("validation",) if facts.seed is None else ("validation", "test")
+    means = tuple(f"metrics.{score_name(split, facts.lead)}" for split in splits)
+    spreads = tuple(f"{mean}{Metrics.SPREAD}" for mean in means)
+    ranked = View(
         OPENING,
         "Ranked cells",
         f"{' by '.join(facts.levels)}, best {facts.lead} on validation first; a name leads to the cell",
@@ -71,26 +61,19 @@ def _ranked(facts: ViewFacts) -> View:
         columns=(RATE, *means, VERDICT, *spreads),
         widths={RATE: 90, **dict.fromkeys((*means, *spreads), 120), VERDICT: 440},
     )
-
-
-def _runs(facts: ViewFacts) -> View:
-    return View(
+    runs = View(
         "runs",
         "All runs, nested",
         "open a cell to see its trials and final runs",
         " and ".join(f"{PHASE} != '{phase}'" for phase in ("superseded", "interrupted")),
-        columns=(PHASE, RATE, SEED, OBJECTIVE, *_scores(facts)),
-        widths={"attributes.Run Name": 290, **dict.fromkeys(_scores(facts), 120)},
+        columns=(PHASE, RATE, SEED, OBJECTIVE, *means),
+        widths={"attributes.Run Name": 290, **dict.fromkeys(means, 120)},
     )
-
-
-def _curves(facts: ViewFacts) -> View:
-    phase = "final" if facts.seed is not None else "search"
-    return View(
+    curves = View(
         "curves",
         "Curves by prompt",
         f"losses by epoch, one line a prompt, {facts.where}",
-        f"{PHASE} = '{phase}'{facts.of_prompts}",
+        f"{PHASE} = '{'search' if facts.seed is None else 'final'}'{facts.of_prompts}",
         order=PROMPT,
         ascending=True,
         columns=(PROMPT, TRAIN, VALIDATION),
@@ -98,10 +81,7 @@ def _curves(facts: ViewFacts) -> View:
         charts=(lines(Metrics.VALIDATION_LOSS), lines(Metrics.TRAIN_LOSS)),
         mode="CHART",
     )
-
-
-def _predictions(facts: ViewFacts) -> View:
-    return View(
+    predictions = View(
         "predictions",
         "Predictions side by side",
         f"what each prompt's model made of a source, {facts.where}",
@@ -111,3 +91,4 @@ def _predictions(facts: ViewFacts) -> View:
         columns=(PROMPT,),
         mode="ARTIFACT",
     )
+    return [ranked, runs, curves, *([] if facts.seed is None else [predictions])]

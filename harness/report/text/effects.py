@@ -40,24 +40,14 @@ def effect_families(verdicts: Verdicts | None) -> list[Family]:
     if verdicts is None or verdicts.effects is None:
         return []
     main, pairs = verdicts.effects
-    families = [_main(axis, rows, list(main)) for axis, rows in main.items() if rows]
-    return families + [_interaction(pair, rows, list(main)) for pair, rows in pairs.items() if rows]
-
-
-def _main(axis: str, rows: tuple[Comparison, ...], axes: list[str]) -> Family:
-    others = " and ".join(_words(other)[1] for other in axes if other != axis)
-    one, every = _words(axis)
-    return Family(f"{every[0].upper()}{every[1:]}, each against {rows[0].b}, averaged over {others}", one, rows)
-
-
-def _interaction(pair: tuple[str, str], rows: tuple[Comparison, ...], axes: list[str]) -> Family:
-    if len(axes) == 2:
-        return Family("Both together: what a cell gains beyond its prompt's and its tuning's own gain", "cell", rows)
-    names = [_words(axis)[0] for axis in pair]
-    others = " and ".join(_words(other)[1] for other in axes if other not in pair)
-    title = f"{' and '.join(names)} together: what both gain beyond the gain of each, averaged over {others}"
-    return Family(f"{title[0].upper()}{title[1:]}", "/".join(names), rows)
-
-
-def _words(axis: str) -> tuple[str, str]:
-    return WORDS.get(axis, (axis, axis))
+    words, families = {axis: WORDS.get(axis, (axis, axis)) for axis in main}, []
+    for axes, rows in {**{(axis,): rows for axis, rows in main.items()}, **pairs}.items():
+        names, others = [words[axis][0] for axis in axes], [words[axis][1] for axis in main if axis not in axes]
+        title, head = f"{' and '.join(names)} together: what both gain beyond the gain of each", "/".join(names)
+        if len(axes) == 1 and rows:
+            title = f"{words[axes[0]][1]}, each against {rows[0].b}"
+        elif not others:
+            title, head = "both together: what a cell gains beyond its prompt's and its tuning's own gain", "cell"
+        averaged = f", averaged over {' and '.join(others)}" if others else ""
+        families.append(Family(f"{title[0].upper()}{title[1:]}{averaged}", head, rows))
+    return [family for family in families if family.rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from harness.report.number_format import score
+from harness.report.templates import paragraphs
 from harness.report.text.headline import answer
 from harness.results.collect import Results
 from harness.stats.verdicts import Scored, Verdicts, judge, score_answers
@@ -55,9 +55,5 @@ def find(results: Results) -> Findings:
 def _unclaimed(results: Results, reason: str) -> str:
     first = next(iter(results.ranked()), None)
     best = first.score(score_name("validation", results.lead)) if first else math.nan
-    if first is None or math.isnan(best):
-        return f"Nothing is claimed: {reason}. No cell has a score on validation either."
-    return (
-        f"Nothing is claimed of these cells: {reason}. "
-        f"On validation {first.id} scored best ({score(best)} {results.lead}), which chooses a cell and proves nothing."
-    )
+    facts = {"reason": reason, "first": first, "best": best, "lead": results.lead}
+    return " ".join(paragraphs("text/unclaimed.md.j2", **facts))

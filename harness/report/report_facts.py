@@ -1,0 +1,37 @@
+"""What page and Markdown both show of a study, by the names that their templates use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.report import plain_tables
+from harness.report.charts.gallery import Gallery
+from harness.report.ranked_table import ranked_table
+from harness.report.text.cautions import caption_on_test, cautions
+from harness.report.text.effects import effect_families
+from harness.report.text.findings import Findings
+from harness.report.text.headline import MARKED, examples_to_see
+from harness.report.text.search_sentences import searches
+from harness.results.collect import Results
+
+__all__ = ["report_facts"]
+
+
+def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[str, Any]:
+    """Return the facts."""
+    verdicts = findings.verdicts
+    return {
+        "results": results,
+        "findings": findings,
+        "verdicts": verdicts,
+        "cautions": cautions(results, findings),
+        "test_access": caption_on_test(results),
+        "ranked": ranked_table(results, findings),
+        "marked": MARKED,
+        "to_see": examples_to_see(verdicts) if verdicts else "",
+        "families": effect_families(verdicts),
+        "charts": charts,
+        "searches": searches(results),
+        "cost_sentences": plain_tables.cost_sentences(results),
+        "forecast": plain_tables.forecast(results),
+    }
