@@ -9,8 +9,11 @@ file                       what it answers
 `resampling`               the score of any resample of the examples, fast
 `intervals`                bootstrap intervals of one set of predictions: percentile and BCa
 `paired`                   two sets of predictions as sacreBLEU compares them
-`contrasts`                final runs over seeds and examples: any cell, any difference between cells
-`multiple_comparisons`     Holm's correction: against a baseline, all pairs, main effects, interactions
+`trained_cells`            final runs made ready, and all cells scored on the same resamples
+`seed_variance`            how far other seeds would move a cell: its own, and the mean over trained cells
+`contrasts`                any cell, any difference between cells: interval and test
+`multiple_comparisons`     families: with a baseline, with the best, all pairs, effects
+`step_down`                their adjusted p-values
 `power`                    how many examples it would take
 `expected_best`            what so many trials of a search could be expected to find
 `verdicts`                 what a study may claim
