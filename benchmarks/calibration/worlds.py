@@ -8,22 +8,39 @@ expected values are closed forms, for the mean of a normal distribution function
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from harness.stats.contrasts import Runs
+from harness.stats.trained_cells import Runs
 
 Floats = NDArray[np.float64]
 
 ABILITY, PAIRED = 0.5, 0.5
 """Variances of the latent effects of the example, and of what cells make of it; the latter is in part a seed's own."""
 SPREAD = (1 + ABILITY + PAIRED) ** 0.5
-NODES, SHARES = np.polynomial.hermite_e.hermegauss(15)
+
+
+def _mishaps(shape: tuple[int, ...], generator: np.random.Generator) -> Floats:
+    """Return what nine seeds in ten hardly have, and one in ten has badly; mean 0, variance 1."""
+    drawn = 0.3 * generator.standard_normal(shape) - 3.0 * (generator.random(shape) < 0.1)
+    return (drawn + 0.3) / np.sqrt(0.09 + 9 * 0.09)
+
+
+LAWS: dict[str, Callable[[tuple[int, ...], np.random.Generator], Floats]] = {
+    "normal": lambda shape, generator: generator.standard_normal(shape),
+    "student3": lambda shape, generator: generator.standard_t(3, shape) / np.sqrt(3),
+    "mishaps": _mishaps,
+}
+"""What seeds add, with mean 0 and variance 1."""
+
+DRAWN = {law: draw((40_000,), np.random.default_rng(2)) for law, draw in LAWS.items()}
+DRAWN = {law: (drawn - drawn.mean()) / drawn.std() for law, drawn in DRAWN.items()}
+"""Many seeds, for the truth over all of them."""
 
 
 class Design(NamedTuple):
@@ -33,14 +50,20 @@ class Design(NamedTuple):
     examples: int
     own: float
     """Variance that each seed adds to each example by itself, at most `PAIRED`."""
-    deviation: float
-    """Latent, of what a seed adds to all its examples."""
+    deviations: Floats
+    """Latent, of what a seed adds to all its examples, shape (cells,)."""
+    law: str
+    """How that is distributed, a key of `LAWS`."""
 
 
 class World(Protocol):
     """A kind of metric, with a way to draw a study and its truth."""
 
     name: str
+    full: float
+    """The best score."""
+    slope: float
+    """What a score gains by one latent unit, at latent mean 0."""
 
     def runs(self, quality: Floats, generator: np.random.Generator) -> list[Runs]:
         """Return each cell's runs for latent qualities of shape (cells, seeds, examples)."""
@@ -49,36 +72,57 @@ class World(Protocol):
         """Return the score on all examples of one trained model whose latent mean that is."""
 
 
-def latent(means: Sequence[float], design: Design, generator: np.random.Generator) -> Floats:
+def lucks(design: Design, generator: np.random.Generator) -> Floats:
+    """Return what each seed adds to all its examples, latent, shape (cells, seeds)."""
+    shape = (len(design.deviations), design.seeds)
+    return design.deviations[:, None] * LAWS[design.law](shape, generator)
+
+
+def latent(means: Floats, seeds: Floats, design: Design, generator: np.random.Generator) -> Floats:
     """Return latent qualities, shape (cells, seeds, examples)."""
     cells, normal = len(means), generator.standard_normal
-    quality = np.asarray(means)[:, None, None] + ABILITY**0.5 * normal((1, 1, design.examples))
-    quality = quality + (PAIRED - design.own) ** 0.5 * normal((cells, 1, design.examples))
-    quality = quality + design.deviation * normal((cells, design.seeds, 1))
+    quality = means[:, None, None] + ABILITY**0.5 * normal((1, 1, design.examples))
+    quality = quality + (PAIRED - design.own) ** 0.5 * normal((cells, 1, design.examples)) + seeds[:, :, None]
     return quality + design.own**0.5 * normal((cells, design.seeds, design.examples))
 
 
-def truth(world: World, mean: float, deviation: float) -> float:
+@cache
+def _truth(world: World, mean: float, deviation: float, law: str) -> float:
+    return float(np.mean(world.expected(mean + deviation * DRAWN[law])))
+
+
+def truth(world: World, mean: float, design: Design, cell: int) -> float:
     """Return the score of the procedure: over all examples and all seeds."""
-    return float(world.expected(mean + deviation * NODES) @ SHARES / SHARES.sum())
+    return _truth(world, mean, float(design.deviations[cell]), design.law)
+
+
+@cache
+def _error(world: World, examples: int) -> float:
+    """Return the standard error over examples of the score of one run."""
+    design, generator = Design(1, examples, 0.0, np.zeros(1), "normal"), np.random.default_rng(0)
+    scores = []
+    for _ in range(400):
+        (cell,) = world.runs(latent(np.zeros(1), np.zeros((1, 1)), design, generator), generator)
+        scores.append(cell.scorers[0](np.ones((1, examples)))[0])
+    return float(np.std(scores))
 
 
 def deviation_of(world: World, share: float, examples: int) -> float:
     """Return the latent deviation of seeds that moves a score by that share of its standard error over examples."""
-    design, generator, scores = Design(1, examples, own=0.0, deviation=0.0), np.random.default_rng(0), []
-    for _ in range(400):
-        (cell,) = world.runs(latent([0.0], design, generator), generator)
-        scores.append(cell.scorers[0](np.ones((1, examples)))[0])
-    slope = (world.expected(0.01) - world.expected(-0.01)) / 0.02
-    return float(share * np.std(scores) / slope)
+    return share * _error(world, examples) / world.slope
 
 
 class Rouge:
     """A mean of scores between 0 and 1, a part of them 0 for every cell."""
 
     name = "ROUGE-like"
+    full = 1.0
     lost = 0.15
     """Share of examples that nobody scores on."""
+
+    @property
+    def slope(self) -> float:
+        return float(self.expected(0.01) - self.expected(-0.01)) / 0.02
 
     def runs(self, quality: Floats, generator: np.random.Generator) -> list[Runs]:
         scores = ndtr(quality) * (generator.random(quality.shape[-1]) >= self.lost)
@@ -92,6 +136,7 @@ class Bleu:
     """BLEU of lengths, matches and n-grams, orders 1 to 4, with a brevity penalty that bites."""
 
     name = "BLEU-like"
+    full = 100.0
     harder = np.array([0.0, 0.7, 1.1, 1.5])
     """What each order takes off the latent quality."""
 
@@ -99,6 +144,7 @@ class Bleu:
         said, _ = self._lengths(1_000_000, np.random.default_rng(1))
         self.ngrams = self._ngrams(said).mean(axis=0)
         """Expected number of n-grams said, by order."""
+        self.slope = float(self.expected(0.01) - self.expected(-0.01)) / 0.02
 
     def runs(self, quality: Floats, generator: np.random.Generator) -> list[Runs]:
         said, wanted = self._lengths(quality.shape[-1], generator)

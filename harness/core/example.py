@@ -32,6 +32,9 @@ class Example:
     references: tuple[str, ...] = field(default=())
     """The texts that a prediction is scored against; ``(target,)`` when left out."""
 
+    group: str | None = None
+    """What it belongs to (a dialogue, a document), so that it is split and resampled with the rest of it."""
+
     def __post_init__(self) -> None:
         if not self.references:
             object.__setattr__(self, "references", (self.target,))

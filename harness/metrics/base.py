@@ -47,6 +47,9 @@ class Metric:
     signature: Callable[[], str]
     """What makes the number quotable: version, tokenizer, case, smoothing. A call, since it may import the library."""
 
+    range: tuple[float, float] = (-math.inf, math.inf)
+    """The least and the largest score; intervals end there, and the smallest difference of interest is a part of it."""
+
 
 def total(statistics: Sequence[Vector]) -> Vector:
     """Return the elementwise sum, shape (k,), of at least one statistic of shape (k,)."""

@@ -49,4 +49,5 @@ def distinct(order: int) -> Metric:
         statistics=partial(_ngrams, order),
         reduce=_share,
         signature=partial(signature, name, tok=TOKENIZER, case="lc", per="ngrams"),
+        range=(0.0, 1.0),
     )

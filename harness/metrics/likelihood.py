@@ -40,6 +40,7 @@ PERPLEXITY = Metric(
     statistics=_likelihood,
     reduce=_perplexity,
     signature=partial(signature, "perplexity", text="target+end", per="token"),
+    range=(1.0, math.inf),
 )
 """exp(summed nats / summed tokens), from 1 up; nan without tokens. Comparable between models of one tokenizer alone."""
 
@@ -49,5 +50,6 @@ LOSS = Metric(
     statistics=_likelihood,
     reduce=_loss,
     signature=partial(signature, "loss", text="target+end", per="token"),
+    range=(0.0, math.inf),
 )
 """Nats per token, the logarithm of `PERPLEXITY`; every study has it, so no task names it."""

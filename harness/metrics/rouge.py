@@ -77,6 +77,7 @@ def rouge(kind: str, *, tokenizer: Literal["default", "unicode"] = "default", st
         statistics=partial(_statistics, kind, tokenizer, stemmer),
         reduce=mean,
         signature=partial(_signature, kind, tokenizer, stemmer),
+        range=(0.0, 1.0),
     )
 
 

@@ -72,6 +72,7 @@ def _metric(name: str, scorer: Callable[[], Scorer], *, higher_is_better: bool) 
         statistics=partial(_statistics, scorer),
         reduce=partial(_reduce, scorer),
         signature=partial(_signature, name, scorer),
+        range=(0.0, 100.0 if higher_is_better else math.inf),
     )
 
 

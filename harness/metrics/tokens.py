@@ -92,6 +92,7 @@ TOKEN_F1 = Metric(
     statistics=partial(_best, _f1),
     reduce=mean,
     signature=partial(signature, "token_f1", tok=TOKENIZER, case="lc", articles="kept", refs="max"),
+    range=(0.0, 1.0),
 )
 """Mean F1 of the bags of words, 0 to 1 (as for SQuAD, Rajpurkar et al. 2016, but articles count)."""
 
@@ -101,6 +102,7 @@ EXACT_MATCH = Metric(
     statistics=partial(_best, _same),
     reduce=mean,
     signature=partial(signature, "exact_match", space="normalized", case="mixed", refs="max"),
+    range=(0.0, 1.0),
 )
 """Share of predictions that equal a reference up to white space, 0 to 1."""
 

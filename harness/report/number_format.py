@@ -54,7 +54,7 @@ def difference(value: float, decimals: int) -> str:
 def interval(estimate: Estimate | None, decimals: int | None = None, *, signed: bool = False) -> str:
     """Return the ends of an interval, with the decimals of its middle unless some are given; ends may have signs."""
     if estimate is None or math.isnan(estimate.low):
-        return UNDEFINED
+        return "no spread seen" if estimate and estimate.error == 0 else UNDEFINED
     decimals = places(estimate.value) if decimals is None else decimals
     return " to ".join(f"{end:{'+' * signed}.{decimals}f}" for end in (estimate.low, estimate.high))
 

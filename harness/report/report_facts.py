@@ -19,7 +19,7 @@ __all__ = ["report_facts"]
 
 def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[str, Any]:
     """Return the facts."""
-    verdicts = findings.verdicts
+    verdicts, families = findings.verdicts, effect_families(findings.verdicts)
     return {
         "results": results,
         "findings": findings,
@@ -29,7 +29,8 @@ def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[
         "ranked": ranked_table(results, findings),
         "marked": MARKED,
         "to_see": examples_to_see(verdicts) if verdicts else "",
-        "families": effect_families(verdicts),
+        "families": families,
+        "effects_of_models": not all(row.difference.covers_seeds for family in families for row in family.rows),
         "charts": charts,
         "searches": searches(results),
         "cost_sentences": plain_tables.cost_sentences(results),

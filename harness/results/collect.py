@@ -131,6 +131,8 @@ class Results:
     objective: str
     search: Mapping[str, Any]
     """The study file's section, defaults filled in."""
+    final: Mapping[str, Any]
+    """The study file's section, likewise; without what a study was run before."""
     baseline: str
     """The id of the cell that others are compared with."""
     cells: tuple[CellResult, ...]
@@ -211,6 +213,7 @@ def collect(tracker: RunStore, study: str) -> Results:
         maximize=record.maximize,
         objective=record.objective,
         search=record.study["search"],
+        final=record.study["final"],
         space=space,
         baseline=record.baseline,
         cells=tuple(cells),

@@ -9,8 +9,11 @@ file                       what it answers
 `resampling`               the score of any resample of the examples, fast
 `intervals`                bootstrap intervals of one set of predictions: percentile and BCa
 `paired`                   two sets of predictions as sacreBLEU compares them
-`contrasts`                final runs over seeds and examples: any cell, any difference between cells
-`multiple_comparisons`     Holm's correction: against a baseline, all pairs, main effects, interactions
+`trained_cells`            final runs made ready, and all cells scored on the same resamples
+`seed_variance`            how far other seeds would move a cell: its own, and the mean over trained cells
+`contrasts`                any cell, any difference between cells: interval and test
+`multiple_comparisons`     families: with a baseline, with the best, all pairs, effects
+`step_down`                their adjusted p-values
 `power`                    how many examples it would take
 `expected_best`            what so many trials of a search could be expected to find
 `verdicts`                 what a study may claim
@@ -22,7 +25,7 @@ same resamples, and `to_baseline`, `all_pairs`, `effects` or `estimate` reads th
 
 from __future__ import annotations
 
-from harness.stats.contrasts import Estimate, Runs, Target, Trained, estimate, resample, runs
+from harness.stats.contrasts import Estimate, Target, estimate
 from harness.stats.expected_best import expected_best
 from harness.stats.intervals import Interval, bootstrap
 from harness.stats.multiple_comparisons import (
@@ -31,14 +34,17 @@ from harness.stats.multiple_comparisons import (
     Verdict,
     all_pairs,
     effects,
-    holm,
     not_distinguishable,
+    selection_luck,
     to_baseline,
+    with_best,
 )
 from harness.stats.paired import Paired, approximate_randomization, paired_bootstrap
 from harness.stats.power import examples_needed, power
 from harness.stats.resampling import RESAMPLES
+from harness.stats.step_down import holm
 from harness.stats.summary import mean, spread
+from harness.stats.trained_cells import Runs, Trained, resample, runs
 
 __all__ = [
     "RESAMPLES",
@@ -65,6 +71,8 @@ __all__ = [
     "power",
     "resample",
     "runs",
+    "selection_luck",
     "spread",
     "to_baseline",
+    "with_best",
 ]

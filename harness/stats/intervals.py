@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -10,7 +11,7 @@ from scipy.special import ndtr, ndtri
 
 from harness.stats.resampling import RESAMPLES, Floats, Reduce, Rescore, draw, rescorer
 
-__all__ = ["Interval", "bootstrap", "percentiles"]
+__all__ = ["Interval", "bootstrap", "percentiles", "wilson"]
 
 
 class Interval(NamedTuple):
@@ -64,6 +65,21 @@ def percentiles(draws: Floats, tails: Floats) -> tuple[float, float]:
     """Return the lower and upper quantile, nan if a draw is nan."""
     low, high = np.quantile(draws, tails) if np.isfinite(draws).all() else (np.nan, np.nan)
     return float(low), float(high)
+
+
+def wilson(share: float, examples: float, quantile: float, *, upper: bool = False) -> float:
+    """Return one end of Wilson's interval of a share (1927, "Probable Inference"); never below 0 or above 1.
+
+    Args:
+        share: Of examples that are right, 0 to 1.
+        examples: How many there are, or are worth.
+        quantile: Of the normal or Student's distribution; positive.
+        upper: Which end.
+    """
+    pull = quantile**2 / examples
+    half = quantile * math.sqrt(share * (1 - share) / examples + pull / (4 * examples))
+    end = (share + pull / 2 + (half if upper else -half)) / (1 + pull)
+    return min(max(end, 0.0), 1.0)
 
 
 def _shifted(tails: Floats, draws: Floats, value: float, acceleration: float) -> Floats:

@@ -1,16 +1,25 @@
-"""Many comparisons and one promise: the chance of any false claim among them stays at 5% (or the level asked for)."""
+"""Many comparisons and one promise: the chance of any false claim among them stays at 5% (or the level asked for).
+
+One question, one family: which cells differ from the baseline; which from the best; what the axes do. Each family is
+adjusted by itself (`harness.stats.step_down`), and each comparison's interval is at the level of its adjusted test, so
+that no claim has an interval that holds 0.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations, product
+from functools import partial
+from itertools import combinations, islice, product
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
+from scipy.special import ndtri
 
-from harness.stats.contrasts import Estimate, Target, Trained, estimate
+from harness.stats.contrasts import Estimate, Target, estimate, seeds_of
 from harness.stats.resampling import Floats
+from harness.stats.step_down import LEAST, step_down
+from harness.stats.trained_cells import Trained
 
 __all__ = [
     "Comparison",
@@ -18,9 +27,10 @@ __all__ = [
     "Verdict",
     "all_pairs",
     "effects",
-    "holm",
     "not_distinguishable",
+    "selection_luck",
     "to_baseline",
+    "with_best",
 ]
 
 Verdict: TypeAlias = Literal["better", "worse", "undecided"]
@@ -32,15 +42,16 @@ class Comparison(NamedTuple):
     a: str
     b: str
     difference: Estimate
-    """Of ``a`` minus ``b``; its interval and p-value are those of this comparison alone."""
+    """Of ``a`` minus ``b``; its interval is at the level of the adjusted test, its p-value that of this comparison
+    alone. No p-value is told below `LEAST`."""
     p_adjusted: float
-    """For the family (Holm 1979); nan where a score is undefined."""
+    """For the family; nan where a score is undefined or does not resample."""
     verdict: Verdict
     """Of ``a``, by the adjusted p-value and the metric's direction."""
 
 
 class Effects(NamedTuple):
-    """What each factor does, and whether it depends on another; Holm's correction within each family."""
+    """What each factor does, and whether it depends on another; all of it is one family."""
 
     main: Mapping[str, tuple[Comparison, ...]]
     """By axis: its levels against the reference level, averaged over all other axes."""
@@ -54,22 +65,6 @@ class _Contrast(NamedTuple):
     a: str
     b: str
     weights: Mapping[str, float]
-
-
-def holm(p_values: Sequence[float]) -> Floats:
-    """Adjust p-values so that the chance of any false rejection is kept, whatever their dependence.
-
-    Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure", section 2. A nan stays nan, and counts.
-
-    >>> holm([0.01, 0.04, 0.03]).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    values = np.asarray(p_values, dtype=np.float64)
-    order = np.argsort(values)  # nan last
-    scaled = values[order] * (len(values) - np.arange(len(values)))
-    adjusted = np.empty_like(values)
-    adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
-    return adjusted
 
 
 def to_baseline(
@@ -101,15 +96,45 @@ def all_pairs(
     return _family(contrasts, cells, higher_is_better=higher_is_better, level=level, of=of)
 
 
-def not_distinguishable(best: str, pairs: Iterable[Comparison]) -> tuple[str, ...]:
-    """Return the best cell, then those about which its pairs are undecided: what may still be the best.
+def with_best(
+    cells: Mapping[str, Trained], best: str, *, higher_is_better: bool, level: float = 0.95, of: Target = "procedure"
+) -> tuple[Comparison, ...]:
+    """Compare every other cell with the one that validation likes best; p-values adjusted over all of them.
+
+    The question of Hsu (1984, "Constrained Simultaneous Confidence Intervals for Multiple Comparisons with the Best"),
+    asked about a cell that the same runs chose: seeds that were lucky on validation are lucky here. Were seeds all that
+    moves scores, the best of equal cells would lead by the range of all, so variance over seeds is counted as often as
+    it takes for the bound of these comparisons to become that of all pairs. See `to_baseline`.
+    """
+    others = [name for name in cells if name != best]
+    pairs = len(cells) * (len(cells) - 1) // 2
+    luck = _ratio((1 - level) / 2, len(others), pairs)
+    contrasts = [_Contrast(name, best, {name: 1.0, best: -1.0}) for name in others]
+    return _family(contrasts, cells, higher_is_better=higher_is_better, level=level, of=of, luck=luck)
+
+
+def selection_luck(cells: int, *, higher_is_better: bool, level: float = 0.95) -> tuple[float, float]:
+    """Return how often the seeds' variance counts below and above the score of the best of so many cells.
+
+    The luckiest of so many is as far up as a bound for all of them; what luck adds is one-sided.
+    """
+    ratio = _ratio((1 - level) / 2, 1, cells)
+    return (ratio, 1.0) if higher_is_better else (1.0, ratio)
+
+
+def _ratio(tail: float, few: int, many: int) -> float:
+    """Return the ratio of variances at which Bonferroni's bound for few normal deviates is that for many."""
+    return float((ndtri(tail / many) / ndtri(tail / few)) ** 2) if few and many > few else 1.0
+
+
+def not_distinguishable(best: str, comparisons: Iterable[Comparison]) -> tuple[str, ...]:
+    """Return the best cell, then those not told apart from it: what may still be the best.
 
     Args:
         best: Whichever way it was chosen.
-        pairs: From `all_pairs`.
+        comparisons: From `with_best`.
     """
-    undecided = [pair for pair in pairs if best in (pair.a, pair.b) and pair.verdict == "undecided"]
-    return (best, *(pair.b if pair.a == best else pair.a for pair in undecided))
+    return (best, *(comparison.a for comparison in comparisons if comparison.verdict == "undecided"))
 
 
 def effects(
@@ -139,15 +164,19 @@ def effects(
     shares = {axis: dict.fromkeys(levels, 1 / len(levels)) for axis, levels in block.items()}
     moves = {axis: _moves(block, start, axis) for axis in start}
 
-    def family(*axes: str) -> tuple[Comparison, ...]:
-        contrasts = []
+    def contrasts(*axes: str) -> list[_Contrast]:
+        found = []
         for levels in product(*(moves[axis] for axis in axes)):
             sides = shares | {axis: moves[axis][level] for axis, level in zip(axes, levels, strict=True)}
             names = "/".join(levels), "/".join(start[axis] for axis in axes)
-            contrasts.append(_Contrast(*names, _weights(grid, list(sides.values()))))
-        return _family(contrasts, cells, higher_is_better=higher_is_better, level=level, of=of)
+            found.append(_Contrast(*names, _weights(grid, list(sides.values()))))
+        return found
 
-    return Effects({axis: family(axis) for axis in start}, {pair: family(*pair) for pair in combinations(start, 2)})
+    asked = {axes: contrasts(*axes) for axes in [*((axis,) for axis in start), *combinations(start, 2)]}
+    every = [contrast for part in asked.values() for contrast in part]
+    answers = iter(_family(every, cells, higher_is_better=higher_is_better, level=level, of=of))
+    told = {axes: tuple(islice(answers, len(part))) for axes, part in asked.items()}
+    return Effects({axis: told[axis,] for axis in start}, {pair: told[pair] for pair in combinations(start, 2)})
 
 
 def _crossed(grid: Sequence[tuple[str, ...]]) -> list[list[str]]:
@@ -176,14 +205,41 @@ def _weights(grid: Mapping[tuple[str, ...], str], sides: Sequence[Mapping[str, f
 
 
 def _family(
-    contrasts: Sequence[_Contrast], cells: Mapping[str, Trained], *, higher_is_better: bool, level: float, of: Target
+    contrasts: Sequence[_Contrast],
+    cells: Mapping[str, Trained],
+    *,
+    higher_is_better: bool,
+    level: float,
+    of: Target,
+    luck: float = 1.0,
 ) -> tuple[Comparison, ...]:
-    differences = [estimate(contrast.weights, cells, level=level, of=of) for contrast in contrasts]
-    adjusted = holm([difference.p for difference in differences])
+    one = partial(estimate, cells=cells, of=of, luck=(luck, luck))
+    p_values = [one(contrast.weights, level=level).p for contrast in contrasts]
+    names = sorted({name for contrast in contrasts for name in contrast.weights})  # chance is the same in any order
+    weights = np.array([[contrast.weights.get(name, 0.0) for name in names] for contrast in contrasts])
+    adjusted = step_down(p_values, weights, _covariance([cells[name] for name in names], of, luck), level=level)
     return tuple(
-        Comparison(c.a, c.b, difference, float(p), _verdict(difference.value, p, 1 - level, higher_is_better))
-        for c, difference, p in zip(contrasts, differences, adjusted, strict=True)
+        Comparison(c.a, c.b, difference, p, _verdict(difference.value, p, 1 - level, higher_is_better))
+        for c, p, own in zip(contrasts, adjusted.p_values.tolist(), adjusted.levels.tolist(), strict=True)
+        for difference in [_told(one(c.weights, level=own))]
     )
+
+
+def _covariance(cells: Sequence[Trained], of: Target, luck: float) -> Floats:
+    """Return the covariance of the cells' scores, shape (cells, cells); 0 where a score is undefined."""
+    if not cells:
+        return np.zeros((0, 0))
+    with np.errstate(invalid="ignore"):
+        covariance: Floats = np.atleast_2d(np.cov([cell.draws for cell in cells]))
+    if of == "procedure":
+        seeds = [sum(part.variance for part in seeds_of({"": 1.0}, {"": cell})) for cell in cells]
+        covariance = covariance + luck * np.diag(seeds)
+    defined: Floats = np.nan_to_num(covariance, posinf=0.0, neginf=0.0)
+    return defined
+
+
+def _told(difference: Estimate) -> Estimate:
+    return difference if math.isnan(difference.p) else difference._replace(p=max(difference.p, LEAST))
 
 
 def _verdict(difference: float, p: float, alpha: float, higher_is_better: bool) -> Verdict:

@@ -7,7 +7,9 @@ import math
 import numpy as np
 from scipy.special import stdtrit
 
-from harness.stats.contrasts import Runs, resample, rescored, standard_error
+from harness.stats.contrasts import seeds_of
+from harness.stats.seed_variance import standard_error
+from harness.stats.trained_cells import Runs, Trained, rescored
 
 __all__ = ["FEWEST", "MOST", "examples_needed", "power"]
 
@@ -16,8 +18,8 @@ FEWEST, MOST = 10, 100_000
 
 
 def power(
-    first: Runs,
-    second: Runs,
+    pair: tuple[Runs, Runs],
+    trained: tuple[Trained, Trained],
     difference: float,
     *,
     examples: int,
@@ -32,30 +34,29 @@ def power(
     `harness.stats.contrasts.estimate` is applied to it.
 
     Args:
-        first: A cell.
-        second: Another, over the same examples.
+        pair: Two cells.
+        trained: The same, resampled with all others of their study.
         difference: The true difference to be seen, in the metric's units; its sign does not matter.
         examples: How many the study would have.
         generator: Where chance comes from.
-        level: One minus the level of the test.
+        level: One minus the level of the test: of one among many comparisons, the level that is left to each.
         resamples: How many studies to draw.
 
     Raises:
         ValueError: Fewer than two examples at hand, or cells with different numbers of them.
     """
-    pilot = resample({"first": first, "second": second}, generator=generator, resamples=resamples).values()
-    one, other = rescored([first, second], generator=generator, resamples=resamples, size=examples)
+    one, other = rescored(pair, generator=generator, resamples=resamples, size=examples)
     draws = one.mean(axis=0) - other.mean(axis=0)
-    by_seeds = sum(cell.seed_variance for cell in pilot)
-    error, degrees = standard_error(float(draws.var(ddof=1)), examples, by_seeds=by_seeds, cells=pilot)
-    seeds_moved = math.sqrt(by_seeds) * generator.standard_normal(resamples)
+    seeds = seeds_of({"first": 1.0, "second": -1.0}, {"first": trained[0], "second": trained[1]})
+    error, degrees = standard_error(float(draws.var(ddof=1)), examples, seeds)
+    seeds_moved = math.sqrt(sum(part.variance for part in seeds)) * generator.standard_normal(resamples)
     seen = np.abs(draws - draws.mean() + abs(difference) + seeds_moved)
     return float(np.mean(seen > stdtrit(degrees, (1 + level) / 2) * error))
 
 
 def examples_needed(
-    first: Runs,
-    second: Runs,
+    pair: tuple[Runs, Runs],
+    trained: tuple[Trained, Trained],
     difference: float,
     *,
     generator: np.random.Generator,
@@ -69,8 +70,8 @@ def examples_needed(
     hides the difference is then likely the spread over seeds, and more seeds are needed.
 
     Args:
-        first: A cell.
-        second: Another, over the same examples.
+        pair: Two cells.
+        trained: The same, resampled with all others of their study.
         difference: The true difference to be seen, in the metric's units.
         generator: Where chance comes from.
         chance: The power wanted.
@@ -84,7 +85,7 @@ def examples_needed(
 
     def enough(examples: int) -> bool:
         again = np.random.default_rng(seed)  # the same chance at every size, so that power hardly ever falls with it
-        seen = power(first, second, difference, examples=examples, generator=again, level=level, resamples=resamples)
+        seen = power(pair, trained, difference, examples=examples, generator=again, level=level, resamples=resamples)
         return seen >= chance
 
     if not enough(MOST):

@@ -9,7 +9,7 @@ same verdicts.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,17 +23,30 @@ from harness.stats import (
     Effects,
     Estimate,
     Runs,
+    Trained,
     all_pairs,
     effects,
     estimate,
     examples_needed,
     not_distinguishable,
+    selection_luck,
+    with_best,
 )
 from harness.stats import resample as rescore_cells
 from harness.stats import runs as ready
 from harness.stats import to_baseline as against
 
-__all__ = ["Answered", "Answers", "Needed", "Scored", "Verdicts", "compare_two", "judge", "score_answers"]
+__all__ = [
+    "Answered",
+    "Answers",
+    "Needed",
+    "Scored",
+    "Verdicts",
+    "compare_two",
+    "judge",
+    "score_answers",
+    "smallest_of_interest",
+]
 
 SEED = 20261123
 """Of the resamples."""
@@ -53,12 +66,14 @@ IMAGINED = 500
 
 
 class Needed(NamedTuple):
-    """How many examples would decide what is undecided now, if it is true."""
+    """How many examples would show a difference of interest, where what was found is undecided."""
 
-    found: Comparison
-    """The undecided comparison, best cell and baseline."""
+    comparison: Comparison
+    """The undecided one, best cell and baseline."""
+    difference: float
+    """The smallest difference of interest, in the metric's units: asked for, not observed."""
     examples: int | None
-    """See `harness.stats.examples_needed`."""
+    """See `harness.stats.examples_needed`; at the level that this study's correction leaves to one comparison."""
 
 
 class Answered(NamedTuple):
@@ -86,7 +101,7 @@ Scored = Mapping[str, Sequence[Sequence[Statistic]]]
 
 @dataclass(frozen=True)
 class Verdicts:
-    """The comparisons of a study on one split by one metric; intervals are at 95%, verdicts at 5% after Holm."""
+    """The comparisons of a study on one split by one metric, at 95%, each family of them together."""
 
     metric: str
     higher_is_better: bool
@@ -96,29 +111,31 @@ class Verdicts:
     """The cell that validation likes best: chosen without a look at the numbers here."""
     baseline: str
     scores: Mapping[str, Estimate]
-    """Each cell's score."""
+    """Each cell's score; the best cell's interval allows for its having been chosen by the same runs."""
     seeds: Mapping[str, int]
     """How many final runs each cell has."""
     to_baseline: tuple[Comparison, ...]
     """Every other cell against the baseline; empty where the baseline has no final run."""
+    with_best: tuple[Comparison, ...]
+    """Every other cell against the best."""
     pairs: tuple[Comparison, ...]
-    """All pairs, corrected as one family."""
+    """All pairs, where they were asked for."""
     effects: Effects | None
     """Of every axis, held against the baseline's level; ``None`` without the baseline, or where no levels are known."""
     references: Mapping[str, Estimate]
     """Each reference row's score."""
     to_references: tuple[Comparison, ...]
-    """Every reference row against the best cell, corrected as one family."""
+    """Every reference row against the best cell, one family."""
     needed: Needed | None = None
-    """``None`` where the best cell and the baseline are told apart or are one, or where each set of rows is scored
-    from its texts, which takes long."""
+    """``None`` where the best cell and the baseline are told apart or are one, where no difference of interest is
+    known, or where each set of rows is scored from its texts, which takes long."""
+    untestable: str = ""
+    """Why there are no tests by this metric, empty where there are."""
 
     @property
     def group(self) -> tuple[str, ...]:
-        """The best cell, and those about which its pair is undecided; with the baseline its comparison there counts."""
-        told = {frozenset((one.a, one.b)) for one in self.to_baseline if one.verdict != "undecided"}
-        undecided = not_distinguishable(self.best, self.pairs)
-        return tuple(name for name in undecided if frozenset((self.best, name)) not in told)
+        """The best cell, and those that are not told apart from it."""
+        return not_distinguishable(self.best, self.with_best)
 
     def against_baseline(self, cell: str) -> Comparison | None:
         """Return a cell's comparison with the baseline, ``None`` for the baseline itself."""
@@ -144,11 +161,13 @@ def judge(
     best: str,
     baseline: str,
     factors: Mapping[str, Mapping[str, str]] | None = None,
+    pairs: bool = False,
+    smallest_difference: float | None = None,
 ) -> Verdicts:
-    """Compare all cells: with the baseline, and each with each.
+    """Compare all cells with the baseline and with the best.
 
-    Intervals and tests are those of `harness.stats.contrasts`, corrections Holm's (1979), within the comparisons with
-    the baseline, within all pairs, and within the reference rows.
+    Intervals and tests are those of `harness.stats.contrasts`; each question is one family
+    (`harness.stats.multiple_comparisons`).
 
     Args:
         answers: Of two examples or more.
@@ -157,12 +176,17 @@ def judge(
         best: Which cell the claims are about, by validation; one of those with answers.
         baseline: What others are held against; comparisons are left out if it has no answers.
         factors: Cell ids to the names of their levels, by axis; cells that are left out take no part in effects.
+        pairs: Whether each cell is to be compared with each.
+        smallest_difference: Of interest, in the metric's units; `smallest_of_interest` where it is None.
 
     Raises:
         ValueError: Fewer than two examples.
     """
     everyone = {**answers.cells, **answers.references}
-    prepared = {name: ready(scored[name], metric.reduce, seeded=one.seeded) for name, one in everyone.items()}
+    groups = _groups(answers.examples)
+    prepared = {
+        name: ready(scored[name], metric.reduce, seeded=one.seeded, groups=groups) for name, one in everyone.items()
+    }
     resamples, higher = _affordable(scored), metric.higher_is_better
     drawn = rescore_cells(prepared, generator=np.random.default_rng(SEED), resamples=resamples)
     trained = {name: drawn[name] for name in answers.cells}
@@ -170,6 +194,7 @@ def judge(
     there = baseline in trained
     levels = {name: factors[name] for name in trained if factors and name in factors}
     to_baseline = against(trained, baseline, higher_is_better=higher) if there else ()
+    smallest = smallest_of_interest(metric) if smallest_difference is None else smallest_difference
     return Verdicts(
         metric=metric.name,
         higher_is_better=higher,
@@ -177,23 +202,72 @@ def judge(
         resamples=resamples,
         best=best,
         baseline=baseline,
-        scores={name: estimate({name: 1.0}, trained) for name in trained},
+        scores=_scores(trained, metric, best),
         seeds={name: len(cell.runs) for name, cell in answers.cells.items()},
         to_baseline=to_baseline,
-        pairs=all_pairs(trained, higher_is_better=higher),
+        with_best=with_best(trained, best, higher_is_better=higher),
+        pairs=all_pairs(trained, higher_is_better=higher) if pairs else (),
         effects=effects(trained, levels, reference=baseline, higher_is_better=higher) if baseline in levels else None,
         references={name: estimate({name: 1.0}, fixed) for name in fixed},
         to_references=against({best: trained[best], **fixed}, best, higher_is_better=higher),
-        needed=_needed(best, to_baseline, prepared) if _stacked(scored) else None,
+        needed=_needed(best, to_baseline, prepared, trained, smallest) if smallest and _stacked(scored) else None,
+        untestable=_untestable(metric, drawn),
     )
 
 
-def _needed(best: str, to_baseline: Sequence[Comparison], cells: Mapping[str, Runs]) -> Needed | None:
-    found = next((one for one in to_baseline if one.a == best), None)
-    if found is None or found.verdict != "undecided" or math.isnan(found.difference.p) or not found.difference.value:
+def smallest_of_interest(metric: Metric) -> float | None:
+    """Return the smallest difference that a study by this metric looks for unless told: a fiftieth of its range.
+
+    0.02 of a metric from 0 to 1, 2 of one from 0 to 100; None for a metric without a range.
+    """
+    low, high = metric.range
+    return (high - low) / 50 if math.isfinite(high - low) else None
+
+
+def _scores(cells: Mapping[str, Trained], metric: Metric, best: str) -> dict[str, Estimate]:
+    """Return each cell's score; intervals end where the metric does."""
+    chosen = selection_luck(len(cells), higher_is_better=metric.higher_is_better)
+    scores = {name: estimate({name: 1.0}, cells, luck=chosen if name == best else (1.0, 1.0)) for name in cells}
+    return {name: _within(score, metric.range) for name, score in scores.items()}
+
+
+def _within(score: Estimate, ends: tuple[float, float]) -> Estimate:
+    low, high = ends
+    return score._replace(low=max(score.low, low), high=min(score.high, high)) if score.low == score.low else score
+
+
+def _untestable(metric: Metric, cells: Mapping[str, Trained]) -> str:
+    if any(cell.biased for cell in cells.values()):
+        return f"{metric.name} of resampled examples is far from that of all (it depends on how many there are)"
+    return ""
+
+
+def _groups(examples: Sequence[Example]) -> list[Hashable] | None:
+    """Return each example's group, None where every example stands by itself."""
+    groups: list[Hashable] = [place if one.group is None else one.group for place, one in enumerate(examples)]
+    return groups if len(set(groups)) < len(groups) else None
+
+
+def _needed(
+    best: str,
+    to_baseline: Sequence[Comparison],
+    cells: Mapping[str, Runs],
+    trained: Mapping[str, Trained],
+    smallest: float,
+) -> Needed | None:
+    comparison = next((one for one in to_baseline if one.a == best), None)
+    if comparison is None or comparison.verdict != "undecided" or math.isnan(comparison.difference.p):
         return None
-    pair, chance = (cells[found.a], cells[found.b]), np.random.default_rng(SEED)
-    return Needed(found, examples_needed(*pair, found.difference.value, generator=chance, resamples=IMAGINED))
+    one, other = comparison.a, comparison.b
+    examples = examples_needed(
+        (cells[one], cells[other]),
+        (trained[one], trained[other]),
+        smallest,
+        generator=np.random.default_rng(SEED),
+        level=1 - 0.05 / len(to_baseline),
+        resamples=IMAGINED,
+    )
+    return Needed(comparison, smallest, examples)
 
 
 def compare_two(answers: Answers, metric: Metric, *, one: str, other: str) -> Comparison:
@@ -209,7 +283,11 @@ def compare_two(answers: Answers, metric: Metric, *, one: str, other: str) -> Co
         ValueError: Fewer than two examples.
     """
     scored = score_answers(answers, metric)
-    prepared = {name: ready(scored[name], metric.reduce, seeded=answers.cells[name].seeded) for name in (one, other)}
+    groups = _groups(answers.examples)
+    prepared = {
+        name: ready(scored[name], metric.reduce, seeded=answers.cells[name].seeded, groups=groups)
+        for name in (one, other)
+    }
     drawn = rescore_cells(prepared, generator=np.random.default_rng(SEED), resamples=_affordable(scored))
     (comparison,) = against(drawn, other, higher_is_better=metric.higher_is_better)
     return comparison

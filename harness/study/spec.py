@@ -192,6 +192,11 @@ class Final(Section):
     """The registered model that the best one becomes a version of; left out: the study's name; ``null``: none."""
     prompt_alias: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]+$", max_length=100)
     """The alias that the winning prompt's version is given in the Prompt Registry when the study ends."""
+    smallest_difference: float | None = Field(default=None, gt=0)
+    """Of interest, in the leading metric's units: what the report plans further examples for. Left out: a fiftieth of
+    the metric's range (0.02 of one from 0 to 1); none for a metric without a range."""
+    pairs: bool = False
+    """Whether the report compares each cell with each, besides with the baseline and with the best."""
 
     @field_validator("prompt_alias")
     @classmethod

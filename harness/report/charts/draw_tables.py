@@ -55,6 +55,6 @@ def draw_differences(verdicts: Verdicts) -> Figure:
     axes.set_yticks(range(len(comparisons)), [row.a for row in comparisons])
     axes.invert_yaxis()
     axes.set_xlabel(f"difference in test {verdicts.metric}, {better} (95% interval)")
-    figure.suptitle(f"Against {verdicts.baseline}; filled: decided after Holm's correction", fontsize=11)
+    figure.suptitle(f"Against {verdicts.baseline}; filled: decided, all tested together", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     return figure

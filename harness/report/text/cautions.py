@@ -36,7 +36,6 @@ def cautions(results: Results, findings: Findings) -> list[str]:
         flattered_by=_flattered_by(results, findings),
         diverged=[cell for cell, trial in trials if trial.state == "diverged"],
         single=[cell for cell, score in scores.items() if not score.covers_seeds],
-        pairs=[cell for cell, number in verdicts.seeds.items() if number == 2] if verdicts else [],
         edges=_edges(results),
         flip=flip if flip and flip.chance >= RANK_FLIP else None,
         learns=results.search["sampler"] in ("gp", "tpe") or any(trial.warm_start for _, trial in trials),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from harness.stats import Comparison
@@ -13,6 +14,11 @@ WORDS = {"prompt": ("prompt", "prompts"), "tuning": ("what trains", "what trains
 """What axes are called that are not called by their name: one level, all levels."""
 
 
+PLAIN = {"better": "better", "worse": "worse", "undecided": "undecided"}
+TOGETHER = {"better": "more than the sum", "worse": "less than the sum", "undecided": "undecided"}
+"""A cell may gain more than its parts promise, and still be a bad one."""
+
+
 class Family(NamedTuple):
     """Comparisons that are corrected together."""
 
@@ -21,6 +27,8 @@ class Family(NamedTuple):
     head: str
     """What a row is."""
     rows: tuple[Comparison, ...]
+    words: Mapping[str, str]
+    """What a row's verdict says."""
 
 
 def effects_by_name(verdicts: Verdicts) -> dict[str, tuple[Comparison, ...]]:
@@ -50,5 +58,6 @@ def effect_families(verdicts: Verdicts | None) -> list[Family]:
         elif not others:
             title, head = "both together: what a cell gains beyond its prompt's and its tuning's own gain", "cell"
         averaged = f", averaged over {' and '.join(others)}" if others else ""
-        families.append(Family(f"{title[0].upper()}{title[1:]}{averaged}", head, rows))
+        words_of = PLAIN if len(axes) == 1 else TOGETHER
+        families.append(Family(f"{title[0].upper()}{title[1:]}{averaged}", head, rows, words_of))
     return [family for family in families if family.rows]

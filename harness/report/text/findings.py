@@ -48,7 +48,16 @@ def find(results: Results) -> Findings:
     best = next(cell.id for cell in results.ranked() if cell.id in answers.cells)
     scored = score_answers(answers, metric)
     factors = {cell.id: cell.factors for cell in results.cells}
-    verdicts = judge(answers, scored, metric, best=best, baseline=results.baseline, factors=factors)
+    verdicts = judge(
+        answers,
+        scored,
+        metric,
+        best=best,
+        baseline=results.baseline,
+        factors=factors,
+        pairs=results.final.get("pairs", False),
+        smallest_difference=results.final.get("smallest_difference"),
+    )
     return Findings(answer(verdicts, cells=len(results.cells) + len(results.absent)), verdicts, scored)
 
 

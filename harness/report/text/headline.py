@@ -16,7 +16,7 @@ from harness.stats.verdicts import Verdicts
 
 __all__ = ["MARKED", "answer", "comparison_facts", "examples_to_see", "finite", "verdicts_json"]
 
-MARKED = "all pairs, and the baseline's own comparisons, each with Holm's correction at 5%"
+MARKED = "each cell against the first, all of them tested together at 5%"
 """By which tests cells are told apart from the best."""
 
 
@@ -25,9 +25,7 @@ def answer(verdicts: Verdicts, *, cells: int) -> str:
 
     The first: what ranks first and whether it beats the baseline; the second: what cannot be told apart from it.
     """
-    best = verdicts.best
-    beating = [pair.a for pair in verdicts.pairs if pair.b == best and pair.verdict == "better"]
-    beating += [pair.b for pair in verdicts.pairs if pair.a == best and pair.verdict == "worse"]
+    beating = [comparison.a for comparison in verdicts.with_best if comparison.verdict == "better"]
     return " ".join(paragraphs("text/answer.md.j2", verdicts=verdicts, cells=cells, beating=beating))
 
 
@@ -39,18 +37,20 @@ def examples_to_see(verdicts: Verdicts) -> str:
 def verdicts_json(answer: str, verdicts: Verdicts | None) -> str:
     """Return the same claims for programs.
 
-    Every pair of cells stands there once: pairs with the baseline as ``family: baseline``, the others as
-    ``family: pairs``; ``family: references`` holds the reference rows against the best cell. Each family's p-values
-    are adjusted on their own (all pairs of cells count in the second). ``effects`` holds those of
-    `harness.report.text.effects.effects_by_name`, likewise, with names of levels as ``a`` and ``b``. Where nothing can
-    be claimed there are no comparisons.
+    Comparisons name their family: ``baseline``, ``best`` (each cell against the first), ``references`` (reference rows
+    against the first cell) and, where they were asked for, ``pairs``. P-values and intervals are adjusted within a
+    family. ``effects`` holds those of `harness.report.text.effects.effects_by_name`, one family, with names of levels
+    as ``a`` and ``b``. Where nothing can be claimed there are no comparisons.
     """
-    facts: dict[str, Any] = {"format": 1, "answer": answer}
+    facts: dict[str, Any] = {"format": 2, "answer": answer}
     comparisons: list[dict[str, Any]] = []
     if verdicts:
-        own = {verdicts.baseline} if verdicts.to_baseline else set()
-        rest = tuple(pair for pair in verdicts.pairs if own.isdisjoint((pair.a, pair.b)))
-        families = {"baseline": verdicts.to_baseline, "pairs": rest, "references": verdicts.to_references}
+        families = {
+            "baseline": verdicts.to_baseline,
+            "best": verdicts.with_best,
+            "references": verdicts.to_references,
+            "pairs": verdicts.pairs,
+        }
         comparisons = [
             comparison_facts(comparison, verdicts.metric) | {"family": family}
             for family, members in families.items()
@@ -64,6 +64,7 @@ def verdicts_json(answer: str, verdicts: Verdicts | None) -> str:
             "examples": verdicts.examples,
             "resamples": verdicts.resamples,
             "examples_needed": verdicts.needed.examples if verdicts.needed else None,
+            "smallest_difference": verdicts.needed.difference if verdicts.needed else None,
             "effects": {
                 family: [comparison_facts(comparison, verdicts.metric) for comparison in members]
                 for family, members in effects_by_name(verdicts).items()
