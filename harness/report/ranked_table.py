@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from harness.report.number_format import UNDEFINED, learning_rate, places, score
 from harness.report.text.findings import Findings
-from harness.results.collect import CellResult, Reference, Results
+from harness.results.cell_result import CellResult
+from harness.results.collect import Reference, Results
 from harness.stats import Estimate, spread
 from harness.tracking.schema import Metrics, score_name
 

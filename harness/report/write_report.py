@@ -16,8 +16,10 @@ from harness.report.number_format import places
 from harness.report.ranked_table import TEXT_HEADER, text_row
 from harness.report.report_facts import report_facts
 from harness.report.templates import template
+from harness.report.text.cautions import cautions
 from harness.report.text.findings import Findings, find
 from harness.report.text.headline import verdicts_json
+from harness.report.text.recommendation import recommendation_facts
 from harness.results.collect import Results
 
 __all__ = ["write_report"]
@@ -41,7 +43,12 @@ def write_report(results: Results, folder: Path, *, findings: Findings | None = 
         "references.csv": references_csv(results),
         "costs.csv": costs_csv(results),
         "expected_best.csv": expected_best_csv(results),
-        "verdicts.json": verdicts_json(findings.answer, findings.verdicts),
+        "verdicts.json": verdicts_json(
+            findings.answer,
+            findings.verdicts,
+            cautions=cautions(results, findings),
+            recommendation=recommendation_facts(findings.recommendation),
+        ),
         "report.html": page(results, findings, charts, pictures),
         written.name: _markdown(results, findings, charts),
     }

@@ -11,101 +11,20 @@ from harness.core.errors import UserError
 from harness.data.prompt_forms import PROMPT_FORMS, restored
 from harness.data.tokenization import PromptForm
 from harness.metrics.base import Metric
+from harness.results.cell_result import CellResult, Final, Trial
 from harness.results.loss_curves import Losses, read_losses
 from harness.results.predictions import named_metric, read_answers
 from harness.results.score_forecast import Forecast
 from harness.results.test_access import TestAccess, count_accesses
-from harness.stats import mean
 from harness.stats.verdicts import Answers
 from harness.study.reference_rows import REFERENCES
-from harness.study.search_space import Hyperparameters, SearchSpace
+from harness.study.search_space import SearchSpace
 from harness.tracking.run_records import CellRecord, FinalRecord, ReferenceRecord, TrialRecord, seed_order
 from harness.tracking.schema import Metrics, Tags, score_name
 from harness.tracking.store_protocols import Run, RunStore
-from harness.tracking.study_record import StudyRecord, summary_of
+from harness.tracking.study_record import KeptModels, StudyRecord, summary_of
 
-__all__ = ["CellResult", "Final", "Reference", "Results", "Trial", "collect"]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One draw from the search space."""
-
-    index: int
-    hyperparameters: Hyperparameters
-    state: str
-    """``complete``, ``pruned`` or ``diverged``."""
-    value: float
-    """The objective; nan unless complete."""
-    metrics: Mapping[str, float]
-    """``validation/<metric>``, as far as scored."""
-    costs: Mapping[str, float]
-    warm_start: str | None = None
-    """The id of the cell that the hyperparameters were taken from, where they were not drawn."""
-
-    @property
-    def learning_rate(self) -> float:
-        """The schedule's peak."""
-        return self.hyperparameters.learning_rate
-
-
-@dataclass(frozen=True)
-class Final:
-    """One retrained winner, or a zero-shot cell's only run."""
-
-    seed: str
-    metrics: Mapping[str, float]
-    """``validation/<metric>``, ``test/<metric>`` and, where it was measured, ``generality/...``."""
-    costs: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class CellResult:
-    """A row of the comparison."""
-
-    id: str
-    factors: Mapping[str, str]
-    """Axes to the names of the cell's levels, ``prompt`` and ``tuning`` first; the same axes for all cells."""
-    hyperparameters: Hyperparameters
-    """The winner's; empty for zero-shot, or where no trial completed."""
-    trials: tuple[Trial, ...]
-    finals: tuple[Final, ...]
-    params: Mapping[str, str]
-    best: Mapping[str, float]
-    """The winning trial's ``validation/<metric>``."""
-    seconds: float = math.nan
-    """Of all its trials and final runs, from the start to the end of each."""
-    diverged_finals: int = 0
-    """How many more winners were retrained, and diverged."""
-
-    @property
-    def prompt(self) -> str:
-        """Its prompt's name."""
-        return self.factors["prompt"]
-
-    @property
-    def tuning(self) -> str:
-        """Its tuning's name."""
-        return self.factors["tuning"]
-
-    @property
-    def learning_rate(self) -> float | None:
-        """The winner's, if there is one."""
-        return self.hyperparameters.learning_rate if self.hyperparameters else None
-
-    @property
-    def all_diverged(self) -> bool:
-        """Whether it was searched, and no trial came to an end."""
-        return self.tuning != "none" and not self.hyperparameters and bool(self.trials)
-
-    def values(self, metric: str) -> list[float]:
-        """Return a metric's values over the final runs; those that are missing are left out."""
-        return [final.metrics[metric] for final in self.finals if metric in final.metrics]
-
-    def score(self, metric: str) -> float:
-        """Return the mean over final runs; for ``validation/...`` without any, the winning trial's; else nan."""
-        values = self.values(metric)
-        return mean(values) if values else self.best.get(metric, math.nan)
+__all__ = ["Reference", "Results", "collect"]
 
 
 @dataclass(frozen=True)
@@ -131,8 +50,6 @@ class Results:
     objective: str
     search: Mapping[str, Any]
     """The study file's section, defaults filled in."""
-    final: Mapping[str, Any]
-    """The study file's section, likewise; without what a study was run before."""
     baseline: str
     """The id of the cell that others are compared with."""
     cells: tuple[CellResult, ...]
@@ -166,6 +83,12 @@ class Results:
     """The ids of cells that were not run yet."""
     leaks: tuple[str, ...] = ()
     """What two splits have in common and was not dropped, a line per pair."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The whole study file, likewise."""
+    started: float = math.nan
+    """When the last of its runs that count began, in seconds since 1970."""
+    kept: KeptModels = KeptModels(None, None, None, ())
+    """Which of its models are stored."""
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -176,13 +99,14 @@ class Results:
         """Return the cells, best on validation first.
 
         Where some winners were retrained, cells without final runs come after those with: the best of many trials is no
-        mean over seeds. Those without any score come last.
+        mean over seeds, and neither is the mean of the seeds that did not diverge. Those that do not rank come last.
         """
         retrained = any(cell.finals for cell in self.cells if cell.tuning != "none")
 
-        def key(cell: CellResult) -> tuple[bool, bool, float]:
+        def key(cell: CellResult) -> tuple[bool, bool, bool, float]:
             score = cell.score(score_name("validation", self.lead))
-            return math.isnan(score), retrained and not cell.finals, -score if self.maximize else score
+            unlike = retrained and not cell.finals, cell.diverged_finals > 0
+            return not cell.ranks_by(self.lead), *unlike, -score if self.maximize else score
 
         return sorted(self.cells, key=key)
 
@@ -213,7 +137,6 @@ def collect(tracker: RunStore, study: str) -> Results:
         maximize=record.maximize,
         objective=record.objective,
         search=record.study["search"],
-        final=record.study["final"],
         space=space,
         baseline=record.baseline,
         cells=tuple(cells),
@@ -234,6 +157,9 @@ def collect(tracker: RunStore, study: str) -> Results:
         references=_references(runs),
         test_access=count_accesses([*runs, *tracker.runs(removed=True)], edition=record.edition, rows=rows),
         leaks=record.leaks,
+        settings=record.study,
+        started=max((run.started for run in runs if run.parent in current), default=math.nan),
+        kept=KeptModels.from_run(summary),
         depths=record.depths,
         absent=tuple(cell for cell in record.cells if cell not in parents),
     )

@@ -8,9 +8,9 @@ same verdicts.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +27,6 @@ from harness.stats import (
     all_pairs,
     effects,
     estimate,
-    examples_needed,
     not_distinguishable,
     selection_luck,
     with_best,
@@ -35,17 +34,17 @@ from harness.stats import (
 from harness.stats import resample as rescore_cells
 from harness.stats import runs as ready
 from harness.stats import to_baseline as against
+from harness.stats.difference_of_interest import Needed, needed, smallest_of_interest
+from harness.stats.untested import held_against, without_interval
 
 __all__ = [
     "Answered",
     "Answers",
-    "Needed",
     "Scored",
     "Verdicts",
     "compare_two",
     "judge",
     "score_answers",
-    "smallest_of_interest",
 ]
 
 SEED = 20261123
@@ -59,21 +58,6 @@ FEWEST = 500
 
 LISTED = 500
 """Resamples for a metric whose statistics are no vectors of one length: each is scored from its texts."""
-
-
-IMAGINED = 500
-"""Studies that are drawn at each number of examples, to see how often a difference would show."""
-
-
-class Needed(NamedTuple):
-    """How many examples would show a difference of interest, where what was found is undecided."""
-
-    comparison: Comparison
-    """The undecided one, best cell and baseline."""
-    difference: float
-    """The smallest difference of interest, in the metric's units: asked for, not observed."""
-    examples: int | None
-    """See `harness.stats.examples_needed`; at the level that this study's correction leaves to one comparison."""
 
 
 class Answered(NamedTuple):
@@ -131,10 +115,12 @@ class Verdicts:
     known, or where each set of rows is scored from its texts, which takes long."""
     untestable: str = ""
     """Why there are no tests by this metric, empty where there are."""
+    unclaimed: Mapping[str, str] = field(default_factory=dict)
+    """Cells that take no part in tests, and why."""
 
     @property
     def group(self) -> tuple[str, ...]:
-        """The best cell, and those that are not told apart from it."""
+        """The best cell, and those that were tested and are not told apart from it."""
         return not_distinguishable(self.best, self.with_best)
 
     def against_baseline(self, cell: str) -> Comparison | None:
@@ -163,6 +149,7 @@ def judge(
     factors: Mapping[str, Mapping[str, str]] | None = None,
     pairs: bool = False,
     smallest_difference: float | None = None,
+    unclaimed: Mapping[str, str] | None = None,
 ) -> Verdicts:
     """Compare all cells with the baseline and with the best.
 
@@ -178,23 +165,22 @@ def judge(
         factors: Cell ids to the names of their levels, by axis; cells that are left out take no part in effects.
         pairs: Whether each cell is to be compared with each.
         smallest_difference: Of interest, in the metric's units; `smallest_of_interest` where it is None.
+        unclaimed: Cells that take no part in tests, and why; their comparisons say so.
 
     Raises:
         ValueError: Fewer than two examples.
     """
-    everyone = {**answers.cells, **answers.references}
-    groups = _groups(answers.examples)
-    prepared = {
-        name: ready(scored[name], metric.reduce, seeded=one.seeded, groups=groups) for name, one in everyone.items()
-    }
-    resamples, higher = _affordable(scored), metric.higher_is_better
+    prepared, resamples, higher = _prepared(answers, scored, metric), _affordable(scored), metric.higher_is_better
     drawn = rescore_cells(prepared, generator=np.random.default_rng(SEED), resamples=resamples)
     trained = {name: drawn[name] for name in answers.cells}
     fixed = {name: drawn[name] for name in answers.references}
-    there = baseline in trained
-    levels = {name: factors[name] for name in trained if factors and name in factors}
-    to_baseline = against(trained, baseline, higher_is_better=higher) if there else ()
-    smallest = smallest_of_interest(metric) if smallest_difference is None else smallest_difference
+    why = unclaimed or {}
+    tested = {name: cell for name, cell in trained.items() if name not in why}
+    levels = {name: factors[name] for name in tested if factors and name in factors}
+    to_others = partial(held_against, unclaimed=why, compare=partial(against, higher_is_better=higher))
+    to_baseline = to_others(baseline, trained) if baseline in trained else ()
+    interest = smallest_of_interest(metric) if smallest_difference is None else smallest_difference
+    smallest = interest if _stacked(scored) else None
     return Verdicts(
         metric=metric.name,
         higher_is_better=higher,
@@ -202,33 +188,38 @@ def judge(
         resamples=resamples,
         best=best,
         baseline=baseline,
-        scores=_scores(trained, metric, best),
+        scores=_scores(trained, metric, best, why),
         seeds={name: len(cell.runs) for name, cell in answers.cells.items()},
         to_baseline=to_baseline,
-        with_best=with_best(trained, best, higher_is_better=higher),
-        pairs=all_pairs(trained, higher_is_better=higher) if pairs else (),
-        effects=effects(trained, levels, reference=baseline, higher_is_better=higher) if baseline in levels else None,
+        with_best=held_against(best, trained, why, partial(with_best, higher_is_better=higher)),
+        pairs=all_pairs(tested, higher_is_better=higher) if pairs else (),
+        effects=effects(tested, levels, reference=baseline, higher_is_better=higher) if baseline in levels else None,
         references={name: estimate({name: 1.0}, fixed) for name in fixed},
-        to_references=against({best: trained[best], **fixed}, best, higher_is_better=higher),
-        needed=_needed(best, to_baseline, prepared, trained, smallest) if smallest and _stacked(scored) else None,
+        to_references=to_others(best, {best: trained[best], **fixed}),
+        needed=needed(best, to_baseline, prepared, trained, smallest, seed=SEED) if smallest else None,
         untestable=_untestable(metric, drawn),
+        unclaimed=why,
     )
 
 
-def smallest_of_interest(metric: Metric) -> float | None:
-    """Return the smallest difference that a study by this metric looks for unless told: a fiftieth of its range.
+def _prepared(answers: Answers, scored: Scored, metric: Metric) -> dict[str, Runs]:
+    groups, everyone = _groups(answers.examples), {**answers.cells, **answers.references}
+    return {name: ready(scored[name], metric.reduce, seeded=one.seeded, groups=groups) for name, one in everyone.items()}
 
-    0.02 of a metric from 0 to 1, 2 of one from 0 to 100; None for a metric without a range.
+
+def _scores(
+    cells: Mapping[str, Trained], metric: Metric, best: str, unclaimed: Mapping[str, str]
+) -> dict[str, Estimate]:
+    """Return each cell's score with an interval that ends where the metric does; cells of which nothing is claimed have none.
+
+    The best cell's allows for its having been chosen.
     """
-    low, high = metric.range
-    return (high - low) / 50 if math.isfinite(high - low) else None
-
-
-def _scores(cells: Mapping[str, Trained], metric: Metric, best: str) -> dict[str, Estimate]:
-    """Return each cell's score; intervals end where the metric does."""
     chosen = selection_luck(len(cells), higher_is_better=metric.higher_is_better)
     scores = {name: estimate({name: 1.0}, cells, luck=chosen if name == best else (1.0, 1.0)) for name in cells}
-    return {name: _within(score, metric.range) for name, score in scores.items()}
+    return {
+        name: without_interval(score) if name in unclaimed else _within(score, metric.range)
+        for name, score in scores.items()
+    }
 
 
 def _within(score: Estimate, ends: tuple[float, float]) -> Estimate:
@@ -246,28 +237,6 @@ def _groups(examples: Sequence[Example]) -> list[Hashable] | None:
     """Return each example's group, None where every example stands by itself."""
     groups: list[Hashable] = [place if one.group is None else one.group for place, one in enumerate(examples)]
     return groups if len(set(groups)) < len(groups) else None
-
-
-def _needed(
-    best: str,
-    to_baseline: Sequence[Comparison],
-    cells: Mapping[str, Runs],
-    trained: Mapping[str, Trained],
-    smallest: float,
-) -> Needed | None:
-    comparison = next((one for one in to_baseline if one.a == best), None)
-    if comparison is None or comparison.verdict != "undecided" or math.isnan(comparison.difference.p):
-        return None
-    one, other = comparison.a, comparison.b
-    examples = examples_needed(
-        (cells[one], cells[other]),
-        (trained[one], trained[other]),
-        smallest,
-        generator=np.random.default_rng(SEED),
-        level=1 - 0.05 / len(to_baseline),
-        resamples=IMAGINED,
-    )
-    return Needed(comparison, smallest, examples)
 
 
 def compare_two(answers: Answers, metric: Metric, *, one: str, other: str) -> Comparison:

@@ -17,7 +17,8 @@ from harness.report.csv_tables import expected_best_csv
 from harness.report.text.cautions import RANK_FLIP, caption_on_test, cautions
 from harness.report.text.findings import Findings
 from harness.report.text.search_sentences import searches
-from harness.results.collect import CellResult, Final, Results, Trial
+from harness.results.cell_result import CellResult, Final, Trial
+from harness.results.collect import Results
 from harness.results.search_budget import expected_best_curve, generalization_gap, rank_flip
 from harness.results.test_access import TestAccess
 from harness.stats import Estimate, expected_best

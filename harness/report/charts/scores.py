@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from harness.report.charts.chart import Axis, Chart, Line, Panel, Point
 from harness.report.number_format import learning_rate, score, study_places
 from harness.report.text.findings import Findings
-from harness.results.collect import CellResult, Results
+from harness.results.cell_result import CellResult
+from harness.results.collect import Results
 from harness.results.row_order import by_prompt, further, kept_split, prompts, tunings
 from harness.results.search_budget import expected_best_curve
 from harness.stats import mean

@@ -14,7 +14,8 @@ from harness.report.ranked_table import ranked_table, text_row
 from harness.report.templates import paragraphs, template
 from harness.report.text.cautions import cautions
 from harness.report.text.findings import Findings
-from harness.results.collect import CellResult, Results
+from harness.results.cell_result import CellResult
+from harness.results.collect import Results
 from harness.tracking.mlflow.ui_views import NOTE_LIMIT, Address, View
 from harness.tracking.schema import Artifacts, Params, Tags, score_name
 from harness.tracking.store_protocols import Run

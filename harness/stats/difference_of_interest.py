@@ -1,0 +1,73 @@
+"""The smallest difference of interest, and how many examples would show it between the best cell and the baseline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from harness.metrics.base import Metric
+from harness.stats.multiple_comparisons import Comparison
+from harness.stats.power import examples_needed
+from harness.stats.trained_cells import Runs, Trained
+
+__all__ = ["Needed", "needed", "smallest_of_interest"]
+
+IMAGINED = 500
+"""Studies that are drawn at each number of examples, to see how often a difference would show."""
+
+
+class Needed(NamedTuple):
+    """How many examples would show a difference of interest, where what was found is undecided."""
+
+    comparison: Comparison
+    """The undecided one, best cell and baseline."""
+    difference: float
+    """The smallest difference of interest, in the metric's units: asked for, not observed."""
+    examples: int | None
+    """See `harness.stats.examples_needed`; at the level that this study's correction leaves to one comparison."""
+
+
+def smallest_of_interest(metric: Metric) -> float | None:
+    """Return the smallest difference that a study by this metric looks for unless told: a fiftieth of its range.
+
+    0.02 of a metric from 0 to 1, 2 of one from 0 to 100; None for a metric without a range.
+    """
+    low, high = metric.range
+    return (high - low) / 50 if math.isfinite(high - low) else None
+
+
+def needed(
+    best: str,
+    to_baseline: Sequence[Comparison],
+    cells: Mapping[str, Runs],
+    trained: Mapping[str, Trained],
+    smallest: float,
+    *,
+    seed: int,
+) -> Needed | None:
+    """Return what it takes, ``None`` where the best cell and the baseline are told apart, are one, or were not tested.
+
+    Args:
+        best: The best cell.
+        to_baseline: All comparisons with the baseline.
+        cells: Runs by cell.
+        trained: The same cells, resampled.
+        smallest: The difference.
+        seed: Of the studies that are drawn.
+    """
+    comparison = next((one for one in to_baseline if one.a == best), None)
+    if comparison is None or comparison.verdict != "undecided" or math.isnan(comparison.difference.p):
+        return None
+    one, other = comparison.a, comparison.b
+    examples = examples_needed(
+        (cells[one], cells[other]),
+        (trained[one], trained[other]),
+        smallest,
+        generator=np.random.default_rng(seed),
+        level=1 - 0.05 / len(to_baseline),
+        resamples=IMAGINED,
+    )
+    return Needed(comparison, smallest, examples)
