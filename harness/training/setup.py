@@ -63,10 +63,14 @@ class TrainingSetup:
         self._encoded: dict[tuple[PromptForm, Split], Encoded] = {}
         self.whole_forward = ForwardPass(self.loaded.model, precision=study.training.precision)
         """The model's way to its loss with nothing left out and nothing replayed."""
-        self._at_labels = modules_at_labels(self.loaded.model)
-        self._asked_at_labels = block_asked_at_labels(self.loaded.model)
+        self.forward = replace(
+            self.whole_forward,
+            at_labels=modules_at_labels(self.loaded.model),
+            asked_at_labels=block_asked_at_labels(self.loaded.model),
+        )
+        """The way to its loss as it stands, for any rows: nothing is replayed."""
         if not self._is_exact(self.encoded(checked.prompts[0], "validation").rows):
-            self._at_labels, self._asked_at_labels = (), None
+            self.forward = self.whole_forward
             say("the last block is computed at all positions: its losses on these rows were others without")
 
     def open_test(self, examples: Sequence[Example]) -> None:
@@ -85,11 +89,6 @@ class TrainingSetup:
                 self._examples[split], prompt, self.loaded, limits=self.limits, drop_long_targets=split == "train"
             )
         return self._encoded[key]
-
-    @property
-    def forward(self) -> ForwardPass:
-        """The model's way to its loss as it stands, for any rows: nothing is replayed."""
-        return replace(self.whole_forward, at_labels=self._at_labels, asked_at_labels=self._asked_at_labels)
 
     def _is_exact(self, rows: Sequence[Row]) -> bool:
         """Return whether losses of the longest rows are the same with parts of the last block left out."""
