@@ -23,7 +23,7 @@ from harness.training.early_stopping import EarlyStopping
 from harness.training.forgetting import Forgetting
 from harness.training.loop import Epoch
 from harness.training.trainer import Trainer
-from harness.training.training_run import TrainingRun, finite, losses
+from harness.training.training_run import TrainingRun, losses
 
 __all__ = ["JobRun"]
 
@@ -97,8 +97,8 @@ class JobRun:
             metrics = {score_name("validation", name): score for name, score in scores.items()}
             told = {**losses(epoch, scores["loss"]), **metrics}
             reply = yield EpochEnded(job.name, epoch.epoch, is_last, value, told)
-        if self._counts:
-            finite(value, epoch)
+        if self._counts and not math.isfinite(value):
+            raise Diverged(value, len(epoch.losses) * epoch.epoch)
         if self._stopping.see(epoch.epoch, value) and self._training.keep == "best":
             self._best = metrics
             if not job.is_trial or self._objective == "loss":  # other trials are not scored again

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from harness.data.tokenization import Row
 from harness.models.find_blocks import head
-from harness.models.frozen.capture import CapturePoint, Rows, capture_points
-from harness.models.frozen.capture_kv import kv_capture_points
+from harness.models.frozen.capture import CapturePoint, Rows, capture_points, kv_capture_points
 from harness.models.frozen.replay import record
 from harness.models.load import Loaded
 from harness.study.spec import Precision
@@ -91,7 +90,7 @@ class Footprint:
             listed = [point for cut in sorted(self.cuts) for point in self._places(places, cut)]
             if listed:  # none where generation begins with a part of the encoder that trains
                 with arithmetic(self.loaded.model.device, self.precision):
-                    record(self.loaded.model, [rows], points=listed, store=self._kept[key], run=run)
+                    record(self.loaded.model, [rows], points=listed, keep=self._kept[key].__setitem__, run=run)
         return self._kept[key]
 
     def _by_cut(self, places: Places, size: Mapping[str, int]) -> Sizes:
