@@ -8,8 +8,7 @@ from typing import NamedTuple
 from harness.report.number_format import UNDEFINED, amount, score, significant
 from harness.report.ranked_table import generality_kept
 from harness.results.collect import Results
-from harness.results.cost_table import CostRow, cost_table
-from harness.results.plan_vs_actual import plan_vs_actual
+from harness.results.cost_table import CostRow, cost_table, plan_vs_actual
 from harness.tracking.schema import Metrics
 
 __all__ = ["PlainTable", "costs", "forecast", "generality"]
