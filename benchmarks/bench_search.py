@@ -121,7 +121,7 @@ def searched(curve: Curve, objective: Objective, *, spec: dict[str, object], sta
     cell = opened(objective, InMemoryStorage(), "cell", **spec)
     first = None if start is None else Hyperparameters({"learning_rate": start})
     while (trial := cell.ask(first)) is not None:
-        cell.tell(trial.number, "complete", curve.at(trial.hyperparameters.learning_rate, objective))
+        cell.tell(trial.optuna.number, "complete", curve.at(trial.hyperparameters.learning_rate, objective))
     best = cell.best()
     assert best is not None
     return best.hyperparameters.learning_rate
@@ -205,13 +205,15 @@ def pruned_search(curve: Curve, name: str, *, trials: int, seed: int) -> tuple[f
     study = optuna.load_study(study_name=f"cell {seed}", storage=storage, pruner=rungs)
     while (trial := cell.ask()) is not None:
 
-        def stops(number: int = trial.number) -> bool:
+        def stops(number: int = trial.optuna.number) -> bool:
             return rungs.prune(study, study.get_trials(deepcopy=False)[number])
 
         rate = trial.hyperparameters.learning_rate
         share, stopped = (_by_example if name == "wilcoxon" else _by_epoch)(curve, trial, stops)
         spent += share
-        cell.tell(trial.number, "pruned" if stopped else "complete", None if stopped else curve.at(rate, "metric"))
+        cell.tell(
+            trial.optuna.number, "pruned" if stopped else "complete", None if stopped else curve.at(rate, "metric")
+        )
     best = cell.best()
     assert best is not None
     return curve.regret(best.hyperparameters.learning_rate, "metric"), spent / trials
@@ -221,7 +223,7 @@ def _by_epoch(curve: Curve, trial: OpenTrial, stops: Callable[[], bool]) -> tupl
     """Report one value per epoch; return the share of the trial that ran, and whether it was stopped."""
     epochs = curve.epochs["metric"].shape[1]
     for epoch in range(1, epochs + 1):
-        trial.report(curve.at(trial.hyperparameters.learning_rate, "metric", epoch - 1), epoch)
+        trial.optuna.report(curve.at(trial.hyperparameters.learning_rate, "metric", epoch - 1), epoch)
         if epoch < epochs and stops():
             return epoch / epochs, True
     return 1.0, False
@@ -233,7 +235,7 @@ def _by_example(curve: Curve, trial: OpenTrial, stops: Callable[[], bool]) -> tu
     whole = curve.epochs["metric"].shape[1] * (train + validation)
     rows = curve.rows_at(trial.hyperparameters.learning_rate)
     for index, value in enumerate(rows):
-        trial.report(value, index)
+        trial.optuna.report(value, index)
         done = index + 1
         if done % CHUNK == 0 and done < len(rows) and stops():
             return 1.0 - validation * (1 - done / len(rows)) / whole, True

@@ -125,11 +125,12 @@ class Machine:
     def __init__(self, precision: str, device: str, *, ours: bool) -> None:
         import torch
 
-        from harness.training.fast_matmul import by_onednn, is_faster
+        from harness.training.fast_matmul import is_faster
+        from harness.training.torch_compat import onednn_linear
 
         self._torch, self._device = torch, device
         chosen = ours and precision == "fp32" and device == "cpu" and is_faster()
-        self._product = (lambda left, right: by_onednn(left, right.t())) if chosen else torch.mm
+        self._product = (lambda left, right: onednn_linear(left, right.t())) if chosen else torch.mm
         self._dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
         self._known: dict[Size, float] = {}
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rich.console import RenderableType
 from rich.panel import Panel
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from harness.data.train_test_overlap import lost
@@ -42,12 +42,7 @@ def overview(checked: Checked) -> Iterator[RenderableType]:
 
 
 def duplicates(checked: Checked, *, across: bool = False) -> list[str]:
-    """Return what stands twice, a line per pair of splits, and what became of it.
-
-    Args:
-        checked: The study.
-        across: Leave out what stands twice within a split.
-    """
+    """Return what stands twice, a line per pair of splits; or across splits alone; and what became of it."""
     found = [overlap for overlap in checked.overlaps if overlap.twins and (overlap.across or not across)]
     lines = [f"duplicates: {overlap.line()}" for overlap in found]
     if checked.study.data.on_overlap != "drop":
@@ -73,10 +68,7 @@ def tuning_tables(checked: Checked) -> Iterator[RenderableType]:
         trainable = apply(loaded.model, tuning)
         share = trainable.trainable / trainable.total
         yield f"{tuning.name}: {trainable.trainable:,} of {trainable.total:,} parameters train ({share:.1%})"
-        table = Table()
-        table.add_column("part")
-        table.add_column("parameters", justify="right")
-        table.add_column("trains", justify="right")
+        table = Table("part", Column("parameters", justify="right"), Column("trains", justify="right"))
         for row in trainable.rows:
             table.add_row(row.part, f"{row.parameters:,}", f"{row.trainable:,}" if row.trainable else "-")
         yield table

@@ -7,13 +7,13 @@ import os
 import signal
 import sys
 import warnings
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from harness.cli import model_commands
 from harness.core.errors import HarnessError, UserError
 from harness.core.workspace import HERE
 
@@ -26,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console(width=None if sys.stdout.isatty() else 120, markup=False)
+out = Console(width=None if sys.stdout.isatty() else 120, markup=False, highlight=False)
 
 INTERRUPTED = 130
 """What typer returns in place of Ctrl-C's exception."""
@@ -36,6 +36,12 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY.SUB=VALUE", help="Override a key of the study file; repeatable."),
 ]
+KnownStudy = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or a study's name.")]
+ModelName = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="models:/name@champion, models:/m-..., a run's id, a study's name or folder."),
+]
+Port = Annotated[int | None, typer.Option(help="Left out: a free one.")]
 
 
 def main() -> None:
@@ -49,10 +55,8 @@ def main() -> None:
     sys.unraisablehook = _again
     try:
         status = app(standalone_mode=False)
-    except UserError as error:
-        _fail(str(error), 2)
     except HarnessError as error:
-        _fail(str(error), 1)
+        _fail(str(error), 2 if isinstance(error, UserError) else 1)
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     except Exception as error:
@@ -83,16 +87,14 @@ def _fail(message: str, status: int) -> None:
 
 
 @app.command()
-def init(
-    folder: Annotated[Path, typer.Argument(help="Where to write; it is made if it is not there.")] = Path(),
-) -> None:
+def init(folder: Annotated[Path, typer.Argument(help="Where to write; made if it is not there.")] = Path()) -> None:
     """Write a starter study, a starter task and a little data, ready to run."""
     from harness.cli.new_study import write_starter
 
     for file in write_starter(folder):
-        out.print(f"wrote {file}", highlight=False)
+        out.print(f"wrote {file}")
     where = "" if folder == Path() else f"cd {folder} && "
-    out.print(f"next: {where}harness run study.yaml", highlight=False)
+    out.print(f"next: {where}harness run study.yaml")
 
 
 @app.command()
@@ -102,8 +104,8 @@ def check(study: StudyPath, overrides: Overrides = None) -> None:
     from harness.runner.study import Study
 
     for part in overview(Study.load(study, overrides or ()).check()):
-        out.print(part, highlight=False)
-    out.print(f"{study}: ready to run", style="green", highlight=False)
+        out.print(part)
+    out.print(f"{study}: ready to run", style="green")
 
 
 @app.command()
@@ -118,14 +120,14 @@ def plan(
     planned = Study.load(study, overrides or ())
     _ = planned.checked  # before anything heavy is imported
     from harness.cli.plan_tables import plan_tables
-    from harness.cli.progress_display import LiveProgress, PlainProgress
+    from harness.cli.progress_display import progress_on
 
     _quiet_libraries()
-    with (LiveProgress if out.is_terminal else PlainProgress)(out) as progress:
+    with progress_on(out) as progress:
         made, file = planned.plan(progress=progress, cells=cells)
     for part in plan_tables(made):
-        out.print(part, highlight=False)
-    out.print(f"kept for the report: {file}", highlight=False, soft_wrap=True)
+        out.print(part)
+    out.print(f"kept for the report: {file}", soft_wrap=True)
 
 
 @app.command()
@@ -136,7 +138,7 @@ def show(study: StudyPath, overrides: Overrides = None) -> None:
 
     checked = Study.load(study, overrides or ()).check(test=False)
     for part in [*tuning_tables(checked), *rendered_prompts(checked)]:
-        out.print(part, highlight=False)
+        out.print(part)
 
 
 @app.command()
@@ -152,21 +154,21 @@ def run(
     planned = Study.load(study, overrides or ())
     checked = planned.checked
     from harness.cli.check_tables import duplicates
-    from harness.cli.progress_display import LiveProgress, PlainProgress
+    from harness.cli.progress_display import progress_on
     from harness.cli.results_table import print_results
 
     _quiet_libraries()
     for line in duplicates(checked, across=True):
-        out.print(line, style="yellow", highlight=False, soft_wrap=True)
-    with (LiveProgress if out.is_terminal else PlainProgress)(out) as progress:
+        out.print(line, style="yellow", soft_wrap=True)
+    with progress_on(out) as progress:
         result = planned.run(progress=progress, cells=cells, fresh=fresh)
     print_results(out, result.results, result.findings)
-    out.print("next: harness ui", highlight=False)
-    out.print(f"report: {result.folder / 'report.md'}", highlight=False, soft_wrap=True)
+    out.print("next: harness ui")
+    out.print(f"report: {result.folder / 'report.md'}", soft_wrap=True)
 
 
 @app.command()
-def report(study: Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or a study's name.")]) -> None:
+def report(study: KnownStudy) -> None:
     """Write a study's report again from what the store holds."""
     from harness.cli.results_table import print_results
     from harness.runner.result import Result
@@ -174,7 +176,7 @@ def report(study: Annotated[str, typer.Argument(metavar="STUDY", help="A study f
     result = Result.load(study)
     page = result.report()
     print_results(out, result.results, result.findings)
-    out.print(f"report: {page}", highlight=False, soft_wrap=True)
+    out.print(f"report: {page}", soft_wrap=True)
 
 
 @app.command()
@@ -191,27 +193,79 @@ def compare(
     written = render_comparison.writable(file) if file else None
     compared = compare_studies.compare(a, b, metric=metric, split=split)
     out.print(render_comparison.table(compared))
-    out.print(render_comparison.sentence(compared), highlight=False, soft_wrap=True)
+    out.print(render_comparison.sentence(compared), soft_wrap=True)
     if written:
         written.write_text(render_comparison.as_json(compared), encoding="utf-8")
-        out.print(f"written: {written}", highlight=False, soft_wrap=True)
+        out.print(f"written: {written}", soft_wrap=True)
 
 
 @app.command()
 def ui(
     study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="Open on this study.")] = None,
-    port: Annotated[int | None, typer.Option(help="Left out: a free one.")] = None,
+    port: Port = None,
 ) -> None:
     """Start the MLflow UI on the studies' store."""
     from harness.cli.mlflow_ui import serve_ui
     from harness.study.find_study import known_study
 
     experiment = known_study(study)[1].pages.experiment if study else None
-    serve_ui(experiment, port=port, tell=lambda line: out.print(line, highlight=False, soft_wrap=True))
+    serve_ui(experiment, port=port, tell=lambda line: out.print(line, soft_wrap=True))
 
 
-for command in (model_commands.predict, model_commands.serve, model_commands.reproduce):
-    app.command()(command)
+class OnError(StrEnum):
+    """What becomes of malformed rows."""
+
+    STOP = "stop"
+    SKIP = "skip"
+
+
+@app.command()
+def predict(
+    model: ModelName,
+    source: Annotated[Path, typer.Option("--input", help="Rows as jsonl, with the prompt's fields and maybe an id.")],
+    output: Annotated[Path, typer.Option("--output", help="Where answers go, a line each; what is there is kept.")],
+    on_error: Annotated[OnError, typer.Option(help="A malformed row: stop there, or note it.")] = OnError.STOP,
+) -> None:
+    """Answer the rows of a file; the same command again goes on where it was stopped."""
+    from harness.cli.progress_display import progress_on
+    from harness.serving.find_model import stored_model
+    from harness.serving.generator import Generator
+    from harness.serving.predict import predict_file
+
+    with progress_on(out) as progress:
+        with stored_model(model) as folder:
+            generator = Generator(folder)
+        tally = predict_file(generator, source, output, skip=on_error is OnError.SKIP, say=progress.say)
+    skipped = f", {tally.failed:,} malformed" if tally.failed else ""
+    before = f", {tally.found:,} were there" if tally.found else ""
+    out.print(f"{output}: {tally.answered:,} rows answered{skipped}{before}", soft_wrap=True)
+
+
+@app.command()
+def serve(model: ModelName, port: Port = None) -> None:
+    """Serve a model over HTTP on this machine, until Ctrl-C."""
+    from harness.serving.serve import serve_model
+
+    serve_model(model, port=port, tell=lambda line: out.print(line, soft_wrap=True))
+
+
+@app.command()
+def reproduce(run: Annotated[str, typer.Argument(metavar="RUN", help="A final run's id, or how it begins.")]) -> None:
+    """Do a final run again from what the store holds: status 0 the same to the last bit, 1 different, 2 it cannot."""
+    from harness.cli.progress_display import progress_on
+    from harness.runner.reproduce import reproduce as do_again
+
+    with progress_on(out) as progress:
+        done = do_again(run, HERE, progress=progress)
+    for changed in done.changed:
+        out.print(f"changed: {changed}", style="yellow", soft_wrap=True)
+    for different in done.differences:
+        out.print(f"different: {different}", style="red", soft_wrap=True)
+    count = len(done.compared)
+    if done.differences:
+        out.print(f"{done.run}: {len(done.differences)} of {count} results differ")
+        raise typer.Exit(1)
+    out.print(f"{done.run}: {count} results, weights among them, are the same to the last bit", style="green")
 
 
 @app.command()
@@ -223,14 +277,14 @@ def tasks() -> None:
 
 
 @app.command()
-def clean(study: Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or a study's name.")]) -> None:
+def clean(study: KnownStudy) -> None:
     """Free what a study no longer needs: caches, superseded and interrupted runs, models that nothing names."""
     from harness.runner.clean import clean_study
     from harness.study.find_study import known_study
 
     name, tracker = known_study(study)
     for line in clean_study(name, tracker, HERE):
-        out.print(line, highlight=False)
+        out.print(line)
 
 
 def _quiet_libraries() -> None:

@@ -20,12 +20,7 @@ ALONE = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 def serve_ui(experiment: str | None, *, port: int | None, tell: Callable[[str], None]) -> None:
-    """Serve until interrupted.
-
-    Args:
-        experiment: The MLflow id of the study to link to.
-        port: Left out: a free one.
-        tell: Prints a line.
+    """Serve until interrupted, with a link to the study of this MLflow experiment, on a free port if none is named.
 
     Raises:
         StoreError: The server does not come up, or ends by itself.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 
 from harness.runner.planning.plan import MIB, Plan
 
@@ -14,9 +14,8 @@ __all__ = ["plan_tables"]
 
 def plan_tables(made: Plan) -> Iterator[RenderableType]:
     """Yield what a plan says: cells, recordings, time and memory."""
-    table = Table("cell", box=None, header_style="bold")
-    for name in ("trials", "finals", "steps a run", "steps in all", "parameters that train", "share", "seconds"):
-        table.add_column(name, justify="right")
+    columns = ("trials", "finals", "steps a run", "steps in all", "parameters that train", "share", "seconds")
+    table = Table("cell", *(Column(name, justify="right") for name in columns), box=None, header_style="bold")
     for cell in made.cells:
         trials, finals, seconds = made.forecast.cells[cell.id]
         share = f"{cell.trainable / cell.parameters:.1%}"
@@ -38,10 +37,9 @@ def plan_tables(made: Plan) -> Iterator[RenderableType]:
 
 
 def _recordings(made: Plan) -> Table:
-    table = Table("recorded for", box=None, header_style="bold")
-    for name in ("training", "validation", "generation", "one prompt"):
-        table.add_column(name, justify="right")
-    table.add_column("fits")
+    columns = ("training", "validation", "generation", "one prompt")
+    right = [Column(name, justify="right") for name in columns]
+    table = Table("recorded for", *right, "fits", box=None, header_style="bold")
     for cut in made.cuts:
         sizes = (cut.train, cut.validation, cut.start, cut.largest)
         fits = "memory" if cut.largest <= made.memory else "disk"

@@ -6,7 +6,7 @@ it the model is the pretrained one, bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,17 +19,7 @@ from harness.models.find_blocks import Anatomy, anatomy, is_inside
 from harness.study.axes import Tuning
 from harness.study.tuning_kinds import TUNING_KINDS
 
-__all__ = [
-    "Pristine",
-    "Row",
-    "Trainable",
-    "apply",
-    "first_block",
-    "reset",
-    "restore",
-    "set_modes",
-    "snapshot",
-]
+__all__ = ["Pristine", "Row", "Trainable", "apply", "first_block", "reset", "restore", "set_modes", "snapshot"]
 
 
 class Row(NamedTuple):
@@ -94,17 +84,10 @@ class Trainable:
 def apply(model: PreTrainedModel, tuning: Tuning) -> Trainable:
     """Prepare a pretrained model for one tuning: gradients, modes and, for a tied head, an untied copy.
 
-    The copy lets a tied head train while the embeddings stay; ``config.tie_word_embeddings`` becomes False where no
-    other tie remains, so that ``save_pretrained`` and ``from_pretrained`` return the same model. Where the embeddings
-    of encoder and decoder stay tied, the entry stays: transformers 5 leaves a head untied that differs on disk, and
-    without the entry it would load one of the embeddings as random numbers.
-
-    Args:
-        model: As loaded, or as `reset` left it.
-        tuning: What trains.
-
-    Returns:
-        The parameters that train, and what `reset` needs.
+    ``config.tie_word_embeddings`` becomes False where no other tie remains, so that ``save_pretrained`` and
+    ``from_pretrained`` return the same model. Where the embeddings of encoder and decoder stay tied, the entry stays:
+    transformers 5 leaves a head untied that differs on disk, and without the entry it would load one of the embeddings
+    as random numbers.
 
     Raises:
         ModelError: More blocks are asked for than there are, or a block shares a tensor with a frozen part.
@@ -125,8 +108,9 @@ def apply(model: PreTrainedModel, tuning: Tuning) -> Trainable:
     model.requires_grad_(False)
     for parameter in (own for name in modules for own in model.get_submodule(name).parameters()):
         parameter.requires_grad_(id(parameter) not in constant)
-    pristine = Pristine(snapshot(model), flags, twin, tied)
-    trainable = Trainable(_names(model), modules, _rows(model, parts), notes, pristine)
+    values = snapshot(model)
+    pristine = Pristine(values, flags, twin, tied)
+    trainable = Trainable(tuple(values), modules, _rows(model, parts), notes, pristine)
     _refuse_shared(model, trainable)
     set_modes(model, trainable)
     return trainable
@@ -180,8 +164,10 @@ def first_block(model: PreTrainedModel, tuning: Tuning) -> int | None:
     modules = _modules(model, parts, tuning)
     if not modules or any(is_inside(part.name, modules) for part in parts.embeddings):
         return None
-    trains = (is_inside(block.name, modules) or _holds_one(block.name, modules) for block in parts.blocks)
-    return next((index for index, does in enumerate(trains) if does), len(parts.blocks)) or None
+    for index, block in enumerate(parts.blocks):
+        if is_inside(block.name, modules) or any(is_inside(module, [block.name]) for module in modules):
+            return index or None
+    return len(parts.blocks)
 
 
 def _modules(model: PreTrainedModel, parts: Anatomy, tuning: Tuning) -> tuple[str, ...]:
@@ -193,10 +179,6 @@ def _modules(model: PreTrainedModel, parts: Anatomy, tuning: Tuning) -> tuple[st
             f"{tuning.kind} must be between 1 and {count}"
         )
     return TUNING_KINDS[tuning.kind].modules(parts, blocks)
-
-
-def _holds_one(path: str, modules: Iterable[str]) -> bool:
-    return any(is_inside(module, [path]) for module in modules)
 
 
 def _twin(model: PreTrainedModel, parts: Anatomy) -> str | None:
@@ -227,10 +209,6 @@ def _notes(model: PreTrainedModel, parts: Anatomy, modules: Sequence[str], twin:
     if _needs_own_head(parts, modules, twin):
         return (f"{pair}: an untied copy of it trains ({model.get_parameter(twin).numel():,} more parameters)",)
     return (f"{pair}: {'they train as one tensor' if is_inside(twin, modules) else 'both stay frozen'}",)
-
-
-def _names(model: nn.Module) -> tuple[str, ...]:
-    return tuple(name for name, parameter in model.named_parameters() if parameter.requires_grad)
 
 
 def _rows(model: PreTrainedModel, parts: Anatomy) -> tuple[Row, ...]:

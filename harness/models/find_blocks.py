@@ -7,49 +7,36 @@ that an architecture that nobody listed is either understood or refused.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from typing import Literal, NamedTuple
 
-import torch
 from torch import nn
 from transformers import PreTrainedModel
 
 from harness.core.errors import ModelError
+from harness.models.hooks import look
 
-__all__ = ["Anatomy", "Block", "Part", "anatomy", "blocks", "final_norms", "head", "is_inside"]
+__all__ = ["Anatomy", "Part", "anatomy", "blocks", "head", "is_inside"]
 
 Stack = Literal["encoder", "decoder"]
 
 
-class Block(NamedTuple):
-    """One transformer layer."""
-
-    name: str
-    """The module's dotted path."""
-
-    stack: Stack
-    """Which half it is in; a causal model is all decoder."""
-
-    module: nn.Module
-    """The layer itself."""
-
-
 class Part(NamedTuple):
-    """A module outside the blocks."""
+    """A module of a model: a block, which is one transformer layer, or one outside the blocks."""
 
     name: str
     """The module's dotted path."""
 
     stack: Stack
-    """Which half calls it."""
+    """Which half calls it; a causal model is all decoder."""
 
     module: nn.Module
-    """The module itself."""
 
 
 class Anatomy(NamedTuple):
     """All that tuning needs to know of a model's structure."""
 
-    blocks: tuple[Block, ...]
+    blocks: tuple[Part, ...]
     """Encoder first, then decoder."""
 
     embeddings: tuple[Part, ...]
@@ -88,7 +75,7 @@ def anatomy(model: PreTrainedModel) -> Anatomy:
     return Anatomy(tuple(listed), tuple(embeddings), tuple(norms), top)
 
 
-def blocks(model: PreTrainedModel) -> list[Block]:
+def blocks(model: PreTrainedModel) -> list[Part]:
     """List a model's blocks, encoder first, then decoder.
 
     The blocks of a stack are its longest list of modules; lists inside blocks (a T5 block's sub-layers, the experts
@@ -99,15 +86,10 @@ def blocks(model: PreTrainedModel) -> list[Block]:
     """
     names = {id(module): name for name, module in model.named_modules()}
     return [
-        Block(names[id(module)], stack, module)
+        Part(names[id(module)], stack, module)
         for stack, root in _stacks(model)
         for module in _longest(model, names[id(root)], root)
     ]
-
-
-def final_norms(model: PreTrainedModel) -> list[Part]:
-    """List the norm after each stack's last block, for the stacks that have one; runs the model on two tokens."""
-    return list(anatomy(model).final_norms)
 
 
 def head(model: PreTrainedModel) -> Part:
@@ -171,18 +153,10 @@ def _calls(model: PreTrainedModel, opaque: list[nn.Module]) -> list[nn.Module]:
         for module in model.modules()
         if id(module) not in hidden and (module in opaque or any(True for _ in module.parameters(recurse=False)))
     ]
-    hooks = [module.register_forward_pre_hook(lambda module, _: calls.append(module)) for module in watched]
-    tokens = torch.zeros(1, 2, dtype=torch.long, device=model.device)
-    inputs = {"input_ids": tokens, **({"decoder_input_ids": tokens} if model.config.is_encoder_decoder else {})}
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        with torch.no_grad():
-            model.eval()(**inputs, use_cache=False)
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        for hook in hooks:
-            hook.remove()
+    with ExitStack() as undo:
+        for module in watched:
+            undo.enter_context(module.register_forward_pre_hook(lambda module, _: calls.append(module)))
+        look(model, rows=1, positions=2)
     return calls
 
 

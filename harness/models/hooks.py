@@ -1,4 +1,4 @@
-"""Hooks and patched forwards: to watch a model or to answer in a module's place, undone in the end."""
+"""Hooks and patched methods: to look at a model or to answer in a module's place, undone in the end."""
 
 from __future__ import annotations
 
@@ -7,34 +7,24 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
-from torch.utils.hooks import RemovableHandle
+from torch import Tensor
 from transformers import PreTrainedModel
 
-__all__ = ["answering", "eval_mode", "hooked"]
+__all__ = ["answering", "eval_mode", "look"]
 
 
 @contextmanager
-def answering(block: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
-    """Hide a block's forward behind another; the block, its attributes and its place in the model stay."""
-    own = vars(block)
-    before = own.get("forward")
-    own["forward"] = forward
+def answering(owner: object, answer: Callable[..., Any], *, method: str = "forward") -> Iterator[None]:
+    """Hide a module's forward, or another object's method, behind a function; the object and its attributes stay."""
+    own = vars(owner)
+    before = own.get(method)
+    own[method] = answer
     try:
         yield
     finally:
-        del own["forward"]
+        del own[method]
         if before is not None:
-            own["forward"] = before
-
-
-@contextmanager
-def hooked(handle: RemovableHandle) -> Iterator[None]:
-    """Remove a hook in the end."""
-    try:
-        yield
-    finally:
-        handle.remove()
+            own[method] = before
 
 
 @contextmanager
@@ -48,3 +38,12 @@ def eval_mode(model: PreTrainedModel) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+def look(model: PreTrainedModel, *, rows: int, positions: int) -> Tensor:
+    """Run a model in eval mode on rows of its first token, for hooks to see; return its logits."""
+    tokens = torch.zeros(rows, positions, dtype=torch.long, device=model.device)
+    inputs = {"input_ids": tokens, **({"decoder_input_ids": tokens} if model.config.is_encoder_decoder else {})}
+    with eval_mode(model):  # dropout would draw
+        logits: Tensor = model(**inputs, use_cache=False).logits
+    return logits

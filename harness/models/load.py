@@ -160,10 +160,8 @@ def _model(name: str, source: Source, config: Any, options: Mapping[str, Any], a
 
 
 def _hold_constants(model: PreTrainedModel) -> None:
-    """Take gradients from what the architecture holds constant, such as Marian's sinusoidal positions.
-
-    ``from_pretrained`` forgets which parameters these are; a skeleton without memory, newly made, knows.
-    """
+    """Take gradients from what the architecture holds constant, such as Marian's sinusoidal positions."""
+    # ``from_pretrained`` forgets which parameters these are; a skeleton without memory, newly made, knows.
     with torch.device("meta"):
         skeleton = type(model)(copy.deepcopy(model.config))
     for name, parameter in skeleton.named_parameters():
@@ -177,10 +175,7 @@ def _some(keys: Iterable[str]) -> str:
 
 
 def _prepare(name: str, tokenizer: PreTrainedTokenizerBase, *, rows: int) -> None:
-    """Check that tokenizer and model belong together, and see to a padding token.
-
-    Padding is masked everywhere, so the end token serves where a model has no other; the embeddings keep their size.
-    """
+    """Check that tokenizer and model belong together, and see to a padding token."""
     # Without files, transformers makes some families an empty tokenizer, in silence; T5's has the mark of a space.
     if len(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)) < 2:
         raise ModelError(f"model {name}: its tokenizer's files are missing; put tokenizer.json beside the weights")
@@ -191,6 +186,7 @@ def _prepare(name: str, tokenizer: PreTrainedTokenizerBase, *, rows: int) -> Non
             f"model {name}: its tokenizer has {len(tokenizer)} tokens, its embeddings {rows} rows; "
             "use the tokenizer that was saved with the weights"
         )
+    # Padding is masked everywhere, so the end token serves where a model has no other.
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= rows:
         tokenizer.pad_token = tokenizer.eos_token
 

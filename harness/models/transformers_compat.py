@@ -13,14 +13,7 @@ from torch import Tensor
 from transformers import GenerationConfig, GenerationMixin, PreTrainedModel
 from transformers.utils import ModelOutput
 
-__all__ = [
-    "GENERATION_STEPS",
-    "attention_implementation",
-    "first_call",
-    "has_generation_steps",
-    "pad_token",
-    "with_new_token",
-]
+__all__ = ["attention_implementation", "first_call", "has_generation_steps", "pad_token", "with_new_token"]
 
 GENERATION_STEPS = ("_prefill", "_update_model_kwargs_for_generation")
 """Methods of a model that generates, on which a decoding loop of one's own stands."""
@@ -32,14 +25,7 @@ def has_generation_steps() -> bool:
 
 
 def first_call(model: PreTrainedModel, ids: Tensor, config: GenerationConfig, inputs: dict[str, Any]) -> ModelOutput:
-    """Read a prompt as ``generate`` does, in chunks where it is configured so.
-
-    Args:
-        model: One that generates.
-        ids: The prompt, or what a decoder behind an encoder starts with, shape (rows, tokens).
-        config: Of this generation.
-        inputs: What else the model is called with.
-    """
+    """Read a prompt of shape (rows, tokens) as ``generate`` does, in chunks where it is configured so."""
     output: ModelOutput = model._prefill(ids, config, inputs)
     return output
 

@@ -38,8 +38,8 @@ def results_csv(results: Results) -> str:
 def references_csv(results: Results) -> str:
     """Return one row per reference row, with the columns of ``results.csv`` that it can fill."""
     names = [score_name(split, metric) for metric in results.metrics for split in ("validation", "test")]
-    names = [name for name in names if any(name in row.metrics for row in results.references)]
-    rows = [[row.name, *(_exact(row.metrics.get(name)) for name in names)] for row in results.references]
+    names = [name for name in names if any(name in metrics for metrics in results.references.values())]
+    rows = [[row, *(_exact(metrics.get(name)) for name in names)] for row, metrics in results.references.items()]
     return _csv(["reference", *(name.replace("/", "_") for name in names)], rows)
 
 

@@ -9,8 +9,7 @@ from harness.report.number_format import UNDEFINED, amount, score, significant
 from harness.report.ranked_table import generality_kept
 from harness.report.templates import paragraphs
 from harness.results.collect import Results
-from harness.results.cost_table import CostRow, cost_table, total_costs
-from harness.results.plan_vs_actual import plan_vs_actual
+from harness.results.cost_table import CostRow, cost_table, plan_vs_actual, total_costs
 from harness.tracking.schema import Metrics
 
 __all__ = ["PlainTable", "cost_sentences", "costs", "forecast", "generality"]

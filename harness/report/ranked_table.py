@@ -9,7 +9,7 @@ from typing import NamedTuple
 from harness.report.number_format import UNDEFINED, learning_rate, places, score
 from harness.report.text.findings import Findings
 from harness.results.cell_result import CellResult
-from harness.results.collect import Reference, Results
+from harness.results.collect import Results
 from harness.stats import Estimate, spread
 from harness.tracking.schema import Metrics, score_name
 
@@ -67,7 +67,7 @@ def ranked_table(results: Results, findings: Findings) -> list[RankedRow]:
         )
         for rank, cell in enumerate(results.ranked(), start=1)
     ]
-    return [*cells, *(_reference(row, results.lead, fixed) for row in results.references)]
+    return [*cells, *(_reference(*row, results.lead, fixed) for row in results.references.items())]
 
 
 def generality_kept(cell: CellResult) -> float:
@@ -89,10 +89,11 @@ def _measured(cell: CellResult, metric: str) -> Measured:
     return Measured(cell.score(metric), spread(cell.values(metric)))
 
 
-def _reference(row: Reference, lead: str, intervals: Mapping[str, Estimate]) -> RankedRow:
-    scores = (row.metrics.get(score_name(split, lead), math.nan) for split in ("validation", "test"))
-    validation, test = (Measured(score, math.nan) for score in scores)
-    return RankedRow(None, f"reference: {row.name}", None, validation, test, intervals.get(row.name))
+def _reference(name: str, scores: Mapping[str, float], lead: str, intervals: Mapping[str, Estimate]) -> RankedRow:
+    validation, test = (
+        Measured(scores.get(score_name(split, lead), math.nan), math.nan) for split in ("validation", "test")
+    )
+    return RankedRow(None, f"reference: {name}", None, validation, test, intervals.get(name))
 
 
 def _text(measured: Measured) -> str:

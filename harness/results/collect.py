@@ -24,16 +24,7 @@ from harness.tracking.schema import Metrics, Tags, score_name
 from harness.tracking.store_protocols import Run, RunStore
 from harness.tracking.study_record import KeptModels, StudyRecord, summary_of
 
-__all__ = ["Reference", "Results", "collect"]
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A result that needs no model; see `harness.study.reference_rows`."""
-
-    name: str
-    metrics: Mapping[str, float]
-    """``validation/<metric>`` and ``test/<metric>``; what needs a likelihood is missing."""
+__all__ = ["Results", "collect"]
 
 
 @dataclass(frozen=True)
@@ -71,8 +62,9 @@ class Results:
     """Those of them that are more than a text, by name; ``None`` where their form is unknown here."""
     curves: Mapping[str, tuple[Losses, ...]] = field(default_factory=dict)
     """Per cell that trains: losses by epoch of its final runs, else of its winning trial."""
-    references: tuple[Reference, ...] = ()
-    """The task's reference rows, where test was scored; in the order of `harness.study.reference_rows`."""
+    references: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """The scores of the task's reference rows, ``validation/<metric>`` and ``test/<metric>`` as far as they can be had,
+    by their names in the order of `harness.study.reference_rows`; empty where test was not scored."""
     test_access: TestAccess = TestAccess()
     """How often test was scored for this study."""
     depths: tuple[str, ...] = ()
@@ -182,10 +174,10 @@ def _learned(parent: Run, runs: Sequence[Run]) -> list[Run]:
     return [run for run in children if run.phase == "search" and run.tags.get(Tags.TRIAL) == winner]
 
 
-def _references(runs: Sequence[Run]) -> tuple[Reference, ...]:
+def _references(runs: Sequence[Run]) -> dict[str, Mapping[str, float]]:
     done = [run for run in runs if run.phase == "reference" and run.status == "FINISHED"]
     scores = {record.name: record.scores for record in map(ReferenceRecord.from_run, done)}
-    return tuple(Reference(name, scores[name]) for name in REFERENCES if name in scores)
+    return {name: scores[name] for name in REFERENCES if name in scores}
 
 
 def _cell(parent: Run, axes: Sequence[str], runs: Sequence[Run], rows: str | None, space: SearchSpace) -> CellResult:
@@ -200,7 +192,9 @@ def _cell(parent: Run, axes: Sequence[str], runs: Sequence[Run], rows: str | Non
         factors=cell.factors,
         hyperparameters=space.parse(parent.params),
         trials=tuple(_trial(trial, space) for trial in sorted(trials, key=lambda trial: trial.index)),
-        finals=tuple(_final(final, rows) for final, status in records if status == "FINISHED"),
+        finals=tuple(
+            Final(final.seed, final.scores_on(rows), final.costs) for final, status in records if status == "FINISHED"
+        ),
         params=parent.params,
         best=best.scores if best else {},
         seconds=sum(run.seconds for run in children if run.phase in ("search", "final")),
@@ -218,7 +212,3 @@ def _trial(trial: TrialRecord, space: SearchSpace) -> Trial:
         costs=trial.costs,
         warm_start=trial.warm_start,
     )
-
-
-def _final(final: FinalRecord, rows: str | None) -> Final:
-    return Final(final.seed, final.scores_on(rows), final.costs)

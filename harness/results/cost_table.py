@@ -1,4 +1,4 @@
-"""What every cell took: its trials and final runs together."""
+"""What every cell took: its trials and final runs together; and what `harness plan` had predicted beside it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.core.cost_names import PREFIX, summed
 from harness.results.cell_result import CellResult
 from harness.results.collect import Results
 
-__all__ = ["CostRow", "cost_table", "total_costs"]
+__all__ = ["CostRow", "PlanVsActual", "cost_table", "plan_vs_actual", "total_costs"]
 
 
 class CostRow(NamedTuple):
@@ -77,3 +77,37 @@ def total_costs(cells: Sequence[CellResult]) -> dict[str, float]:
     runs += [final.costs for cell in cells for final in cell.finals]
     total = summed({PREFIX + name: value for name, value in run.items()} for run in runs)
     return {name.removeprefix(PREFIX): value for name, value in total.items()}
+
+
+class PlanVsActual(NamedTuple):
+    """One quantity: predicted, and what it came to."""
+
+    name: str
+    """A cell, whose seconds these are, or a quantity with its unit."""
+    predicted: float
+    actual: float
+
+    @property
+    def ratio(self) -> float:
+        """Actual over predicted; nan where nothing was predicted."""
+        return self.actual / self.predicted if self.predicted else math.nan
+
+
+def plan_vs_actual(results: Results) -> list[PlanVsActual]:
+    """Return the rows for cells that were run as planned, for all of them, and for sizes; none without a plan."""
+    forecast = results.forecast
+    planned = forecast.cells if forecast else {}
+    done = [
+        cell
+        for cell in results.cells
+        if cell.id in planned and planned[cell.id][:2] == (len(cell.trials), len(cell.finals))
+    ]
+    if forecast is None or not done:
+        return []
+    rows = [PlanVsActual(cell.id, planned[cell.id].seconds, cell.seconds) for cell in done]
+    rows.append(PlanVsActual("all (s)", sum(row.predicted for row in rows), sum(row.actual for row in rows)))
+    peak = total_costs(done).get("peak_memory_mib", math.nan)
+    rows.append(PlanVsActual("peak memory (MiB)", forecast.peak_memory_mib, peak))
+    if len(done) == len(results.cells) and forecast.recordings_mib:  # else what was recorded is not what was planned
+        rows.append(PlanVsActual("recordings (MiB)", forecast.recordings_mib, results.recordings_mib))
+    return rows

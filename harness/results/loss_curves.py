@@ -23,12 +23,7 @@ class Losses(NamedTuple):
 
 
 def read_losses(tracker: RunStore, runs: Mapping[str, Sequence[Run]]) -> dict[str, tuple[Losses, ...]]:
-    """Return the losses of some runs of each cell; what was not logged by epoch is left out.
-
-    Args:
-        tracker: The store.
-        runs: By cell id.
-    """
+    """Return the losses of some runs of each cell, by its id; what was not logged by epoch is left out."""
     ids = [run.id for own in runs.values() for run in own if Metrics.TRAIN_LOSS in run.metrics]
     found = tracker.histories(ids, (Metrics.TRAIN_LOSS, Metrics.VALIDATION_LOSS))
     return {

@@ -24,13 +24,7 @@ def read_answers(
     """Return the answers of all cells to the same test examples, ``None`` where there are none.
 
     A cell that was last run on other test rows (the study was edited, and only a part of it run again) is left out:
-    the rows are those of the newest final run.
-
-    Args:
-        tracker: The store.
-        finals: Runs that were scored on test, oldest first.
-        cells: Ids in grid order.
-        references: Reference rows' runs that were scored on test.
+    the rows are those of the newest final run. All runs were scored on test, the oldest stands first.
     """
     if not finals:
         return None
@@ -56,10 +50,6 @@ def named_metric(name: str, record: StudyRecord) -> Metric | str:
 
     It is looked up by name, then in the study's task; its signature must be the one that the scores in the store were
     computed with, so that intervals and scores are about the same numbers.
-
-    Args:
-        name: Of one of its metrics.
-        record: The study.
     """
     signed = record.signatures.get(name)
     if signed is None:

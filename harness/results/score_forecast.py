@@ -1,12 +1,20 @@
-"""What `harness plan` predicted of a study, as a report sets it beside what the study took."""
+"""What `harness plan` predicted of a study, kept on disk until the study is run as it was planned."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["CellForecast", "Forecast"]
+from harness.core.example import digest, fingerprint
+from harness.core.workspace import Workspace
+from harness.study.check import Checked
+
+__all__ = ["CellForecast", "Forecast", "keep_forecast", "kept_forecast"]
+
+PLAN = "plan.json"
 
 
 class CellForecast(NamedTuple):
@@ -50,3 +58,27 @@ class Forecast:
         """
         cells = {name: CellForecast(**cell) for name, cell in value["cells"].items()}
         return cls(cells, float(value["peak_memory_mib"]), float(value["recordings_mib"]))
+
+
+def keep_forecast(forecast: Forecast, weights: str, checked: Checked, workspace: Workspace) -> Path:
+    """Write what was predicted of a study and a model with this digest of its weights; return where."""
+    file = workspace.study(checked.study.name) / PLAN
+    file.parent.mkdir(parents=True, exist_ok=True)
+    content = {"key": _key(checked, weights), "forecast": forecast.as_json()}
+    file.write_text(json.dumps(content), encoding="utf-8")
+    return file
+
+
+def kept_forecast(weights: str, checked: Checked, workspace: Workspace) -> Forecast | None:
+    """Return what was predicted of this very study, ``None`` where nothing was, or the study has changed since."""
+    try:
+        kept = json.loads((workspace.study(checked.study.name) / PLAN).read_text(encoding="utf-8"))
+        return Forecast.from_json(kept["forecast"]) if kept["key"] == _key(checked, weights) else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or cut short
+        return None
+
+
+def _key(checked: Checked, weights: str) -> str:
+    data = [fingerprint(examples) for examples in checked.examples.values()]
+    prompts = [asdict(prompt) for prompt in checked.prompts]
+    return digest([checked.study.model_dump(mode="json"), prompts, data, list(checked.test_ids), weights])

@@ -12,6 +12,8 @@ from harness.tracking.study_record import KeptModels
 
 __all__ = ["clean_study"]
 
+MIB = 2**20
+
 
 def clean_study(study: str, tracker: MlflowTracker, workspace: Workspace) -> Iterator[str]:
     """Delete caches, superseded and interrupted runs, and models that nothing names; yield what was freed.
@@ -21,9 +23,9 @@ def clean_study(study: str, tracker: MlflowTracker, workspace: Workspace) -> Ite
     folder = workspace.study(study)
     freed = _size_of(folder)
     shutil.rmtree(folder, ignore_errors=True)
-    yield f"caches: {_size(freed)}"
+    yield f"caches: {freed / MIB:.1f} MiB"
     if recorded := _size_of(workspace.recordings):
-        stay = f"{_size(recorded)} in {workspace.recordings}"
+        stay = f"{recorded / MIB:.1f} MiB in {workspace.recordings}"
         yield f"recordings of frozen parts, which all studies here share, stay: {stay}"
     runs, registry = tracker.runs(), tracker.models.registry
     summaries = [KeptModels.from_run(run) for run in runs if run.phase == "summary"]
@@ -38,24 +40,11 @@ def clean_study(study: str, tracker: MlflowTracker, workspace: Workspace) -> Ite
             for version in versions:
                 registry.forget(version)
     freed = sum(tracker.models.drop(uri) for uri in models.values())
-    yield f"models: {_size(freed)} ({len(models)} removed)"
+    yield f"models: {freed / MIB:.1f} MiB ({len(models)} removed)"
     stale = [run for run in runs if run.phase in ("superseded", "interrupted") and run.id not in kept]
     freed = sum(tracker.remove(run.id) for run in stale)
-    yield f"superseded and interrupted runs: {_size(freed)} ({len(stale)} removed)"
+    yield f"superseded and interrupted runs: {freed / MIB:.1f} MiB ({len(stale)} removed)"
 
 
 def _size_of(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-
-
-def _size(size: float) -> str:
-    """Return bytes for people.
-
-    >>> _size(3 * 2**20)
-    '3.0 MiB'
-    """
-    for unit in ("bytes", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"

@@ -22,26 +22,23 @@ class Objective(NamedTuple):
     lead: str
     """The metric that ranks cells: the objective, or the task's first where the search went by loss."""
     lead_maximize: bool
-    proxies: bool
-    """Whether the loss stands in for a metric: the search goes by it, and final runs go by the metric."""
 
     @property
     def generates(self) -> bool:
         """Whether trials make predictions; a search on ``loss`` does without."""
         return self.name != LOSS
 
+    @property
+    def proxies(self) -> bool:
+        """Whether the loss stands in for a metric: the search goes by it, and final runs go by the metric."""
+        return self.name != self.lead
+
 
 def objective_of(checked: Checked, metrics: Sequence[Metric]) -> Objective:
-    """Return what a study searches and ranks by.
-
-    Args:
-        checked: The study.
-        metrics: Its task's, looked up.
-    """
+    """Return what a study searches and ranks by, given its task's metrics, looked up."""
     name, has_finals = checked.objective, bool(checked.study.final.seeds)
     lead = name if name != LOSS else metrics[0].name if has_finals else LOSS
-    proxies = name == LOSS and has_finals
-    return Objective(name, is_maximized(name, metrics), lead, is_maximized(lead, metrics), proxies)
+    return Objective(name, is_maximized(name, metrics), lead, is_maximized(lead, metrics))
 
 
 def is_maximized(name: str, metrics: Sequence[Metric]) -> bool:

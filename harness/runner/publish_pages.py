@@ -2,86 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
-from harness.report.mlflow_pages.descriptions import (
-    StudyLinks,
-    begun_note,
-    cell_note,
-    study_note,
-    summary_note,
-    verdict,
-)
+from harness.report.mlflow_pages import descriptions
 from harness.report.mlflow_pages.page_views import ViewFacts, study_views
-from harness.report.text.findings import Findings
-from harness.results.collect import Results
 from harness.runner.objective import Objective
+from harness.runner.result import Result
 from harness.study.check import Checked
 from harness.tracking.mlflow.ui_views import Address, View, described, page_tags
 from harness.tracking.run_records import prompt_versions
 from harness.tracking.schema import Tags, score_name
-from harness.tracking.store_protocols import Run, Tracker
+from harness.tracking.store_protocols import Tracker
 from harness.tracking.study_record import KeptModels
 
-__all__ = ["PagePublisher"]
+__all__ = ["publish_begun", "publish_results"]
 
 
-@dataclass(frozen=True)
-class PagePublisher:
-    """Writes what MLflow's pages show of a study: when it begins, and again at its end."""
+def publish_begun(checked: Checked, objective: Objective, summary: str, tracker: Tracker) -> None:
+    """Write the views of a study that has no results yet, and lead to its summary run."""
+    lead, pages = objective.lead, tracker.pages
+    views = _views(lead, checked.baseline.levels, checked.study.final.seeds, maximize=objective.lead_maximize)
+    links = descriptions.StudyLinks(Address(pages.experiment), views, pages.shown(summary), {}, {})
+    note = descriptions.begun_note(checked.file.question, links)
+    pages.label({**page_tags(views, lead=score_name("validation", lead)), Tags.NOTE: note})
 
-    checked: Checked
-    objective: Objective
-    tracker: Tracker
 
-    def show_begun(self, summary: str) -> None:
-        """Write the views of a study that has no results yet.
+def publish_results(result: Result, seeds: Sequence[int], summary: str, tracker: Tracker) -> None:
+    """Describe a study, its summary run and its cells, and have its views show what is best."""
+    results, findings, pages = result.results, result.findings, tracker.pages
+    runs = {run.id: run for run in tracker.runs()}
+    cells = {run.tags[Tags.CELL]: run for run in runs.values() if run.phase == "cell"}
+    ranked = results.ranked()
+    best = next((cell for cell in ranked if cell.tuning != "none"), ranked[0])
+    links = descriptions.StudyLinks(
+        address=Address(pages.experiment),
+        views=_views(results.lead, best.factors, seeds, maximize=results.maximize),
+        summary=pages.shown(summary),
+        parents={cell: pages.shown(run.id) for cell, run in cells.items()},
+        prompts=prompt_versions(cells.values()),
+        model=KeptModels.from_run(runs[summary]).model,
+    )
+    lead = score_name("validation", results.lead)
+    pages.label({**page_tags(links.views, lead=lead), Tags.NOTE: descriptions.study_note(results, findings, links)})
+    tracker.tags(summary, described(descriptions.summary_note(results, findings, links), runs[summary].tags))
+    for cell in results.cells:
+        run = cells[cell.id]
+        judged = descriptions.verdict(cell.id, results, findings)
+        tags = described(descriptions.cell_note(cell, results, findings, links), run.tags)
+        tracker.tags(run.id, {**tags, Tags.VERDICT: judged} if judged else tags)
 
-        Args:
-            summary: The id of its summary run.
-        """
-        views = self._views(self.checked.baseline.levels)
-        pages, lead = self.tracker.pages, score_name("validation", self.objective.lead)
-        links = StudyLinks(Address(pages.experiment), views, pages.shown(summary), {}, {})
-        note = begun_note(self.checked.file.question, links)
-        pages.label({**page_tags(views, lead=lead), Tags.NOTE: note})
 
-    def show_results(self, results: Results, findings: Findings, summary: str) -> None:
-        """Describe a study, its summary and its cells, and have its views show what is best.
-
-        Args:
-            results: The study, done.
-            findings: What may be claimed of it.
-            summary: The id of its summary run.
-        """
-        runs = {run.id: run for run in self.tracker.runs()}
-        cells = {run.tags[Tags.CELL]: run for run in runs.values() if run.phase == "cell"}
-        links = self._links(results, runs[summary], cells)
-        note = study_note(results, findings, links)
-        lead = score_name("validation", results.lead)
-        self.tracker.pages.label({**page_tags(links.views, lead=lead), Tags.NOTE: note})
-        self.tracker.tags(summary, described(summary_note(results, findings, links), runs[summary].tags))
-        for cell in results.cells:
-            run = cells[cell.id]
-            judged = verdict(cell.id, results, findings)
-            tags = described(cell_note(cell, results, findings, links), run.tags)
-            self.tracker.tags(run.id, {**tags, Tags.VERDICT: judged} if judged else tags)
-
-    def _links(self, results: Results, summary: Run, cells: dict[str, Run]) -> StudyLinks:
-        ranked = results.ranked()
-        best = next((cell for cell in ranked if cell.tuning != "none"), ranked[0])
-        pages = self.tracker.pages
-        return StudyLinks(
-            address=Address(pages.experiment),
-            views=self._views(best.factors),
-            summary=pages.shown(summary.id),
-            parents={cell: pages.shown(run.id) for cell, run in cells.items()},
-            prompts=prompt_versions(cells.values()),
-            model=KeptModels.from_run(summary).model,
-        )
-
-    def _views(self, levels: Mapping[str, str]) -> list[View]:
-        seeds, objective = self.checked.study.final.seeds, self.objective
-        seed = str(seeds[0]) if seeds else None
-        return study_views(ViewFacts(objective.lead, objective.lead_maximize, levels, seed))
+def _views(lead: str, levels: Mapping[str, str], seeds: Sequence[int], *, maximize: bool) -> list[View]:
+    return study_views(ViewFacts(lead, maximize, levels, str(seeds[0]) if seeds else None))

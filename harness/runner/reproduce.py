@@ -1,14 +1,13 @@
 """``harness reproduce``: one final run done again from what the store holds of it, and compared number by number.
 
-The study file, the overrides, the task file, the prompt, the learning rate and the seed come from the store; the data
-and the pretrained model from where the study says, if they still have the digests that the run recorded. Nothing is
-written to the store.
+Nothing is written to the store; what comes from where, `docs/decisions/reproduce.md` says.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +21,7 @@ from harness.data.sources import read_split
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve_all
 from harness.runner.executors.in_process import InProcess
-from harness.runner.executors.protocol import Ended, Event, Job, Reply, Scored, drive
+from harness.runner.executors.protocol import Ended, Event, Executor, Job, OneJob, Reply, Scored, drive
 from harness.runner.objective import objective_of
 from harness.study.check import Checked
 from harness.study.grid import Cell, cell_study
@@ -35,37 +34,23 @@ from harness.tracking.schema import Metrics, Params, Tags
 from harness.tracking.store_protocols import Run, Tracker
 from harness.training.trainer import ModelFacts
 
-__all__ = ["Changed", "Difference", "Reproduction", "reproduce"]
+__all__ = ["Difference", "Reproduction", "reproduce"]
 
 SCORED = (Metrics.VALIDATION, Metrics.TEST)
 WEIGHTS = "weights"
-
-
-class Changed(NamedTuple):
-    """Something that is not what it was when the run was made."""
-
-    what: str
-    then: str
-    now: str
-
-    def __str__(self) -> str:
-        return f"{self.what}: then {self.then}, now {self.now}"
+UNKNOWN = "not recorded"
 
 
 class Difference(NamedTuple):
-    """A result that came out otherwise."""
+    """Something that is not what it was when the run was made."""
 
     name: str
-    """A metric's, or ``weights``."""
+    """Of a result, a metric's or ``weights``; or of what may explain differences."""
     then: str
     now: str
 
     def __str__(self) -> str:
-        try:
-            by = f", by {float(self.now) - float(self.then):+.3g}"
-        except ValueError:  # digests, or a metric that one of the two lacks
-            by = ""
-        return f"{self.name}: then {self.then}, now {self.now}{by}"
+        return f"{self.name}: then {self.then}, now {self.now}"
 
 
 @dataclass(frozen=True)
@@ -74,7 +59,7 @@ class Reproduction:
 
     run: str
     """Its name."""
-    changed: tuple[Changed, ...]
+    changed: tuple[Difference, ...]
     """What may explain differences: versions, commit, machine, the task's file."""
     compared: tuple[str, ...]
     """All that was compared."""
@@ -83,55 +68,48 @@ class Reproduction:
 
 
 def reproduce(run: str, workspace: Workspace, *, progress: Progress) -> Reproduction:
-    """Do a final run again, without a trace in the store.
-
-    Args:
-        run: Its id, or how that begins.
-        workspace: Where recordings are kept.
-        progress: Told what is being done.
+    """Do a final run, named by its id or how that begins, again, without a trace in the store.
 
     Raises:
         UserError: There is no such final run, or data, prompt or model are not what they were; names each.
     """
-    tracker, found = _final_run(run)
-    kept = StoredStudy.fetch(tracker, found)
+    tracker, recorded = _final_run(run)
+    kept = StoredStudy.fetch(tracker, recorded)
     with tempfile.TemporaryDirectory() as folder:
         try:
             checked = rebuilt(kept, Path(folder))
         except UserError as error:
-            raise UserError(f"run {found.name} cannot be done again: {error}") from error
-        name = found.tags[Tags.CELL]
+            raise UserError(f"run {recorded.name} cannot be done again: {error}") from error
+        name = recorded.tags[Tags.CELL]
         cell = next((cell for cell in checked.cells if cell.id == name), None)
         if cell is None:
-            raise UserError(f"run {found.name}: its study no longer has the cell {name}; it was edited")
+            raise UserError(f"run {recorded.name}: its study no longer has the cell {name}; it was edited")
         progress.say(f"loading model {checked.study.model.name}")
         executor = InProcess(checked, workspace, progress.say)
-        model, metrics = executor.facts(), resolve_all(checked.metrics)
-        test = _test(checked, found)
-        if stops := [
-            *_prompt(kept, cell),
-            *_data(found, checked, test),
-            *_model(found, model, checked.study.model.name),
-        ]:
-            raise UserError("\n".join([f"run {found.name} cannot be done again:", *map(str, stops)]))
-        changed = [*_surroundings(kept, found), *_alias(kept, cell, tracker), *_metrics(kept, metrics)]
+        metrics, test = resolve_all(checked.metrics), None
+        if any(name.startswith(Metrics.TEST) for name in recorded.metrics):
+            test = read_split(checked.source, "test", checked.study.data, checked.task.example)
+        if stops := [*_prompt(kept, cell), *_digests(recorded, checked, executor.facts(), test)]:
+            raise UserError("\n".join([f"run {recorded.name} cannot be done again:", *map(str, stops)]))
+        changed = [*_surroundings(kept, recorded), *_alias(kept, cell, tracker), *_metrics(kept, metrics)]
         if test is not None:
             executor.open_test(test)
-        progress.say(f"training {found.name} again" if cell.tuning.trains else f"scoring {found.name} again")
-        then = _then(found)
+        progress.say(f"{'training' if cell.tuning.trains else 'scoring'} {recorded.name} again")
         predicts = objective_of(checked, metrics).generates or bool(checked.study.final.seeds)
-        queue = _OneRun(
-            found, cell, SearchSpace.of(cell_study(checked.study, cell)), predicts=predicts, tests=test is not None
-        )
-        drive(executor, queue)
-        now = queue.results
+        now = _results(executor, _job(recorded, cell, checked, predicts=predicts), tests=test is not None)
+    then = {name: repr(value) for name, value in recorded.metrics.items() if name.startswith(SCORED)}
+    then[WEIGHTS] = recorded.tags.get(Tags.WEIGHTS_DIGEST, UNKNOWN)
     names = sorted(then.keys() | now.keys())
-    differences = [
-        Difference(name, then.get(name, "nothing"), now.get(name, "nothing"))
-        for name in names
-        if then.get(name) != now.get(name)
-    ]
-    return Reproduction(found.name, tuple(changed), tuple(names), tuple(differences))
+    differences = [_difference(name, then.get(name, "nothing"), now.get(name, "nothing")) for name in names]
+    return Reproduction(recorded.name, tuple(changed), tuple(names), tuple(filter(None, differences)))
+
+
+def _difference(name: str, then: str, now: str) -> Difference | None:
+    try:
+        by = f", by {float(now) - float(then):+.3g}"
+    except ValueError:  # digests, or a metric that one of the two lacks
+        by = ""
+    return Difference(name, then, f"{now}{by}") if then != now else None
 
 
 def _final_run(identity: str) -> tuple[Tracker, Run]:
@@ -148,7 +126,7 @@ def _final_run(identity: str) -> tuple[Tracker, Run]:
     return tracker, run
 
 
-def _alias(kept: StoredStudy, cell: Cell, tracker: Tracker) -> Iterator[Changed]:
+def _alias(kept: StoredStudy, cell: Cell, tracker: Tracker) -> Iterator[Difference]:
     """Say where the study's own name for a registered prompt now stands for another version."""
     names = {prompt["name"]: prompt["registered"] for prompt in kept.record.study["prompts"]}
     then, uri = kept.versions.get(cell.prompt.name), names.get(cell.prompt.name)
@@ -159,123 +137,78 @@ def _alias(kept: StoredStudy, cell: Cell, tracker: Tracker) -> Iterator[Changed]
     except UserError:
         now = "gone"
     if now != then:
-        yield Changed(f"prompt {uri}", then, now)
+        yield Difference(f"prompt {uri}", then, now)
 
 
-def _test(checked: Checked, run: Run) -> list[Example] | None:
-    """Return the test split, if the run was scored on it."""
-    if not any(name.startswith(Metrics.TEST) for name in run.metrics):
-        return None
-    return read_split(checked.source, "test", checked.study.data, checked.task.example)
-
-
-def _prompt(kept: StoredStudy, cell: Cell) -> Iterator[Changed]:
+def _prompt(kept: StoredStudy, cell: Cell) -> list[Difference]:
     """Hold the prompt that the run was given against what its name stands for in the study file as it now is."""
-    for now in (cell.prompt.text, _prompt_on_disk(kept, cell.prompt.name)):
-        if now is not None and now != kept.prompt:
-            yield Changed(f"prompt {cell.prompt.name}", repr(kept.prompt), repr(now))
-            return
+    texts, name, file = [cell.prompt.text], cell.prompt.name, Path(kept.record.file)
+    with suppress(UserError):  # the file is being edited; what the store holds is enough
+        if file.is_file():
+            study = read_study(file, kept.record.overrides).study
+            prompt = next((prompt for prompt in study.prompts if prompt.name == name), None)
+            if prompt is not None and not prompt.registered:
+                texts.append((prompt.form() or load_task(study.task)[0].prompt(name)).text)
+    others = [text for text in texts if text != kept.prompt]
+    return [Difference(f"prompt {name}", repr(kept.prompt), repr(text)) for text in others[:1]]
 
 
-def _prompt_on_disk(kept: StoredStudy, name: str) -> str | None:
-    """Return a prompt's text in the study file and task file where they lie, ``None`` where they are gone."""
-    file = Path(kept.record.file)
-    if not file.is_file():
-        return None
-    try:
-        study = read_study(file, kept.record.overrides).study
-        prompt = next((prompt for prompt in study.prompts if prompt.name == name), None)
-        if prompt is None or prompt.registered:
-            return None
-        return (prompt.form() or load_task(study.task)[0].prompt(name)).text
-    except UserError:  # it is being edited; what the store holds is enough
-        return None
-
-
-def _data(run: Run, checked: Checked, test: Sequence[Example] | None) -> Iterator[Changed]:
+def _digests(run: Run, checked: Checked, model: ModelFacts, test: Sequence[Example] | None) -> Iterator[Difference]:
+    """Yield the data and the parts of the model that are not those of a run."""
     splits: dict[str, Sequence[Example]] = {**checked.examples} | ({} if test is None else {"test": test})
-    for split, examples in splits.items():
-        then = run.tags.get(Tags.data_digest(split), "not recorded")
-        if (now := fingerprint(examples)) != then:
-            yield Changed(f"{split} data in {checked.source.origin}", f"digest {then}", f"digest {now}")
-
-
-def _model(run: Run, model: ModelFacts, name: str) -> Iterator[Changed]:
+    origin, name = checked.source.origin, checked.study.model.name
     digests = {
-        "weights": (Tags.MODEL_DIGEST, model.weights),
-        "configuration": (Tags.ARCHITECTURE_DIGEST, model.architecture),
+        **{f"{split} data in {origin}": (Tags.data_digest(split), fingerprint(splits[split])) for split in splits},
+        f"weights of model {name}": (Tags.MODEL_DIGEST, model.weights),
+        f"configuration of model {name}": (Tags.ARCHITECTURE_DIGEST, model.architecture),
     }
-    for part, (tag, now) in digests.items():
-        if (then := run.tags.get(tag, "not recorded")) != now:
-            yield Changed(f"{part} of model {name}", f"digest {then}", f"digest {now}")
+    for what, (tag, now) in digests.items():
+        if (then := run.tags.get(tag, UNKNOWN)) != now:
+            yield Difference(what, f"digest {then}", f"digest {now}")
 
 
-def _surroundings(kept: StoredStudy, run: Run) -> Iterator[Changed]:
+def _surroundings(kept: StoredStudy, run: Run) -> Iterator[Difference]:
     """Yield versions, commit, machine and task file that differ."""
     place, name = Path(kept.record.file).resolve().parent, kept.record.study["task"]
     for what, now in provenance(place if place.is_dir() else Path()).items():
-        if (then := run.tags.get(what, "not recorded")) != now:
-            yield Changed(what, then, now)
+        if (then := run.tags.get(what, UNKNOWN)) != now:
+            yield Difference(what, then, now)
         elif now.endswith("+changes"):
-            yield Changed(what, then, f"{now}, whose uncommitted changes cannot be compared")
+            yield Difference(what, then, f"{now}, whose uncommitted changes cannot be compared")
     try:
         task = load_task(name)[1].read_text(encoding="utf-8")
     except UserError:
         task = None
     if task != kept.task:
-        yield Changed(f"task {name}", "as the store holds it", "gone" if task is None else "another text")
+        yield Difference(f"task {name}", "as the store holds it", "gone" if task is None else "another text")
 
 
-def _metrics(kept: StoredStudy, metrics: Sequence[Metric]) -> Iterator[Changed]:
+def _metrics(kept: StoredStudy, metrics: Sequence[Metric]) -> Iterator[Difference]:
     for metric in metrics:
         then = kept.record.signatures.get(metric.name, "not there")
         if metric.signature() != then:
-            yield Changed(f"metric {metric.name}", then, metric.signature())
+            yield Difference(f"metric {metric.name}", then, metric.signature())
 
 
-def _then(run: Run) -> dict[str, str]:
-    found = {name: repr(value) for name, value in run.metrics.items() if name.startswith(SCORED)}
-    return {**found, WEIGHTS: run.tags.get(Tags.WEIGHTS_DIGEST, "not recorded")}
+def _job(run: Run, cell: Cell, checked: Checked, *, predicts: bool) -> Job:
+    winner = SearchSpace.of(cell_study(checked.study, cell)).parse(run.params)
+    seed = int(run.params[Params.SEED]) if cell.tuning.trains else 0
+    return Job(run.name, cell.id, winner, seed, follows=False, scores="validation", predicts=predicts)
 
 
-class _OneRun:
-    """The queue of a final run that is done again: what it comes to is kept here, and nothing is recorded.
+def _results(executor: Executor, job: Job, *, tests: bool) -> dict[str, str]:
+    """Do a job, and return its scores and the digest of its weights as texts."""
+    results: dict[str, str] = {}
 
-    Args:
-        run: As it was.
-        cell: Its cell.
-        space: What its hyperparameters were drawn from.
-        predicts: Whether predictions are made, or losses alone.
-        tests: Whether the test split is scored.
-    """
-
-    def __init__(self, run: Run, cell: Cell, space: SearchSpace, *, predicts: bool, tests: bool) -> None:
-        trains = cell.tuning.trains
-        job = Job(
-            run.name,
-            cell.id,
-            space.parse(run.params),
-            int(run.params[Params.SEED]) if trains else 0,
-            follows=False,
-            scores="validation",
-            predicts=predicts,
-        )
-        self._jobs, self._tests = {job.name: job}, tests
-        self.results: dict[str, str] = {}
-        """What `_then` returns."""
-
-    def waiting(self) -> Sequence[str]:
-        return list(self._jobs)
-
-    def take(self, name: str) -> Job:
-        return self._jobs.pop(name)
-
-    def handle(self, event: Event) -> Reply:
+    def handle(event: Event) -> Reply:
         if isinstance(event, Ended) and event.outcome == "diverged":
             raise UserError(f"run {event.job} does not come to its end any more: {event.error}")
         if not isinstance(event, Scored):
             return Reply()
         scores = {name: value for name, value in event.metrics.items() if name.startswith(SCORED)}
-        self.results |= {name: repr(float(value)) for name, value in scores.items() if value == value}
-        self.results[WEIGHTS] = event.weights
-        return Reply(score="test" if self._tests and event.split == "validation" else None)
+        results.update({name: repr(float(value)) for name, value in scores.items() if value == value})
+        results[WEIGHTS] = event.weights
+        return Reply(score="test" if tests and event.split == "validation" else None)
+
+    drive(executor, OneJob(job, handle))
+    return results

@@ -27,11 +27,7 @@ class Result:
 
     @classmethod
     def load(cls, study: str, workspace: Workspace = HERE) -> Result:
-        """Read a study from the store.
-
-        Args:
-            study: Its name, or its file.
-            workspace: Where it was run.
+        """Read a study from the store, by its name or its file.
 
         Raises:
             UserError: The store does not know it, or it has no results yet.

@@ -1,36 +1,35 @@
-"""What every run of a study carries: params, tags, the data it read, the prompt it used, its cell's digest."""
+"""What the runs of a study say: every one of them, and its summary run, of all that a report needs to know."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import cycle
 from pathlib import Path
 
 from harness.core.example import Example, Split, fingerprint
 from harness.core.provenance import provenance
+from harness.data.prompt_forms import form_of
 from harness.metrics.base import Metric
 from harness.report.charts.palette import COLORS
+from harness.results.score_forecast import Forecast
+from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.study.axes import Prompt
 from harness.study.check import Checked
 from harness.study.grid import Cell, cell_digests, cell_study, edition
 from harness.study.search_space import SearchSpace
 from harness.tracking.run_records import CellRecord
-from harness.tracking.schema import NONE, Params, Tags
+from harness.tracking.schema import NONE, Artifacts, Params, Tags
 from harness.tracking.store_protocols import DataUse, Registered, Tracker
+from harness.tracking.study_record import StudyRecord, summary_of
 from harness.training.trainer import ModelFacts
 
-__all__ = ["alias_winner", "data_use", "split_sizes", "study_runs"]
+__all__ = ["alias_winner", "data_use", "open_summary", "study_record", "study_runs"]
 
 
 def study_runs(checked: Checked, facts: ModelFacts, metrics: Sequence[Metric], tracker: Tracker) -> StudyRuns:
-    """Return the runs of a study: those in the store, and what those to come will carry.
-
-    Args:
-        checked: The study.
-        facts: Of its model.
-        metrics: Its task's, looked up.
-        tracker: The store.
-    """
+    """Return the runs of a study: those in the store, and what those to come will carry."""
     data = {split: fingerprint(examples) for split, examples in checked.examples.items()}
     identity = {
         "task": checked.task.name,
@@ -43,18 +42,18 @@ def study_runs(checked: Checked, facts: ModelFacts, metrics: Sequence[Metric], t
         "metrics": [metric.signature() for metric in metrics],
     }
     digests = cell_digests(checked.cells, checked.study, identity)
+    colors = dict(zip(checked.prompts, cycle(COLORS)))  # as in the report
     prompts = {prompt.name: _registered(prompt, checked, tracker) for prompt in checked.study.prompts}
     return StudyRuns(
         tracker,
         {cell.id: _record(cell, checked, facts, digests[cell.id]) for cell in checked.cells},
         tags=_tags(checked, facts, data) | {Tags.EDITION: edition(checked.study, digests)},
-        links={cell.id: {**prompts[cell.prompt.name].link, **_color(cell, checked)} for cell in checked.cells},
+        links={cell.id: {**prompts[cell.prompt.name].link, Tags.COLOR: colors[cell.prompt]} for cell in checked.cells},
         data={split: data_use(checked, split, examples) for split, examples in checked.examples.items()},
     )
 
 
 def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> CellRecord:
-    """Return what every run of a cell says of it."""
     study = cell_study(checked.study, cell)
     trainable, total = facts.parameters[cell.id]
     searched = SearchSpace.of(study).names  # a run's own params say these
@@ -68,7 +67,7 @@ def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> Cel
         factors=cell.levels,
         trainable_parameters=trainable,
         parameters=total,
-        sizes=split_sizes(checked),
+        sizes=_split_sizes(checked),
         settings={
             **{name: value for name, value in settings.items() if name not in searched},
             Params.DTYPE: study.model.dtype,
@@ -78,7 +77,7 @@ def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> Cel
     )
 
 
-def split_sizes(checked: Checked) -> dict[str, int]:
+def _split_sizes(checked: Checked) -> dict[str, int]:
     """Return how many examples each split has; a test split that is left closed is left out."""
     opened = {"test": len(checked.test_ids)} if checked.test_ids else {}
     return {**{split: len(examples) for split, examples in checked.examples.items()}, **opened}
@@ -93,11 +92,6 @@ def _tags(checked: Checked, facts: ModelFacts, data: Mapping[Split, str]) -> dic
         **{Tags.data_digest(split): value for split, value in data.items()},
         **provenance(checked.file.path.resolve().parent),
     }
-
-
-def _color(cell: Cell, checked: Checked) -> dict[str, str]:
-    """Return the tag that gives all runs of a prompt one color, which is its color in the report as well."""
-    return {Tags.COLOR: COLORS[checked.prompts.index(cell.prompt) % len(COLORS)]}
 
 
 def data_use(checked: Checked, split: Split, examples: Sequence[Example]) -> DataUse:
@@ -116,7 +110,7 @@ def data_use(checked: Checked, split: Split, examples: Sequence[Example]) -> Dat
 
 
 def _registered(prompt: Prompt, checked: Checked, tracker: Tracker) -> Registered:
-    """Return a prompt's version in the store's registry, which is made where its text is new there."""
+    """Return a prompt's version in the store's registry, made where its text is new there."""
     if prompt.registered:
         return tracker.prompts.find(prompt.registered)
     template = next(template for template in checked.prompts if template.name == prompt.name)
@@ -127,14 +121,76 @@ def alias_winner(winner: str, checked: Checked, tracker: Tracker) -> None:
     """Give the version that the winning cell's runs used the alias that the study names, if it names one.
 
     An alias by which the study names a prompt may have moved since.
-
-    Args:
-        winner: The id of the cell that validation likes best.
-        checked: The study.
-        tracker: Its store.
     """
-    alias = checked.study.final.prompt_alias
-    if alias:
+    if alias := checked.study.final.prompt_alias:
         cells = [run for run in tracker.runs() if run.phase == "cell"]
         used = [run.tags[Tags.PROMPT_URI] for run in cells if run.tags.get(Tags.CELL) == winner]
         tracker.prompts.alias(tracker.prompts.find(used[-1]), alias)
+
+
+def open_summary(checked: Checked, record: StudyRecord, runs: StudyRuns) -> tuple[str, bool]:
+    """Start or reopen the study's summary run, and record the study on it.
+
+    Returns:
+        Its id, and whether it was there before.
+    """
+    tracker = runs.tracker
+    earlier = summary_of(tracker.runs())
+    if earlier:
+        tracker.reopen(earlier.id)
+        summary = earlier.id
+    else:
+        params = {Params.TASK: checked.task.name, Params.MODEL: checked.study.model.name}
+        tags = {Tags.STUDY: checked.study.name}
+        summary = tracker.start("summary", phase="summary", parent=None, params=params, tags=tags)
+    tracker.text(summary, checked.file.text, Artifacts.STUDY)
+    tracker.text(summary, checked.task_file.read_text(encoding="utf-8"), Artifacts.task(checked.task_file.name))
+    record.to_run(tracker, summary)
+    return summary, earlier is not None
+
+
+def study_record(
+    checked: Checked,
+    model: ModelFacts,
+    metrics: Sequence[Metric],
+    objective: Objective,
+    runs: StudyRuns,
+    forecast: Forecast | None,
+) -> StudyRecord:
+    """Return what a report needs to know of a study beside its runs."""
+    study = checked.study
+    return StudyRecord(
+        question=checked.file.question,
+        study=study.model_dump(mode="json"),
+        space=SearchSpace.of(study).record(),
+        overrides=tuple(checked.file.overrides),
+        file=str(checked.file.path),
+        task_file=checked.task_file.name,
+        edition=runs.tags[Tags.EDITION],
+        forecast=forecast.as_json() if forecast else None,
+        cells=tuple(cell.id for cell in checked.cells),
+        axes=tuple(checked.baseline.factors),
+        depths=tuple(tuning.name for tuning in sorted(study.tunings(), key=lambda tuning: tuning.depth)),
+        prompts={prompt.name: prompt.text for prompt in checked.prompts},
+        prompt_forms=tuple(asdict(prompt) for prompt in checked.prompts if form_of(prompt) != "text"),
+        metrics=(*(metric.name for metric in metrics), "loss"),
+        signatures={metric.name: metric.signature() for metric in metrics},
+        lead=objective.lead,
+        maximize=objective.lead_maximize,
+        objective=objective.name,
+        baseline=checked.baseline.id,
+        data=_data(checked),
+        leaks=tuple(o.line() for o in checked.overlaps if o.across and o.twins and study.data.on_overlap == "warn"),
+        provenance={"model": study.model.name, "weights": model.weights}
+        | ({"energy": ", ".join(model.energy)} if model.energy else {})
+        | provenance(checked.file.path.resolve().parent),
+    )
+
+
+def _data(checked: Checked) -> dict[str, str | int]:
+    return (
+        {"source": checked.source.origin}
+        | {f"{split} examples": size for split, size in _split_sizes(checked).items()}
+        | {f"prompt {fit.prompt}": f"{fit.truncated:.1%} shortened, {fit.dropped} dropped" for fit in checked.fits}
+        | {f"duplicates, {o.earlier} and {o.later}": o.line() for o in checked.overlaps if o.twins}
+    )

@@ -19,36 +19,34 @@ from traceback import clear_frames
 from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage
 
-from harness.core.errors import StoreError
+from harness.core.closest_match import closest
+from harness.core.errors import StoreError, UserError
 from harness.core.example import Example, Split, fingerprint
 from harness.core.progress import Progress
 from harness.core.workspace import Workspace
 from harness.data.sources import read_split
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve_all
-from harness.runner.executors.executor_table import LOCAL, open_executor
+from harness.results.score_forecast import kept_forecast
+from harness.runner.executors.executor_table import EXECUTORS
 from harness.runner.executors.protocol import Executor, drive
 from harness.runner.finals.best_checkpoint import Checkpoints
-from harness.runner.finals.champion import Contest
-from harness.runner.finals.final_runs import FinalsPlan, FinalsQueue
+from harness.runner.finals.final_runs import FinalsQueue
 from harness.runner.finals.model_store import ModelKeeper
-from harness.runner.finals.score_references import ReferenceScorer
+from harness.runner.finals.score_references import score_references
 from harness.runner.objective import Objective, objective_of
-from harness.runner.planning.forecast_file import kept_forecast
-from harness.runner.publish_pages import PagePublisher
+from harness.runner.publish_pages import publish_begun, publish_results
 from harness.runner.result import Result
 from harness.runner.resume.missing_runs import StudyRuns
-from harness.runner.run_params import alias_winner, data_use, study_runs
+from harness.runner.run_params import alias_winner, data_use, open_summary, study_record, study_runs
 from harness.runner.search.optuna_search import CellSearch, open_storage, reach_storage
 from harness.runner.search.trials import SearchQueue, settle_trials
-from harness.runner.summary_run import open_summary, study_record
 from harness.study.check import Checked
 from harness.study.grid import Cell, cell_study, neighbor, select, with_neighbors
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.tracking.choose_store import opened
 from harness.tracking.mlflow.http import reach_store
 from harness.tracking.schema import NONE, Artifacts, Metrics
-from harness.tracking.store_protocols import Tracker
 from harness.training.trainer import ModelFacts
 
 __all__ = ["run"]
@@ -61,41 +59,38 @@ def run(
     progress: Progress,
     cells: str | None = None,
     fresh: bool = False,
-    executor: str = LOCAL,
+    executor: str = "local",
 ) -> Result:
     """Run what is missing of a study and write its report; return what that is about.
 
-    Args:
-        checked: The study.
-        workspace: Where everything goes.
-        progress: Who watches.
-        cells: A pattern such as ``cue/*``: run only these cells; with warm start, search those that they start from.
-        fresh: Start the cells over; what is there is superseded.
-        executor: Who trains, by name; see `harness.runner.executors.executor_table`.
+    Takes what `harness.runner.study.Study.run` does; with warm start, those cells are searched too that the named ones
+    start from.
 
     Raises:
         UserError: What the user must change, a store out of reach among them.
     """
     chosen = select(checked.cells, cells)
+    if executor not in EXECUTORS:
+        raise UserError(f"unknown executor {executor!r}; {closest(executor, EXECUTORS)}")
     reach_store()
     reach_storage(checked.study.search.storage)
     progress.say(f"loading model {checked.study.model.name}")
-    trains = open_executor(executor, checked, workspace, progress.say)
+    trains = EXECUTORS[executor](checked, workspace, progress.say)
     # Whatever the user must change has been found by now; from here on things are written.
     with _only_one(checked.study.name, workspace), opened(checked.study.name, progress.say) as tracker:
         storage = open_storage(checked.study.search.storage)
         model, metrics = trains.facts(), resolve_all(checked.metrics)
         runs = study_runs(checked, model, metrics, tracker)
-        driver = _Driver(checked, workspace, metrics, model, trains, runs, tracker, storage, progress)
+        driver = _Driver(checked, workspace, metrics, model, trains, runs, storage, progress)
         try:
             runs.settle(fresh=[cell.id for cell in chosen] if fresh else ())
             return driver.run(chosen)
         except KeyboardInterrupt as signal:
             clear_frames(signal.__traceback__)  # a query that was cut short would keep its database locked
-            runs.abort("KILLED")
+            runs.end_all("KILLED")
             raise
         except BaseException:
-            runs.abort("FAILED")
+            runs.end_all("FAILED")
             raise
 
 
@@ -122,32 +117,43 @@ class _Driver:
     model: ModelFacts
     executor: Executor
     runs: StudyRuns
-    tracker: Tracker
     storage: BaseStorage
     progress: Progress
 
     def run(self, chosen: Sequence[Cell]) -> Result:
         """Run what is missing of some cells, and report on the study."""
-        checked, tracker = self.checked, self.tracker
-        forecast = kept_forecast(checked, self.model.weights, self.workspace)
+        checked, study, tracker = self.checked, self.checked.study, self.runs.tracker
+        forecast = kept_forecast(self.model.weights, checked, self.workspace)
         record = study_record(checked, self.model, self.metrics, self.objective, self.runs, forecast)
-        summary, was_there = open_summary(checked, record, self.runs, tracker)
-        pages = PagePublisher(checked, self.objective, tracker)
+        summary, was_there = open_summary(checked, record, self.runs)
         if not was_there:
-            pages.show_begun(summary)
-        searched = with_neighbors(chosen, checked.study, checked.cells)
+            publish_begun(checked, self.objective, summary, tracker)
+        searched = with_neighbors(chosen, study, checked.cells)
         searches = self._open_searches(searched)
         work = {cell.id: self._work(cell, searches, chosen) for cell in searched}
         self.progress.start(work, {cell.id: cell.levels for cell in searched})
         winners = self._search(searched, searches)
-        self._run_finals(searched, chosen, winners)
-        self._log_recorded(summary)
-        self._keep_models(summary)
-        result = Result.of(checked.study.name, tracker, self.workspace)
+        checkpoints = Checkpoints(self.workspace.study(study.name), study.final, self.objective.lead_maximize)
+        self._run_finals(searched, chosen, winners, checkpoints)
+        recorded = self.executor.recorded() / 2**20  # this command may have seen a part of it
+        if recorded > tracker.run(summary).metrics.get(Metrics.RECORDINGS, 0.0):
+            tracker.metrics(summary, {Metrics.RECORDINGS: recorded})
+        keeper = ModelKeeper(
+            checked=checked,
+            metrics=self.metrics,
+            spaces=self.spaces,
+            objective=self.objective,
+            checkpoints=checkpoints,
+            executor=self.executor,
+            runs=self.runs,
+            progress=self.progress,
+        )
+        keeper.store(summary)
+        result = Result.of(study.name, tracker, self.workspace)
         alias_winner(result.findings.first or result.results.ranked()[0].id, checked, tracker)
         result.report()
         tracker.files(summary, result.folder, Artifacts.REPORT)
-        pages.show_results(result.results, result.findings, summary)
+        publish_results(result, study.final.seeds, summary, tracker)
         self.runs.end(summary)
         return result
 
@@ -162,18 +168,12 @@ class _Driver:
         study = self.checked.study
         return {cell.id: SearchSpace.of(cell_study(study, cell)) for cell in self.checked.cells}
 
-    @cached_property
-    def checkpoints(self) -> Checkpoints:
-        """Where the best models wait for the store."""
-        study = self.checked.study
-        return Checkpoints(self.workspace.study(study.name), study.final, maximize=self.objective.lead_maximize)
-
     def _open_searches(self, cells: Sequence[Cell]) -> dict[str, CellSearch]:
         """Open the parent runs of some cells, and the searches of those that train."""
-        searches = {}
+        searches, study = {}, self.checked.study
         for cell in cells:
-            parent, study = self.runs.parent(cell.id), self.checked.study
-            self.tracker.text(parent.id, cell.prompt.text, Artifacts.PROMPT)
+            parent = self.runs.parent(cell.id)
+            self.runs.tracker.text(parent.id, cell.prompt.text, Artifacts.PROMPT)
             if cell.tuning.trains:
                 name = f"{study.name}/{cell.id}/{self.runs.search(cell.id)[:12]}"
                 space, maximize = self.spaces[cell.id], self.objective.maximize
@@ -195,21 +195,17 @@ class _Driver:
         """Search all cells; return their winners, without values where nothing trains or no trial completed."""
         study = self.checked.study
         neighbors = {cell.id: start.id for cell in cells if (start := neighbor(cell, study, self.checked.cells))}
-        queue = SearchQueue(
-            searches,
-            neighbors,
-            seed=study.search.seed,
-            objective=self.objective,
-            runs=self.runs,
-            tracker=self.tracker,
-            progress=self.progress,
-        )
+        queue = SearchQueue(searches, neighbors, self.objective, self.runs, self.progress)
         drive(self.executor, queue)
         winners = {cell: best.hyperparameters for cell, best in queue.winners.items()}
         return {cell.id: winners.get(cell.id, Hyperparameters()) for cell in cells}
 
     def _run_finals(
-        self, searched: Sequence[Cell], chosen: Sequence[Cell], winners: Mapping[str, Hyperparameters]
+        self,
+        searched: Sequence[Cell],
+        chosen: Sequence[Cell],
+        winners: Mapping[str, Hyperparameters],
+        checkpoints: Checkpoints,
     ) -> None:
         """Run the missing finals of some cells, and conclude every cell that was searched."""
         checked, study = self.checked, self.checked.study
@@ -219,54 +215,20 @@ class _Driver:
             test = read_split(checked.source, "test", study.data, checked.task.example)
             examples["test"], test_digest = test, fingerprint(test)
             self.executor.open_test(test)
-            self.runs.open_test(data_use(checked, "test", test))
-        references = ReferenceScorer(checked.task.name, self.metrics, examples, self.runs, self.tracker, self.progress)
-        references.score(checked.task.references)
-        plan = FinalsPlan(
+            self.runs.data["test"] = data_use(checked, "test", test)
+        score_references(checked.task, self.metrics, examples, self.runs, self.progress)
+        queue = FinalsQueue(
             cells=searched,
+            chosen=chosen,
             winners=winners,
             spaces=self.spaces,
-            chosen=frozenset(cell.id for cell in chosen),
-            seeds=study.final.seeds,
+            final=study.final,
             test_digest=test_digest,
-            generality_digest=self.model.forgetting or NONE,
             examples=examples,
-            parameters=self.model.parameters,
-        )
-        queue = FinalsQueue(
-            plan,
+            model=self.model,
             objective=self.objective,
-            checkpoints=self.checkpoints,
+            checkpoints=checkpoints,
             runs=self.runs,
-            tracker=self.tracker,
             progress=self.progress,
         )
         drive(self.executor, queue)
-
-    def _keep_models(self, summary: str) -> None:
-        checked = self.checked
-        contest = Contest(
-            study=checked.study,
-            metrics=self.metrics,
-            lead=self.objective.lead,
-            validation=checked.examples["validation"],
-            tracker=self.tracker,
-            progress=self.progress,
-        )
-        keeper = ModelKeeper(
-            checked=checked,
-            objective=self.objective,
-            checkpoints=self.checkpoints,
-            contest=contest,
-            executor=self.executor,
-            runs=self.runs,
-            tracker=self.tracker,
-            progress=self.progress,
-        )
-        keeper.store(summary)
-
-    def _log_recorded(self, summary: str) -> None:
-        """Log how much is recorded of the frozen parts; a command may see a part of it."""
-        size = self.executor.recorded() / 2**20
-        if size > self.tracker.run(summary).metrics.get(Metrics.RECORDINGS, 0.0):
-            self.tracker.metrics(summary, {Metrics.RECORDINGS: size})

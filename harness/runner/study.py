@@ -29,12 +29,7 @@ class Study:
 
     @classmethod
     def load(cls, path: str | Path, overrides: Sequence[str] = (), *, workspace: Workspace = HERE) -> Study:
-        """Read a study file.
-
-        Args:
-            path: The file.
-            overrides: ``key.sub=value`` each, the value in YAML.
-            workspace: Where everything goes.
+        """Read a study file, with overrides such as ``key.sub=value``, the value in YAML.
 
         Raises:
             StudyError: All that is wrong with it.
@@ -47,10 +42,7 @@ class Study:
         return self.file.study.name
 
     def check(self, *, test: bool = True) -> Checked:
-        """Find all that would fail, without weights.
-
-        Args:
-            test: Whether to open the test split.
+        """Find all that would fail, without weights; without ``test``, that split is left closed.
 
         Raises:
             StudyError: All of it.
@@ -63,17 +55,16 @@ class Study:
         return self.check(test=bool(self.file.study.final.seeds))
 
     def plan(self, *, progress: Progress | None = None, cells: str | None = None) -> tuple[Plan, Path]:
-        """Predict what a run would take, and keep the forecast for the report; return it, and where it is kept.
+        """Predict what a run of the cells of a pattern would take, and keep the forecast for the report.
 
-        Args:
-            progress: Who watches.
-            cells: A pattern such as ``cue/*``.
+        Returns:
+            The forecast, and where it is kept.
         """
-        from harness.runner.planning.forecast_file import keep_forecast
+        from harness.results.score_forecast import keep_forecast
         from harness.runner.planning.plan import plan
 
-        forecast = plan(self.checked, self.workspace, say=(progress or Progress()).say, cells=cells)
-        return forecast, keep_forecast(forecast, self.checked, self.workspace)
+        made = plan(self.checked, self.workspace, say=(progress or Progress()).say, cells=cells)
+        return made, keep_forecast(made.forecast, made.weights, self.checked, self.workspace)
 
     def run(
         self,
@@ -96,11 +87,5 @@ class Study:
         """
         from harness.runner.run_study import run  # torch, which `check` does without
 
-        return run(
-            self.checked,
-            self.workspace,
-            progress=progress or Progress(),
-            cells=cells,
-            fresh=fresh,
-            executor=executor,
-        )
+        watcher = progress or Progress()
+        return run(self.checked, self.workspace, progress=watcher, cells=cells, fresh=fresh, executor=executor)

@@ -3,8 +3,7 @@
 Together with `harness.data.tokenization` and `harness.models`, the only place that knows a causal model from an
 encoder-decoder.
 
-Every row is padded to the ceiling of its bucket of lengths, never to the longest of its batch: a row's numbers do
-not depend on its companions.
+Every row is padded to the ceiling of its bucket of lengths, never to the longest of its batch.
 """
 
 from __future__ import annotations
@@ -87,22 +86,25 @@ def loss_batches(
             ``np.random.default_rng([seed, epoch])``. ``None``: sorted by length.
     """
 
-    def shape(row: Row) -> tuple[int, ...]:
+    def halves(row: Row) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return what the model reads, and its labels; an encoder-decoder makes its decoder's input from these."""
         if reader.is_encoder_decoder:
-            return ceiling(len(row.prompt), reader.context), ceiling(len(row.target), reader.context)
-        return (ceiling(len(row.prompt) + len(row.target), reader.context),)
+            return row.prompt, row.target
+        return row.prompt + row.target, (IGNORED,) * len(row.prompt) + row.target
 
-    chunks = _chunks([shape(row) for row in rows], [len(r.prompt) + len(r.target) for r in rows], batch_size, order)
-    pack = _pack_halves if reader.is_encoder_decoder else _pack_joined
-    return [
-        Batch(
-            indices=tuple(chunk),
-            inputs=pack([rows[i] for i in chunk], shape(rows[chunk[0]]), reader.tokenizer.pad_token_id),
-            tokens=sum(len(rows[i].target) for i in chunk),
-            shift=0 if reader.is_encoder_decoder else 1,
-        )
-        for chunk in chunks
-    ]
+    shapes = [tuple(ceiling(len(ids), reader.context) for ids in halves(row)) for row in rows]
+    batches = []
+    for chunk in _chunks(shapes, [len(row.prompt) + len(row.target) for row in rows], batch_size, order):
+        read, labels = zip(*(halves(rows[i]) for i in chunk), strict=True)
+        size, targets = shapes[chunk[0]]
+        inputs = {
+            "input_ids": _padded(read, size, reader.tokenizer.pad_token_id),
+            "attention_mask": _padded([(1,) * len(ids) for ids in read], size, 0),
+            "labels": _padded(labels, targets, IGNORED),
+        }
+        tokens = sum(len(rows[i].target) for i in chunk)
+        batches.append(Batch(tuple(chunk), inputs, tokens, shift=0 if reader.is_encoder_decoder else 1))
+    return batches
 
 
 def prompt_batches(rows: Sequence[Row], reader: Reader, *, batch_size: int, room: int) -> list[Prompts]:
@@ -141,26 +143,6 @@ def _chunks(
         members = bucket if order is None else [bucket[i] for i in order.permutation(len(bucket))]
         chunks += [members[start : start + size] for start in range(0, len(members), size)]
     return chunks if order is None else [chunks[i] for i in order.permutation(len(chunks))]
-
-
-def _pack_joined(rows: Sequence[Row], shape: Sequence[int], pad: int) -> dict[str, Tensor]:
-    """Return the input of a causal model, labels at the positions of the target."""
-    (size,) = shape
-    return {
-        "input_ids": _padded([row.prompt + row.target for row in rows], size, pad),
-        "attention_mask": _padded([(1,) * (len(row.prompt) + len(row.target)) for row in rows], size, 0),
-        "labels": _padded([(IGNORED,) * len(row.prompt) + row.target for row in rows], size, IGNORED),
-    }
-
-
-def _pack_halves(rows: Sequence[Row], shape: Sequence[int], pad: int) -> dict[str, Tensor]:
-    """Return the input of an encoder-decoder, which makes its decoder's input from the labels."""
-    source, target = shape
-    return {
-        "input_ids": _padded([row.prompt for row in rows], source, pad),
-        "attention_mask": _padded([(1,) * len(row.prompt) for row in rows], source, 0),
-        "labels": _padded([row.target for row in rows], target, IGNORED),
-    }
 
 
 def _padded(sequences: Sequence[Sequence[int]], size: int, fill: int, *, left: bool = False) -> Tensor:

@@ -1,18 +1,18 @@
 """Greedy decoding as `generate` does it, token for token, without the work that adds nothing.
 
-Transformers' own loop copies all keys and values for every token, and computes finished rows to the end. Here keys
-and values are written where there is room for more, and finished rows leave the batch. Everything around the loop
-stays transformers': masks, the encoder's pass, logits processors, stopping criteria.
+Keys and values are written where there is room for more, and finished rows leave the batch. Everything around the
+loop stays transformers': masks, the encoder's pass, logits processors, stopping criteria.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from transformers import DynamicCache, EncoderDecoderCache, GenerationConfig, PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
 from transformers.generation import LogitsProcessorList, StoppingCriteriaList
@@ -20,7 +20,7 @@ from transformers.utils import ModelOutput
 
 from harness.models.transformers_compat import first_call, has_generation_steps, pad_token, with_new_token
 
-__all__ = ["greedy", "greedy_options", "prefill"]
+__all__ = ["generation_settings", "greedy", "greedy_options", "prefill"]
 
 SPARE = 32
 """Positions for which memory is taken at a time."""
@@ -38,16 +38,8 @@ def greedy(
     """Return what `generate` returns with one beam and no sampling; for ``model.generate(custom_generate=greedy)``.
 
     Processors and criteria must judge each row by its own ids: finished rows leave, and others take their places.
-    A cache that is handed in is used up.
-
-    Args:
-        model: In eval mode, with gradients off.
-        input_ids: What a causal model reads, or the decoder of two halves starts with, shape (rows, tokens).
-        logits_processor: Changes the scores of the next token.
-        stopping_criteria: Says which rows are finished.
-        generation_config: The padding token and the prefill's chunks are read from it.
-        prefill: Entered around the prefill alone: the first call of the model, or its calls where it is chunked.
-        **model_kwargs: What else the model is called with.
+    A cache that is handed in is used up. A replay is entered around the prefill alone: the first call of the model, or
+    its calls where it is chunked.
 
     Returns:
         Token ids, shape (rows, tokens), what was read included; where a row ends early, padding follows.
@@ -81,6 +73,22 @@ def greedy_options(prefill: AbstractContextManager[object] | None = None) -> dic
     return {"custom_generate": greedy, "prefill": prefill} if has_generation_steps() else {}
 
 
+@contextmanager
+def generation_settings(model: PreTrainedModel, **settings: object) -> Iterator[None]:
+    """Replace the checkpoint's generation settings, from which `generate` fills whatever a call leaves open.
+
+    Of its own only the special and the banned tokens hold.
+    """
+    published = model.generation_config
+    # A Marian model's decoder starts with padding, and would say it again but for the ban.
+    names = ("bos_token_id", "decoder_start_token_id", "forced_bos_token_id", "bad_words_ids")
+    model.generation_config = GenerationConfig(**{name: getattr(published, name) for name in names}, **settings)
+    try:
+        yield
+    finally:
+        model.generation_config = published
+
+
 def prefill(
     model: PreTrainedModel, inputs: Mapping[str, Tensor], replay: AbstractContextManager[object] | None = None
 ) -> Tensor:
@@ -88,20 +96,16 @@ def prefill(
 
     That token, whatever the first logits say, is each row's last one again: it is what reads the keys and values that
     the first call left in the cache. Behind an encoder, which leaves none to be replayed, it is not asked for.
-    The checkpoint's own generation settings do not count: it may ask for another cache, or none.
-
-    Args:
-        model: In eval mode, with gradients off.
-        inputs: What `generate` is called with.
-        replay: Entered around what a replay stands for: a causal model's first call, or the encoder's pass.
+    The replay is entered around a causal model's first call, or the encoder's pass.
 
     Returns:
         Logits, shape (rows, vocabulary), or twice as many columns.
     """
     logits: list[Tensor] = []
-    two_halves, around = model.config.is_encoder_decoder, replay or nullcontext()
+    replaying = replay or nullcontext()
+    around, first = (replaying, nullcontext()) if model.config.is_encoder_decoder else (nullcontext(), replaying)
 
-    def first(
+    def start(
         model: PreTrainedModel,
         input_ids: Tensor,
         logits_processor: object,
@@ -109,34 +113,23 @@ def prefill(
         generation_config: GenerationConfig,
         **model_kwargs: Any,
     ) -> Tensor:
-        with nullcontext() if two_halves else around:
+        with first:
             outputs = first_call(model, input_ids, generation_config, model_kwargs)
         logits.append(outputs.logits[:, -1])
-        if not two_halves:
+        if not model.config.is_encoder_decoder:
             model_kwargs = with_new_token(model, outputs, model_kwargs)
             ids = torch.cat([input_ids, input_ids[:, -1:]], dim=-1)
             inputs = model.prepare_inputs_for_generation(ids, next_sequence_length=1, **model_kwargs)
             logits.append(model(**inputs, return_dict=True).logits[:, -1])
         return input_ids
 
-    published = model.generation_config
-    start = {name: getattr(published, name) for name in ("bos_token_id", "decoder_start_token_id")}
-    model.generation_config = GenerationConfig(**start, use_cache=True, max_new_tokens=1)
-    try:
-        with around if two_halves else nullcontext():
-            model.generate(**inputs, custom_generate=first)
-    finally:
-        model.generation_config = published
+    with generation_settings(model, use_cache=True, max_new_tokens=1), around:
+        model.generate(**inputs, custom_generate=start)
     return torch.cat(logits, dim=-1)
 
 
 class _Batch:
-    """The rows that are computed, and those that have left.
-
-    Args:
-        ids: Where generation starts, shape (rows, tokens).
-        pad: What finished rows are given; ``None`` lets them talk on.
-    """
+    """The rows that are computed, and those that have left; finished rows are padded, or talk on without padding."""
 
     def __init__(self, ids: Tensor, pad: Tensor | None) -> None:
         self.ids, self._pad = ids, pad
@@ -145,7 +138,7 @@ class _Batch:
         self._departed: list[tuple[Tensor, Tensor]] = []
 
     def append(self, tokens: Tensor) -> None:
-        """Take each row's next token, shape (rows,)."""
+        """Take each row's next token."""
         if self._pad is not None:
             tokens = tokens.where(self.running, self._pad)
         self.ids = torch.cat([self.ids, tokens[:, None]], dim=-1)
@@ -199,59 +192,30 @@ def _make_room(cache: Any) -> bool:
 
 
 class _Roomy(DynamicLayer):  # type: ignore[misc]  # transformers is skipped
-    """A layer's keys and values, growing and losing rows in place.
-
-    Args:
-        layer: What it takes over; it must hold something, in tensors of its own.
-    """
+    """A layer's keys and values, growing and losing rows in place, for as long as nobody but `greedy` changes them."""
 
     def __init__(self, layer: DynamicLayer) -> None:
         super().__init__()
         self.lazy_initialization(layer.keys, layer.values)
-        self.keys, self.values = layer.keys, layer.values
-        self._rooms = _Room(layer.keys), _Room(layer.values)
+        self.keys, self.values = self._memory = layer.keys, layer.values
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Append keys and values of shape (rows, heads, new positions, width); return all."""
-        if not self.is_initialized:  # after a reset
-            self.lazy_initialization(key_states, value_states)
-            self.keys, self.values = key_states[..., :0, :], value_states[..., :0, :]
-        keys, values = self._rooms
-        self.keys, self.values = keys.append(self.keys, key_states), values.append(self.values, value_states)
+        start = self.keys.shape[-2]
+        end = start + key_states.shape[-2]
+        keys, values = self._memory
+        if end > keys.shape[-2]:
+            room = (0, 0, 0, end - start + SPARE)
+            keys, values = self._memory = pad(self.keys, room), pad(self.values, room)
+        keys[..., start:end, :], values[..., start:end, :] = key_states, value_states
+        self.keys, self.values = keys[..., :end, :], values[..., :end, :]
         return self.keys, self.values
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep these rows, at most as many as there are, in this order."""
-        keys, values = self._rooms
-        self.keys, self.values = keys.select(self.keys, indices), values.select(self.values, indices)
-
-
-class _Room:
-    """Memory for one tensor of shape (rows, heads, positions, width), and for positions to come.
-
-    It is told each time what is filled: where that is not what it gave back last, since `DynamicLayer` has cropped
-    or reordered it meanwhile, the memory is made anew.
-    """
-
-    def __init__(self, filled: Tensor) -> None:
-        self._memory = self._filled = filled
-
-    def append(self, filled: Tensor, new: Tensor) -> Tensor:
-        """Return the filled part with new positions behind it."""
-        start, end = filled.shape[-2], filled.shape[-2] + new.shape[-2]
-        if filled is not self._filled or end > self._memory.shape[-2]:
-            self._memory = filled.new_empty((*filled.shape[:2], end + SPARE, filled.shape[3]))
-            self._memory[..., :start, :] = filled
-        self._memory[..., start:end, :] = new
-        self._filled = self._memory[..., :end, :]
-        return self._filled
-
-    def select(self, filled: Tensor, rows: Tensor) -> Tensor:
-        """Return the filled part of some rows; only those are copied that change their place."""
-        if filled is not self._filled:
-            self._memory = filled
-        moved = (rows != torch.arange(len(rows), device=rows.device)).nonzero()[:, 0]
-        filled[moved] = filled[rows[moved]]
-        self._memory = self._memory[: len(rows)]
-        self._filled = self._memory[..., : filled.shape[-2], :]
-        return self._filled
+        """Keep these rows, at most as many as there are, in this order; those that stay in place are not copied."""
+        count, end = len(indices), self.keys.shape[-2]
+        moved = (indices != torch.arange(count, device=indices.device)).nonzero()[:, 0]
+        for filled in (self.keys, self.values):
+            filled[moved] = filled[indices[moved]]
+        keys, values = self._memory = self._memory[0][:count], self._memory[1][:count]
+        self.keys, self.values = keys[..., :end, :], values[..., :end, :]

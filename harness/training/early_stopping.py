@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, Protocol
 
+from harness.study.spec import Training
 from harness.tracking.schema import Metrics, Tags
 
-__all__ = ["EarlyStopping", "StoppingRule"]
-
-
-class StoppingRule(Protocol):
-    """When a run ends, and which of its epochs counts; a study's ``training`` section is one."""
-
-    @property
-    def epochs(self) -> int:
-        """The most that a run may take."""
-
-    @property
-    def patience(self) -> int | None:
-        """After how many epochs in a row without a better one it ends; ``None``: never before the last."""
-
-    @property
-    def keep(self) -> Literal["last", "best"]:
-        """Which epoch counts."""
+__all__ = ["EarlyStopping"]
 
 
 class EarlyStopping:
@@ -32,13 +16,9 @@ class EarlyStopping:
     With ``patience`` a run is over once that many epochs in a row brought nothing better than the best one before (for
     such rules see Prechelt 1998, "Early Stopping - But When?"). The learning rate's schedule still runs over all
     ``epochs``. With ``keep: best`` the best epoch counts, the earliest among equals; else the last.
-
-    Args:
-        rule: Epochs, patience, and which epoch is kept.
-        maximize: Whether a higher objective is better.
     """
 
-    def __init__(self, rule: StoppingRule, *, maximize: bool) -> None:
+    def __init__(self, rule: Training, *, maximize: bool) -> None:
         self._rule = rule
         self._sign = 1.0 if maximize else -1.0
         self._last = math.nan

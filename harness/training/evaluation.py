@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, StoppingCriteriaList
+from transformers import StoppingCriteriaList
 
 from harness.core.errors import MetricError
 from harness.core.example import Example, Prediction
@@ -17,7 +17,7 @@ from harness.metrics.base import Metric
 from harness.models.frozen.replay import Trunk
 from harness.models.load import Loaded
 from harness.training.batching import Batch, Prompts, prompt_batches
-from harness.training.decoding import greedy_options
+from harness.training.decoding import generation_settings, greedy_options
 from harness.training.loss import ForwardPass, prompt_rows
 
 __all__ = ["Decoding", "Likelihood", "generate", "likelihoods", "mean_loss", "predict", "prompts_of", "score"]
@@ -50,12 +50,7 @@ class Decoding(NamedTuple):
 
 
 def likelihoods(forward: ForwardPass, batches: Sequence[Batch]) -> list[Likelihood]:
-    """Return each row's likelihood, in the order of the rows; the model is left in eval mode.
-
-    Args:
-        forward: The model, and how its losses are computed.
-        batches: From `harness.training.batching.loss_batches`; every row once.
-    """
+    """Return each row's likelihood, in the order of the rows, of which batches hold each once; leaves eval mode on."""
     forward.model.eval()
     by_index: dict[int, Likelihood] = {}
     with torch.no_grad():
@@ -77,8 +72,7 @@ def generate(
 ) -> list[str]:
     """Return each row's prediction, stripped, in the order of the rows; the model is left in eval mode.
 
-    Of the checkpoint's own generation settings only the special and the banned tokens hold: it samples nothing,
-    and sets no length. A prediction ends before the first stop text.
+    Of the checkpoint's own settings only special and banned tokens hold. A prediction ends before the first stop text.
 
     Args:
         loaded: The model and its tokenizer.
@@ -86,20 +80,24 @@ def generate(
         decoding: Greedy or beams, stop texts, the most tokens.
         trunk: Replays the frozen part of a causal model's prefill on these prompts, or of the encoder; greedy alone.
     """
-    model, two_halves = loaded.model.eval(), loaded.is_encoder_decoder
+    model = loaded.model.eval()
+    ends = model.generation_config.eos_token_id
+    settings = {
+        "eos_token_id": sorted({*([ends] if isinstance(ends, int) else ends or []), loaded.tokenizer.eos_token_id}),
+        "pad_token_id": loaded.tokenizer.pad_token_id,
+        "max_new_tokens": decoding.max_new_tokens,
+        "num_beams": decoding.num_beams,
+    }
     predictions: dict[int, str] = {}
-    with torch.no_grad(), _plain_generation(loaded, decoding):
+    with torch.no_grad(), generation_settings(model, **settings, do_sample=False):
         for batch in batches:
             stop = StoppingCriteriaList([_Stop(loaded, decoding.stop, batch.skip)] if decoding.stop else [])
             inputs = {name: tensor.to(model.device) for name, tensor in batch.inputs.items()}
-            with ExitStack() as undo:
-                replay = trunk.replaying(prompt_rows(batch, model.device)) if trunk else nullcontext()
-                options: dict[str, object] = {"stopping_criteria": stop}
-                if decoding.num_beams == 1:
-                    options |= greedy_options(nullcontext() if two_halves else replay)
-                if two_halves:
-                    undo.enter_context(replay)
-                output = model.generate(**inputs, **options)
+            replay = trunk.replaying(prompt_rows(batch, model.device)) if trunk else nullcontext()
+            around, first = (replay, None) if loaded.is_encoder_decoder else (nullcontext(), replay)
+            options = greedy_options(first) if decoding.num_beams == 1 else {}
+            with around:
+                output = model.generate(**inputs, stopping_criteria=stop, **options)
             for index, text in zip(batch.indices, _texts(loaded, output[:, batch.skip :]), strict=True):
                 predictions[index] = _until(text, decoding.stop).strip()
     return [predictions[index] for index in range(len(predictions))]
@@ -113,15 +111,7 @@ def predict(
     decoding: Decoding,
     trunk: Trunk | None = None,
 ) -> list[Prediction]:
-    """Return each row's prediction with the likelihood of its target.
-
-    Args:
-        loaded: The model.
-        rows: From `harness.data.tokenization.encode`.
-        nlls: From `likelihoods`, of these rows.
-        decoding: How predictions are made.
-        trunk: See `generate`.
-    """
+    """Return each row's prediction with the likelihood of its target; see `generate`."""
     texts = generate(loaded, prompts_of(rows, loaded, decoding), decoding, trunk=trunk)
     return [Prediction(row.id, text, *found) for row, text, found in zip(rows, texts, nlls, strict=True)]
 
@@ -136,11 +126,6 @@ def score(
 ) -> dict[str, float]:
     """Return the score of every metric by name, and ``loss``.
 
-    Args:
-        predictions: One per example, in the same order.
-        examples: With the references.
-        metrics: What to compute.
-
     Raises:
         MetricError: The two lists are not about the same examples.
     """
@@ -151,44 +136,8 @@ def score(
     return {"loss": mean_loss(predictions), **scores}
 
 
-@contextmanager
-def _plain_generation(loaded: Loaded, decoding: Decoding) -> Iterator[None]:
-    """Replace the checkpoint's generation settings: `generate` fills whatever a call leaves open from them."""
-    published = loaded.model.generation_config
-    loaded.model.generation_config = _settings(loaded, published, decoding)
-    try:
-        yield
-    finally:
-        loaded.model.generation_config = published
-
-
-def _settings(loaded: Loaded, published: GenerationConfig, decoding: Decoding) -> GenerationConfig:
-    """Return settings of which only the special and the banned tokens are the checkpoint's."""
-    ends = published.eos_token_id
-    ends = [ends] if isinstance(ends, int) else list(ends or [])
-    special: Mapping[str, object] = {
-        name: getattr(published, name)
-        # A Marian model's decoder starts with padding, and would say it again but for the ban.
-        for name in ("bos_token_id", "decoder_start_token_id", "forced_bos_token_id", "bad_words_ids")
-    }
-    return GenerationConfig(
-        **special,
-        eos_token_id=sorted({*ends, loaded.tokenizer.eos_token_id}),
-        pad_token_id=loaded.tokenizer.pad_token_id,
-        max_new_tokens=decoding.max_new_tokens,
-        num_beams=decoding.num_beams,
-        do_sample=False,
-    )
-
-
 class _Stop:
-    """A stopping criterion: ends the rows whose prediction has just completed a stop text; prompts do not count.
-
-    Args:
-        loaded: The tokenizer's owner.
-        stop: The texts.
-        skip: Tokens in front of the prediction.
-    """
+    """A stopping criterion: ends the rows whose prediction, behind tokens to skip, has just completed a stop text."""
 
     def __init__(self, loaded: Loaded, stop: Sequence[str], skip: int) -> None:
         self._loaded, self._stop, self._skip = loaded, stop, skip

@@ -1,10 +1,7 @@
 """Matrix products in float32 by oneDNN, where torch's own choice of library is slow.
 
-On x86 torch hands float32 products to MKL, which keeps to AVX2 on processors of other makers, however wide their
-registers are. oneDNN, which torch brings along and uses for bfloat16, does not ask who made them: it is twice as fast
-where AVX-512 is as wide inside as its name says. The numbers are float32 products either way, summed in another order.
-
-What a row becomes does not depend on how many others there are, not even on whether it is alone: recordings rely on it.
+Why and where: ``docs/decisions/float32-products.md``. What a row becomes does not depend on how many others there are,
+not even on whether it is alone: recordings rely on it.
 """
 
 from __future__ import annotations
@@ -24,7 +21,7 @@ from transformers.pytorch_utils import Conv1D
 from harness.core.provenance import processor
 from harness.training.torch_compat import has_onednn_linear, onednn_linear
 
-__all__ = ["by_onednn", "install", "is_faster", "is_installed", "plain", "product"]
+__all__ = ["install", "is_faster", "is_installed", "plain", "product"]
 
 GRAIN = 32
 """Rows are padded to a multiple of it: oneDNN writes machine code for every number of rows, in half a millisecond."""
@@ -67,12 +64,7 @@ def is_installed(module: nn.Module) -> bool:
 
 def product(module: nn.Module, left: Tensor, right: Tensor) -> Tensor:
     """Return ``left @ right.t()``, by the library that makes the products of a module; not differentiable."""
-    return by_onednn(left, right) if is_installed(module) and not _plain else torch.mm(left, right.t())
-
-
-def by_onednn(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return ``left @ right.t() + bias`` of float32 matrices with any strides."""
-    return onednn_linear(left, right, bias)
+    return onednn_linear(left, right) if is_installed(module) and not _plain else torch.mm(left, right.t())
 
 
 @contextmanager
@@ -110,14 +102,14 @@ class _Product(torch.autograd.Function):
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         passes, trains, _ = ctx.needs_input_grad
         ctx.save_for_backward(rows if trains else None, weight if passes else None)
-        return by_onednn(rows, weight, bias)
+        return onednn_linear(rows, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (rows, weight), (slope,) = ctx.saved_tensors, gradients
         return (
-            None if weight is None else by_onednn(slope, weight.t()),
-            None if rows is None else by_onednn(slope.t(), rows.t()),
+            None if weight is None else onednn_linear(slope, weight.t()),
+            None if rows is None else onednn_linear(slope.t(), rows.t()),
             slope.sum(0) if ctx.needs_input_grad[2] else None,
         )
 

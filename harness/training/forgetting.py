@@ -1,13 +1,11 @@
 """Forgetting: how much a fine-tuned model still knows of general text and other tasks, before and after.
 
-The reason to freeze a part of a network is that it keeps what it knew. Two things are measured, on any kind of model:
-
 * ``generality/perplexity``: exp(mean negative log-likelihood per token) of the second half of each passage of a text,
-  given its first half. Plain perplexity scores a text from its first token on, in windows as long as the context. Here
-  every token that counts has half a passage before it, so the number is lower, it does not depend on the context's
-  length, and an encoder-decoder has it too: its encoder reads the first half. It compares a model with itself: models
-  with different tokenizers, and encoder-decoders that were never taught to continue a text, differ for other reasons.
+  given its first half. It compares a model with itself: models with different tokenizers, and encoder-decoders that
+  were never taught to continue a text, differ for other reasons.
 * ``generality/<task>/<metric>``: another task's own metrics on its own validation data, with its first prompt.
+
+Why these: ``docs/decisions/generality.md``.
 """
 
 from __future__ import annotations
@@ -48,15 +46,7 @@ class _Task(NamedTuple):
 
 
 class Forgetting:
-    """Measures a model as it stands on what the study does not train it for.
-
-    Args:
-        general: What is measured.
-        loaded: The model.
-        forward: Its way to a loss, with nothing replayed.
-        batch_size: Rows per forward pass.
-        prompts: The most of them that are answered at a time.
-    """
+    """Measures a model as it stands on what the study does not train it for, with nothing replayed."""
 
     def __init__(
         self, general: General, loaded: Loaded, *, forward: ForwardPass, batch_size: int, prompts: int
@@ -76,7 +66,10 @@ class Forgetting:
     def measure(self) -> dict[str, float]:
         """Return the scores of the model as it stands, by metric: ``generality/...``."""
         with scoring(self._loaded.model, self._forward.precision):
-            measured = {"perplexity": _perplexity(self._likelihoods(self._texts))} if self._texts else {}
+            measured = dict[str, float]()
+            if self._texts:
+                with np.errstate(over="ignore"):  # a model that diverged has an infinite one
+                    measured["perplexity"] = float(np.exp(mean_loss(self._likelihoods(self._texts))))
             for task in self._tasks:
                 nlls = self._likelihoods(task.rows)
                 predictions = predict(self._loaded, task.rows, nlls, decoding=task.decoding)
@@ -93,8 +86,3 @@ def _ready(other: OtherTask, loaded: Loaded, batch_size: int) -> _Task:
     stop = () if loaded.is_encoder_decoder else tuple(other.task.stop)
     decoding = Decoding(other.limits.generated, stop=stop, batch_size=batch_size)
     return _Task(other, encode_task(other, loaded).rows, metrics, decoding)
-
-
-def _perplexity(nlls: list[Likelihood]) -> float:
-    with np.errstate(over="ignore"):  # a model that diverged has an infinite one
-        return float(np.exp(mean_loss(nlls)))

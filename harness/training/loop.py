@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,41 +19,14 @@ from transformers import get_scheduler
 
 from harness.core.errors import Diverged, ModelError
 from harness.models.apply_tuning import Trainable, set_modes
+from harness.study.spec import Training
 from harness.training.batching import Batch
 from harness.training.loss import ForwardPass
 
-__all__ = ["Epoch", "Optimization", "decay_groups", "device", "fit"]
+__all__ = ["Epoch", "decay_groups", "device", "fit"]
 
 SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
 """The study file's names, to those of transformers."""
-
-
-class Optimization(Protocol):
-    """How weights move, but for the learning rate; a study's ``training`` section is one."""
-
-    @property
-    def epochs(self) -> int:
-        """Passes over the training rows."""
-
-    @property
-    def accumulation(self) -> int:
-        """Batches per optimizer step."""
-
-    @property
-    def schedule(self) -> str:
-        """How the learning rate falls after warm-up: ``constant``, ``linear`` or ``cosine``."""
-
-    @property
-    def warmup(self) -> float:
-        """Share of the steps over which the learning rate rises from zero."""
-
-    @property
-    def weight_decay(self) -> float:
-        """AdamW's, on matrices alone."""
-
-    @property
-    def clip(self) -> float | None:
-        """The largest gradient norm, if any."""
 
 
 class Epoch(NamedTuple):
@@ -88,10 +61,7 @@ class _Step(NamedTuple):
 
 
 def device(name: str) -> torch.device:
-    """Return the device of a study file's name.
-
-    Args:
-        name: ``cuda``, ``mps``, ``cpu``, or ``auto`` for the first of them that is there.
+    """Return the device of a study file's name: ``cuda``, ``mps``, ``cpu``, or ``auto`` for the first that is there.
 
     Raises:
         ModelError: There is no such device here.
@@ -124,7 +94,7 @@ def fit(
     trainable: Trainable,
     *,
     batches: Callable[[int], Sequence[Batch]],
-    spec: Optimization,
+    spec: Training,
     learning_rate: float,
     seed: int,
 ) -> Generator[Epoch]:
@@ -161,21 +131,17 @@ def fit(
             if len(current) != len(first):
                 raise ValueError(f"epoch {epoch} has {len(current)} batches, the first one {len(first)}")
             results: list[_Step] = []
-            start = time.perf_counter()
+            began = time.perf_counter()
             set_modes(model, trainable)
             with _seeded(seed, epoch, model.device):
-                for group in _groups(current, spec.accumulation):
+                for start in range(0, len(current), spec.accumulation):
+                    group = current[start : start + spec.accumulation]
                     results.append(_step(forward, optimizer, group, clip=spec.clip, step=done + len(results) + 1))
                     schedule.step()
             done += len(results)
-            yield _epoch(epoch, results, current, time.perf_counter() - start)
+            yield _epoch(epoch, results, current, time.perf_counter() - began)
     finally:
         optimizer.zero_grad()
-
-
-def _groups(batches: Sequence[Batch], size: int) -> Iterator[Sequence[Batch]]:
-    for start in range(0, len(batches), size):
-        yield batches[start : start + size]
 
 
 def _step(
@@ -221,15 +187,10 @@ def _epoch(epoch: int, steps: Sequence[_Step], batches: Sequence[Batch], seconds
 def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
     """Run with torch's generators of the CPU and of one device seeded, then put them back as they were."""
     value = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
-    accelerator = None if device.type == "cpu" else torch.get_device_module(device)
-    state = accelerator.get_rng_state() if accelerator else None
-    with torch.random.fork_rng(devices=[]):
+    accelerators = [] if device.type == "cpu" else [device]
+    with torch.random.fork_rng(accelerators, device_type=device.type):
         # torch.manual_seed would also reseed devices that are not forked here.
         torch.default_generator.manual_seed(value)
-        if accelerator:
-            accelerator.manual_seed(value)
-        try:
-            yield
-        finally:
-            if accelerator:
-                accelerator.set_rng_state(state)
+        if accelerators:
+            torch.get_device_module(device).manual_seed(value)
+        yield

@@ -1,8 +1,6 @@
 """The loss: negative log-likelihoods of targets, with logits computed only where there are labels.
 
-A prompt is several times longer than its target, and a vocabulary hundreds of times wider than a hidden state: most
-of what a model's own loss computes is thrown away. Here the head is handed the hidden states at label positions alone,
-and the last block spares the others what it can.
+What is left out: ``docs/decisions/what-a-step-leaves-out.md``.
 """
 
 from __future__ import annotations
@@ -19,9 +17,8 @@ from transformers import PreTrainedModel
 
 from harness.models.frozen.capture import Rows
 from harness.models.frozen.replay import Trunk
-from harness.models.hooks import answering, eval_mode
-from harness.models.last_block.label_positions import only_at_labels
-from harness.models.last_block.queries_at_labels import ask_at_labels
+from harness.models.hooks import answering, look
+from harness.models.last_block import ask_at_labels, only_at_labels
 from harness.study.spec import Precision
 from harness.training.batching import IGNORED, Batch, Prompts
 from harness.training.loss_at_labels import HeadLoss
@@ -41,14 +38,13 @@ class ForwardPass:
     """Replays the frozen part on the batches' rows."""
 
     at_labels: tuple[nn.Module, ...] = ()
-    """Modules that see label positions alone; see `harness.models.last_block.label_positions`."""
+    """Modules that see label positions alone; see `harness.models.last_block`."""
 
     precision: Precision = "fp32"
     """Of everything but logarithms and sums, which are float32."""
 
     asked_at_labels: nn.Module | None = None
-    """The block whose attention is asked from the first label position on; see
-    `harness.models.last_block.queries_at_labels`."""
+    """The block whose attention is asked from the first label position on."""
 
     loss: HeadLoss | None | Literal["look"] = "look"
     """The loss behind the head; ``None`` where the model does more to its logits; left out: found out, by one call."""
@@ -64,26 +60,18 @@ class ForwardPass:
         return torch.zeros(len(batch.indices), device=losses.device).index_add_(0, rows, losses)
 
     def token_nlls(self, batch: Batch) -> Tensor:
-        """Return the negative log-likelihood (nats, float32) of every label, shape (labels,), row after row.
-
-        Args:
-            batch: From `harness.training.batching.loss_batches`.
-        """
+        """Return the negative log-likelihood (nats, float32) of every label, shape (labels,), row after row."""
         output, labels = self._reach_head(batch), _labels(batch)
-        return (
-            self.loss.nlls(output, labels)
-            if isinstance(self.loss, HeadLoss)
-            else cross_entropy(output, labels, reduction="none")
-        )
+        if isinstance(self.loss, HeadLoss):
+            return self.loss.nlls(output, labels)
+        return cross_entropy(output, labels, reduction="none")
 
     def total_nll(self, batch: Batch) -> Tensor:
         """Return the sum of `token_nlls`, a scalar to be differentiated."""
         output, labels = self._reach_head(batch), _labels(batch)
-        return (
-            self.loss.total(output, labels)
-            if isinstance(self.loss, HeadLoss)
-            else cross_entropy(output, labels, reduction="sum")
-        )
+        if isinstance(self.loss, HeadLoss):
+            return self.loss.total(output, labels)
+        return cross_entropy(output, labels, reduction="sum")
 
     def _reach_head(self, batch: Batch) -> Tensor:
         """Return what the loss begins with: hidden states, shape (labels, width), or float32 logits."""
@@ -101,8 +89,15 @@ class ForwardPass:
 
 
 def _head_loss(model: PreTrainedModel, precision: Precision) -> HeadLoss | None:
+    """Return the loss behind a head whose output is the model's logits, seen on one token."""
     head = model.get_output_embeddings()
-    if not isinstance(head, nn.Linear) or not _is_last(head, model):
+    if not isinstance(head, nn.Linear):
+        return None
+    returned: list[tuple[Tensor, Tensor]] = []
+    with head.register_forward_hook(lambda module, args, output: returned.append((output, output.clone()))):
+        logits = look(model, rows=1, positions=1)
+    ((output, before),) = returned
+    if logits is not output or not torch.equal(output, before):  # it may have been scaled in place
         return None
     return HeadLoss(head, products(head.weight.dtype, precision))
 
@@ -129,21 +124,6 @@ def label_logits(model: PreTrainedModel, rows: Rows) -> Tensor:
     with answering(head, lambda hidden: forward(hidden[rows.wanted].unsqueeze(0))):
         logits: Tensor = model(**rows.inputs, use_cache=False).logits
     return logits[0]
-
-
-def _is_last(head: nn.Module, model: PreTrainedModel) -> bool:
-    """Return whether a model's logits are what its head returns, seen on one token."""
-    returned: list[tuple[Tensor, Tensor]] = []
-    token = torch.zeros(1, 1, dtype=torch.long, device=model.device)
-    inputs = {"input_ids": token, **({"decoder_input_ids": token} if model.config.is_encoder_decoder else {})}
-    hook = head.register_forward_hook(lambda module, args, output: returned.append((output, output.clone())))
-    try:
-        with eval_mode(model):  # dropout would draw
-            logits: Tensor = model(**inputs, use_cache=False).logits
-    finally:
-        hook.remove()
-    ((output, before),) = returned
-    return logits is output and torch.equal(output, before)  # it may have been scaled in place
 
 
 def _labels(batch: Batch) -> Tensor:

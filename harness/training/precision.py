@@ -32,27 +32,20 @@ def scoring(model: PreTrainedModel, precision: Precision) -> Iterator[None]:
     The numbers are the same. Nothing may train inside; afterwards the weights are the very ones they were.
     """
     with ExitStack() as undo:
-        if precision == "bf16":
-            embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
-            for module in model.modules():
-                if isinstance(module, (nn.Linear, Conv1D)) and module.weight.dtype == torch.float32:
-                    undo.enter_context(_lowered(module, is_tied=id(module.weight) in embeddings))
+        for module in model.modules() if precision == "bf16" else ():
+            if isinstance(module, (nn.Linear, Conv1D)) and module.weight.dtype == torch.float32:
+                undo.enter_context(_lowered(module))
         undo.enter_context(arithmetic(model.device, precision))
         yield
 
 
 @contextmanager
-def _lowered(module: nn.Linear | Conv1D, *, is_tied: bool) -> Iterator[None]:
-    weight = module.weight
-    values = weight.data
-    if is_tied:  # embeddings are no product: they stay as they are
-        module.weight = nn.Parameter(values.bfloat16(), requires_grad=weight.requires_grad)
-    else:
-        weight.data = values.bfloat16()
+def _lowered(module: nn.Linear | Conv1D) -> Iterator[None]:
+    weight = module.weight  # embeddings that are tied to it stay as they are: they are no product
+    module.weight = nn.Parameter(weight.data.bfloat16(), requires_grad=weight.requires_grad)
     try:
         yield
     finally:
-        weight.data = values
         module.weight = weight
 
 

@@ -6,7 +6,9 @@ the test split.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import torch
@@ -16,7 +18,7 @@ from harness.data.tokenization import Encoded, PromptForm, Row, encode
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve_all
 from harness.models.hooks import eval_mode
-from harness.models.last_block.label_positions import block_asked_at_labels, modules_at_labels
+from harness.models.last_block import block_asked_at_labels, modules_at_labels
 from harness.models.load import load
 from harness.study.check import Checked
 from harness.study.settings import model_location, new_tokens, stop_texts, token_limits
@@ -25,18 +27,15 @@ from harness.training.evaluation import Decoding
 from harness.training.fast_matmul import install
 from harness.training.loop import device
 from harness.training.loss import ForwardPass
-from harness.training.malloc_settings import keep_freed
 
-__all__ = ["TrainingSetup"]
+__all__ = ["TrainingSetup", "keep_freed"]
+
+MMAP_MAX, TRIM_THRESHOLD = -4, -1
+"""glibc's ``M_MMAP_MAX`` and ``M_TRIM_THRESHOLD``; see mallopt(3)."""
 
 
 class TrainingSetup:
-    """A study's model and data, ready to be trained and scored.
-
-    Args:
-        checked: The study.
-        say: Told what does not work.
-    """
+    """A study's model and data, ready to be trained and scored."""
 
     def __init__(self, checked: Checked, say: Callable[[str], None]) -> None:
         spec, study, task = checked.study.model, checked.study, checked.task
@@ -64,10 +63,14 @@ class TrainingSetup:
         self._encoded: dict[tuple[PromptForm, Split], Encoded] = {}
         self.whole_forward = ForwardPass(self.loaded.model, precision=study.training.precision)
         """The model's way to its loss with nothing left out and nothing replayed."""
-        self._at_labels = modules_at_labels(self.loaded.model)
-        self._asked_at_labels = block_asked_at_labels(self.loaded.model)
+        self.forward = replace(
+            self.whole_forward,
+            at_labels=modules_at_labels(self.loaded.model),
+            asked_at_labels=block_asked_at_labels(self.loaded.model),
+        )
+        """The way to its loss as it stands, for any rows: nothing is replayed."""
         if not self._is_exact(self.encoded(checked.prompts[0], "validation").rows):
-            self._at_labels, self._asked_at_labels = (), None
+            self.forward = self.whole_forward
             say("the last block is computed at all positions: its losses on these rows were others without")
 
     def open_test(self, examples: Sequence[Example]) -> None:
@@ -87,11 +90,6 @@ class TrainingSetup:
             )
         return self._encoded[key]
 
-    @property
-    def forward(self) -> ForwardPass:
-        """The model's way to its loss as it stands, for any rows: nothing is replayed."""
-        return replace(self.whole_forward, at_labels=self._at_labels, asked_at_labels=self._asked_at_labels)
-
     def _is_exact(self, rows: Sequence[Row]) -> bool:
         """Return whether losses of the longest rows are the same with parts of the last block left out."""
         whole = self.whole_forward
@@ -101,3 +99,11 @@ class TrainingSetup:
             live, short = whole.token_nlls(longest), self.forward.token_nlls(longest)
         low = whole.precision == "bf16" or whole.model.dtype.itemsize < 4
         return bool((short - live).abs().max() <= (2e-2 if low else 1e-5) * live.abs().max())  # false for nan
+
+
+def keep_freed() -> None:
+    """Let large arrays come from memory that the process has already, where the allocator is glibc's."""
+    with suppress(OSError, AttributeError):
+        glibc = ctypes.CDLL("libc.so.6")
+        glibc.mallopt(MMAP_MAX, 0)
+        glibc.mallopt(TRIM_THRESHOLD, 2**31 - 1)

@@ -42,7 +42,7 @@ def has_onednn_linear() -> bool:
     return hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-def onednn_linear(left: Tensor, right: Tensor, bias: Tensor | None) -> Tensor:
+def onednn_linear(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return ``left @ right.t() + bias`` of float32 matrices with any strides, made by oneDNN."""
     product: Tensor = torch.ops.mkldnn._linear_pointwise(left, right, bias, "none", [], "")
     return product

@@ -19,7 +19,8 @@ from harness.study.grid import Cell
 from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.memory import recordings
 from harness.training.activation_cache.replay_of_run import RunReplay
-from harness.training.cost_meter.account import Account, Rates, energy_counters
+from harness.training.cost_meter.account import Account
+from harness.training.cost_meter.energy import energy_counters
 from harness.training.cost_meter.prices import Prices
 from harness.training.evaluation import Decoding
 from harness.training.setup import TrainingSetup
@@ -50,13 +51,7 @@ class ModelFacts(NamedTuple):
 
 
 class Trainer:
-    """Runs the cells of a study, one after the other.
-
-    Args:
-        checked: The study.
-        workspace: Where recordings are kept.
-        say: Told what takes time or does not work.
-    """
+    """Runs the cells of a study, one after the other."""
 
     def __init__(
         self, checked: Checked, workspace: Workspace = HERE, say: Callable[[str], None] = lambda text: None
@@ -72,8 +67,8 @@ class Trainer:
         cuts = [cut for tuning in study.tuning if (cut := first_block(loaded.model, tuning)) is not None]
         self._replay = RunReplay(self._cache, cuts, self.setup.decoding, say)
         self._generates = checked.objective != "loss"
-        prices = Prices(loaded, self.setup.forward, self.setup.decoding.max_new_tokens)
-        self._rates = Rates(prices, energy_counters(loaded.model.device))
+        self._prices = Prices(loaded, self.setup.forward, self.setup.decoding.max_new_tokens)
+        self._counters = energy_counters(loaded.model.device)
 
     @property
     def recorded(self) -> int:
@@ -90,7 +85,7 @@ class Trainer:
             cell: What trains, on which prompt.
             generates: Whether it is known by now that validation prompts will be answered.
         """
-        account, setup = Account(self._rates, self.peak_memory), self.setup
+        account, setup = Account(self._prices, self._counters, self.peak_memory), self.setup
         if not cell.tuning.trains:
             yield TrainingRun(setup, cell, account=account, cache=self._cache, replay=None, trainable=None)
             return
@@ -117,7 +112,7 @@ class Trainer:
             limits=self.setup.limits,
             decoding=self.setup.decoding,
             parameters={cell.id: self.parameters(cell) for cell in cells},
-            energy=tuple(counter.name for counter in self._rates.counters),
+            energy=tuple(counter.name for counter in self._counters),
         )
 
     def parameters(self, cell: Cell) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Generator, Mapping
@@ -13,27 +12,25 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from harness.core.errors import Diverged
 from harness.core.example import Prediction, Split
 from harness.models.apply_tuning import Trainable, restore, snapshot
 from harness.models.delta import trained_digest
 from harness.models.frozen.replay import Trunk
-from harness.models.last_block.label_positions import drops_out
+from harness.models.last_block import drops_out
 from harness.study.grid import Cell, cell_study
 from harness.study.search_space import Hyperparameters, applied
 from harness.tracking.schema import Metrics
 from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.replay_of_run import RunReplay
 from harness.training.batching import Batch, loss_batches
-from harness.training.cost_meter.account import Account, Priced
+from harness.training.cost_meter.account import Account
 from harness.training.cost_meter.prices import Call, noting
 from harness.training.evaluation import likelihoods, mean_loss, predict, score
 from harness.training.loop import Epoch, fit
-from harness.training.loss import ForwardPass
 from harness.training.precision import scoring
 from harness.training.setup import TrainingSetup
 
-__all__ = ["SplitScores", "TrainingRun", "finite", "losses"]
+__all__ = ["SplitScores", "TrainingRun", "losses"]
 
 
 class SplitScores(NamedTuple):
@@ -49,16 +46,7 @@ class SplitScores(NamedTuple):
 
 
 class TrainingRun:
-    """One run of a cell, from `harness.training.trainer.Trainer.run`.
-
-    Args:
-        setup: Model and data.
-        cell: What trains, on which prompt.
-        account: What its parts are entered in.
-        cache: The study's recordings; ``None`` where replay is off.
-        replay: Of the frozen part; ``None`` where nothing trains.
-        trainable: What trains; ``None`` for zero-shot.
-    """
+    """One run of a cell, from `harness.training.trainer.Trainer.run`."""
 
     def __init__(
         self,
@@ -94,8 +82,10 @@ class TrainingRun:
             return loss_batches(rows, setup.loaded, batch_size=training.batch_size, order=order)
 
         whole = setup.whole_forward if drops_out(setup.loaded.model) else setup.forward
-        forward = replace(whole, trunk=self._replay.of_losses((self._cell.prompt.name, "train")))
-        work = self._price_of_epoch(forward)
+        forward = replace(whole, trunk=self._replay.losses.get((self._cell.prompt.name, "train")))
+        self._enter_opened()
+        name, cut = (self._cell.prompt, "train"), self._replay.cut if forward.trunk else 0
+        work = self._account.prices.epoch(name, rows, self._cell.tuning, forward, cut)
         rate = hyperparameters.learning_rate
         epochs = fit(forward, self._trainable, batches=batches, spec=training, learning_rate=rate, seed=seed)
         with closing(epochs):
@@ -107,7 +97,7 @@ class TrainingRun:
         """Score the model as it stands on a split."""
         setup, prompt = self._setup, self._cell.prompt
         rows, size = setup.encoded(prompt, split).rows, setup.study.training.batch_size
-        trunk = self._replay.of_losses((prompt.name, split)) if self._replay else None
+        trunk = self._replay.losses.get((prompt.name, split)) if self._replay else None
         prefill = self.prefill(split) if generate else None
         start, calls, predictions = time.perf_counter(), Counter[Call](), list[Prediction]()
         with scoring(setup.loaded.model, setup.whole_forward.precision):
@@ -121,9 +111,9 @@ class TrainingRun:
         ended = time.perf_counter()
         scored = SplitScores(scores, predictions, ended - start, ended - answering if generate else 0.0)
         self._enter_opened()
-        rates, cut = self._account.rates, self._replay.cut if self._replay else 0
-        loss = rates.losses((prompt, split), rows, cut if trunk else 0)
-        generation = rates.generation(calls, cut if prefill else 0, beams=setup.decoding.num_beams)
+        prices, cut = self._account.prices, self._replay.cut if self._replay else 0
+        loss = prices.scoring((prompt, split), rows, cut if trunk else 0)
+        generation = prices.generation(calls, cut if prefill else 0, beams=setup.decoding.num_beams)
         self._account.scored(split, scored.seconds, loss, generation)
         return scored
 
@@ -157,18 +147,10 @@ class TrainingRun:
         """Whether the frozen part was replayed."""
         return self._replay is not None and self._replay.live is None
 
-    def _price_of_epoch(self, forward: ForwardPass) -> Priced:
-        """Enter what opening the recordings took; return what an epoch takes."""
-        assert self._replay is not None
-        self._enter_opened()
-        cut = self._replay.cut if forward.trunk else 0
-        rows = self._setup.encoded(self._cell.prompt, "train").rows
-        return self._account.rates.epoch((self._cell.prompt, "train"), rows, self._cell.tuning, forward, cut)
-
     def _enter_opened(self) -> None:
-        opened = self._cache.opened() if self._cache else None
-        if opened:
-            self._account.opened(*opened)
+        """Take note of what opening the recordings took."""
+        if self._cache:
+            self._account.opened(*self._cache.opened())
 
 
 def losses(epoch: Epoch, validation: float) -> dict[str, float]:
@@ -178,14 +160,3 @@ def losses(epoch: Epoch, validation: float) -> dict[str, float]:
     model overfits is its growth.
     """
     return {Metrics.TRAIN_LOSS: epoch.train_loss, Metrics.TRAIN_GAP: validation - epoch.train_loss}
-
-
-def finite(value: float, epoch: Epoch) -> float:
-    """Return a validation value if it is a number.
-
-    Raises:
-        Diverged: It is not.
-    """
-    if not math.isfinite(value):
-        raise Diverged(value, len(epoch.losses) * epoch.epoch)
-    return value

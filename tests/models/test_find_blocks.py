@@ -12,7 +12,7 @@ import transformers
 from torch import nn
 
 from harness.core.errors import ModelError
-from harness.models.find_blocks import anatomy, blocks, final_norms, head
+from harness.models.find_blocks import anatomy, blocks, head
 from harness.models.load import load
 from harness.testing import FAMILIES
 from tests.support.family_facts import ENCODER_DECODERS, FACTS
@@ -53,7 +53,8 @@ def test_anatomy_of_a_family(tiny_folder: Callable[..., Path], family: str) -> N
         in_encoder = family in ENCODER_DECODERS and block.name.startswith(("encoder.", "model.encoder."))
         assert block.stack == ("encoder" if in_encoder else "decoder")
     norms = {
-        norm.stack: {f"{norm.name}.{name}" for name, _ in norm.module.named_parameters()} for norm in final_norms(model)
+        norm.stack: {f"{norm.name}.{name}" for name, _ in norm.module.named_parameters()}
+        for norm in anatomy(model).final_norms
     }
     assert norms == {stack: set(names) for stack, names in facts.norms.items()}
     top = head(model)
@@ -108,7 +109,7 @@ def test_anatomy_of_an_unlisted_architecture(config: str) -> None:
     arguments, names, norms = UNLISTED[config]
     model = random_model(config, **arguments)
     assert [block.name for block in blocks(model)] == names
-    assert [norm.name for norm in final_norms(model)] == norms
+    assert [norm.name for norm in anatomy(model).final_norms] == norms
     assert head(model).name == "lm_head"
 
 

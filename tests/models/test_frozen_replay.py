@@ -61,7 +61,8 @@ def recorded(model: Any, *cuts: int) -> dict[str, Tensor]:
     """Record eight rows in batches of other sizes and orders than they are replayed in."""
     store: dict[str, Tensor] = {}
     batches = [make_rows(model, indices) for indices in ((0, 1, 2, 3, 4), (7, 6), (5,))]
-    record(model, batches, points=[point for cut in sorted(cuts) for point in capture_points(model, cut)], store=store)
+    points = [point for cut in sorted(cuts) for point in capture_points(model, cut)]
+    record(model, batches, points=points, keep=store.__setitem__, run=lambda rows: logits(model, rows))
     return store
 
 
@@ -109,7 +110,7 @@ def test_replayed_logits_equal_live_ones_at_every_cut(tiny_folder: Tiny, family:
     store = recorded(model, *range(1, len(listed) + 1))
     before, shape = values(model), anatomy_of(model)
     for cut in range(1, len(listed) + 1):
-        trunk = Trunk(model, capture_points(model, cut), store)
+        trunk = Trunk(model, capture_points(model, cut), store.__getitem__)
         for indices in ((4, 1, 0), (3,), (2, 7, 5, 6, 0, 1, 3, 4), (1, 3, 6)):
             rows = make_rows(model, indices)
             live = logits(model, rows)
@@ -136,7 +137,7 @@ def test_one_pass_keeps_for_several_cuts_what_a_pass_for_each_keeps(tiny_folder:
 def test_recording_ends_at_the_last_cut(tiny_folder: Tiny, cut: int) -> None:
     model = pretrained(tiny_folder("llama"))
     with counting([block.module for block in blocks(model)[cut:]]) as calls:
-        Trunk(model, capture_points(model, cut), {})
+        Trunk(model, capture_points(model, cut), {}.__getitem__)
         looked = len(calls)
         recorded(model, cut)
     assert len(calls) == 2 * looked  # finding out what blocks return takes one whole pass, recording none
@@ -186,7 +187,7 @@ def test_twenty_steps_are_the_same_with_and_without_replay(tiny_folder: Tiny, fa
 
     trainable = apply(model, tuning)
     cut = first_trained(model)
-    trunk = Trunk(model, capture_points(model, cut), recorded(model, cut))
+    trunk = Trunk(model, capture_points(model, cut), recorded(model, cut).__getitem__)
     with counting([block.module for block in blocks(model)[:cut]]) as calls:
         replayed = train(model, trainable, trunk)
     assert calls == []
@@ -207,17 +208,18 @@ def test_the_model_is_whole_again_after_an_exception(tiny_folder: Tiny, family: 
     rows, shape, total = make_rows(model, [0, 1]), anatomy_of(model), len(blocks(model))
     live = logits(model, rows)
     for cut in range(1, total + 1):
-        trunk = Trunk(model, capture_points(model, cut), recorded(model, cut))
+        trunk = Trunk(model, capture_points(model, cut), recorded(model, cut).__getitem__)
         with pytest.raises(IndexError), trunk.replaying(rows):
             logits(model, rows)[10**6]
-        with pytest.raises(KeyError), Trunk(model, capture_points(model, cut), {}).replaying(rows):
+        with pytest.raises(KeyError), Trunk(model, capture_points(model, cut), {}.__getitem__).replaying(rows):
             pass
         with pytest.raises(IndexError):  # a token id out of range, in the middle of a pass
             record(
                 model,
                 [rows._replace(inputs={"input_ids": rows.inputs["input_ids"] + 9999})],
                 points=capture_points(model, cut),
-                store={},
+                keep={}.__setitem__,
+                run=lambda rows: logits(model, rows),
             )
     assert anatomy_of(model) == shape
     assert torch.equal(logits(model, rows), live)
@@ -228,7 +230,7 @@ def test_a_forward_that_was_already_hidden_comes_back(tiny_folder: Tiny) -> None
     store, rows, block = recorded(model, 1), make_rows(model, [0]), blocks(model)[0].module
     hidden = block.forward
     vars(block)["forward"] = hidden
-    with Trunk(model, capture_points(model, 1), store).replaying(rows):
+    with Trunk(model, capture_points(model, 1), store.__getitem__).replaying(rows):
         assert vars(block)["forward"] is not hidden
     assert vars(block)["forward"] is hidden
 
@@ -241,12 +243,12 @@ def test_a_wrong_record_is_found_out(tiny_folder: Tiny, family: str) -> None:
         store = recorded(model, cut)
         for name, tensor in store.items():
             store[name] = tensor * 1.001
-        found = verify(Trunk(model, capture_points(model, cut), store), rows, asked(model, rows))
+        found = verify(Trunk(model, capture_points(model, cut), store.__getitem__), rows, asked(model, rows))
         assert found is not None
         assert found.startswith("replayed logits differ from live ones by ")
         for name, tensor in store.items():
             store[name] = tensor * torch.nan
-        assert verify(Trunk(model, capture_points(model, cut), store), rows, asked(model, rows)) is not None
+        assert verify(Trunk(model, capture_points(model, cut), store.__getitem__), rows, asked(model, rows)) is not None
 
 
 @pytest.mark.parametrize("family", ["gpt2", "t5"])
@@ -254,7 +256,9 @@ def test_rows_that_have_changed_are_refused(tiny_folder: Tiny, family: str) -> N
     """A row's index says which recording is its own, so nothing but its tokens can say that it is another row now."""
     model = pretrained(tiny_folder(family))
     store, rows = recorded(model, 1), make_rows(model, [0, 1, 2])
-    trunk = Trunk(model, capture_points(model, 1), store, [make_rows(model, [3, 1]), make_rows(model, [0, 2])])
+    trunk = Trunk(
+        model, capture_points(model, 1), store.__getitem__, [make_rows(model, [3, 1]), make_rows(model, [0, 2])]
+    )
     with trunk.replaying(rows):
         pass
     ids = rows.inputs["input_ids"].clone()

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from harness.models.apply_tuning import apply
 from harness.models.find_blocks import blocks
-from harness.models.last_block.label_positions import (
+from harness.models.last_block import (
+    ask_at_labels,
     block_asked_at_labels,
     drops_out,
     modules_at_labels,
     only_at_labels,
 )
-from harness.models.last_block.queries_at_labels import ask_at_labels
 from harness.models.load import load
 from harness.study.axes import Tuning
 from harness.testing import FAMILIES

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from harness.models.last_block.queries_at_labels import ask_at_labels
+from harness.models.last_block import ask_at_labels
 
 POSITIONS = 9
 PAST = torch.ones(POSITIONS, POSITIONS, dtype=torch.bool).tril()

@@ -13,7 +13,7 @@ from harness.data.template import Template
 from harness.data.tokenization import Limits, encode
 from harness.models import transformers_compat
 from harness.models.find_blocks import blocks
-from harness.models.frozen.capture_kv import kv_capture_points
+from harness.models.frozen.capture import kv_capture_points
 from harness.models.load import Loaded
 from harness.models.transformers_compat import attention_implementation, has_generation_steps, pad_token
 from harness.training.batching import loss_batches

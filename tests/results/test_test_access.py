@@ -111,11 +111,8 @@ def test_with_final_seeds_all_searches_end_before_test_is_read(spoil: Callable[[
         checked = check(read_study(place.study, [setting for setting in QUICK if setting != "--set"]))
         assert checked.examples.keys() == {"train", "validation"}
         spoil(place.folder / "data" / "test.jsonl")
-        with (
-            pytest.raises((UserError, OSError), match=r"test|Permission"),
-            PlainProgress(Console(file=io.StringIO())) as progress,
-        ):
-            run(checked, HERE, progress=progress)
+        with pytest.raises((UserError, OSError), match=r"test|Permission"):
+            run(checked, HERE, progress=PlainProgress(Console(file=io.StringIO())))
     trials = place.runs("search")
     assert len(trials) == 2
     assert {trial.info.status for trial in trials} == {"FINISHED"}

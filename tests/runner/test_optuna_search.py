@@ -144,8 +144,8 @@ def opened(storage: BaseStorage, settings: Search, space: SearchSpace = ALONE) -
 def finish(search: CellSearch, start: Hyperparameters | None = None) -> list[Hyperparameters]:
     """Run the rest of a search and return all draws that count, in order."""
     while (trial := search.ask(start)) is not None:
-        search.tell(trial.number, "complete", score(trial.hyperparameters))
-    return [search.hyperparameters(trial) for trial in search.finished()]
+        search.tell(trial.optuna.number, "complete", score(trial.hyperparameters))
+    return [search.space.take(trial.params) for trial in search.finished()]
 
 
 def undisturbed(
@@ -178,7 +178,7 @@ def test_draws_do_not_depend_on_kills(sampler: str, space: SearchSpace, tmp_path
         if (trial := search.ask()) is None:
             break
         if kill % 2:  # every second process lives long enough for one trial, and dies in the next
-            search.tell(trial.number, "complete", score(trial.hyperparameters))
+            search.tell(trial.optuna.number, "complete", score(trial.hyperparameters))
             search.ask()
     search = opened(open_storage(storage), study, space)
     search.recover(lambda number: None)
@@ -203,7 +203,7 @@ def test_any_pattern_of_kills_changes_nothing(deaths: list[int], sampler: str, s
             opened(storage, study, space).recover(lambda number: None)
         search = opened(storage, study, space)
         if (trial := search.ask(start)) is not None:
-            search.tell(trial.number, "complete", 1.0)
+            search.tell(trial.optuna.number, "complete", 1.0)
     assert finish(opened(storage, study, space), start) == expected
     assert opened(storage, study, space).ask(start) is None
     assert opened(storage, study, space).budget(start) == len(expected)
@@ -224,7 +224,7 @@ def test_no_draw_lies_outside_its_range(space: SearchSpace, sampler: str, seed: 
                 assert dimension.low <= value <= dimension.high  # type: ignore[operator]
                 assert isinstance(value, int if dimension.integer else float)
         tried.append(trial.hyperparameters)
-        search.tell(trial.number, "complete", float(len(tried) % 3))
+        search.tell(trial.optuna.number, "complete", float(len(tried) % 3))
     if sampler == "grid":
         assert len(set(tried)) == len(tried)
         assert tried == space.grid(9)
@@ -256,11 +256,11 @@ def test_pruned_and_diverged_trials_use_the_budget_but_never_win() -> None:
     for end in ("complete", "pruned", "diverged", "complete"):
         trial = search.ask()
         assert trial is not None
-        trial.report(0.5 if end == "complete" else 9.0, 1)
+        trial.optuna.report(0.5 if end == "complete" else 9.0, 1)
         if end == "diverged":
             search.fail(trial, "loss is nan at step 3")
         else:
-            search.tell(trial.number, end, 0.5 if end == "complete" else None)
+            search.tell(trial.optuna.number, end, 0.5 if end == "complete" else None)
     assert search.ask() is None
     best = search.best()
     assert best is not None
@@ -344,7 +344,7 @@ def test_the_earliest_of_equals_wins(maximize: bool) -> None:
     search = CellSearch(InMemoryStorage(), "cell", spec=spec("grid"), space=ALONE, maximize=maximize)
     values = iter([0.0, 1.0, 1.0, 0.0, 1.0] if maximize else [1.0, 0.0, 0.0, 1.0, 0.0])
     while (trial := search.ask()) is not None:
-        search.tell(trial.number, "complete", next(values))
+        search.tell(trial.optuna.number, "complete", next(values))
     best = search.best()
     assert best is not None
     assert (best.trial, best.hyperparameters) == (1, ALONE.grid(5)[1])

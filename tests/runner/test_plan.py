@@ -21,10 +21,9 @@ from harness.models.apply_tuning import apply, reset
 from harness.models.find_blocks import blocks
 from harness.models.load import Loaded, weights_digest
 from harness.results.score_forecast import CellForecast, Forecast
-from harness.runner.planning.memory_footprint import Footprint, Sizes
 from harness.runner.planning.plan import Cut, _retained, cell_forecast, plan
 from harness.runner.planning.probe import Speed, probe_trainer, sample, speed_of
-from harness.runner.planning.workload import Load, Work, load_of
+from harness.runner.planning.workload import Footprint, Load, Sizes, Work, load_of
 from harness.study.axes import Tuning
 from harness.study.check import Checked, check
 from harness.study.grid import Cell

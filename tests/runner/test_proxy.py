@@ -113,8 +113,8 @@ def test_the_best_in_the_end_were_among_the_best_at_the_time(values: list[int], 
         trial = search.ask()
         assert trial is not None
         if search.among_best(value, PROXIED):
-            scored.append(trial.number)
-        search.tell(trial.number, "complete", value)
+            scored.append(trial.optuna.number)
+        search.tell(trial.optuna.number, "complete", value)
     order = sorted(range(len(values)), key=lambda i: (-values[i] if maximize else values[i], i))
     assert set(order[:PROXIED]) <= set(scored)
     assert scored[:PROXIED] == list(range(min(PROXIED, len(values))))

@@ -42,12 +42,12 @@ def step(search: CellSearch, curves: Curves, *, epochs: int = EPOCHS) -> int | N
     assert trial is not None
     curve = curves[trial.index]
     for epoch in range(1, epochs + 1):
-        trial.report(curve[epoch - 1], epoch)
-        if epoch < EPOCHS and trial.should_prune():
-            search.tell(trial.number, "pruned")
+        trial.optuna.report(curve[epoch - 1], epoch)
+        if epoch < EPOCHS and trial.optuna.should_prune():
+            search.tell(trial.optuna.number, "pruned")
             return epoch
     if epochs == EPOCHS:
-        search.tell(trial.number, "complete", curve[-1])
+        search.tell(trial.optuna.number, "complete", curve[-1])
     return None
 
 

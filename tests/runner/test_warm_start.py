@@ -96,7 +96,7 @@ def draws(sampler: str, start: float | None, trials: int = 4) -> list[float]:
     study, _ = grid(1, ["head"], sampler=sampler, trials=trials, learning_rate={"low": 1e-4, "high": 1e-1})
     search = CellSearch(InMemoryStorage(), "cell", spec=study.search, space=SearchSpace.of(study), maximize=True)
     while (trial := search.ask(None if start is None else rate(start))) is not None:
-        search.tell(trial.number, "complete", -abs(trial.hyperparameters.learning_rate - 0.01))
+        search.tell(trial.optuna.number, "complete", -abs(trial.hyperparameters.learning_rate - 0.01))
     return [trial.params["learning_rate"] for trial in search.finished()]
 
 
@@ -129,7 +129,7 @@ def test_any_pattern_of_kills_leaves_the_draws(deaths: list[int], sampler: str) 
             opened().recover(lambda number: None)
         trial = opened().ask(rate(0.0123))
         assert trial is not None
-        opened().tell(trial.number, "complete", -abs(trial.hyperparameters.learning_rate - 0.01))
+        opened().tell(trial.optuna.number, "complete", -abs(trial.hyperparameters.learning_rate - 0.01))
     assert opened().ask(rate(0.0123)) is None
     assert [trial.params["learning_rate"] for trial in opened().finished()] == draws(sampler, 0.0123)
 

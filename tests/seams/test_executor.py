@@ -72,8 +72,8 @@ def run_with(place: Place, seed: int, monkeypatch: pytest.MonkeyPatch, *, dies_a
     monkeypatch.setitem(EXECUTORS, "random", made)
     monkeypatch.chdir(place.folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", place.uri)
-    with PlainProgress(Console(file=io.StringIO())) as progress:
-        Study.load("study.yaml").run(progress=progress, executor="random")
+    progress = PlainProgress(Console(file=io.StringIO()))
+    Study.load("study.yaml").run(progress=progress, executor="random")
     return done
 
 

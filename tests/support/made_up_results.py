@@ -15,7 +15,7 @@ from harness.report.charts.page_drawings import picture
 from harness.report.html.page import page
 from harness.report.text.findings import find
 from harness.results.cell_result import CellResult, Final, Trial
-from harness.results.collect import Reference, Results
+from harness.results.collect import Results
 from harness.results.loss_curves import Losses
 from harness.stats.verdicts import Answered, Answers
 from harness.study.search_space import Hyperparameters
@@ -110,4 +110,4 @@ def referenced(plain: Results) -> Results:
     assert plain.answers is not None
     row = Answered((tuple(Prediction(e.id, "the note", 0.0, 0) for e in plain.answers.examples),), seeded=False)
     answers = plain.answers._replace(references={"lead": row})
-    return replace(plain, answers=answers, references=(Reference("lead", {"test/rougeL": 0.1}),))
+    return replace(plain, answers=answers, references={"lead": {"test/rougeL": 0.1}})

@@ -16,7 +16,7 @@ from harness.data.tokenization import Limits, Row, encode
 from harness.models.apply_tuning import apply, reset
 from harness.models.find_blocks import blocks
 from harness.models.frozen.replay import Trunk, first_trained
-from harness.models.last_block.label_positions import block_asked_at_labels, modules_at_labels
+from harness.models.last_block import block_asked_at_labels, modules_at_labels
 from harness.models.load import Loaded
 from harness.study.axes import Tuning
 from harness.study.spec import Training

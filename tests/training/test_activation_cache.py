@@ -340,7 +340,7 @@ def test_more_new_tokens_leave_prompts_less_padding(tiny: Callable[..., Loaded],
         last = prompts[-1]
         shapes.add(last.inputs["input_ids"].size(1))
         index = last.indices[-1]
-        assert len(found.found.store[f"model.layers.1/0/{index}"]) == last.inputs["input_ids"].size(1)
+        assert len(found.found.fetch(f"model.layers.1/0/{index}")) == last.inputs["input_ids"].size(1)
     assert len(shapes) > 1, "the case is the one that is meant"
 
 

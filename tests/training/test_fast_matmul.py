@@ -14,16 +14,17 @@ from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
 from harness.models.find_blocks import blocks
-from harness.models.last_block.label_positions import block_asked_at_labels, modules_at_labels
+from harness.models.last_block import block_asked_at_labels, modules_at_labels
 from harness.models.load import Loaded
 from harness.testing import FAMILIES
 from harness.training import fast_matmul as products
-from harness.training.activation_cache.keys import RecordingKeys
+from harness.training.activation_cache.keys import recording_keys
 from harness.training.batching import loss_batches
 from harness.training.cost_meter.flops import counted
 from harness.training.evaluation import Decoding, generate, prompts_of
-from harness.training.fast_matmul import by_onednn, install, is_faster, is_installed, product
+from harness.training.fast_matmul import install, is_faster, is_installed, product
 from harness.training.loss import ForwardPass
+from harness.training.torch_compat import onednn_linear
 from tests.support.training_runs import LAST, encoded, opened, trained, without_key_bias
 
 pytestmark = pytest.mark.skipif(
@@ -140,12 +141,12 @@ def test_a_copied_layer_has_weights_of_its_own() -> None:
 
 def test_products_of_matrices_with_any_strides() -> None:
     left, right = torch.randn(40, 30).t(), torch.randn(40, 50).t()
-    torch.testing.assert_close(by_onednn(left, right), left @ right.t(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(onednn_linear(left, right), left @ right.t(), rtol=1e-5, atol=1e-5)
 
 
 def test_a_product_is_made_by_its_modules_library(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Tensor] = []
-    monkeypatch.setattr(products, "by_onednn", lambda left, right: calls.append(left) or left @ right.t())
+    monkeypatch.setattr(products, "onednn_linear", lambda left, right: calls.append(left) or left @ right.t())
     left, right = torch.randn(2, 3), torch.randn(4, 3)
     assert torch.equal(product(nn.Linear(3, 4), left, right), left @ right.t())
     assert calls == []
@@ -194,7 +195,7 @@ def test_recordings_of_two_libraries_have_two_names(tiny: Model) -> None:
     loaded = tiny("llama")
 
     def key() -> str:
-        return RecordingKeys(loaded, "fp32").keys("loss", ["a"], [], [])["a"]
+        return recording_keys(loaded, "fp32", "loss", ["a"], [], [])["a"]
 
     before = key()
     assert before == key()

@@ -19,13 +19,12 @@ from harness.data.tokenization import Limits, Row, encode
 from harness.models.apply_tuning import apply, first_block, reset
 from harness.models.find_blocks import blocks
 from harness.models.frozen.replay import Trunk
-from harness.models.last_block.label_positions import modules_at_labels
+from harness.models.last_block import modules_at_labels
 from harness.models.load import Loaded
 from harness.study.axes import Tuning
 from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.memory import ActivationMemory
 from harness.training.batching import loss_batches
-from harness.training.cost_meter.account import Rates
 from harness.training.cost_meter.flops import counted
 from harness.training.cost_meter.prices import Amount, Call, Prices, amounts, noting
 from harness.training.evaluation import Decoding, generate, prompts_of
@@ -133,9 +132,8 @@ def test_an_epoch_is_what_really_runs(tiny: Callable[..., Loaded], family: str, 
     batches = loss_batches(rows, loaded, batch_size=4)
     ran = by_torch(lambda: [torch.autograd.backward(forward.total_nll(batch)) for batch in batches])
     scored = by_torch(lambda: [_scored(forward, batch) for batch in batches])
-    rates = Rates(found, [])
-    work = rates.epoch("rows", rows, tuning, forward, cut)
-    loss = rates.losses("rows", rows, cut)
+    work = found.epoch("rows", rows, tuning, forward, cut)
+    loss = found.scoring("rows", rows, cut)
     live = ForwardPass(model, at_labels=forward.at_labels)
     saved = by_torch(lambda: [_scored(live, batch) for batch in batches]) - scored
     reset(model, trainable)
@@ -200,7 +198,7 @@ def test_generation_is_what_really_runs(tiny: Callable[..., Loaded], family: str
         ran = by_torch(lambda: generate(loaded, batches, decoding, trunk=trunk))
     live = by_torch(lambda: generate(loaded, batches, decoding))
     reset(model, trainable)
-    found = Rates(prices(loaded), []).generation(calls, cut if replays else 0, beams=beams)
+    found = prices(loaded).generation(calls, cut if replays else 0, beams=beams)
     assert found.done == pytest.approx(ran, rel=1e-12)
     assert found.saved == pytest.approx(live - ran, rel=1e-12)
     assert (found.saved > 0) == replays

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from harness.models.apply_tuning import apply, reset
-from harness.models.frozen.capture import BlockCapture
 from harness.models.frozen.replay import Trunk, first_trained, verify
-from harness.models.last_block.label_positions import block_asked_at_labels, modules_at_labels
+from harness.models.last_block import block_asked_at_labels, modules_at_labels
 from harness.models.load import Loaded
 from harness.study.axes import Tuning
 from harness.study.check import check
@@ -137,9 +136,9 @@ def test_recordings_are_verified_in_the_precision_they_are_for(tiny: Callable[..
     low, high = (opened(loaded, precision, tmp_path) for precision in ("bf16", "fp32"))
     assert len(list(tmp_path.iterdir())) == 2
     name = "model.layers.1/0/0"
-    assert not torch.equal(low.store[name], high.store[name])
-    torch.testing.assert_close(low.store[name].float(), high.store[name], rtol=NEAR, atol=NEAR)
-    assert torch.equal(opened(loaded, "bf16", tmp_path).store[name], low.store[name])
+    assert not torch.equal(low.fetch(name), high.fetch(name))
+    torch.testing.assert_close(low.fetch(name).float(), high.fetch(name), rtol=NEAR, atol=NEAR)
+    assert torch.equal(opened(loaded, "bf16", tmp_path).fetch(name), low.fetch(name))
     reset(loaded.model, trainable)
 
 
@@ -153,7 +152,7 @@ def test_rounding_is_allowed_and_no_more(tiny: Callable[..., Loaded], family: st
 
     def verdict(factor: float) -> str | None:
         changed = {
-            f"{point}/{row}": trunk.store[f"{point}/{row}"] * factor
+            f"{point}/{row}": trunk.fetch(f"{point}/{row}") * factor
             for point in points_of(trunk)
             for row in rows.indices
         }
@@ -163,7 +162,7 @@ def test_rounding_is_allowed_and_no_more(tiny: Callable[..., Loaded], family: st
                 return label_logits(loaded.model, rows)
 
         with arithmetic(CPU, "bf16"):
-            return verify(Trunk(loaded.model, trunk.points, changed), rows, logits)
+            return verify(Trunk(loaded.model, trunk.points, changed.__getitem__), rows, logits)
 
     assert verdict(1.0) is None
     assert verdict(1.004) is None, "a step of bfloat16"
@@ -174,7 +173,7 @@ def test_rounding_is_allowed_and_no_more(tiny: Callable[..., Loaded], family: st
 
 
 def points_of(trunk: Trunk) -> list[str]:
-    return [f"{point.name}/0" if isinstance(point, BlockCapture) else point.name for point in trunk.points]
+    return [point.name if point.name == "encoder" else f"{point.name}/0" for point in trunk.points]
 
 
 def test_the_types_of_products() -> None:

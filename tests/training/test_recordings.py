@@ -33,7 +33,7 @@ def store(owner: ActivationMemory, key: str, tensors: Mapping[str, Tensor]) -> l
     said: list[str] = []
     draft = Draft(key, owner, said.append)
     for name, tensor in tensors.items():
-        draft[name] = tensor
+        draft.add(name, tensor)
     draft.close()
     return said
 
@@ -169,7 +169,7 @@ def test_all_that_wait_to_be_written_are_bounded_together(tmp_path: Path, monkey
     waiting = 0
     for row, tensor in content(0, rows=40).items():
         for draft in drafts:
-            draft[row] = tensor
+            draft.add(row, tensor)
             waiting = max(waiting, sum(each._writer._held for each in drafts if each._writer))
     assert 6 * ROW < waiting <= 12 * ROW
 
@@ -226,7 +226,7 @@ def test_several_grow_side_by_side(tmp_path: Path, memory: int) -> None:
     contents = {key: content(seed) for seed, key in enumerate("abc")}
     for row in contents["a"]:
         for key, draft in drafts.items():
-            draft[row] = contents[key][row]
+            draft.add(row, contents[key][row])
     for draft in drafts.values():
         draft.close()
     assert said == []
@@ -241,7 +241,7 @@ def test_several_that_grow_in_memory_alone_are_not_half_kept() -> None:
     def fill() -> None:
         for row, tensor in content(0).items():
             for draft in drafts.values():
-                draft[row] = tensor
+                draft.add(row, tensor)
 
     with pytest.raises(TooLarge):
         fill()
@@ -257,7 +257,7 @@ def test_what_comes_again_is_kept_and_counted_once(tmp_path: Path, disk: bool) -
     draft, said = Draft("a", owner, print), content(0, rows=2)
     for _ in range(50):
         for name, tensor in said.items():
-            draft[name] = tensor
+            draft.add(name, tensor)
     draft.close()
     assert owner.holds("a")
     assert same(owner.get("a"), said)
@@ -267,7 +267,7 @@ def test_an_interrupted_recording_leaves_nothing(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(module, "SHARD", 1)
     owner = ActivationMemory(PLENTY, ActivationDisk(tmp_path, PLENTY))
     draft = Draft("a", owner, print)
-    draft["x"] = torch.zeros(100)
+    draft.add("x", torch.zeros(100))
     assert files(tmp_path) != []
     draft.discard()
     assert owner.get("a") is None

@@ -1,4 +1,4 @@
-"""To change what is captured, open `capture`; how it is put back, `replay`; keys and values, `capture_kv`.
+"""To change what is captured, open `capture`; how it is put back, `replay`.
 
 The frozen part of a network: captured once, replayed inside the intact model.
 """

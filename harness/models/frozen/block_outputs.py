@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any, Literal, NamedTuple
 
-import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from harness.core.errors import ModelError
-from harness.models.find_blocks import Block
-from harness.models.hooks import eval_mode
+from harness.models.find_blocks import Part
+from harness.models.hooks import look
 
 __all__ = ["Layout", "layouts", "passing"]
 
@@ -30,11 +29,11 @@ class Layout(NamedTuple):
         return tuple(items) if self.is_tuple else items[0]
 
 
-def layouts(model: PreTrainedModel, listed: Sequence[Block]) -> dict[str, Layout]:
+def layouts(model: PreTrainedModel, listed: Sequence[Part]) -> dict[str, Layout]:
     """Run a model on two rows, and see what its blocks return and which of it they are handed."""
     outputs: dict[str, Any] = {}
     handed: dict[str, list[Any]] = {}
-    with ExitStack() as undo, eval_mode(model):
+    with ExitStack() as undo:
         for name, _, module in listed:
 
             def enter(module: nn.Module, args: Any, kwargs: Any, name: str = name) -> None:
@@ -43,11 +42,9 @@ def layouts(model: PreTrainedModel, listed: Sequence[Block]) -> dict[str, Layout
             def leave(module: nn.Module, args: Any, output: Any, name: str = name) -> None:
                 outputs[name] = output
 
-            undo.callback(module.register_forward_pre_hook(enter, with_kwargs=True).remove)
-            undo.callback(module.register_forward_hook(leave).remove)
-        tokens = torch.zeros(2, 3, dtype=torch.long, device=model.device)
-        inputs = {"input_ids": tokens, **({"decoder_input_ids": tokens} if model.config.is_encoder_decoder else {})}
-        model(**inputs, use_cache=False)
+            undo.enter_context(module.register_forward_pre_hook(enter, with_kwargs=True))
+            undo.enter_context(module.register_forward_hook(leave))
+        look(model, rows=2, positions=3)
     following = [*listed[1:], None]
     return {
         block.name: _layout_of(

@@ -13,42 +13,22 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import Cache, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
-from harness.models.find_blocks import blocks, head
+from harness.core.errors import ModelError
+from harness.models.find_blocks import Part, blocks, head
 from harness.models.frozen.block_outputs import Layout, layouts, passing
-from harness.models.hooks import answering, hooked
+from harness.models.hooks import answering
+from harness.models.transformers_compat import has_generation_steps
 
-__all__ = [
-    "ActivationSink",
-    "ActivationStore",
-    "BlockCapture",
-    "ByCapturePoint",
-    "CapturePoint",
-    "EncoderCapture",
-    "Reached",
-    "Rows",
-    "SinkByCapturePoint",
-    "capture_points",
-    "get",
-    "put",
-]
+__all__ = ["CapturePoint", "Fetch", "Keep", "Reached", "Rows", "capture_points", "kv_capture_points"]
 
+Keep = Callable[[str, Tensor], object]
+"""Takes a recorded tensor by capture point, item and row, ``model.layers.4/0/17``; a dictionary's ``__setitem__``."""
 
-class ActivationStore(Protocol):
-    """Recorded tensors of one list of rows, by capture point, item and row: ``model.layers.4/0/17``.
-
-    A dictionary will do.
-    """
-
-    def __getitem__(self, name: str, /) -> Tensor: ...
-
-
-class ActivationSink(Protocol):
-    """Takes what is recorded, under the same names; a dictionary will do."""
-
-    def __setitem__(self, name: str, tensor: Tensor, /) -> None: ...
+Fetch = Callable[[str], Tensor]
+"""Returns it again; raises `KeyError` where nothing was kept under that name."""
 
 
 class Rows(NamedTuple):
@@ -70,15 +50,12 @@ class CapturePoint(Protocol):
     @property
     def name(self) -> str:
         """Where it is; no other capture point of the model has this name."""
-        ...
 
-    def watch(self, rows: Rows, store: ActivationSink, *, stop: bool) -> AbstractContextManager[None]:
+    def watch(self, rows: Rows, keep: Keep, *, stop: bool) -> AbstractContextManager[object]:
         """Return a context in which a call's value is kept; then, if asked to, the call ends."""
-        ...
 
-    def replaying(self, rows: Rows, store: ActivationStore) -> AbstractContextManager[None]:
+    def replaying(self, rows: Rows, fetch: Fetch) -> AbstractContextManager[object]:
         """Return a context in which the model finds the kept values here."""
-        ...
 
 
 class Reached(Exception):
@@ -86,84 +63,60 @@ class Reached(Exception):
 
 
 @dataclass(frozen=True)
-class BlockCapture:
+class _BlockCapture:
     """What the last frozen block of a stack returns, in a stack of which other blocks train."""
 
     name: str
     frozen: tuple[nn.Module, ...]
     layout: Layout
 
-    def watch(self, rows: Rows, store: ActivationSink, *, stop: bool) -> AbstractContextManager[None]:
-        """See `CapturePoint`."""
-
-        def keep(module: nn.Module, args: object, output: Any) -> None:
+    def watch(self, rows: Rows, keep: Keep, *, stop: bool) -> AbstractContextManager[object]:
+        def hook(module: nn.Module, args: object, output: Any) -> None:
             items = output if self.layout.is_tuple else (output,)
             for index, (kind, item) in enumerate(zip(self.layout.items, items, strict=True)):
                 if kind == "row":
-                    put(store, f"{self.name}/{index}", rows, item.unbind())
+                    _put(keep, f"{self.name}/{index}", rows, item.unbind())
                 elif kind == "shared":
-                    store[f"{self.name}/{index}/{_shape(rows)}"] = item
+                    keep(f"{self.name}/{index}/{_shape(rows)}", item)
             if stop:
                 raise Reached
 
-        return hooked(self.frozen[-1].register_forward_hook(keep))
+        return self.frozen[-1].register_forward_hook(hook)
 
     @contextmanager
-    def replaying(self, rows: Rows, store: ActivationStore) -> Iterator[None]:
-        """See `CapturePoint`."""
-        answer = self.answer(rows, store)
+    def replaying(self, rows: Rows, fetch: Fetch) -> Iterator[None]:
+        answer = self.layout.joined([self._item(index, rows, fetch) for index in range(len(self.layout.items))])
         with ExitStack() as undo:
             # All of them give the last one's answer: then none needs to know its place, or what the next one reads.
             for block in self.frozen:
                 undo.enter_context(answering(block, lambda *args, **kwargs: answer))
             yield
 
-    def answer(self, rows: Rows, store: ActivationStore) -> Any:
-        """Return what the block returned for some rows."""
-        return self.layout.joined([self._item(index, rows, store) for index in range(len(self.layout.items))])
-
-    def _item(self, index: int, rows: Rows, store: ActivationStore) -> Tensor | None:
+    def _item(self, index: int, rows: Rows, fetch: Fetch) -> Tensor | None:
         name, kind = f"{self.name}/{index}", self.layout.items[index]
         if kind == "row":
-            return get(store, name, rows)
-        return store[f"{name}/{_shape(rows)}"].to(_place(rows)) if kind == "shared" else None
+            return _get(fetch, name, rows)
+        return fetch(f"{name}/{_shape(rows)}").to(rows.wanted.device) if kind == "shared" else None
 
 
 @dataclass(frozen=True)
-class EncoderCapture:
+class _EncoderCapture:
     """The last hidden states of an encoder that is frozen from end to end."""
 
-    model: PreTrainedModel
+    encoder: nn.Module
+    name: str = "encoder"
 
-    @property
-    def name(self) -> str:
-        """See `CapturePoint`."""
-        return "encoder"
-
-    def watch(self, rows: Rows, store: ActivationSink, *, stop: bool) -> AbstractContextManager[None]:
-        """See `CapturePoint`."""
-
-        def keep(module: nn.Module, args: object, output: Any) -> None:
-            put(store, self.name, rows, output[0].unbind())
+    def watch(self, rows: Rows, keep: Keep, *, stop: bool) -> AbstractContextManager[object]:
+        def hook(module: nn.Module, args: object, output: Any) -> None:
+            _put(keep, self.name, rows, output[0].unbind())
             if stop:
                 raise Reached
 
-        return hooked(self.model.get_encoder().register_forward_hook(keep))
+        return self.encoder.register_forward_hook(hook)
 
-    @contextmanager
-    def replaying(self, rows: Rows, store: ActivationStore) -> Iterator[None]:
-        """See `CapturePoint`."""
-        output = self.answer(rows, store)
-
-        def hand_in(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            return args, {**kwargs, "encoder_outputs": output}
-
-        with hooked(self.model.register_forward_pre_hook(hand_in, with_kwargs=True)):
-            yield
-
-    def answer(self, rows: Rows, store: ActivationStore) -> BaseModelOutput:
-        """Return what the encoder returned for some rows."""
-        return BaseModelOutput(last_hidden_state=get(store, self.name, rows))
+    def replaying(self, rows: Rows, fetch: Fetch) -> AbstractContextManager[object]:
+        output = BaseModelOutput(last_hidden_state=_get(fetch, self.name, rows))
+        return answering(self.encoder, lambda *args, **kwargs: output)
 
 
 @dataclass(frozen=True)
@@ -173,69 +126,131 @@ class _HeadCapture:
     name: str
     head: nn.Module
     frozen: tuple[tuple[nn.Module, Layout], ...]
+    at_end: bool
+    """Whether they are wanted at the last position alone, of however many the head is handed."""
 
-    def watch(self, rows: Rows, store: ActivationSink, *, stop: bool) -> AbstractContextManager[None]:
-        def keep(module: nn.Module, args: tuple[Any, ...]) -> None:
-            put(store, self.name, rows, args[0][rows.wanted].split(rows.wanted.sum(dim=1).tolist()))
+    def watch(self, rows: Rows, keep: Keep, *, stop: bool) -> AbstractContextManager[object]:
+        def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
+            counts = rows.wanted.sum(dim=1).tolist()
+            _put(keep, self.name, rows, args[0][:, -1].unbind() if self.at_end else args[0][rows.wanted].split(counts))
             raise Reached  # nothing comes behind the head
 
-        return hooked(self.head.register_forward_pre_hook(keep))
+        return self.head.register_forward_pre_hook(hook)
 
     @contextmanager
-    def replaying(self, rows: Rows, store: ActivationStore) -> Iterator[None]:
-        states = get(store, self.name, rows, joined=torch.cat)  # (labels, width)
+    def replaying(self, rows: Rows, fetch: Fetch) -> Iterator[None]:
+        # (rows, width) or (labels, width)
+        states = _get(fetch, self.name, rows, joined=torch.stack if self.at_end else torch.cat)
 
         def hand_in(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
             hidden = states.new_zeros(args[0].shape)  # (rows, positions, width)
-            hidden[rows.wanted] = states
+            hidden[(slice(None), -1) if self.at_end else rows.wanted] = states
             return (hidden, *args[1:])
 
         with ExitStack() as undo:
             for block, layout in self.frozen:
                 undo.enter_context(answering(block, passing(layout)))
-            undo.enter_context(hooked(self.head.register_forward_pre_hook(hand_in)))
+            undo.enter_context(self.head.register_forward_pre_hook(hand_in))
             yield
 
 
+@dataclass(frozen=True)
+class _KeyValueCapture:
+    """The keys and values that a block adds to the cache in generation's first call."""
+
+    name: str
+    block: nn.Module
+    layer: int
+    """Its place in the cache."""
+
+    def watch(self, rows: Rows, keep: Keep, *, stop: bool) -> AbstractContextManager[object]:
+        own = self.block.forward
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            cache = _cache(args, kwargs)
+            update = cache.update
+
+            def listen(keys: Tensor, values: Tensor, layer: int, *more: Any, **others: Any) -> Any:
+                if layer != self.layer:
+                    raise ModelError(f"{self.name}: block {self.layer} writes to place {layer} of the cache")
+                _put(keep, f"{self.name}/keys", rows, keys.unbind())
+                _put(keep, f"{self.name}/values", rows, values.unbind())
+                return update(keys, values, layer, *more, **others)
+
+            with answering(cache, listen, method="update"):
+                return own(*args, **kwargs)
+
+        return answering(self.block, forward)
+
+    def replaying(self, rows: Rows, fetch: Fetch) -> AbstractContextManager[object]:
+        keys, values = (_get(fetch, f"{self.name}/{part}", rows) for part in ("keys", "values"))
+        answer = self.block.forward  # of the capture point behind the frozen blocks
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            _cache(args, kwargs).update(keys, values, self.layer)
+            return answer(*args, **kwargs)
+
+        return answering(self.block, forward)
+
+
 def capture_points(model: PreTrainedModel, cut: int) -> list[CapturePoint]:
-    """Return what a replay at a cut needs, in the order of the computation; runs the model on three tokens.
+    """Return what a replay at a cut needs for a loss, in the order of the computation; runs the model on three tokens.
+
+    Args:
+        model: Any of its parts may be tuned.
+        cut: The first block that trains; the number of blocks where only the head does.
 
     Raises:
         ModelError: A block returns something that cannot be replayed.
         ValueError: There is no such cut.
     """
+    return _points(model, blocks(model), cut, at_end=False)
+
+
+def kv_capture_points(model: PreTrainedModel, cut: int) -> list[CapturePoint]:
+    """Return what a replay of generation's start at a cut needs; see `capture_points`.
+
+    A decoder behind an encoder reads one token in its first call, so there the encoder's pass is all that is worth
+    replaying, and only as a whole: the list is empty where a part of the encoder trains, and where this transformers
+    does not tell generation's first call apart.
+    """
     listed = blocks(model)
+    if not has_generation_steps():
+        return []
+    if model.config.is_encoder_decoder:
+        is_whole = cut == len(listed) or listed[cut].stack == "decoder"
+        return [_EncoderCapture(model.get_encoder())] if is_whole else []
+    frozen = enumerate(listed[:cut])
+    caches = [_KeyValueCapture(f"{block.name}.cache", block.module, index) for index, block in frozen]
+    return [*caches, *_points(model, listed, cut, at_end=True)]
+
+
+def _points(model: PreTrainedModel, listed: Sequence[Part], cut: int, *, at_end: bool) -> list[CapturePoint]:
     if not 1 <= cut <= len(listed):
         raise ValueError(f"a cut must be between 1 and {len(listed)}, the number of blocks, not {cut}")
     returned = layouts(model, listed)
     if cut == len(listed):
-        top = head(model)
-        return [_HeadCapture(top.name, top.module, tuple((block.module, returned[block.name]) for block in listed))]
+        top, frozen = head(model), tuple((block.module, returned[block.name]) for block in listed)
+        return [_HeadCapture(f"{top.name}.last" if at_end else top.name, top.module, frozen, at_end)]
     points: list[CapturePoint] = []
     if listed[cut].stack != listed[0].stack:
-        points.append(EncoderCapture(model))
+        points.append(_EncoderCapture(model.get_encoder()))
     own = [block for block in listed[:cut] if block.stack == listed[cut].stack]
     if own:
         name = own[-1].name
-        points.append(BlockCapture(name, tuple(block.module for block in own), returned[name]))
+        points.append(_BlockCapture(name, tuple(block.module for block in own), returned[name]))
     return points
 
 
-def put(store: ActivationSink, name: str, rows: Rows, values: Sequence[Tensor]) -> None:
+def _put(keep: Keep, name: str, rows: Rows, values: Sequence[Tensor]) -> None:
     """Keep one value per row."""
     for index, value in zip(rows.indices, values, strict=True):
-        store[f"{name}/{index}"] = value
+        keep(f"{name}/{index}", value)
 
 
-def get(
-    store: ActivationStore, name: str, rows: Rows, *, joined: Callable[[list[Tensor]], Tensor] = torch.stack
-) -> Tensor:
+def _get(fetch: Fetch, name: str, rows: Rows, *, joined: Callable[[list[Tensor]], Tensor] = torch.stack) -> Tensor:
     """Return the values of some rows, where the rows are: joined first, then moved, in one transfer."""
-    return joined([store[f"{name}/{index}"] for index in rows.indices]).to(_place(rows))
-
-
-def _place(rows: Rows) -> torch.device:
-    return rows.wanted.device
+    return joined([fetch(f"{name}/{index}") for index in rows.indices]).to(rows.wanted.device)
 
 
 def _shape(rows: Rows) -> str:
@@ -243,34 +258,8 @@ def _shape(rows: Rows) -> str:
     return "x".join(["shape", *(str(rows.inputs[name].size(1)) for name in sorted(rows.inputs))])
 
 
-class ByCapturePoint:
-    """The recordings of several capture points as one.
-
-    Args:
-        stores: By the capture points' names.
-    """
-
-    def __init__(self, stores: Mapping[str, ActivationStore]) -> None:
-        self._stores = stores
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self._stores[_point_of(name)][name]
-
-
-class SinkByCapturePoint:
-    """Where several capture points' values go, as one; what others bring is left out.
-
-    Args:
-        sinks: By the capture points' names.
-    """
-
-    def __init__(self, sinks: Mapping[str, ActivationSink]) -> None:
-        self._sinks = sinks
-
-    def __setitem__(self, name: str, tensor: Tensor) -> None:
-        if (sink := self._sinks.get(_point_of(name))) is not None:
-            sink[name] = tensor
-
-
-def _point_of(name: str) -> str:
-    return name.partition("/")[0]
+def _cache(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    caches = [value for value in (*args, *kwargs.values()) if isinstance(value, Cache)]
+    if len(caches) != 1:
+        raise ModelError("a block was called without a cache of transformers' own kind")
+    return caches[0]

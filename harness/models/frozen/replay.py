@@ -1,16 +1,8 @@
 """Replay of the frozen part of a network: recorded row by row, given back inside the intact model.
 
-What comes before the first block that trains gives the same numbers in every epoch, trial and seed. The cut is that
-block's index. A replay leaves the model whole and calls it as usual; its frozen blocks merely answer with what was
-recorded instead of computing it, so masks, positions, the blocks behind the cut and the head run as they always do.
-
-======================  ============================================================================================
-the cut                 what is kept of a row
-======================  ============================================================================================
-at a block              what the block before it returned: hidden states, and what else the next block is handed
-in the decoder of two   besides, the encoder's last hidden states, replayed as ``encoder_outputs``
-after the last block    what the head was handed, where logits are wanted
-======================  ============================================================================================
+The cut is the index of the first block that trains. A replay leaves the model whole and calls it as usual; its frozen
+blocks merely answer with what was recorded instead of computing it, so masks, positions, the blocks behind the cut and
+the head run as they always do. What is kept at a cut: `harness.models.frozen.capture`.
 """
 
 from __future__ import annotations
@@ -26,17 +18,10 @@ from transformers import PreTrainedModel
 from harness.core.errors import ModelError
 from harness.models.apply_tuning import Trainable
 from harness.models.find_blocks import anatomy, blocks, is_inside
-from harness.models.frozen.capture import ActivationSink, ActivationStore, CapturePoint, Reached, Rows
+from harness.models.frozen.capture import CapturePoint, Fetch, Keep, Reached, Rows
 from harness.models.hooks import eval_mode
 
-__all__ = [
-    "Pass",
-    "Trunk",
-    "first_trained",
-    "record",
-    "refusal",
-    "verify",
-]
+__all__ = ["Pass", "Trunk", "first_trained", "record", "refusal", "verify"]
 
 
 class Pass(NamedTuple):
@@ -57,18 +42,14 @@ class Trunk:
     Args:
         model: Any of its parts may be in train mode, the frozen ones in eval mode.
         points: What was recorded for this cut: what `capture_points` or `kv_capture_points` returned.
-        store: Filled by `record`.
-        recorded: All rows it was filled with: others with the same indices are refused.
+        fetch: Returns what `record` kept.
+        recorded: All rows that were recorded: others with the same indices are refused.
     """
 
     def __init__(
-        self,
-        model: PreTrainedModel,
-        points: Sequence[CapturePoint],
-        store: ActivationStore,
-        recorded: Iterable[Rows] = (),
+        self, model: PreTrainedModel, points: Sequence[CapturePoint], fetch: Fetch, recorded: Iterable[Rows] = ()
     ) -> None:
-        self.model, self.points, self.store = model, points, store
+        self.model, self.points, self.fetch = model, points, fetch
         self._inputs = {
             index: {name: tensor[at] for name, tensor in rows.inputs.items()}
             for rows in recorded
@@ -83,15 +64,13 @@ class Trunk:
             KeyError: A row was not recorded.
             ModelError: A row is not what it was when it was recorded: inputs must not change between epochs.
         """
-        if self._inputs and not all(self._is_same(name, tensor, rows) for name, tensor in rows.inputs.items()):
-            raise ModelError("rows have changed since their frozen part was recorded; set engine.replay: false")
+        for name, tensor in rows.inputs.items() if self._inputs else ():
+            if not torch.equal(torch.stack([self._inputs[index][name] for index in rows.indices]), tensor):
+                raise ModelError("rows have changed since their frozen part was recorded; set engine.replay: false")
         with ExitStack() as undo:
-            for point in self.points:
-                undo.enter_context(point.replaying(rows, self.store))
+            for point in reversed(self.points):  # a block's answer first, then what it adds to the cache
+                undo.enter_context(point.replaying(rows, self.fetch))
             yield
-
-    def _is_same(self, name: str, tensor: Tensor, rows: Rows) -> bool:
-        return torch.equal(torch.stack([self._inputs[index][name] for index in rows.indices]), tensor)
 
 
 def first_trained(model: PreTrainedModel) -> int:
@@ -102,12 +81,7 @@ def first_trained(model: PreTrainedModel) -> int:
 
 
 def refusal(model: PreTrainedModel, trainable: Trainable) -> str | None:
-    """Say why the frozen part of a tuned model must not be replayed; ``None`` if it may be.
-
-    Args:
-        model: As `harness.models.apply_tuning.apply` left it.
-        trainable: What that returned.
-    """
+    """Say why the frozen part of a tuned model must not be replayed; ``None`` if it may be."""
     parts, cut = anatomy(model), first_trained(model)
     if not trainable.names:
         return "nothing trains"
@@ -134,27 +108,22 @@ def record(
     batches: Iterable[Rows],
     *,
     points: Sequence[CapturePoint],
-    store: ActivationSink,
-    run: Callable[[Rows], object] | None = None,
+    keep: Keep,
+    run: Callable[[Rows], object],
 ) -> None:
-    """Keep what a replay needs, in one pass over the rows; the model runs to the last place and no further.
+    """Keep what a replay needs, in one pass in eval mode; the model runs to the last place and no further.
 
-    Args:
-        model: Run in eval mode; its modes are put back.
-        batches: Every row once. Rows that will share a batch must have one padded shape.
-        points: What `capture_points` returned, for one cut or, from the first to the last, for several.
-        store: What is there already for these rows and points is written anew.
-        run: Calls the model on the rows; left out: as for a loss.
+    Points are those of one cut or, from the first to the last, of several. Rows that will share a batch must have one
+    padded shape.
     """
-    call = run or (lambda rows: model(**rows.inputs, use_cache=False))
     by_name = {point.name: point for point in points}
     *_, last = by_name.values()
     with eval_mode(model):
         for rows in batches:
             with ExitStack() as undo, suppress(Reached):
                 for point in by_name.values():
-                    undo.enter_context(point.watch(rows, store, stop=point is last))
-                call(rows)
+                    undo.enter_context(point.watch(rows, keep, stop=point is last))
+                run(rows)
 
 
 def verify(trunk: Trunk, rows: Rows, logits: Callable[[AbstractContextManager[None]], Tensor]) -> str | None:
@@ -163,10 +132,7 @@ def verify(trunk: Trunk, rows: Rows, logits: Callable[[AbstractContextManager[No
     In float32 on a CPU the two must be equal. Elsewhere kernels may round otherwise in a batch of another
     composition: 1e-5 of the largest logit is allowed in float32, 2e-2 in half precision.
 
-    Args:
-        trunk: Recorded.
-        rows: Among those that were recorded.
-        logits: Calls the model on the rows, and enters a context around what is replayed, or would be.
+    Logits come of a call of the model on the rows, which enters a context around what is replayed, or would be.
     """
     with eval_mode(trunk.model):
         live = logits(nullcontext())

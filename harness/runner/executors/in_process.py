@@ -1,27 +1,38 @@
-"""The executor that trains in this process, one job after the other."""
+"""The executor that trains in this process, one job after the other, and how it does a job, event by event."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+import math
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Literal
 
-from harness.core.example import Example
+from torch import Tensor
+
+from harness.core.errors import Diverged
+from harness.core.example import Example, Split
 from harness.core.workspace import Workspace
-from harness.runner.executors.job_run import JobRun
-from harness.runner.executors.protocol import Event, Job, JobQueue, Reply
+from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, JobQueue, Measured, Reply, Scored, Trained
+from harness.runner.objective import is_maximized
+from harness.serving.generator import recipe_of_run, save_model
 from harness.study.check import Checked
+from harness.study.grid import cell_study
+from harness.study.search_space import applied
+from harness.tracking.schema import Metrics, score_name
+from harness.training.early_stopping import EarlyStopping
 from harness.training.forgetting import Forgetting
+from harness.training.loop import Epoch
 from harness.training.trainer import ModelFacts, Trainer
+from harness.training.training_run import TrainingRun, losses
 
-__all__ = ["InProcess"]
+__all__ = ["InProcess", "JobRun"]
 
 
 class InProcess:
-    """Does jobs one by one, in the order of the queue.
+    """Does jobs one by one, in the order of the queue; the study's model is loaded when this is made.
 
-    Args:
-        checked: The study, whose model is loaded now.
-        workspace: Where recordings are kept.
-        say: Told what takes time or does not work.
+    Takes what `harness.runner.executors.executor_table.EXECUTORS` says.
     """
 
     def __init__(self, checked: Checked, workspace: Workspace, say: Callable[[str], None]) -> None:
@@ -53,3 +64,109 @@ class InProcess:
     def recorded(self) -> int:
         """Return the bytes of the recordings that were made or found."""
         return self._trainer.recorded
+
+
+class JobRun:
+    """Does one job: trains, scores, measures and saves.
+
+    A trial is scored by the objective after every epoch; another run only where a curve or a rule of stopping needs
+    it, since it is scored in full at its end.
+    """
+
+    def __init__(self, job: Job, checked: Checked, trainer: Trainer, forgetting: Forgetting | None) -> None:
+        self._job, self._trainer = job, trainer
+        self._forgetting = forgetting if job.measures else None
+        self._cell = next(cell for cell in checked.cells if cell.id == job.cell)
+        self._objective = checked.objective
+        self._training = applied(cell_study(checked.study, self._cell), job.hyperparameters).training
+        maximize = is_maximized(self._objective, trainer.setup.metrics)
+        self._stopping = EarlyStopping(self._training, maximize=maximize)
+        self._counts = job.is_trial or self._stopping.watches
+        """Whether something depends on the objective after each epoch."""
+        self._best: Mapping[str, float] = {}
+        self._weights: Mapping[str, Tensor] = {}
+        self._last: Epoch | None = None
+        """The last epoch, if its weights are those that are scored."""
+
+    def events(self) -> Generator[Event, Reply, None]:
+        """Do the job; however it ends, the model is the pretrained one afterwards."""
+        before = self._forgetting.before() if self._forgetting else {}  # while the model is as it was loaded
+        outcome: Literal["complete", "stopped", "diverged"] = "complete"
+        error = ""
+        with self._trainer.run(self._cell, generates=not self._job.is_trial) as run:
+            try:
+                if (yield from self._train(run)):
+                    yield from self._finish(run, before)
+                else:
+                    outcome = "stopped"
+            except Diverged as divergence:
+                outcome, error = "diverged", str(divergence)
+        yield Ended(self._job.name, outcome, error, run.trunk, run.costs())
+
+    def _train(self, run: TrainingRun) -> Generator[Event, Reply, bool]:
+        """Train to the end, and return whether it was reached; the driver may stop it before."""
+        if not self._cell.tuning.trains:
+            return True
+        with closing(run.epochs(self._job.hyperparameters, seed=self._job.seed)) as epochs:
+            for epoch in epochs:
+                reply = yield from self._follow(epoch, run)
+                if self._stopping.ended:
+                    self._last = None if self._stopping.goes_back else epoch
+                    break
+                if reply.stop:
+                    return False
+            return True
+
+    def _follow(self, epoch: Epoch, run: TrainingRun) -> Generator[Event, Reply, Reply]:
+        """Score an epoch as far as is needed, and take note of it if it is the best so far."""
+        job, is_last = self._job, epoch.epoch == self._training.epochs
+        value, metrics, reply = math.nan, dict[str, float](), Reply()
+        if self._counts or (job.follows and not is_last):
+            scores = run.score("validation", generate=self._counts and self._objective != "loss").scores
+            value = scores[self._objective] if self._counts else math.nan
+            metrics = {score_name("validation", name): score for name, score in scores.items()}
+            told = {**losses(epoch, scores["loss"]), **metrics}
+            reply = yield EpochEnded(job.name, epoch.epoch, is_last, value, told)
+        if self._counts and not math.isfinite(value):
+            raise Diverged(value, len(epoch.losses) * epoch.epoch)
+        if self._stopping.see(epoch.epoch, value) and self._training.keep == "best":
+            self._best = metrics
+            if not job.is_trial or self._objective == "loss":  # other trials are not scored again
+                self._weights = run.snapshot()
+        return reply
+
+    def _finish(self, run: TrainingRun, before: Mapping[str, float]) -> Generator[Event, Reply, None]:
+        """Tell of the epoch that counts, and do with its weights what the driver asks for."""
+        job, stopping, reply = self._job, self._stopping, Reply()
+        if self._cell.tuning.trains:
+            earlier = self._best if job.is_trial and stopping.goes_back else {}
+            metrics = {**earlier, **stopping.metrics()}
+            reply = yield Trained(job.name, stopping.epoch, stopping.step, stopping.value, stopping.tags(), metrics)
+            if stopping.goes_back:
+                run.restore(self._weights)
+        split = reply.score or job.scores
+        while split is not None:
+            reply = yield self._scored(split, run)
+            split = reply.score
+        if job.is_trial:
+            return
+        reply = yield Measured(job.name, stopping.step, self._measured(before))
+        if reply.save:
+            setup = self._trainer.setup
+            save_model(Path(reply.save), setup.loaded, recipe_of_run(self._cell, setup))
+
+    def _scored(self, split: Split, run: TrainingRun) -> Scored:
+        job = self._job
+        scored = run.score(split, generate=job.predicts)
+        metrics = {score_name(split, name): value for name, value in scored.scores.items()}
+        if split == "validation" and not job.is_trial and self._last is not None:
+            metrics |= losses(self._last, scored.scores["loss"])
+        weights = "" if job.is_trial else run.weights_digest()
+        return Scored(job.name, split, self._stopping.step, metrics, scored.predictions, weights, run.trunk)
+
+    def _measured(self, before: Mapping[str, float]) -> dict[str, float]:
+        """Return what the model as it stands still knows, beside what the pretrained one did; zero-shot is that one."""
+        if self._forgetting is None:
+            return {}
+        after = self._forgetting.measure() if self._cell.tuning.trains else before
+        return {**after, **{f"{name}{Metrics.BEFORE}": value for name, value in before.items()}}

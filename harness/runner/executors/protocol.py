@@ -12,7 +12,7 @@ process or on another machine, and nothing depends on where, or on how many are 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Literal, NamedTuple, Protocol
 
@@ -28,6 +28,7 @@ __all__ = [
     "Job",
     "JobQueue",
     "Measured",
+    "OneJob",
     "Reply",
     "Scored",
     "Trained",
@@ -145,6 +146,21 @@ class JobQueue(Protocol):
 
     def handle(self, event: Event) -> Reply:
         """Record an event of a job that was taken."""
+
+
+class OneJob:
+    """The queue of one job, whose events a function answers; nothing is recorded."""
+
+    def __init__(self, job: Job, handle: Callable[[Event], Reply]) -> None:
+        self._jobs, self.handle = {job.name: job}, handle
+
+    def waiting(self) -> Sequence[str]:
+        """Return its name until it is taken."""
+        return list(self._jobs)
+
+    def take(self, name: str) -> Job:
+        """Return it."""
+        return self._jobs.pop(name)
 
 
 class Executor(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,16 @@ NOTE = "note.json"
 MODEL = "model"
 
 
+@dataclass(frozen=True)
 class BestCheckpoint:
-    """The best model so far of some final runs.
+    """The best model so far of some final runs; `Checkpoints.key` names the weights of one.
 
     Whoever trains writes the weights to a folder of `offered`; `adopt` puts them in the place of those that were kept.
-
-    Args:
-        folder: Its own.
-        maximize: Whether a higher score is better.
     """
 
-    def __init__(self, folder: Path, *, maximize: bool) -> None:
-        self.folder = folder
-        self._sign = 1.0 if maximize else -1.0
+    folder: Path
+    maximize: bool
+    """Whether a higher score is better."""
 
     @property
     def model(self) -> Path:
@@ -38,34 +36,33 @@ class BestCheckpoint:
         return self.folder / MODEL
 
     def holds(self, key: str) -> bool:
-        """Return whether these are the weights of a run; see `Checkpoints.key`."""
+        """Return whether these are the weights of a run."""
         return bool(self._note().get("key") == key) and self.model.is_dir()
 
     def beats(self, key: str, score: float) -> bool:
         """Return whether a run's model is to be kept: it beats the one that is, or is the same again."""
-        note = self._note()
-        return not note or note["key"] == key or self._sign * score > self._sign * note["score"]
+        note, sign = self._note(), 1.0 if self.maximize else -1.0
+        return not note or note["key"] == key or sign * score > sign * note["score"]
 
-    def offered(self, key: str) -> Path:
+    def offered(self) -> Path:
         """Return an empty folder for a run's model."""
-        fresh = self._fresh(key)
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        return fresh / MODEL
+        shutil.rmtree(self._fresh, ignore_errors=True)
+        self._fresh.mkdir(parents=True)
+        return self._fresh / MODEL
 
     def adopt(self, key: str, score: float) -> None:
         """Keep a model that was offered, in place of what is kept; a kill leaves one or the other whole."""
-        fresh = self._fresh(key)
-        (fresh / NOTE).write_text(json.dumps({"key": key, "score": score}), encoding="utf-8")
+        (self._fresh / NOTE).write_text(json.dumps({"key": key, "score": score}), encoding="utf-8")
         (self.folder / NOTE).unlink(missing_ok=True)  # first, so that no note vouches for half a folder
         shutil.rmtree(self.folder, ignore_errors=True)
-        fresh.rename(self.folder)
+        self._fresh.rename(self.folder)
 
     def release(self) -> None:
         """Free the disk, since the store has the model; the note stays, so that nothing worse is saved again."""
         shutil.rmtree(self.model, ignore_errors=True)
 
-    def _fresh(self, key: str) -> Path:
+    @property
+    def _fresh(self) -> Path:
         return self.folder.with_name(f"{self.folder.name}.new")
 
     def _note(self) -> dict[str, Any]:
@@ -73,42 +70,26 @@ class BestCheckpoint:
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
+@dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of a study: one of each cell, one that all cells share, or none.
+    """The checkpoints of a study: one of each cell, one that all cells share, or none."""
 
-    Args:
-        folder: The study's own.
-        final: Which models are kept, and how.
-        maximize: Whether a higher score is better.
-    """
-
-    def __init__(self, folder: Path, final: Final, *, maximize: bool) -> None:
-        self._folder, self._final, self._maximize = folder, final, maximize
+    folder: Path
+    """The study's own."""
+    final: Final
+    maximize: bool
+    """Whether a higher score is better."""
 
     def key(self, cell_digest: str, hyperparameters: Hyperparameters, seed: str) -> str:
         """Return what names the weights of a final run, and how they are kept."""
         values = " ".join(map(format_value, hyperparameters.values())) or NONE
-        return f"{cell_digest} {values} {seed} {self._final.store}"
+        return f"{cell_digest} {values} {seed} {self.final.store}"
 
     def of(self, cell: str) -> BestCheckpoint:
-        """Return the checkpoint of a cell's runs.
-
-        Args:
-            cell: The cell's id.
-        """
-        own = self._final.models == "cells"
-        folder = self._folder / "kept" / cell.replace("/", "--") if own else self._folder / "best"
-        return BestCheckpoint(folder, maximize=self._maximize)
-
-    def offer(self, cell: str, key: str, score: float) -> str | None:
-        """Return where a final run's model is to be saved, ``None`` if it is not to be kept."""
-        if self._final.models == "none" or not self.of(cell).beats(key, score):
-            return None
-        return str(self.of(cell).offered(key))
-
-    def adopt(self, cell: str, key: str, score: float) -> None:
-        """Keep a model that was offered and has been saved."""
-        self.of(cell).adopt(key, score)
+        """Return the checkpoint of the runs of the cell with this id."""
+        own = self.final.models == "cells"
+        folder = self.folder / "kept" / cell.replace("/", "--") if own else self.folder / "best"
+        return BestCheckpoint(folder, self.maximize)
 
 
 def models_size(final: Final, parameters: Sequence[tuple[int, int]], itemsize: int) -> str:

@@ -1,8 +1,6 @@
 """Which version of a registered model is the champion: a later one only if it beats the present one by a paired test.
 
-The test is the one of the verdicts (`harness.stats.contrasts`), on the validation predictions that both cells' final
-runs left in the store, all seeds that are there. Models were chosen by these very scores, so the p-value flatters both
-alike; what it guards against is a champion that changes with every seed. Test data take no part: they are for claims.
+The test is the one of the verdicts, on validation; why, `docs/decisions/champions.md` says.
 """
 
 from __future__ import annotations
@@ -39,22 +37,16 @@ class Contest:
     """The contest for the champion of a registered model."""
 
     study: StudySpec
-    metrics: Sequence[Metric]
-    """Of the task, looked up."""
-    lead: str
-    """The metric that ranks."""
+    metric: Metric
+    """The one that ranks."""
     validation: Sequence[Example]
     tracker: Tracker
     progress: Progress
 
     def promote(self, best: Run, uri: str) -> None:
-        """Register a model and decide whether it becomes the champion; once registered, a run is not registered again.
+        """Register the stored model of a final run and decide whether it becomes the champion; done once for each run.
 
         The decision is written before the alias is set: a kill in between leaves what the next command needs to go on.
-
-        Args:
-            best: The final run that made it.
-            uri: Of the stored model.
         """
         name, registry = self.study.registered_as, self.tracker.models.registry
         if name is None:
@@ -74,13 +66,8 @@ class Contest:
 
     def _basis(self) -> dict[str, str]:
         """Return what two versions must share to be compared."""
-        metric = self._metric()
-        data = fingerprint(self.validation)
-        by = {VersionTags.METRIC: metric.name, VersionTags.SIGNATURE: metric.signature()}
-        return {**by, Tags.data_digest("validation"): data}
-
-    def _metric(self) -> Metric:
-        return next(metric for metric in self.metrics if metric.name == self.lead)
+        by = {VersionTags.METRIC: self.metric.name, VersionTags.SIGNATURE: self.metric.signature()}
+        return {**by, Tags.data_digest("validation"): fingerprint(self.validation)}
 
     def _decide(self, best: Run, champion: Version | None) -> _Decision:
         if champion is None or champion.run == best.id:
@@ -90,12 +77,10 @@ class Contest:
             for what, now in self._basis().items()
             if champion.tags.get(what) != now
         ]
-        if other:
-            return _Decision(CHALLENGER, f"not comparable with version {champion.number}: {'; '.join(other)}", {})
-        answers = self._answers(best, champion)
+        answers = "; ".join(other) or self._answers(best, champion)
         if isinstance(answers, str):
             return _Decision(CHALLENGER, f"not comparable with version {champion.number}: {answers}", {})
-        return _judged(compare_two(answers, self._metric(), one=CHALLENGER, other=CHAMPION), champion, answers)
+        return _judged(compare_two(answers, self.metric, one=CHALLENGER, other=CHAMPION), champion, answers)
 
     def _answers(self, best: Run, champion: Version) -> Answers | str:
         """Return what both cells answered on validation, or why they cannot be compared."""

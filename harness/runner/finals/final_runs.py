@@ -18,38 +18,17 @@ from harness.runner.resume.missing_runs import StudyRuns
 from harness.stats import mean, spread
 from harness.study.grid import Cell
 from harness.study.search_space import Hyperparameters, SearchSpace
+from harness.study.spec import Final
 from harness.tracking.prediction_table import copy_predictions, write_predictions
 from harness.tracking.run_records import FinalRecord, in_order_of
 from harness.tracking.schema import NONE, Metrics, Params, Tags, score_name
-from harness.tracking.store_protocols import Run, Tracker
+from harness.tracking.store_protocols import Run
+from harness.training.trainer import ModelFacts
 
-__all__ = ["FinalsPlan", "FinalsQueue"]
+__all__ = ["FinalsQueue"]
 
 RESULTS = (Metrics.VALIDATION, Metrics.TEST, Metrics.GENERALITY)
 """What the metrics begin with whose means a cell has."""
-
-
-@dataclass(frozen=True)
-class FinalsPlan:
-    """What final runs there are to be."""
-
-    cells: Sequence[Cell]
-    """Those that were searched, in the grid's order."""
-    winners: Mapping[str, Hyperparameters]
-    """Of each cell; empty where nothing trains or no trial completed."""
-    spaces: Mapping[str, SearchSpace]
-    """What they were drawn from, for each cell."""
-    chosen: frozenset[str]
-    """The cells whose final runs are made; the others are merely concluded."""
-    seeds: Sequence[int]
-    test_digest: str
-    """The test rows; `NONE` while test is closed."""
-    generality_digest: str
-    """What it is measured on what the model still knows; `NONE` where it is not."""
-    examples: Mapping[Split, Sequence[Example]]
-    """The splits that are scored."""
-    parameters: Mapping[str, tuple[int, int]]
-    """Per cell: how many train, and how many there are."""
 
 
 @dataclass
@@ -65,35 +44,35 @@ class _OpenFinal:
     """The key of the checkpoint that is being written."""
 
 
+@dataclass
 class FinalsQueue:
-    """The final runs that are missing.
+    """The final runs that are missing."""
 
-    Args:
-        plan: What there is to be.
-        objective: What cells are ranked by.
-        checkpoints: Keep the best models on disk.
-        runs: The study's.
-        tracker: The store.
-        progress: Who watches.
-    """
+    cells: Sequence[Cell]
+    """Those that were searched, in the grid's order."""
+    chosen: Sequence[Cell]
+    """Those of them whose final runs are made; the others are merely concluded."""
+    winners: Mapping[str, Hyperparameters]
+    """Of each cell; empty where nothing trains or no trial completed."""
+    spaces: Mapping[str, SearchSpace]
+    """What they were drawn from, for each cell."""
+    final: Final
+    test_digest: str
+    """The test rows; `NONE` while test is closed."""
+    examples: Mapping[Split, Sequence[Example]]
+    """The splits that are scored."""
+    model: ModelFacts
+    objective: Objective
+    checkpoints: Checkpoints
+    runs: StudyRuns
+    progress: Progress
+    _waiting: dict[str, tuple[Cell, str]] = field(default_factory=dict, init=False)
+    _open: dict[str, _OpenFinal] = field(default_factory=dict, init=False)
 
-    def __init__(
-        self,
-        plan: FinalsPlan,
-        *,
-        objective: Objective,
-        checkpoints: Checkpoints,
-        runs: StudyRuns,
-        tracker: Tracker,
-        progress: Progress,
-    ) -> None:
-        self._plan, self._objective, self._checkpoints = plan, objective, checkpoints
-        self._runs, self._tracker, self._progress = runs, tracker, progress
-        self._waiting: dict[str, tuple[Cell, str]] = {}
-        self._open: dict[str, _OpenFinal] = {}
-        for cell in plan.cells:
+    def __post_init__(self) -> None:
+        for cell in self.cells:
             missing = [] if self._has_no_winner(cell) else self._missing_seeds(cell)
-            for seed in missing if cell.id in plan.chosen else ():
+            for seed in missing if cell in self.chosen else ():
                 self._waiting[f"{cell.id} {_title(cell, seed)}"] = cell, seed
             self._conclude(cell)
 
@@ -104,10 +83,10 @@ class FinalsQueue:
     def take(self, name: str) -> Job:
         """Start a final run."""
         cell, seed = self._waiting.pop(name)
-        winner, record = self._plan.winners[cell.id], self._record(cell, seed)
+        winner, record = self.winners[cell.id], self._record(cell, seed)
         note = final_note(cell.id, seed, record.hyperparameters[Params.LEARNING_RATE])
         params, tags = record.params(), {**record.tags(), Tags.NOTE: note}
-        run = self._runs.start(cell.id, _title(cell, seed), phase="final", params=params, tags=tags)
+        run = self.runs.start(cell.id, _title(cell, seed), phase="final", params=params, tags=tags)
         self._open[name] = _OpenFinal(cell, seed, run)
         return Job(
             name,
@@ -115,8 +94,8 @@ class FinalsQueue:
             winner,
             int(seed) if cell.tuning.trains else 0,
             scores="validation",
-            predicts=bool(self._plan.seeds) or self._objective.generates,
-            measures=self._plan.generality_digest != NONE,
+            predicts=bool(self.final.seeds) or self.objective.generates,
+            measures=self.model.forgetting is not None,
         )
 
     def handle(self, event: Event) -> Reply:
@@ -124,12 +103,12 @@ class FinalsQueue:
         final = self._open[event.job]
         match event:
             case EpochEnded():
-                self._tracker.metrics(final.run, event.metrics, step=event.epoch)
+                self.runs.tracker.metrics(final.run, event.metrics, step=event.epoch)
             case Trained():
                 if event.tags:
-                    self._tracker.tags(final.run, event.tags)
+                    self.runs.tracker.tags(final.run, event.tags)
                 if event.metrics:
-                    self._tracker.metrics(final.run, event.metrics, step=event.epoch)
+                    self.runs.tracker.metrics(final.run, event.metrics, step=event.epoch)
             case Scored():
                 return self._scored(event, final)
             case Measured():
@@ -141,13 +120,13 @@ class FinalsQueue:
     def _scored(self, event: Scored, final: _OpenFinal) -> Reply:
         final.values |= event.metrics
         if event.predictions:
-            examples = self._plan.examples[event.split]
-            write_predictions(self._tracker, final.run, event.split, examples, event.predictions)
+            examples = self.examples[event.split]
+            write_predictions(self.runs.tracker, final.run, event.split, examples, event.predictions)
         if event.split == "validation":
-            self._tracker.tags(final.run, {Tags.TRUNK: event.trunk, Tags.WEIGHTS_DIGEST: event.weights})
-            if self._plan.seeds and not self._is_answered(event, final):
+            self.runs.tracker.tags(final.run, {Tags.TRUNK: event.trunk, Tags.WEIGHTS_DIGEST: event.weights})
+            if self.final.seeds and not self._is_answered(event, final):
                 return Reply(score="test")
-        self._tracker.metrics(final.run, final.values, step=event.step)
+        self.runs.tracker.metrics(final.run, final.values, step=event.step)
         return Reply()
 
     def _is_answered(self, event: Scored, final: _OpenFinal) -> bool:
@@ -155,91 +134,87 @@ class FinalsQueue:
 
         The tag comes first: a run that is about to score test counts as one that did.
         """
-        scored = score_name("test", self._objective.lead)
-        twin = self._runs.twin(final.run, final.cell.id, event.weights, scored=scored)
-        self._tracker.tags(final.run, {Tags.SCORED: twin.id if twin else "yes"})
+        scored = score_name("test", self.objective.lead)
+        twin = self.runs.twin(final.run, final.cell.id, event.weights, scored=scored)
+        self.runs.tracker.tags(final.run, {Tags.SCORED: twin.id if twin else "yes"})
         if twin is None:
             return False
-        copy_predictions(self._tracker, twin, final.run, "test")
+        copy_predictions(self.runs.tracker, twin, final.run, "test")
         final.values |= {name: value for name, value in twin.metrics.items() if name.startswith(Metrics.TEST)}
         return True
 
     def _measured(self, event: Measured, final: _OpenFinal) -> Reply:
         if event.metrics:
-            self._tracker.metrics(final.run, event.metrics, step=event.step)
-        if not self._plan.seeds:
+            self.runs.tracker.metrics(final.run, event.metrics, step=event.step)
+        cell, checkpoint = final.cell.id, self.checkpoints.of(final.cell.id)
+        key = self.checkpoints.key(self.runs.cells[cell].digest, self.winners[cell], final.seed)
+        if not self.final.seeds or self.final.models == "none" or not checkpoint.beats(key, self._score(final)):
             return Reply()
-        winner = self._plan.winners[final.cell.id]
-        key = self._checkpoints.key(self._runs.digest(final.cell.id), winner, final.seed)
-        folder = self._checkpoints.offer(final.cell.id, key, self._score(final))
-        final.saved = key if folder else None
-        return Reply(save=folder)
+        final.saved = key
+        return Reply(save=str(checkpoint.offered()))
 
     def _end(self, event: Ended, final: _OpenFinal) -> None:
         cell, score = final.cell, self._score(final)
-        costs = {**event.costs, Metrics.TRAINABLE: float(self._plan.parameters[cell.id][0])}
+        costs = {**event.costs, Metrics.TRAINABLE: float(self.model.parameters[cell.id][0])}
         if event.outcome == "diverged":
-            self._tracker.tags(final.run, {Tags.OUTCOME: "diverged", Tags.ERROR: event.error})
-            self._runs.end(final.run, "FAILED", metrics=costs)
+            self.runs.tracker.tags(final.run, {Tags.OUTCOME: "diverged", Tags.ERROR: event.error})
+            self.runs.end(final.run, "FAILED", metrics=costs)
             score = math.nan
         else:
             if final.saved:
-                self._checkpoints.adopt(cell.id, final.saved, score)
-            self._runs.end(final.run, metrics=costs)
+                self.checkpoints.of(cell.id).adopt(final.saved, score)
+            self.runs.end(final.run, metrics=costs)
         best = math.nan if cell.tuning.trains else score  # a cell's best is its best trial's
         seconds = time.perf_counter() - final.began
-        self._progress.done(cell.id, _title(cell, final.seed), score=score, best=best, seconds=seconds)
+        self.progress.done(cell.id, _title(cell, final.seed), score=score, best=best, seconds=seconds)
         self._conclude(cell)
 
     def _record(self, cell: Cell, seed: str) -> FinalRecord:
         """Return a final run of the study as it now is."""
         return FinalRecord(
             cell=cell.id,
-            hyperparameters=self._plan.spaces[cell.id].format(self._plan.winners[cell.id]),
+            hyperparameters=self.spaces[cell.id].format(self.winners[cell.id]),
             seed=seed,
-            test_digest=self._plan.test_digest,
-            generality_digest=self._plan.generality_digest,
+            test_digest=self.test_digest,
+            generality_digest=self.model.forgetting or NONE,
         )
 
+    def _seeds(self, cell: Cell) -> list[str]:
+        return [str(seed) for seed in self.final.seeds] if cell.tuning.trains else [NONE]
+
     def _score(self, final: _OpenFinal) -> float:
-        return final.values.get(score_name("validation", self._objective.lead), math.nan)
+        return final.values.get(score_name("validation", self.objective.lead), math.nan)
 
     def _has_no_winner(self, cell: Cell) -> bool:
-        return cell.tuning.trains and not self._plan.winners[cell.id]
+        return cell.tuning.trains and not self.winners[cell.id]
 
     def _missing_seeds(self, cell: Cell) -> list[str]:
         """Return the seeds of a cell that have no final run yet; retire those that no longer belong to it."""
-        seeds = [str(seed) for seed in self._plan.seeds] if cell.tuning.trains else [NONE]
-        there = set[str]()
-        for run in self._runs.children(cell.id, "final"):
-            record = FinalRecord.from_run(run, self._plan.spaces[cell.id].names)
+        seeds, there = self._seeds(cell), set[str]()
+        for run in self.runs.children(cell.id, "final"):
+            record = FinalRecord.from_run(run, self.spaces[cell.id].names)
             belongs = record.seed in seeds and record.is_of(self._record(cell, record.seed))
             if belongs and (run.status == "FINISHED" or record.diverged) and record.seed not in there:
                 there.add(record.seed)
             else:
-                self._runs.retire(run)
+                self.runs.retire(run)
         return [seed for seed in seeds if seed not in there]
 
     def _conclude(self, cell: Cell) -> None:
-        """Write a cell's result on its parent run, if none of its final runs is missing any more.
-
-        The winner, mean and deviation over final runs in the order of the seeds, and what all its runs cost together.
-        """
-        open_cells = {waiting.id for waiting, _ in self._waiting.values()} | {
-            final.cell.id for final in self._open.values()
-        }
-        if cell.id in open_cells:
+        """Write a cell's result on its parent run, if none of its final runs is missing any more."""
+        missing = [cell.id for cell, _ in self._waiting.values()] + [final.cell.id for final in self._open.values()]
+        if cell.id in missing:
             return
-        winner = self._plan.spaces[cell.id].format(self._plan.winners[cell.id])
-        finals = self._runs.children(cell.id, "final")
-        costs = summed(run.metrics for run in [*self._runs.children(cell.id, "search"), *finals])
+        winner = self.spaces[cell.id].format(self.winners[cell.id])
+        finals = self.runs.children(cell.id, "final")
+        costs = summed(run.metrics for run in [*self.runs.children(cell.id, "search"), *finals])
         if self._has_no_winner(cell):
-            self._runs.conclude(cell.id, winner, costs, "FAILED")
+            self.runs.conclude(cell.id, winner, costs, "FAILED")
             return
-        seeds = [str(seed) for seed in self._plan.seeds] if cell.tuning.trains else [NONE]
+        seeds = self._seeds(cell)
         done = in_order_of(seeds, [run for run in finals if run.status == "FINISHED"])
         params = {**winner, Params.SEED: " ".join(seeds) or NONE}
-        self._runs.conclude(cell.id, params, _means(done) | costs, "FINISHED")
+        self.runs.conclude(cell.id, params, _means(done) | costs, "FINISHED")
 
 
 def _means(finals: Sequence[Run]) -> dict[str, float]:

@@ -4,76 +4,66 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from harness.core.example import Example, Prediction, Split, digest, fingerprint
 from harness.core.progress import Progress
 from harness.metrics.base import Metric
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.study.reference_rows import REFERENCES
+from harness.study.task import Task
 from harness.tracking.prediction_table import write_predictions
 from harness.tracking.run_records import ReferenceRecord
 from harness.tracking.schema import Params, Tags, score_name
-from harness.tracking.store_protocols import Tracker
 
-__all__ = ["ReferenceScorer"]
+__all__ = ["score_references"]
 
 SPLITS: tuple[Split, ...] = ("validation", "test")
 
+Examples = Mapping[Split, Sequence[Example]]
 
-@dataclass(frozen=True)
-class ReferenceScorer:
-    """Scores the reference rows of a task."""
 
-    task: str
-    metrics: Sequence[Metric]
-    examples: Mapping[Split, Sequence[Example]]
-    """All splits; without ``test`` there are no reference rows."""
-    runs: StudyRuns
-    tracker: Tracker
-    progress: Progress
+def score_references(
+    task: Task, metrics: Sequence[Metric], examples: Examples, runs: StudyRuns, progress: Progress
+) -> None:
+    """Score a task's reference rows that are missing; retire those that other data or metrics gave.
 
-    def score(self, names: Sequence[str]) -> None:
-        """Score the reference rows that are missing; retire those that other data or metrics gave.
+    There are none where ``test`` is not among the examples.
+    """
+    digests = _digests(task.references, metrics, examples) if "test" in examples else {}
+    there = set[str]()
+    for run in runs.of_phase("reference"):
+        record = ReferenceRecord.from_run(run)
+        same = record.digest == digests.get(record.name) and run.status == "FINISHED"
+        if same and record.name not in there:
+            there.add(record.name)
+        else:
+            runs.retire(run)
+    for name, identity in digests.items():
+        if name not in there:
+            progress.say(f"scoring reference row {name}")
+            record = ReferenceRecord(name, identity, fingerprint(examples["test"]))
+            _score(record, task.name, metrics, examples, runs)
 
-        Args:
-            names: Of `harness.study.reference_rows`.
-        """
-        digests = self._digests(names) if "test" in self.examples else {}
-        there = set[str]()
-        for run in self.runs.references():
-            record = ReferenceRecord.from_run(run)
-            same = record.digest == digests.get(record.name) and run.status == "FINISHED"
-            if same and record.name not in there:
-                there.add(record.name)
-            else:
-                self.runs.retire(run)
-        for name, identity in digests.items():
-            if name not in there:
-                self.progress.say(f"scoring reference row {name}")
-                self._score(name, identity)
 
-    def _digests(self, names: Sequence[str]) -> dict[str, str]:
-        """Return, by name, the content hash of all that a reference row's scores depend on."""
-        data = {split: fingerprint(rows) for split, rows in self.examples.items() if split != "test"}
-        metrics = [metric.signature() for metric in self.metrics]
-        facts = {"data": data, "test": fingerprint(self.examples["test"]), "metrics": metrics}
-        return {name: digest({"reference": name, **facts}) for name in names}
+def _digests(names: Sequence[str], metrics: Sequence[Metric], examples: Examples) -> dict[str, str]:
+    """Return, by name, the content hash of all that a reference row's scores depend on."""
+    data = {split: fingerprint(rows) for split, rows in examples.items() if split != "test"}
+    signatures = [metric.signature() for metric in metrics]
+    facts = {"data": data, "test": fingerprint(examples["test"]), "metrics": signatures}
+    return {name: digest({"reference": name, **facts}) for name in names}
 
-    def _score(self, name: str, identity: str) -> None:
-        sizes = {f"{Params.DATA}{split}": len(rows) for split, rows in self.examples.items()}
-        record = ReferenceRecord(name, identity, fingerprint(self.examples["test"]))
-        params, tags = {Params.TASK: self.task, **record.params(), **sizes}, {**record.tags(), Tags.SCORED: "yes"}
-        run = self.runs.start_reference(name, params=params, tags=tags)
-        values: dict[str, float] = {}
-        for split in SPLITS:
-            examples = self.examples[split]
-            texts = REFERENCES[name](self.examples["train"], [example.fields["source"] for example in examples])
-            predictions = [
-                Prediction(example.id, text, math.nan, 0) for example, text in zip(examples, texts, strict=True)
-            ]
-            for metric in self.metrics:
-                pairs = zip(predictions, examples, strict=True)
-                values[score_name(split, metric.name)] = metric.reduce([metric.statistics(*pair) for pair in pairs])
-            write_predictions(self.tracker, run, split, examples, predictions)
-        self.runs.end(run, metrics=values)
+
+def _score(record: ReferenceRecord, task: str, metrics: Sequence[Metric], examples: Examples, runs: StudyRuns) -> None:
+    sizes = {f"{Params.DATA}{split}": len(rows) for split, rows in examples.items()}
+    params, tags = {Params.TASK: task, **record.params(), **sizes}, {**record.tags(), Tags.SCORED: "yes"}
+    run = runs.start_reference(record.name, params=params, tags=tags)
+    values: dict[str, float] = {}
+    for split in SPLITS:
+        rows = examples[split]
+        texts = REFERENCES[record.name](examples["train"], [row.fields["source"] for row in rows])
+        predictions = [Prediction(row.id, text, math.nan, 0) for row, text in zip(rows, texts, strict=True)]
+        for metric in metrics:
+            pairs = zip(predictions, rows, strict=True)
+            values[score_name(split, metric.name)] = metric.reduce([metric.statistics(*pair) for pair in pairs])
+        write_predictions(runs.tracker, run, split, rows, predictions)
+    runs.end(run, metrics=values)

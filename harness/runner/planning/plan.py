@@ -1,8 +1,6 @@
 """What a study will take: counted where it can be counted, predicted from a short probe where it cannot.
 
-The probe trains and scores a sample of the rows with every tuning (see `harness.runner.planning.probe`); nothing is
-tracked and nothing recorded on disk. The prediction is kept beside the study's other files, and the report
-of a study that is run as it was planned sets it beside what the study took.
+`harness.runner.planning.probe` measures, and `docs/decisions/plan.md` says what becomes of the prediction.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from harness.study.forgetting_texts import General
 from harness.study.grid import Cell, select, with_neighbors
 from harness.study.spec import PROXIED
 from harness.tracking.mlflow.http import reach_store
-from harness.training.activation_cache.memory import ActivationMemory, recordings
+from harness.training.activation_cache.memory import recordings
 from harness.training.forgetting import Forgetting
 from harness.training.trainer import Trainer
 
@@ -95,16 +93,10 @@ class Plan:
 
 
 def plan(checked: Checked, workspace: Workspace, *, say: Callable[[str], None], cells: str | None = None) -> Plan:
-    """Count a study's work and predict its time and memory; writes nothing.
-
-    Args:
-        checked: The study.
-        workspace: Where its recordings would be kept.
-        say: Told what is being done.
-        cells: A pattern such as ``cue/*``: plan what `harness.runner.run_study.run` would run for it.
+    """Count the work of what `harness.runner.run_study.run` would do, and predict its time and memory; writes nothing.
 
     Raises:
-        UserError: What `harness.runner.run_study.run` would refuse before it begins.
+        UserError: What a run would refuse before it begins.
     """
     start, study = time.perf_counter(), checked.study
     chosen = select(checked.cells, cells)
@@ -118,15 +110,16 @@ def plan(checked: Checked, workspace: Workspace, *, say: Callable[[str], None], 
     say("counting rows and recordings")
     work, engine = works(prompts, checked, trainer), study.engine
     budget = recordings(workspace.recordings, memory_mib=engine.memory_mib, disk_mib=engine.disk_mib)
+    room = budget.memory, budget.disk.budget if budget.disk else 0
     cuts = _cuts(list(work.values()), trainer)
     probed = {cell.tuning: Cell(longest, cell.tuning) for cell in searched}
-    speeds = _speeds(list(probed.values()), cuts, trainer, budget=budget, checked=checked, say=say)
+    speeds = _speeds(list(probed.values()), cuts, trainer, room=room, checked=checked, say=say)
     retained = _retained(checked, trainer)
     forecasts = {
         cell.id: cell_forecast(
             cell,
             work[cell.prompt],
-            finals=_finals(cell, chosen, len(study.final.seeds)),
+            finals=(len(study.final.seeds) if cell.tuning.trains else 1) if cell in chosen else 0,
             speeds=speeds,
             retained=retained,
             checked=checked,
@@ -136,18 +129,18 @@ def plan(checked: Checked, workspace: Workspace, *, say: Callable[[str], None], 
     first = next((cell.id for cell in searched if forecasts[cell.id].finals), None)
     if first:
         forecasts[first] = forecasts[first]._replace(seconds=forecasts[first].seconds + retained)
-    recorded = sum(size.total for each in work.values() for size in each.recorded)
+    recorded, loaded = sum(size.total for each in work.values() for size in each.recorded), trainer.setup.loaded
+    # On a CPU, what a run holds in recordings comes on top of what the probe needed, which did without.
+    held = min(recorded, budget.memory) / MIB if loaded.model.device.type == "cpu" else 0.0
     counted = {cell: _counted(cell, work[cell.prompt], checked, trainer) for cell in searched}
     return Plan(
         cells=tuple(counted.values()),
         cuts=cuts,
-        memory=budget.memory,
-        disk=_disk(budget),
-        forecast=Forecast(forecasts, _peak(trainer, min(recorded, budget.memory)), recorded / MIB),
-        models=models_size(
-            study.final, [counted[cell][2:] for cell in chosen], trainer.setup.loaded.model.dtype.itemsize
-        ),
-        weights=trainer.setup.loaded.digest,
+        memory=room[0],
+        disk=room[1],
+        forecast=Forecast(forecasts, trainer.peak_memory() + held, recorded / MIB),
+        models=models_size(study.final, [counted[cell][2:] for cell in chosen], loaded.model.dtype.itemsize),
+        weights=loaded.digest,
         seconds=time.perf_counter() - start,
     )
 
@@ -162,24 +155,19 @@ def _cuts(work: Sequence[Work], trainer: Trainer) -> tuple[Cut, ...]:
     return tuple(found)
 
 
-def _disk(budget: ActivationMemory) -> int:
-    return budget.disk.budget if budget.disk else 0
-
-
 def _speeds(
     cells: Sequence[Cell],
     cuts: Sequence[Cut],
     trainer: Trainer,
     *,
-    budget: ActivationMemory,
+    room: tuple[int, int],
     checked: Checked,
     say: Callable[[str], None],
 ) -> dict[str, Speed]:
     """Probe one cell of every tuning, zero-shot always: the test split is scored with nothing replayed."""
-    room = budget.memory, _disk(budget)
     too_large = {name for cut in cuts for name in cut.tunings if not cut.losses_fit(*room)}
     whole = {name for cut in cuts for name in cut.tunings if not cut.starts_fit(*room)} - too_large
-    generate = _trials_generate(checked) or bool(checked.study.final.seeds)
+    generate = checked.objective != "loss" or bool(checked.study.final.seeds)
     prompt = cells[0].prompt
     live = probe_trainer(checked, sample(checked, prompt), replay=False) if too_large else trainer
     speed_of(trainer, Cell(prompt, ZERO_SHOT), generate=generate)  # the first passes of a process are slow
@@ -191,15 +179,6 @@ def _speeds(
         if name in whole:
             found[name] = found[name]._replace(prefill=found[ZERO_SHOT.name].prefill)
     return found
-
-
-def _trials_generate(checked: Checked) -> bool:
-    return checked.objective != "loss"
-
-
-def _finals(cell: Cell, chosen: Sequence[Cell], seeds: int) -> int:
-    """Return how many final runs a cell has; one that others merely start from has none."""
-    return (seeds if cell.tuning.trains else 1) if cell in chosen else 0
 
 
 def _retained(checked: Checked, trainer: Trainer) -> float:
@@ -226,26 +205,20 @@ def cell_forecast(
     """Multiply one cell's work by its tuning's speed.
 
     Trials that a pruner would stop are counted in full. Test rows are taken to be like validation rows, since nothing
-    of that split is known but how many they are.
-
-    Args:
-        cell: Which.
-        work: Its prompt's.
-        finals: Its final runs.
-        speeds: By tuning; zero-shot's is that of a whole model computed live.
-        retained: Seconds of one look at what a model still knows, after training; the one before is the study's.
-        checked: The study.
+    of that split is known but how many they are. Zero-shot's speed is that of a whole model computed live. One look at
+    what a model still knows takes the seconds ``retained``; that before training is the study's.
     """
     study, speed, live = checked.study, speeds[cell.tuning.name], speeds[ZERO_SHOT.name]
     epochs, trials = study.training.epochs, study.search.trials
-    generates, has_finals = _trials_generate(checked), bool(study.final.seeds)
+    generates, has_finals = checked.objective != "loss", bool(study.final.seeds)
     tested = live.scoring(work.validation, generate=True) * len(checked.test_ids) / len(checked.examples["validation"])
     if not cell.tuning.trains:
         last = live.scoring(work.validation, generate=generates or has_finals)
         return CellForecast(0, finals, finals * (last + tested))
     loss, made = (speed.scoring(work.validation, generate=generate) for generate in (False, True))
     training = speed.opening + epochs * speed.training * work.train.tokens
-    proxied = _among_best(trials) * made if has_finals and not generates else 0.0
+    among_best = sum(min(1.0, PROXIED / index) for index in range(1, trials + 1))  # if any order is as likely
+    proxied = among_best * made if has_finals and not generates else 0.0
     recording = speed.recording * (work.train.tokens + work.validation.tokens)
     searching = recording + trials * (training + epochs * (made if generates else loss)) + proxied
     watched = study.training.patience is not None or study.training.keep == "best"
@@ -253,20 +226,7 @@ def cell_forecast(
     return CellForecast(trials, finals, searching + finals * (training + followed + made + tested + retained))
 
 
-def _among_best(trials: int) -> float:
-    """Return how many trials are among the best so far when they end, if any order is as likely."""
-    return sum(min(1.0, PROXIED / index) for index in range(1, trials + 1))
-
-
 def _counted(cell: Cell, work: Work, checked: Checked, trainer: Trainer) -> PlannedCell:
     training, (trainable, total) = checked.study.training, trainer.parameters(cell)
     steps = training.epochs * math.ceil(work.train.batches / training.accumulation) if cell.tuning.trains else 0
     return PlannedCell(cell.id, steps, trainable, total)
-
-
-def _peak(trainer: Trainer, held: int) -> float:
-    """Return the most memory in MiB: what the probe needed, and, on a CPU, the recordings that it did without.
-
-    Where some tunings run live for want of room, the probe held a second copy of the model, which is counted too.
-    """
-    return trainer.peak_memory() + (held / MIB if trainer.setup.loaded.model.device.type == "cpu" else 0.0)

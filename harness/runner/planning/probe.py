@@ -22,7 +22,6 @@ from harness.study.settings import token_limits
 from harness.study.tokenizer_without_model import light_reader
 from harness.training.evaluation import Decoding
 from harness.training.trainer import Trainer
-from harness.training.training_run import TrainingRun
 
 __all__ = ["SCORED", "Speed", "longest_prompt", "probe_trainer", "sample", "speed_of"]
 
@@ -61,12 +60,7 @@ def longest_prompt(checked: Checked, prompts: Sequence[PromptForm]) -> PromptFor
 
 
 def sample(checked: Checked, prompt: PromptForm) -> dict[Split, list[Example]]:
-    """Return a few batches' worth of training and validation examples, from the shortest to the longest.
-
-    Args:
-        checked: The study.
-        prompt: By whose rows lengths are measured, without loading the model.
-    """
+    """Return a few batches' worth of training and validation examples, from the shortest to the longest row."""
     study = checked.study
     return {
         "train": _spread(checked, prompt, "train", study.training.batch_size, TRAINED),
@@ -104,10 +98,7 @@ def probe_trainer(checked: Checked, examples: Mapping[Split, list[Example]], *, 
 def speed_of(trainer: Trainer, cell: Cell, *, generate: bool) -> Speed:
     """Measure one tuning: train and score the sample twice, the second time with all recorded and warm.
 
-    Args:
-        trainer: From `probe_trainer`; the model is afterwards as it was.
-        cell: What trains, on which prompt.
-        generate: Whether predictions are ever made.
+    The model is afterwards as it was. Without ``generate``, no predictions are made.
     """
     whole = trainer.setup.decoding
     size, tokens = trainer.setup.study.training.batch_size, min(TOKENS, whole.max_new_tokens)
@@ -142,22 +133,18 @@ class _Pass(NamedTuple):
 
 def _pass(trainer: Trainer, cell: Cell, decoding: Decoding, *, generate: bool) -> _Pass:
     trainer.setup.decoding = decoding
-    start, training, loss, generation = time.perf_counter(), 0.0, 0.0, 0.0
+    start, training = time.perf_counter(), 0.0
     space = SearchSpace.of(trainer.setup.study)
     lowest = space.at([0.0] * len(space.dimensions))
     with trainer.run(cell) as run:
         if not cell.tuning.trains:
-            loss, generation = _scoring(run, generate=generate)
+            scored = run.score("validation", generate=generate)
         else:
             with closing(run.epochs(lowest, seed=0)) as epochs:
                 for epoch in epochs:
                     training = epoch.seconds
-                    loss, generation = _scoring(run, generate=generate)
+                    scored = run.score("validation", generate=generate)
+    generation = scored.generation_seconds
+    loss = scored.seconds - generation
     rest = time.perf_counter() - start - training - loss - generation
     return _Pass(training, loss, generation, rest, run.is_replayed)
-
-
-def _scoring(run: TrainingRun, *, generate: bool) -> tuple[float, float]:
-    """Return the seconds of a loss, and of predictions and their scores."""
-    scored = run.score("validation", generate=generate)
-    return scored.seconds - scored.generation_seconds, scored.generation_seconds

@@ -1,21 +1,47 @@
-"""The work of a study, counted prompt by prompt: batches, padded tokens, decoding steps, bytes of recordings."""
+"""The work of a study, counted prompt by prompt: batches, padded tokens, decoding steps, bytes of recordings.
+
+How many bytes the recordings of a frozen part take is counted from one row of every padded shape.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from torch import Tensor
 
 from harness.core.example import Split
 from harness.data.tokenization import PromptForm, Row, encode
 from harness.models.apply_tuning import first_block
+from harness.models.find_blocks import head
+from harness.models.frozen.capture import CapturePoint, Rows, capture_points, kv_capture_points
+from harness.models.frozen.replay import record
 from harness.models.load import Loaded
-from harness.runner.planning.memory_footprint import Footprint, Sizes
 from harness.study.check import Checked
+from harness.study.spec import Precision
 from harness.training.batching import loss_batches
+from harness.training.decoding import prefill
 from harness.training.evaluation import Decoding, prompts_of
+from harness.training.loss import label_logits, model_rows, prompt_rows
+from harness.training.precision import arithmetic
 from harness.training.trainer import Trainer
 
-__all__ = ["Load", "Work", "cuts_of", "load_of", "works"]
+__all__ = ["Footprint", "Load", "Sizes", "Work", "cuts_of", "load_of", "works"]
+
+Places = Callable[..., list[CapturePoint]]
+
+
+class Sizes(NamedTuple):
+    """Bytes of what is recorded of some rows."""
+
+    cuts: dict[int, int]
+    """What a replay at each cut reads."""
+
+    total: int
+    """What is held for all cuts; what two of them read is there once."""
+
 
 NOTHING = Sizes({}, 0)
 
@@ -45,13 +71,7 @@ class Work(NamedTuple):
 
 
 def works(prompts: Sequence[PromptForm], checked: Checked, trainer: Trainer) -> dict[PromptForm, Work]:
-    """Count the work of whole splits.
-
-    Args:
-        prompts: Of the study.
-        checked: The study.
-        trainer: Its model and settings; its rows may be fewer.
-    """
+    """Count the work of whole splits; of the trainer, whose rows may be fewer, model and settings are used."""
     study, loaded = checked.study, trainer.setup.loaded
     footprint = Footprint(loaded, sorted(cuts_of(trainer)), study.training.precision)
     replays_starts = (checked.objective != "loss" or study.final.seeds) and study.generation.num_beams == 1
@@ -80,14 +100,7 @@ def cuts_of(trainer: Trainer) -> dict[int, list[str]]:
 
 
 def load_of(rows: Sequence[Row], loaded: Loaded, *, batch_size: int, decoding: Decoding) -> Load:
-    """Count the work that some rows are.
-
-    Args:
-        rows: A split, as one prompt has it.
-        loaded: The model.
-        batch_size: Of losses.
-        decoding: With the most new tokens, and generation's batch size.
-    """
+    """Count the work that some rows are; the batch size is that of losses, `decoding` has generation's."""
     losses, prompts = loss_batches(rows, loaded, batch_size=batch_size), prompts_of(rows, loaded, decoding)
     return Load(
         batches=len(losses),
@@ -106,3 +119,76 @@ def _longest(rows: Sequence[Row], indices: Sequence[int], decoding: Decoding) ->
 def _rows(split: Split, prompt: PromptForm, checked: Checked, trainer: Trainer) -> list[Row]:
     examples, dropping = checked.examples[split], split == "train"
     return encode(examples, prompt, trainer.setup.loaded, limits=trainer.setup.limits, drop_long_targets=dropping).rows
+
+
+@dataclass
+class Footprint:
+    """Measures recordings without making them."""
+
+    loaded: Loaded
+    cuts: Sequence[int]
+    """The blocks at which tunings cut."""
+    precision: Precision
+    """Of the passes that will be recorded."""
+    _kept: dict[tuple[object, ...], dict[str, Tensor]] = field(default_factory=dict)
+    _points: dict[tuple[Places, int], list[CapturePoint]] = field(default_factory=dict)
+
+    def of_losses(self, rows: Sequence[Row]) -> Sizes:
+        """Return what is recorded of some rows for their losses."""
+        model, size = self.loaded.model, Counter[str]()
+        by_label = head(model).name  # only label positions come there; elsewhere rows of one shape take the same
+        for batch in loss_batches(rows, self.loaded, batch_size=len(rows)):
+            (one,) = loss_batches([rows[batch.indices[0]]], self.loaded, batch_size=1)
+            inputs, shape = model_rows(model, one.to(model.device)), [each.size(1) for each in batch.inputs.values()]
+            for name, tensor in self._of_one(
+                capture_points, shape, inputs, lambda each: label_logits(model, each)
+            ).items():
+                point, is_shared = name.partition("/")[0], not name.rpartition("/")[2].isdigit()
+                if point == by_label:
+                    size[point] += tensor[0].nbytes * batch.tokens
+                else:
+                    size[point] += tensor.nbytes * (1 if is_shared else len(batch.indices))
+        return self._by_cut(capture_points, size)
+
+    def of_prefill(self, rows: Sequence[Row], decoding: Decoding) -> Sizes:
+        """Return what is recorded of some rows for the start of generation, beyond what their losses need."""
+        model, size = self.loaded.model, Counter[str]()
+        for batch in prompts_of(rows, self.loaded, decoding._replace(batch_size=len(rows))):
+            one = batch._replace(indices=(0,), inputs={name: each[:1] for name, each in batch.inputs.items()})
+            inputs, shape = prompt_rows(one, model.device), [each.size(1) for each in batch.inputs.values()]
+            kept = self._of_one(kv_capture_points, shape, inputs, lambda each: prefill(model, each.inputs))
+            for name, tensor in kept.items():
+                size[name.partition("/")[0]] += tensor.nbytes * len(batch.indices)
+        return self._by_cut(kv_capture_points, size)
+
+    def _of_one(
+        self, places: Places, shape: Sequence[int], rows: Rows, run: Callable[[Rows], object]
+    ) -> Mapping[str, Tensor]:
+        """Return what is kept of one row at all cuts; recorded once per shape."""
+        key = (places, *shape)
+        if key not in self._kept:
+            self._kept[key] = {}
+            listed = [point for cut in sorted(self.cuts) for point in self._places(places, cut)]
+            if listed:  # none where generation begins with a part of the encoder that trains
+                with arithmetic(self.loaded.model.device, self.precision):
+                    record(self.loaded.model, [rows], points=listed, keep=self._kept[key].__setitem__, run=run)
+        return self._kept[key]
+
+    def _by_cut(self, places: Places, size: Mapping[str, int]) -> Sizes:
+        # What an encoder makes of a prompt is the same for a loss: where that keeps it, generation adds nothing.
+        shares = places is kv_capture_points and self.loaded.is_encoder_decoder
+        kept = {
+            cut: {point.name for point in self._places(capture_points, cut)} if shares else set[str]()
+            for cut in self.cuts
+        }
+        cuts = {
+            cut: sum(size[point.name] for point in self._places(places, cut) if point.name not in kept[cut])
+            for cut in self.cuts
+        }
+        anywhere = set[str]().union(*kept.values())
+        return Sizes(cuts, sum(taken for name, taken in size.items() if name not in anywhere))
+
+    def _places(self, places: Places, cut: int) -> list[CapturePoint]:
+        if (places, cut) not in self._points:
+            self._points[places, cut] = places(self.loaded.model, cut)
+        return self._points[places, cut]

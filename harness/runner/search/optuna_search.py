@@ -1,8 +1,6 @@
-"""One Optuna study per cell: samplers, pruner, storage, seeds.
+"""One Optuna study per cell: samplers, pruner, storage, seeds; see `docs/decisions/draws.md`.
 
-The draw of trial i depends on the study's seed, on i and on the finished trials alone, never on how often the
-search was interrupted, so a killed search goes on as if nothing had happened. A trial's index i counts finished
-trials; Optuna's own number also counts interrupted ones.
+A trial's index counts finished trials; Optuna's own number also counts interrupted ones.
 """
 
 from __future__ import annotations
@@ -15,12 +13,7 @@ from operator import eq
 from typing import Literal, NamedTuple
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import event
@@ -61,22 +54,9 @@ class OpenTrial:
 
     index: int
     """Which trial of the cell, counted over those that ended."""
-    number: int
-    """Optuna's, which a trial that is drawn again after a kill has another of."""
     hyperparameters: Hyperparameters
-    _trial: Trial
-
-    def report(self, value: float, epoch: int) -> None:
-        """Tell the pruner the objective after an epoch, counted from 1."""
-        self._trial.report(value, epoch)
-
-    def should_prune(self) -> bool:
-        """Return whether the pruner gives the trial up after what was reported."""
-        return self._trial.should_prune()
-
-    def mark(self, name: str, text: str) -> None:
-        """Keep a note beside the trial."""
-        self._trial.set_user_attr(name, text)
+    optuna: Trial
+    """Its number is another one when a trial is drawn again after a kill."""
 
 
 def reach_storage(url: str) -> None:
@@ -111,11 +91,7 @@ def _make(url: str) -> None:
 
 
 def _quick(url: str) -> optuna.storages.BaseStorage:
-    """Open a sqlite database that does not wait for the disk.
-
-    A kill loses nothing. A power cut may lose the last trials, of which the tracking store, which waits and is told
-    first, still knows: such a trial is drawn again as it was. Only a write-ahead log stays whole without waiting.
-    """
+    """Open a sqlite database that does not wait for the disk; docs/decisions/sqlite.md says what a power cut costs."""
     storage = optuna.storages.RDBStorage(url)
 
     def relax(connection: sqlite3.Connection, _: object) -> None:
@@ -128,15 +104,7 @@ def _quick(url: str) -> optuna.storages.BaseStorage:
 
 
 class CellSearch:
-    """The search for one cell's hyperparameters.
-
-    Args:
-        storage: From `open_storage`.
-        name: Unique per cell and search.
-        spec: Budget, sampler, pruner, seed.
-        space: What is drawn from.
-        maximize: Whether a higher objective is better.
-    """
+    """The search for one cell's hyperparameters, under a name that no other search in the storage has."""
 
     def __init__(
         self, storage: optuna.storages.BaseStorage, name: str, *, spec: Search, space: SearchSpace, maximize: bool
@@ -185,15 +153,12 @@ class CellSearch:
         self._study.sampler = _sampler(self.spec, index)
         trial = self._study.ask({dimension.name: _distribution(dimension) for dimension in self.space.dimensions})
         trial.set_user_attr("index", index)
-        return OpenTrial(index, trial.number, self.space.take(trial.params), trial)
+        return OpenTrial(index, self.space.take(trial.params), trial)
 
     def budget(self, start: Hyperparameters | None = None) -> int:
-        """Return how many trials the search has, ended ones included.
+        """Return how many trials the search has, ended ones included, if `ask` is given this start.
 
         Fewer than the study's where a grid has fewer points: several ranges cannot use every number of trials.
-
-        Args:
-            start: As `ask` is given it.
         """
         return len(self._known(start)) if self.spec.sampler == "grid" else self.spec.trials
 
@@ -206,18 +171,8 @@ class CellSearch:
             return given + _apart_from(given, startup_points(self.space, self.spec.seed), self.space)
         return given
 
-    def hyperparameters(self, trial: FrozenTrial) -> Hyperparameters:
-        """Return what a trial of `finished` was drawn with."""
-        return self.space.take(trial.params)
-
     def tell(self, number: int, outcome: Outcome, value: float | None = None) -> None:
-        """Record how a trial ended.
-
-        Args:
-            number: Optuna's.
-            outcome: How.
-            value: The objective; for ``complete`` alone.
-        """
+        """Record how a trial of this number of Optuna's ended, with its objective if it is complete."""
         if outcome == "complete":
             self._study.tell(number, value)
         else:
@@ -225,24 +180,25 @@ class CellSearch:
 
     def fail(self, trial: OpenTrial, reason: str) -> None:
         """Record a trial that diverged; it counts as finished."""
-        trial.mark(DIVERGED, reason)
-        self._study.tell(trial.number, state=TrialState.FAIL)
+        trial.optuna.set_user_attr(DIVERGED, reason)
+        self._study.tell(trial.optuna.number, state=TrialState.FAIL)
 
     def best(self) -> Best | None:
         """Return the winner, the earliest among equals; ``None`` where no trial completed."""
-        complete = [t for t in self.finished() if t.state == TrialState.COMPLETE]
+        complete = self._complete()
         if not complete:
             return None
         winner = max(complete, key=lambda t: (self._merit(t.value), -t.number))
-        return Best(self.hyperparameters(winner), float(winner.value or 0.0), int(winner.user_attrs["index"]))
+        return Best(self.space.take(winner.params), float(winner.value or 0.0), int(winner.user_attrs["index"]))
 
     def among_best(self, value: float, count: int) -> bool:
         """Return whether a trial that ends with this value is among the best few of those that completed so far."""
-        complete = [t for t in self.finished() if t.state == TrialState.COMPLETE]
-        return sum(self._merit(t.value) >= self._merit(value) for t in complete) < count
+        return sum(self._merit(t.value) >= self._merit(value) for t in self._complete()) < count
+
+    def _complete(self) -> list[FrozenTrial]:
+        return [t for t in self.finished() if t.state == TrialState.COMPLETE]
 
     def _merit(self, value: float | None) -> float:
-        """Return an objective as a number that is better the higher it is."""
         assert value is not None
         return value if self._study.direction == optuna.study.StudyDirection.MAXIMIZE else -value
 

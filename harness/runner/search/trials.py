@@ -1,8 +1,6 @@
 """The search of all cells: trials until each budget is spent, each of them one job and one child run.
 
-A search on ``loss`` makes no predictions, so a report could not tell how well the loss stood in for the metric. So a
-trial that ends among the best three so far is scored on the metrics as well: at the end the best three of all are,
-whatever the order was and without training any of them again. Where the study has no final runs, nothing generates.
+Which trials of a search on ``loss`` are scored on the metrics as well, `docs/decisions/loss-as-proxy.md` says.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from harness.study.search_space import Hyperparameters
 from harness.study.spec import PROXIED
 from harness.tracking.run_records import TrialRecord
 from harness.tracking.schema import Metrics, Tags
-from harness.tracking.store_protocols import Run, Tracker
+from harness.tracking.store_protocols import Run
 
 __all__ = ["SearchQueue", "settle_trials"]
 
@@ -53,7 +51,7 @@ class _TakenTrial:
     """A trial that was taken."""
 
     cell: str
-    trial: OpenTrial
+    drawn: OpenTrial
     run: str
     began: float = field(default_factory=time.perf_counter)
     epoch: int = 0
@@ -61,38 +59,25 @@ class _TakenTrial:
     """The objective: of the last epoch, at the end of the one that counts."""
 
 
+@dataclass
 class SearchQueue:
-    """The trials that are missing; within a cell one after the other, for a draw depends on the finished ones.
+    """The trials that are missing; within a cell one after the other, for a draw depends on the finished ones."""
 
-    Args:
-        searches: Of the cells that train, by id, in the grid's order.
-        neighbors: Cells to those whose winner their first trial is taken from, where there is a warm start.
-        seed: Of the training of every trial.
-        objective: What is searched by.
-        runs: The study's.
-        tracker: The store.
-        progress: Who watches.
-    """
+    searches: Mapping[str, CellSearch]
+    """Of the cells that train, by id, in the grid's order."""
+    neighbors: Mapping[str, str]
+    """Cells to those whose winner their first trial is taken from, where there is a warm start."""
+    objective: Objective
+    runs: StudyRuns
+    progress: Progress
+    winners: dict[str, Best] = field(default_factory=dict, init=False)
+    """Of the cells whose search is over, if any trial completed."""
+    _open: dict[str, _TakenTrial] = field(default_factory=dict, init=False)
+    _over: set[str] = field(default_factory=set, init=False)
 
-    def __init__(
-        self,
-        searches: Mapping[str, CellSearch],
-        neighbors: Mapping[str, str],
-        *,
-        seed: int,
-        objective: Objective,
-        runs: StudyRuns,
-        tracker: Tracker,
-        progress: Progress,
-    ) -> None:
-        self._searches, self._neighbors, self._seed, self._objective = searches, neighbors, seed, objective
-        self._runs, self._tracker, self._progress = runs, tracker, progress
-        self._open: dict[str, _TakenTrial] = {}
-        self._next = {cell: len(search.finished()) for cell, search in searches.items()}
-        self.winners: dict[str, Best] = {}
-        """Of the cells whose search is over, if any trial completed."""
-        self._over: set[str] = set()
-        for cell in searches:
+    def __post_init__(self) -> None:
+        self._next = {cell: len(search.finished()) for cell, search in self.searches.items()}
+        for cell in self.searches:
             self._conclude(cell)
 
     def waiting(self) -> Sequence[str]:
@@ -104,30 +89,30 @@ class SearchQueue:
         return {
             f"{cell} trial {index}": cell
             for cell, index in self._next.items()
-            if cell not in busy | self._over and self._neighbors.get(cell) not in self._searches.keys() - self._over
+            if cell not in busy | self._over and self.neighbors.get(cell) not in self.searches.keys() - self._over
         }
 
     def take(self, name: str) -> Job:
         """Ask Optuna for a trial, and start its run."""
         cell = self._names()[name]
-        search, start = self._searches[cell], self._start(cell)
+        search, start = self.searches[cell], self._start(cell)
         trial = search.ask(start)
         assert trial is not None
         record = TrialRecord(
             index=trial.index,
-            optuna_trial=trial.number,
+            optuna_trial=trial.optuna.number,
             hyperparameters=search.space.format(trial.hyperparameters),
-            seed=str(self._seed),
-            warm_start=self._neighbors[cell] if start and trial.index == 0 else None,
+            seed=str(search.spec.seed),
+            warm_start=self.neighbors[cell] if start and trial.index == 0 else None,
         )
         params, tags = record.params(), record.tags()
-        run = self._runs.start(cell, f"trial {trial.index}", phase="search", params=params, tags=tags)
+        run = self.runs.start(cell, f"trial {trial.index}", phase="search", params=params, tags=tags)
         self._open[name] = _TakenTrial(cell, trial, run)
-        return Job(name, cell, trial.hyperparameters, self._seed, is_trial=True)
+        return Job(name, cell, trial.hyperparameters, search.spec.seed, is_trial=True)
 
     def _start(self, cell: str) -> Hyperparameters | None:
         """Return what a cell's first trial is taken from, if not from the sampler."""
-        neighbor = self.winners.get(self._neighbors.get(cell, ""))
+        neighbor = self.winners.get(self.neighbors.get(cell, ""))
         return neighbor.hyperparameters if neighbor else None
 
     def handle(self, event: Event) -> Reply:
@@ -140,7 +125,7 @@ class SearchQueue:
                 return self._trained(event, trial)
             case Scored():
                 made = {name: value for name, value in event.metrics.items() if name != Metrics.VALIDATION_LOSS}
-                self._tracker.metrics(trial.run, made, step=event.step)
+                self.runs.tracker.metrics(trial.run, made, step=event.step)
             case Ended():
                 self._end(event, self._open.pop(event.job))
             case Measured():
@@ -148,29 +133,29 @@ class SearchQueue:
         return Reply()
 
     def _follow(self, event: EpochEnded, trial: _TakenTrial) -> Reply:
-        self._tracker.metrics(trial.run, event.metrics, step=event.epoch)
+        self.runs.tracker.metrics(trial.run, event.metrics, step=event.epoch)
         trial.epoch, trial.value = event.epoch, event.objective
         if not math.isfinite(event.objective):
             return Reply()
-        trial.trial.report(event.objective, event.epoch)
-        return Reply(stop=not event.is_last and trial.trial.should_prune())
+        trial.drawn.optuna.report(event.objective, event.epoch)
+        return Reply(stop=not event.is_last and trial.drawn.optuna.should_prune())
 
     def _trained(self, event: Trained, trial: _TakenTrial) -> Reply:
         trial.value = event.objective
         if event.tags:
-            self._tracker.tags(trial.run, event.tags)
+            self.runs.tracker.tags(trial.run, event.tags)
         if event.metrics:
-            self._tracker.metrics(trial.run, event.metrics, step=event.step)
-        is_scored = self._objective.proxies and self._searches[trial.cell].among_best(event.objective, PROXIED)
+            self.runs.tracker.metrics(trial.run, event.metrics, step=event.step)
+        is_scored = self.objective.proxies and self.searches[trial.cell].among_best(event.objective, PROXIED)
         return Reply(score="validation" if is_scored else None)
 
     def _end(self, event: Ended, trial: _TakenTrial) -> None:
         """Settle a trial: the tracked run first, Optuna's trial second; `settle_trials` relies on that."""
-        search = self._searches[trial.cell]
+        search = self.searches[trial.cell]
         if event.outcome == "diverged":
             tags = {Tags.OUTCOME: "diverged", Tags.ERROR: event.error, Tags.TRUNK: event.trunk}
-            self._runs.end(trial.run, "FAILED", tags=tags, metrics=event.costs)
-            search.fail(trial.trial, event.error)
+            self.runs.end(trial.run, "FAILED", tags=tags, metrics=event.costs)
+            search.fail(trial.drawn, event.error)
             trial.value = math.nan
         else:
             is_pruned = event.outcome == "stopped"
@@ -178,20 +163,20 @@ class SearchQueue:
             tags = {Tags.OUTCOME: outcome, Tags.TRUNK: event.trunk}
             tags |= {Tags.PRUNED_AFTER: str(trial.epoch)} if is_pruned else {}
             metrics = {Metrics.OBJECTIVE: trial.value, **event.costs}
-            self._runs.end(trial.run, "KILLED" if is_pruned else "FINISHED", tags=tags, metrics=metrics)
-            search.tell(trial.trial.number, outcome, trial.value)
+            self.runs.end(trial.run, "KILLED" if is_pruned else "FINISHED", tags=tags, metrics=metrics)
+            search.tell(trial.drawn.optuna.number, outcome, trial.value)
         self._next[trial.cell] += 1
-        best, what = search.best(), f"trial {trial.trial.index}, {trial.trial.hyperparameters.in_words()}"
+        best, what = search.best(), f"trial {trial.drawn.index}, {trial.drawn.hyperparameters.in_words()}"
         seconds = time.perf_counter() - trial.began
-        self._progress.done(trial.cell, what, score=trial.value, best=best.value if best else math.nan, seconds=seconds)
+        self.progress.done(trial.cell, what, score=trial.value, best=best.value if best else math.nan, seconds=seconds)
         self._conclude(trial.cell)
 
     def _conclude(self, cell: str) -> None:
         """Take note of a cell's winner, if its budget is spent."""
-        search = self._searches[cell]
+        search = self.searches[cell]
         if self._next[cell] < search.budget(self._start(cell)):
             return
         self._over.add(cell)
         if best := search.best():
             self.winners[cell] = best
-            self._runs.note(cell, {Tags.BEST_TRIAL: str(best.trial)})
+            self.runs.note(cell, {Tags.BEST_TRIAL: str(best.trial)})

@@ -1,38 +1,37 @@
 """Activation cache: the frozen part computed once per split, found or recorded now, and proved.
 
-A recording is named by all that its numbers depend on: weights, arithmetic, library versions, the place in the network
-and the token ids of every row. So one serves every trial, final run, tuning and study that needs it. It changes the
-clock, never the numbers: each training run compares it with the live model, and does without it where they differ.
+It changes the clock, never the numbers: each training run compares a recording with the live model, and does without
+it where they differ. See ``docs/decisions/frozen-part.md``.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from harness.core.errors import ModelError
 from harness.data.tokenization import Row
 from harness.models.find_blocks import blocks
-from harness.models.frozen.capture import ByCapturePoint, CapturePoint, Rows, SinkByCapturePoint
+from harness.models.frozen.capture import CapturePoint, Rows, capture_points, kv_capture_points
 from harness.models.frozen.replay import Pass, Trunk, record, verify
 from harness.models.load import Loaded
 from harness.models.transformers_compat import has_generation_steps
 from harness.study.spec import Precision
-from harness.training.activation_cache.keys import RecordingKeys, RowsKey
+from harness.training.activation_cache.keys import RowsKey, recording_keys
 from harness.training.activation_cache.memory import ActivationMemory, Draft, TooLarge
-from harness.training.activation_cache.replayed_calls import ReplayedCall, generation_start, loss_call
 from harness.training.batching import Prompts, loss_batches
-from harness.training.loss import model_rows, prompt_rows
+from harness.training.decoding import prefill
+from harness.training.loss import label_logits, model_rows, prompt_rows
 from harness.training.precision import arithmetic
 
 __all__ = ["ActivationCache", "Opened"]
-
 
 NO_STEPS = "this transformers does not tell generation's first call apart"
 
@@ -46,27 +45,36 @@ class Opened(NamedTuple):
     """Calls of the model, a few tokens to look at it left out."""
 
 
+class _Call(NamedTuple):
+    """A call of the model, for a loss or the first one of generation."""
+
+    name: str
+    """Part of the recordings' keys."""
+    points: Callable[[PreTrainedModel, int], list[CapturePoint]]
+    """What is recorded at a cut."""
+    logits: Callable[[Rows, AbstractContextManager[None]], Tensor]
+    """Makes the call, and enters a context around what is replayed."""
+
+
 @dataclass
 class _Split:
     """Rows as they were handed in, and what is worked out of them once."""
 
     rows: Sequence[Row]
     passes: Sequence[Rows]
-    """As the model takes them."""
     keys: dict[frozenset[int], Mapping[str, str]] = field(default_factory=dict)
-    """Of the recordings, by capture point, of all cuts that one pass records; by these cuts."""
+    """Of the recordings, by all cuts that one pass records, then by capture point."""
 
 
 class _Request(NamedTuple):
-    """What one call is after."""
+    """What is to be opened."""
 
-    call: ReplayedCall
+    call: _Call
     points: Sequence[CapturePoint]
-    """Of the cut."""
     cut: int
     passes: Sequence[Rows]
     keys: Mapping[str, str]
-    """Of the recordings, by capture point, of all cuts that one pass records."""
+    """Of the recordings of all cuts that one pass records."""
 
     @property
     def key(self) -> str:
@@ -99,11 +107,7 @@ class ActivationCache:
     _passes: list[Pass] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._namer = RecordingKeys(self.loaded, self.precision)
-        stacks = [block.stack for block in blocks(self.loaded.model)]
-        self._count = len(stacks)
-        # Behind an encoder, a decoder reads one token in generation's first call: that is neither kept nor replayed.
-        self._first_behind = stacks.count("encoder") or len(stacks)
+        self._stacks = [block.stack for block in blocks(self.loaded.model)]
 
     def open(self, key: RowsKey, rows: Sequence[Row], cut: int, *, cuts: Iterable[int]) -> Trunk | str:
         """Return the replay of some rows for a loss, recorded now if it is not there, or why they must run live.
@@ -120,27 +124,27 @@ class ActivationCache:
             batches = loss_batches(rows, self.loaded, batch_size=self.batch_size)
             return [model_rows(model, batch.to(model.device)) for batch in batches]
 
-        return self._open(loss_call(model), (key,), rows, passes, frozenset({cut, *cuts}), cut)
+        def logits(rows: Rows, replay: AbstractContextManager[None]) -> Tensor:
+            with replay:
+                return label_logits(model, rows)
+
+        call = _Call("loss", capture_points, logits)
+        return self._open(call, (key,), rows, passes, frozenset({cut, *cuts}), cut)
 
     def open_prefill(
         self, key: RowsKey, rows: Sequence[Row], prompts: Sequence[Prompts], cut: int, *, cuts: Iterable[int]
     ) -> Trunk | str:
-        """Return the replay of generation's first call; see `open`.
-
-        Args:
-            key: What the rows are known by.
-            rows: A split, as one prompt has it.
-            prompts: The batches that its predictions are made in.
-            cut: The first block that trains.
-            cuts: Those that will be asked for as well.
-        """
+        """Return the replay of generation's first call on the batches that predictions are made in; see `open`."""
         model = self.loaded.model
 
         def passes() -> list[Rows]:
             return [prompt_rows(batch, model.device) for batch in prompts]
 
+        # What an encoder makes of a prompt is the same for a loss.
+        name = "loss" if model.config.is_encoder_decoder else "prefill"
+        call = _Call(name, kv_capture_points, lambda rows, replay: prefill(model, rows.inputs, replay))
         sizes = tuple(batch.inputs["input_ids"].size(1) for batch in prompts)  # less where more is to be generated
-        return self._open(generation_start(model), (key, sizes), rows, passes, frozenset({cut, *cuts}), cut)
+        return self._open(call, (key, sizes), rows, passes, frozenset({cut, *cuts}), cut)
 
     def opened(self) -> Opened:
         """Return what it took to open all that was opened since this was asked last."""
@@ -149,47 +153,32 @@ class ActivationCache:
         self._passes.clear()
         return opened
 
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._seconds += time.perf_counter() - start
-
-    def close(self) -> None:
-        """Let go of what was opened: it may make room in memory for others."""
-        self.recordings.let_go()
-
     def _open(
         self,
-        call: ReplayedCall,
+        call: _Call,
         key: tuple[object, ...],
         rows: Sequence[Row],
         passes: Callable[[], list[Rows]],
         cuts: frozenset[int],
         cut: int,
     ) -> Trunk | str:
-        with self._timed():
-            try:
-                points = self._points_at(call, cut)
-                names = {point.name for cut in cuts for point in self._points_at(call, cut)}
-            except ModelError as error:
-                return str(error)
+        start = time.perf_counter()
+        try:
+            points = self._points_at(call, cut)
+            names = {point.name for cut in cuts for point in self._points_at(call, cut)}
             if not points:
                 return "a part of the encoder trains" if has_generation_steps() else NO_STEPS
-            split = self._split((call.points, *key), rows, passes)
+            split = self._splits.get((call.points, *key))
+            if split is None or split.rows != rows:
+                split = self._splits[call.points, *key] = _Split(rows, passes())
             if cuts not in split.keys:
-                split.keys[cuts] = self._namer.keys(call.name, names, rows, split.passes)
+                split.keys[cuts] = recording_keys(self.loaded, self.precision, call.name, names, rows, split.passes)
             request = _Request(call, points, cut, split.passes, split.keys[cuts])
             return self._found(request) or self._made(request, cuts)
-
-    def _split(self, key: tuple[object, ...], rows: Sequence[Row], passes: Callable[[], list[Rows]]) -> _Split:
-        """Return what is known of some rows; all of it anew where others have come under their key."""
-        split = self._splits.get(key)
-        if split is None or split.rows != rows:
-            split = self._splits[key] = _Split(rows, passes())
-        return split
+        except ModelError as error:
+            return str(error)
+        finally:
+            self._seconds += time.perf_counter() - start
 
     def _found(self, request: _Request) -> Trunk | None:
         """Return what an earlier run or trial recorded, if it is there and right."""
@@ -197,12 +186,7 @@ class ActivationCache:
         if trunk is None or (wrong := self._verify(request, trunk)) is None:
             return trunk
         self.say(f"{wrong}; recording anew")
-        self._drop(request)
         return None
-
-    def _drop(self, request: _Request) -> None:
-        for point in request.points:
-            self.recordings.drop(request.keys[point.name])
 
     def _made(self, request: _Request, cuts: frozenset[int]) -> Trunk | str:
         """Record for all cuts, or, where there is no room for that, for the one."""
@@ -212,22 +196,21 @@ class ActivationCache:
                 self._record(request, sorted(some))
             except TooLarge as error:
                 fault = str(error)
+                continue
             except ModelError as error:
                 fault = str(error)
                 break
+            if (trunk := self._stored(request)) is None:
+                fault = "nothing is left of the recording: too large, or empty"
+            elif (wrong := self._verify(request, trunk)) is None:
+                return trunk
             else:
-                if (trunk := self._stored(request)) is None:
-                    fault = "nothing is left of the recording: too large, or empty"
-                    continue
-                if (wrong := self._verify(request, trunk)) is None:
-                    return trunk
-                self._drop(request)
                 fault = wrong
                 break
         self._refused[request.key] = fault  # it would be so in every trial
         return fault
 
-    def _points_at(self, call: ReplayedCall, cut: int) -> list[CapturePoint]:
+    def _points_at(self, call: _Call, cut: int) -> list[CapturePoint]:
         if (call.points, cut) not in self._points:
             self._points[call.points, cut] = call.points(self.loaded.model, cut)
         return self._points[call.points, cut]
@@ -241,7 +224,9 @@ class ActivationCache:
                 held.pinned = before
                 return None
             stores[point.name] = store
-        return Trunk(self.loaded.model, request.points, ByCapturePoint(stores), request.passes)
+        return Trunk(
+            self.loaded.model, request.points, lambda name: stores[_point_of(name)][name], recorded=request.passes
+        )
 
     def _record(self, request: _Request, cuts: Sequence[int]) -> None:
         """Record in one pass what is missing.
@@ -259,8 +244,13 @@ class ActivationCache:
             for draft in drafts.values():
                 undo.callback(draft.discard)
             with arithmetic(model.device, self.precision):
-                store, logits = SinkByCapturePoint(drafts), request.call.logits
-                record(model, request.passes, points=missing, store=store, run=lambda r: logits(r, nullcontext()))
+                record(
+                    model,
+                    request.passes,
+                    points=missing,
+                    keep=lambda name, tensor: drafts[_point_of(name)].add(name, tensor),
+                    run=lambda rows: request.call.logits(rows, nullcontext()),
+                )
             for draft in drafts.values():
                 draft.close()
             undo.pop_all()
@@ -268,9 +258,10 @@ class ActivationCache:
         self._passes += [self._pass(request, rows, 0, end) for rows in request.passes]
 
     def _verify(self, request: _Request, trunk: Trunk) -> str | None:
-        """Compare a recording with the live model: at first on its longest rows, in later runs on its shortest.
+        """Compare a recording with the live model, and drop it where it is wrong.
 
-        Windows, positions and masks matter most in the longest, but they would take a tenth of a short trial each time.
+        Windows, positions and masks matter most in its longest rows, but they would take a tenth of a short trial each
+        time: later runs compare the shortest.
         """
         rows = request.passes[0] if request.key in self._proved else max(reversed(request.passes), key=_positions)
         self._passes += [self._pass(request, rows, first, None) for first in (0, request.cut)]
@@ -281,14 +272,24 @@ class ActivationCache:
                 wrong = f"the recording lacks {error}"
             except ModelError as error:
                 wrong = str(error)
-        (self._proved.discard if wrong else self._proved.add)(request.key)
+        if wrong is None:
+            self._proved.add(request.key)
+            return None
+        self._proved.discard(request.key)
+        for point in request.points:
+            self.recordings.drop(request.keys[point.name])
         return wrong
 
     def _pass(self, request: _Request, rows: Rows, first: int, end: int | None) -> Pass:
-        starts = request.call.starts_generation
-        most = self._first_behind if starts else self._count
+        starts = request.call.points is kv_capture_points
+        # Behind an encoder, a decoder reads one token in generation's first call: that is neither kept nor replayed.
+        most = (self._stacks.count("encoder") if starts else 0) or len(self._stacks)
         return Pass(rows, min(first, most), end if end is None else min(end, most), starts)
 
 
 def _positions(rows: Rows) -> int:
     return sum(tensor.size(1) for tensor in rows.inputs.values())
+
+
+def _point_of(name: str) -> str:
+    return name.partition("/")[0]

@@ -1,8 +1,8 @@
 """Disk tier of the activation cache: named tensors, whole and right and within a budget, or not there.
 
 A recording is a folder named by its key: shards in safetensors, and a manifest with the key and each shard's digest.
-It is written under a temporary name and renamed, so a kill leaves no half of it; what is truncated, changed or foreign
-does not agree with its manifest and is removed. Reading maps the files; the system keeps in memory what fits.
+It is written under a temporary name and renamed, so a kill leaves no half of it. Reading maps the files; the system
+keeps in memory what fits. See ``docs/decisions/recordings.md``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +50,9 @@ class ActivationDisk:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             shards = {folder / name: own for name, own in manifest["shards"].items()}
             if manifest["key"] == key and shards and all(_digest(file) == own for file, own in shards.items()):
-                recording = _Mapped(list(shards))
                 self.used(key)
-                return recording
+                handles: list[Any] = [safe_open(file, framework="pt") for file in shards]
+                return {name: handle.get_tensor(name) for handle in handles for name in handle.keys()}  # noqa: SIM118
         except FileNotFoundError:
             if not folder.exists():
                 return None
@@ -82,26 +82,20 @@ class ActivationDisk:
         Raises:
             OSError: They would not fit.
         """
-        sizes = {folder: _size(folder) for folder in self.folder.glob("*") if folder.is_dir()}
-        finished = sorted((folder for folder in sizes if not folder.name.startswith(".")), key=_last_used)
-        total = sum(sizes.values()) + needed
-        if total - sum(sizes[folder] for folder in finished) > self.budget:
+        usage = {folder: _usage(folder) for folder in self.folder.glob("*") if folder.is_dir()}
+        finished = sorted((usage[folder], folder.name) for folder in usage if not folder.name.startswith("."))
+        total = sum(size for _, size in usage.values()) + needed
+        if total - sum(size for (_, size), _ in finished) > self.budget:
             raise OSError(f"{needed} more bytes are over the budget of {self.budget}")
-        for folder in finished:
+        for (_, size), name in finished:
             if total <= self.budget:
                 break
-            self.remove(folder.name)
-            total -= sizes[folder]
+            self.remove(name)
+            total -= size
 
 
 class Writer:
-    """Writes one recording, shard by shard; it counts only once it is closed.
-
-    Args:
-        disk: Where to.
-        key: Its name; 16 hex digits or the like.
-        together: How many write at a time, this one among them.
-    """
+    """Writes one recording, shard by shard, together with so many writers; it counts only once it is closed."""
 
     def __init__(self, disk: ActivationDisk, key: str, *, together: int = 1) -> None:
         self._disk, self._key, self._shard = disk, key, SHARD // together
@@ -112,22 +106,14 @@ class Writer:
         self._held = 0
 
     def add(self, name: str, tensor: Tensor) -> None:
-        """Take a tensor, on the CPU.
-
-        Raises:
-            OSError: The disk or the budget is full; discard what there is.
-        """
+        """Take a tensor, on the CPU; raise `OSError`, where the disk or the budget is full: discard what there is."""
         self._waiting[name] = tensor
         self._held += tensor.nbytes
         if self._held >= self._shard:
             self._flush()
 
     def close(self) -> None:
-        """Put the recording into its place, unless another process was faster.
-
-        Raises:
-            OSError: As for `add`.
-        """
+        """Put the recording into its place, unless another process was faster; see `add`."""
         self._flush()
         manifest = {"key": self._key, "shards": self._shards}
         (self._folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
@@ -154,24 +140,6 @@ class Writer:
         self._waiting, self._held = {}, 0
 
 
-class _Mapped(Mapping[str, Tensor]):
-    """The tensors of some safetensors files, read when they are asked for."""
-
-    def __init__(self, files: list[Path]) -> None:
-        handles: list[Any] = [safe_open(file, framework="pt") for file in files]
-        self._places = {name: handle for handle in handles for name in handle.keys()}  # noqa: SIM118
-
-    def __getitem__(self, name: str) -> Tensor:
-        tensor: Tensor = self._places[name].get_tensor(name)
-        return tensor
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-
 def _is_abandoned(draft: Path) -> bool:
     """Return whether the process that began a folder has ended; another may have its id by now."""
     try:
@@ -183,18 +151,12 @@ def _is_abandoned(draft: Path) -> bool:
         return False
 
 
-def _size(folder: Path) -> int:
+def _usage(folder: Path) -> tuple[int, int]:
+    """Return when a recording was used last, and its bytes."""
     try:
-        return sum(file.stat().st_size for file in folder.iterdir())
+        return folder.stat().st_mtime_ns, sum(file.stat().st_size for file in folder.iterdir())
     except FileNotFoundError:  # another process removed it just now
-        return 0
-
-
-def _last_used(folder: Path) -> int:
-    try:
-        return folder.stat().st_mtime_ns
-    except FileNotFoundError:
-        return 0
+        return 0, 0
 
 
 def _digest(file: Path) -> str:

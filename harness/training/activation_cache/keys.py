@@ -14,7 +14,7 @@ from harness.models.load import Loaded, architecture_digest
 from harness.study.spec import Precision
 from harness.training.fast_matmul import is_installed
 
-__all__ = ["RecordingKeys", "RowsKey"]
+__all__ = ["RowsKey", "recording_keys"]
 
 RowsKey = tuple[str, str]
 """What rows are known by as long as a study runs: a prompt's name, and a split."""
@@ -23,32 +23,20 @@ FORMAT = 1
 """To be raised when the same key would hold other numbers."""
 
 
-class RecordingKeys:
-    """The keys of one model's recordings.
+def recording_keys(
+    loaded: Loaded, precision: Precision, use: str, points: Iterable[str], rows: Sequence[Row], passes: Sequence[Rows]
+) -> Mapping[str, str]:
+    """Return the key of each capture point's recording, for the use ``loss`` or ``prefill``.
 
-    Args:
-        loaded: The model, on its device.
-        precision: Of every pass.
+    Passes are the same rows as the model takes them: their padded sizes count.
     """
-
-    def __init__(self, loaded: Loaded, precision: Precision) -> None:
-        model = loaded.model
-        arithmetic = [str(model.dtype), precision, _kind(model.device), *(["onednn"] if is_installed(model) else [])]
-        versions = [FORMAT, torch.__version__, transformers.__version__]
-        self._common = [*versions, loaded.digest, architecture_digest(model), arithmetic]
-
-    def keys(self, use: str, points: Iterable[str], rows: Sequence[Row], passes: Sequence[Rows]) -> Mapping[str, str]:
-        """Return the key of each capture point's recording.
-
-        Args:
-            use: ``loss`` or ``prefill``.
-            points: Names of capture points.
-            rows: A split, as one prompt has it.
-            passes: The same rows as the model takes them: their padded sizes count.
-        """
-        sizes = {index: batch.inputs["input_ids"].size(1) for batch in passes for index in batch.indices}
-        split = digest([[row.prompt, row.target, sizes[index]] for index, row in enumerate(rows)])
-        return {point: digest([self._common, use, point, split]) for point in points}
+    model = loaded.model
+    arithmetic = [str(model.dtype), precision, _kind(model.device), *(["onednn"] if is_installed(model) else [])]
+    versions = [FORMAT, torch.__version__, transformers.__version__]
+    common = [*versions, loaded.digest, architecture_digest(model), arithmetic]
+    sizes = {index: batch.inputs["input_ids"].size(1) for batch in passes for index in batch.indices}
+    split = digest([[row.prompt, row.target, sizes[index]] for index, row in enumerate(rows)])
+    return {point: digest([common, use, point, split]) for point in points}
 
 
 def _kind(device: torch.device) -> str:

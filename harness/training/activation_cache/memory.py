@@ -113,11 +113,7 @@ class ActivationMemory:
 class Draft:
     """A recording being made: written to disk as it grows, and held in memory until it is too large for that.
 
-    Args:
-        key: Its name.
-        owner: Where it goes.
-        say: Told why it is not written, where it is not.
-        together: How many are made at a time: they share the memory for what waits to be written.
+    So many as are made together share the memory for what waits to be written.
     """
 
     def __init__(self, key: str, owner: ActivationMemory, say: Callable[[str], None], *, together: int = 1) -> None:
@@ -126,7 +122,7 @@ class Draft:
         self._is_held, self._bytes = True, 0
         self._names: set[str] = set()
 
-    def __setitem__(self, name: str, tensor: Tensor) -> None:
+    def add(self, name: str, tensor: Tensor) -> None:
         """Take a tensor; what rows of one shape share comes again and again, and is taken once.
 
         Raises:
@@ -144,11 +140,7 @@ class Draft:
         self._write(lambda writer: writer.add(name, tensor))
 
     def close(self) -> None:
-        """Hand the recording in.
-
-        Raises:
-            TooLarge: As for a tensor.
-        """
+        """Hand the recording in; see `add`."""
         self._write(lambda writer: writer.close())
         self._owner.finished(self._key, self._bytes)
 

@@ -15,13 +15,9 @@ __all__ = ["RunReplay"]
 
 
 class RunReplay:
-    """The replays of one training run after another.
+    """The replays of one training run after another; why something is not replayed is said once.
 
-    Args:
-        cache: What is recorded; ``None`` where replay is off.
-        cuts: Of all tunings: what is recorded before anything trains is recorded for all of them.
-        decoding: How predictions are made.
-        say: Told, once, why something is not replayed.
+    Cuts are those of all tunings: what is recorded before anything trains is recorded for all of them.
     """
 
     def __init__(
@@ -30,7 +26,8 @@ class RunReplay:
         self._cache, self._cuts, self._decoding, self._say = cache, cuts, decoding, say
         self._told: set[str] = set()
         self._rows: Mapping[RowsKey, Sequence[Row]] = {}
-        self._losses: dict[RowsKey, Trunk] = {}
+        self.losses: dict[RowsKey, Trunk] = {}
+        """The replays of rows for a loss; other rows run live."""
         self._prompts: dict[RowsKey, Trunk | None] = {}
         self._name = ""
         self.cut = 0
@@ -53,7 +50,7 @@ class RunReplay:
         Args:
             name: The cell's, for messages.
             trainable: What the model, as it is now, trains.
-            rows: Of training and validation, by their keys.
+            rows: Of training and validation.
             predicted: Those of which it is known by now that predictions will be made.
         """
         self._name, self._rows, self.live, self.read = name, rows, "engine.replay is off", None
@@ -61,39 +58,34 @@ class RunReplay:
             return
         model = self._cache.loaded.model
         self.cut, self.live = first_trained(model), refusal(model, trainable)
-        if self.live is not None:
-            if self.cut:  # else nothing lies before what trains, as every user of `full` knows
-                self._tell_live()
-            return
-        for key, split in rows.items():
+        for key, split in rows.items() if self.live is None else ():
             trunk = self._cache.open(key, split, self.cut, cuts=self._cuts)
             if isinstance(trunk, str):
                 self.close()
                 self.live = trunk
-                self._tell_live()
-                return
-            self._losses[key] = trunk
+                break
+            self.losses[key] = trunk
+        if self.live is not None:
+            if self.cut:  # else nothing lies before what trains, as every user of `full` knows
+                self._tell(f"{name}: the frozen part is computed in every step: {self.live}")
+            return
         for key in predicted:
             self._open_prompts(key, self._cuts)
-
-    def of_losses(self, key: RowsKey) -> Trunk | None:
-        """Return the replay of some rows for a loss, ``None`` where they run live."""
-        return self._losses.get(key)
 
     def of_prompts(self, key: RowsKey) -> Trunk | None:
         """Return the replay of the first call of generation from some rows, ``None`` where they are read whole.
 
-        Opened by now at the latest: what it records are frozen blocks, which training leaves as they were.
+        Opened by now at the latest: training leaves frozen blocks as they were.
         """
-        if key in self._losses and key not in self._prompts:
+        if key in self.losses and key not in self._prompts:
             self._open_prompts(key, [self.cut])  # blocks behind this cut have trained
         return self._prompts.get(key)
 
     def close(self) -> None:
         """Let go of all."""
-        self._losses, self._prompts = {}, {}
+        self.losses, self._prompts = {}, {}
         if self._cache is not None:
-            self._cache.close()
+            self._cache.recordings.let_go()
 
     @property
     def tag(self) -> str:
@@ -113,9 +105,6 @@ class RunReplay:
         if isinstance(trunk, str):
             self.read = trunk
             self._tell(f"{self._name}: prompts are read whole in every run: {trunk}")
-
-    def _tell_live(self) -> None:
-        self._tell(f"{self._name}: the frozen part is computed in every step: {self.live}")
 
     def _tell(self, text: str) -> None:
         if text not in self._told:

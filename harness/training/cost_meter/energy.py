@@ -13,7 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["POWERCAP", "Counter", "EnergyMeter", "gpu_counter", "package_counters"]
+import torch
+
+__all__ = ["POWERCAP", "Counter", "EnergyMeter", "energy_counters", "gpu_counter", "package_counters"]
 
 POWERCAP = Path("/sys/class/powercap")
 """Where the kernel shows its counters."""
@@ -35,21 +37,14 @@ class Counter(NamedTuple):
 class EnergyMeter:
     """Adds up what some counters count; read it at least once while each of them goes round, some minutes at full load.
 
-    Where one of them cannot be read, no energy is known from then on: the others alone would be too little.
-
-    Args:
-        counters: Read together; none of them contains another.
+    Where one of them cannot be read, no energy is known from then on: the others alone would be too little. None of
+    them may contain another.
     """
 
     def __init__(self, counters: Sequence[Counter]) -> None:
         self._counters = counters
         self._last = [counter.read() for counter in counters]
         self._total = 0
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What is measured; empty where nothing is."""
-        return () if self.joules() is None else tuple(counter.name for counter in self._counters)
 
     def joules(self) -> float | None:
         """Return joules since the meter was made; ``None`` where they are not known."""
@@ -62,12 +57,17 @@ class EnergyMeter:
         return self._total / 1e6 if self._last and None not in self._last else None
 
 
-def package_counters(folder: Path = POWERCAP) -> list[Counter]:
-    """Return the counter of every processor package; none where one of them cannot be read.
+def energy_counters(device: torch.device) -> list[Counter]:
+    """Return the counters of what computes: the processors', and a GPU's; none where its own cannot be read."""
+    packages = package_counters()
+    if device.type != "cuda":
+        return packages
+    gpu = gpu_counter(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+    return [*packages, gpu] if gpu else []
 
-    Args:
-        folder: What stands for ``/sys/class/powercap``.
-    """
+
+def package_counters(folder: Path = POWERCAP) -> list[Counter]:
+    """Return the counter of every processor package; none where one of them cannot be read."""
     counters = []
     for domain in sorted(folder.glob(PACKAGE)):
         try:
@@ -89,11 +89,7 @@ def _number(file: Path) -> int | None:
 
 
 def gpu_counter(uuid: str) -> Counter | None:
-    """Return the counter of one NVIDIA GPU; ``None`` where `pynvml` is not installed or the GPU has none.
-
-    Args:
-        uuid: As the driver names it, ``GPU-`` in front.
-    """
+    """Return the counter of an NVIDIA GPU, ``GPU-...``; ``None`` where `pynvml` is not installed or it has none."""
     try:
         import pynvml  # type: ignore[import-not-found, unused-ignore]
     except ImportError:

@@ -20,23 +20,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.models.find_blocks import Block
-from harness.models.hooks import hooked
+from harness.models.find_blocks import Part
 from harness.training.fast_matmul import plain
 from harness.training.torch_compat import FLOP_FORMULAS, TorchDispatchMode, operator
 
-__all__ = ["Parts", "counted"]
+__all__ = ["Operations", "counted"]
 
-Parts = NDArray[np.float64]
+Operations = NDArray[np.float64]
 """Operations inside each block, in the order of `harness.models.find_blocks.blocks`, and last those outside of all."""
 
 
 class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up the operations of all that torch is asked for, by block."""
 
-    def __init__(self, listed: Sequence[Block]) -> None:
+    def __init__(self, listed: Sequence[Part]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.parts: Parts = np.zeros(len(listed) + 1)
+        self.parts: Operations = np.zeros(len(listed) + 1)
         self.place = len(listed)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -48,14 +47,8 @@ class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 @contextmanager
-def counted(listed: Sequence[Block]) -> Iterator[Parts]:
-    """Count the operations of what is done inside; the numbers grow meanwhile.
-
-    Those of a backward pass are counted as outside of blocks.
-
-    Args:
-        listed: A model's blocks.
-    """
+def counted(listed: Sequence[Part]) -> Iterator[Operations]:
+    """Count the operations of what is done inside; those of a backward pass are counted as outside of blocks."""
     watch = _Counting(listed)
 
     def enter(place: int) -> Callable[..., None]:
@@ -66,8 +59,8 @@ def counted(listed: Sequence[Block]) -> Iterator[Parts]:
 
     with ExitStack() as undo:
         for place, block in enumerate(listed):
-            undo.enter_context(hooked(block.module.register_forward_pre_hook(enter(place))))
-            undo.enter_context(hooked(block.module.register_forward_hook(enter(len(listed)))))
+            undo.enter_context(block.module.register_forward_pre_hook(enter(place)))
+            undo.enter_context(block.module.register_forward_hook(enter(len(listed))))
         undo.enter_context(plain())
         undo.enter_context(watch)
         yield watch.parts

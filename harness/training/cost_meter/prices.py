@@ -16,20 +16,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from harness.data.tokenization import Row
 from harness.models.find_blocks import blocks
 from harness.models.frozen.replay import Pass
-from harness.models.hooks import eval_mode, hooked
+from harness.models.hooks import eval_mode
 from harness.models.load import Loaded
 from harness.training.batching import IGNORED, Batch, loss_batches
-from harness.training.cost_meter.flops import Parts, counted
-from harness.training.decoding import greedy_options
+from harness.training.cost_meter.flops import Operations, counted
+from harness.training.decoding import generation_settings, greedy_options
 from harness.training.loss import ForwardPass
 from harness.training.precision import arithmetic
 
-__all__ = ["Amount", "Call", "Prices", "amounts", "noting"]
+__all__ = ["Amount", "Call", "Priced", "Prices", "amounts", "noting"]
 
 DECODED = 3
 """Tokens that are decoded to see what one takes, and what each that the cache holds adds to it."""
@@ -69,7 +69,7 @@ def noting(model: PreTrainedModel, calls: Counter[Call]) -> Iterator[None]:
         past = 0 if cache is None else int(cache.get_seq_length())
         calls[Call(ids.size(0), ids.size(1), past, source)] += 1
 
-    with hooked(model.register_forward_pre_hook(note, with_kwargs=True)):
+    with model.register_forward_pre_hook(note, with_kwargs=True):
         yield
 
 
@@ -82,10 +82,17 @@ def amounts(rows: Sequence[Row], loaded: Loaded) -> dict[Shape, Amount]:
     }
 
 
+class Priced(NamedTuple):
+    """Operations of some work, and those that a replay spared it."""
+
+    done: float
+    saved: float
+
+
 class _Start(NamedTuple):
     """What generation from one row takes."""
 
-    first: Parts
+    first: Operations
     """The encoder's pass, if there is one, and the first call."""
     token: float
     """A further call, with nothing in the cache."""
@@ -95,37 +102,28 @@ class _Start(NamedTuple):
 
 @dataclass
 class Prices:
-    """Operations of one model, each found when it is first asked for.
-
-    Args:
-        loaded: The model; asked for a step, it must be tuned as the step is.
-        forward: How losses are computed for validation; what it replays does not matter.
-        new_tokens: The most tokens of a prediction.
-    """
+    """Operations of one model, each found when it is first asked for."""
 
     loaded: Loaded
     forward: ForwardPass
+    """How losses are computed for validation; what it replays does not matter."""
     new_tokens: int
-    _rows: dict[tuple[Hashable, Shape], Parts] = field(default_factory=dict)
-    _labels: dict[Hashable, Parts] = field(default_factory=dict)
+    """The most tokens of a prediction."""
+    _rows: dict[tuple[Hashable, Shape], Operations] = field(default_factory=dict)
+    _labels: dict[Hashable, Operations] = field(default_factory=dict)
     _starts: dict[int, _Start] = field(default_factory=dict)
+    _amounts: dict[Hashable, Mapping[Shape, Amount]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._blocks = blocks(self.loaded.model)
-        self.encoders = sum(block.stack == "encoder" for block in self._blocks)
-        """How many blocks belong to an encoder."""
+        self._encoders = sum(block.stack == "encoder" for block in self._blocks)
 
-    def losses(self, of: Mapping[Shape, Amount], *, at_labels: bool = True) -> Parts:
-        """Return the operations of some rows' losses with nothing replayed, forward.
-
-        Args:
-            of: From `amounts`.
-            at_labels: Whether parts of the last block see label positions alone.
-        """
+    def losses(self, of: Mapping[Shape, Amount], *, at_labels: bool = True) -> Operations:
+        """Return the operations of some rows' losses with nothing replayed, forward; amounts are from `amounts`."""
         modules = self.forward.at_labels if at_labels else ()
         forward = replace(self.forward, trunk=None, asked_at_labels=None, at_labels=modules)
 
-        def measure(batch: Batch) -> Parts:
+        def measure(batch: Batch) -> Operations:
             with torch.no_grad(), counted(self._blocks) as parts:
                 forward.row_nlls(batch)
             return parts
@@ -133,31 +131,31 @@ class Prices:
         return self._linear(at_labels, of, measure)
 
     def steps(self, of: Mapping[Shape, Amount], tuning: Hashable, forward: ForwardPass) -> float:
-        """Return the operations of an epoch, forward and backward, with nothing replayed.
-
-        Args:
-            of: From `amounts`.
-            tuning: What trains; as the model is tuned now.
-            forward: How losses are computed in training.
-        """
+        """Return the operations of an epoch, forward and backward, as the model is tuned now; nothing is replayed."""
         live = replace(forward, trunk=None, asked_at_labels=None)
         moving = [parameter for parameter in self.loaded.model.parameters() if parameter.requires_grad]
 
-        def measure(batch: Batch) -> Parts:
+        def measure(batch: Batch) -> Operations:
             with counted(self._blocks) as parts:
                 torch.autograd.grad(live.total_nll(batch), moving, allow_unused=True)
             return parts
 
         return float(self._linear(("step", tuning), of, measure).sum())
 
-    def generation(self, calls: Mapping[Call, int], cut: int, *, beams: int = 1) -> tuple[float, float]:
-        """Return the operations of generation's calls, and of those what a replay of the first ones leaves out.
+    def scoring(self, name: Hashable, rows: Sequence[Row], cut: int) -> Priced:
+        """Price the losses of some rows, known by a name; the cut is the first block that is not replayed, or 0."""
+        parts = self.losses(self._amount(name, rows))
+        return Priced(float(parts[cut:].sum()), float(parts[:cut].sum()))
 
-        Args:
-            calls: From `noting`; the first call of every batch among them.
-            cut: The first block that is not replayed in a first call or in the encoder; 0: none is.
-            beams: How many rows of a call belong to one prompt.
-        """
+    def epoch(self, name: Hashable, rows: Sequence[Row], tuning: Hashable, forward: ForwardPass, cut: int) -> Priced:
+        """Price an epoch of training, as the model is tuned now; see `scoring`."""
+        of = self._amount(name, rows)
+        saved = float(self.losses(of)[:cut].sum())
+        return Priced(self.steps(of, tuning, forward) - saved, saved)
+
+    def generation(self, calls: Mapping[Call, int], cut: int, *, beams: int = 1) -> Priced:
+        """Price generation's calls, from `noting`; behind an encoder, the encoder alone is replayed."""
+        cut = min(cut, self._encoders) if self._encoders else cut
         total = skipped = 0.0
         for call, times in sorted(calls.items(), key=lambda item: item[0].past):
             rows = call.rows * times
@@ -166,36 +164,41 @@ class Prices:
                 total += rows * call.positions * (price.token + price.held * call.past)
                 continue
             parts = rows * self._start(call.source or call.positions).first
-            parts[: self.encoders] /= beams  # a prompt is encoded before it is repeated for every beam
+            parts[: self._encoders] /= beams  # a prompt is encoded before it is repeated for every beam
             total += parts.sum()
             skipped += parts[:cut].sum()
-        return total - skipped, skipped
+        return Priced(total - skipped, skipped)
 
     def opening(self, passes: Sequence[Pass]) -> float:
         """Return the operations of making and proving recordings."""
         return sum(float(self._whole(call)[call.first : call.end].sum()) + self._further(call) for call in passes)
 
+    def _amount(self, name: Hashable, rows: Sequence[Row]) -> Mapping[Shape, Amount]:
+        if name not in self._amounts:
+            self._amounts[name] = amounts(rows, self.loaded)
+        return self._amounts[name]
+
     def _further(self, call: Pass) -> float:
         """Return the operations of the token by which the start of a causal model's generation is proved."""
-        if not call.starts or call.end is not None or self.encoders:
+        if not call.starts or call.end is not None or self._encoders:
             return 0.0
         size = call.rows.inputs["input_ids"].size(1)
         start = self._start(size)
         return len(call.rows.indices) * (start.token + start.held * size)
 
-    def _whole(self, call: Pass) -> Parts:
+    def _whole(self, call: Pass) -> Operations:
         inputs, count = call.rows.inputs, len(call.rows.indices)
         sizes = [inputs[name].size(1) for name in ("input_ids", "decoder_input_ids") if name in inputs]
         if call.starts:
             return count * self._start(sizes[0]).first
         return self.losses({(sizes[0], sizes[-1]): Amount(count, int(call.rows.wanted.sum()))}, at_labels=False)
 
-    def _linear(self, key: Hashable, of: Mapping[Shape, Amount], measure: Callable[[Batch], Parts]) -> Parts:
+    def _linear(self, key: Hashable, of: Mapping[Shape, Amount], measure: Callable[[Batch], Operations]) -> Operations:
         """Return what is so much for each row of a shape, and so much for each label."""
-        total: Parts = np.zeros(len(self._blocks) + 1)
+        total: Operations = np.zeros(len(self._blocks) + 1)
         for shape, amount in of.items():
             if (key, shape) not in self._rows:
-                with _eval_with_gradients(self.loaded.model):
+                with eval_mode(self.loaded.model), torch.enable_grad():  # dropout would draw
                     one = measure(self._row(shape, labels=1))
                     if key not in self._labels:
                         self._labels[key] = measure(self._row(shape, labels=2)) - one
@@ -214,41 +217,21 @@ class Prices:
 
     def _start(self, size: int) -> _Start:
         """Return what generation from a prompt of some size takes, found by making a few tokens."""
-        if size not in self._starts:
-            self._starts[size] = self._generated(size)
-        return self._starts[size]
-
-    def _generated(self, size: int) -> _Start:
+        if size in self._starts:
+            return self._starts[size]
         model = self.loaded.model
         ids = torch.zeros(1, size, dtype=torch.long, device=model.device)
-        ends: list[Parts] = []
+        ends: list[Operations] = []
         with ExitStack() as undo:
             undo.enter_context(eval_mode(model))
             undo.enter_context(arithmetic(model.device, self.forward.precision))
             parts = undo.enter_context(counted(self._blocks))
-            undo.enter_context(hooked(model.register_forward_hook(lambda *args: ends.append(parts.copy()))))
-            undo.enter_context(_endless(model, max(2, min(DECODED, self.new_tokens))))
+            undo.enter_context(model.register_forward_hook(lambda *args: ends.append(parts.copy())))
+            tokens = max(2, min(DECODED, self.new_tokens))
+            undo.enter_context(generation_settings(model, use_cache=True, max_new_tokens=tokens))
             model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **greedy_options())
-        tokens = [float((after - before).sum()) for before, after in zip(ends, ends[1:], strict=False)]
+        further = [float((after - before).sum()) for before, after in zip(ends, ends[1:], strict=False)]
         past = 1 if self.loaded.is_encoder_decoder else size
-        held = tokens[1] - tokens[0] if len(tokens) > 1 else 0.0
-        return _Start(ends[0], tokens[0] - held * past if tokens else 0.0, held)
-
-
-@contextmanager
-def _eval_with_gradients(model: PreTrainedModel) -> Iterator[None]:
-    """Run in eval mode: dropout would draw, and move what the process draws next."""
-    with eval_mode(model), torch.enable_grad():
-        yield
-
-
-@contextmanager
-def _endless(model: PreTrainedModel, tokens: int) -> Iterator[None]:
-    """Let generation make so many tokens, whatever they are."""
-    published = model.generation_config
-    start = {name: getattr(published, name) for name in ("bos_token_id", "decoder_start_token_id")}
-    model.generation_config = GenerationConfig(**start, use_cache=True, max_new_tokens=tokens)
-    try:
-        yield
-    finally:
-        model.generation_config = published
+        held = further[1] - further[0] if len(further) > 1 else 0.0
+        self._starts[size] = _Start(ends[0], further[0] - held * past if further else 0.0, held)
+        return self._starts[size]

@@ -14,7 +14,7 @@ import sys
 
 import torch
 
-from harness.training.malloc_settings import keep_freed
+from harness.training.setup import keep_freed
 
 if sys.argv[1] == "kept":
     keep_freed()

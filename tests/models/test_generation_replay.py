@@ -15,7 +15,7 @@ from transformers import GenerationConfig
 from harness.data.tokenization import Row
 from harness.models.apply_tuning import apply, reset
 from harness.models.find_blocks import blocks
-from harness.models.frozen.capture_kv import kv_capture_points
+from harness.models.frozen.capture import kv_capture_points
 from harness.models.frozen.replay import Trunk, first_trained
 from harness.models.load import Loaded, load
 from harness.study.axes import Tuning

@@ -1,27 +1,28 @@
-"""Label positions: parts of the last block run where logits are wanted, and nowhere else.
+"""The last block at label positions alone: what a step leaves out since nobody reads it.
 
 Behind the last block only the positions whose logits are used count. Inside it the keys and values of all positions
-do, but queries, the attention's output and the feed-forward part of the others are computed for nothing. Which modules
-can do without is found by trying, never by name: one is run on the wanted positions alone, and where the logits do
-not change it may stay so.
+do, but the attention's output and the feed-forward part of the others are computed for nothing, and a query before the
+first wanted position answers nobody. Which modules can do without is found by trying, never by name: one is run on the
+wanted positions alone, and where the logits do not change it may stay so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.functional import pad, scaled_dot_product_attention
+from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
-from harness.models.find_blocks import Block, blocks
+from harness.models.find_blocks import Part, blocks
 from harness.models.hooks import answering, eval_mode
-from harness.models.last_block.queries_at_labels import ask_at_labels
 
-__all__ = ["block_asked_at_labels", "drops_out", "modules_at_labels", "only_at_labels"]
+__all__ = ["ask_at_labels", "block_asked_at_labels", "drops_out", "modules_at_labels", "only_at_labels"]
 
 CLOSE = 1e-5
 """The largest difference, as a share of the largest logit, that rows of another number may make to a product."""
@@ -48,7 +49,8 @@ def modules_at_labels(model: PreTrainedModel) -> tuple[nn.Module, ...]:
             module = waiting.pop(0)
             if not any(weight.ndim > 1 for weight in module.parameters()):
                 continue  # norms and activations cost less than choosing positions does
-            if _is_same(live, logits, [*modules, module], wanted):
+            tried, seen = [*modules, module], set[int]()
+            if _is_same(live, logits, only_at_labels(tried, wanted, seen=seen.add)) and len(seen) == len(tried):
                 modules.append(module)
             else:
                 waiting += module.children()
@@ -60,13 +62,8 @@ def block_asked_at_labels(model: PreTrainedModel) -> nn.Module | None:
     logits, wanted = _tried(model)
     block, calls = blocks(model)[-1].module, list[bool]()
     with eval_mode(model):
-        live = logits()
-        try:
-            with ask_at_labels(block, wanted, seen=lambda: calls.append(True)):
-                late = logits()
-        except MISFIT:
-            return None
-    return block if calls and _are_close(late, live) else None
+        is_same = _is_same(logits(), logits, ask_at_labels(block, wanted, seen=lambda: calls.append(True)))
+    return block if calls and is_same else None
 
 
 def drops_out(model: PreTrainedModel) -> bool:
@@ -104,7 +101,7 @@ def _probe(model: PreTrainedModel) -> tuple[dict[str, Tensor], Tensor]:
     return {"input_ids": tokens}, wanted
 
 
-def _stirred(model: PreTrainedModel, block: Block) -> dict[str, Tensor]:
+def _stirred(model: PreTrainedModel, block: Part) -> dict[str, Tensor]:
     """Return a block's weights with noise: a matrix of zeros, where training may begin, would hide what lies before."""
     drawn = torch.Generator().manual_seed(0)
     return {
@@ -113,34 +110,22 @@ def _stirred(model: PreTrainedModel, block: Block) -> dict[str, Tensor]:
     }
 
 
-def _is_same(live: Tensor, logits: Callable[[], Tensor], modules: Sequence[nn.Module], wanted: Tensor) -> bool:
-    calls = [0] * len(modules)
-
-    def count(index: int) -> None:
-        calls[index] += 1
-
+def _is_same(live: Tensor, logits: Callable[[], Tensor], left_out: AbstractContextManager[None]) -> bool:
     try:
-        with only_at_labels(modules, wanted, seen=count):
+        with left_out:
             tried = logits()
     except MISFIT:
         return False
-    return all(calls) and _are_close(tried, live)
-
-
-def _are_close(tried: Tensor, live: Tensor) -> bool:
     return bool((tried - live).abs().max() <= CLOSE * live.abs().max())
 
 
 @contextmanager
 def only_at_labels(
-    modules: Sequence[nn.Module], wanted: Tensor, *, seen: Callable[[int], None] = lambda index: None
+    modules: Sequence[nn.Module], wanted: Tensor, *, seen: Callable[[int], object] = lambda index: None
 ) -> Iterator[None]:
-    """Let modules see the wanted positions alone; at the others they return zeros.
+    """Let modules from `modules_at_labels` see the wanted positions alone; at the others they return zeros.
 
-    Args:
-        modules: Among those that `modules_at_labels` found.
-        wanted: See there.
-        seen: Told a module's index when positions were left out of its call.
+    Whenever positions were left out of a module's call, its index is seen.
     """
     with ExitStack() as undo:
         for index, module in enumerate(modules):
@@ -148,7 +133,7 @@ def only_at_labels(
         yield
 
 
-def _at(wanted: Tensor, forward: Callable[..., Any], index: int, seen: Callable[[int], None]) -> Callable[..., Any]:
+def _at(wanted: Tensor, forward: Callable[..., Any], index: int, seen: Callable[[int], object]) -> Callable[..., Any]:
     """Return a forward that runs another on the wanted positions of its one tensor."""
 
     def chosen(*args: Any, **kwargs: Any) -> Any:
@@ -163,3 +148,60 @@ def _at(wanted: Tensor, forward: Callable[..., Any], index: int, seen: Callable[
         return whole
 
     return chosen
+
+
+@contextmanager
+def ask_at_labels(
+    block: nn.Module | None, wanted: Tensor, *, seen: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Let a block's attention answer from the first wanted position on; before it, it returns zeros.
+
+    Attention that is not torch's ``scaled_dot_product_attention`` is left as it is, and ``None`` changes nothing.
+    Whenever queries were left out, that is seen. Logits are wanted in a mask of shape (rows, positions).
+    """
+    first = int(wanted.any(0).nonzero()[0]) if block is not None and bool(wanted.any()) else 0
+    if block is None or first == 0:
+        yield
+        return
+    forward: Callable[..., Any] = block.forward
+
+    def late(*args: Any, **kwargs: Any) -> Any:
+        with _Late(first, wanted.size(1), seen):
+            return forward(*args, **kwargs)
+
+    with answering(block, late):
+        yield
+
+
+class _Late(TorchFunctionMode):
+    """Cuts the first queries off every attention of as many positions as a row has."""
+
+    def __init__(self, first: int, size: int, seen: Callable[[], None]) -> None:
+        super().__init__()
+        self._first, self._size, self._seen = first, size, seen
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+        call = self._attention if func is scaled_dot_product_attention else func
+        return call(*args, **(kwargs or {}))
+
+    def _attention(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        **options: Any,
+    ) -> Tensor:
+        options["dropout_p"] = dropout_p
+        if query.size(-2) != self._size:
+            return scaled_dot_product_attention(query, key, value, attn_mask, is_causal=is_causal, **options)
+        self._seen()
+        if is_causal:
+            positions = torch.arange(key.size(-2), device=key.device)
+            attn_mask = positions <= positions[self._first : self._size, None]
+        elif attn_mask is not None and attn_mask.size(-2) == self._size:
+            attn_mask = attn_mask[..., self._first :, :]
+        late = scaled_dot_product_attention(query[..., self._first :, :], key, value, attn_mask, **options)
+        return pad(late, (0, 0, self._first, 0))
