@@ -41,7 +41,9 @@ def unclaimed(results: Results) -> dict[str, str]:
     for cell in results.cells:
         finals = len(cell.finals) + cell.diverged_finals
         if cell.diverged_finals:
-            reasons[cell.id] = f"{cell.diverged_finals} of {finals} final run{'s' * (finals != 1)} of {cell.id} diverged"
+            reasons[cell.id] = (
+                f"{cell.diverged_finals} of {finals} final run{'s' * (finals != 1)} of {cell.id} diverged"
+            )
         elif not cell.ranks_by(results.lead):
             reasons[cell.id] = f"the validation score or loss of {cell.id} is no number"
     return reasons

@@ -204,15 +204,17 @@ def judge(
 
 def _prepared(answers: Answers, scored: Scored, metric: Metric) -> dict[str, Runs]:
     groups, everyone = _groups(answers.examples), {**answers.cells, **answers.references}
-    return {name: ready(scored[name], metric.reduce, seeded=one.seeded, groups=groups) for name, one in everyone.items()}
+    return {
+        name: ready(scored[name], metric.reduce, seeded=one.seeded, groups=groups) for name, one in everyone.items()
+    }
 
 
 def _scores(
     cells: Mapping[str, Trained], metric: Metric, best: str, unclaimed: Mapping[str, str]
 ) -> dict[str, Estimate]:
-    """Return each cell's score with an interval that ends where the metric does; cells of which nothing is claimed have none.
+    """Return each cell's score with its interval, which ends where the metric does.
 
-    The best cell's allows for its having been chosen.
+    The best cell's allows for its having been chosen; cells of which nothing is claimed have none.
     """
     chosen = selection_luck(len(cells), higher_is_better=metric.higher_is_better)
     scores = {name: estimate({name: 1.0}, cells, luck=chosen if name == best else (1.0, 1.0)) for name in cells}

@@ -5,8 +5,6 @@ The sentences are in ``cautions.md.j2``, the gravest first.
 
 from __future__ import annotations
 
-import math
-
 from harness.report.templates import paragraphs
 from harness.report.text.findings import Findings
 from harness.report.text.recommendation import leading_references
@@ -16,7 +14,6 @@ from harness.results.degenerate import empty_shares
 from harness.results.search_budget import generalization_gap, rank_flip
 from harness.study.dimension import Dimension
 from harness.study.search_space import title
-from harness.tracking.schema import score_name
 
 __all__ = ["EDGE", "RANK_FLIP", "at_edge", "caption_on_test", "cautions"]
 
@@ -46,7 +43,7 @@ def cautions(results: Results, findings: Findings) -> list[str]:
         results=results,
         findings=findings,
         leading=leading_references(results),
-        best_on_validation=_best_on_validation(results),
+        first=next(iter(results.ranked()), None),
         undefined=[cell.id for cell in results.cells if _undefined(cell, results)],
         rows=rows,
         unit=unit,
@@ -83,11 +80,6 @@ def _flattered_by(results: Results, findings: Findings) -> float | None:
     estimate, gap = findings.verdicts.scores[best.id], generalization_gap(best, results)
     ahead = gap if results.maximize else -gap
     return gap if ahead > (estimate.high - estimate.low) / 2 else None
-
-
-def _best_on_validation(results: Results) -> float:
-    first = next((cell for cell in results.ranked() if cell.ranks_by(results.lead)), None)
-    return first.score(score_name("validation", results.lead)) if first else math.nan
 
 
 def _undefined(cell: CellResult, results: Results) -> bool:

@@ -69,14 +69,16 @@ def find(results: Results) -> Findings:
         smallest_difference=final.get("smallest_difference"),
         unclaimed={cell: why for cell, why in unclaimed(results).items() if cell in answers.cells},
     )
-    said = answer(verdicts, cells=len(results.cells) + len(results.absent), reference=_best_reference(results, verdicts))
+    said = answer(
+        verdicts, cells=len(results.cells) + len(results.absent), reference=_best_reference(results, verdicts)
+    )
     return Findings(said, verdicts, scored, recommend(results, verdicts))
 
 
 def _best_reference(results: Results, verdicts: Verdicts) -> Comparison | None:
     """Return how the best row that needs no model, by validation, compares with the first cell on test."""
     name, sign = score_name("validation", results.lead), 1.0 if results.maximize else -1.0
-    scores = {row.name: sign * row.metrics.get(name, -math.inf) for row in results.references}
+    scores = {row: sign * metrics.get(name, -sign * math.inf) for row, metrics in results.references.items()}
     rows = [comparison for comparison in verdicts.to_references if comparison.a in scores]
     return max(rows, key=lambda row: scores[row.a], default=None)
 

@@ -15,7 +15,7 @@ from harness.report.text.effects import effects_by_name
 from harness.stats import Comparison
 from harness.stats.verdicts import Verdicts
 
-__all__ = ["MARKED", "answer", "comparison_facts", "examples_to_see", "finite", "verdicts_json"]
+__all__ = ["MARKED", "answer", "comparison_facts", "examples_to_see", "finite", "untested", "verdicts_json"]
 
 MARKED = "each cell against the first, all of them tested together at 5%"
 """By which tests cells are told apart from the best."""
@@ -35,6 +35,11 @@ def answer(verdicts: Verdicts, *, cells: int, reference: Comparison | None = Non
 def examples_to_see(verdicts: Verdicts) -> str:
     """Return how many examples would decide between the best cell and the baseline; empty where nothing is asked."""
     return "".join(paragraphs("text/examples_to_see.md.j2", verdicts=verdicts))
+
+
+def untested(verdicts: Verdicts | None) -> str:
+    """Return that nothing is tested, and why; empty where something is, or without verdicts."""
+    return f"Nothing is tested: {verdicts.untestable}." if verdicts and verdicts.untestable else ""
 
 
 def verdicts_json(

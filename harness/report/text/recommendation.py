@@ -9,15 +9,22 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from harness.report.number_format import fraction
 from harness.report.templates import paragraphs
-from harness.report.text.effects import WORDS, effects_by_name
 from harness.results.cell_result import CellResult
-from harness.results.collect import Reference, Results
+from harness.results.collect import Results
 from harness.stats import mean
 from harness.stats.verdicts import Verdicts
 from harness.tracking.schema import score_name
 
 __all__ = ["Recommendation", "leading_references", "recommend", "recommendation_facts"]
+
+
+SUBJECTS = {"prompt": "the prompt", "tuning": "the depth of training"}
+"""What axes are called; others by their names."""
+
+NOTICEABLE = 0.9
+"""The share of the time from which on training is hardly shorter."""
 
 
 class Recommendation(NamedTuple):
@@ -28,7 +35,8 @@ class Recommendation(NamedTuple):
     cheapest: CellResult | None
     """Of the cells that are not told apart from it the one that trains least, if it trains less."""
     sentences: tuple[str, ...]
-    """The recommendation in a paragraph, then what each axis does, and whether they depend on each other."""
+    """Paragraphs: what to use, how sure that is and what is cheaper, what each axis does, whether they depend on each
+    other."""
 
 
 def recommend(results: Results, verdicts: Verdicts) -> Recommendation | None:
@@ -50,11 +58,19 @@ def recommend(results: Results, verdicts: Verdicts) -> Recommendation | None:
         references=leading_references(results),
         seconds=_seconds(best),
         memory=max((final.costs.get("peak_memory_mib", math.nan) for final in best.finals), default=math.nan),
-        ratio=_seconds(cheapest) / _seconds(best) if cheapest and _seconds(best) else math.nan,
-        axes=WORDS,
-        effects=effects_by_name(verdicts),
+        saving=_saving(cheapest, best) if cheapest else "",
+        trained=any(cell.tuning != "none" for cell in results.cells),
+        subjects=SUBJECTS,
     )
     return Recommendation(best, cheapest, tuple(sentences))
+
+
+def _saving(cheaper: CellResult, best: CellResult) -> str:
+    """Return what a cell spares."""
+    if cheaper.tuning == "none":
+        return "needs no training at all"
+    share = _seconds(cheaper) / _seconds(best) if _seconds(best) else math.nan
+    return f"trains in {fraction(share)} of the time" if share <= NOTICEABLE else "trains less"
 
 
 def _seconds(cell: CellResult) -> float:
@@ -62,13 +78,14 @@ def _seconds(cell: CellResult) -> float:
     return mean([final.costs.get("train_seconds", math.nan) for final in cell.finals])
 
 
-def leading_references(results: Results) -> list[Reference]:
-    """Return the rows that need no model and score better on validation than the first cell, best first."""
+def leading_references(results: Results) -> list[tuple[str, float]]:
+    """Return the rows that need no model and score better on validation than every cell, best first, and how well."""
     metric, sign = score_name("validation", results.lead), 1.0 if results.maximize else -1.0
-    first = next((cell for cell in results.ranked() if cell.ranks_by(results.lead)), None)
-    mark = sign * first.score(metric) if first else -math.inf
-    ahead = [row for row in results.references if sign * row.metrics.get(metric, math.nan) > mark]
-    return sorted(ahead, key=lambda row: -sign * row.metrics[metric])
+    ranking = [cell.score(metric) for cell in results.cells if cell.ranks_by(results.lead)]
+    mark = max((sign * score for score in ranking), default=-math.inf)
+    scores = {name: metrics.get(metric, math.nan) for name, metrics in results.references.items()}
+    ahead = [(name, score) for name, score in scores.items() if sign * score > mark]
+    return sorted(ahead, key=lambda row: -sign * row[1])
 
 
 def recommendation_facts(recommendation: Recommendation | None) -> Mapping[str, Any] | None:
