@@ -82,6 +82,7 @@ def study_record(
         baseline=checked.baseline.id,
         data=_data(checked),
         leaks=tuple(o.line() for o in checked.overlaps if o.across and o.twins and study.data.on_overlap == "warn"),
+        cautions=checked.cautions,
         provenance={"model": study.model.name, "weights": model.weights}
         | ({"energy": ", ".join(model.energy)} if model.energy else {})
         | provenance(checked.file.path.resolve().parent),

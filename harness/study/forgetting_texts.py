@@ -186,7 +186,9 @@ def _other(name: str, study: StudySpec, *, taken: set[str]) -> OtherTask:
         if isinstance(metric, str) and not metric.startswith("evaluate:"):
             get(metric)
     examples = read_split(open_source(Data(), file.parent / task.data), "validation", Data(), task.example)
-    limits = Limits(study.training.max_source_tokens, task.max_target_tokens, task.max_target_tokens)
+    limits = Limits(
+        study.training.max_source_tokens or task.max_source_tokens, task.max_target_tokens, task.max_target_tokens
+    )
     return OtherTask(task, examples[: study.generality.examples], limits)
 
 

@@ -38,6 +38,8 @@ def write_predictions(
     }
     if any(len(example.references) > 1 for example in examples):
         table["references"] = [json.dumps(list(example.references), ensure_ascii=False) for example in examples]
+    if any(example.group is not None for example in examples):
+        table["group"] = [example.group for example in examples]
     tracker.table(run, table, Artifacts.predictions(split))
 
 
@@ -69,4 +71,4 @@ def _rows(tracker: RunStore, run: Run, split: Split) -> list[dict[str, Any]]:
 
 def _example(row: Mapping[str, Any]) -> Example:
     references = tuple(json.loads(row["references"])) if "references" in row else ()
-    return Example(str(row["id"]), {"source": row["source"]}, row["reference"], references)
+    return Example(str(row["id"]), {"source": row["source"]}, row["reference"], references, row.get("group"))

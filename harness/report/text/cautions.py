@@ -26,6 +26,7 @@ def cautions(results: Results, findings: Findings) -> list[str]:
         *_edited(results),
         *_other_rows(results),
         *_leaks(results),
+        *results.cautions,
         *_without_finals(results, findings),
         *_survivors(results),
         *_flattered(results, findings),
