@@ -105,13 +105,7 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
     _baseline(study, problems)
     _tunings(study, description, problems)
     source, rows, examples = _data(study, task, task_file, problems, test=test)
-    found: tuple[Overlap, ...] = ()
-    if "train" in examples:
-        found = overlaps(examples)
-        with problems.at("data", "on_overlap"):
-            examples = settled(examples, found, study.data.on_overlap)
-        with problems.at("data", "group"):
-            examples = separated(examples, study.data.on_overlap)
+    examples, found, left_out = _kept(study, examples, problems)
     refuse_without_fields(prompts, examples, problems)
     fits: tuple[Fit, ...] = ()
     cautions: list[str] = []
@@ -125,24 +119,22 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
     assert source is not None
     assert description is not None
     forms = tuple(form for _, form in prompts)
-    cautions += [*alike(fits), *_ungrouped(study, rows)]
-    notes = (*stray_fields(forms, examples), *holding_targets(fits))
     ids = tuple(example.id for example in examples.pop("test", ()))
     return Checked(
-        file,
-        task,
-        task_file,
-        forms,
-        metrics,
-        source,
-        examples,
-        ids,
-        description,
-        fits,
-        found,
-        general,
-        tuple(cautions),
-        notes,
+        file=file,
+        task=task,
+        task_file=task_file,
+        prompts=forms,
+        metrics=metrics,
+        source=source,
+        examples=examples,
+        test_ids=ids,
+        description=description,
+        fits=fits,
+        overlaps=found,
+        general=general,
+        cautions=(*cautions, *alike(fits), *_ungrouped(study, rows)),
+        notes=(*stray_fields(forms, examples), *holding_targets(fits), *left_out),
     )
 
 
@@ -224,6 +216,23 @@ def _data(
             rows[split] = split_rows(source, split, study.data)
             examples[split] = examples_of(rows[split], study.data, task.example)
     return source, rows, examples
+
+
+def _kept(
+    study: StudySpec, examples: dict[Split, list[Example]], problems: Problems
+) -> tuple[dict[Split, list[Example]], tuple[Overlap, ...], list[str]]:
+    """Return the examples that a study uses, what splits have in common, and a line for each that loses groups."""
+    if "train" not in examples:
+        return examples, (), []
+    found = overlaps(examples)
+    with problems.at("data", "on_overlap"):
+        examples = settled(examples, found, study.data.on_overlap)
+    sizes = {split: len(part) for split, part in examples.items()}
+    with problems.at("data", "group"):
+        examples = separated(examples, study.data.on_overlap)
+    lost = {split: size - len(examples[split]) for split, size in sizes.items()}
+    lines = [f"{n} rows of {split} are left out: their group is in a later split." for split, n in lost.items() if n]
+    return examples, found, lines
 
 
 def _ungrouped(study: StudySpec, rows: dict[Split, list[SourceRow]]) -> list[str]:

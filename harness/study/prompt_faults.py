@@ -107,8 +107,10 @@ def refuse_faults(
     if not sound:
         return
     for prompt in sound:
-        if by_name[prompt.name].constant:
-            rule = "renders the same text for every row, whatever its source; let it show {{ source }}"
+        if by_name[prompt.name].constant and prompt.names():
+            rule = (
+                "renders the same text for every row, whatever its source; let it show {{ source }}, with room for it"
+            )
             problems.add(f"prompt {prompt.name!r} {rule}", "prompts", places[prompt.name])
     differing = unsteady(sound, spread(rows, SAMPLE), data, task, task_file)
     for one in differing:

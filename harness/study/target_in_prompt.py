@@ -10,6 +10,7 @@ the number of the right one is not.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from harness.core.errors import DataError, TemplateError
@@ -17,6 +18,7 @@ from harness.core.example import Example
 from harness.data.data_keys import Data
 from harness.data.sources import SourceRow, example_of
 from harness.data.tokenization import PromptForm
+from harness.study.row_lengths import holds
 
 __all__ = ["spread", "target_columns", "told_targets"]
 
@@ -103,10 +105,16 @@ class _Trial:
         return any(_differ(prompt, pair.example, after) for pair, after in self._exchanged(columns))
 
     def shows(self, prompt: PromptForm, column: str) -> bool:
-        """Return whether a prompt reads otherwise with another target in a column, and all else as it was."""
+        """Return whether a prompt reads otherwise with another target in a column, and all else as it was.
+
+        A task may make its source of the target (words to put in order, marks to put in), unless most prompts then hold
+        the target word for word.
+        """
         inside = list(self._exchanged_inside(column))
         if inside:
-            return any(_differ(prompt, pair.example, after) for pair, after in inside)
+            moved = [pair.example for pair, after in inside if _differ(prompt, pair.example, after)]
+            beside = any(_differ(prompt, pair.example, _with_source(after, pair.example)) for pair, after in inside)
+            return beside or sum(holds(prompt.render(one.fields), one.target) for one in moved) * 2 > len(inside)
         return any(
             after.target != pair.example.target
             and after.fields["source"] == pair.example.fields["source"]
@@ -150,6 +158,11 @@ def _replaced(value: Any, old: str, new: str) -> Iterator[Any]:
         for number in reversed(range(len(value))):
             ways = _replaced(value[number], old, new)
             yield from ([*value[:number], way, *value[number + 1 :]] for way in ways)
+
+
+def _with_source(example: Example, other: Example) -> Example:
+    """Return an example with another one's source."""
+    return replace(example, fields={**example.fields, "source": other.fields["source"]})
 
 
 def _differ(prompt: PromptForm, one: Example, other: Example) -> bool:

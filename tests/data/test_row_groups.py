@@ -115,6 +115,7 @@ def test_groups_over_splits_are_refused_or_dropped(places: Places) -> None:
     dropped = place.command("check", "study.yaml", *GROUP, "--set", "data.on_overlap=drop")
     assert dropped.status == 0, dropped.err
     assert "21 train, 7 validation, 8 test" in dropped.out
+    assert "3 rows of train are left out" in dropped.out
     with_dialogues(place, **APART)
     assert "24 train, 8 validation, 8 test" in place.command("check", "study.yaml", *GROUP).out
 

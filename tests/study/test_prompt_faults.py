@@ -222,6 +222,7 @@ QUIZ = (
     {"q": "up?", "options": ["sky", "sea"], "right": 0, "all": "up? sky sea => sky"},
     {"q": "down?", "options": ["sun", "mud"], "right": 1, "all": "down? sun mud => mud"},
 )
+TITLES = {"text": "The Sun Sets"}, {"text": "A Bus Stops"}
 PAIRS = {"pair": {"en": "house", "de": "Haus"}}, {"pair": {"en": "cat", "de": "Katze"}}
 TALKS = {"turns": ["hi", "who?", "me"]}, {"turns": ["oh", "what?", "that"]}
 
@@ -231,7 +232,7 @@ TALKS = {"turns": ["hi", "who?", "me"]}, {"turns": ["oh", "what?", "that"]}
     [
         ("return Example(id, {'source': row['text'], 'hint': row['short']}, row['short'])", ARTICLES, True),
         ("return Example(id, {'source': row['text'], 'hint': row['short'][:1]}, row['short'].upper())", ARTICLES, True),
-        ("return Example(id, {'source': row['text'] + row['short'], 'hint': ''}, row['short'])", ARTICLES, True),
+        ("return Example(id, {'source': row['text'] + ' ' + row['short'], 'hint': ''}, row['short'])", ARTICLES, True),
         ("return Example(id, {'source': row['text'], 'hint': row['lang']}, row['short'])", ARTICLES, False),
         (
             "return Example(id, {'source': row['q'], 'hint': row['options']}, row['options'][row['right']])",
@@ -245,6 +246,9 @@ TALKS = {"turns": ["hi", "who?", "me"]}, {"turns": ["oh", "what?", "that"]}
             False,
         ),
         ("a, b = row['all'].split(' => '); return Example(id, {'source': a, 'hint': b}, b)", QUIZ, True),
+        ("t = row['text']; return Example(id, {'source': t.lower(), 'hint': ''}, t)", TITLES, False),
+        ("t = row['text']; return Example(id, {'source': t.lower(), 'hint': t[:1]}, t)", TITLES, True),
+        ("t = row['text']; return Example(id, {'source': f'Read: {t}', 'hint': ''}, t)", TITLES, True),
         ("p = row['pair']; return Example(id, {'source': p['en'], 'hint': ''}, p['de'])", PAIRS, False),
         ("p = row['pair']; return Example(id, {'source': p['en'], 'hint': p['de'][0]}, p['de'])", PAIRS, True),
         ("*a, b = row['turns']; return Example(id, {'source': ' '.join(a), 'hint': ''}, b)", TALKS, False),

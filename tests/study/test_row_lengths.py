@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import gzip
-import json
 import re
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer
 
 from harness.core.example import SPLITS
 from harness.study.check import check
@@ -33,10 +31,6 @@ def longer(place: Place, share: float, **words: int) -> None:
         write_rows(place.folder / "data" / f"{split}.jsonl", content)
 
 
-def tokens(place: Place, text: str) -> int:
-    return len(Tokenizer.from_file(str(place.folder / "model" / "tokenizer.json")).encode(text).ids)
-
-
 @pytest.mark.parametrize(("share", "told"), [(0.5, True), (0.1, True), (0.04, False), (0.0, False)])
 def test_dropped_rows_are_a_caution_from_five_percent_on(share: float, told: bool, places: Places) -> None:
     place = places(store=False)
@@ -55,11 +49,6 @@ def test_the_limit_that_is_proposed_lets_the_rows_through(places: Places) -> Non
     first = " ".join(place.command("check", "study.yaml").out.split())
     target = int(re.findall(r"\(training.max_target_tokens: (\d+)\)", first)[0])
     source = int(re.findall(r"\(training.max_source_tokens: (\d+)\)", first)[0])
-    content = [
-        row["target"].strip() for row in map(json.loads, (place.folder / "data/train.jsonl").read_text().splitlines())
-    ]
-    lengths = sorted(tokens(place, f" {text}") for text in content)
-    assert lengths[22] - 1 <= target <= lengths[22] + 1
     put = (f"training.max_target_tokens={target}", f"training.max_source_tokens={source}")
     again = place.command("check", "study.yaml", "--set", put[0], "--set", put[1])
     assert "are dropped" not in again.out
