@@ -24,7 +24,7 @@ from harness.data.template import is_plain
 from harness.data.tokenization import PromptForm
 from harness.study.task import Task, load_task, plain_example
 
-__all__ = ["Unsteady", "unsteady"]
+__all__ = ["Unsteady", "look", "unsteady"]
 
 HASH_SEEDS = ("1", "2")
 """Of the further processes; this one's is another, or one of them with little loss."""
