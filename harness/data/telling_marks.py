@@ -6,6 +6,7 @@
 * marks inside a number or in front of one: ``1.5``, ``10:30``, ``.5``, ``-5``;
 * a dash between two operands (numbers, single letters), or in front of an option: ``x - 5``, ``ls -l``;
 * marks that join a sign: ``!=``, ``->``, ``:=``; a bracket that calls or groups: ``f(x)``, ``2 * (3 + 4)``; ``:)``;
+* all marks inside an address: ``user@example.com``;
 * close to such signs, as in code and mathematics, all marks but those around the whole text.
 
 Other marks (those that end or part sentences, quotation marks, hyphens, brackets around an aside) dress a text.
@@ -77,6 +78,8 @@ _TOKEN = re.compile(r"[wn]+|[se.()qd-]+")
 
 _EMOTICON = re.compile(r"[:;=]['-]?[()]")
 
+_ADDRESS = re.compile(r"\w[^\s@:]*(?:@|://)\S*\w")
+
 _AROUND = " \n.qd"
 """What may stand around a whole text and say nothing."""
 
@@ -140,6 +143,8 @@ def _places(text: str) -> set[int]:
     classes = text.translate(_classes)
     places = {place for match in _TELLING.finditer(classes) for place in range(*match.span())}
     places |= {place for match in _EMOTICON.finditer(text) for place in range(*match.span())}
+    spans = [match.span() for match in _ADDRESS.finditer(text)]
+    places |= {place for span in spans for place in range(*span) if classes[place] not in "wn "}
     return places | _around_signs(classes, places)
 
 

@@ -106,6 +106,8 @@ COMMON = "Please read this note with care before the meeting at noon: {} and tel
         ("rm -r folder", "rm r folder"),
         ("snake_case", "snakecase"),
         ("fine :)", "fine :("),
+        ("write to a.b@example.com now", "write to ab@example.com now"),
+        ("see https://a.org/b now", "see https://aorg/b now"),
         ("well 🙂", "well 🙁"),
         ("well 🙂", "well"),
         ("¬a ∧ b", "a ∨ b"),
