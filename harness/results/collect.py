@@ -158,6 +158,8 @@ class Results:
     """The ids of cells that were not run yet."""
     leaks: tuple[str, ...] = ()
     """What two splits have in common and was not dropped, a line per pair."""
+    cautions: tuple[str, ...] = ()
+    """What `check` said of data and prompts that a reader must know, a sentence each."""
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -226,6 +228,7 @@ def collect(tracker: RunStore, study: str) -> Results:
         references=_references(runs),
         test_access=count_accesses([*runs, *tracker.runs(removed=True)], edition=record.edition, rows=rows),
         leaks=record.leaks,
+        cautions=record.cautions,
         depths=record.depths,
         absent=tuple(cell for cell in record.cells if cell not in parents),
     )
