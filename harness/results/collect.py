@@ -75,6 +75,8 @@ class Results:
     """The ids of cells that were not run yet."""
     leaks: tuple[str, ...] = ()
     """What two splits have in common and was not dropped, a line per pair."""
+    cautions: tuple[str, ...] = ()
+    """What `check` said of data and prompts that a reader must know, a sentence each."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The whole study file, likewise."""
     started: float = math.nan
@@ -149,6 +151,7 @@ def collect(tracker: RunStore, study: str) -> Results:
         references=_references(runs),
         test_access=count_accesses([*runs, *tracker.runs(removed=True)], edition=record.edition, rows=rows),
         leaks=record.leaks,
+        cautions=record.cautions,
         settings=record.study,
         started=max((run.started for run in runs if run.parent in current), default=math.nan),
         kept=KeptModels.from_run(summary),

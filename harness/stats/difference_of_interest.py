@@ -1,4 +1,4 @@
-"""The smallest difference of interest, and how many examples would show it between the best cell and the baseline."""
+"""How many examples would show the smallest difference of interest between the best cell and the baseline."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.metrics.base import Metric
 from harness.stats.multiple_comparisons import Comparison
 from harness.stats.power import examples_needed
 from harness.stats.trained_cells import Runs, Trained
 
-__all__ = ["Needed", "needed", "smallest_of_interest"]
+__all__ = ["Needed", "needed"]
 
 IMAGINED = 500
 """Studies that are drawn at each number of examples, to see how often a difference would show."""
@@ -28,15 +27,6 @@ class Needed(NamedTuple):
     """The smallest difference of interest, in the metric's units: asked for, not observed."""
     examples: int | None
     """See `harness.stats.examples_needed`; at the level that this study's correction leaves to one comparison."""
-
-
-def smallest_of_interest(metric: Metric) -> float | None:
-    """Return the smallest difference that a study by this metric looks for unless told: a fiftieth of its range.
-
-    0.02 of a metric from 0 to 1, 2 of one from 0 to 100; None for a metric without a range.
-    """
-    low, high = metric.range
-    return (high - low) / 50 if math.isfinite(high - low) else None
 
 
 def needed(

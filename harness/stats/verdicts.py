@@ -34,18 +34,10 @@ from harness.stats import (
 from harness.stats import resample as rescore_cells
 from harness.stats import runs as ready
 from harness.stats import to_baseline as against
-from harness.stats.difference_of_interest import Needed, needed, smallest_of_interest
+from harness.stats.difference_of_interest import Needed, needed
 from harness.stats.untested import held_against, without_interval
 
-__all__ = [
-    "Answered",
-    "Answers",
-    "Scored",
-    "Verdicts",
-    "compare_two",
-    "judge",
-    "score_answers",
-]
+__all__ = ["Answered", "Answers", "Scored", "Verdicts", "compare_two", "judge", "score_answers"]
 
 SEED = 20261123
 """Of the resamples."""
@@ -164,7 +156,7 @@ def judge(
         baseline: What others are held against; comparisons are left out if it has no answers.
         factors: Cell ids to the names of their levels, by axis; cells that are left out take no part in effects.
         pairs: Whether each cell is to be compared with each.
-        smallest_difference: Of interest, in the metric's units; `smallest_of_interest` where it is None.
+        smallest_difference: Of interest, in the metric's units; the metric's own where it is None.
         unclaimed: Cells that take no part in tests, and why; their comparisons say so.
 
     Raises:
@@ -179,7 +171,7 @@ def judge(
     levels = {name: factors[name] for name in tested if factors and name in factors}
     to_others = partial(held_against, unclaimed=why, compare=partial(against, higher_is_better=higher))
     to_baseline = to_others(baseline, trained) if baseline in trained else ()
-    interest = smallest_of_interest(metric) if smallest_difference is None else smallest_difference
+    interest = metric.smallest_difference if smallest_difference is None else smallest_difference
     smallest = interest if _stacked(scored) else None
     return Verdicts(
         metric=metric.name,

@@ -56,6 +56,8 @@ class StudyRecord:
     """Split sizes, truncation rates, duplicates, as the report shows them."""
     leaks: tuple[str, ...] = ()
     """What two splits have in common and was not dropped, a line per pair."""
+    cautions: tuple[str, ...] = ()
+    """What `check` said that a reader must know, a sentence each; empty of a study run before."""
     provenance: Mapping[str, str]
 
     @classmethod
