@@ -20,7 +20,9 @@ __all__ = ["report_facts"]
 
 def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[str, Any]:
     """Return the facts."""
-    verdicts, families = findings.verdicts, effect_families(findings.verdicts)
+    verdicts = findings.verdicts
+    untestable = untested(verdicts)
+    families = [] if untestable else effect_families(verdicts)
     return {
         "results": results,
         "findings": findings,
@@ -40,5 +42,5 @@ def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[
         "facts_of_study": study_facts(results),
         "study_file": study_file(results),
         "model": best_model(results),
-        "untested": untested(verdicts),
+        "untested": untestable,
     }
