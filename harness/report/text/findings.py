@@ -22,7 +22,7 @@ class Findings:
     """The claims of a report."""
 
     answer: str
-    """Two sentences."""
+    """What the tests say, in some sentences, or why there are none."""
     verdicts: Verdicts | None = None
     """``None`` where nothing can be claimed of the test split."""
     scored: Scored = field(default_factory=dict)
@@ -31,6 +31,11 @@ class Findings:
     """``None`` where nothing can be ranked, or nothing claimed of the first cell."""
     unranked: str = ""
     """Why no cell is the first; empty where one is."""
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """The recommendation in words, a paragraph each; empty where there is none."""
+        return self.recommendation.sentences if self.recommendation else ()
 
     @property
     def first(self) -> str | None:
@@ -47,7 +52,7 @@ def find(results: Results) -> Findings:
     """Compare the cells of a study by what their final runs answered."""
     answers, metric, unranked = results.answers, results.metric, nothing_ranks(results)
     if unranked:
-        return Findings(f"Nothing can be ranked: {unranked}.", unranked=unranked)
+        return Findings(" ".join(paragraphs("text/unranked.md.j2", reason=unranked)), unranked=unranked)
     if answers is None:
         return Findings(_unclaimed(results, "no final runs were scored on test"))
     if isinstance(metric, str):
