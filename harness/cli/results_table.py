@@ -17,9 +17,8 @@ __all__ = ["print_results"]
 def print_results(console: Console, results: Results, findings: Findings) -> None:
     """Print the ranked table, what may be claimed, how often test was scored, and what speaks against believing it."""
     console.print(_table(results, findings))
-    advice = findings.recommendation.sentences if findings.recommendation else ()
     lines = [
-        *advice,
+        *findings.advice,
         findings.answer,
         caption_on_test(results),
         *(f"caution: {one}" for one in cautions(results, findings)),

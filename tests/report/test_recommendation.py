@@ -146,8 +146,7 @@ def test_a_row_that_needs_no_model_is_compared_in_words_and_cautioned() -> None:
     assert "lead, which needs no model, scores higher on validation than every cell: 2.00" in " ".join(
         cautions(ahead, findings)
     )
-    assert findings.recommendation is not None
-    assert findings.recommendation.sentences[0].startswith("Before any of these combinations, take lead: it needs no model")
+    assert findings.advice[0].startswith("Before any of these combinations, take lead: it needs no model")
     behind = replace(plain, references={"lead": {"validation/rougeL": 0.01, "test/rougeL": 0.1}})
     assert "needs no model" in find(behind).answer
     assert not [one for one in cautions(behind, find(behind)) if "needs no model" in one]
