@@ -34,7 +34,7 @@ def needed(
     to_baseline: Sequence[Comparison],
     cells: Mapping[str, Runs],
     trained: Mapping[str, Trained],
-    smallest: float,
+    smallest: float | None,
     *,
     seed: int,
 ) -> Needed | None:
@@ -45,11 +45,11 @@ def needed(
         to_baseline: All comparisons with the baseline.
         cells: Runs by cell.
         trained: The same cells, resampled.
-        smallest: The difference.
+        smallest: The difference; ``None`` or 0 where none is asked about.
         seed: Of the studies that are drawn.
     """
     comparison = next((one for one in to_baseline if one.a == best), None)
-    if comparison is None or comparison.verdict != "undecided" or math.isnan(comparison.difference.p):
+    if not smallest or comparison is None or comparison.verdict != "undecided" or math.isnan(comparison.difference.p):
         return None
     one, other = comparison.a, comparison.b
     examples = examples_needed(

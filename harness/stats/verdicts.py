@@ -171,8 +171,7 @@ def judge(
     levels = {name: factors[name] for name in tested if factors and name in factors}
     to_others = partial(held_against, unclaimed=why, compare=partial(against, higher_is_better=higher))
     to_baseline = to_others(baseline, trained) if baseline in trained else ()
-    interest = metric.smallest_difference if smallest_difference is None else smallest_difference
-    smallest = interest if _stacked(scored) else None
+    smallest = metric.smallest_difference if smallest_difference is None else smallest_difference
     return Verdicts(
         metric=metric.name,
         higher_is_better=higher,
@@ -188,7 +187,7 @@ def judge(
         effects=effects(tested, levels, reference=baseline, higher_is_better=higher) if baseline in levels else None,
         references={name: estimate({name: 1.0}, fixed) for name in fixed},
         to_references=to_others(best, {best: trained[best], **fixed}),
-        needed=needed(best, to_baseline, prepared, trained, smallest, seed=SEED) if smallest else None,
+        needed=needed(best, to_baseline, prepared, trained, smallest if _stacked(scored) else None, seed=SEED),
         untestable=_untestable(metric, drawn),
         unclaimed=why,
     )
