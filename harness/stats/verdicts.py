@@ -151,6 +151,7 @@ def judge(
     best: str,
     baseline: str,
     factors: Mapping[str, Mapping[str, str]] | None = None,
+    chosen: bool = True,
     pairs: bool = False,
     smallest_difference: float | None = None,
 ) -> Verdicts:
@@ -166,6 +167,7 @@ def judge(
         best: Which cell the claims are about, by validation; one of those with answers.
         baseline: What others are held against; comparisons are left out if it has no answers.
         factors: Cell ids to the names of their levels, by axis; cells that are left out take no part in effects.
+        chosen: Whether the best cell was chosen by its own runs' validation scores, so that its interval allows for it.
         pairs: Whether each cell is to be compared with each.
         smallest_difference: Of interest, in the metric's units; the metric's own where it is None.
 
@@ -192,7 +194,7 @@ def judge(
         resamples=resamples,
         best=best,
         baseline=baseline,
-        scores=_scores(trained, metric, best),
+        scores=_scores(trained, metric, best if chosen else None),
         seeds={name: len(cell.runs) for name, cell in answers.cells.items()},
         to_baseline=to_baseline,
         with_best=with_best(trained, best, higher_is_better=higher),
@@ -205,7 +207,7 @@ def judge(
     )
 
 
-def _scores(cells: Mapping[str, Trained], metric: Metric, best: str) -> dict[str, Estimate]:
+def _scores(cells: Mapping[str, Trained], metric: Metric, best: str | None) -> dict[str, Estimate]:
     """Return each cell's score; intervals end where the metric does."""
     chosen = selection_luck(len(cells), higher_is_better=metric.higher_is_better)
     scores = {name: estimate({name: 1.0}, cells, luck=chosen if name == best else (1.0, 1.0)) for name in cells}
