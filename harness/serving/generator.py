@@ -19,10 +19,11 @@ import torch
 from harness.core.closest_match import closest
 from harness.core.errors import DataError, ModelError, TemplateError
 from harness.core.example import Example, digest
+from harness.core.whole_files import file_digests
 from harness.data.prompt_forms import restored
 from harness.data.tokenization import Limits, PromptForm, Row, encode
 from harness.models.delta import Base, load_delta, save_delta, trained_digest
-from harness.models.load import Loaded, architecture_digest, load
+from harness.models.load import Loaded, architecture_digest, generation_digest, load, tokenizer_digest
 from harness.study.axes import Tuning
 from harness.study.grid import Cell
 from harness.study.settings import model_location
@@ -33,9 +34,25 @@ from harness.training.loop import device
 from harness.training.precision import scoring
 from harness.training.setup import TrainingSetup
 
-__all__ = ["SERVED", "SETTINGS", "Generator", "Recipe", "Store", "model_folder", "recipe_of_run", "save_model"]
+__all__ = [
+    "SERVED",
+    "SETTINGS",
+    "Generator",
+    "Recipe",
+    "Store",
+    "model_folder",
+    "recipe_of_run",
+    "save_model",
+    "verify_files",
+]
 
 SETTINGS = "harness.json"
+FILES, READING = "files", "reading"
+"""Beside the recipe in `SETTINGS`: the digests of all other files, and those of `reading`."""
+
+READ_ON_LOADING = {".json", ".safetensors", ".bin", ".model", ".jinja", ".txt", ".py"}
+"""Kinds of files that loading a model would read, were they added to its folder."""
+
 SERVED = Path(__file__).parent / "pyfunc.py"
 """What MLflow runs to serve such a folder."""
 
@@ -135,7 +152,8 @@ def save_model(folder: Path, loaded: Loaded, recipe: Recipe) -> None:
     else:
         save_delta(folder, loaded, recipe.tuning)
     loaded.tokenizer.save_pretrained(folder)
-    (folder / SETTINGS).write_text(json.dumps(recipe.as_json(), ensure_ascii=False, indent=2), encoding="utf-8")
+    settings = {**recipe.as_json(), FILES: file_digests(folder, apart_from=SETTINGS), READING: reading(loaded)}
+    (folder / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=2), encoding="utf-8")
 
 
 def model_folder(folder: Path) -> Path:
@@ -150,6 +168,45 @@ def model_folder(folder: Path) -> Path:
     raise ModelError(f"model {folder}: no {SETTINGS} in it; name a folder that a study stored, or a model's URI")
 
 
+def verify_files(folder: Path) -> dict[str, dict[str, str]]:
+    """See that a folder's files are the very ones that `save_model` wrote.
+
+    Returns:
+        The digests of its files, and of how its base reads; nothing of an older folder, which does not say.
+
+    Raises:
+        ModelError: Some are not: weights, tokenizer or configuration of another model would answer in its name.
+    """
+    settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    then = settings.get(FILES)
+    if then is None:
+        return {}
+    now = file_digests(folder, apart_from=SETTINGS)
+    states = {name: "changed" if name in now else "missing" for name in then if now.get(name) != then[name]}
+    states |= {name: "new" for name in now.keys() - then.keys() if Path(name).suffix in READ_ON_LOADING}
+    if states:
+        files = ", ".join(f"{name} is {state}" for name, state in sorted(states.items()))
+        raise ModelError(
+            f"model {folder} cannot be read as it was stored: {files}; bring these files back, or store the model again"
+        )
+    return {FILES: then, READING: settings[READING]}
+
+
+def reading(loaded: Loaded) -> dict[str, str]:
+    """Return digests of what a model reads and writes by, beside its weights and its configuration."""
+    return {"tokenizer": tokenizer_digest(loaded.tokenizer), "generation settings": generation_digest(loaded.model)}
+
+
+def _verify_reading(folder: Path, base: Loaded, then: Mapping[str, str]) -> None:
+    """See that the base of a delta still reads as it did; its weights are compared by `load_delta`."""
+    for what, now in reading(base).items():
+        if then.get(what, now) != now:
+            raise ModelError(
+                f"model {folder} is a delta on a base whose {what} had the digest {then[what]} then and {now} now; "
+                "bring that base back, or train again with final.store: full"
+            )
+
+
 class Generator:
     """Answers rows as the study's final run did.
 
@@ -157,16 +214,17 @@ class Generator:
         folder: What `save_model` wrote, or MLflow's model around it.
 
     Raises:
-        ModelError: The folder is no such model, or the base of its delta has changed.
+        ModelError: The folder is no such model, a file of it or the base of its delta has changed.
     """
 
     def __init__(self, folder: Path) -> None:
         folder = model_folder(folder)
         self.recipe = Recipe.read(folder)
-        self.digest = digest(self.recipe.as_json())
-        """Of weights, prompt and settings together."""
+        verified = verify_files(folder)
+        self.digest = digest({**self.recipe.as_json(), **verified})
+        """Of weights, tokenizer, prompt and settings together."""
         self._one_at_a_time = Lock()  # a server asks from several threads; generation settings are the model's own
-        self._loaded = _loaded(folder, self.recipe)
+        self._loaded = _loaded(folder, self.recipe, verified.get(READING, {}))
         torch.nn.Module.to(self._loaded.model, device("auto"))
 
     @property
@@ -226,7 +284,7 @@ class Generator:
         return [None if row is None else next(said) for row in rows]
 
 
-def _loaded(folder: Path, recipe: Recipe) -> Loaded:
+def _loaded(folder: Path, recipe: Recipe, reading: Mapping[str, str]) -> Loaded:
     base = recipe.base
     options = {"trust_remote_code": base.trust_remote_code, "allow_pickle": base.allow_pickle}
     if recipe.store == "full":
@@ -234,6 +292,7 @@ def _loaded(folder: Path, recipe: Recipe) -> Loaded:
     # A name may mean another folder wherever this is run.
     place = base.folder if base.folder and Path(base.folder).is_dir() else model_location(base.name)
     pretrained = load(place, revision=base.commit, dtype=base.dtype, **options)
+    _verify_reading(folder, pretrained, reading)
     return load_delta(folder, pretrained, tuning=recipe.tuning, base=base)
 
 

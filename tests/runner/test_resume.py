@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -315,3 +316,35 @@ def test_runs_of_others_in_the_experiment_are_left_alone(untouched: Place, place
     place.run(*SMALL)
     assert client.get_run(other).info.status == "RUNNING"
     assert place.results() == untouched.results()
+
+
+def without_a_merge(file: Path) -> None:
+    """Take a merge from a tokenizer whose vocabulary stays."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["model"]["merges"].pop(0)
+    file.write_text(json.dumps(content), encoding="utf-8")
+
+
+def banning(file: Path) -> None:
+    """Ban a token from all predictions."""
+    settings = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**settings, "bad_words_ids": [[300]]}), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"), [("tokenizer.json", without_a_merge), ("generation_config.json", banning)]
+)
+def test_a_model_that_reads_or_writes_otherwise_starts_over(
+    name: str, change: Callable[[Path], None], untouched: Place, places: Places
+) -> None:
+    place, anew = places.copy(untouched), places()
+    before = ids(place) - ids(place, "summary")
+    for edited in (place, anew):
+        change(edited.folder / "model" / name)
+    run = next(iter(place.runs("final")))
+    assert place.command("reproduce", run.info.run_id).status == 2
+    place.run(*SMALL)
+    anew.run(*SMALL)
+    assert ids(place, "superseded") == before
+    assert place.results() == anew.results()
+    place.clean()

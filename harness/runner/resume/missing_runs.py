@@ -48,7 +48,7 @@ class StudyRuns:
         for run in self.of_phase("cell"):
             cell = run.tags.get(Tags.CELL, "")
             digest = self.cells[cell].digest if cell in self.cells else None
-            if cell in fresh or digest != run.tags.get(Tags.CELL_DIGEST):
+            if cell in fresh or digest != run.tags.get(Tags.CELL_DIGEST) or not self._reads_alike(run):
                 self._supersede(run)
         for run in self.of_phase("cell"):
             older = self._parents.get(run.tags[Tags.CELL])
@@ -65,6 +65,9 @@ class StudyRuns:
         missing = {key: value for key, value in self.cells[cell].params().items() if key not in run.params}
         if missing:  # a kill came between making the parent and describing it
             self.tracker.params(run.id, missing)
+            run = self._read(run.id)
+        if not self._reading().items() <= run.tags.items():  # an older version made it
+            self.tracker.tags(run.id, self._reading())
             run = self._read(run.id)
         return run
 
@@ -99,7 +102,7 @@ class StudyRuns:
             Tags.TEST_DIGEST: self.tracker.run(run).tags[Tags.TEST_DIGEST],
         }
         found = (other for other in self._runs.values() if other.id != run and same.items() <= other.tags.items())
-        return next((other for other in found if scored in other.metrics), None)
+        return next((other for other in found if scored in other.metrics and self._reads_alike(other)), None)
 
     def start_reference(self, name: str, *, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
         """Start a reference row's run, which stands beside the cells, and return its id."""
@@ -155,6 +158,14 @@ class StudyRuns:
                 self.interrupt(run, status)
             elif run.phase:  # a run without a phase is not the harness's
                 self.end(run.id, status)
+
+    def _reads_alike(self, run: Run) -> bool:
+        """Return whether a run's model read and wrote as the study's does now, as far as the run says."""
+        return all(run.tags.get(name, now) == now for name, now in self._reading().items())
+
+    def _reading(self) -> dict[str, str]:
+        names = (Tags.TOKENIZER_DIGEST, Tags.GENERATION_DIGEST)
+        return {name: self.tags[name] for name in names if name in self.tags}
 
     def _read(self, run: str) -> Run:
         """Read a run anew; reading all of them takes the longer, the more there are."""
