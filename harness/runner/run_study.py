@@ -37,6 +37,7 @@ from harness.runner.finals.score_references import score_references
 from harness.runner.objective import Objective, objective_of
 from harness.runner.publish_pages import publish_begun, publish_results
 from harness.runner.result import Result
+from harness.runner.resume.damaged_runs import retire_damaged
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.runner.run_params import alias_winner, data_use, open_summary, study_record, study_runs
 from harness.runner.search.optuna_search import CellSearch, open_storage, reach_storage
@@ -128,6 +129,8 @@ class _Driver:
         summary, was_there = open_summary(checked, record, self.runs)
         if not was_there:
             publish_begun(checked, self.objective, summary, tracker)
+        if damaged := retire_damaged(self.runs, [cell.id for cell in chosen]):
+            self.progress.say(f"stored predictions are damaged, so these runs are done again: {', '.join(damaged)}")
         searched = with_neighbors(chosen, study, checked.cells)
         searches = self._open_searches(searched)
         work = {cell.id: self._work(cell, searches, chosen) for cell in searched}

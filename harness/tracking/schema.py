@@ -120,6 +120,11 @@ class Tags:
         """Return the tag that holds the digest of a split's rows."""
         return Tags.TEST_DIGEST if split == "test" else f"data_digest.{split}"
 
+    @staticmethod
+    def file_digest(file: str) -> str:
+        """Return the tag that holds the digest of a file of the run, as it was written."""
+        return f"digest.{file}"
+
 
 class PageTags:
     """What MLflow's pages read beside tags of runs: in tags of a study as a whole, of data and of stored models."""

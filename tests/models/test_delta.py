@@ -237,5 +237,7 @@ def test_a_base_that_reads_otherwise_is_refused(what: str, tmp_path: Path) -> No
     base, delta = stored(tmp_path)
     name, change = BASE_FILES[what]
     rewritten(base / name, change)
-    with pytest.raises(ModelError, match=rf"is a delta on a base whose {what} had the digest \w+ then and \w+ now; bring"):
+    with pytest.raises(
+        ModelError, match=rf"is a delta on a base whose {what} had the digest \w+ then and \w+ now; bring"
+    ):
         Generator(delta)

@@ -331,9 +331,7 @@ def banning(file: Path) -> None:
     file.write_text(json.dumps({**settings, "bad_words_ids": [[300]]}), encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    ("name", "change"), [("tokenizer.json", without_a_merge), ("generation_config.json", banning)]
-)
+@pytest.mark.parametrize(("name", "change"), [("tokenizer.json", without_a_merge), ("generation_config.json", banning)])
 def test_a_model_that_reads_or_writes_otherwise_starts_over(
     name: str, change: Callable[[Path], None], untouched: Place, places: Places
 ) -> None:

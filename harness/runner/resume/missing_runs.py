@@ -94,15 +94,15 @@ class StudyRuns:
         self.tracker.inputs(run, self._read_by(cell))
         return run
 
-    def twin(self, run: str, cell: str, weights: str, *, scored: str) -> Run | None:
-        """Return another final run of a cell and weights, of any phase, that was scored on the same test rows."""
+    def twins(self, run: str, cell: str, weights: str, *, scored: str) -> list[Run]:
+        """Return other final runs of a cell and weights, of any phase, that were scored on the same test rows."""
         same = {
             Tags.CELL_DIGEST: self.cells[cell].digest,
             Tags.WEIGHTS_DIGEST: weights,
             Tags.TEST_DIGEST: self.tracker.run(run).tags[Tags.TEST_DIGEST],
         }
         found = (other for other in self._runs.values() if other.id != run and same.items() <= other.tags.items())
-        return next((other for other in found if scored in other.metrics and self._reads_alike(other)), None)
+        return [other for other in found if scored in other.metrics and self._reads_alike(other)]
 
     def start_reference(self, name: str, *, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
         """Start a reference row's run, which stands beside the cells, and return its id."""

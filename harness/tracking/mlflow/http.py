@@ -84,6 +84,13 @@ def _error(uri: str, error: MlflowException | requests.RequestException) -> Stor
     return StoreError(f"MLflow store {uri!r} refuses (HTTP {status}): {reason}")
 
 
+def is_absent(error: MlflowException | requests.RequestException) -> bool:
+    """Return whether a server says that what was asked for is not there."""
+    if isinstance(error, MlflowException):
+        return http_status(error) == 404
+    return error.response is not None and error.response.status_code == 404
+
+
 def _reason(error: BaseException) -> str:
     """Return the first line of what lies at the bottom of an error."""
     while (below := error.__cause__ or error.__context__) is not None:
