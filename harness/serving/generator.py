@@ -48,7 +48,7 @@ __all__ = [
 
 SETTINGS = "harness.json"
 FILES, READING = "files", "reading"
-"""Beside the recipe in `SETTINGS`: the digests of all other files, and those of `reading`."""
+"""Beside the recipe in `SETTINGS`: the digests of all other files, and of what the base reads and writes by."""
 
 READ_ON_LOADING = {".json", ".safetensors", ".bin", ".model", ".jinja", ".txt", ".py"}
 """Kinds of files that loading a model would read, were they added to its folder."""
@@ -152,7 +152,7 @@ def save_model(folder: Path, loaded: Loaded, recipe: Recipe) -> None:
     else:
         save_delta(folder, loaded, recipe.tuning)
     loaded.tokenizer.save_pretrained(folder)
-    settings = {**recipe.as_json(), FILES: file_digests(folder, apart_from=SETTINGS), READING: reading(loaded)}
+    settings = {**recipe.as_json(), FILES: file_digests(folder, apart_from=SETTINGS), READING: _reading(loaded)}
     (folder / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=2), encoding="utf-8")
 
 
@@ -192,14 +192,14 @@ def verify_files(folder: Path) -> dict[str, dict[str, str]]:
     return {FILES: then, READING: settings[READING]}
 
 
-def reading(loaded: Loaded) -> dict[str, str]:
+def _reading(loaded: Loaded) -> dict[str, str]:
     """Return digests of what a model reads and writes by, beside its weights and its configuration."""
     return {"tokenizer": tokenizer_digest(loaded.tokenizer), "generation settings": generation_digest(loaded.model)}
 
 
 def _verify_reading(folder: Path, base: Loaded, then: Mapping[str, str]) -> None:
     """See that the base of a delta still reads as it did; its weights are compared by `load_delta`."""
-    for what, now in reading(base).items():
+    for what, now in _reading(base).items():
         if then.get(what, now) != now:
             raise ModelError(
                 f"model {folder} is a delta on a base whose {what} had the digest {then[what]} then and {now} now; "

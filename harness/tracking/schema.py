@@ -65,6 +65,8 @@ class Tags:
     PROMPT_URI: Final = "prompt_uri"
     """The version in the Prompt Registry, ``prompts:/name/3``."""
 
+    RESTORED: Final = "restored"
+    """Of a trial: from where, if another store had to say what its run had said."""
     TRIAL: Final = "trial"
     """The place of a trial in its search, from 0."""
     OPTUNA_TRIAL: Final = "optuna_trial"

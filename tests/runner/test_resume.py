@@ -15,6 +15,8 @@ import pytest
 from filelock import FileLock
 from mlflow.entities import Run
 
+from harness.core.errors import DataError
+from harness.runner.study import Study
 from tests.support.fuse import TASK_WITH_FUSE
 from tests.support.search_spaces import learning_rates
 from tests.support.study_fixture import PARENT, Place, Places, rows, write_rows
@@ -174,14 +176,13 @@ def test_another_test_split_repeats_the_final_runs_alone(untouched: Place, place
     place.clean()
 
 
-def test_a_lost_optuna_store_is_searched_again(untouched: Place, places: Places) -> None:
+def test_a_lost_optuna_store_is_made_from_tracking(untouched: Place, places: Places) -> None:
     place = places.copy(untouched)
-    finals, trials = ids(place, "final"), ids(place, "search")
+    before = ids(place)
     (place.folder / "optuna.db").unlink()
-    place.run(*SMALL)
+    assert "4 cells, 0 training runs to do" in place.run(*SMALL).out
     place.clean()
-    assert ids(place, "final") == finals  # the same winners
-    assert ids(place, "superseded") == trials
+    assert ids(place) == before
     assert place.results() == untouched.results()
 
 
@@ -247,6 +248,24 @@ def test_a_search_never_opens_the_test_split(places: Places) -> None:
     place.count(cell=4, search=4, final=2, summary=1)
     assert "test_chrf" in place.table()["bare/head"]
     assert place.table()["bare/head"]["test_chrf"] == ""
+
+
+def test_a_test_split_that_changes_after_the_check_is_not_scored(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = places()
+    monkeypatch.chdir(place.folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", place.uri)
+    study = Study.load("study.yaml", ["tuning=[none]", "prompts=[bare]"])
+    assert study.checked
+    file = place.folder / "data" / "test.jsonl"
+    file.write_text(file.read_text().replace("note", "word"))
+    with pytest.raises(
+        DataError, match=r"test data in .* changed: its digest was \w+ when the study was checked and is"
+    ):
+        study.run()
+    assert not place.runs("final")
+    place.run("--set", "tuning=[none]", "--set", "prompts=[bare]")
 
 
 def test_a_second_command_at_the_same_time_is_refused(untouched: Place, places: Places) -> None:

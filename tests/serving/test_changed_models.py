@@ -18,7 +18,8 @@ from harness.models.load import Loaded
 from harness.serving.generator import SETTINGS, Generator
 from harness.serving.predict import predict_file
 from harness.serving.serve import serve_model
-from tests.serving.test_predict import folder_of, write
+from tests.support.model_folders import folder_of
+from tests.support.study_fixture import write_rows
 
 ROWS = [{"id": i, "source": text} for i, text in enumerate(("a short note", "the meeting", "room and note", "it"))]
 
@@ -68,7 +69,8 @@ CHANGES = {
 
 @pytest.mark.parametrize("says", CHANGES)
 def test_a_file_is_not_gone_on_with_by_another_model(says: str, model: Path, tmp_path: Path) -> None:
-    source, output = write(tmp_path / "in.jsonl", ROWS), tmp_path / "out.jsonl"
+    source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    write_rows(source, ROWS)
     predict_file(Generator(model), source, output, skip=False)
     half = b"".join(output.read_bytes().splitlines(keepends=True)[:2])
     output.write_bytes(half)
@@ -107,7 +109,8 @@ def test_two_models_that_differ_by_the_tokenizer_have_two_digests(
     loaded = tiny("gpt2")
     loaded.tokenizer.add_special_tokens({"additional_special_tokens": ["note"]})
     other = folder_of(loaded, tmp_path / "other", Template("bare", "{{ source }}\n", "source"))
-    source, output = write(tmp_path / "in.jsonl", ROWS), tmp_path / "out.jsonl"
+    source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    write_rows(source, ROWS)
     predict_file(Generator(whole), source, output, skip=False)
     with pytest.raises(DataError, match="answered by model"):
         predict_file(Generator(other), source, output, skip=False)
