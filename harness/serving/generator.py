@@ -19,11 +19,11 @@ import torch
 from harness.core.closest_match import closest
 from harness.core.errors import DataError, ModelError, TemplateError
 from harness.core.example import Example, digest
-from harness.core.whole_files import file_digests
 from harness.data.prompt_forms import restored
 from harness.data.tokenization import Limits, PromptForm, Row, encode
 from harness.models.delta import Base, load_delta, save_delta, trained_digest
-from harness.models.load import Loaded, architecture_digest, generation_digest, load, tokenizer_digest
+from harness.models.load import Loaded, architecture_digest, load
+from harness.serving.stored_files import READING, SETTINGS, content, verify_base, verify_files
 from harness.study.axes import Tuning
 from harness.study.grid import Cell
 from harness.study.settings import model_location
@@ -43,15 +43,7 @@ __all__ = [
     "model_folder",
     "recipe_of_run",
     "save_model",
-    "verify_files",
 ]
-
-SETTINGS = "harness.json"
-FILES, READING = "files", "reading"
-"""Beside the recipe in `SETTINGS`: the digests of all other files, and of what the base reads and writes by."""
-
-READ_ON_LOADING = {".json", ".safetensors", ".bin", ".model", ".jinja", ".txt", ".py"}
-"""Kinds of files that loading a model would read, were they added to its folder."""
 
 SERVED = Path(__file__).parent / "pyfunc.py"
 """What MLflow runs to serve such a folder."""
@@ -152,7 +144,7 @@ def save_model(folder: Path, loaded: Loaded, recipe: Recipe) -> None:
     else:
         save_delta(folder, loaded, recipe.tuning)
     loaded.tokenizer.save_pretrained(folder)
-    settings = {**recipe.as_json(), FILES: file_digests(folder, apart_from=SETTINGS), READING: _reading(loaded)}
+    settings = {**recipe.as_json(), **content(folder, loaded)}
     (folder / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=2), encoding="utf-8")
 
 
@@ -166,45 +158,6 @@ def model_folder(folder: Path) -> Path:
         if (candidate / SETTINGS).is_file():
             return candidate
     raise ModelError(f"model {folder}: no {SETTINGS} in it; name a folder that a study stored, or a model's URI")
-
-
-def verify_files(folder: Path) -> dict[str, dict[str, str]]:
-    """See that a folder's files are the very ones that `save_model` wrote.
-
-    Returns:
-        The digests of its files, and of how its base reads; nothing of an older folder, which does not say.
-
-    Raises:
-        ModelError: Some are not: weights, tokenizer or configuration of another model would answer in its name.
-    """
-    settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-    then = settings.get(FILES)
-    if then is None:
-        return {}
-    now = file_digests(folder, apart_from=SETTINGS)
-    states = {name: "changed" if name in now else "missing" for name in then if now.get(name) != then[name]}
-    states |= {name: "new" for name in now.keys() - then.keys() if Path(name).suffix in READ_ON_LOADING}
-    if states:
-        files = ", ".join(f"{name} is {state}" for name, state in sorted(states.items()))
-        raise ModelError(
-            f"model {folder} cannot be read as it was stored: {files}; bring these files back, or store the model again"
-        )
-    return {FILES: then, READING: settings[READING]}
-
-
-def _reading(loaded: Loaded) -> dict[str, str]:
-    """Return digests of what a model reads and writes by, beside its weights and its configuration."""
-    return {"tokenizer": tokenizer_digest(loaded.tokenizer), "generation settings": generation_digest(loaded.model)}
-
-
-def _verify_reading(folder: Path, base: Loaded, then: Mapping[str, str]) -> None:
-    """See that the base of a delta still reads as it did; its weights are compared by `load_delta`."""
-    for what, now in _reading(base).items():
-        if then.get(what, now) != now:
-            raise ModelError(
-                f"model {folder} is a delta on a base whose {what} had the digest {then[what]} then and {now} now; "
-                "bring that base back, or train again with final.store: full"
-            )
 
 
 class Generator:
@@ -292,7 +245,7 @@ def _loaded(folder: Path, recipe: Recipe, reading: Mapping[str, str]) -> Loaded:
     # A name may mean another folder wherever this is run.
     place = base.folder if base.folder and Path(base.folder).is_dir() else model_location(base.name)
     pretrained = load(place, revision=base.commit, dtype=base.dtype, **options)
-    _verify_reading(folder, pretrained, reading)
+    verify_base(folder, pretrained, reading)
     return load_delta(folder, pretrained, tuning=recipe.tuning, base=base)
 
 

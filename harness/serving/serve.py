@@ -11,7 +11,8 @@ from pathlib import Path
 
 from harness.core.mlflow_server_process import free_port, serve
 from harness.serving.find_model import stored_model
-from harness.serving.generator import SERVED, Recipe, model_folder, verify_files
+from harness.serving.generator import SERVED, Recipe, model_folder
+from harness.serving.stored_files import verify_files
 from harness.tracking.mlflow.logged_models import wrap_model
 from harness.tracking.store_protocols import ModelCard
 

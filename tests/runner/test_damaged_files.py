@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from mlflow.entities import Run
 
 from harness.core.errors import DamagedError
-from harness.core.whole_files import write_whole
 from harness.tracking.mlflow.mlflow_tracker import find_run
 from harness.tracking.prediction_table import is_whole, read_predictions
 from tests.support.study_fixture import Place, Places
@@ -176,12 +175,3 @@ def test_a_damaged_note_of_a_kept_model_vouches_for_nothing(place: Place) -> Non
     assert note.is_file()
     note.write_text('{"key": ')
     place.run(*SMALL, "--set", "final.seeds=[11, 12, 13]")
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    file = tmp_path / "made" / "file.json"
-    write_whole(file, "old")
-    with mock.patch.object(Path, "replace", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
-        write_whole(file, "new" * 100)
-    assert file.read_text() == "old"
-    assert [path.name for path in file.parent.iterdir()] == ["file.json"]

@@ -260,7 +260,7 @@ class CellSearch:
         complete = self._complete()
         if not complete:
             return None
-        winner = max(complete, key=lambda t: (self._merit(t.value), -t.number))
+        winner = max(complete, key=lambda t: (self._merit(t.value), -int(t.user_attrs[INDEX])))
         return Best(self.space.take(winner.params), float(winner.value or 0.0), int(winner.user_attrs[INDEX]))
 
     def among_best(self, value: float, count: int) -> bool:

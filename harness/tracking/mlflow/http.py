@@ -17,7 +17,7 @@ from harness.core.errors import StoreAway, StoreError
 from harness.tracking.address import REMEDY, is_server, store_uri
 from harness.tracking.mlflow.mlflow_compat import http_status, is_of_database, knock
 
-__all__ = ["FOREIGN", "LONGEST", "answers", "ask", "backoff", "client_of", "reach_server", "reach_store"]
+__all__ = ["FOREIGN", "LONGEST", "answers", "ask", "backoff", "client_of", "is_absent", "reach_server", "reach_store"]
 
 
 PATIENCE = 10
