@@ -40,7 +40,10 @@ def find(results: Results) -> Findings:
     """Compare the cells of a study by what their final runs answered."""
     answers, metric = results.answers, results.metric
     if answers is None:
-        return Findings(_unclaimed(results, "no final runs were scored on test"))
+        reason = (
+            "all tables of test predictions are damaged" if results.damaged else "no final runs were scored on test"
+        )
+        return Findings(_unclaimed(results, reason))
     if isinstance(metric, str):
         return Findings(_unclaimed(results, metric))
     if len(answers.examples) < 2:
