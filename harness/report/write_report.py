@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from harness.core.whole_files import write_whole
 from harness.report.charts.draw_chart import draw_chart
 from harness.report.charts.draw_tables import draw_differences, draw_heat_map
 from harness.report.charts.figure_files import drawn, write_figures
@@ -53,7 +54,7 @@ def write_report(results: Results, folder: Path, *, findings: Findings | None = 
         written.name: _markdown(results, findings, charts),
     }
     for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        write_whole(folder / name, text)
     return written
 
 

@@ -77,6 +77,8 @@ class Results:
     """What two splits have in common and was not dropped, a line per pair."""
     cautions: tuple[str, ...] = ()
     """What `check` said of data and prompts that a reader must know, a sentence each."""
+    damaged: tuple[str, ...] = ()
+    """Tables of test predictions that cannot be read and take no part, a line each."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The whole study file, likewise."""
     started: float = math.nan
@@ -123,6 +125,12 @@ def collect(tracker: RunStore, study: str) -> Results:
     rows = finals[-1].tags.get(Tags.TEST_DIGEST) if finals else None
     space = SearchSpace.from_record(record.space, record.study["search"])
     cells = [_cell(parents[cell], record.axes, runs, rows, space) for cell in record.cells if cell in parents]
+    answers, damaged = read_answers(
+        tracker,
+        finals,
+        [cell.id for cell in cells],
+        references=[run for run in scored if run.phase == "reference"],
+    )
     return Results(
         study=study,
         question=record.question,
@@ -138,12 +146,8 @@ def collect(tracker: RunStore, study: str) -> Results:
         data=record.data,
         forecast=Forecast.from_json(record.forecast) if record.forecast else None,
         recordings_mib=summary.metrics.get(Metrics.RECORDINGS, math.nan),
-        answers=read_answers(
-            tracker,
-            finals,
-            [cell.id for cell in cells],
-            references=[run for run in scored if run.phase == "reference"],
-        ),
+        answers=answers,
+        damaged=damaged,
         metric=named_metric(record.lead, record),
         prompts=record.prompts,
         forms=_forms(record),

@@ -90,6 +90,8 @@ def _tags(checked: Checked, facts: ModelFacts, data: Mapping[Split, str]) -> dic
         Tags.STUDY: checked.study.name,
         Tags.MODEL_DIGEST: facts.weights,
         Tags.ARCHITECTURE_DIGEST: facts.architecture,
+        Tags.TOKENIZER_DIGEST: facts.tokenization,
+        Tags.GENERATION_DIGEST: facts.generation,
         Tags.MODEL_COMMIT: facts.commit or NONE,
         **{Tags.data_digest(split): value for split, value in data.items()},
         **provenance(checked.file.path.resolve().parent),

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -139,14 +140,14 @@ def judge(
     best: str,
     baseline: str,
     factors: Mapping[str, Mapping[str, str]] | None = None,
+    chosen: bool = True,
     pairs: bool = False,
     smallest_difference: float | None = None,
-    unclaimed: Mapping[str, str] | None = None,
+    unclaimed: Mapping[str, str] = MappingProxyType({}),
 ) -> Verdicts:
     """Compare all cells with the baseline and with the best.
 
-    Intervals and tests are those of `harness.stats.contrasts`; each question is one family
-    (`harness.stats.multiple_comparisons`).
+    Intervals are those of `harness.stats.contrasts`, families those of `harness.stats.multiple_comparisons`.
 
     Args:
         answers: Of two examples or more.
@@ -155,6 +156,7 @@ def judge(
         best: Which cell the claims are about, by validation; one of those with answers.
         baseline: What others are held against; comparisons are left out if it has no answers.
         factors: Cell ids to the names of their levels, by axis; cells that are left out take no part in effects.
+        chosen: Whether the best cell was chosen by its own runs' validation scores, so that its interval allows for it.
         pairs: Whether each cell is to be compared with each.
         smallest_difference: Of interest, in the metric's units; the metric's own where it is None.
         unclaimed: Cells that take no part in tests, and why; their comparisons say so.
@@ -166,10 +168,9 @@ def judge(
     drawn = rescore_cells(prepared, generator=np.random.default_rng(SEED), resamples=resamples)
     trained = {name: drawn[name] for name in answers.cells}
     fixed = {name: drawn[name] for name in answers.references}
-    why = unclaimed or {}
-    tested = {name: cell for name, cell in trained.items() if name not in why}
+    tested = {name: cell for name, cell in trained.items() if name not in unclaimed}
     levels = {name: factors[name] for name in tested if factors and name in factors}
-    to_others = partial(held_against, unclaimed=why, compare=partial(against, higher_is_better=higher))
+    to_others = partial(held_against, unclaimed=unclaimed, compare=partial(against, higher_is_better=higher))
     to_baseline = to_others(baseline, trained) if baseline in trained else ()
     smallest = metric.smallest_difference if smallest_difference is None else smallest_difference
     return Verdicts(
@@ -179,17 +180,17 @@ def judge(
         resamples=resamples,
         best=best,
         baseline=baseline,
-        scores=_scores(trained, metric, best, why),
+        scores=_scores(trained, metric, best if chosen else None, unclaimed),
         seeds={name: len(cell.runs) for name, cell in answers.cells.items()},
         to_baseline=to_baseline,
-        with_best=held_against(best, trained, why, partial(with_best, higher_is_better=higher)),
+        with_best=held_against(best, trained, unclaimed, partial(with_best, higher_is_better=higher)),
         pairs=all_pairs(tested, higher_is_better=higher) if pairs else (),
         effects=effects(tested, levels, reference=baseline, higher_is_better=higher) if baseline in levels else None,
         references={name: estimate({name: 1.0}, fixed) for name in fixed},
         to_references=to_others(best, {best: trained[best], **fixed}),
         needed=needed(best, to_baseline, prepared, trained, smallest if _stacked(scored) else None, seed=SEED),
         untestable=_untestable(metric, drawn),
-        unclaimed=why,
+        unclaimed=unclaimed,
     )
 
 
@@ -201,11 +202,11 @@ def _prepared(answers: Answers, scored: Scored, metric: Metric) -> dict[str, Run
 
 
 def _scores(
-    cells: Mapping[str, Trained], metric: Metric, best: str, unclaimed: Mapping[str, str]
+    cells: Mapping[str, Trained], metric: Metric, best: str | None, unclaimed: Mapping[str, str]
 ) -> dict[str, Estimate]:
     """Return each cell's score with its interval, which ends where the metric does.
 
-    The best cell's allows for its having been chosen; cells of which nothing is claimed have none.
+    That of the best cell, where it was chosen, allows for it; cells of which nothing is claimed have none.
     """
     chosen = selection_luck(len(cells), higher_is_better=metric.higher_is_better)
     scores = {name: estimate({name: 1.0}, cells, luck=chosen if name == best else (1.0, 1.0)) for name in cells}

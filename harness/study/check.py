@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.core.closest_match import closest
 from harness.core.errors import MetricError
-from harness.core.example import SPLITS, Example, Split
+from harness.core.example import SPLITS, Example, Split, fingerprint
 from harness.data.row_groups import likely_groups, separated
 from harness.data.sources import Source, SourceRow, examples_of, open_source, split_rows
 from harness.data.tokenization import PromptForm, prompt_limit
@@ -48,8 +48,10 @@ class Checked:
     examples: dict[Split, list[Example]]
     """``train`` and ``validation``."""
     test_ids: tuple[str, ...]
-    """The ids of the test split, all that is kept of it; empty where it was not opened."""
+    """The ids of the test split, of which little is kept; empty where it was not opened."""
     description: Description
+    test_digest: str | None = None
+    """Of the test split; ``None`` where it was not opened."""
     fits: tuple[Fit, ...] = ()
     overlaps: tuple[Overlap, ...] = ()
     """What the splits have in common, before anything was dropped."""
@@ -119,7 +121,7 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
     assert source is not None
     assert description is not None
     forms = tuple(form for _, form in prompts)
-    ids = tuple(example.id for example in examples.pop("test", ()))
+    test_rows = examples.pop("test", [])
     return Checked(
         file=file,
         task=task,
@@ -128,7 +130,8 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
         metrics=metrics,
         source=source,
         examples=examples,
-        test_ids=ids,
+        test_ids=tuple(example.id for example in test_rows),
+        test_digest=fingerprint(test_rows) if test_rows else None,
         description=description,
         fits=fits,
         overlaps=found,

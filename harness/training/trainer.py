@@ -13,7 +13,7 @@ from harness.core.example import digest
 from harness.core.workspace import HERE, Workspace
 from harness.data.tokenization import Limits
 from harness.models.apply_tuning import apply, first_block, reset
-from harness.models.load import architecture_digest
+from harness.models.load import architecture_digest, generation_digest, tokenizer_digest
 from harness.study.check import Checked
 from harness.study.grid import Cell
 from harness.training.activation_cache.cache import ActivationCache
@@ -38,6 +38,10 @@ class ModelFacts(NamedTuple):
     """Digest of the configuration."""
     tokenizer: str
     """Digest of the vocabulary."""
+    tokenization: str
+    """Digest of the tokenizer as a whole."""
+    generation: str
+    """Digest of the checkpoint's own generation settings that hold."""
     commit: str | None
     """Of a Hub model."""
     limits: Limits
@@ -108,6 +112,8 @@ class Trainer:
             weights=loaded.digest,
             architecture=architecture_digest(loaded.model),
             tokenizer=digest(loaded.tokenizer.get_vocab()),
+            tokenization=tokenizer_digest(loaded.tokenizer),
+            generation=generation_digest(loaded.model),
             commit=loaded.commit,
             limits=self.setup.limits,
             decoding=self.setup.decoding,

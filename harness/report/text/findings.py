@@ -54,7 +54,10 @@ def find(results: Results) -> Findings:
     if unranked:
         return Findings(" ".join(paragraphs("text/unranked.md.j2", reason=unranked)), unranked=unranked)
     if answers is None:
-        return Findings(_unclaimed(results, "no final runs were scored on test"))
+        reason = (
+            "all tables of test predictions are damaged" if results.damaged else "no final runs were scored on test"
+        )
+        return Findings(_unclaimed(results, reason))
     if isinstance(metric, str):
         return Findings(_unclaimed(results, metric))
     if len(answers.examples) < 2:

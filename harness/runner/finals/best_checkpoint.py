@@ -66,8 +66,11 @@ class BestCheckpoint:
         return self.folder.with_name(f"{self.folder.name}.new")
 
     def _note(self) -> dict[str, Any]:
-        file = self.folder / NOTE
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        try:
+            note = json.loads((self.folder / NOTE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # none, or damaged: it vouches for nothing
+            return {}
+        return note if isinstance(note, dict) and note.keys() == {"key", "score"} else {}
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from harness.stats import mean, spread
 from harness.study.grid import Cell
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.spec import Final
-from harness.tracking.prediction_table import copy_predictions, write_predictions
+from harness.tracking.prediction_table import copy_predictions, is_whole, write_predictions
 from harness.tracking.run_records import FinalRecord, in_order_of
 from harness.tracking.schema import NONE, Metrics, Params, Tags, score_name
 from harness.tracking.store_protocols import Run
@@ -135,7 +135,8 @@ class FinalsQueue:
         The tag comes first: a run that is about to score test counts as one that did.
         """
         scored = score_name("test", self.objective.lead)
-        twin = self.runs.twin(final.run, final.cell.id, event.weights, scored=scored)
+        twins = self.runs.twins(final.run, final.cell.id, event.weights, scored=scored)
+        twin = next((run for run in twins if is_whole(self.runs.tracker, run, "test")), None)
         self.runs.tracker.tags(final.run, {Tags.SCORED: twin.id if twin else "yes"})
         if twin is None:
             return False
