@@ -184,7 +184,7 @@ def study_record(
         objective=objective.name,
         baseline=checked.baseline.id,
         data=_data(checked),
-        cautions=checked.cautions,
+        cautions=(*checked.cautions, *model.cautions),
         leaks=tuple(o.line() for o in checked.overlaps if o.across and o.twins and study.data.on_overlap == "warn"),
         provenance={"model": study.model.name, "weights": model.weights}
         | ({"energy": ", ".join(model.energy)} if model.energy else {})

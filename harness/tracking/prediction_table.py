@@ -33,7 +33,7 @@ def write_predictions(
         "nll": [prediction.nll for prediction in predictions],
         "tokens": [prediction.tokens for prediction in predictions],
     }
-    if any(len(example.references) > 1 for example in examples):
+    if any(example.references != (example.target,) for example in examples):
         table["references"] = [json.dumps(list(example.references), ensure_ascii=False) for example in examples]
     if any(example.group is not None for example in examples):
         table["group"] = [example.group for example in examples]
