@@ -97,8 +97,9 @@ def main() -> None:
             power.append({"deviation over seeds": deviation, **share})
     print(f"\nShares of studies of {CELLS} equal cells with a false claim, and of 95% intervals that hold the truth")
     print_table(rows)
-    print("\nPower of the baseline family: a cell that is .05 better, 3 seeds, 100 examples")
-    print_table(power)
+    if power:
+        print("\nPower of the baseline family: a cell that is .05 better, 3 seeds, 100 examples")
+        print_table(power)
     seconds = round(time.perf_counter() - started)
     write_json("calibration", {"options": vars(options), "settings": rows, "power": power, "seconds": seconds})
     broken = [*filter(None, (broken_promise(row, options.studies) for row in rows))]

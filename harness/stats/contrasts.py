@@ -22,9 +22,9 @@ with Satterthwaite's degrees of freedom (1946), each part by its mean square: ``
 has S - 1. Intervals keep the shape of the bootstrap: each side's distance from the center over the normal quantile is
 that side's standard deviation, to which ``t`` is added (as Zou & Donner 2008 join confidence limits) before Student's
 quantile multiplies it. A p-value is Student's for the standard error, or for the deviation on the side of 0 where that
-is the larger: what is significant by itself never has an interval that holds 0. Scores that are 0 or 1 have Wilson's
-interval (1927) at the number of examples that their standard error amounts to (Korn & Graubard 1998), since a resample
-of a hundred zeros is a hundred zeros.
+is the larger; on that side a difference's interval goes by the same, so that it holds 0 just where the test is
+undecided. Scores that are 0 or 1 have Wilson's interval (1927) at the number of examples that their standard error
+amounts to (Korn & Graubard 1998), since a resample of a hundred zeros is a hundred zeros.
 
 A cell chosen by the same runs' validation scores owes them some luck, which its test score shares: ``luck`` counts the
 seeds' variance several times on the side of luck.
@@ -126,11 +126,13 @@ def estimate(
     error, degrees = standard_error(float(draws.var(ddof=1)), units, seeds)
     below = _Side(draws, units, [part.scaled(luck[0]) for part in seeds], level, -1)
     above = _Side(draws, units, [part.scaled(luck[1]) for part in seeds], level, +1)
-    p = max((below if value > 0 else above).p(value), 2.0 ** (1 - units))
+    facing = below if value > 0 else above
+    p = max(facing.p(value), 2.0 ** (1 - units))
     if share := _share(parts, cells):
         low, high = wilson(value, *below.worth(value, share)), wilson(value, *above.worth(value, share), upper=True)
     elif error:
-        low, high = value - below.reach(), value + above.reach()
+        tested = facing if len(parts) > 1 else None  # the interval of a difference says of 0 what its test says
+        low, high = (value + side.sign * side.reach(tested=side is tested) for side in (below, above))
     else:
         low = high = math.nan  # no spread was seen
     return Estimate(value, low, high, error, degrees, p, covers)
@@ -163,15 +165,19 @@ class _Side(NamedTuple):
         deviation = max(0.0, (quantile - float(self.draws.mean())) / normal)
         return math.sqrt(deviation**2 + math.fsum(part.variance for part in self.seeds))
 
-    def reach(self) -> float:
-        return self.student * self.deviation
+    @property
+    def largest(self) -> float:
+        """The standard error, or the deviation on this side where that is the larger: what tests go by."""
+        return max(self.error[0], self.deviation)
+
+    def reach(self, *, tested: bool) -> float:
+        """Return how far an interval reaches, as far as a test of this side goes or by its shape alone."""
+        return self.student * (self.largest if tested else self.deviation)
 
     def p(self, value: float) -> float:
-        error, degrees = self.error
-        largest = max(error, self.deviation)
-        if not largest:
+        if not self.largest:
             return 0.0 if value else 1.0
-        return float(2 * stdtr(degrees, -abs(value) / largest))
+        return float(2 * stdtr(self.error[1], -abs(value) / self.largest))
 
     def worth(self, value: float, cell: Trained) -> tuple[float, float]:
         """Return how many examples a share of right ones is worth, and Student's quantile."""

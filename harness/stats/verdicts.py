@@ -171,7 +171,8 @@ def judge(
     tested = {name: cell for name, cell in trained.items() if name not in unclaimed}
     levels = {name: factors[name] for name in tested if factors and name in factors}
     to_others = partial(held_against, unclaimed=unclaimed, compare=partial(against, higher_is_better=higher))
-    to_baseline = to_others(baseline, trained) if baseline in trained else ()
+    bounded = partial(_bounded, metric)
+    to_baseline = bounded(to_others(baseline, trained) if baseline in trained else ())
     smallest = metric.smallest_difference if smallest_difference is None else smallest_difference
     return Verdicts(
         metric=metric.name,
@@ -183,11 +184,11 @@ def judge(
         scores=_scores(trained, metric, best if chosen else None, unclaimed),
         seeds={name: len(cell.runs) for name, cell in answers.cells.items()},
         to_baseline=to_baseline,
-        with_best=held_against(best, trained, unclaimed, partial(with_best, higher_is_better=higher)),
-        pairs=all_pairs(tested, higher_is_better=higher) if pairs else (),
+        with_best=bounded(held_against(best, trained, unclaimed, partial(with_best, higher_is_better=higher))),
+        pairs=bounded(all_pairs(tested, higher_is_better=higher) if pairs else ()),
         effects=effects(tested, levels, reference=baseline, higher_is_better=higher) if baseline in levels else None,
-        references={name: estimate({name: 1.0}, fixed) for name in fixed},
-        to_references=to_others(best, {best: trained[best], **fixed}),
+        references=_scores(fixed, metric, None, {}),
+        to_references=bounded(to_others(best, {best: trained[best], **fixed})),
         needed=needed(best, to_baseline, prepared, trained, smallest if _stacked(scored) else None, seed=SEED),
         untestable=_untestable(metric, drawn),
         unclaimed=unclaimed,
@@ -214,6 +215,12 @@ def _scores(
         name: without_interval(score) if name in unclaimed else _within(score, metric.range)
         for name, score in scores.items()
     }
+
+
+def _bounded(metric: Metric, comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
+    """Return comparisons whose intervals end where a difference of two scores does."""
+    widest = metric.range[1] - metric.range[0]
+    return tuple(one._replace(difference=_within(one.difference, (-widest, widest))) for one in comparisons)
 
 
 def _within(score: Estimate, ends: tuple[float, float]) -> Estimate:

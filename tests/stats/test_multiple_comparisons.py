@@ -59,8 +59,8 @@ def test_adjusted_p_values_lie_between_the_single_ones_and_holms_whatever_the_or
 def test_a_claim_and_its_interval_say_the_same():
     cells = _cells({f"cell{number}": number / 100 for number in range(6)}, by_seed=0.01)
     for comparison in all_pairs(cells, higher_is_better=True):
-        if comparison.verdict != "undecided":
-            assert comparison.difference.low > 0 or comparison.difference.high < 0
+        claimed = comparison.difference.low > 0 or comparison.difference.high < 0
+        assert claimed == (comparison.verdict != "undecided")
         alone = estimate({comparison.a: 1.0, comparison.b: -1.0}, cells)
         assert comparison.difference.low < alone.low < alone.high < comparison.difference.high
 

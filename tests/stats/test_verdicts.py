@@ -152,15 +152,16 @@ def test_the_answer_and_the_file_name_the_same_group() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10_000), examples=st.integers(8, 40), heavy=st.integers(1, 6), size=st.floats(0.2, 3.0))
-def test_no_claim_stands_beside_an_interval_that_holds_zero(seed: int, examples: int, heavy: int, size: float) -> None:
+def test_a_claim_stands_beside_an_interval_without_zero_and_nothing_else_does(
+    seed: int, examples: int, heavy: int, size: float
+) -> None:
     """Skewed differences, where the two could part."""
     generator = np.random.default_rng(seed)
     base = generator.uniform(0, 1, (1, examples))
     moved = base + 0.25
     moved[0, : min(heavy, examples - 1)] -= size
     found = verdicts({"cue/none": moved, "bare/none": base}).to_baseline[0]
-    if found.difference.p < 0.05:
-        assert found.difference.low > 0 or found.difference.high < 0
+    assert (found.difference.p < 0.05) == (found.difference.low > 0 or found.difference.high < 0)
     if found.verdict != "undecided":
         assert found.difference.p <= found.p_adjusted <= 0.05
 
@@ -236,6 +237,9 @@ def test_intervals_end_where_the_metric_does() -> None:
     tables = {name: np.abs(rng.normal(0, 0.02, (3, 30))) * (rng.random((3, 30)) < 0.1) for name in ("a/full", "b/full")}
     assert verdicts(tables).scores["a/full"].low < 0
     assert verdicts(tables, metric=RANGED).scores["a/full"].low == 0
+    far = {"a/full": np.array([[0.0] * 6, [1.0] * 6]), "b/full": np.array([[1.0] * 6, [0.0] * 5 + [1.0]])}
+    assert verdicts(far).to_baseline[0].difference.low < -1
+    assert verdicts(far, metric=RANGED).to_baseline[0].difference.low == -1
 
 
 def test_a_metric_that_does_not_resample_is_not_tested() -> None:
