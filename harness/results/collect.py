@@ -11,101 +11,20 @@ from harness.core.errors import UserError
 from harness.data.prompt_forms import PROMPT_FORMS, restored
 from harness.data.tokenization import PromptForm
 from harness.metrics.base import Metric
+from harness.results.cell_result import CellResult, Final, Trial
 from harness.results.loss_curves import Losses, read_losses
 from harness.results.predictions import named_metric, read_answers
 from harness.results.score_forecast import Forecast
 from harness.results.test_access import TestAccess, count_accesses
-from harness.stats import mean
 from harness.stats.verdicts import Answers
 from harness.study.reference_rows import REFERENCES
-from harness.study.search_space import Hyperparameters, SearchSpace
+from harness.study.search_space import SearchSpace
 from harness.tracking.run_records import CellRecord, FinalRecord, ReferenceRecord, TrialRecord, seed_order
 from harness.tracking.schema import Metrics, Tags, score_name
 from harness.tracking.store_protocols import Run, RunStore
-from harness.tracking.study_record import StudyRecord, summary_of
+from harness.tracking.study_record import KeptModels, StudyRecord, summary_of
 
 __all__ = ["CellResult", "Final", "Results", "Trial", "collect"]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One draw from the search space."""
-
-    index: int
-    hyperparameters: Hyperparameters
-    state: str
-    """``complete``, ``pruned`` or ``diverged``."""
-    value: float
-    """The objective; nan unless complete."""
-    metrics: Mapping[str, float]
-    """``validation/<metric>``, as far as scored."""
-    costs: Mapping[str, float]
-    warm_start: str | None = None
-    """The id of the cell that the hyperparameters were taken from, where they were not drawn."""
-
-    @property
-    def learning_rate(self) -> float:
-        """The schedule's peak."""
-        return self.hyperparameters.learning_rate
-
-
-@dataclass(frozen=True)
-class Final:
-    """One retrained winner, or a zero-shot cell's only run."""
-
-    seed: str
-    metrics: Mapping[str, float]
-    """``validation/<metric>``, ``test/<metric>`` and, where it was measured, ``generality/...``."""
-    costs: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class CellResult:
-    """A row of the comparison."""
-
-    id: str
-    factors: Mapping[str, str]
-    """Axes to the names of the cell's levels, ``prompt`` and ``tuning`` first; the same axes for all cells."""
-    hyperparameters: Hyperparameters
-    """The winner's; empty for zero-shot, or where no trial completed."""
-    trials: tuple[Trial, ...]
-    finals: tuple[Final, ...]
-    params: Mapping[str, str]
-    best: Mapping[str, float]
-    """The winning trial's ``validation/<metric>``."""
-    seconds: float = math.nan
-    """Of all its trials and final runs, from the start to the end of each."""
-    diverged_finals: int = 0
-    """How many more winners were retrained, and diverged."""
-
-    @property
-    def prompt(self) -> str:
-        """Its prompt's name."""
-        return self.factors["prompt"]
-
-    @property
-    def tuning(self) -> str:
-        """Its tuning's name."""
-        return self.factors["tuning"]
-
-    @property
-    def learning_rate(self) -> float | None:
-        """The winner's, if there is one."""
-        return self.hyperparameters.learning_rate if self.hyperparameters else None
-
-    @property
-    def all_diverged(self) -> bool:
-        """Whether it was searched, and no trial came to an end."""
-        return self.tuning != "none" and not self.hyperparameters and bool(self.trials)
-
-    def values(self, metric: str) -> list[float]:
-        """Return a metric's values over the final runs; those that are missing are left out."""
-        return [final.metrics[metric] for final in self.finals if metric in final.metrics]
-
-    def score(self, metric: str) -> float:
-        """Return the mean over final runs; for ``validation/...`` without any, the winning trial's; else nan."""
-        values = self.values(metric)
-        return mean(values) if values else self.best.get(metric, math.nan)
 
 
 @dataclass(frozen=True)
@@ -158,6 +77,10 @@ class Results:
     """The ids of cells that were not run yet."""
     leaks: tuple[str, ...] = ()
     """What two splits have in common and was not dropped, a line per pair."""
+    cautions: tuple[str, ...] = ()
+    """What `check` said of data and prompts that a reader must know, a sentence each."""
+    model: KeptModels | None = None
+    """Whose model the study offers, and why; ``None`` where none was chosen."""
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -168,15 +91,22 @@ class Results:
         """Return the cells, best on validation first.
 
         Where some winners were retrained, cells without final runs come after those with: the best of many trials is no
-        mean over seeds. Those without any score come last.
+        mean over seeds. Those without any score come last. Of equal scores the lower validation loss is the better one.
         """
         retrained = any(cell.finals for cell in self.cells if cell.tuning != "none")
 
-        def key(cell: CellResult) -> tuple[bool, bool, float]:
-            score = cell.score(score_name("validation", self.lead))
-            return math.isnan(score), retrained and not cell.finals, -score if self.maximize else score
+        def key(cell: CellResult) -> tuple[bool, bool, float, float]:
+            score, loss = cell.score(score_name("validation", self.lead)), cell.score(Metrics.VALIDATION_LOSS)
+            merit = -score if self.maximize else score
+            return math.isnan(score), retrained and not cell.finals, merit, math.inf if math.isnan(loss) else loss
 
         return sorted(self.cells, key=key)
+
+    @property
+    def first(self) -> CellResult | None:
+        """The cell that ranks first; ``None`` where none has a score."""
+        ranked = [cell for cell in self.ranked() if not math.isnan(cell.score(score_name("validation", self.lead)))]
+        return ranked[0] if ranked else None
 
 
 def collect(tracker: RunStore, study: str) -> Results:
@@ -191,7 +121,7 @@ def collect(tracker: RunStore, study: str) -> Results:
         raise UserError(f"study {study!r} has no results yet; run it with `harness run`")
     record = StudyRecord.from_run(tracker, summary)
     parents = {run.tags[Tags.CELL]: run for run in runs if run.phase == "cell"}
-    scored = [run for run in runs if run.status == "FINISHED" and score_name("test", record.lead) in run.metrics]
+    scored = [run for run in runs if _ranks(run) and score_name("test", record.lead) in run.metrics]
     current = {parent.id for parent in parents.values()}
     finals = [run for run in scored if run.phase == "final" and run.parent in current]
     rows = finals[-1].tags.get(Tags.TEST_DIGEST) if finals else None
@@ -226,6 +156,8 @@ def collect(tracker: RunStore, study: str) -> Results:
         references=_references(runs),
         test_access=count_accesses([*runs, *tracker.runs(removed=True)], edition=record.edition, rows=rows),
         leaks=record.leaks,
+        cautions=record.cautions,
+        model=KeptModels.from_run(summary) if Tags.BEST_RUN in summary.tags else None,
         depths=record.depths,
         absent=tuple(cell for cell in record.cells if cell not in parents),
     )
@@ -238,10 +170,16 @@ def _forms(record: StudyRecord) -> dict[str, PromptForm | None]:
     }
 
 
+def _ranks(run: Run) -> bool:
+    """Return whether a run's scores count: it ended well, and if it is a model's, its validation loss is a number."""
+    is_sound = run.phase != "final" or math.isfinite(run.metrics.get(Metrics.VALIDATION_LOSS, math.nan))
+    return run.status == "FINISHED" and is_sound
+
+
 def _learned(parent: Run, runs: Sequence[Run]) -> list[Run]:
     """Return the runs that show how a cell learned: its final runs, else its winning trial."""
     children = [run for run in runs if run.parent == parent.id]
-    finals = [run for run in children if run.phase == "final" and run.status == "FINISHED"]
+    finals = [run for run in children if run.phase == "final" and _ranks(run)]
     if finals:
         return sorted(finals, key=seed_order)
     winner = parent.tags.get(Tags.BEST_TRIAL)
@@ -257,22 +195,23 @@ def _references(runs: Sequence[Run]) -> dict[str, Mapping[str, float]]:
 def _cell(parent: Run, axes: Sequence[str], runs: Sequence[Run], rows: str | None, space: SearchSpace) -> CellResult:
     """Return a cell's results; scores on other test rows than these are left out."""
     cell, children = CellRecord.from_run(parent, axes), [run for run in runs if run.parent == parent.id]
-    trials = [TrialRecord.from_run(run, space.names) for run in children if run.phase == "search"]
+    searched = sorted((run for run in children if run.phase == "search"), key=lambda run: int(run.tags[Tags.TRIAL]))
+    counted = searched[: cell.counted]
+    trials = [TrialRecord.from_run(run, space.names) for run in counted]
     finals = sorted((run for run in children if run.phase == "final"), key=seed_order)
-    records = [(FinalRecord.from_run(run, space.names), run.status) for run in finals]
+    records = [(FinalRecord.from_run(run, space.names), run) for run in finals]
     best = next((trial for trial in trials if str(trial.index) == cell.best_trial), None)
     return CellResult(
         id=cell.id,
         factors=cell.factors,
         hyperparameters=space.parse(parent.params),
-        trials=tuple(_trial(trial, space) for trial in sorted(trials, key=lambda trial: trial.index)),
-        finals=tuple(
-            Final(final.seed, final.scores_on(rows), final.costs) for final, status in records if status == "FINISHED"
-        ),
+        trials=tuple(_trial(trial, space) for trial in trials),
+        finals=tuple(Final(final.seed, final.scores_on(rows), final.costs) for final, run in records if _ranks(run)),
         params=parent.params,
         best=best.scores if best else {},
-        seconds=sum(run.seconds for run in children if run.phase in ("search", "final")),
-        diverged_finals=sum(final.diverged for final, _ in records),
+        seconds=sum(run.seconds for run in [*counted, *finals]),
+        diverged_finals=sum(final.diverged or (run.status == "FINISHED" and not _ranks(run)) for final, run in records),
+        further_trials=len(searched) - len(counted),
     )
 
 

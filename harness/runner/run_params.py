@@ -180,6 +180,7 @@ def study_record(
         objective=objective.name,
         baseline=checked.baseline.id,
         data=_data(checked),
+        cautions=checked.cautions,
         leaks=tuple(o.line() for o in checked.overlaps if o.across and o.twins and study.data.on_overlap == "warn"),
         provenance={"model": study.model.name, "weights": model.weights}
         | ({"energy": ", ".join(model.energy)} if model.energy else {})

@@ -24,10 +24,12 @@ from harness.study.grid import Cell, baseline_cell, expand
 from harness.study.load_study import StudyFile
 from harness.study.model_config import Description, describe
 from harness.study.problems import Problems
+from harness.study.self_scores import self_scores
 from harness.study.settings import model_location, stop_texts, token_limits
 from harness.study.spec import StudySpec
 from harness.study.task import Task, load_task
 from harness.study.tokenizer_without_model import LightReader, light_reader
+from harness.study.weights_on_disk import refuse_broken_weights
 
 __all__ = ["Checked", "Fit", "check"]
 
@@ -65,6 +67,8 @@ class Checked:
     """What the splits have in common, before anything was dropped."""
     general: General = General()
     """What final runs measure beside the task."""
+    cautions: tuple[str, ...] = ()
+    """What a reader of the results must know, a sentence each."""
 
     @property
     def study(self) -> StudySpec:
@@ -125,13 +129,19 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
     assert source is not None
     assert description is not None
     forms = tuple(form for _, form in prompts)
+    cautions = tuple(self_scores(metrics, [*examples["validation"], *examples.get("test", ())]))
     ids = tuple(example.id for example in examples.pop("test", ()))
-    return Checked(file, task, task_file, forms, metrics, source, examples, ids, description, fits, found, general)
+    return Checked(
+        file, task, task_file, forms, metrics, source, examples, ids, description, fits, found, general, cautions
+    )
 
 
 def _description(study: StudySpec, problems: Problems) -> Description | None:
     with problems.at("model"):
-        return describe(model_location(study.model.name), study.model.revision)
+        place = model_location(study.model.name)
+        description = describe(place, study.model.revision)
+        refuse_broken_weights(Path(place).expanduser())
+        return description
     return None
 
 

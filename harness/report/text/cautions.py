@@ -8,7 +8,7 @@ from __future__ import annotations
 from harness.report.templates import paragraphs
 from harness.report.text.findings import Findings
 from harness.results.collect import CellResult, Results
-from harness.results.search_budget import generalization_gap, rank_flip
+from harness.results.search_budget import constant_metrics, generalization_gap, rank_flip, unequal_budgets
 from harness.study.dimension import Dimension
 from harness.study.search_space import title
 
@@ -32,6 +32,8 @@ def cautions(results: Results, findings: Findings) -> list[str]:
         "text/cautions.md.j2",
         results=results,
         findings=findings,
+        budgets=unequal_budgets(results),
+        constant=constant_metrics(results),
         unclaimed=[cell for cell in cells if cell not in scores] if verdicts else [],
         flattered_by=_flattered_by(results, findings),
         diverged=[cell for cell, trial in trials if trial.state == "diverged"],

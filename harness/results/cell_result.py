@@ -1,0 +1,96 @@
+"""One cell's result as plain values: its trials, its final runs, its winner."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.stats import mean
+from harness.study.search_space import Hyperparameters
+
+__all__ = ["CellResult", "Final", "Trial"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One draw from the search space."""
+
+    index: int
+    hyperparameters: Hyperparameters
+    state: str
+    """``complete``, ``pruned`` or ``diverged``."""
+    value: float
+    """The objective; nan unless complete."""
+    metrics: Mapping[str, float]
+    """``validation/<metric>``, as far as scored."""
+    costs: Mapping[str, float]
+    warm_start: str | None = None
+    """The id of the cell that the hyperparameters were taken from, where they were not drawn."""
+
+    @property
+    def learning_rate(self) -> float:
+        """The schedule's peak."""
+        return self.hyperparameters.learning_rate
+
+
+@dataclass(frozen=True)
+class Final:
+    """One retrained winner, or a zero-shot cell's only run."""
+
+    seed: str
+    metrics: Mapping[str, float]
+    """``validation/<metric>``, ``test/<metric>`` and, where it was measured, ``generality/...``."""
+    costs: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """A row of the comparison."""
+
+    id: str
+    factors: Mapping[str, str]
+    """Axes to the names of the cell's levels, ``prompt`` and ``tuning`` first; the same axes for all cells."""
+    hyperparameters: Hyperparameters
+    """The winner's; empty for zero-shot, or where no trial completed."""
+    trials: tuple[Trial, ...]
+    """Those that count: the winner is the best of them."""
+    finals: tuple[Final, ...]
+    params: Mapping[str, str]
+    best: Mapping[str, float]
+    """The winning trial's ``validation/<metric>``."""
+    seconds: float = math.nan
+    """Of the trials and final runs that count, from the start to the end of each."""
+    diverged_finals: int = 0
+    """How many more winners were retrained, and diverged."""
+    further_trials: int = 0
+    """How many more trials the store holds, of a larger budget than the one that counts."""
+
+    @property
+    def prompt(self) -> str:
+        """Its prompt's name."""
+        return self.factors["prompt"]
+
+    @property
+    def tuning(self) -> str:
+        """Its tuning's name."""
+        return self.factors["tuning"]
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The winner's, if there is one."""
+        return self.hyperparameters.learning_rate if self.hyperparameters else None
+
+    @property
+    def all_diverged(self) -> bool:
+        """Whether it was searched, and no trial came to an end."""
+        return self.tuning != "none" and not self.hyperparameters and bool(self.trials)
+
+    def values(self, metric: str) -> list[float]:
+        """Return a metric's values over the final runs; those that are missing are left out."""
+        return [final.metrics[metric] for final in self.finals if metric in final.metrics]
+
+    def score(self, metric: str) -> float:
+        """Return the mean over final runs; for ``validation/...`` without any, the winning trial's; else nan."""
+        values = self.values(metric)
+        return mean(values) if values else self.best.get(metric, math.nan)
