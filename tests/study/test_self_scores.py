@@ -69,7 +69,9 @@ def test_a_metric_of_ones_own_is_tried_by_its_own_texts() -> None:
 
 
 @settings(max_examples=60)
-@given(words=st.lists(st.from_regex(r"\A[A-Za-z0-9]{1,6}\Z"), min_size=4, max_size=8), end=st.sampled_from(["", "।", "!"]))
+@given(
+    words=st.lists(st.from_regex(r"\A[A-Za-z0-9]{1,6}\Z"), min_size=4, max_size=8), end=st.sampled_from(["", "।", "!"])
+)
 def test_what_is_taken_as_read_by_all_is(words: list[str], end: str) -> None:
     """The rows that are not tried have the best score of every metric of the registry that measures agreement."""
     example = Example("one", {"source": "x"}, " ".join(words) + end)
