@@ -26,7 +26,7 @@ task = Task(
         ),
     ],
     metrics=["rougeL", "chrf", "token_f1", "distinct2", "length_ratio"],
-    max_target_tokens=48,
+    max_target_tokens=64,
     stop=["\n"],
     references=["frequent_reply", "nearest_reply"],
 )

@@ -19,7 +19,8 @@ task = Task(
         Template("instruction", "Summarize the note in one line.\n\nNote: {{ source }}\n\nSummary:", shorten="source"),
     ],
     metrics=["rougeL", "rouge1", "rouge2", "token_f1", "length_ratio"],
-    max_target_tokens=32,
+    max_target_tokens=80,
+    max_source_tokens=512,
     stop=["\n"],
     references=["lead_sentence", "lead_words"],
 )

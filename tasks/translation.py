@@ -18,7 +18,7 @@ task = Task(
         Template("instruction", "Translate the sentence.\n\nSentence: {{ source }}\nTranslation:", shorten="source"),
     ],
     metrics=["chrf", "bleu", "ter", "exact_match", "length_ratio"],
-    max_target_tokens=40,
+    max_target_tokens=192,
     stop=["\n"],
     references=["copy_source"],
 )

@@ -27,6 +27,7 @@ def overview(checked: Checked) -> Iterator[RenderableType]:
         table.add_row(fit.prompt, str(fit.longest), f"{fit.truncated:.1%}", str(fit.dropped))
     yield table
     yield from (f"caution: {caution}" for caution in checked.cautions)
+    yield from (f"note: {note}" for note in checked.notes)
     yield from duplicates(checked) or ["no row stands twice, within a split or across"]
     study, cells = checked.study, checked.cells
     trained = sum(cell.tuning.trains for cell in cells)

@@ -158,7 +158,7 @@ def run(
     from harness.cli.results_table import print_results
 
     _quiet_libraries()
-    for line in duplicates(checked, across=True):
+    for line in [*duplicates(checked, across=True), *(f"caution: {caution}" for caution in checked.cautions)]:
         out.print(line, style="yellow", soft_wrap=True)
     with progress_on(out) as progress:
         result = planned.run(progress=progress, cells=cells, fresh=fresh)

@@ -33,7 +33,7 @@ class Example:
     """The texts that a prediction is scored against; ``(target,)`` when left out."""
 
     group: str | None = None
-    """What it belongs to (a dialogue, a document), so that it is split and resampled with the rest of it."""
+    """What the rows that it belongs with have in common (``data.group``); ``None``: it stands alone."""
 
     def __post_init__(self) -> None:
         if not self.references:
@@ -68,4 +68,9 @@ def digest(value: Any) -> str:
 
 def fingerprint(examples: Sequence[Example]) -> str:
     """Return the content hash of examples in their order."""
-    return digest([[e.id, dict(e.fields), e.target, list(e.references)] for e in examples])
+    return digest([_content(example) for example in examples])
+
+
+def _content(example: Example) -> list[Any]:
+    content = [example.id, dict(example.fields), example.target, list(example.references)]
+    return content if example.group is None else [*content, example.group]

@@ -24,6 +24,8 @@ class Data(Section):
     """The Hub data set's commit, tag or branch."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Names that the task expects, to the names that the file has: ``{source: article, target: summary}``."""
+    group: str | None = None
+    """The file's column that says which rows belong together: a group stays in one split, and is resampled as one."""
     train: int | None = Field(default=None, ge=1)
     """Rows used; left out: all."""
     validation: int | None = Field(default=None, ge=1)

@@ -1,14 +1,16 @@
 """Duplicate rows, exact or near: when two rows are such, and an index that finds all of them.
 
-Rows are compared by the words of source and target (`harness.metrics.tokens.words`): case, marks and spacing do not
-count, nor whether a mark inside a word ("don't", "well-known") is a space or nothing. Two rows are duplicates
+Rows are compared by the words of source and target (`harness.metrics.tokens.words`): case and spacing do not count, nor
+marks that dress a text, nor whether a mark inside a word ("don't", "well-known") is a space or nothing. Marks that tell
+(`harness.data.telling_marks`: "1.5" and "15", "-5" and "5", "a|b" and "a&b") count as words do, and so does the space
+between two numbers. Two rows are duplicates
 
 * of kind ``row`` where source and target read the same;
 * of kind ``source`` where the sources do, and the targets differ;
 * of kind ``near`` where few words were edited, and what is left would hardly be shared by chance. In source and in
-  target each, one word, or one in twenty, may be replaced, put in or left out; and for every word edited the two
-  share words worth `BITS_PER_EDIT` bits. A word is worth log2((n + 1) / (k + 1)) bits where k of n training rows have
-  it on that side.
+  target each, one word, or one in twenty, may be replaced, put in or left out, but no telling mark; and for every word
+  edited the two share words worth `BITS_PER_EDIT` bits. A word is worth log2((n + 1) / (k + 1)) bits where k of n
+  training rows have it on that side.
 
 The second half of ``near`` is for short sentences. "The box is at the theater" and "The box is at the café" are one
 word apart in every language, as many honest rows of everyday text are; but common words are all they share. Where the
@@ -23,13 +25,14 @@ words meets every pair that is near.
 from __future__ import annotations
 
 import math
-import unicodedata
+import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import product
 from typing import Literal, NamedTuple
 
 from harness.core.example import Example
+from harness.data.telling_marks import pieces, undressed
 from harness.metrics.tokens import words
 
 __all__ = ["BITS_PER_EDIT", "KINDS", "Form", "Index", "Kind", "Reading", "Readings", "Worth"]
@@ -45,12 +48,19 @@ BITS_PER_EDIT = 20.0
 WORDS_PER_EDIT = 20
 """One edit is allowed for so many words, and one to shorter texts."""
 
+OF_TARGET = "> "
+"""What a target's words are marked with."""
+
+_GAP = re.compile(r"(?<!\d) | (?!\d)")
+
 
 class Reading(NamedTuple):
     """A text as it is compared; a target's words are marked, so that they are no source's."""
 
     words: tuple[str, ...]
     distinct: frozenset[str]
+    marks: tuple[str, ...]
+    """The telling ones among the words."""
 
     @property
     def room(self) -> int:
@@ -93,8 +103,8 @@ class Form(NamedTuple):
 
     @property
     def letters(self) -> tuple[str, str]:
-        """Letters and digits of source and target, however they are spaced."""
-        return "".join(self.source[0].words), "".join(self.target[0].words)
+        """Letters, digits and telling marks of source and target, however words are spaced."""
+        return _joined(self.source[0].words), _joined(self.target[0].words)
 
 
 class Index:
@@ -131,17 +141,29 @@ def _form(example: Example, worth: Worth) -> Form:
 
 
 def _texts(example: Example) -> tuple[Readings, Readings]:
-    return _readings(example.fields["source"]), _readings(example.target, mark="> ")
+    return _readings(example.fields["source"]), _readings(example.target, mark=OF_TARGET)
+
+
+def _joined(text: Sequence[str]) -> str:
+    """Return words without the spaces between them, but for those between two numbers."""
+    return _GAP.sub("", " ".join([word.removeprefix(OF_TARGET) for word in text]))
 
 
 def _readings(text: str, mark: str = "") -> Readings:
-    bare = "".join(character for character in text if unicodedata.category(character)[0] not in "PS")
-    ways = dict.fromkeys(tuple(words(variant.casefold())) for variant in (text, bare))
-    marked = [tuple(mark + word for word in way or (text.strip(),)) for way in ways]  # ":)" has no words
-    return tuple(Reading(way, frozenset(way)) for way in marked)
+    parts = list(pieces(text))
+    marks = tuple(mark + part for part, telling in parts if telling)
+    dressed, bare = [], []
+    for part, telling in parts:
+        dressed += [part] if telling else words(part)
+        bare += [part] if telling else words(undressed(part))
+    ways = dict.fromkeys((tuple(dressed), tuple(bare)))
+    marked = [tuple(mark + word for word in way or (text.strip(),)) for way in ways]  # "?!" has no words
+    return tuple(Reading(way, frozenset(way), marks) for way in marked)
 
 
 def _is_near(a: Form, b: Form, worth: Worth) -> bool:
+    if a.source[0].marks != b.source[0].marks or a.target[0].marks != b.target[0].marks:
+        return False
     target = _closest(a.target, b.target)  # first, since most pairs of rows differ there, and it is short
     source = _closest(a.source, b.source) if target else None
     if source is None or target is None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,8 +20,9 @@ from harness.core.errors import DataError
 from harness.core.example import SPLITS, Example, Split
 from harness.data.data_keys import Data
 from harness.data.readers import FORMATS, Row, format_of, read_rows
+from harness.data.row_groups import group_of, in_whole_groups
 
-__all__ = ["Source", "open_source", "read_split"]
+__all__ = ["Source", "SourceRow", "example_of", "examples_of", "open_source", "read_split", "split_rows"]
 
 CARVED_SHARE = 0.1
 """The share of ``train`` that a missing split takes where the study gives no size."""
@@ -151,6 +152,16 @@ def _hub_errors(data: Data) -> Iterator[None]:
         ) from error
 
 
+class SourceRow(NamedTuple):
+    """One row of a split as the source has it."""
+
+    place: str
+    """Of the row, for messages."""
+    id: str
+    """What its example is called where it has no id of its own."""
+    columns: Row
+
+
 def read_split(
     source: Source, split: Split, data: Data, example: Callable[[Mapping[str, Any], str], Example]
 ) -> list[Example]:
@@ -159,41 +170,96 @@ def read_split(
     Args:
         source: From `open_source`.
         split: Which.
-        data: Sizes, seed and column names.
+        data: Sizes, seed, column names and groups.
         example: The task's way from a row and a fallback id to an example.
 
     Raises:
         DataError: The split is empty or too small, a column is missing, or two rows share an id.
     """
+    return examples_of(split_rows(source, split, data), data, example)
+
+
+def split_rows(source: Source, split: Split, data: Data) -> list[SourceRow]:
+    """Return one split's rows, as `read_split` takes them.
+
+    Raises:
+        DataError: The split is empty or too small, or has no column of groups.
+    """
     rows = source.readers[split if split in source.readers else "train"]()
-    numbers = _chosen(source, split, data, len(rows))
-    examples = []
-    for number in numbers:
-        try:
-            examples.append(_example(_mapped(rows[number], data.columns), f"row-{number + 1}", example))
-        except DataError as error:
-            raise DataError(f"{source.origin}, {split} row {number + 1}: {error}") from None
-    _distinct(examples, source, split)
-    return examples
+    if rows and data.group is not None and not any(data.group in row for row in rows):
+        hint = closest(data.group, sorted(rows[0]))
+        raise DataError(f"{source.origin}, {split}: data.group names a column {data.group!r}, which no row has; {hint}")
+    numbers = _chosen(source, split, data, rows)
+    return [SourceRow(f"{source.origin}, {split} row {n + 1}", f"row-{n + 1}", rows[n]) for n in numbers]
 
 
-def _chosen(source: Source, split: Split, data: Data, rows: int) -> list[int]:
+def examples_of(
+    rows: Sequence[SourceRow], data: Data, example: Callable[[Mapping[str, Any], str], Example]
+) -> list[Example]:
+    """Return the examples of a split's rows.
+
+    Raises:
+        DataError: A column is missing, or two rows share an id.
+    """
+    examples: dict[str, Example] = {}
+    for row in rows:
+        made = example_of(row, data, example)
+        if made.id in examples:
+            raise DataError(f"{row.place}: another row has the id {made.id!r} as well; ids must be distinct")
+        examples[made.id] = made
+    return list(examples.values())
+
+
+def example_of(row: SourceRow, data: Data, example: Callable[[Mapping[str, Any], str], Example]) -> Example:
+    """Return the example of one row.
+
+    Raises:
+        DataError: A column is missing, or the task's own function fails.
+    """
+    try:
+        made = _example(_mapped(row.columns, data.columns), row.id, example)
+    except DataError as error:
+        raise DataError(f"{row.place}: {error}") from None
+    group = group_of(row.columns, data.group)
+    return made if group is None else replace(made, group=group)
+
+
+def _chosen(source: Source, split: Split, data: Data, rows: Sequence[Row]) -> list[int]:
     """Return the row numbers of a split, in the file's order; a smaller size takes a subset of a larger one's."""
-    order = np.random.default_rng(data.seed).permutation(rows)
+    shuffled = [int(number) for number in np.random.default_rng(data.seed).permutation(len(rows))]
+    units: Sequence[list[int]] = in_whole_groups(shuffled, [group_of(row, data.group) for row in rows])
     wanted: int | None = getattr(data, split)
     missing: list[Split] = [name for name in ("test", "validation") if name not in source.readers]
     if split in missing or (split == "train" and missing):
-        sizes = {name: getattr(data, name) or max(1, round(rows * CARVED_SHARE)) for name in missing}
-        if sum(sizes.values()) >= rows:
-            raise DataError(f"{source.origin}: its {rows} rows cannot give {sizes} and leave rows to train on")
-        starts = {"test": 0, "validation": sizes.get("test", 0), "train": sum(sizes.values())}
-        end = starts[split] + sizes[split] if split in missing else rows
-        order = order[starts[split] : end]
-    if not len(order):
+        sizes = {name: getattr(data, name) or max(1, round(len(rows) * CARVED_SHARE)) for name in missing}
+        units = _carved(source, split, units, sizes)
+    order = [number for unit in units for number in unit]
+    if not order:
         raise DataError(f"{source.origin}: split {split!r} is empty; it needs at least one row")
     if wanted is not None and wanted > len(order):
         raise DataError(f"{source.origin}: data.{split} is {wanted}, but there are {len(order)} rows; lower it")
-    return sorted(int(number) for number in order[:wanted])
+    return sorted(order[:wanted])
+
+
+def _carved(
+    source: Source, split: Split, units: Sequence[list[int]], sizes: Mapping[Split, int]
+) -> Sequence[list[int]]:
+    """Return a split's share of groups: those that are missing take whole ones until they have their rows."""
+    start, rows = 0, sum(map(len, units))
+    for name, size in sizes.items():
+        end, taken = start, 0
+        while taken < size and end < len(units):
+            taken += len(units[end])
+            end += 1
+        if taken < size or end == len(units):
+            groups = f" in {len(units)} groups" if len(units) < rows else ""
+            raise DataError(
+                f"{source.origin}: its {rows} rows{groups} cannot give {dict(sizes)} and leave rows to train on"
+            )
+        if name == split:
+            return units[start:end]
+        start = end
+    return units[start:]
 
 
 def _example(row: Row, id: str, make: Callable[[Mapping[str, Any], str], Example]) -> Example:
@@ -218,11 +284,3 @@ def _mapped(row: Row, columns: Mapping[str, str]) -> Row:
             )
         renamed[name] = row[column]
     return renamed
-
-
-def _distinct(examples: Sequence[Example], source: Source, split: Split) -> None:
-    seen: set[str] = set()
-    for example in examples:
-        if example.id in seen:
-            raise DataError(f"{source.origin}: two rows of {split} have the id {example.id!r}; ids must be distinct")
-        seen.add(example.id)

@@ -6,21 +6,23 @@ instruction, every other field and the target are never cut.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from jinja2 import StrictUndefined, TemplateRuntimeError, TemplateSyntaxError, meta
+from jinja2 import StrictUndefined, TemplateRuntimeError, TemplateSyntaxError, Undefined, meta, nodes
 from jinja2 import Template as JinjaTemplate
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from harness.core.closest_match import closest
 from harness.core.errors import TemplateError
 from harness.core.example import Example
-from harness.data.tokenization import Reader, Row, prompt_ids, prompt_text, target_ids
+from harness.data.tokenization import PromptForm, Reader, Row, prompt_ids, prompt_text, target_ids
 
-__all__ = ["Keep", "Rendered", "Template"]
+__all__ = ["Keep", "Rendered", "Template", "is_plain"]
 
 Keep = Literal["start", "end"]
 
@@ -155,7 +157,61 @@ class Template:
         return {**fields, self.shorten: piece}
 
 
-_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja2 that can neither reach out nor draw: the same fields give the same text, in every process."""
+
+    intercepted_binops = frozenset("-")
+
+    def __init__(self) -> None:
+        super().__init__(
+            undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False, finalize=_with_a_fixed_text
+        )
+        del self.filters["random"], self.globals["lipsum"]
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Return a difference; that of two views of a dictionary would be a set."""
+        return _with_a_fixed_text(super().call_binop(context, operator, left, right))
+
+
+def _with_a_fixed_text(value: Any) -> Any:
+    """Return a value that a prompt shows, unless its text would be another one in another process."""
+    if value is None or isinstance(value, (str, int, float, Undefined)):
+        return value
+    if isinstance(value, (set, frozenset)):
+        raise TemplateRuntimeError("it uses a set, whose order changes from run to run; sort a list instead")
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            _with_a_fixed_text(item)
+    elif _ADDRESS.search(shown := str(value)):
+        shown = _ADDRESS.sub("", shown)
+        raise TemplateRuntimeError(f"it shows {shown}, with an address that changes from run to run; {_remedy(value)}")
+    return value
+
+
+def _remedy(value: Any) -> str:
+    return "call it with ()" if callable(value) else "list its items, as with | join(', ')"
+
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+_ENVIRONMENT = _Sandbox()
+
+
+def is_plain(prompt: PromptForm) -> bool:
+    """Return whether a prompt is text and fields alone, so that it renders alike wherever it is rendered.
+
+    Raises:
+        TemplateError: It is a template with no valid text.
+    """
+    if type(prompt) is not Template:
+        return False
+    prompt.names()
+    outputs = _ENVIRONMENT.parse(prompt.text).body
+    return all(
+        isinstance(output, nodes.Output)
+        and all(isinstance(part, (nodes.TemplateData, nodes.Name)) for part in output.nodes)
+        for output in outputs
+    )
 
 
 @cache

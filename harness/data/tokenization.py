@@ -15,6 +15,7 @@ from harness.core.errors import DataError, TemplateError
 from harness.core.example import Example
 
 __all__ = [
+    "SOURCE_TOKENS",
     "Encoded",
     "Ids",
     "Limits",
@@ -27,6 +28,9 @@ __all__ = [
     "prompt_text",
     "target_ids",
 ]
+
+SOURCE_TOKENS = 256
+"""The most tokens of a prompt where neither a study nor its task says."""
 
 Ids = tuple[int, ...]
 

@@ -48,7 +48,16 @@ class Metric:
     """What makes the number quotable: version, tokenizer, case, smoothing. A call, since it may import the library."""
 
     range: tuple[float, float] = (-math.inf, math.inf)
-    """The least and the largest score; intervals end there, and the smallest difference of interest is a part of it."""
+    """The least and the largest score; intervals end there."""
+
+    @property
+    def smallest_difference(self) -> float | None:
+        """The smallest difference of interest unless a study names one: a fiftieth of the range.
+
+        0.02 of a metric from 0 to 1, 2 of one from 0 to 100; None for a metric without a range.
+        """
+        low, high = self.range
+        return (high - low) / 50 if math.isfinite(high - low) else None
 
 
 def total(statistics: Sequence[Vector]) -> Vector:

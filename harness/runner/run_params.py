@@ -19,6 +19,7 @@ from harness.study.axes import Prompt
 from harness.study.check import Checked
 from harness.study.grid import Cell, cell_digests, cell_study, edition
 from harness.study.search_space import SearchSpace
+from harness.study.settings import token_limits
 from harness.tracking.run_records import CellRecord
 from harness.tracking.schema import NONE, Artifacts, Params, Tags
 from harness.tracking.store_protocols import DataUse, Registered, Tracker
@@ -57,7 +58,8 @@ def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> Cel
     study = cell_study(checked.study, cell)
     trainable, total = facts.parameters[cell.id]
     searched = SearchSpace.of(study).names  # a run's own params say these
-    training = study.training.model_dump(exclude={"device"})
+    limits = token_limits(study, checked.task)
+    training = study.training.model_dump(exclude={"device"}) | {"max_source_tokens": limits.source}
     settings = {f"{Params.TRAINING}{name}": value for name, value in training.items()}
     return CellRecord(
         id=cell.id,

@@ -36,17 +36,7 @@ from harness.stats import resample as rescore_cells
 from harness.stats import runs as ready
 from harness.stats import to_baseline as against
 
-__all__ = [
-    "Answered",
-    "Answers",
-    "Needed",
-    "Scored",
-    "Verdicts",
-    "compare_two",
-    "judge",
-    "score_answers",
-    "smallest_of_interest",
-]
+__all__ = ["Answered", "Answers", "Needed", "Scored", "Verdicts", "compare_two", "judge", "score_answers"]
 
 SEED = 20261123
 """Of the resamples."""
@@ -177,7 +167,7 @@ def judge(
         baseline: What others are held against; comparisons are left out if it has no answers.
         factors: Cell ids to the names of their levels, by axis; cells that are left out take no part in effects.
         pairs: Whether each cell is to be compared with each.
-        smallest_difference: Of interest, in the metric's units; `smallest_of_interest` where it is None.
+        smallest_difference: Of interest, in the metric's units; the metric's own where it is None.
 
     Raises:
         ValueError: Fewer than two examples.
@@ -194,7 +184,7 @@ def judge(
     there = baseline in trained
     levels = {name: factors[name] for name in trained if factors and name in factors}
     to_baseline = against(trained, baseline, higher_is_better=higher) if there else ()
-    smallest = smallest_of_interest(metric) if smallest_difference is None else smallest_difference
+    smallest = metric.smallest_difference if smallest_difference is None else smallest_difference
     return Verdicts(
         metric=metric.name,
         higher_is_better=higher,
@@ -213,15 +203,6 @@ def judge(
         needed=_needed(best, to_baseline, prepared, trained, smallest) if smallest and _stacked(scored) else None,
         untestable=_untestable(metric, drawn),
     )
-
-
-def smallest_of_interest(metric: Metric) -> float | None:
-    """Return the smallest difference that a study by this metric looks for unless told: a fiftieth of its range.
-
-    0.02 of a metric from 0 to 1, 2 of one from 0 to 100; None for a metric without a range.
-    """
-    low, high = metric.range
-    return (high - low) / 50 if math.isfinite(high - low) else None
 
 
 def _scores(cells: Mapping[str, Trained], metric: Metric, best: str) -> dict[str, Estimate]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from harness.core.closest_match import closest
-from harness.core.errors import DataError, MetricError, TemplateError
+from harness.core.errors import MetricError
 from harness.core.example import SPLITS, Example, Split
-from harness.data.sources import Source, open_source, read_split
-from harness.data.tokenization import Limits, PromptForm, encode, prompt_limit
+from harness.data.row_groups import likely_groups, separated
+from harness.data.sources import Source, SourceRow, examples_of, open_source, split_rows
+from harness.data.tokenization import PromptForm, prompt_limit
 from harness.data.train_test_overlap import Overlap, overlaps, settled
 from harness.metrics import get
 from harness.metrics.base import Metric, metric_name
@@ -24,26 +24,16 @@ from harness.study.grid import Cell, baseline_cell, expand
 from harness.study.load_study import StudyFile
 from harness.study.model_config import Description, describe
 from harness.study.problems import Problems
+from harness.study.prompt_faults import alike, holding_targets, refuse_faults, refuse_without_fields, stray_fields
+from harness.study.row_lengths import Fit, fit_of, length_cautions
 from harness.study.self_scores import self_scores
 from harness.study.settings import model_location, stop_texts, token_limits
 from harness.study.spec import StudySpec
 from harness.study.task import Task, load_task
-from harness.study.tokenizer_without_model import LightReader, light_reader
+from harness.study.tokenizer_without_model import light_reader
 from harness.study.weights_on_disk import refuse_broken_weights
 
 __all__ = ["Checked", "Fit", "check"]
-
-
-class Fit(NamedTuple):
-    """How a prompt's renderings fit into the token limit."""
-
-    prompt: str
-    longest: int
-    """Tokens of the longest training prompt, after shortening."""
-    truncated: float
-    """Share of the training prompts that were shortened."""
-    dropped: int
-    """Training examples left out since their target is too long."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +58,9 @@ class Checked:
     general: General = General()
     """What final runs measure beside the task."""
     cautions: tuple[str, ...] = ()
-    """What a reader of the results must know, a sentence each."""
+    """What a reader of the results must know: rows that are lost, prompts that are alike, groups over splits."""
+    notes: tuple[str, ...] = ()
+    """What else is worth a look before it runs."""
 
     @property
     def study(self) -> StudySpec:
@@ -114,14 +106,14 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
     metrics = _metrics(study, task, problems)
     _baseline(study, problems)
     _tunings(study, description, problems)
-    source, examples = _data(study, task, task_file, problems, test=test)
-    found: tuple[Overlap, ...] = ()
-    if "train" in examples:
-        found = overlaps(examples)
-        with problems.at("data", "on_overlap"):
-            examples = settled(examples, found, study.data.on_overlap)
+    source, rows, examples = _data(study, task, task_file, problems, test=test)
+    examples, found, left_out = _kept(study, examples, problems)
+    refuse_without_fields(prompts, examples, problems)
+    fits: tuple[Fit, ...] = ()
+    cautions: list[str] = []
     if source and examples and description:
-        fits = _lengths(file, task, prompts, examples, description, problems)
+        fits, cautions = _lengths(file, task, prompts, examples, description, problems)
+        refuse_faults(prompts, fits, rows.get("train", []), study.data, task, task_file, problems)
     else:
         _render(prompts, examples, problems)
     general = read_general(study, task.name, description, at=problems.at)
@@ -129,10 +121,23 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
     assert source is not None
     assert description is not None
     forms = tuple(form for _, form in prompts)
-    cautions = tuple(self_scores(metrics, [*examples["validation"], *examples.get("test", ())]))
+    blind = self_scores(metrics, [*examples["validation"], *examples.get("test", ())])
     ids = tuple(example.id for example in examples.pop("test", ()))
     return Checked(
-        file, task, task_file, forms, metrics, source, examples, ids, description, fits, found, general, cautions
+        file=file,
+        task=task,
+        task_file=task_file,
+        prompts=forms,
+        metrics=metrics,
+        source=source,
+        examples=examples,
+        test_ids=ids,
+        description=description,
+        fits=fits,
+        overlaps=found,
+        general=general,
+        cautions=(*cautions, *blind, *alike(fits), *_ungrouped(study, rows)),
+        notes=(*stray_fields(forms, examples), *holding_targets(fits), *left_out),
     )
 
 
@@ -204,16 +209,45 @@ def _tunings(study: StudySpec, description: Description | None, problems: Proble
 
 def _data(
     study: StudySpec, task: Task, task_file: Path, problems: Problems, *, test: bool
-) -> tuple[Source | None, dict[Split, list[Example]]]:
-    source, examples = None, {}
+) -> tuple[Source | None, dict[Split, list[SourceRow]], dict[Split, list[Example]]]:
+    source: Source | None = None
+    rows: dict[Split, list[SourceRow]] = {}
+    examples: dict[Split, list[Example]] = {}
     with problems.at("data"):
         source = open_source(study.data, task_file.parent / task.data)
     for split in SPLITS if source else ():
         if split == "test" and not test:
             continue
         with problems.at("data", split):
-            examples[split] = read_split(source, split, study.data, task.example)
-    return source, examples
+            rows[split] = split_rows(source, split, study.data)
+            examples[split] = examples_of(rows[split], study.data, task.example)
+    return source, rows, examples
+
+
+def _kept(
+    study: StudySpec, examples: dict[Split, list[Example]], problems: Problems
+) -> tuple[dict[Split, list[Example]], tuple[Overlap, ...], list[str]]:
+    """Return the examples that a study uses, what splits have in common, and a line for each that loses groups."""
+    if "train" not in examples:
+        return examples, (), []
+    found = overlaps(examples)
+    with problems.at("data", "on_overlap"):
+        examples = settled(examples, found, study.data.on_overlap)
+    sizes = {split: len(part) for split, part in examples.items()}
+    with problems.at("data", "group"):
+        examples = separated(examples, study.data.on_overlap)
+    lost = {split: size - len(examples[split]) for split, size in sizes.items()}
+    lines = [f"{n} rows of {split} are left out: their group is in a later split." for split, n in lost.items() if n]
+    return examples, found, lines
+
+
+def _ungrouped(study: StudySpec, rows: dict[Split, list[SourceRow]]) -> list[str]:
+    """Ask about columns that look as if they said which rows belong together."""
+    if study.data.group is not None:
+        return []
+    mapped = {study.data.columns.get(name, name) for name in ("source", "target", "references", "id")}
+    columns = {split: [row.columns for row in part] for split, part in rows.items()}
+    return [likely.line() for likely in likely_groups(columns, frozenset(mapped))]
 
 
 def _render(prompts: list[tuple[int, PromptForm]], examples: dict[Split, list[Example]], problems: Problems) -> None:
@@ -232,44 +266,20 @@ def _lengths(
     examples: dict[Split, list[Example]],
     description: Description,
     problems: Problems,
-) -> tuple[Fit, ...]:
-    """Encode every prompt and target as a run will, and say how they fit."""
+) -> tuple[tuple[Fit, ...], list[str]]:
+    """Encode every prompt and target as a run will; return how they fit, and what of it is a caution."""
     limits = token_limits(file.study, task)
-    fits: list[Fit | None] = []
+    fits: list[Fit] = []
+    cautions: list[str] = []
     with problems.at("model", "name"):
         reader = light_reader(description)
         with problems.at("training", "max_target_tokens"):
             prompt_limit(reader, limits)
-            fits = [_fit(prompt, examples, reader, limits=limits, problems=problems) for prompt in prompts]
+            every = [fit_of(form, place, examples, reader, limits, problems) for place, form in prompts]
+            fits = [fit for fit in every if fit]
+            cautions = length_cautions(file.study, fits, examples, reader, limits) if fits else []
     _stops(file.study, task, examples, description, problems)
-    return tuple(fit for fit in fits if fit)
-
-
-def _fit(
-    prompt: tuple[int, PromptForm],
-    examples: dict[Split, list[Example]],
-    reader: LightReader,
-    *,
-    limits: Limits,
-    problems: Problems,
-) -> Fit | None:
-    index, form = prompt
-    fit = None
-    for split, rows in examples.items():
-        try:
-            for example in rows:
-                form.validate(example.fields)
-            encoded = encode(rows, form, reader, limits=limits, drop_long_targets=split == "train")
-        except (DataError, TemplateError) as error:
-            if isinstance(error, TemplateError) or isinstance(error.__cause__, TemplateError):
-                problems.add(str(error), "prompts", index)
-                break  # it would fail on the other splits as well
-            problems.add(str(error), "data", split)
-        else:
-            if split == "train":
-                longest = max(len(row.prompt) for row in encoded.rows)
-                fit = Fit(form.name, longest, encoded.truncation_rate, encoded.dropped)
-    return fit
+    return tuple(fits), cautions
 
 
 def _stops(

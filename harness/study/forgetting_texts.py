@@ -73,7 +73,7 @@ def read_general(
     tasks = dict[str, OtherTask]()
     for index, name in enumerate(spec.tasks):
         with at("generality", "tasks", index):
-            other = _other(name, study, taken={own, *tasks})
+            other = _other(name, study, taken={own, *tasks}, context=description.context if description else None)
             if description:
                 encode_task(other, light_reader(description))
             tasks[other.task.name] = other
@@ -178,7 +178,8 @@ def _within(text: str, reader: Reader) -> str:
     return text
 
 
-def _other(name: str, study: StudySpec, *, taken: set[str]) -> OtherTask:
+def _other(name: str, study: StudySpec, *, taken: set[str], context: int | None) -> OtherTask:
+    """Return another task, its targets held to half of a short context, since a study cannot set their limit."""
     task, file = load_task(name)
     if task.name in taken:
         raise TaskError(f"generality.tasks names {task.name!r}, which the study has already; name other tasks")
@@ -186,7 +187,8 @@ def _other(name: str, study: StudySpec, *, taken: set[str]) -> OtherTask:
         if isinstance(metric, str) and not metric.startswith("evaluate:"):
             get(metric)
     examples = read_split(open_source(Data(), file.parent / task.data), "validation", Data(), task.example)
-    limits = Limits(study.training.max_source_tokens, task.max_target_tokens, task.max_target_tokens)
+    target = min(task.max_target_tokens, context // 2 if context else task.max_target_tokens)
+    limits = Limits(study.training.max_source_tokens or task.max_source_tokens, target, target)
     return OtherTask(task, examples[: study.generality.examples], limits)
 
 

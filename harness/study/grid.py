@@ -17,7 +17,7 @@ from typing import Any
 from harness.core.closest_match import closest
 from harness.core.errors import UserError
 from harness.core.example import digest
-from harness.data.tokenization import PromptForm
+from harness.data.tokenization import SOURCE_TOKENS, PromptForm
 from harness.study.axes import AXES, Level, Tuning
 from harness.study.search_space import SearchSpace
 from harness.study.spec import Search, StudySpec
@@ -166,18 +166,19 @@ def cell_digests(cells: Sequence[Cell], study: StudySpec, facts: Mapping[str, An
 
 def _digest(cell: Cell, study: StudySpec, facts: Mapping[str, Any], *, start: str) -> str:
     study = cell_study(study, cell)
+    source_tokens = study.training.max_source_tokens or SOURCE_TOKENS  # a task's own are among the facts
     content: dict[str, Any] = {
         "prompt": asdict(cell.prompt),
         "tuning": cell.tuning.name,
         "dtype": study.model.dtype,
-        "max_source_tokens": study.training.max_source_tokens,
+        "max_source_tokens": source_tokens,
         "precision": study.training.precision,
         **facts,
     }
     if cell.further:
         content["factors"] = {axis: level.name for axis, level in cell.further}
     if cell.tuning.trains:
-        content["training"] = study.training.model_dump(exclude={"device"})
+        content["training"] = {**study.training.model_dump(exclude={"device"}), "max_source_tokens": source_tokens}
         content["search"] = _search_identity(study.search, start)
         if further := SearchSpace.of(study).beyond_learning_rate.record():
             content["space"] = further

@@ -22,7 +22,7 @@ def new_tokens(study: StudySpec, task: Task) -> int:
 def token_limits(study: StudySpec, task: Task) -> Limits:
     """Return the most tokens of prompts, targets and predictions."""
     target = study.training.max_target_tokens or task.max_target_tokens
-    return Limits(study.training.max_source_tokens, target, new_tokens(study, task))
+    return Limits(study.training.max_source_tokens or task.max_source_tokens, target, new_tokens(study, task))
 
 
 def stop_texts(study: StudySpec, task: Task, *, is_encoder_decoder: bool) -> tuple[str, ...]:

@@ -62,8 +62,8 @@ class Training(Section):
     """Examples per forward pass; a length bucket's last batch may hold fewer."""
     accumulation: int = Field(default=1, ge=1)
     """Forward passes per optimizer step."""
-    max_source_tokens: int = Field(default=256, ge=1)
-    """The most tokens of a rendered prompt; beyond, its shortened field is cut."""
+    max_source_tokens: int | None = Field(default=None, ge=1)
+    """The most tokens of a rendered prompt; left out: the task's. Beyond, its shortened field is cut."""
     max_target_tokens: int | None = Field(default=None, ge=1)
     """The most tokens of a training target; left out: the task's. Longer rows are dropped and counted."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"

@@ -17,7 +17,7 @@ from harness.core.closest_match import closest
 from harness.core.errors import DataError, TaskError
 from harness.core.example import Example
 from harness.data.prompt_forms import PROMPT_FORMS
-from harness.data.tokenization import PromptForm
+from harness.data.tokenization import SOURCE_TOKENS, PromptForm
 from harness.metrics.base import Metric
 from harness.study.reference_rows import REFERENCES
 
@@ -85,6 +85,9 @@ class Task:
 
     references: Sequence[str] = ()
     """Names of reference rows (see `harness.study.reference_rows`): what a cell's score is worth without any model."""
+
+    max_source_tokens: int = SOURCE_TOKENS
+    """The most tokens of a rendered prompt, where the study names none."""
 
     def prompt(self, name: str) -> PromptForm:
         """Return one of the task's prompts.
@@ -166,6 +169,7 @@ def _valid(task: Task, path: Path) -> Task:
     for name in task.references:
         if name not in REFERENCES:
             raise TaskError(f"task file {path}: references names {name!r}; {closest(name, REFERENCES)}")
-    if task.max_target_tokens < 1:
-        raise TaskError(f"task file {path}: max_target_tokens is {task.max_target_tokens}; it must be at least 1")
+    for name in ("max_target_tokens", "max_source_tokens"):
+        if getattr(task, name) < 1:
+            raise TaskError(f"task file {path}: {name} is {getattr(task, name)}; it must be at least 1")
     return task

@@ -30,6 +30,8 @@ def write_predictions(
     }
     if any(len(example.references) > 1 for example in examples):
         table["references"] = [json.dumps(list(example.references), ensure_ascii=False) for example in examples]
+    if any(example.group is not None for example in examples):
+        table["group"] = [example.group for example in examples]
     tracker.table(run, table, Artifacts.predictions(split))
 
 
@@ -52,6 +54,7 @@ def read_examples(tracker: RunStore, run: Run, split: Split) -> tuple[Example, .
             fields={"source": row["source"]},
             target=row["reference"],
             references=tuple(json.loads(row.get("references", "[]"))),
+            group=row.get("group"),
         )
         for row in _rows(tracker, run, split)
     )

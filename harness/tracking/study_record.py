@@ -57,7 +57,7 @@ class StudyRecord:
     leaks: tuple[str, ...] = ()
     """What two splits have in common and was not dropped, a line per pair."""
     cautions: tuple[str, ...] = ()
-    """What `check` said of data and prompts that a reader must know, a sentence each."""
+    """What `check` said that a reader must know, a sentence each; empty of a study run before."""
     provenance: Mapping[str, str]
 
     @classmethod

@@ -74,7 +74,7 @@ def test_verdicts_have_exactly_these_keys(reports: Path) -> None:
     verdicts: dict[str, Any] = json.loads((reports / "verdicts.json").read_text(encoding="utf-8"))
     keys, of_comparisons = tables("verdicts.json")
     assert verdicts.keys() == set(keys)
-    assert verdicts["format"] == 1
+    assert verdicts["format"] == 2
     assert verdicts["effects"].keys() == {"prompt", "tuning", "interaction"}
     for comparison in verdicts["comparisons"]:
         assert comparison.keys() == set(of_comparisons)

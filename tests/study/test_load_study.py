@@ -45,7 +45,7 @@ def test_a_minimal_study_gets_the_documented_defaults(tmp_path: Path) -> None:
         "epochs": 3,
         "batch_size": 16,
         "accumulation": 1,
-        "max_source_tokens": 256,
+        "max_source_tokens": None,
         "max_target_tokens": None,
         "schedule": "linear",
         "warmup": 0.0,

@@ -1,0 +1,141 @@
+"""Groups: rows that belong together (turns of one dialogue, sentences of one document) and stay in one split.
+
+``data.group`` names the column that says which; a row without a value there is a group of its own. What splits share
+is found before anything trains, and where no column is named, columns that look like one are asked about.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from harness.core.errors import DataError
+from harness.core.example import SPLITS, Example, Split
+
+__all__ = ["Likely", "group_of", "in_whole_groups", "likely_groups", "separated", "shared_groups"]
+
+ROWS_PER_GROUP = 1.5
+"""On average, from which on values of a column are said to repeat."""
+
+SHOWN = 3
+"""Groups that a message names."""
+
+
+class Likely(NamedTuple):
+    """A column that looks as if it said which rows belong together."""
+
+    column: str
+    values: int
+    """How many different ones there are."""
+    rows: int
+    """How many rows have one."""
+    shared: int
+    """How many values stand in more than one split."""
+
+    def line(self) -> str:
+        """Ask about it."""
+        return (
+            f"Do rows with the same {self.column!r} belong together? Its {self.values} values repeat over {self.rows} "
+            f"rows, and {self.shared} of them stand in more than one split; if so, set data.group: {self.column}"
+        )
+
+
+def group_of(row: Mapping[str, Any], column: str | None) -> str | None:
+    """Return what a row's group is called, ``None`` where it has none.
+
+    Args:
+        row: Column names to values.
+        column: ``data.group``.
+    """
+    value = row.get(column) if column is not None else None
+    return None if value is None or value == "" or value != value else str(value)
+
+
+def in_whole_groups(order: Sequence[int], groups: Sequence[str | None]) -> list[list[int]]:
+    """Return row numbers group by group: groups in the order of their first row, rows of each in their own.
+
+    Args:
+        order: Row numbers, shuffled.
+        groups: Of all rows, by number.
+    """
+    together: dict[tuple[str, str | int], list[int]] = {}
+    for number in order:
+        group = groups[number]
+        together.setdefault(("row", number) if group is None else ("group", group), []).append(number)
+    return list(together.values())
+
+
+def shared_groups(examples: Mapping[Split, Sequence[Example]]) -> dict[str, tuple[Split, ...]]:
+    """Return the groups that stand in more than one split, and those splits."""
+    places: dict[str, set[Split]] = {}
+    for split, rows in examples.items():
+        for example in rows:
+            if example.group is not None:
+                places.setdefault(example.group, set()).add(split)
+    shared = {group: splits for group, splits in places.items() if len(splits) > 1}
+    return {group: tuple(split for split in SPLITS if split in splits) for group, splits in shared.items()}
+
+
+def separated(
+    examples: Mapping[Split, Sequence[Example]], on_overlap: Literal["warn", "drop", "error"]
+) -> dict[Split, list[Example]]:
+    """Return the splits without rows whose group stands in a later split as well.
+
+    Args:
+        examples: The splits; ``test``, the last of them, always stays whole.
+        on_overlap: ``data.on_overlap``.
+
+    Raises:
+        DataError: Groups stand in two splits, and nothing says to drop them; or a split has no other rows.
+    """
+    shared = shared_groups(examples)
+    if not shared:
+        return {split: list(rows) for split, rows in examples.items()}
+    if on_overlap != "drop":
+        names = ", ".join(f"{group!r} in {' and '.join(splits)}" for group, splits in list(shared.items())[:SHOWN])
+        more = ", ..." if len(shared) > SHOWN else ""
+        raise DataError(
+            f"{len(shared)} groups stand in more than one split: {names}{more}; a group must stay in one, so correct "
+            "the files, give one file that is split here, or set data.on_overlap: drop (from train, else validation)"
+        )
+    rest: dict[Split, list[Example]] = {}
+    for split, rows in examples.items():
+        rest[split] = [e for e in rows if e.group is None or shared.get(e.group, (split,))[-1] == split]
+        if not rest[split]:
+            raise DataError(f"every group of {split} stands in a later split as well; correct the data")
+    return rest
+
+
+def likely_groups(rows: Mapping[Split, Sequence[Mapping[str, Any]]], ruled_out: frozenset[str]) -> list[Likely]:
+    """Return the columns whose values repeat across splits as those of groups do.
+
+    A column of groups has many values (more than the square root of its rows; a topic or a language has few), most of
+    which stand in several rows, and some of them in several splits.
+
+    Args:
+        rows: The splits, columns as the source calls them.
+        ruled_out: Columns that are no group: what prompts and targets are made of, and ids.
+    """
+    columns = dict.fromkeys(column for split in rows.values() for row in split for column in row)
+    looked_at = [_values(rows, column) for column in columns if column not in ruled_out]
+    return [likely for likely in looked_at if likely is not None]
+
+
+def _values(rows: Mapping[Split, Sequence[Mapping[str, Any]]], column: str) -> Likely | None:
+    counts: Counter[str] = Counter()
+    places: dict[str, set[Split]] = {}
+    for split, split_rows in rows.items():
+        for row in split_rows:
+            if isinstance(value := row.get(column), bool | float | list | dict):
+                return None
+            if value not in (None, ""):
+                counts[str(value)] += 1
+                places.setdefault(str(value), set()).add(split)
+    shared = sum(len(splits) > 1 for splits in places.values())
+    repeated = sum(count for count in counts.values() if count > 1)
+    many = len(counts) > 2 and len(counts) >= math.sqrt(counts.total())
+    if not (shared and many and counts.total() >= ROWS_PER_GROUP * len(counts) and repeated * 2 > counts.total()):
+        return None
+    return Likely(column, len(counts), counts.total(), shared)

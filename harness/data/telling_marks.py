@@ -1,0 +1,160 @@
+"""Telling marks: the punctuation and symbols of a text that change what it says, apart from those that dress it.
+
+``1.5 mg`` is not ``15 mg``, ``-5`` not ``5``, ``C++`` not ``C``; but ``Don't!`` is ``dont``. Telling are
+
+* symbols: mathematical signs, currencies, emoji, ``% & * # @ / _``, square and curly brackets;
+* marks inside a number or in front of one: ``1.5``, ``10:30``, ``.5``, ``-5``;
+* a dash between two operands (numbers, single letters), or in front of an option: ``x - 5``, ``ls -l``;
+* marks that join a sign: ``!=``, ``->``, ``:=``; a bracket that calls or groups: ``f(x)``, ``2 * (3 + 4)``; ``:)``;
+* all marks inside an address: ``user@example.com``;
+* close to such signs, as in code and mathematics, all marks but those around the whole text.
+
+Other marks (those that end or part sentences, quotation marks, hyphens, brackets around an aside) dress a text.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+__all__ = ["pieces", "undressed"]
+
+REACH = 5
+"""So many words and runs of marks around a sign are read as code or mathematics."""
+
+_SYMBOLS = re.compile(
+    "PERCENT|PER MILLE|PER TEN|AMPERSAND|ASTERISK|NUMBER SIGN|COMMERCIAL AT|SOLIDUS|SECTION SIGN|PILCROW|DAGGER|PRIME"
+    "|REFERENCE MARK|(?<!KATAKANA )MIDDLE DOT"
+)
+"""In the Unicode names of what is classed as other punctuation and is a symbol all the same."""
+
+_QUOTES = re.compile("QUOTATION|APOSTROPHE|GRAVE ACCENT|ACUTE ACCENT")
+
+
+class _Classes(dict[int, str]):
+    """One letter for what each character is, worked out when it is first met (a table for `str.translate`).
+
+    ``w`` letter, ``n`` number, a space, a line's end, ``s`` sign as in code and mathematics, ``e`` any other symbol,
+    ``-`` dash, ``.`` point or comma, ``(`` and ``)``, ``q`` quotation mark, ``d`` any other mark that dresses.
+    """
+
+    def __missing__(self, code: int) -> str:
+        self[code] = letter = _class(chr(code))
+        return letter
+
+
+def _class(character: str) -> str:
+    category, name = unicodedata.category(character), unicodedata.name(character, "")
+    if character == "\n":
+        return character
+    if category[0] in "LM":
+        return "w"
+    if category[0] == "N":
+        return "n"
+    if category in ("Pi", "Pf") or (category in ("Po", "Sk") and _QUOTES.search(name)):
+        return "q"
+    if category == "Pd":
+        return "-"
+    if "PARENTHESIS" in name:
+        return "(" if category == "Ps" else ")"
+    if character in "[]{}\\" or category in ("Sm", "Pc") or character == "^":
+        return "s"
+    if category[0] == "S" or category == "Co" or (category == "Po" and _SYMBOLS.search(name)):
+        return "e"
+    if character in ".,":
+        return "."
+    return "d" if category[0] == "P" else " "
+
+
+_classes = _Classes()
+
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]")
+"""Soft hyphens, joiners, directions, emoji styles: they steer the rendering."""
+
+_RUN = re.compile(r"[se.()qd-]+")
+
+_TOKEN = re.compile(r"[wn]+|[se.()qd-]+")
+
+_EMOTICON = re.compile(r"[:;=]['-]?[()]")
+
+_ADDRESS = re.compile(r"\w[^\s@:]*(?:@|://)\S*\w")
+
+_AROUND = " \n.qd"
+"""What may stand around a whole text and say nothing."""
+
+_OPERAND = r"(?:n|(?<![wn])w(?![wn]))"
+
+_TELLING = re.compile(
+    r"(?<=n)[se.()qd-]+(?=n)"  # inside a number
+    r"|(?<![wn.-])[.-]+(?=n)"  # in front of one
+    r"|(?<=(?<![wn])w)-(?=n|w(?![wn]))"  # between operands, with spaces or without
+    rf"|(?<={_OPERAND} )-(?= {_OPERAND})"
+    r"|(?<=[^\n] )-+(?=w)"  # in front of an option
+    r"|[d.-]+(?=s)|(?<=s)[d.-]+(?=[wn])"  # joining a sign
+    r"|(?<=[wn])\(|(?<=s)\(|(?<=s )\(|\)(?= ?s)|\)(?=[wn])"  # calling or grouping
+    r"|[se]"
+)
+
+
+def pieces(text: str) -> Iterator[tuple[str, bool]]:
+    """Yield a text in pieces, case folded: each telling mark by itself, and what stands between them.
+
+    Args:
+        text: Any text.
+
+    Yields:
+        A piece, and whether it is a telling mark.
+
+    >>> [piece for piece, telling in pieces("1.5 mg, -5 C++!") if telling]
+    ['.', '-', '+', '+']
+    """
+    text = _INVISIBLE.sub("", unicodedata.normalize("NFC", text.casefold()))
+    start = 0
+    for place in sorted(_places(text)):
+        yield text[start:place], False
+        yield text[place], True
+        start = place + 1
+    yield text[start:], False
+
+
+class _Undressed(dict[int, str]):
+    """What is left of each character without marks (a table for `str.translate`)."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = bare = "" if _classes[code] in "se.()qd-" else chr(code)
+        return bare
+
+
+_undressed = _Undressed()
+
+
+def undressed(text: str) -> str:
+    """Return a text without punctuation and symbols.
+
+    >>> undressed("don't!")
+    'dont'
+    """
+    return text.translate(_undressed)
+
+
+def _places(text: str) -> set[int]:
+    """Return where the telling marks are."""
+    classes = text.translate(_classes)
+    places = {place for match in _TELLING.finditer(classes) for place in range(*match.span())}
+    places |= {place for match in _EMOTICON.finditer(text) for place in range(*match.span())}
+    spans = [match.span() for match in _ADDRESS.finditer(text)]
+    places |= {place for span in spans for place in range(*span) if classes[place] not in "wn "}
+    return places | _around_signs(classes, places)
+
+
+def _around_signs(classes: str, places: set[int]) -> set[int]:
+    """Return where marks stand so near a sign that the passage is code or mathematics."""
+    if not any(classes[place] in "s()" for place in places):
+        return set()
+    tokens = [match.span() for match in _TOKEN.finditer(classes)]
+    signs = [n for n, span in enumerate(tokens) if any(p in places and classes[p] in "s()" for p in range(*span))]
+    near = {number for sign in signs for number in range(sign - REACH, sign + REACH + 1)}
+    start, end = len(classes) - len(classes.lstrip(_AROUND)), len(classes.rstrip(_AROUND))
+    marks = [span for number, span in enumerate(tokens) if number in near and _RUN.match(classes, *span)]
+    return {place for span in marks for place in range(*span) if start <= place < end}

@@ -1,0 +1,201 @@
+"""Row lengths: how the prompts and targets of a study fit into its limits, told before anything trains."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from harness.core.errors import DataError, TemplateError
+from harness.core.example import Example, Split, digest
+from harness.data.tokenization import (
+    Encoded,
+    Limits,
+    PromptForm,
+    Reader,
+    encode,
+    prompt_ids,
+    prompt_limit,
+    prompt_text,
+    target_ids,
+)
+from harness.study.problems import Problems
+from harness.study.spec import StudySpec
+
+__all__ = ["TOLD", "Fit", "fit_of", "holds", "length_cautions"]
+
+TOLD = 0.05
+"""The share of rows, dropped or shortened, from which on it is a caution."""
+
+FITTING = 0.95
+"""The share of rows that a proposed limit lets through whole."""
+
+
+class Fit(NamedTuple):
+    """How a prompt's renderings, and the targets behind them, fit into the token limits."""
+
+    prompt: str
+    longest: int
+    """Tokens of the longest training prompt, after shortening."""
+    truncated: float
+    """Share of the training prompts that were shortened."""
+    dropped: int
+    """Training examples left out since their target is too long."""
+    rows: int
+    """Training examples."""
+    shortened: Mapping[Split, float]
+    """By split, the share of prompts that were shortened."""
+    fitting: int
+    """Tokens that `FITTING` of all prompts take whole; 0 where no caution needs it."""
+    with_target: float
+    """Share of all rows whose prompt holds the target word for word."""
+    texts: str
+    """Digest of all prompts as the model reads them."""
+    constant: bool
+    """Whether rows of different sources all get the same prompt."""
+
+
+def fit_of(
+    form: PromptForm,
+    place: int,
+    examples: Mapping[Split, Sequence[Example]],
+    reader: Reader,
+    limits: Limits,
+    problems: Problems,
+) -> Fit | None:
+    """Return how a prompt fits; what cannot be encoded at all becomes a problem.
+
+    Args:
+        form: The prompt.
+        place: Of it in the study file's list.
+        examples: All splits at hand.
+        reader: Stands for the model.
+        limits: The most tokens.
+        problems: Takes what cannot be encoded.
+    """
+    encoded: dict[Split, Encoded] = {}
+    for split, rows in examples.items():
+        try:
+            for example in rows:
+                form.validate(example.fields)
+            encoded[split] = encode(rows, form, reader, limits=limits, drop_long_targets=split == "train")
+        except (DataError, TemplateError) as error:
+            if isinstance(error, TemplateError) or isinstance(error.__cause__, TemplateError):
+                problems.add(str(error), "prompts", place)
+                break  # it would fail on the other splits as well
+            problems.add(str(error), "data", split)
+    return _fit(form, examples, encoded, reader) if "train" in encoded else None
+
+
+def _fit(
+    form: PromptForm, examples: Mapping[Split, Sequence[Example]], encoded: Mapping[Split, Encoded], reader: Reader
+) -> Fit:
+    train, texts = encoded["train"], [text for part in encoded.values() for text in part.texts]
+    by_id = {split: {example.id: example for example in examples[split]} for split in encoded}
+    read = [
+        (by_id[split][row.id], text)
+        for split, part in encoded.items()
+        for row, text in zip(part.rows, part.texts, strict=True)
+    ]
+    shortened = {split: part.truncation_rate for split, part in encoded.items()}
+    return Fit(
+        prompt=form.name,
+        longest=max(len(row.prompt) for row in train.rows),
+        truncated=train.truncation_rate,
+        dropped=train.dropped,
+        rows=len(examples["train"]),
+        shortened=shortened,
+        fitting=_fitting(form, examples, reader) if max(shortened.values()) >= TOLD else 0,
+        with_target=sum(holds(text, example.target) for example, text in read) / len(read),
+        texts=digest(texts),
+        constant=len(set(texts)) == 1 and len({example.fields["source"] for example, _ in read}) > 1,
+    )
+
+
+def _fitting(form: PromptForm, examples: Mapping[Split, Sequence[Example]], reader: Reader) -> int:
+    """Return the tokens that `FITTING` of each split's prompts take whole."""
+    whole = [[prompt_text(reader, form.render(example.fields)) for example in rows] for rows in examples.values()]
+    return max(_quantile([len(prompt_ids(reader, text)) for text in texts]) for texts in whole)
+
+
+def _quantile(lengths: Sequence[int]) -> int:
+    return sorted(lengths)[math.ceil(FITTING * len(lengths)) - 1]
+
+
+def holds(text: str, target: str) -> bool:
+    """Return whether a text holds another one as whole words, however both are spaced."""
+    text, target = " ".join(text.split()), " ".join(target.split())
+    start = text.find(target) if target else -1
+    while start >= 0:
+        around = text[start - 1 : start] if start else "", text[start + len(target) :][:1]
+        inside = target[0].isalnum() and around[0].isalnum(), target[-1].isalnum() and around[1].isalnum()
+        if not any(inside):
+            return True
+        start = text.find(target, start + 1)
+    return False
+
+
+def length_cautions(
+    study: StudySpec,
+    fits: Sequence[Fit],
+    examples: Mapping[Split, Sequence[Example]],
+    reader: Reader,
+    limits: Limits,
+) -> list[str]:
+    """Return what a study loses to its limits, from `TOLD` on, each with the limit that would do.
+
+    Args:
+        study: The study.
+        fits: Of its prompts.
+        examples: All splits at hand.
+        reader: Stands for the model.
+        limits: The study's.
+    """
+    targets = {split: [_target_length(reader, example) for example in rows] for split, rows in examples.items()}
+    return [*_dropped(fits, targets, limits), *_shortened(fits, reader, limits), *_unreached(study, targets, limits)]
+
+
+def _target_length(reader: Reader, example: Example) -> int:
+    """Return the tokens of a target without its end, behind whichever prompt makes it longer: a line or a space."""
+    return max(len(target_ids(reader, prompt, example.target)) for prompt in ("\n", ":")) - 1
+
+
+def _dropped(fits: Sequence[Fit], targets: Mapping[Split, Sequence[int]], limits: Limits) -> list[str]:
+    worst = max(fits, key=lambda fit: fit.dropped)
+    if worst.dropped < TOLD * worst.rows:
+        return []
+    fitting = _quantile(targets["train"])
+    return [
+        f"{worst.dropped} of {worst.rows} training rows ({worst.dropped / worst.rows:.0%}) are dropped, since their "
+        f"targets take more than {limits.target} tokens; {FITTING:.0%} of targets fit in {fitting} tokens "
+        f"(training.max_target_tokens: {fitting})."
+    ]
+
+
+def _shortened(fits: Sequence[Fit], reader: Reader, limits: Limits) -> list[str]:
+    cut = [(fit, *max(fit.shortened.items(), key=lambda item: item[1])) for fit in fits]
+    cut = [(fit, split, share) for fit, split, share in cut if share >= TOLD]
+    if not cut:
+        return []
+    limit, fitting = prompt_limit(reader, limits), max(fit.fitting for fit, _, _ in cut)
+    shares = ", ".join(f"{share:.0%} of {split} prompts of {fit.prompt}" for fit, split, share in cut)
+    remedy = f"{FITTING:.0%} of prompts fit in {fitting} tokens (training.max_source_tokens: {fitting})"
+    room = prompt_limit(reader, limits._replace(source=fitting))
+    if room < fitting:
+        remedy += f"; the model's context of {reader.context} leaves {room} beside targets and predictions"
+    return [f"{shares} are shortened to fit in {limit} tokens; {remedy}."]
+
+
+def _unreached(study: StudySpec, targets: Mapping[Split, Sequence[int]], limits: Limits) -> list[str]:
+    """Tell of references that no prediction can be as long as."""
+    lengths = [length for split, part in targets.items() if split != "train" for length in part]
+    long = sum(length > limits.generated for length in lengths)
+    if not lengths or long < TOLD * len(lengths):
+        return []
+    own, fitting = study.generation.max_new_tokens is not None, _quantile(lengths)
+    key = "generation.max_new_tokens" if own else "training.max_target_tokens"
+    return [
+        f"{long} of {len(lengths)} targets beyond training ({long / len(lengths):.0%}) take more than the "
+        f"{limits.generated} tokens of a prediction, which ends before; {FITTING:.0%} fit in {fitting} tokens "
+        f"({key}: {fitting})."
+    ]

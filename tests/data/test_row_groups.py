@@ -1,0 +1,162 @@
+"""Rows that belong together: one split each where the harness splits, refused or dropped where the files do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from harness.core.errors import DataError
+from harness.core.example import SPLITS, Example, Split, fingerprint
+from harness.data.data_keys import Data
+from harness.data.row_groups import likely_groups
+from harness.data.sources import Source, open_source, read_split
+from harness.study.task import plain_example
+from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
+from harness.tracking.prediction_table import read_examples
+from tests.support.study_fixture import Place, Places, rows, write_rows
+
+
+def source_of(made: Sequence[Mapping[str, Any]]) -> Source:
+    return Source("made", {"train": lambda: [dict(row) for row in made]})
+
+
+def turns(groups: Sequence[object]) -> list[dict[str, Any]]:
+    return [{"source": f"s{n}", "target": "t", "dialogue": group} for n, group in enumerate(groups)]
+
+
+def get(source: Source, split: Split, data: Data) -> list[Example]:
+    return read_split(source, split, data, plain_example)
+
+
+@given(
+    groups=st.lists(st.integers(0, 9) | st.none(), min_size=3, max_size=60),
+    validation=st.integers(1, 10) | st.none(),
+    test=st.integers(1, 10) | st.none(),
+    seed=st.integers(0, 3),
+)
+@settings(max_examples=100, deadline=None)
+def test_a_group_stays_in_one_split(
+    groups: list[int | None], validation: int | None, test: int | None, seed: int
+) -> None:
+    made = source_of(turns(groups))
+    data = Data(group="dialogue", validation=validation, test=test, seed=seed)
+    if all(group is None for group in groups):
+        groups = ["all", *groups[1:]]
+        made = source_of(turns(groups))
+    splits: dict[Split, list[Example]] = {}
+    with suppress(DataError):  # there may be too few groups
+        splits = {split: get(made, split, data) for split in SPLITS}
+    assume(splits)
+    places: dict[str, set[str]] = {}
+    for split, examples in splits.items():
+        for example in examples:
+            places.setdefault(example.group or example.id, set()).add(split)
+    assert all(len(one) == 1 for one in places.values())
+    sources = [example.fields["source"] for examples in splits.values() for example in examples]
+    assert len(set(sources)) == len(sources)
+    for split, size in (("validation", validation), ("test", test)):
+        assert size is None or len(splits[split]) == size  # type: ignore[index]
+    smaller = {e.id for e in get(made, "train", data.model_copy(update={"train": 1}))}
+    assert smaller <= {e.id for e in splits["train"]}
+
+
+def test_without_a_group_rows_are_split_as_ever() -> None:
+    made = source_of(turns([n // 4 for n in range(40)]))
+    alone = source_of([{**row, "dialogue": ""} for row in turns([n // 4 for n in range(40)])])
+    for split in SPLITS:
+        rows_of = [
+            [example.fields["source"] for example in examples]
+            for examples in (get(made, split, Data()), get(alone, split, Data(group="dialogue")))
+        ]
+        assert rows_of[0] == rows_of[1]
+
+
+def test_a_group_enters_the_digest_of_data_and_none_does_not() -> None:
+    plain = Example("a", {"source": "x"}, "y")
+    assert fingerprint([plain]) == fingerprint([Example("a", {"source": "x"}, "y", group=None)])
+    assert fingerprint([plain]) != fingerprint([Example("a", {"source": "x"}, "y", group="g")])
+
+
+def test_a_column_that_is_missing_is_named(tmp_path: Path) -> None:
+    write_rows(tmp_path / "train.jsonl", turns(range(30)))
+    data = Data(path=str(tmp_path), group="dialog")
+    with pytest.raises(DataError, match=r"data.group names a column 'dialog', .*did you mean 'dialogue'"):
+        get(open_source(data, tmp_path), "train", data)
+
+
+def with_dialogues(place: Place, **groups: Sequence[str | None]) -> None:
+    for split, names in groups.items():
+        content = [{**row, "dialogue": name} for row, name in zip(rows(split), names, strict=True)]
+        write_rows(place.folder / "data" / f"{split}.jsonl", content)
+
+
+APART = {
+    "train": [f"t{n // 3}" for n in range(24)],
+    "validation": [f"v{n // 2}" for n in range(8)],
+    "test": [f"x{n // 4}" for n in range(8)],
+}
+GROUP = ("--set", "data.group=dialogue")
+
+
+def test_groups_over_splits_are_refused_or_dropped(places: Places) -> None:
+    place = places(store=False)
+    with_dialogues(place, **{**APART, "validation": ["t0", "x0", *APART["validation"][2:]]})
+    done = place.command("check", "study.yaml", *GROUP)
+    assert done.status == 2
+    text = " ".join(done.err.split())
+    assert "2 groups stand in more than one split: 't0' in train and validation, 'x0' in validation and test" in text
+    assert "data.on_overlap: drop" in text
+    dropped = place.command("check", "study.yaml", *GROUP, "--set", "data.on_overlap=drop")
+    assert dropped.status == 0, dropped.err
+    assert "21 train, 7 validation, 8 test" in dropped.out
+    assert "3 rows of train are left out" in dropped.out
+    with_dialogues(place, **APART)
+    assert "24 train, 8 validation, 8 test" in place.command("check", "study.yaml", *GROUP).out
+
+
+def test_check_asks_about_a_column_that_looks_like_a_group(places: Places) -> None:
+    place = places(store=False)
+    with_dialogues(place, **{**APART, "test": [f"t{n // 2}" for n in range(8)]})
+    text = " ".join(place.command("check", "study.yaml").out.split())
+    assert "Do rows with the same 'dialogue' belong together?" in text
+    assert "set data.group: dialogue" in text
+    with_dialogues(place, **APART)
+    assert "belong together" not in place.command("check", "study.yaml").out
+    (place.folder / "data" / "test.jsonl").unlink()
+    assert "belong together" in place.command("check", "study.yaml").out  # train is carved up then
+    assert "belong together" not in place.command("check", "study.yaml", *GROUP).out
+
+
+@pytest.mark.parametrize(
+    ("values", "asked"),
+    [
+        ([f"d{n // 3}" for n in range(60)], True),
+        ([n // 4 for n in range(60)], True),
+        ([f"topic {n % 4}" for n in range(60)], False),
+        ([f"row {n}" for n in range(60)], False),
+        ([n % 20 / 2 for n in range(60)], False),
+        ([n % 2 == 0 for n in range(60)], False),
+        ([None] * 60, False),
+    ],
+)
+def test_which_columns_look_like_groups(values: list[Any], asked: bool) -> None:
+    made = [{"source": f"s{n}", "c": value} for n, value in enumerate(values)]
+    splits: dict[Split, list[dict[str, Any]]] = {"train": made[::2], "test": made[1::2]}
+    assert bool(likely_groups(splits, frozenset({"source"}))) is asked
+    assert not likely_groups(splits, frozenset({"source", "c"}))
+
+
+def test_the_store_holds_the_group_of_each_example(places: Places) -> None:
+    place = places()
+    with_dialogues(place, **APART)
+    place.run(*GROUP, "--set", "tuning=[none]", "--set", "prompts=[bare]")
+    client = place.client()
+    tracker = MlflowTracker(client, place.uri, client.get_experiment_by_name("tiny").experiment_id)
+    final = next(run for run in tracker.runs() if run.phase == "final")
+    assert [example.group for example in read_examples(tracker, final, "test")] == APART["test"]
