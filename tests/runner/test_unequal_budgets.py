@@ -80,14 +80,13 @@ def test_more_again_is_as_before(four: Place, places: Places) -> None:
     ("first", "then", "told"),
     [
         (budget(1), budget(2), "1 trial and 1 final run in cue/head; 2 trials and 1 final run in bare/head"),
-        (budget(2), budget(1), "2 trials and 1 final run in cue/head; 1 trial and 1 final run in bare/head"),
         (
             budget(1),
             budget(1, "[11, 12]"),
             "1 trial and 1 final run in cue/head; 1 trial and 2 final runs in bare/head",
         ),
     ],
-    ids=["more trials", "fewer trials", "more seeds"],
+    ids=["more trials", "more seeds"],
 )
 def test_cells_of_unequal_budgets_are_told(
     first: tuple[str, ...], then: tuple[str, ...], told: str, places: Places
@@ -108,10 +107,10 @@ def test_final_runs_of_a_winner_that_counts_no_more_go(places: Places) -> None:
     wide = ("--set", "prompts=[bare]", "--set", "search.learning_rate={low: 1.0e-4, high: 1.0e+7}")
     seed = next(seed for seed in range(99) if first_rates(seed)[0] > 1e4 and first_rates(seed)[1] < 1e-1)
     place.run(*budget(2, "[11]", *wide, "--set", f"search.seed={seed}"))
-    assert len(place.runs("final")) == 1
+    assert len(place.runs("final", cell="bare/head")) == 1
     assert place.table()["bare/head"]["learning_rate"]
     place.run(*budget(1, "[11]", *wide, "--set", f"search.seed={seed}"))
-    assert not place.runs("final")
+    assert not place.runs("final", cell="bare/head")
     row = place.table()["bare/head"]
     assert (row["learning_rate"], row["seeds"], row["test_chrf"]) == ("", "0", "")
     assert "all diverged" in report(place)

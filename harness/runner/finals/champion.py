@@ -53,9 +53,11 @@ def reason_for(run: Run, runs: int, lead: str) -> str:
     first = f"{run.tags[Tags.CELL]} ranks first on validation"
     if not run.params[Params.SEED].isdigit():
         return f"{first}; nothing was trained, so it is {run.params[Params.MODEL]} itself, by reference"
-    place = "the only" if runs == 1 else "the middle" if runs % 2 else "the poorer of the two middle"
-    of = "final run" if runs == 1 else f"of its {runs} final runs by validation {lead}"
-    return f"{first}, and seed {run.params[Params.SEED]} is {place} {'' if runs == 1 else 'one '}{of}"
+    among = f"of its {runs} final runs by validation {lead}"
+    place = {1: "its only final run", 2: f"the poorer one {among}"}.get(
+        runs, f"the middle one {among}" if runs % 2 else f"the poorer of the middle two {among}"
+    )
+    return f"{first}, and seed {run.params[Params.SEED]} is {place}"
 
 
 class _Decision(NamedTuple):
