@@ -41,8 +41,6 @@ class Results:
     objective: str
     search: Mapping[str, Any]
     """The study file's section, defaults filled in."""
-    final: Mapping[str, Any]
-    """The study file's section, likewise; without what a study was run before."""
     baseline: str
     """The id of the cell that others are compared with."""
     cells: tuple[CellResult, ...]
@@ -79,8 +77,10 @@ class Results:
     """What two splits have in common and was not dropped, a line per pair."""
     cautions: tuple[str, ...] = ()
     """What `check` said of data and prompts that a reader must know, a sentence each."""
-    model: KeptModels | None = None
-    """Whose model the study offers, and why; ``None`` where none was chosen."""
+    final: Mapping[str, Any] = field(default_factory=dict)
+    """The study file's section, likewise; without what a study was run before."""
+    kept: KeptModels = KeptModels(None, None, None, ())
+    """Which of its models are stored, whose the study offers, and why."""
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -157,7 +157,7 @@ def collect(tracker: RunStore, study: str) -> Results:
         test_access=count_accesses([*runs, *tracker.runs(removed=True)], edition=record.edition, rows=rows),
         leaks=record.leaks,
         cautions=record.cautions,
-        model=KeptModels.from_run(summary) if Tags.BEST_RUN in summary.tags else None,
+        kept=KeptModels.from_run(summary),
         depths=record.depths,
         absent=tuple(cell for cell in record.cells if cell not in parents),
     )

@@ -150,7 +150,8 @@ class _Driver:
         )
         result = Result.of(study.name, tracker, self.workspace)
         if first := result.first:
-            result = replace(result, results=replace(result.results, model=keeper.store(summary, first)))
+            kept = keeper.store(summary, first) or result.results.kept
+            result = replace(result, results=replace(result.results, kept=kept))
             alias_winner(first, checked, tracker)
         result.report()
         tracker.files(summary, result.folder, Artifacts.REPORT)
