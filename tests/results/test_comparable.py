@@ -27,6 +27,8 @@ def scored(score: float, loss: float) -> dict[str, float]:
     return {"validation/rougeL": score, "validation/loss": loss}
 
 
+MADE_UP = study()
+
 pairs = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 3)), min_size=1, max_size=5)
 
 
@@ -34,15 +36,15 @@ pairs = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 3)), min_size=1, ma
 def test_cells_that_score_alike_rank_by_their_loss(scores: list[tuple[int, int]]) -> None:
     cells = tuple(cell(f"p{i}/full", [scored(float(s), float(loss))]) for i, (s, loss) in enumerate(scores))
     for maximize in (True, False):
-        ranked = [one.id for one in replace(study(), cells=cells, maximize=maximize).ranked()]
+        ranked = [one.id for one in replace(MADE_UP, cells=cells, maximize=maximize).ranked()]
         order = sorted(range(len(scores)), key=lambda i: (-scores[i][0] if maximize else scores[i][0], scores[i][1], i))
         assert ranked == [f"p{i}/full" for i in order]
 
 
 def test_nothing_is_first_where_nothing_has_a_score() -> None:
     nothing = cell("p0/full", [])
-    assert replace(study(), cells=(nothing,)).first is None
-    ranked = replace(study(), cells=(nothing, cell("p1/full", [scored(0.1, 2.0)])))
+    assert replace(MADE_UP, cells=(nothing,)).first is None
+    ranked = replace(MADE_UP, cells=(nothing, cell("p1/full", [scored(0.1, 2.0)])))
     assert ranked.first is not None
     assert ranked.first.id == "p1/full"
 
@@ -71,7 +73,7 @@ def test_a_metric_is_constant_over_all_trials_or_it_is_not(
     named = [
         [{f"validation/{name}": value for name, value in own.items()} for own in own_cell] for own_cell in (one, two)
     ]
-    results = replace(study(), cells=(cell("p0/full", [], named[0]), cell("p1/full", [], named[1])))
+    results = replace(MADE_UP, cells=(cell("p0/full", [], named[0]), cell("p1/full", [], named[1])))
     for metric in ("rougeL", "loss"):
         seen = [own[metric] for own in [*one, *two] if metric in own]
         is_constant = len(seen) > 1 and min(seen) == max(seen)

@@ -350,6 +350,7 @@ def test_the_earliest_of_equals_wins(maximize: bool) -> None:
     assert (best.trial, best.hyperparameters) == (1, ALONE.grid(5)[1])
 
 
+@settings(deadline=None)
 @given(script=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 2)), min_size=1, max_size=5), maximize=st.booleans())
 def test_of_equals_the_one_of_lowest_loss_wins(script: list[tuple[int, int]], maximize: bool) -> None:
     search = CellSearch(InMemoryStorage(), "cell", spec=spec(trials=len(script)), space=ALONE, maximize=maximize)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlflow.entities import Run
 from optuna.storages import InMemoryStorage
@@ -133,6 +133,7 @@ def opened(storage: InMemoryStorage, *, trials: int, seed: int = 0, high: float 
 ends = st.one_of(st.integers(-2, 2).map(float), st.sampled_from(["pruned", "diverged", "killed"]))
 
 
+@settings(deadline=None)
 @given(script=st.lists(ends, min_size=1, max_size=7), fewer=st.integers(1, 7))
 def test_the_winner_is_that_of_a_search_that_ended_there(script: list[float | str], fewer: int) -> None:
     storage, short = InMemoryStorage(), opened(InMemoryStorage(), trials=fewer)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
@@ -33,6 +33,7 @@ def test_check_and_run_name_the_tensor(value: float, places: Places) -> None:
     assert not (place.folder / ".harness").exists()
 
 
+@settings(deadline=None)
 @given(
     values=st.lists(st.floats(width=16) | st.sampled_from([65504.0, -65504.0, 6e-8, -0.0]), min_size=1, max_size=9),
     dtype=st.sampled_from([torch.float64, torch.float32, torch.float16, torch.bfloat16]),
