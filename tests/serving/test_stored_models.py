@@ -246,7 +246,7 @@ def test_lost_weights_are_trained_again(places: Places) -> None:
 def test_a_kill_loses_no_cell_s_weights(places: Places) -> None:
     place, cells = places(), (*QUICK, "--set", "final.models=cells")
     assert kill_at(place, running("final", 4), 0.0, cells)
-    waiting = place.folder / ".harness" / "tiny" / "kept"
+    waiting = place.folder / ".harness" / "tiny" / "finals"
     for cell in ("bare--none", "bare--head"):
         (seed,) = (waiting / cell).iterdir()  # all but the middle one are gone
         (seed / "model" / "witness").write_text(cell)

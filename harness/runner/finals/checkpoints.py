@@ -79,11 +79,12 @@ class Checkpoints:
                 shutil.rmtree(folder)
 
     def clear(self) -> None:
-        """Drop them all."""
-        shutil.rmtree(self.folder / "kept", ignore_errors=True)
+        """Drop them all, and those that earlier versions left."""
+        for name in ("finals", "kept", "best"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def _of(self, cell: str) -> Path:
-        return self.folder / "kept" / cell.replace("/", "--")
+        return self.folder / "finals" / cell.replace("/", "--")
 
 
 def models_size(final: Final, parameters: Sequence[tuple[int, int]], itemsize: int) -> str:
