@@ -183,7 +183,7 @@ def test_the_summary_holds_study_task_report_and_best_model(done: Place) -> None
 
 def test_pruned_trials_are_killed_and_lose(places: Places) -> None:
     place = places()
-    rates = "{low: 1.0e-3, high: 0.3}"
+    rates = "{low: 0.02, high: 0.8}"
     settings = ["sampler=grid", "trials=5", "pruner=median", "metric=loss", f"learning_rate={rates}"]
     sets = [part for setting in settings for part in ("--set", f"search.{setting}")]
     place.run("--cells", "bare/head", "--set", "final.seeds=[]", "--set", "training.epochs=3", *sets)
