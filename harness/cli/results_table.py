@@ -17,7 +17,12 @@ __all__ = ["print_results"]
 def print_results(console: Console, results: Results, findings: Findings) -> None:
     """Print the ranked table, what may be claimed, how often test was scored, and what speaks against believing it."""
     console.print(_table(results, findings))
-    lines = [findings.answer, caption_on_test(results), *(f"caution: {one}" for one in cautions(results, findings))]
+    lines = [
+        *findings.advice,
+        findings.answer,
+        caption_on_test(results),
+        *(f"caution: {one}" for one in cautions(results, findings)),
+    ]
     for line in lines:
         console.print(line, highlight=False, markup=False)
 
@@ -31,10 +36,10 @@ def _table(results: Results, findings: Findings) -> Table:
         table.add_column(name, justify="left" if name == "cell" else "right", no_wrap=True)
     rows = ranked_table(results, findings)
     for row in rows:
-        if row.rank:
+        if not row.is_reference:
             table.add_row(*text_row(row))
     table.add_section()
     for row in rows:
-        if not row.rank:
+        if row.is_reference:
             table.add_row(*text_row(row), style="dim")
     return table

@@ -63,6 +63,8 @@ def create(uri: str, make: Callable[[str], object]) -> None:
             left_over.unlink()
         make(str(make_url(uri).set(database=str(fresh))))
         _write_ahead(fresh)
+        for log in ("-wal", "-shm"):  # of a database that was deleted: sqlite would write it into the new one
+            path.with_name(f"{path.name}{log}").unlink(missing_ok=True)
         fresh.replace(path)
 
 

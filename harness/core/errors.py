@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 __all__ = [
+    "DamagedError",
     "DataError",
     "Diverged",
     "HarnessError",
@@ -54,6 +55,10 @@ class ModelError(UserError):
 
 class StoreError(UserError):
     """An MLflow or Optuna store that cannot be reached."""
+
+
+class DamagedError(StoreError):
+    """A stored file that is missing, cut or changed, or is not what a file of its kind holds."""
 
 
 class StoreAway(StoreError):

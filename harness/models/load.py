@@ -28,7 +28,20 @@ from harness.core.example import digest
 from harness.models.transformers_compat import attention_implementation
 from harness.study.model_config import Source, context, locate
 
-__all__ = ["Loaded", "architecture_digest", "load", "refuse_non_finite", "tensors_digest", "weights_digest"]
+__all__ = [
+    "GENERATION_TOKENS",
+    "Loaded",
+    "architecture_digest",
+    "generation_digest",
+    "load",
+    "refuse_non_finite",
+    "tensors_digest",
+    "tokenizer_digest",
+    "weights_digest",
+]
+
+GENERATION_TOKENS = ("bos_token_id", "decoder_start_token_id", "forced_bos_token_id", "bad_words_ids")
+"""What holds of a checkpoint's own generation settings, beside its end tokens."""
 
 # What transformers, tokenizers and safetensors raise over files that they cannot use.
 UNREADABLE = (
@@ -151,6 +164,23 @@ def architecture_digest(model: PreTrainedModel) -> str:
     for name in ("_name_or_path", "transformers_version", "tie_word_embeddings"):  # the last is seen in the weights
         entries.pop(name, None)
     return digest([entries, attention_implementation(model.config)])
+
+
+def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return a short content hash of all by which a tokenizer makes ids of text and text of ids."""
+    special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return digest([type(tokenizer).__name__, special, tokenizer.get_vocab()])
+    steps = json.loads(backend.to_str())
+    del steps["padding"], steps["truncation"]  # each call sets them
+    return digest([special, steps])
+
+
+def generation_digest(model: PreTrainedModel) -> str:
+    """Return a short content hash of the checkpoint's generation settings that hold: special and banned tokens."""
+    settings = model.generation_config.to_dict()
+    return digest([settings.get(name) for name in ("eos_token_id", *GENERATION_TOKENS)])
 
 
 def _model(name: str, source: Source, config: Any, options: Mapping[str, Any], allow_pickle: bool) -> PreTrainedModel:

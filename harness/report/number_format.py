@@ -16,8 +16,10 @@ __all__ = [
     "amount",
     "difference",
     "duration",
+    "fraction",
     "interval",
     "learning_rate",
+    "percent",
     "places",
     "probability",
     "score",
@@ -77,6 +79,29 @@ def amount(value: float | None, decimals: int = 0) -> str:
 def significant(value: float) -> str:
     """Return three digits of a number that may be of any size, all digits before the point from 1000 on."""
     return amount(value) if math.isnan(value) or value >= 1000 else f"{value:.3g}"
+
+
+def percent(share: float) -> str:
+    """Return a share; small ones keep a digit that is not 0.
+
+    >>> [percent(share) for share in (0.0, 0.0004, 0.0123, 0.996, 1.0)]
+    ['0%', '0.04%', '1.2%', '99.6%', '100%']
+    """
+    if math.isnan(share):
+        return UNDEFINED
+    return f"{100 * share:.1g}%" if 0 < share < 0.01 else f"{100 * share:.1f}%".replace(".0%", "%")
+
+
+def fraction(share: float) -> str:
+    """Return a share below 1 in words.
+
+    >>> [fraction(share) for share in (0.03, 0.34, 0.5, 0.7, 0.82)]
+    ['3%', 'a third', 'half', 'two thirds', '82%']
+    """
+    names = {1 / 5: "a fifth", 1 / 4: "a quarter", 1 / 3: "a third", 1 / 2: "half", 2 / 3: "two thirds"}
+    if share < 0.18:
+        return percent(share)
+    return names[min(names, key=lambda known: abs(known - share))] if share < 0.75 else percent(share)
 
 
 def duration(seconds: float) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from harness.report.number_format import UNDEFINED, amount, score, significant
+from harness.report.number_format import UNDEFINED, amount, percent, score, significant
 from harness.report.ranked_table import generality_kept
 from harness.report.templates import paragraphs
 from harness.results.collect import Results
 from harness.results.cost_table import CostRow, cost_table, plan_vs_actual, total_costs
-from harness.tracking.schema import Metrics
+from harness.results.degenerate import empty_shares
+from harness.tracking.schema import Metrics, score_name
 
-__all__ = ["PlainTable", "cost_sentences", "costs", "forecast", "generality"]
+__all__ = ["PlainTable", "all_scores", "cost_sentences", "costs", "forecast", "generality"]
 
 
 class PlainTable(NamedTuple):
@@ -47,11 +49,35 @@ def _other_tasks(results: Results) -> list[str]:
     return [name for name in measured if not name.endswith(Metrics.BEFORE)]
 
 
+def all_scores(results: Results) -> PlainTable:
+    """Return every metric of the task on validation and test, by cell and reference row, means over final runs.
+
+    Empty predictions on test have a column where there are any.
+    """
+    names = [score_name(split, metric) for metric in results.metrics for split in ("validation", "test")]
+    rows = {cell.id: [score(cell.score(name)) for name in names] for cell in results.ranked()}
+    rows |= {
+        f"reference: {row}": [score(metrics.get(name, math.nan)) for name in names]
+        for row, metrics in results.references.items()
+    }
+    empty = empty_shares(results.answers) if results.answers else {}
+    header = [f"{metric} {split}" for metric in results.metrics for split in ("validation", "test")]
+    if any(empty.values()):
+        header.append("empty on test")
+        rows = {name: [*row, percent(empty.get(name, math.nan))] for name, row in rows.items()}
+    known = [place for place in range(len(header)) if {row[place] for row in rows.values()} - {UNDEFINED}]
+    return PlainTable(
+        ["cell", *(header[place] for place in known)],
+        [[name, *(row[place] for place in known)] for name, row in rows.items()],
+    )
+
+
 def costs(results: Results) -> PlainTable:
     """Return what each cell took; a column that the store knows nothing of is left out."""
     rows = cost_table(results)
     columns = {
         "trainable parameters": [amount(row.trainable_parameters) for row in rows],
+        "share of weights": [percent(cell.trained_share) for cell in results.cells],
         "trials": [_trials(row) for row in rows],
         "final runs": [str(row.finals) for row in rows],
         "seconds": [amount(row.seconds, 1) for row in rows],

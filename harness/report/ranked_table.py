@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from harness.report.number_format import UNDEFINED, learning_rate, places, score
 from harness.report.text.findings import Findings
-from harness.results.collect import CellResult, Results
+from harness.results.cell_result import CellResult
+from harness.results.collect import Results
 from harness.stats import Estimate, spread
 from harness.tracking.schema import Metrics, score_name
 
@@ -31,7 +32,7 @@ class RankedRow(NamedTuple):
     """A cell, or below all cells a reference row."""
 
     rank: int | None
-    """From 1, best on validation first; ``None`` for a reference row."""
+    """From 1, best on validation first; ``None`` for a cell that does not rank, and for a reference row."""
     name: str
     learning_rate: float | None
     validation: Measured
@@ -44,6 +45,9 @@ class RankedRow(NamedTuple):
     """Whether it is the first, or cannot be told apart from it."""
     is_baseline: bool = False
     all_diverged: bool = False
+    trained_share: float = math.nan
+    """Of the weights; nan where the store does not say."""
+    is_reference: bool = False
 
 
 def ranked_table(results: Results, findings: Findings) -> list[RankedRow]:
@@ -52,7 +56,7 @@ def ranked_table(results: Results, findings: Findings) -> list[RankedRow]:
     fixed = findings.verdicts.references if findings.verdicts else {}
     cells = [
         RankedRow(
-            rank=rank,
+            rank=rank if cell.ranks_by(results.lead) and not findings.unranked else None,
             name=cell.id,
             learning_rate=cell.learning_rate,
             validation=_measured(cell, score_name("validation", results.lead)),
@@ -63,6 +67,7 @@ def ranked_table(results: Results, findings: Findings) -> list[RankedRow]:
             in_group=cell.id in findings.group,
             is_baseline=cell.id == results.baseline,
             all_diverged=cell.all_diverged,
+            trained_share=cell.trained_share,
         )
         for rank, cell in enumerate(results.ranked(), start=1)
     ]
@@ -92,7 +97,7 @@ def _reference(name: str, scores: Mapping[str, float], lead: str, intervals: Map
     validation, test = (
         Measured(scores.get(score_name(split, lead), math.nan), math.nan) for split in ("validation", "test")
     )
-    return RankedRow(None, f"reference: {name}", None, validation, test, intervals.get(name))
+    return RankedRow(None, f"reference: {name}", None, validation, test, intervals.get(name), is_reference=True)
 
 
 def _text(measured: Measured) -> str:

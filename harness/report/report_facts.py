@@ -7,10 +7,11 @@ from typing import Any
 from harness.report import plain_tables
 from harness.report.charts.gallery import Gallery
 from harness.report.ranked_table import ranked_table
+from harness.report.study_facts import best_model, study_facts, study_file
 from harness.report.text.cautions import caption_on_test, cautions
 from harness.report.text.effects import effect_families
 from harness.report.text.findings import Findings
-from harness.report.text.headline import MARKED, examples_to_see
+from harness.report.text.headline import MARKED, examples_to_see, untested
 from harness.report.text.search_sentences import searches
 from harness.results.collect import Results
 
@@ -19,7 +20,9 @@ __all__ = ["report_facts"]
 
 def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[str, Any]:
     """Return the facts."""
-    verdicts, families = findings.verdicts, effect_families(findings.verdicts)
+    verdicts = findings.verdicts
+    untestable = untested(verdicts)
+    families = [] if untestable else effect_families(verdicts)
     return {
         "results": results,
         "findings": findings,
@@ -35,4 +38,9 @@ def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[
         "searches": searches(results),
         "cost_sentences": plain_tables.cost_sentences(results),
         "forecast": plain_tables.forecast(results),
+        "scores": plain_tables.all_scores(results),
+        "facts_of_study": study_facts(results),
+        "study_file": study_file(results),
+        "model": best_model(results),
+        "untested": untestable,
     }

@@ -12,10 +12,21 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2 import Template as JinjaTemplate
 
 from harness.report import number_format
+from harness.study.tuning_kinds import in_words
 
 __all__ = ["count", "listed", "paragraphs", "template"]
 
-FORMATS = ("amount", "difference", "duration", "interval", "learning_rate", "probability", "score", "significant")
+FORMATS = (
+    "amount",
+    "difference",
+    "duration",
+    "interval",
+    "learning_rate",
+    "percent",
+    "probability",
+    "score",
+    "significant",
+)
 
 
 @cache
@@ -36,9 +47,14 @@ def template(name: str) -> JinjaTemplate:
     for kind in FORMATS:
         write = getattr(number_format, kind)
         environment.filters[kind] = _typesetting(write) if html else write
-    words: dict[str, Callable[..., Any]] = {"count": count, "listed": listed, "table_row": _table_row}
+    words: dict[str, Callable[..., Any]] = {
+        "count": count,
+        "in_words": in_words,
+        "listed": listed,
+        "table_row": _table_row,
+    }
     environment.filters |= words | {"places": number_format.places, "typeset": number_format.typeset}
-    environment.tests["nan"] = math.isnan
+    environment.tests |= {"nan": math.isnan, "finite": math.isfinite}
     return environment.get_template(name)
 
 

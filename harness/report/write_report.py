@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from harness.core.whole_files import write_whole
 from harness.report.charts.draw_chart import draw_chart
 from harness.report.charts.draw_tables import draw_differences, draw_heat_map
 from harness.report.charts.figure_files import drawn, write_figures
@@ -16,8 +17,10 @@ from harness.report.number_format import places
 from harness.report.ranked_table import TEXT_HEADER, text_row
 from harness.report.report_facts import report_facts
 from harness.report.templates import template
+from harness.report.text.cautions import cautions
 from harness.report.text.findings import Findings, find
 from harness.report.text.headline import verdicts_json
+from harness.report.text.recommendation import recommendation_facts
 from harness.results.collect import Results
 
 __all__ = ["write_report"]
@@ -41,12 +44,17 @@ def write_report(results: Results, folder: Path, *, findings: Findings | None = 
         "references.csv": references_csv(results),
         "costs.csv": costs_csv(results),
         "expected_best.csv": expected_best_csv(results),
-        "verdicts.json": verdicts_json(findings.answer, findings.verdicts),
+        "verdicts.json": verdicts_json(
+            findings.answer,
+            findings.verdicts,
+            cautions=cautions(results, findings),
+            recommendation=recommendation_facts(findings.recommendation),
+        ),
         "report.html": page(results, findings, charts, pictures),
         written.name: _markdown(results, findings, charts),
     }
     for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        write_whole(folder / name, text)
     return written
 
 

@@ -1,4 +1,4 @@
-"""One cell's result as plain values: its trials, its final runs, its winner."""
+"""One cell of a study, its trials and its final runs, as plain values."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from harness.stats import mean
 from harness.study.search_space import Hyperparameters
+from harness.tracking.schema import Metrics, Params, score_name
 
 __all__ = ["CellResult", "Final", "Trial"]
 
@@ -94,3 +95,30 @@ class CellResult:
         """Return the mean over final runs; for ``validation/...`` without any, the winning trial's; else nan."""
         values = self.values(metric)
         return mean(values) if values else self.best.get(metric, math.nan)
+
+    def ranks_by(self, metric: str) -> bool:
+        """Return whether its score on validation is a number, and so is its loss, as far as that was measured."""
+        runs = [*(final.metrics for final in self.finals), self.best]
+        losses = [run[Metrics.VALIDATION_LOSS] for run in runs if Metrics.VALIDATION_LOSS in run]
+        return all(map(math.isfinite, [self.score(score_name("validation", metric)), *losses]))
+
+    @property
+    def parameters(self) -> int | None:
+        """How many weights its model has; ``None`` where the store does not say, as the next."""
+        return _number(self.params.get(Params.PARAMETERS))
+
+    @property
+    def trainable(self) -> int | None:
+        """How many of them train."""
+        return _number(self.params.get(Params.TRAINABLE))
+
+    @property
+    def trained_share(self) -> float:
+        """The share of its weights that train; nan where the store does not say."""
+        if self.trainable is None or not self.parameters:
+            return math.nan
+        return self.trainable / self.parameters
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text else None

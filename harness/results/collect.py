@@ -24,7 +24,7 @@ from harness.tracking.schema import Metrics, Tags, score_name
 from harness.tracking.store_protocols import Run, RunStore
 from harness.tracking.study_record import KeptModels, StudyRecord, summary_of
 
-__all__ = ["CellResult", "Final", "Results", "Trial", "collect"]
+__all__ = ["Results", "collect"]
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,12 @@ class Results:
     """What two splits have in common and was not dropped, a line per pair."""
     cautions: tuple[str, ...] = ()
     """What `check` said of data and prompts that a reader must know, a sentence each."""
-    final: Mapping[str, Any] = field(default_factory=dict)
-    """The study file's section, likewise; without what a study was run before."""
+    damaged: tuple[str, ...] = ()
+    """Tables of test predictions that cannot be read and take no part, a line each."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The whole study file, likewise."""
+    started: float = math.nan
+    """When the last of its runs that count began, in seconds since 1970."""
     kept: KeptModels = KeptModels(None, None, None, ())
     """Which of its models are stored, whose the study offers, and why."""
 
@@ -91,22 +95,25 @@ class Results:
         """Return the cells, best on validation first.
 
         Where some winners were retrained, cells without final runs come after those with: the best of many trials is no
-        mean over seeds. Those without any score come last. Of equal scores the lower validation loss is the better one.
+        mean over seeds, and neither is the mean of the seeds that did not diverge. Those that do not rank come last. Of
+        equal scores the lower validation loss is the better one.
         """
         retrained = any(cell.finals for cell in self.cells if cell.tuning != "none")
 
-        def key(cell: CellResult) -> tuple[bool, bool, float, float]:
+        def key(cell: CellResult) -> tuple[bool, bool, bool, float, float]:
             score, loss = cell.score(score_name("validation", self.lead)), cell.score(Metrics.VALIDATION_LOSS)
-            merit = -score if self.maximize else score
-            return math.isnan(score), retrained and not cell.finals, merit, math.inf if math.isnan(loss) else loss
+            unlike, merit = (
+                (retrained and not cell.finals, cell.diverged_finals > 0),
+                -score if self.maximize else score,
+            )
+            return not cell.ranks_by(self.lead), *unlike, merit, math.inf if math.isnan(loss) else loss
 
         return sorted(self.cells, key=key)
 
     @property
     def first(self) -> CellResult | None:
         """The cell that ranks first; ``None`` where none has a score."""
-        ranked = [cell for cell in self.ranked() if not math.isnan(cell.score(score_name("validation", self.lead)))]
-        return ranked[0] if ranked else None
+        return next((cell for cell in self.ranked() if cell.ranks_by(self.lead)), None)
 
 
 def collect(tracker: RunStore, study: str) -> Results:
@@ -127,6 +134,12 @@ def collect(tracker: RunStore, study: str) -> Results:
     rows = finals[-1].tags.get(Tags.TEST_DIGEST) if finals else None
     space = SearchSpace.from_record(record.space, record.study["search"])
     cells = [_cell(parents[cell], record.axes, runs, rows, space) for cell in record.cells if cell in parents]
+    answers, damaged = read_answers(
+        tracker,
+        finals,
+        [cell.id for cell in cells],
+        references=[run for run in scored if run.phase == "reference"],
+    )
     return Results(
         study=study,
         question=record.question,
@@ -135,7 +148,6 @@ def collect(tracker: RunStore, study: str) -> Results:
         maximize=record.maximize,
         objective=record.objective,
         search=record.study["search"],
-        final=record.study["final"],
         space=space,
         baseline=record.baseline,
         cells=tuple(cells),
@@ -143,12 +155,8 @@ def collect(tracker: RunStore, study: str) -> Results:
         data=record.data,
         forecast=Forecast.from_json(record.forecast) if record.forecast else None,
         recordings_mib=summary.metrics.get(Metrics.RECORDINGS, math.nan),
-        answers=read_answers(
-            tracker,
-            finals,
-            [cell.id for cell in cells],
-            references=[run for run in scored if run.phase == "reference"],
-        ),
+        answers=answers,
+        damaged=damaged,
         metric=named_metric(record.lead, record),
         prompts=record.prompts,
         forms=_forms(record),
@@ -157,6 +165,8 @@ def collect(tracker: RunStore, study: str) -> Results:
         test_access=count_accesses([*runs, *tracker.runs(removed=True)], edition=record.edition, rows=rows),
         leaks=record.leaks,
         cautions=record.cautions,
+        settings=record.study,
+        started=max((run.started for run in runs if run.parent in current), default=math.nan),
         kept=KeptModels.from_run(summary),
         depths=record.depths,
         absent=tuple(cell for cell in record.cells if cell not in parents),

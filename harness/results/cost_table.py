@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness.core.cost_names import PREFIX, summed
-from harness.results.collect import CellResult, Results
-from harness.tracking.schema import Params
+from harness.results.cell_result import CellResult
+from harness.results.collect import Results
 
 __all__ = ["CostRow", "PlanVsActual", "cost_table", "plan_vs_actual", "total_costs"]
 
@@ -50,10 +50,9 @@ def cost_table(results: Results) -> list[CostRow]:
 
 def _row(cell: CellResult) -> CostRow:
     states, total = [trial.state for trial in cell.trials], total_costs([cell])
-    trainable = cell.params.get(Params.TRAINABLE)
     return CostRow(
         cell=cell.id,
-        trainable_parameters=int(trainable) if trainable else None,
+        trainable_parameters=cell.trainable,
         trials=len(states),
         pruned=states.count("pruned"),
         diverged=states.count("diverged"),

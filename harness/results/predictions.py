@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.core.errors import HarnessError
+from harness.core.errors import DamagedError, HarnessError
+from harness.core.example import Prediction
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve
 from harness.stats.verdicts import Answered, Answers
@@ -20,29 +21,43 @@ __all__ = ["named_metric", "read_answers"]
 
 def read_answers(
     tracker: RunStore, finals: Sequence[Run], cells: Sequence[str], *, references: Sequence[Run] = ()
-) -> Answers | None:
-    """Return the answers of all cells to the same test examples, ``None`` where there are none.
+) -> tuple[Answers | None, tuple[str, ...]]:
+    """Return the answers of all cells to the same test examples, ``None`` where there are none, and what is damaged.
 
     A cell that was last run on other test rows (the study was edited, and only a part of it run again) is left out:
-    the rows are those of the newest final run. All runs were scored on test, the oldest stands first.
+    the rows are those of the newest final run. All runs were scored on test, the oldest stands first. One whose table
+    is damaged is left out, and named.
     """
     if not finals:
-        return None
+        return None, ()
     digest = finals[-1].tags.get(Tags.TEST_DIGEST)
-    kept = [run for run in finals if run.tags.get(Tags.TEST_DIGEST) == digest]
-    kept.sort(key=seed_order)
+    same = [run for run in finals if run.tags.get(Tags.TEST_DIGEST) == digest]
+    same.sort(key=seed_order)
+    fixed = [run for run in references if run.tags.get(Tags.TEST_DIGEST) == digest]
+    tables, damaged = _tables(tracker, [*same, *fixed])
+    whole = [run for run in same if run.id in tables]
+    if not whole:
+        return None, damaged
     answered = {}
     for cell in cells:
-        own = [run for run in kept if run.tags[Tags.CELL] == cell]
+        own = [run for run in whole if run.tags[Tags.CELL] == cell]
         if own:
-            said = tuple(read_predictions(tracker, run, "test") for run in own)
+            said = tuple(tables[run.id] for run in own)
             answered[cell] = Answered(said, seeded=own[0].params[Params.SEED].isdigit())
-    fixed = {
-        run.params[Params.REFERENCE]: Answered((read_predictions(tracker, run, "test"),), seeded=False)
-        for run in references
-        if run.tags.get(Tags.TEST_DIGEST) == digest
-    }
-    return Answers(read_examples(tracker, kept[-1], "test"), answered, fixed)
+    rows = {run.params[Params.REFERENCE]: tables[run.id] for run in fixed if run.id in tables}
+    beside = {name: Answered((table,), seeded=False) for name, table in rows.items()}
+    return Answers(read_examples(tracker, whole[-1], "test"), answered, beside), damaged
+
+
+def _tables(tracker: RunStore, runs: Sequence[Run]) -> tuple[dict[str, tuple[Prediction, ...]], tuple[str, ...]]:
+    """Return the test predictions of runs by their ids, and a line for each run whose table is damaged."""
+    tables, damaged = {}, []
+    for run in runs:
+        try:
+            tables[run.id] = read_predictions(tracker, run, "test")
+        except DamagedError as error:
+            damaged.append(str(error))
+    return tables, tuple(damaged)
 
 
 def named_metric(name: str, record: StudyRecord) -> Metric | str:

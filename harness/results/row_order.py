@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from harness.results.collect import CellResult, Results
+from harness.results.cell_result import CellResult
+from harness.results.collect import Results
 from harness.study.tuning_kinds import depth
 from harness.tracking.schema import score_name
 

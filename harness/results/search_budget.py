@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from harness.results.collect import CellResult, Results, Trial
+from harness.results.cell_result import CellResult, Trial
+from harness.results.collect import Results
 from harness.stats import expected_best, mean
 from harness.tracking.schema import score_name
 

@@ -162,6 +162,9 @@ def _digests(run: Run, checked: Checked, model: ModelFacts, test: Sequence[Examp
         f"weights of model {name}": (Tags.MODEL_DIGEST, model.weights),
         f"configuration of model {name}": (Tags.ARCHITECTURE_DIGEST, model.architecture),
     }
+    if Tags.TOKENIZER_DIGEST in run.tags:  # older runs do not say
+        digests[f"tokenizer of model {name}"] = Tags.TOKENIZER_DIGEST, model.tokenization
+        digests[f"generation settings of model {name}"] = Tags.GENERATION_DIGEST, model.generation
     for what, (tag, now) in digests.items():
         if (then := run.tags.get(tag, UNKNOWN)) != now:
             yield Difference(what, f"digest {then}", f"digest {now}")

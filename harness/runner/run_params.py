@@ -90,6 +90,8 @@ def _tags(checked: Checked, facts: ModelFacts, data: Mapping[Split, str]) -> dic
         Tags.STUDY: checked.study.name,
         Tags.MODEL_DIGEST: facts.weights,
         Tags.ARCHITECTURE_DIGEST: facts.architecture,
+        Tags.TOKENIZER_DIGEST: facts.tokenization,
+        Tags.GENERATION_DIGEST: facts.generation,
         Tags.MODEL_COMMIT: facts.commit or NONE,
         **{Tags.data_digest(split): value for split, value in data.items()},
         **provenance(checked.file.path.resolve().parent),
@@ -182,7 +184,7 @@ def study_record(
         objective=objective.name,
         baseline=checked.baseline.id,
         data=_data(checked),
-        cautions=checked.cautions,
+        cautions=(*checked.cautions, *model.cautions),
         leaks=tuple(o.line() for o in checked.overlaps if o.across and o.twins and study.data.on_overlap == "warn"),
         provenance={"model": study.model.name, "weights": model.weights}
         | ({"energy": ", ".join(model.energy)} if model.energy else {})

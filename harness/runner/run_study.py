@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage
 
 from harness.core.closest_match import closest
-from harness.core.errors import StoreError, UserError
+from harness.core.errors import DataError, StoreError, UserError
 from harness.core.example import Example, Split, fingerprint
 from harness.core.progress import Progress
 from harness.core.workspace import Workspace
@@ -37,10 +37,12 @@ from harness.runner.finals.score_references import score_references
 from harness.runner.objective import Objective, objective_of
 from harness.runner.publish_pages import publish_begun, publish_results
 from harness.runner.result import Result
+from harness.runner.resume.damaged_runs import retire_damaged
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.runner.run_params import alias_winner, data_use, open_summary, study_record, study_runs
-from harness.runner.search.optuna_search import CellSearch, open_storage, reach_storage
-from harness.runner.search.trials import SearchQueue, settle_trials
+from harness.runner.search.optuna_search import CellSearch, known_search, open_storage, reach_storage
+from harness.runner.search.settle_trials import Copied, settle_trials
+from harness.runner.search.trials import SearchQueue
 from harness.study.check import Checked
 from harness.study.grid import Cell, cell_study, neighbor, select, with_neighbors
 from harness.study.search_space import Hyperparameters, SearchSpace
@@ -128,6 +130,8 @@ class _Driver:
         summary, was_there = open_summary(checked, record, self.runs)
         if not was_there:
             publish_begun(checked, self.objective, summary, tracker)
+        if damaged := retire_damaged(self.runs, [cell.id for cell in chosen]):
+            self.progress.say(f"stored predictions are damaged, so these runs are done again: {', '.join(damaged)}")
         searched = with_neighbors(chosen, study, checked.cells)
         searches = self._open_searches(searched)
         work = {cell.id: self._work(cell, searches, chosen) for cell in searched}
@@ -172,16 +176,25 @@ class _Driver:
 
     def _open_searches(self, cells: Sequence[Cell]) -> dict[str, CellSearch]:
         """Open the parent runs of some cells, and the searches of those that train."""
-        searches, study = {}, self.checked.study
+        searches, study, copied = {}, self.checked.study, Copied(0, 0)
         for cell in cells:
-            parent = self.runs.parent(cell.id)
+            prefix, identity = f"{study.name}/{cell.id}/", self.runs.identity(cell.id)
+            known = None if self.runs.knows(cell.id) else known_search(self.storage, prefix, identity)
+            parent = self.runs.parent(cell.id, known)
             self.runs.tracker.text(parent.id, cell.prompt.text, Artifacts.PROMPT)
             if cell.tuning.trains:
-                name = f"{study.name}/{cell.id}/{self.runs.search(cell.id)[:12]}"
-                space, maximize = self.spaces[cell.id], self.objective.maximize
-                search = CellSearch(self.storage, name, spec=study.search, space=space, maximize=maximize)
-                settle_trials(cell, search, self.runs)
+                search = CellSearch(
+                    self.storage,
+                    f"{prefix}{self.runs.search(cell.id)[:12]}",
+                    spec=study.search,
+                    space=self.spaces[cell.id],
+                    maximize=self.objective.maximize,
+                    identity=identity,
+                )
+                copied += settle_trials(cell.id, search, self.runs, self.objective.name)
                 searches[cell.id] = search
+        if sum(copied):
+            self.progress.say(copied.in_words())
         return searches
 
     def _work(self, cell: Cell, searches: Mapping[str, CellSearch], chosen: Sequence[Cell]) -> int:
@@ -216,6 +229,9 @@ class _Driver:
         if study.final.seeds:
             test = read_split(checked.source, "test", study.data, checked.task.example)
             examples["test"], test_digest = test, fingerprint(test)
+            if test_digest != (checked.test_digest or test_digest):
+                facts = f"its digest was {checked.test_digest} when the study was checked and is {test_digest}"
+                raise DataError(f"test data in {checked.source.origin} changed: {facts}; the same command goes on")
             self.executor.open_test(test)
             self.runs.data["test"] = data_use(checked, "test", test)
         score_references(checked.task, self.metrics, examples, self.runs, self.progress)

@@ -23,6 +23,7 @@ from harness.data.prompt_forms import restored
 from harness.data.tokenization import Limits, PromptForm, Row, encode
 from harness.models.delta import Base, load_delta, save_delta, trained_digest
 from harness.models.load import Loaded, architecture_digest, load
+from harness.serving.stored_files import READING, SETTINGS, content, verify_base, verify_files
 from harness.study.axes import Tuning
 from harness.study.grid import Cell
 from harness.study.settings import model_location
@@ -33,9 +34,17 @@ from harness.training.loop import device
 from harness.training.precision import scoring
 from harness.training.setup import TrainingSetup
 
-__all__ = ["SERVED", "SETTINGS", "Generator", "Recipe", "Store", "model_folder", "recipe_of_run", "save_model"]
+__all__ = [
+    "SERVED",
+    "SETTINGS",
+    "Generator",
+    "Recipe",
+    "Store",
+    "model_folder",
+    "recipe_of_run",
+    "save_model",
+]
 
-SETTINGS = "harness.json"
 SERVED = Path(__file__).parent / "pyfunc.py"
 """What MLflow runs to serve such a folder."""
 
@@ -135,7 +144,8 @@ def save_model(folder: Path, loaded: Loaded, recipe: Recipe) -> None:
     else:
         save_delta(folder, loaded, recipe.tuning)
     loaded.tokenizer.save_pretrained(folder)
-    (folder / SETTINGS).write_text(json.dumps(recipe.as_json(), ensure_ascii=False, indent=2), encoding="utf-8")
+    settings = {**recipe.as_json(), **content(folder, loaded)}
+    (folder / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=2), encoding="utf-8")
 
 
 def model_folder(folder: Path) -> Path:
@@ -157,16 +167,17 @@ class Generator:
         folder: What `save_model` wrote, or MLflow's model around it.
 
     Raises:
-        ModelError: The folder is no such model, or the base of its delta has changed.
+        ModelError: The folder is no such model, a file of it or the base of its delta has changed.
     """
 
     def __init__(self, folder: Path) -> None:
         folder = model_folder(folder)
         self.recipe = Recipe.read(folder)
-        self.digest = digest(self.recipe.as_json())
-        """Of weights, prompt and settings together."""
+        verified = verify_files(folder)
+        self.digest = digest({**self.recipe.as_json(), **verified})
+        """Of weights, tokenizer, prompt and settings together."""
         self._one_at_a_time = Lock()  # a server asks from several threads; generation settings are the model's own
-        self._loaded = _loaded(folder, self.recipe)
+        self._loaded = _loaded(folder, self.recipe, verified.get(READING, {}))
         torch.nn.Module.to(self._loaded.model, device("auto"))
 
     @property
@@ -226,7 +237,7 @@ class Generator:
         return [None if row is None else next(said) for row in rows]
 
 
-def _loaded(folder: Path, recipe: Recipe) -> Loaded:
+def _loaded(folder: Path, recipe: Recipe, reading: Mapping[str, str]) -> Loaded:
     base = recipe.base
     options = {"trust_remote_code": base.trust_remote_code, "allow_pickle": base.allow_pickle}
     if recipe.store == "full":
@@ -234,6 +245,7 @@ def _loaded(folder: Path, recipe: Recipe) -> Loaded:
     # A name may mean another folder wherever this is run.
     place = base.folder if base.folder and Path(base.folder).is_dir() else model_location(base.name)
     pretrained = load(place, revision=base.commit, dtype=base.dtype, **options)
+    verify_base(folder, pretrained, reading)
     return load_delta(folder, pretrained, tuning=recipe.tuning, base=base)
 
 

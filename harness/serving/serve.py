@@ -12,6 +12,7 @@ from pathlib import Path
 from harness.core.mlflow_server_process import free_port, serve
 from harness.serving.find_model import stored_model
 from harness.serving.generator import SERVED, Recipe, model_folder
+from harness.serving.stored_files import verify_files
 from harness.tracking.mlflow.logged_models import wrap_model
 from harness.tracking.store_protocols import ModelCard
 
@@ -37,6 +38,7 @@ def serve_model(name: str, *, port: int | None, tell: Callable[[str], None]) -> 
     address = f"http://127.0.0.1:{port}"
     with stored_model(name) as folder, tempfile.TemporaryDirectory() as scratch:
         recipe = Recipe.read(model_folder(folder))
+        verify_files(model_folder(folder))
         example = dict.fromkeys(sorted(recipe.prompt.names()) or ["source"], "some text")
         if not (folder / "MLmodel").is_file():
             wrapped = Path(scratch) / "model"

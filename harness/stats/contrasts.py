@@ -39,7 +39,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
-from scipy.special import ndtr, stdtr, stdtrit
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from harness.stats.intervals import wilson
 from harness.stats.resampling import Floats
@@ -51,7 +51,7 @@ __all__ = ["Estimate", "Target", "estimate", "seeds_of"]
 Target: TypeAlias = Literal["procedure", "models"]
 """What an estimate is about; see the head of this file."""
 
-_QUANTILE = 1.959964
+_QUANTILE = float(ndtri(0.975))
 """Of resamples, in normal deviations, by which the shape of a score's distribution is read on either side."""
 
 

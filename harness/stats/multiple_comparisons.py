@@ -48,6 +48,8 @@ class Comparison(NamedTuple):
     """For the family; nan where a score is undefined or does not resample."""
     verdict: Verdict
     """Of ``a``, by the adjusted p-value and the metric's direction."""
+    reason: str = ""
+    """Why it was not tested; empty where it was."""
 
 
 class Effects(NamedTuple):
@@ -128,13 +130,14 @@ def _ratio(tail: float, few: int, many: int) -> float:
 
 
 def not_distinguishable(best: str, comparisons: Iterable[Comparison]) -> tuple[str, ...]:
-    """Return the best cell, then those not told apart from it: what may still be the best.
+    """Return the best cell, then those that were tested and not told apart from it: what may still be the best.
 
     Args:
         best: Whichever way it was chosen.
         comparisons: From `with_best`.
     """
-    return (best, *(comparison.a for comparison in comparisons if comparison.verdict == "undecided"))
+    tied = (one.a for one in comparisons if one.verdict == "undecided" and not one.reason)
+    return (best, *tied)
 
 
 def effects(

@@ -8,9 +8,10 @@ same verdicts.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,6 @@ from harness.stats import (
     all_pairs,
     effects,
     estimate,
-    examples_needed,
     not_distinguishable,
     selection_luck,
     with_best,
@@ -35,8 +35,10 @@ from harness.stats import (
 from harness.stats import resample as rescore_cells
 from harness.stats import runs as ready
 from harness.stats import to_baseline as against
+from harness.stats.difference_of_interest import Needed, needed
+from harness.stats.untested import held_against, without_interval
 
-__all__ = ["Answered", "Answers", "Needed", "Scored", "Verdicts", "compare_two", "judge", "score_answers"]
+__all__ = ["Answered", "Answers", "Scored", "Verdicts", "compare_two", "judge", "score_answers"]
 
 SEED = 20261123
 """Of the resamples."""
@@ -49,21 +51,6 @@ FEWEST = 500
 
 LISTED = 500
 """Resamples for a metric whose statistics are no vectors of one length: each is scored from its texts."""
-
-
-IMAGINED = 500
-"""Studies that are drawn at each number of examples, to see how often a difference would show."""
-
-
-class Needed(NamedTuple):
-    """How many examples would show a difference of interest, where what was found is undecided."""
-
-    comparison: Comparison
-    """The undecided one, best cell and baseline."""
-    difference: float
-    """The smallest difference of interest, in the metric's units: asked for, not observed."""
-    examples: int | None
-    """See `harness.stats.examples_needed`; at the level that this study's correction leaves to one comparison."""
 
 
 class Answered(NamedTuple):
@@ -121,10 +108,12 @@ class Verdicts:
     known, or where each set of rows is scored from its texts, which takes long."""
     untestable: str = ""
     """Why there are no tests by this metric, empty where there are."""
+    unclaimed: Mapping[str, str] = field(default_factory=dict)
+    """Cells that take no part in tests, and why."""
 
     @property
     def group(self) -> tuple[str, ...]:
-        """The best cell, and those that are not told apart from it."""
+        """The best cell, and those that were tested and are not told apart from it."""
         return not_distinguishable(self.best, self.with_best)
 
     def against_baseline(self, cell: str) -> Comparison | None:
@@ -151,13 +140,14 @@ def judge(
     best: str,
     baseline: str,
     factors: Mapping[str, Mapping[str, str]] | None = None,
+    chosen: bool = True,
     pairs: bool = False,
     smallest_difference: float | None = None,
+    unclaimed: Mapping[str, str] = MappingProxyType({}),
 ) -> Verdicts:
     """Compare all cells with the baseline and with the best.
 
-    Intervals and tests are those of `harness.stats.contrasts`; each question is one family
-    (`harness.stats.multiple_comparisons`).
+    Intervals are those of `harness.stats.contrasts`, families those of `harness.stats.multiple_comparisons`.
 
     Args:
         answers: Of two examples or more.
@@ -166,24 +156,22 @@ def judge(
         best: Which cell the claims are about, by validation; one of those with answers.
         baseline: What others are held against; comparisons are left out if it has no answers.
         factors: Cell ids to the names of their levels, by axis; cells that are left out take no part in effects.
+        chosen: Whether the best cell was chosen by its own runs' validation scores, so that its interval allows for it.
         pairs: Whether each cell is to be compared with each.
         smallest_difference: Of interest, in the metric's units; the metric's own where it is None.
+        unclaimed: Cells that take no part in tests, and why; their comparisons say so.
 
     Raises:
         ValueError: Fewer than two examples.
     """
-    everyone = {**answers.cells, **answers.references}
-    groups = _groups(answers.examples)
-    prepared = {
-        name: ready(scored[name], metric.reduce, seeded=one.seeded, groups=groups) for name, one in everyone.items()
-    }
-    resamples, higher = _affordable(scored), metric.higher_is_better
+    prepared, resamples, higher = _prepared(answers, scored, metric), _affordable(scored), metric.higher_is_better
     drawn = rescore_cells(prepared, generator=np.random.default_rng(SEED), resamples=resamples)
     trained = {name: drawn[name] for name in answers.cells}
     fixed = {name: drawn[name] for name in answers.references}
-    there = baseline in trained
-    levels = {name: factors[name] for name in trained if factors and name in factors}
-    to_baseline = against(trained, baseline, higher_is_better=higher) if there else ()
+    tested = {name: cell for name, cell in trained.items() if name not in unclaimed}
+    levels = {name: factors[name] for name in tested if factors and name in factors}
+    to_others = partial(held_against, unclaimed=unclaimed, compare=partial(against, higher_is_better=higher))
+    to_baseline = to_others(baseline, trained) if baseline in trained else ()
     smallest = metric.smallest_difference if smallest_difference is None else smallest_difference
     return Verdicts(
         metric=metric.name,
@@ -192,24 +180,40 @@ def judge(
         resamples=resamples,
         best=best,
         baseline=baseline,
-        scores=_scores(trained, metric, best),
+        scores=_scores(trained, metric, best if chosen else None, unclaimed),
         seeds={name: len(cell.runs) for name, cell in answers.cells.items()},
         to_baseline=to_baseline,
-        with_best=with_best(trained, best, higher_is_better=higher),
-        pairs=all_pairs(trained, higher_is_better=higher) if pairs else (),
-        effects=effects(trained, levels, reference=baseline, higher_is_better=higher) if baseline in levels else None,
+        with_best=held_against(best, trained, unclaimed, partial(with_best, higher_is_better=higher)),
+        pairs=all_pairs(tested, higher_is_better=higher) if pairs else (),
+        effects=effects(tested, levels, reference=baseline, higher_is_better=higher) if baseline in levels else None,
         references={name: estimate({name: 1.0}, fixed) for name in fixed},
-        to_references=against({best: trained[best], **fixed}, best, higher_is_better=higher),
-        needed=_needed(best, to_baseline, prepared, trained, smallest) if smallest and _stacked(scored) else None,
+        to_references=to_others(best, {best: trained[best], **fixed}),
+        needed=needed(best, to_baseline, prepared, trained, smallest if _stacked(scored) else None, seed=SEED),
         untestable=_untestable(metric, drawn),
+        unclaimed=unclaimed,
     )
 
 
-def _scores(cells: Mapping[str, Trained], metric: Metric, best: str) -> dict[str, Estimate]:
-    """Return each cell's score; intervals end where the metric does."""
+def _prepared(answers: Answers, scored: Scored, metric: Metric) -> dict[str, Runs]:
+    groups, everyone = _groups(answers.examples), {**answers.cells, **answers.references}
+    return {
+        name: ready(scored[name], metric.reduce, seeded=one.seeded, groups=groups) for name, one in everyone.items()
+    }
+
+
+def _scores(
+    cells: Mapping[str, Trained], metric: Metric, best: str | None, unclaimed: Mapping[str, str]
+) -> dict[str, Estimate]:
+    """Return each cell's score with its interval, which ends where the metric does.
+
+    That of the best cell, where it was chosen, allows for it; cells of which nothing is claimed have none.
+    """
     chosen = selection_luck(len(cells), higher_is_better=metric.higher_is_better)
     scores = {name: estimate({name: 1.0}, cells, luck=chosen if name == best else (1.0, 1.0)) for name in cells}
-    return {name: _within(score, metric.range) for name, score in scores.items()}
+    return {
+        name: without_interval(score) if name in unclaimed else _within(score, metric.range)
+        for name, score in scores.items()
+    }
 
 
 def _within(score: Estimate, ends: tuple[float, float]) -> Estimate:
@@ -227,28 +231,6 @@ def _groups(examples: Sequence[Example]) -> list[Hashable] | None:
     """Return each example's group, None where every example stands by itself."""
     groups: list[Hashable] = [place if one.group is None else one.group for place, one in enumerate(examples)]
     return groups if len(set(groups)) < len(groups) else None
-
-
-def _needed(
-    best: str,
-    to_baseline: Sequence[Comparison],
-    cells: Mapping[str, Runs],
-    trained: Mapping[str, Trained],
-    smallest: float,
-) -> Needed | None:
-    comparison = next((one for one in to_baseline if one.a == best), None)
-    if comparison is None or comparison.verdict != "undecided" or math.isnan(comparison.difference.p):
-        return None
-    one, other = comparison.a, comparison.b
-    examples = examples_needed(
-        (cells[one], cells[other]),
-        (trained[one], trained[other]),
-        smallest,
-        generator=np.random.default_rng(SEED),
-        level=1 - 0.05 / len(to_baseline),
-        resamples=IMAGINED,
-    )
-    return Needed(comparison, smallest, examples)
 
 
 def compare_two(answers: Answers, metric: Metric, *, one: str, other: str) -> Comparison:

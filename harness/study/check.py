@@ -11,10 +11,10 @@ from pathlib import Path
 
 from harness.core.closest_match import closest
 from harness.core.errors import MetricError
-from harness.core.example import SPLITS, Example, Split
+from harness.core.example import SPLITS, Example, Split, fingerprint
 from harness.data.row_groups import likely_groups, separated
 from harness.data.sources import Source, SourceRow, examples_of, open_source, split_rows
-from harness.data.tokenization import PromptForm, prompt_limit
+from harness.data.tokenization import PromptForm, Reader, prompt_limit
 from harness.data.train_test_overlap import Overlap, overlaps, settled
 from harness.metrics import get
 from harness.metrics.base import Metric, metric_name
@@ -27,10 +27,11 @@ from harness.study.problems import Problems
 from harness.study.prompt_faults import alike, holding_targets, refuse_faults, refuse_without_fields, stray_fields
 from harness.study.row_lengths import Fit, fit_of, length_cautions
 from harness.study.self_scores import self_scores
-from harness.study.settings import model_location, stop_texts, token_limits
+from harness.study.settings import model_location, token_limits
 from harness.study.spec import StudySpec
 from harness.study.task import Task, load_task
 from harness.study.tokenizer_without_model import light_reader
+from harness.study.unequal_targets import refuse_hopeless, refuse_stop_texts, trimmed_targets, unequal_targets
 from harness.study.weights_on_disk import refuse_broken_weights
 
 __all__ = ["Checked", "Fit", "check"]
@@ -50,8 +51,10 @@ class Checked:
     examples: dict[Split, list[Example]]
     """``train`` and ``validation``."""
     test_ids: tuple[str, ...]
-    """The ids of the test split, all that is kept of it; empty where it was not opened."""
+    """The ids of the test split, of which little is kept; empty where it was not opened."""
     description: Description
+    test_digest: str | None = None
+    """Of the test split; ``None`` where it was not opened."""
     fits: tuple[Fit, ...] = ()
     overlaps: tuple[Overlap, ...] = ()
     """What the splits have in common, before anything was dropped."""
@@ -94,7 +97,7 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
         StudyError: All that would fail later.
     """
     study, problems = file.study, Problems(file)
-    description = _description(study, problems)
+    description, reader = _model(study, problems)
     loaded = None
     with problems.at("task"):
         loaded = load_task(study.task)
@@ -107,47 +110,54 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
     _baseline(study, problems)
     _tunings(study, description, problems)
     source, rows, examples = _data(study, task, task_file, problems, test=test)
+    end = reader.tokenizer.eos_token if reader else None
+    examples, taken_off = trimmed_targets(examples, end)
     examples, found, left_out = _kept(study, examples, problems)
     refuse_without_fields(prompts, examples, problems)
     fits: tuple[Fit, ...] = ()
     cautions: list[str] = []
-    if source and examples and description:
-        fits, cautions = _lengths(file, task, prompts, examples, description, problems)
+    if source and examples and reader:
+        fits, cautions = _lengths(file, task, prompts, examples, reader, problems)
+        refuse_stop_texts(study, task, examples, reader, problems)
+        cautions += refuse_hopeless(unequal_targets(examples, reader, metrics), study, problems)
         refuse_faults(prompts, fits, rows.get("train", []), study.data, task, task_file, problems)
     else:
         _render(prompts, examples, problems)
-    general = read_general(study, task.name, description, at=problems.at)
+    general = read_general(study, task.name, reader, at=problems.at)
     problems.stop()
     assert source is not None
     assert description is not None
     forms = tuple(form for _, form in prompts)
     blind = self_scores(metrics, [*examples["validation"], *examples.get("test", ())])
-    ids = tuple(example.id for example in examples.pop("test", ()))
+    test_rows = examples.pop("test", [])
     return Checked(
         file=file,
-        task=task,
+        task=task.trimming(end),
         task_file=task_file,
         prompts=forms,
         metrics=metrics,
         source=source,
         examples=examples,
-        test_ids=ids,
+        test_ids=tuple(example.id for example in test_rows),
+        test_digest=fingerprint(test_rows) if test_rows else None,
         description=description,
         fits=fits,
         overlaps=found,
         general=general,
         cautions=(*cautions, *blind, *alike(fits), *_ungrouped(study, rows)),
-        notes=(*stray_fields(forms, examples), *holding_targets(fits), *left_out),
+        notes=(*stray_fields(forms, examples), *holding_targets(fits), *taken_off, *left_out),
     )
 
 
-def _description(study: StudySpec, problems: Problems) -> Description | None:
+def _model(study: StudySpec, problems: Problems) -> tuple[Description | None, Reader | None]:
+    description, reader = None, None
     with problems.at("model"):
         place = model_location(study.model.name)
         description = describe(place, study.model.revision)
         refuse_broken_weights(Path(place).expanduser())
-        return description
-    return None
+        with problems.at("model", "name"):
+            reader = light_reader(description)
+    return description, reader
 
 
 def _prompts(study: StudySpec, task: Task, problems: Problems) -> list[tuple[int, PromptForm]]:
@@ -264,34 +274,16 @@ def _lengths(
     task: Task,
     prompts: list[tuple[int, PromptForm]],
     examples: dict[Split, list[Example]],
-    description: Description,
+    reader: Reader,
     problems: Problems,
 ) -> tuple[tuple[Fit, ...], list[str]]:
     """Encode every prompt and target as a run will; return how they fit, and what of it is a caution."""
     limits = token_limits(file.study, task)
     fits: list[Fit] = []
     cautions: list[str] = []
-    with problems.at("model", "name"):
-        reader = light_reader(description)
-        with problems.at("training", "max_target_tokens"):
-            prompt_limit(reader, limits)
-            every = [fit_of(form, place, examples, reader, limits, problems) for place, form in prompts]
-            fits = [fit for fit in every if fit]
-            cautions = length_cautions(file.study, fits, examples, reader, limits) if fits else []
-    _stops(file.study, task, examples, description, problems)
+    with problems.at("training", "max_target_tokens"):
+        prompt_limit(reader, limits)
+        every = [fit_of(form, place, examples, reader, limits, problems) for place, form in prompts]
+        fits = [fit for fit in every if fit]
+        cautions = length_cautions(file.study, fits, examples, reader, limits) if fits else []
     return tuple(fits), cautions
-
-
-def _stops(
-    study: StudySpec, task: Task, examples: dict[Split, list[Example]], description: Description, problems: Problems
-) -> None:
-    """Refuse targets that a prediction could never equal, since it ends before the stop text in them."""
-    for stop in stop_texts(study, task, is_encoder_decoder=description.is_encoder_decoder):
-        for split, rows in examples.items():
-            found = next((example for example in rows if stop in example.target.strip()), None)
-            if found:
-                problems.add(
-                    f"{split} example {found.id!r} has the stop text {stop!r} in its target; set generation.stop",
-                    *(("generation", "stop") if study.generation.stop else ("data",)),
-                )
-                break

@@ -23,10 +23,8 @@ from harness.data.sources import open_source, read_split
 from harness.data.template import Template
 from harness.data.tokenization import Encoded, Limits, Reader, encode
 from harness.metrics import get
-from harness.study.model_config import Description
 from harness.study.spec import Generality, StudySpec
 from harness.study.task import Task, load_task, packaged
-from harness.study.tokenizer_without_model import light_reader
 
 __all__ = ["General", "OtherTask", "encode_task", "encode_texts", "passage", "read_general"]
 
@@ -57,14 +55,14 @@ class General(NamedTuple):
 
 
 def read_general(
-    study: StudySpec, own: str, description: Description | None, *, at: Callable[..., AbstractContextManager[None]]
+    study: StudySpec, own: str, reader: Reader | None, *, at: Callable[..., AbstractContextManager[None]]
 ) -> General:
     """Read what the study's section names.
 
     Args:
         study: The study.
         own: The name of its own task.
-        description: The model, as far as it could be described.
+        reader: Stands for the model, if it could be read.
         at: Turns an error that is raised inside into a problem at a place of the study file.
     """
     spec, texts = study.generality, list[str]()
@@ -73,9 +71,9 @@ def read_general(
     tasks = dict[str, OtherTask]()
     for index, name in enumerate(spec.tasks):
         with at("generality", "tasks", index):
-            other = _other(name, study, taken={own, *tasks}, context=description.context if description else None)
-            if description:
-                encode_task(other, light_reader(description))
+            other = _other(name, study, reader, taken={own, *tasks})
+            if reader:
+                encode_task(other, reader)
             tasks[other.task.name] = other
     return General(tuple(texts), tuple(tasks.values()))
 
@@ -178,7 +176,7 @@ def _within(text: str, reader: Reader) -> str:
     return text
 
 
-def _other(name: str, study: StudySpec, *, taken: set[str], context: int | None) -> OtherTask:
+def _other(name: str, study: StudySpec, reader: Reader | None, *, taken: set[str]) -> OtherTask:
     """Return another task, its targets held to half of a short context, since a study cannot set their limit."""
     task, file = load_task(name)
     if task.name in taken:
@@ -186,7 +184,9 @@ def _other(name: str, study: StudySpec, *, taken: set[str], context: int | None)
     for metric in task.metrics:
         if isinstance(metric, str) and not metric.startswith("evaluate:"):
             get(metric)
+    task = task.trimming(reader.tokenizer.eos_token if reader else None)
     examples = read_split(open_source(Data(), file.parent / task.data), "validation", Data(), task.example)
+    context = reader.context if reader else None
     target = min(task.max_target_tokens, context // 2 if context else task.max_target_tokens)
     limits = Limits(study.training.max_source_tokens or task.max_source_tokens, target, target)
     return OtherTask(task, examples[: study.generality.examples], limits)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from harness.core.closest_match import closest
 from harness.core.errors import DataError, TaskError
 from harness.core.example import Example
 from harness.data.prompt_forms import PROMPT_FORMS
+from harness.data.target_texts import trimmed
 from harness.data.tokenization import SOURCE_TOKENS, PromptForm
 from harness.metrics.base import Metric
 from harness.study.reference_rows import REFERENCES
@@ -100,6 +101,10 @@ class Task:
                 return prompt
         known = closest(name, [prompt.name for prompt in self.prompts])
         raise TaskError(f"task {self.name!r} has no prompt {name!r}; {known}; or give the prompt a text")
+
+    def trimming(self, end: str | None) -> Task:
+        """Return the task with examples that are `trimmed`: their targets end as predictions do."""
+        return replace(self, example=lambda row, id: trimmed(self.example(row, id), end))
 
 
 def packaged() -> Path:

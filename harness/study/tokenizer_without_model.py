@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 
 from harness.core.errors import ModelError
 from harness.study.model_config import Description
 
 __all__ = ["LightReader", "light_reader"]
+
+ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+"""What a tokenizer's settings may name a token for."""
 
 
 class LightReader(NamedTuple):
@@ -23,13 +27,19 @@ class LightReader(NamedTuple):
 
 
 class _LightTokenizer:
-    """The call of a transformers tokenizer, on a ``tokenizer.json`` alone; each text is tokenized once."""
+    """What `encode` calls of a transformers tokenizer, on its files alone; each text is tokenized once."""
 
     def __init__(self, file: Path) -> None:
         self._tokenizer = Tokenizer.from_file(str(file))
         self._tokenizer.no_truncation()
         self._known: dict[tuple[str, bool], list[int]] = {}
-        self.eos_token_id = _end_token(self._tokenizer, file.parent / "tokenizer_config.json")
+        settings = _settings(file.parent / "tokenizer_config.json")
+        self.eos_token = _content(settings.get("eos_token"))
+        # -1 where the files do not name one; loading the model will refuse that.
+        self.eos_token_id = -1 if (number := self._tokenizer.token_to_id(self.eos_token or "")) is None else number
+        _mark_special(self._tokenizer, settings)
+        added = self._tokenizer.get_added_tokens_decoder().values()
+        self.all_special_tokens = [token.content for token in added if token.special]
 
     def __call__(
         self, text: str = "", *, text_target: str = "", add_special_tokens: bool = True, verbose: bool = False
@@ -39,10 +49,17 @@ class _LightTokenizer:
             self._known[key] = self._tokenizer.encode(key[0], add_special_tokens=add_special_tokens).ids
         return {"input_ids": self._known[key]}
 
+    def batch_decode(
+        self, rows: Sequence[Sequence[int]], *, skip_special_tokens: bool, clean_up_tokenization_spaces: bool
+    ) -> list[str]:
+        """Return texts; `tokenizers` by itself cleans up no spaces."""
+        return self._tokenizer.decode_batch([list(ids) for ids in rows], skip_special_tokens=skip_special_tokens)
+
 
 class _Words:
     """Stands in for a tokenizer that only transformers can build: a word is a token. Lengths are told at load."""
 
+    eos_token = None
     eos_token_id = -1
 
     def __call__(self, text: str = "", *, text_target: str = "", **_: bool) -> dict[str, list[int]]:
@@ -63,12 +80,24 @@ def light_reader(description: Description) -> LightReader:
     return LightReader(tokenizer, description.is_encoder_decoder, description.context)
 
 
-def _end_token(tokenizer: Tokenizer, config: Path) -> int:
-    """Return the end token's id, -1 where the files do not name one; loading the model will refuse that."""
-    if not config.is_file():
-        return -1
-    settings = json.loads(config.read_text(encoding="utf-8"))
-    named = settings.get("eos_token") if isinstance(settings, dict) else None
-    token = named.get("content") if isinstance(named, dict) else named
-    identity = tokenizer.token_to_id(token) if isinstance(token, str) else None
-    return -1 if identity is None else int(identity)
+def _settings(file: Path) -> dict[str, Any]:
+    """Return what stands beside a tokenizer's vocabulary; nothing where there is no such file."""
+    settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return settings if isinstance(settings, dict) else {}
+
+
+def _mark_special(tokenizer: Tokenizer, settings: Mapping[str, Any]) -> None:
+    """Mark tokens as special as transformers does: those with a role always, others where their file says nothing."""
+    added = {token.content: token.special for token in tokenizer.get_added_tokens_decoder().values()}
+    roles = {_content(settings.get(f"{role}_token")) for role in ROLES}
+    more = [settings.get(name) or () for name in ("additional_special_tokens", "extra_special_tokens")]
+    others = {_content(token) for some in more for token in (some.values() if isinstance(some, dict) else some)}
+    unmarked = {text for text in roles if text and not added.get(text)} | (others - added.keys())
+    known = [text for text in unmarked if text is not None and tokenizer.token_to_id(text) is not None]
+    tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in known])
+
+
+def _content(token: object) -> str | None:
+    """Return a token's text, which stands by itself or among its properties."""
+    text = token.get("content") if isinstance(token, dict) else token
+    return text if isinstance(text, str) else None

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["TUNING_KINDS", "ModelParts", "Part", "TuningKind", "depth", "forms"]
+__all__ = ["TUNING_KINDS", "ModelParts", "Part", "TuningKind", "depth", "forms", "in_words"]
 
 
 class Part(Protocol):
@@ -66,6 +66,9 @@ class TuningKind:
     takes_blocks: bool = False
     """Whether it is written ``{kind: 2}`` and named ``kind-2``, and needs as many blocks; else ``kind`` is all."""
 
+    words: str = ""
+    """What trains, for people; ``{}`` is the number of blocks. Empty: its name says it."""
+
 
 def _last_blocks(parts: ModelParts, count: int) -> tuple[str, ...]:
     chosen = parts.blocks[len(parts.blocks) - count :]
@@ -75,10 +78,10 @@ def _last_blocks(parts: ModelParts, count: int) -> tuple[str, ...]:
 
 
 TUNING_KINDS: dict[str, TuningKind] = {
-    "none": TuningKind(0, lambda parts, _: ()),
-    "head": TuningKind(1, lambda parts, _: (parts.head.name,)),
-    "last_blocks": TuningKind(2, _last_blocks, takes_blocks=True),
-    "full": TuningKind(3, lambda parts, _: ("",)),
+    "none": TuningKind(0, lambda parts, _: (), words="nothing"),
+    "head": TuningKind(1, lambda parts, _: (parts.head.name,), words="the output layer alone"),
+    "last_blocks": TuningKind(2, _last_blocks, takes_blocks=True, words="the last {} blocks"),
+    "full": TuningKind(3, lambda parts, _: ("",), words="the whole model"),
 }
 """By name. It is what study files and ids say, so it never changes; in the order in which messages list them."""
 
@@ -103,3 +106,15 @@ def depth(tuning: str) -> tuple[float, int]:
     name, _, blocks = tuning.partition("-")
     kind = TUNING_KINDS.get(name)
     return kind.depth if kind else float("inf"), int(blocks) if blocks.isdigit() else 0
+
+
+def in_words(tuning: str) -> str:
+    """Return what trains under a tuning's name, for people.
+
+    >>> [in_words(name) for name in ("head", "last_blocks-1", "last_blocks-2", "mine")]
+    ['the output layer alone', 'the last block', 'the last 2 blocks', 'mine']
+    """
+    name, _, blocks = tuning.partition("-")
+    kind = TUNING_KINDS.get(name)
+    words = kind.words.format(blocks).replace(" 1 blocks", " block") if kind else ""
+    return words or tuning

@@ -9,11 +9,16 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from harness.core.errors import DamagedError
 from harness.core.example import Example, Prediction, Split
 from harness.tracking.schema import Artifacts
-from harness.tracking.store_protocols import Run, RunStore
+from harness.tracking.store_protocols import Run, RunStore, damage
 
-__all__ = ["copy_predictions", "read_examples", "read_predictions", "write_predictions"]
+__all__ = ["copy_predictions", "is_whole", "read_examples", "read_predictions", "write_predictions"]
+
+
+COLUMNS = {"source", "prediction", "reference", "id", "nll", "tokens"}
+"""What every table has."""
 
 
 def write_predictions(
@@ -28,7 +33,7 @@ def write_predictions(
         "nll": [prediction.nll for prediction in predictions],
         "tokens": [prediction.tokens for prediction in predictions],
     }
-    if any(len(example.references) > 1 for example in examples):
+    if any(example.references != (example.target,) for example in examples):
         table["references"] = [json.dumps(list(example.references), ensure_ascii=False) for example in examples]
     if any(example.group is not None for example in examples):
         table["group"] = [example.group for example in examples]
@@ -60,9 +65,27 @@ def read_examples(tracker: RunStore, run: Run, split: Split) -> tuple[Example, .
     )
 
 
+def is_whole(tracker: RunStore, run: Run, split: Split) -> bool:
+    """Return whether a run's predictions on a split are there, as they were stored."""
+    try:
+        return bool(_columns(tracker, run, split))
+    except DamagedError:
+        return False
+
+
 def _columns(tracker: RunStore, run: Run, split: Split) -> dict[str, list[Any]]:
-    content = json.loads(tracker.fetch(run.id, Artifacts.predictions(split)))
-    return {name: [row[place] for row in content["data"]] for place, name in enumerate(content["columns"])}
+    file = Artifacts.predictions(split)
+    try:
+        content = json.loads(tracker.fetch(run.id, file))
+        names, rows = content["columns"], content["data"]
+        columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
+        whole = columns.keys() >= COLUMNS and all(isinstance(text, str) for text in columns["prediction"])
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise DamagedError(damage(file, run, f"it is no table: {error!r}")) from error
+    if not whole or not rows:
+        reason = f"it has {len(rows)} rows of {', '.join(map(str, columns))}, not texts of {', '.join(sorted(COLUMNS))}"
+        raise DamagedError(damage(file, run, reason))
+    return columns
 
 
 def _rows(tracker: RunStore, run: Run, split: Split) -> list[dict[str, Any]]:

@@ -51,6 +51,10 @@ class Tags:
     """What a look at test could have moved a user to change; see `harness.study.grid.edition`."""
     MODEL_DIGEST: Final = "model_digest"
     ARCHITECTURE_DIGEST: Final = "architecture_digest"
+    TOKENIZER_DIGEST: Final = "tokenizer_digest"
+    """All of the tokenizer; its vocabulary alone is part of `CELL_DIGEST`."""
+    GENERATION_DIGEST: Final = "generation_digest"
+    """The checkpoint's own generation settings that hold."""
     MODEL_COMMIT: Final = "model_commit"
     CELL: Final = "cell"
     """The cell's id."""
@@ -61,6 +65,8 @@ class Tags:
     PROMPT_URI: Final = "prompt_uri"
     """The version in the Prompt Registry, ``prompts:/name/3``."""
 
+    RESTORED: Final = "restored"
+    """Of a trial: from where, if another store had to say what its run had said."""
     TRIAL: Final = "trial"
     """The place of a trial in its search, from 0."""
     OPTUNA_TRIAL: Final = "optuna_trial"
@@ -120,6 +126,11 @@ class Tags:
     def data_digest(split: str) -> str:
         """Return the tag that holds the digest of a split's rows."""
         return Tags.TEST_DIGEST if split == "test" else f"data_digest.{split}"
+
+    @staticmethod
+    def file_digest(file: str) -> str:
+        """Return the tag that holds the digest of a file of the run, as it was written."""
+        return f"digest.{file}"
 
 
 class PageTags:

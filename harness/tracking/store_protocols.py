@@ -25,6 +25,7 @@ __all__ = [
     "StudyPages",
     "Tracker",
     "Version",
+    "damage",
 ]
 
 Kind = Literal["start", "log", "update", "text", "inputs"]
@@ -53,6 +54,11 @@ class Run:
     def phase(self) -> str:
         """What kind of run it is."""
         return self.tags.get(Tags.PHASE, "")
+
+
+def damage(file: str, run: Run, reason: str) -> str:
+    """Return what to say of a file of a run that is not what was stored."""
+    return f"{file} of run {run.name} ({run.id}) is damaged: {reason}; `harness run` makes it again"
 
 
 class DataUse(NamedTuple):
@@ -186,7 +192,11 @@ class RunStore(Protocol):
         """Store all files of a folder as artifacts."""
 
     def fetch(self, run: str, file: str) -> str:
-        """Return a text artifact."""
+        """Return a text artifact.
+
+        Raises:
+            DamagedError: It is missing, or not what was stored.
+        """
 
     def end(
         self,

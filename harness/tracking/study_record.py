@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from harness.core.errors import DamagedError
 from harness.tracking.schema import FACTORS, NONE, Artifacts, Tags
-from harness.tracking.store_protocols import Run, RunStore
+from harness.tracking.store_protocols import Run, RunStore, damage
 
 __all__ = ["KeptModels", "StudyRecord", "summary_of"]
 
@@ -62,11 +63,18 @@ class StudyRecord:
 
     @classmethod
     def from_run(cls, store: RunStore, summary: Run) -> StudyRecord:
-        """Read a study from its summary run."""
-        facts = json.loads(store.fetch(summary.id, Artifacts.FACTS))
-        known = {own.name for own in fields(cls)}
-        lists = {name: tuple(value) for name, value in facts.items() if isinstance(value, list)}
-        return cls(**{name: value for name, value in {**facts, **lists}.items() if name in known})
+        """Read a study from its summary run.
+
+        Raises:
+            DamagedError: Its file is not what was stored.
+        """
+        try:
+            facts = json.loads(store.fetch(summary.id, Artifacts.FACTS))
+            known = {own.name for own in fields(cls)}
+            lists = {name: tuple(value) for name, value in facts.items() if isinstance(value, list)}
+            return cls(**{name: value for name, value in {**facts, **lists}.items() if name in known})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise DamagedError(damage(Artifacts.FACTS, summary, repr(error))) from error
 
     def to_run(self, store: RunStore, summary: str) -> None:
         """Write a study on its summary run."""

@@ -18,6 +18,7 @@ from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLa
 from transformers.generation import LogitsProcessorList, StoppingCriteriaList
 from transformers.utils import ModelOutput
 
+from harness.models.load import GENERATION_TOKENS
 from harness.models.transformers_compat import first_call, has_generation_steps, pad_token, with_new_token
 
 __all__ = ["generation_settings", "greedy", "greedy_options", "prefill"]
@@ -81,8 +82,8 @@ def generation_settings(model: PreTrainedModel, **settings: object) -> Iterator[
     """
     published = model.generation_config
     # A Marian model's decoder starts with padding, and would say it again but for the ban.
-    names = ("bos_token_id", "decoder_start_token_id", "forced_bos_token_id", "bad_words_ids")
-    model.generation_config = GenerationConfig(**{name: getattr(published, name) for name in names}, **settings)
+    own = {name: getattr(published, name) for name in GENERATION_TOKENS}
+    model.generation_config = GenerationConfig(**own, **settings)
     try:
         yield
     finally:

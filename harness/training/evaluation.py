@@ -12,6 +12,7 @@ from transformers import StoppingCriteriaList
 
 from harness.core.errors import MetricError
 from harness.core.example import Example, Prediction
+from harness.data.target_texts import decoded
 from harness.data.tokenization import Row
 from harness.metrics.base import Metric
 from harness.models.frozen.replay import Trunk
@@ -98,7 +99,7 @@ def generate(
             options = greedy_options(first) if decoding.num_beams == 1 else {}
             with around:
                 output = model.generate(**inputs, stopping_criteria=stop, **options)
-            for index, text in zip(batch.indices, _texts(loaded, output[:, batch.skip :]), strict=True):
+            for index, text in zip(batch.indices, decoded(loaded, output[:, batch.skip :]), strict=True):
                 predictions[index] = _until(text, decoding.stop).strip()
     return [predictions[index] for index in range(len(predictions))]
 
@@ -146,17 +147,12 @@ class _Stop:
 
     def __call__(self, input_ids: Tensor, scores: object, **kwargs: object) -> Tensor:
         prediction = input_ids[:, self._skip :]
-        texts = _texts(self._loaded, prediction[:, -self._window :])
+        texts = decoded(self._loaded, prediction[:, -self._window :])
         for index in [index for index, text in enumerate(texts) if "\ufffd" in text]:
             # Cut inside a character, from where on some tokenizers decode no byte: read it all.
-            texts[index] = _texts(self._loaded, prediction[index : index + 1])[0]
+            texts[index] = decoded(self._loaded, prediction[index : index + 1])[0]
         ended = [any(stop in text for stop in self._stop) for text in texts]
         return torch.tensor(ended, device=input_ids.device)
-
-
-def _texts(loaded: Loaded, ids: Tensor) -> list[str]:
-    options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
-    return list(loaded.tokenizer.batch_decode(ids, **options))
 
 
 def _until(text: str, stop: Sequence[str]) -> str:

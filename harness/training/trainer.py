@@ -13,9 +13,10 @@ from harness.core.example import digest
 from harness.core.workspace import HERE, Workspace
 from harness.data.tokenization import Limits
 from harness.models.apply_tuning import apply, first_block, reset
-from harness.models.load import architecture_digest
+from harness.models.load import architecture_digest, generation_digest, tokenizer_digest
 from harness.study.check import Checked
 from harness.study.grid import Cell
+from harness.study.unequal_targets import unequal_targets
 from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.memory import recordings
 from harness.training.activation_cache.replay_of_run import RunReplay
@@ -38,6 +39,10 @@ class ModelFacts(NamedTuple):
     """Digest of the configuration."""
     tokenizer: str
     """Digest of the vocabulary."""
+    tokenization: str
+    """Digest of the tokenizer as a whole."""
+    generation: str
+    """Digest of the checkpoint's own generation settings that hold."""
     commit: str | None
     """Of a Hub model."""
     limits: Limits
@@ -48,6 +53,8 @@ class ModelFacts(NamedTuple):
     """The counters that energy is read from; none where one of them cannot be read."""
     forgetting: str | None = None
     """Digest of all by which it is measured what the model still knows, if it is."""
+    cautions: tuple[str, ...] = ()
+    """What a reader of the results must know of targets that only the loaded tokenizer could read."""
 
 
 class Trainer:
@@ -69,6 +76,9 @@ class Trainer:
         self._generates = checked.objective != "loss"
         self._prices = Prices(loaded, self.setup.forward, self.setup.decoding.max_new_tokens)
         self._counters = energy_counters(loaded.model.device)
+        unread = checked.description.tokenizer_file is None  # by `check`, which tells the same of all other tokenizers
+        unequal = unequal_targets(checked.examples, loaded, self.setup.metrics) if unread else None
+        self._cautions = (unequal.line,) if unequal else ()
 
     @property
     def recorded(self) -> int:
@@ -108,11 +118,14 @@ class Trainer:
             weights=loaded.digest,
             architecture=architecture_digest(loaded.model),
             tokenizer=digest(loaded.tokenizer.get_vocab()),
+            tokenization=tokenizer_digest(loaded.tokenizer),
+            generation=generation_digest(loaded.model),
             commit=loaded.commit,
             limits=self.setup.limits,
             decoding=self.setup.decoding,
             parameters={cell.id: self.parameters(cell) for cell in cells},
             energy=tuple(counter.name for counter in self._counters),
+            cautions=self._cautions,
         )
 
     def parameters(self, cell: Cell) -> tuple[int, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -224,3 +226,31 @@ def test_a_base_on_the_hub_is_taken_at_its_commit(tmp_path: Path) -> None:
         at_commit, at_another = answers(SCRIPT, asked, tmp_path / "cache", HF_ENDPOINT=hub.url)
     assert at_commit == Generator(tmp_path / "local")([{"source": "a short note"}])
     assert str(at_another).endswith("or train again with final.store: full")
+
+
+def rewritten(file: Path, change: Callable[[Any], None]) -> None:
+    content = json.loads(file.read_text(encoding="utf-8"))
+    change(content)
+    file.write_text(json.dumps(content), encoding="utf-8")
+
+
+def without_a_merge(tokenizer: dict[str, Any]) -> None:
+    """Take a merge from a tokenizer whose vocabulary stays."""
+    tokenizer["model"]["merges"].pop(0)
+
+
+BASE_FILES = {
+    "tokenizer": ("tokenizer.json", without_a_merge),
+    "generation settings": ("generation_config.json", lambda settings: settings.update(bad_words_ids=[[300]])),
+}
+
+
+@pytest.mark.parametrize("what", BASE_FILES)
+def test_a_base_that_reads_otherwise_is_refused(what: str, tmp_path: Path) -> None:
+    base, delta = stored(tmp_path)
+    name, change = BASE_FILES[what]
+    rewritten(base / name, change)
+    with pytest.raises(
+        ModelError, match=rf"is a delta on a base whose {what} had the digest \w+ then and \w+ now; bring"
+    ):
+        Generator(delta)

@@ -27,7 +27,8 @@ from harness.report.plain_tables import generality
 from harness.report.ranked_table import generality_kept
 from harness.report.text.findings import find
 from harness.report.write_report import write_report
-from harness.results.collect import CellResult, Results
+from harness.results.cell_result import CellResult
+from harness.results.collect import Results
 from harness.results.row_order import tunings
 from harness.study.tuning_kinds import depth
 from tests.support.made_up_results import html, study

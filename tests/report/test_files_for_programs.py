@@ -72,9 +72,11 @@ def test_reference_rows_have_these_columns_where_they_need_no_model(reports: Pat
 
 def test_verdicts_have_exactly_these_keys(reports: Path) -> None:
     verdicts: dict[str, Any] = json.loads((reports / "verdicts.json").read_text(encoding="utf-8"))
-    keys, of_comparisons = tables("verdicts.json")
+    keys, of_recommendation, of_comparisons = tables("verdicts.json")
     assert verdicts.keys() == set(keys)
     assert verdicts["format"] == 2
+    assert verdicts["recommendation"].keys() == set(of_recommendation)
+    assert any("8 test examples" in caution for caution in verdicts["cautions"])
     assert verdicts["effects"].keys() == {"prompt", "tuning", "interaction"}
     for comparison in verdicts["comparisons"]:
         assert comparison.keys() == set(of_comparisons)
@@ -88,4 +90,5 @@ def test_a_study_without_final_runs_claims_nothing(places: Places) -> None:
     place = places()
     place.run("--set", "search.trials=1", "--set", "final.seeds=[]", "--set", "tuning=[none, head]")
     verdicts = json.loads((place.folder / "reports" / "tiny" / "verdicts.json").read_text(encoding="utf-8"))
-    assert verdicts.keys() == {"format", "answer", "comparisons"}
+    assert verdicts.keys() == {"format", "answer", "recommendation", "cautions", "comparisons"}
+    assert verdicts["recommendation"] is None

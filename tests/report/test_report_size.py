@@ -59,4 +59,4 @@ def test_the_page_of_sixty_cells_is_small(tmp_path: Path, monkeypatch: pytest.Mo
     assert {len(cell.finals) for cell in results.cells} == {1, 5}
     assert (tmp_path / "report" / "report.html").stat().st_size < 5 * 2**20
     program = json.loads((tmp_path / "report" / "verdicts.json").read_text(encoding="utf-8"))
-    assert len(program["comparisons"]) == 60 * 59 / 2
+    assert len(program["comparisons"]) == 59 + 59

@@ -16,14 +16,18 @@ def needed(examples: int | None) -> dict[str, Any]:
     estimate = Estimate(0.25, 0.1, 0.4, 0.1, 9.0, 0.04, True)
     comparison = SimpleNamespace(a="p/full", b="p/none", difference=estimate)
     return {
-        "verdicts": SimpleNamespace(needed=(comparison, examples), scores={"p/full": estimate}, examples=1200),
+        "verdicts": SimpleNamespace(needed=(comparison, 0.02, examples), metric="rougeL", examples=1200),
     }
 
 
-@pytest.mark.parametrize(("examples", "words"), [(None, "100,000 would likely"), (34567, "about 34,567 test examples")])
+@pytest.mark.parametrize(
+    ("examples", "words"), [(None, "100,000 test examples would not do"), (34567, "about 34,567 test examples")]
+)
 def test_a_paragraph_is_one_line_whichever_way_its_template_branches(examples: int | None, words: str) -> None:
     (text,) = paragraphs("text/examples_to_see.md.j2", **needed(examples))
-    assert text.startswith("If p/full truly differs from p/none by as much as was seen (+0.2500), ")
+    assert text.startswith(
+        "A study like this one that is to see a difference of 0.02 rougeL between p/full and p/none "
+    )
     assert words in text
     assert "\n" not in text
     assert "  " not in text

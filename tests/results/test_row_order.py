@@ -11,7 +11,8 @@ from harness.report.html.samples import first_examples
 from harness.report.html.tables import heat_map
 from harness.report.text.effects import effect_families, effects_by_name
 from harness.report.text.findings import find
-from harness.results.collect import CellResult, Results
+from harness.results.cell_result import CellResult
+from harness.results.collect import Results
 from harness.results.row_order import alike, by_prompt, rows_by, score_grid, tunings
 from tests.support.made_up_results import study
 

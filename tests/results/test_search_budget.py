@@ -17,7 +17,8 @@ from harness.report.csv_tables import expected_best_csv
 from harness.report.text.cautions import RANK_FLIP, caption_on_test, cautions
 from harness.report.text.findings import Findings
 from harness.report.text.search_sentences import searches
-from harness.results.collect import CellResult, Final, Results, Trial
+from harness.results.cell_result import CellResult, Final, Trial
+from harness.results.collect import Results
 from harness.results.search_budget import expected_best_curve, generalization_gap, rank_flip
 from harness.results.test_access import TestAccess
 from harness.stats import Estimate, expected_best
@@ -124,7 +125,7 @@ def test_an_unsettled_first_place_is_a_caution_with_its_chance() -> None:
 
 def verdicts(best: str, *, low: float, high: float, seeds: int) -> Findings:
     score = Estimate((low + high) / 2, low, high, 1.0, 9.0, 0.01, True)
-    found = Verdicts("chrf", True, 9, 500, best, best, {best: score}, {best: seeds}, (), (), None, {}, ())
+    found = Verdicts("chrf", True, 9, 500, best, best, {best: score}, {best: seeds}, (), (), (), None, {}, ())
     return Findings("", found)
 
 
@@ -142,13 +143,6 @@ def test_where_lower_is_better_a_lower_validation_score_flatters() -> None:
         study = results(cell("bare/head", [], [(validation, 30.0)]), maximize=False)
         said = cautions(study, verdicts("bare/head", low=28.0, high=32.0, seeds=3))
         assert any("flatters" in line for line in said) is flattered
-
-
-@pytest.mark.parametrize(("seeds", "cautioned"), [(1, False), (2, True), (3, False)])
-def test_two_final_runs_are_a_caution(seeds: int, cautioned: bool) -> None:
-    study = results(cell("bare/head", [], [(30.0, 30.0)] * seeds))
-    said = cautions(study, verdicts("bare/head", low=28.0, high=32.0, seeds=seeds))
-    assert any("Two final runs estimate the spread between seeds badly (bare/head)" in one for one in said) is cautioned
 
 
 def test_the_report_says_what_other_budgets_would_have_found() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import optuna
 import pytest
@@ -13,7 +14,14 @@ from hypothesis import strategies as st
 from optuna.storages import BaseStorage, InMemoryStorage
 
 from harness.core.errors import StoreError
-from harness.runner.search.optuna_search import CellSearch, OpenTrial, open_storage, reach_storage, startup_points
+from harness.runner.search.optuna_search import (
+    CellSearch,
+    EndedTrial,
+    OpenTrial,
+    open_storage,
+    reach_storage,
+    startup_points,
+)
 from harness.study.dimension import Dimension
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.spec import Search
@@ -265,6 +273,28 @@ def test_pruned_and_diverged_trials_use_the_budget_but_never_win() -> None:
     best = search.best()
     assert best is not None
     assert (best.value, best.trial) == (0.5, 0)
+
+
+@given(held=st.sets(st.integers(0, 4)), sampler=st.sampled_from(["grid", "random"]))
+@settings(max_examples=30, deadline=None)
+def test_trials_of_another_store_are_added_and_the_rest_is_drawn(held: set[int], sampler: str) -> None:
+    expected = undisturbed(spec(sampler))
+    search = opened(InMemoryStorage(), spec(sampler))
+    for index in sorted(held):
+        search.add(index, expected[index], EndedTrial("complete", score(expected[index]), {1: 0.5}))
+    assert [int(trial.user_attrs["index"]) for trial in search.finished()] == sorted(held)
+    assert finish(search) == expected
+
+
+@pytest.mark.parametrize("outcome", ["pruned", "diverged"])
+def test_a_trial_that_did_not_complete_is_added_as_such(outcome: Literal["pruned", "diverged"]) -> None:
+    search = opened(InMemoryStorage(), spec(trials=2))
+    number = search.add(0, rate(3.0), EndedTrial(outcome, None, {1: 0.5}, "loss is nan"))  # beyond the range: warm
+    (trial,) = search.finished()
+    assert trial.number == number
+    assert EndedTrial.of(trial) == (outcome, None, {1: 0.5}, "loss is nan" if outcome == "diverged" else "")
+    assert search.best() is None
+    assert len(finish(search)) == 2
 
 
 def test_more_trials_go_on_where_fewer_ended() -> None:

@@ -13,7 +13,8 @@ from optuna.storages import InMemoryStorage
 from scipy import stats
 
 from harness.report.text.search_sentences import agreement, searches
-from harness.results.collect import CellResult, Results, Trial
+from harness.results.cell_result import CellResult, Trial
+from harness.results.collect import Results
 from harness.runner.search.optuna_search import CellSearch
 from harness.study.spec import PROXIED, Search
 from tests.support.fuse import TASK_WITH_FUSE

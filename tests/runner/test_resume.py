@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 from mlflow.entities import Run
 
+from harness.core.errors import DataError
+from harness.runner.study import Study
 from tests.support.fuse import TASK_WITH_FUSE
 from tests.support.search_spaces import learning_rates
 from tests.support.study_fixture import PARENT, Place, Places, rows, write_rows
@@ -173,14 +176,13 @@ def test_another_test_split_repeats_the_final_runs_alone(untouched: Place, place
     place.clean()
 
 
-def test_a_lost_optuna_store_is_searched_again(untouched: Place, places: Places) -> None:
+def test_a_lost_optuna_store_is_made_from_tracking(untouched: Place, places: Places) -> None:
     place = places.copy(untouched)
-    finals, trials = ids(place, "final"), ids(place, "search")
+    before = ids(place)
     (place.folder / "optuna.db").unlink()
-    place.run(*SMALL)
+    assert "4 cells, 0 training runs to do" in place.run(*SMALL).out
     place.clean()
-    assert ids(place, "final") == finals  # the same winners
-    assert ids(place, "superseded") == trials
+    assert ids(place) == before
     assert place.results() == untouched.results()
 
 
@@ -246,6 +248,24 @@ def test_a_search_never_opens_the_test_split(places: Places) -> None:
     place.count(cell=4, search=4, final=2, summary=1)
     assert "test_chrf" in place.table()["bare/head"]
     assert place.table()["bare/head"]["test_chrf"] == ""
+
+
+def test_a_test_split_that_changes_after_the_check_is_not_scored(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = places()
+    monkeypatch.chdir(place.folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", place.uri)
+    study = Study.load("study.yaml", ["tuning=[none]", "prompts=[bare]"])
+    assert study.checked
+    file = place.folder / "data" / "test.jsonl"
+    file.write_text(file.read_text().replace("note", "word"))
+    with pytest.raises(
+        DataError, match=r"test data in .* changed: its digest was \w+ when the study was checked and is"
+    ):
+        study.run()
+    assert not place.runs("final")
+    place.run("--set", "tuning=[none]", "--set", "prompts=[bare]")
 
 
 def test_a_second_command_at_the_same_time_is_refused(untouched: Place, places: Places) -> None:
@@ -315,3 +335,33 @@ def test_runs_of_others_in_the_experiment_are_left_alone(untouched: Place, place
     place.run(*SMALL)
     assert client.get_run(other).info.status == "RUNNING"
     assert place.results() == untouched.results()
+
+
+def without_a_merge(file: Path) -> None:
+    """Take a merge from a tokenizer whose vocabulary stays."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["model"]["merges"].pop(0)
+    file.write_text(json.dumps(content), encoding="utf-8")
+
+
+def banning(file: Path) -> None:
+    """Ban a token from all predictions."""
+    settings = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**settings, "bad_words_ids": [[300]]}), encoding="utf-8")
+
+
+@pytest.mark.parametrize(("name", "change"), [("tokenizer.json", without_a_merge), ("generation_config.json", banning)])
+def test_a_model_that_reads_or_writes_otherwise_starts_over(
+    name: str, change: Callable[[Path], None], untouched: Place, places: Places
+) -> None:
+    place, anew = places.copy(untouched), places()
+    before = ids(place) - ids(place, "summary")
+    for edited in (place, anew):
+        change(edited.folder / "model" / name)
+    run = next(iter(place.runs("final")))
+    assert place.command("reproduce", run.info.run_id).status == 2
+    place.run(*SMALL)
+    anew.run(*SMALL)
+    assert ids(place, "superseded") == before
+    assert place.results() == anew.results()
+    place.clean()

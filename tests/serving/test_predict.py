@@ -17,32 +17,13 @@ from hypothesis import strategies as st
 
 from harness.core.errors import DataError, UserError
 from harness.data.template import Template
-from harness.data.tokenization import Limits
-from harness.models.delta import Base
 from harness.models.load import Loaded
-from harness.serving.generator import Generator, Recipe, save_model
+from harness.serving.generator import Generator
 from harness.serving.predict import predict_file
-from harness.study.axes import Tuning
-from harness.training.evaluation import Decoding
+from tests.support.model_folders import folder_of
 from tests.support.study_fixture import WORDS, Place, Places
 
 TEXTS = [" ".join(WORDS[(i * 5 + j * (1 + i % 4)) % len(WORDS)] for j in range(2 + i % 17)) for i in range(40)]
-
-
-def folder_of(loaded: Loaded, folder: Path, prompt: Template) -> Path:
-    base = Base("base", None, None, "float32", False, False, loaded.digest, "unused")
-    recipe = Recipe(
-        prompt=prompt,
-        limits=Limits(40, 12, 8),
-        decoding=Decoding(8, batch_size=3),
-        precision="fp32",
-        tuning=Tuning(kind="none"),
-        base=base,
-        store="full",
-        weights=loaded.digest,
-    )
-    save_model(folder, loaded, recipe)
-    return folder
 
 
 @pytest.fixture(scope="module")

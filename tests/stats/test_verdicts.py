@@ -312,7 +312,9 @@ def test_an_undefined_score_is_undecided_and_null() -> None:
 
 
 def test_nothing_is_claimed_without_verdicts() -> None:
-    assert json.loads(verdicts_json("Nothing.", None)) == {"format": 2, "answer": "Nothing.", "comparisons": []}
+    program = json.loads(verdicts_json("Nothing.", None))
+    nothing = {"recommendation": None, "cautions": [], "comparisons": []}
+    assert program == {"format": 2, "answer": "Nothing.", **nothing}
 
 
 def test_answers_to_fewer_than_two_examples_are_refused() -> None:

@@ -14,7 +14,8 @@ from harness.report.charts.gallery import gallery
 from harness.report.charts.page_drawings import picture
 from harness.report.html.page import page
 from harness.report.text.findings import find
-from harness.results.collect import CellResult, Final, Results, Trial
+from harness.results.cell_result import CellResult, Final, Trial
+from harness.results.collect import Results
 from harness.results.loss_curves import Losses
 from harness.stats.verdicts import Answered, Answers
 from harness.study.search_space import Hyperparameters

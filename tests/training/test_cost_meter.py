@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from harness.core.cost_names import LARGEST, PREFIX, Costs, summed
 from harness.report.csv_tables import costs_csv
 from harness.report.plain_tables import cost_sentences
-from harness.results.collect import CellResult, Final, Results, Trial
+from harness.results.cell_result import CellResult, Final, Trial
+from harness.results.collect import Results
 from harness.results.cost_table import cost_table
 from harness.study.axes import Tuning
 from harness.study.check import check

@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from harness.report.charts.chart import Axis, Chart, Line, Panel, Point
 from harness.report.number_format import learning_rate, score, study_places
+from harness.report.templates import count
 from harness.report.text.findings import Findings
-from harness.results.collect import CellResult, Results
+from harness.results.cell_result import CellResult
+from harness.results.collect import Results
 from harness.results.row_order import by_prompt, further, kept_split, prompts, tunings
 from harness.results.search_budget import expected_best_curve
 from harness.stats import mean
@@ -109,7 +111,7 @@ def _best_rate(line: Line, results: Results, decimals: int) -> str:
         return f"zero-shot {score(line.points[0].y, decimals)}"
     higher = results.maximize and results.objective != "loss"
     best = (max if higher else min)(line.points, key=lambda point: point.y)
-    return f"{line.name} {score(best.y, decimals)} at {learning_rate(best.x)} ({len(line.points)} trials)"
+    return f"{line.name} {score(best.y, decimals)} at {learning_rate(best.x)} ({count(len(line.points), 'trial')})"
 
 
 def learning_curves(results: Results) -> Chart | None:

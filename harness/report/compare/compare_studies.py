@@ -61,7 +61,7 @@ def compare(a: str, b: str, *, metric: str | None = None, split: str = "test") -
     if by.name in (LOSS.name, PERPLEXITY.name):
         _refuse_other_tokens(by.name, answers)
     one, other = (side.name for side in sides)
-    return Compared(*sides, on, judge(answers, score_answers(answers, by), by, best=one, baseline=other))
+    return Compared(*sides, on, judge(answers, score_answers(answers, by), by, best=one, baseline=other, chosen=False))
 
 
 def _refuse_same_run(a: Side, b: Side) -> None:

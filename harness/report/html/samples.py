@@ -8,7 +8,8 @@ import numpy as np
 
 from harness.metrics.base import Metric
 from harness.report.text.findings import Findings
-from harness.results.collect import CellResult, Results
+from harness.results.cell_result import CellResult
+from harness.results.collect import Results
 from harness.results.row_order import alike
 from harness.stats import mean
 

@@ -14,7 +14,8 @@ from harness.report.ranked_table import ranked_table, text_row
 from harness.report.templates import paragraphs, template
 from harness.report.text.cautions import cautions
 from harness.report.text.findings import Findings
-from harness.results.collect import CellResult, Results
+from harness.results.cell_result import CellResult
+from harness.results.collect import Results
 from harness.tracking.mlflow.ui_views import NOTE_LIMIT, Address, View
 from harness.tracking.schema import Artifacts, Params, Tags, score_name
 from harness.tracking.store_protocols import Run
@@ -124,7 +125,7 @@ def verdict(cell: str, results: Results, findings: Findings) -> str:
 
 def _rows(results: Results, findings: Findings) -> list[tuple[list[str], str]]:
     """Return the cells of the ranked table as texts, and what is claimed of each."""
-    rows = [row for row in ranked_table(results, findings) if row.rank]
+    rows = [row for row in ranked_table(results, findings) if not row.is_reference]
     return [(text_row(row), verdict(row.name, results, findings)) for row in rows]
 
 

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from harness.report.templates import paragraphs
 from harness.report.text.findings import Findings
-from harness.results.collect import CellResult, Results
+from harness.report.text.recommendation import leading_references
+from harness.results.cell_result import CellResult
+from harness.results.collect import Results
+from harness.results.degenerate import empty_shares
 from harness.results.search_budget import constant_metrics, generalization_gap, rank_flip, unequal_budgets
 from harness.study.dimension import Dimension
 from harness.study.search_space import title
@@ -16,6 +19,12 @@ __all__ = ["EDGE", "RANK_FLIP", "at_edge", "caption_on_test", "cautions"]
 
 EDGE = 0.05
 """Share of a hyperparameter's range, on its scale, that counts as its edge at either end."""
+
+EMPTY = 0.05
+"""Share of empty predictions from which on it is a caution."""
+
+FEWEST = 50
+"""Test examples, or groups of them, below which it is a caution."""
 
 RANK_FLIP = 0.1
 """Chance of another first place from which on it is a caution: twice the 5% that a verdict may err with, since a rank
@@ -28,12 +37,20 @@ def cautions(results: Results, findings: Findings) -> list[str]:
     verdicts, trials = findings.verdicts, [(cell.id, trial) for cell in results.cells for trial in cell.trials]
     scores = verdicts.scores if verdicts else {}
     cells = [*(cell.id for cell in results.cells), *results.absent]
+    rows, unit = _test_units(results)
     return paragraphs(
         "text/cautions.md.j2",
         results=results,
         findings=findings,
         budgets=unequal_budgets(results),
         constant=constant_metrics(results),
+        leading=leading_references(results),
+        first=next(iter(results.ranked()), None),
+        undefined=[cell.id for cell in results.cells if _undefined(cell, results)],
+        rows=rows,
+        unit=unit,
+        fewest=FEWEST,
+        empty=_empty(results),
         unclaimed=[cell for cell in cells if cell not in scores] if verdicts else [],
         flattered_by=_flattered_by(results, findings),
         diverged=[cell for cell, trial in trials if trial.state == "diverged"],
@@ -65,6 +82,24 @@ def _flattered_by(results: Results, findings: Findings) -> float | None:
     estimate, gap = findings.verdicts.scores[best.id], generalization_gap(best, results)
     ahead = gap if results.maximize else -gap
     return gap if ahead > (estimate.high - estimate.low) / 2 else None
+
+
+def _undefined(cell: CellResult, results: Results) -> bool:
+    return bool(cell.finals) and not cell.ranks_by(results.lead)
+
+
+def _test_units(results: Results) -> tuple[int, str]:
+    """Return how many examples, or groups of them, tests resample, and what they are called; 0 without any."""
+    examples = results.answers.examples if results.answers else ()
+    groups = {example.group for example in examples if example.group is not None}
+    alone = sum(example.group is None for example in examples)
+    return (len(groups) + alone, "group") if groups else (alone, "example")
+
+
+def _empty(results: Results) -> list[tuple[str, float]]:
+    """Return the cells that answered nothing so often that a reader must know, and how often."""
+    shares = empty_shares(results.answers) if results.answers else {}
+    return [(cell, share) for cell, share in shares.items() if share >= EMPTY]
 
 
 def _edges(results: Results) -> list[tuple[str, str, str, list[str]]]:

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 from harness.report.templates import paragraphs
 from harness.report.text.headline import answer
+from harness.report.text.recommendation import Recommendation, recommend
 from harness.results.collect import Results
+from harness.results.degenerate import nothing_ranks, unclaimed
+from harness.stats import Comparison
 from harness.stats.verdicts import Scored, Verdicts, judge, score_answers
 from harness.tracking.schema import score_name
 
@@ -19,11 +22,20 @@ class Findings:
     """The claims of a report."""
 
     answer: str
-    """Two sentences."""
+    """What the tests say, in some sentences, or why there are none."""
     verdicts: Verdicts | None = None
     """``None`` where nothing can be claimed of the test split."""
     scored: Scored = field(default_factory=dict)
     """What every test prediction contributes to the leading metric."""
+    recommendation: Recommendation | None = None
+    """``None`` where nothing can be ranked, or nothing claimed of the first cell."""
+    unranked: str = ""
+    """Why no cell is the first; empty where one is."""
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """The recommendation in words, a paragraph each; empty where there is none."""
+        return self.recommendation.sentences if self.recommendation else ()
 
     @property
     def first(self) -> str | None:
@@ -38,27 +50,45 @@ class Findings:
 
 def find(results: Results) -> Findings:
     """Compare the cells of a study by what their final runs answered."""
-    answers, metric = results.answers, results.metric
+    answers, metric, unranked = results.answers, results.metric, nothing_ranks(results)
+    if unranked:
+        return Findings(" ".join(paragraphs("text/unranked.md.j2", reason=unranked)), unranked=unranked)
     if answers is None:
-        return Findings(_unclaimed(results, "no final runs were scored on test"))
+        reason = (
+            "all tables of test predictions are damaged" if results.damaged else "no final runs were scored on test"
+        )
+        return Findings(_unclaimed(results, reason))
     if isinstance(metric, str):
         return Findings(_unclaimed(results, metric))
     if len(answers.examples) < 2:
         return Findings(_unclaimed(results, "a single test example compares nothing"))
-    best = next(cell.id for cell in results.ranked() if cell.id in answers.cells)
-    scored = score_answers(answers, metric)
-    factors = {cell.id: cell.factors for cell in results.cells}
+    best = next((cell for cell in results.ranked() if cell.id in answers.cells and cell.ranks_by(results.lead)), None)
+    if best is None:
+        return Findings(_unclaimed(results, "no cell with a score on validation has final runs"))
+    scored, final = score_answers(answers, metric), results.settings.get("final", {})
     verdicts = judge(
         answers,
         scored,
         metric,
-        best=best,
+        best=best.id,
         baseline=results.baseline,
-        factors=factors,
-        pairs=results.final.get("pairs", False),
-        smallest_difference=results.final.get("smallest_difference"),
+        factors={cell.id: cell.factors for cell in results.cells},
+        pairs=final.get("pairs", False),
+        smallest_difference=final.get("smallest_difference"),
+        unclaimed={cell: why for cell, why in unclaimed(results).items() if cell in answers.cells},
     )
-    return Findings(answer(verdicts, cells=len(results.cells) + len(results.absent)), verdicts, scored)
+    said = answer(
+        verdicts, cells=len(results.cells) + len(results.absent), reference=_best_reference(results, verdicts)
+    )
+    return Findings(said, verdicts, scored, recommend(results, verdicts))
+
+
+def _best_reference(results: Results, verdicts: Verdicts) -> Comparison | None:
+    """Return how the best row that needs no model, by validation, compares with the first cell on test."""
+    name, sign = score_name("validation", results.lead), 1.0 if results.maximize else -1.0
+    scores = {row: sign * metrics.get(name, -sign * math.inf) for row, metrics in results.references.items()}
+    rows = [comparison for comparison in verdicts.to_references if comparison.a in scores]
+    return max(rows, key=lambda row: scores[row.a], default=None)
 
 
 def _unclaimed(results: Results, reason: str) -> str:

@@ -1,4 +1,4 @@
-"""Verdicts in words and for programs: two sentences that say no more than the tests do, and ``verdicts.json``.
+"""Verdicts in words and for programs: sentences that say no more than the tests do, and ``verdicts.json``.
 
 The words are in ``answer.md.j2``, those of one comparison in ``phrases.md.j2``.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.report.templates import paragraphs
@@ -14,19 +15,21 @@ from harness.report.text.effects import effects_by_name
 from harness.stats import Comparison
 from harness.stats.verdicts import Verdicts
 
-__all__ = ["MARKED", "answer", "comparison_facts", "examples_to_see", "finite", "verdicts_json"]
+__all__ = ["MARKED", "answer", "comparison_facts", "examples_to_see", "finite", "untested", "verdicts_json"]
 
 MARKED = "each cell against the first, all of them tested together at 5%"
 """By which tests cells are told apart from the best."""
 
 
-def answer(verdicts: Verdicts, *, cells: int) -> str:
-    """Return two sentences on a study of so many cells, with final runs or without.
+def answer(verdicts: Verdicts, *, cells: int, reference: Comparison | None = None) -> str:
+    """Return what the tests say of a study of so many cells, with final runs or without.
 
-    The first: what ranks first and whether it beats the baseline; the second: what cannot be told apart from it.
+    The first sentence: what ranks first and whether it beats the baseline; the second: what cannot be told apart from
+    it; the third, where there is one, how the best reference row compares.
     """
     beating = [comparison.a for comparison in verdicts.with_best if comparison.verdict == "better"]
-    return " ".join(paragraphs("text/answer.md.j2", verdicts=verdicts, cells=cells, beating=beating))
+    facts = {"verdicts": verdicts, "cells": cells, "beating": beating, "reference": reference}
+    return " ".join(paragraphs("text/answer.md.j2", **facts))
 
 
 def examples_to_see(verdicts: Verdicts) -> str:
@@ -34,7 +37,18 @@ def examples_to_see(verdicts: Verdicts) -> str:
     return "".join(paragraphs("text/examples_to_see.md.j2", verdicts=verdicts))
 
 
-def verdicts_json(answer: str, verdicts: Verdicts | None) -> str:
+def untested(verdicts: Verdicts | None) -> str:
+    """Return that nothing is tested, and why; empty where something is, or without verdicts."""
+    return f"Nothing is tested: {verdicts.untestable}." if verdicts and verdicts.untestable else ""
+
+
+def verdicts_json(
+    answer: str,
+    verdicts: Verdicts | None,
+    *,
+    cautions: Sequence[str] = (),
+    recommendation: Mapping[str, Any] | None = None,
+) -> str:
     """Return the same claims for programs.
 
     Comparisons name their family: ``baseline``, ``best`` (each cell against the first), ``references`` (reference rows
@@ -43,6 +57,7 @@ def verdicts_json(answer: str, verdicts: Verdicts | None) -> str:
     as ``a`` and ``b``. Where nothing can be claimed there are no comparisons.
     """
     facts: dict[str, Any] = {"format": 2, "answer": answer}
+    facts |= {"recommendation": recommendation, "cautions": list(cautions)}
     comparisons: list[dict[str, Any]] = []
     if verdicts:
         families = {
@@ -89,6 +104,7 @@ def comparison_facts(comparison: Comparison, metric: str) -> dict[str, Any]:
         "p": finite(estimate.p),
         "p_adjusted": finite(comparison.p_adjusted),
         "verdict": comparison.verdict,
+        "reason": comparison.reason or None,
         "speaks_of": "procedure" if estimate.covers_seeds else "models",
     }
 

@@ -13,7 +13,8 @@ from scipy.stats import rankdata
 
 from harness.report.number_format import difference, places, score
 from harness.report.templates import paragraphs
-from harness.results.collect import CellResult, Results
+from harness.results.cell_result import CellResult
+from harness.results.collect import Results
 from harness.results.search_budget import expected_best_curve, generalization_gap
 from harness.study.dimension import Dimension
 from harness.study.search_space import shown_value, title

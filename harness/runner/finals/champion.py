@@ -18,7 +18,7 @@ from harness.runner.objective import Objective
 from harness.stats import Comparison
 from harness.stats.verdicts import Answered, Answers, compare_two
 from harness.study.spec import StudySpec
-from harness.tracking.prediction_table import read_examples, read_predictions
+from harness.tracking.prediction_table import is_whole, read_examples, read_predictions
 from harness.tracking.schema import Metrics, Params, Tags, VersionTags, score_name
 from harness.tracking.store_protocols import Run, Tracker, Version
 
@@ -127,9 +127,9 @@ class Contest:
         said: dict[str, Answered] = {}
         asked: tuple[Example, ...] = ()
         for name, run in ((CHAMPION, champion.run), (CHALLENGER, best.id)):
-            runs = registry.siblings(run)
+            runs = [sibling for sibling in registry.siblings(run) if is_whole(tracker, sibling, "validation")]
             if not runs:
-                return f"the runs of the {name} are gone"
+                return f"the runs of the {name} are gone, or what they answered is damaged"
             predictions = tuple(read_predictions(tracker, each, "validation") for each in runs)
             said[name] = Answered(predictions, seeded=runs[-1].params[Params.SEED].isdigit())
             asked = read_examples(tracker, runs[-1], "validation")

@@ -20,7 +20,7 @@ from harness.stats import mean, spread
 from harness.study.grid import Cell
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.spec import Final
-from harness.tracking.prediction_table import copy_predictions, write_predictions
+from harness.tracking.prediction_table import copy_predictions, is_whole, write_predictions
 from harness.tracking.run_records import FinalRecord, in_order_of
 from harness.tracking.schema import NONE, Metrics, Params, Tags, score_name
 from harness.tracking.store_protocols import Run
@@ -140,7 +140,8 @@ class FinalsQueue:
         The tag comes first: a run that is about to score test counts as one that did.
         """
         scored = score_name("test", self.objective.lead)
-        twin = self.runs.twin(final.run, final.cell.id, event.weights, scored=scored)
+        twins = self.runs.twins(final.run, final.cell.id, event.weights, scored=scored)
+        twin = next((run for run in twins if is_whole(self.runs.tracker, run, "test")), None)
         self.runs.tracker.tags(final.run, {Tags.SCORED: twin.id if twin else "yes"})
         if twin is None:
             return False
@@ -214,8 +215,8 @@ class FinalsQueue:
             return
         winner = self.spaces[cell.id].format(self.winners[cell.id])
         finals = self.runs.children(cell.id, "final")
-        trials = [run for run in self.runs.children(cell.id, "search") if int(run.tags[Tags.TRIAL]) < self.trials]
-        costs = summed(run.metrics for run in [*trials, *finals])
+        trials = sorted(self.runs.children(cell.id, "search"), key=lambda run: int(run.tags[Tags.TRIAL]))
+        costs = summed(run.metrics for run in [*trials[: self.trials], *finals])
         if self._has_no_winner(cell):
             self.runs.conclude(cell.id, winner, costs, "FAILED")
             return

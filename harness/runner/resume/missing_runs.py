@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from harness.core.example import Split
+from harness.core.example import Split, digest
 from harness.tracking.run_records import CellRecord
 from harness.tracking.schema import NONE, Params, Tags
 from harness.tracking.store_protocols import DataUse, Phase, Run, Status, Tracker
@@ -41,14 +41,17 @@ class StudyRuns:
     _runs: dict[str, Run] = field(default_factory=dict, init=False)
     _parents: dict[str, str] = field(default_factory=dict, init=False)
     _noted: dict[str, dict[str, str]] = field(default_factory=dict, init=False)
+    _fresh: frozenset[str] = field(default=frozenset(), init=False)
+    """The cells that start over."""
 
     def settle(self, fresh: Sequence[str] = ()) -> None:
         """Bring the store in order: supersede what is out of date, or of a cell that starts over; end what is open."""
         self.end_all("KILLED")
+        self._fresh = frozenset(fresh)
         for run in self.of_phase("cell"):
             cell = run.tags.get(Tags.CELL, "")
-            digest = self.cells[cell].digest if cell in self.cells else None
-            if cell in fresh or digest != run.tags.get(Tags.CELL_DIGEST):
+            now = self.cells[cell].digest if cell in self.cells else None
+            if cell in fresh or now != run.tags.get(Tags.CELL_DIGEST) or not self._reads_alike(run):
                 self._supersede(run)
         for run in self.of_phase("cell"):
             older = self._parents.get(run.tags[Tags.CELL])
@@ -56,15 +59,27 @@ class StudyRuns:
                 self._hand_over(older, run.id)
             self._parents[run.tags[Tags.CELL]] = run.id
 
-    def parent(self, cell: str) -> Run:
-        """Return a cell's parent run, started where it is missing and reopened where it had ended."""
+    def knows(self, cell: str) -> bool:
+        """Return whether a cell as it is now was ever begun here, or is to start over in any case."""
+        now = self.cells[cell].digest
+        return cell in self._fresh or any(run.tags.get(Tags.CELL_DIGEST) == now for run in self._runs.values())
+
+    def identity(self, cell: str) -> str:
+        """Return the content hash of all that the trials of a cell depend on."""
+        return digest([self.cells[cell].digest, self._reading()])
+
+    def parent(self, cell: str, search: str | None = None) -> Run:
+        """Return a cell's parent run, reopened where it had ended; started where it is missing, for a known search."""
         if cell not in self._parents:
-            self._parents[cell] = self._start_parent(cell, {})
+            self._parents[cell] = self._start_parent(cell, {Tags.SEARCH: search} if search else {})
         run = self._runs[self._parents[cell]]
         self.tracker.reopen(run.id)
         missing = {key: value for key, value in self.cells[cell].params().items() if key not in run.params}
         if missing:  # a kill came between making the parent and describing it
             self.tracker.params(run.id, missing)
+            run = self._read(run.id)
+        if not self._reading().items() <= run.tags.items():  # an older version made it
+            self.tracker.tags(run.id, self._reading())
             run = self._read(run.id)
         return run
 
@@ -91,15 +106,15 @@ class StudyRuns:
         self.tracker.inputs(run, self._read_by(cell))
         return run
 
-    def twin(self, run: str, cell: str, weights: str, *, scored: str) -> Run | None:
-        """Return another final run of a cell and weights, of any phase, that was scored on the same test rows."""
+    def twins(self, run: str, cell: str, weights: str, *, scored: str) -> list[Run]:
+        """Return other final runs of a cell and weights, of any phase, that were scored on the same test rows."""
         same = {
             Tags.CELL_DIGEST: self.cells[cell].digest,
             Tags.WEIGHTS_DIGEST: weights,
             Tags.TEST_DIGEST: self.tracker.run(run).tags[Tags.TEST_DIGEST],
         }
         found = (other for other in self._runs.values() if other.id != run and same.items() <= other.tags.items())
-        return next((other for other in found if scored in other.metrics), None)
+        return [other for other in found if scored in other.metrics and self._reads_alike(other)]
 
     def start_reference(self, name: str, *, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
         """Start a reference row's run, which stands beside the cells, and return its id."""
@@ -115,9 +130,14 @@ class StudyRuns:
         *,
         tags: Mapping[str, str] | None = None,
         metrics: Mapping[str, float] | None = None,
-    ) -> None:
-        """End a run that this process started, with what is only known by then."""
+    ) -> Run:
+        """End a run that this process started, with what is only known by then; return it as it is now."""
         self.tracker.end(run, status, tags=tags, metrics=metrics)
+        return self._read(run)
+
+    def tag(self, run: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a run."""
+        self.tracker.tags(run, tags)
         self._read(run)
 
     def interrupt(self, run: Run, status: Status = "KILLED") -> None:
@@ -155,6 +175,14 @@ class StudyRuns:
                 self.interrupt(run, status)
             elif run.phase:  # a run without a phase is not the harness's
                 self.end(run.id, status)
+
+    def _reads_alike(self, run: Run) -> bool:
+        """Return whether a run's model read and wrote as the study's does now, as far as the run says."""
+        return all(run.tags.get(name, now) == now for name, now in self._reading().items())
+
+    def _reading(self) -> dict[str, str]:
+        names = (Tags.TOKENIZER_DIGEST, Tags.GENERATION_DIGEST)
+        return {name: self.tags[name] for name in names if name in self.tags}
 
     def _read(self, run: str) -> Run:
         """Read a run anew; reading all of them takes the longer, the more there are."""

@@ -10,13 +10,10 @@ import random
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from operator import eq
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,19 +21,30 @@ from sqlalchemy.exc import SQLAlchemyError
 from harness.core.database_urls import create, reach, sqlite_file
 from harness.core.errors import StoreError
 from harness.core.example import digest
-from harness.study.dimension import Dimension
+from harness.runner.search.samplers import STARTUP, apart_from, distribution_of, pruner_of, sampler_of
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.spec import Search
 
-__all__ = ["Best", "CellSearch", "OpenTrial", "Outcome", "open_storage", "reach_storage", "startup_points"]
+__all__ = [
+    "DIVERGED",
+    "INDEX",
+    "RECORD",
+    "Best",
+    "CellSearch",
+    "EndedTrial",
+    "OpenTrial",
+    "Outcome",
+    "known_search",
+    "open_storage",
+    "reach_storage",
+    "startup_points",
+]
 
 Outcome = Literal["complete", "pruned"]
 """How a trial that did not diverge ended."""
 
-DIVERGED = "diverged"
-
-STARTUP = 3
-"""Trials before the Gaussian process has a say."""
+DIVERGED, INDEX, RECORD, IDENTITY = "diverged", "index", "record", "identity"
+"""What Optuna keeps beside a trial: why it diverged, `OpenTrial.index`, what its run says; and beside a search."""
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -59,6 +67,26 @@ class OpenTrial:
     hyperparameters: Hyperparameters
     optuna: Trial
     """Its number is another one when a trial is drawn again after a kill."""
+
+
+class EndedTrial(NamedTuple):
+    """How a trial ended, as either store knows it."""
+
+    outcome: Literal["complete", "pruned", "diverged"]
+    value: float | None
+    """The objective; ``None`` unless complete."""
+    curve: Mapping[int, float]
+    """The objective by epoch."""
+    error: str = ""
+    """Why it diverged."""
+
+    @classmethod
+    def of(cls, trial: FrozenTrial) -> EndedTrial:
+        """Read one of `CellSearch.finished`."""
+        error, curve = trial.user_attrs.get(DIVERGED, ""), trial.intermediate_values
+        if trial.state == TrialState.COMPLETE:
+            return cls("complete", trial.value, curve)
+        return cls("diverged" if trial.state == TrialState.FAIL else "pruned", None, curve, error)
 
 
 def reach_storage(url: str) -> None:
@@ -105,25 +133,69 @@ def _quick(url: str) -> optuna.storages.BaseStorage:
     return optuna.storages.get_storage(storage)
 
 
+def known_search(storage: optuna.storages.BaseStorage, prefix: str, identity: str) -> str | None:
+    """Return what the name of the newest search of an identity has behind a prefix, ``None`` where there is none."""
+    names = [s.study_name for s in storage.get_all_studies() if s.user_attrs.get(IDENTITY) == identity]
+    return next((name.removeprefix(prefix) for name in reversed(names) if name.startswith(prefix)), None)
+
+
 class CellSearch:
-    """The search for one cell's hyperparameters, under a name that no other search in the storage has."""
+    """The search for one cell's hyperparameters, under a name that no other search in the storage has.
+
+    Its identity, if it is given one, is what `known_search` finds it by.
+    """
 
     def __init__(
-        self, storage: optuna.storages.BaseStorage, name: str, *, spec: Search, space: SearchSpace, maximize: bool
+        self,
+        storage: optuna.storages.BaseStorage,
+        name: str,
+        *,
+        spec: Search,
+        space: SearchSpace,
+        maximize: bool,
+        identity: str = "",
     ) -> None:
         self.spec, self.space = spec, space
         self._study = optuna.create_study(
             storage=storage,
             study_name=name,
             direction="maximize" if maximize else "minimize",
-            pruner=_pruner(spec),
+            pruner=pruner_of(spec),
             load_if_exists=True,
         )
+        if identity and self._study.user_attrs.get(IDENTITY) != identity:
+            self._study.set_user_attr(IDENTITY, identity)
 
     def finished(self) -> list[FrozenTrial]:
-        """Return the trials that ended by themselves, in order; one that a kill cut short is none."""
+        """Return the trials that ended by themselves, by their index; one that a kill cut short is none."""
         trials = self._study.get_trials(deepcopy=False)
-        return [t for t in trials if t.state in ENDED or (t.state == TrialState.FAIL and DIVERGED in t.user_attrs)]
+        ended = [t for t in trials if t.state in ENDED or (t.state == TrialState.FAIL and DIVERGED in t.user_attrs)]
+        return sorted(ended, key=lambda trial: int(trial.user_attrs[INDEX]))
+
+    def next_index(self) -> int:
+        """Return the first index that no finished trial has."""
+        taken = {trial.user_attrs[INDEX] for trial in self.finished()}
+        return next(index for index in range(len(taken) + 1) if index not in taken)
+
+    def drawn(self, number: int) -> Mapping[str, str]:
+        """Return a trial's hyperparameters as the params of a run."""
+        params = self._study.get_trials(deepcopy=False)[number].params
+        return self.space.format({d.name: d.typed(params[d.name]) for d in self.space.dimensions if d.name in params})
+
+    def add(self, index: int, hyperparameters: Hyperparameters, ended: EndedTrial) -> int:
+        """Add a finished trial that was drawn elsewhere; return Optuna's number of it."""
+        states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "diverged": TrialState.FAIL}
+        diverged = {DIVERGED: ended.error} if ended.outcome == "diverged" else {}
+        trial = optuna.trial.create_trial(
+            state=states[ended.outcome],
+            params=dict(hyperparameters),
+            distributions={d.name: distribution_of(d, hyperparameters[d.name]) for d in self.space.dimensions},
+            value=ended.value if ended.outcome == "complete" else None,
+            user_attrs={INDEX: index, **diverged},
+            intermediate_values=dict(ended.curve),
+        )
+        self._study.add_trial(trial)
+        return self._study.get_trials(deepcopy=False)[-1].number
 
     def recover(self, ended: Callable[[int], tuple[Outcome, float | None] | None]) -> None:
         """Settle the trials that a killed process left open.
@@ -147,14 +219,14 @@ class CellSearch:
             start: The first trial's, the same at every call; left out: that one is drawn as well. A grid then has one
                 point less, and a Gaussian process begins with two other thirds of the range.
         """
-        index, known = len(self.finished()), self._known(start)
-        if index >= self.budget(start):
+        index, known = self.next_index(), self._known(start)
+        if len(self.finished()) >= self.budget(start):
             return None
         if index < len(known):
             self._study.enqueue_trial(dict(known[index]))
-        self._study.sampler = _sampler(self.spec, index)
-        trial = self._study.ask({dimension.name: _distribution(dimension) for dimension in self.space.dimensions})
-        trial.set_user_attr("index", index)
+        self._study.sampler = sampler_of(self.spec, index)
+        trial = self._study.ask({dimension.name: distribution_of(dimension) for dimension in self.space.dimensions})
+        trial.set_user_attr(INDEX, index)
         return OpenTrial(index, self.space.take(trial.params), trial)
 
     def budget(self, start: Hyperparameters | None = None) -> int:
@@ -170,7 +242,7 @@ class CellSearch:
         if self.spec.sampler == "grid" and len(given) < self.spec.trials:
             return given + self.space.grid(self.spec.trials - len(given))
         if self.spec.sampler == "gp":
-            return given + _apart_from(given, startup_points(self.space, self.spec.seed), self.space)
+            return given + apart_from(given, startup_points(self.space, self.spec.seed), self.space)
         return given
 
     def tell(self, number: int, outcome: Outcome, value: float | None = None) -> None:
@@ -198,8 +270,10 @@ class CellSearch:
         complete = [trial for trial in self.counted() if trial.state == TrialState.COMPLETE]
         if not complete:
             return None
-        winner = max(complete, key=lambda t: (self._merit(t.value), -losses.get(t.number, math.inf), -t.number))
-        return Best(self.space.take(winner.params), float(winner.value or 0.0), int(winner.user_attrs["index"]))
+        winner = max(
+            complete, key=lambda t: (self._merit(t.value), -losses.get(t.number, math.inf), -t.user_attrs[INDEX])
+        )
+        return Best(self.space.take(winner.params), float(winner.value or 0.0), int(winner.user_attrs[INDEX]))
 
     def among_best(self, value: float, count: int) -> bool:
         """Return whether a trial that ends with this value is among the best few of those that completed so far."""
@@ -218,38 +292,3 @@ def startup_points(space: SearchSpace, seed: int) -> list[Hyperparameters]:
     `benchmarks/bench_search.py` has the numbers.
     """
     return space.latin_hypercube(STARTUP, random.Random(digest({"seed": seed, "startup": STARTUP})))
-
-
-def _apart_from(
-    given: list[Hyperparameters], points: list[Hyperparameters], space: SearchSpace
-) -> list[Hyperparameters]:
-    """Return the points without the one that each given one stands for: the first that shares most thirds with it."""
-    left = list(points)
-    for start in given:
-        own = space.parts_of(start, STARTUP)
-        shared = [sum(map(eq, own, space.parts_of(point, STARTUP))) for point in left]
-        del left[shared.index(max(shared))]
-    return left
-
-
-def _distribution(dimension: Dimension) -> BaseDistribution:
-    is_log = dimension.scale == "log"
-    if dimension.choices:
-        return CategoricalDistribution(dimension.choices)
-    if dimension.integer:
-        return IntDistribution(int(dimension.low), int(dimension.high), log=is_log)
-    return FloatDistribution(dimension.low, dimension.high, log=is_log)
-
-
-def _sampler(spec: Search, index: int) -> BaseSampler:
-    """Return a sampler whose randomness is that of one trial alone."""
-    seed = int(digest({"seed": spec.seed, "trial": index}), 16) % 2**32
-    if spec.sampler == "gp":
-        return GPSampler(seed=seed, n_startup_trials=STARTUP)
-    if spec.sampler == "tpe":
-        return TPESampler(seed=seed)
-    return RandomSampler(seed=seed)
-
-
-def _pruner(spec: Search) -> optuna.pruners.BasePruner:
-    return optuna.pruners.MedianPruner(n_startup_trials=2) if spec.pruner == "median" else optuna.pruners.NopPruner()

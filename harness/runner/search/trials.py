@@ -14,36 +14,14 @@ from harness.core.progress import Progress
 from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, Measured, Reply, Scored, Trained
 from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
-from harness.runner.search.optuna_search import Best, CellSearch, OpenTrial, Outcome
-from harness.study.grid import Cell
+from harness.runner.search.optuna_search import RECORD, Best, CellSearch, OpenTrial, Outcome
+from harness.runner.search.settle_trials import trial_notes
 from harness.study.search_space import Hyperparameters
 from harness.study.spec import PROXIED
 from harness.tracking.run_records import TrialRecord
 from harness.tracking.schema import NONE, Metrics, Tags
-from harness.tracking.store_protocols import Run
 
-__all__ = ["SearchQueue", "settle_trials"]
-
-
-def settle_trials(cell: Cell, search: CellSearch, runs: StudyRuns) -> None:
-    """Make Optuna's trials and the tracked runs of a cell agree after a kill.
-
-    A run that had ended is told to Optuna; any run that Optuna does not count as finished is retired.
-    """
-    children = {run.tags[Tags.OPTUNA_TRIAL]: run for run in runs.children(cell.id, "search")}
-    search.recover(lambda number: _ended(children.get(str(number))))
-    finished = {str(trial.number) for trial in search.finished()}
-    for number, run in children.items():
-        if number not in finished:
-            (runs.interrupt if run.status == "RUNNING" else runs.retire)(run)
-
-
-def _ended(run: Run | None) -> tuple[Outcome, float | None] | None:
-    if run is None or run.status == "RUNNING":
-        return None
-    if run.tags.get(Tags.OUTCOME) == "complete":
-        return "complete", run.metrics[Metrics.OBJECTIVE]
-    return ("pruned", None) if run.tags.get(Tags.OUTCOME) == "pruned" else None
+__all__ = ["SearchQueue"]
 
 
 @dataclass
@@ -154,7 +132,8 @@ class SearchQueue:
         search = self.searches[trial.cell]
         if event.outcome == "diverged":
             tags = {Tags.OUTCOME: "diverged", Tags.ERROR: event.error, Tags.TRUNK: event.trunk}
-            self.runs.end(trial.run, "FAILED", tags=tags, metrics=event.costs)
+            run = self.runs.end(trial.run, "FAILED", tags=tags, metrics=event.costs)
+            trial.drawn.optuna.set_user_attr(RECORD, trial_notes(run))
             search.fail(trial.drawn, event.error)
             trial.value = math.nan
         else:
@@ -163,7 +142,8 @@ class SearchQueue:
             tags = {Tags.OUTCOME: outcome, Tags.TRUNK: event.trunk}
             tags |= {Tags.PRUNED_AFTER: str(trial.epoch)} if is_pruned else {}
             metrics = {Metrics.OBJECTIVE: trial.value, **event.costs}
-            self.runs.end(trial.run, "KILLED" if is_pruned else "FINISHED", tags=tags, metrics=metrics)
+            run = self.runs.end(trial.run, "KILLED" if is_pruned else "FINISHED", tags=tags, metrics=metrics)
+            trial.drawn.optuna.set_user_attr(RECORD, trial_notes(run))
             search.tell(trial.drawn.optuna.number, outcome, trial.value)
         self._next[trial.cell] += 1
         best, what = self._best(trial.cell), f"trial {trial.drawn.index}, {trial.drawn.hyperparameters.in_words()}"

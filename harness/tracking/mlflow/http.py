@@ -17,7 +17,7 @@ from harness.core.errors import StoreAway, StoreError
 from harness.tracking.address import REMEDY, is_server, store_uri
 from harness.tracking.mlflow.mlflow_compat import http_status, is_of_database, knock
 
-__all__ = ["FOREIGN", "LONGEST", "answers", "ask", "backoff", "client_of", "reach_server", "reach_store"]
+__all__ = ["FOREIGN", "LONGEST", "answers", "ask", "backoff", "client_of", "is_absent", "reach_server", "reach_store"]
 
 
 PATIENCE = 10
@@ -82,6 +82,13 @@ def _error(uri: str, error: MlflowException | requests.RequestException) -> Stor
     if status in (401, 403):
         return StoreError(f"MLflow store {uri!r} refuses these credentials (HTTP {status}): {reason}; {CREDENTIALS}")
     return StoreError(f"MLflow store {uri!r} refuses (HTTP {status}): {reason}")
+
+
+def is_absent(error: MlflowException | requests.RequestException) -> bool:
+    """Return whether a server says that what was asked for is not there."""
+    if isinstance(error, MlflowException):
+        return http_status(error) == 404
+    return error.response is not None and error.response.status_code == 404
 
 
 def _reason(error: BaseException) -> str:

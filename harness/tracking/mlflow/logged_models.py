@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-import urllib.parse
-import urllib.request
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
 from harness.core.errors import ModelError
+from harness.tracking.address import local_folder
 from harness.tracking.mlflow.model_registry import MlflowRegistry, model_id
 from harness.tracking.schema import Metrics, PageTags
 from harness.tracking.store_link import DIRECT, Link, asked, translate_values
@@ -88,18 +87,12 @@ class MlflowModels:
 
 def remove_files(location: str) -> int:
     """Delete a local folder, given MLflow's address of it; return the bytes freed, 0 where it is on a server."""
-    folder = _local_folder(location)
-    if folder is None:
+    folder = local_folder(location)
+    if folder is None or not folder.is_dir():
         return 0
     freed = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     shutil.rmtree(folder)
     return freed
-
-
-def _local_folder(location: str) -> Path | None:
-    parts = urllib.parse.urlparse(location)
-    folder = Path(urllib.request.url2pathname(parts.path))
-    return folder if parts.scheme in ("", "file") and folder.is_dir() else None
 
 
 def wrap_model(folder: Path, into: Path, card: ModelCard, described: Model | None = None) -> None:
@@ -152,8 +145,8 @@ def fetch_model(client: MlflowClient, uri: str, into: Path) -> Path:
         ModelError: There is no such model.
     """
     try:
-        folder = _local_folder(client.get_logged_model(_identity(client, uri)).artifact_location)
-        if folder is not None:
+        folder = local_folder(client.get_logged_model(_identity(client, uri)).artifact_location)
+        if folder is not None and folder.is_dir():
             return folder
         options = {"dst_path": str(into), "tracking_uri": client.tracking_uri}
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, **options))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,6 @@ from typing import Any
 
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as MlflowRun
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
@@ -27,6 +25,7 @@ from harness.tracking.mlflow.logged_models import MlflowModels, remove_files
 from harness.tracking.mlflow.mlflow_compat import EXISTS
 from harness.tracking.mlflow.prompt_registry import MlflowPrompts
 from harness.tracking.mlflow.read_run import measured, run_from
+from harness.tracking.mlflow.run_files import read_text, text_digest, write_folder
 from harness.tracking.mlflow.ui_views import described
 from harness.tracking.mlflow.write_run import ENTRIES, TOTAL, RunWriter
 from harness.tracking.schema import Tags
@@ -152,15 +151,11 @@ class MlflowTracker:
 
     @asked
     def files(self, run: str, folder: Path, into: str) -> None:
-        self._client.log_artifacts(self.link.server(run), str(folder), into)
+        write_folder(self._client, self.link.server(run), folder, into)
 
     @asked
     def fetch(self, run: str, file: str) -> str:
-        # By its address: asked by run, MLflow first looks for models of that run, which takes longer than the rest.
-        address = f"{self._client.get_run(self.link.server(run)).info.artifact_uri}/{file}"
-        with tempfile.TemporaryDirectory() as folder:
-            path = download_artifacts(address, dst_path=folder, tracking_uri=self.uri)
-            return Path(path).read_text(encoding="utf-8")
+        return read_text(self._client, self.uri, self.link.server(run), file)
 
     def remove(self, run: str) -> int:
         """Delete a run and its local artifacts; return the bytes freed."""
@@ -196,15 +191,23 @@ class MlflowTracker:
         self._write(run, "inputs", {"used": [one._asdict() for one in used]})
 
     def text(self, run: str, text: str, file: str) -> None:
+        self._text(run, text, file, {})
+
+    def _text(self, run: str, text: str, file: str, tags: Mapping[str, str]) -> None:
+        """Store a text, then what tells of it; a kill in between leaves no digest that speaks of another text."""
+        tag, now = Tags.file_digest(file), text_digest(text.encode())
+        if self.run(run).tags.get(tag, now) != now:
+            self.tags(run, {tag: ""})
         self._write(run, "text", {"text": text, "file": file})
+        self.tags(run, {tag: now, **tags})
 
     def table(self, run: str, columns: Mapping[str, Sequence[Any]], file: str) -> None:
         # MLflow's own call adds to a table that is there; this one says all of it, and so may be said twice.
         frame = pd.DataFrame({name: list(values) for name, values in columns.items()})
-        self.text(run, frame.to_json(orient="split", index=False, date_format="iso"), file)
         tables, own = json.loads(self.run(run).tags.get(Tags.TABLES, "[]")), {"path": file, "type": "table"}
-        if own not in tables:
-            self.tags(run, {Tags.TABLES: json.dumps([*tables, own])})
+        listed = tables if own in tables else [*tables, own]
+        text = frame.to_json(orient="split", index=False, date_format="iso")
+        self._text(run, text, file, {Tags.TABLES: json.dumps(listed)})
 
     def end(
         self,

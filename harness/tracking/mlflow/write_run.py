@@ -9,6 +9,7 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
+from harness.tracking.mlflow.run_files import write_text
 from harness.tracking.schema import PageTags, Tags
 from harness.tracking.store_protocols import DataUse
 
@@ -50,7 +51,7 @@ class RunWriter:
             self._client.update_run(run, status=content.get("status"), name=content.get("name"))
 
     def text(self, run: str, content: Mapping[str, Any]) -> None:
-        self._client.log_text(run, content["text"], content["file"])
+        write_text(self._client, run, content["text"], content["file"])
 
     def inputs(self, run: str, content: Mapping[str, Any]) -> None:
         used = [DataUse(**one) for one in content["used"]]

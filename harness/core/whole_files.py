@@ -1,0 +1,41 @@
+"""Files that are written whole or not at all, and the digests by which a change is noticed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+__all__ = ["file_digests", "write_whole"]
+
+
+def write_whole(file: Path, content: str | bytes) -> None:
+    """Write a file under a temporary name beside it, then rename it: a kill leaves the old content or the new.
+
+    Args:
+        file: Its folder is made where it is missing.
+        content: A text is written in UTF-8.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(content.encode() if isinstance(content, str) else content)
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def file_digests(folder: Path, *, apart_from: str) -> dict[str, str]:
+    """Return a content hash (32 hex digits) of each file in and below a folder, by its path inside.
+
+    Args:
+        folder: Which.
+        apart_from: The path of one that does not count.
+    """
+    files = {str(file.relative_to(folder)): file for file in sorted(folder.rglob("*")) if file.is_file()}
+    return {name: _file_digest(file) for name, file in files.items() if name != apart_from}
+
+
+def _file_digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:32]

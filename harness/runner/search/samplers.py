@@ -1,0 +1,59 @@
+"""What Optuna is given of a study: distributions, samplers, pruners."""
+
+from __future__ import annotations
+
+from operator import eq
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+
+from harness.core.example import digest
+from harness.study.dimension import Dimension, Value
+from harness.study.search_space import Hyperparameters, SearchSpace
+from harness.study.spec import Search
+
+__all__ = ["STARTUP", "apart_from", "distribution_of", "pruner_of", "sampler_of"]
+
+STARTUP = 3
+"""Trials before the Gaussian process has a say."""
+
+
+def distribution_of(dimension: Dimension, value: Value | None = None) -> BaseDistribution:
+    """Return what Optuna draws a value from, widened where a given one (another cell's winner) lies outside."""
+    is_log = dimension.scale == "log"
+    if dimension.choices:
+        return CategoricalDistribution(dimension.choices)
+    low, high = dimension.low, dimension.high
+    if isinstance(value, int | float):
+        low, high = min(low, value), max(high, value)
+    if dimension.integer:
+        return IntDistribution(int(low), int(high), log=is_log)
+    return FloatDistribution(low, high, log=is_log)
+
+
+def sampler_of(spec: Search, index: int) -> BaseSampler:
+    """Return a sampler whose randomness is that of one trial alone."""
+    seed = int(digest({"seed": spec.seed, "trial": index}), 16) % 2**32
+    if spec.sampler == "gp":
+        return GPSampler(seed=seed, n_startup_trials=STARTUP)
+    if spec.sampler == "tpe":
+        return TPESampler(seed=seed)
+    return RandomSampler(seed=seed)
+
+
+def pruner_of(spec: Search) -> optuna.pruners.BasePruner:
+    """Return what gives trials up."""
+    return optuna.pruners.MedianPruner(n_startup_trials=2) if spec.pruner == "median" else optuna.pruners.NopPruner()
+
+
+def apart_from(
+    given: list[Hyperparameters], points: list[Hyperparameters], space: SearchSpace
+) -> list[Hyperparameters]:
+    """Return the points without the one that each given one stands for: the first that shares most thirds with it."""
+    left = list(points)
+    for start in given:
+        own = space.parts_of(start, STARTUP)
+        shared = [sum(map(eq, own, space.parts_of(point, STARTUP))) for point in left]
+        del left[shared.index(max(shared))]
+    return left

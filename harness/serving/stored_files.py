@@ -1,0 +1,70 @@
+"""The content of a stored model's folder, by digests: what answers is what was stored, or nothing does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.core.errors import ModelError
+from harness.core.whole_files import file_digests
+from harness.models.load import Loaded, generation_digest, tokenizer_digest
+
+__all__ = ["FILES", "READING", "READ_ON_LOADING", "SETTINGS", "content", "verify_base", "verify_files"]
+
+SETTINGS = "harness.json"
+"""Holds the recipe, and `content` beside it."""
+
+FILES, READING = "files", "reading"
+"""Beside the recipe in `SETTINGS`: the digests of all other files, and of what the base reads and writes by."""
+
+READ_ON_LOADING = {".json", ".safetensors", ".bin", ".model", ".jinja", ".txt", ".py"}
+"""Kinds of files that loading a model would read, were they added to its folder."""
+
+
+def content(folder: Path, loaded: Loaded) -> dict[str, dict[str, str]]:
+    """Return the digests of a folder's files, and of what the model in it reads and writes by."""
+    return {FILES: file_digests(folder, apart_from=SETTINGS), READING: _reading(loaded)}
+
+
+def verify_files(folder: Path) -> dict[str, dict[str, str]]:
+    """See that a folder's files are the very ones that `save_model` wrote.
+
+    Returns:
+        The digests of its files, and of how its base reads; nothing of an older folder, which does not say.
+
+    Raises:
+        ModelError: Some are not: weights, tokenizer or configuration of another model would answer in its name.
+    """
+    settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    then = settings.get(FILES)
+    if then is None:
+        return {}
+    now = file_digests(folder, apart_from=SETTINGS)
+    states = {name: "changed" if name in now else "missing" for name in then if now.get(name) != then[name]}
+    states |= {name: "new" for name in now.keys() - then.keys() if Path(name).suffix in READ_ON_LOADING}
+    if states:
+        files = ", ".join(f"{name} is {state}" for name, state in sorted(states.items()))
+        raise ModelError(
+            f"model {folder} cannot be read as it was stored: {files}; bring these files back, or store the model again"
+        )
+    return {FILES: then, READING: settings[READING]}
+
+
+def _reading(loaded: Loaded) -> dict[str, str]:
+    """Return digests of what a model reads and writes by, beside its weights and its configuration."""
+    return {"tokenizer": tokenizer_digest(loaded.tokenizer), "generation settings": generation_digest(loaded.model)}
+
+
+def verify_base(folder: Path, base: Loaded, then: Mapping[str, str]) -> None:
+    """See that the base of a delta still reads as it did; its weights are compared by `load_delta`.
+
+    Raises:
+        ModelError: It does not.
+    """
+    for what, now in _reading(base).items():
+        if then.get(what, now) != now:
+            raise ModelError(
+                f"model {folder} is a delta on a base whose {what} had the digest {then[what]} then and {now} now; "
+                "bring that base back, or train again with final.store: full"
+            )

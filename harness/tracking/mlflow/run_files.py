@@ -1,0 +1,89 @@
+"""The files of a run: written whole where the store keeps them on this machine, and held against their digests."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+
+import requests
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
+
+from harness.core.errors import DamagedError
+from harness.core.whole_files import write_whole
+from harness.tracking.address import local_folder
+from harness.tracking.mlflow.http import is_absent
+from harness.tracking.mlflow.read_run import run_from
+from harness.tracking.schema import Tags
+from harness.tracking.store_protocols import damage
+
+__all__ = ["read_text", "text_digest", "write_folder", "write_text"]
+
+
+def write_text(client: MlflowClient, run: str, text: str, file: str) -> None:
+    """Write a text as a file of a run; MLflow alone writes in place, and a kill would leave a part."""
+    place = local_folder(client.get_run(run).info.artifact_uri)
+    if place is None:
+        client.log_text(run, text, file)
+    else:
+        write_whole(place / file, text)
+
+
+def write_folder(client: MlflowClient, run: str, folder: Path, into: str) -> None:
+    """Write all files of a folder as files of a run."""
+    place = local_folder(client.get_run(run).info.artifact_uri)
+    if place is None:
+        client.log_artifacts(run, str(folder), into)
+        return
+    for file in folder.rglob("*"):
+        if file.is_file():
+            write_whole(place / into / file.relative_to(folder), file.read_bytes())
+
+
+def read_text(client: MlflowClient, uri: str, run: str, file: str) -> str:
+    """Return a file of a run.
+
+    Args:
+        client: The store's.
+        uri: The store.
+        run: The store's id of it.
+        file: Its path among the run's files.
+
+    Raises:
+        DamagedError: It is missing, or its digest is not the one that the run holds.
+    """
+    owner = client.get_run(run)
+    try:
+        content = _bytes(f"{owner.info.artifact_uri}/{file}", uri)
+        then, now = owner.data.tags.get(Tags.file_digest(file)), text_digest(content)
+        if then and then != now:
+            raise DamagedError(damage(file, run_from(owner), f"its digest was {then} and is {now}"))
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise DamagedError(damage(file, run_from(owner), str(error))) from error
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise DamagedError(damage(file, run_from(owner), "it is missing")) from error
+
+
+def text_digest(content: bytes) -> str:
+    """Return a short content hash (16 hex digits) of a file."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _bytes(address: str, uri: str) -> bytes:
+    """Return a file by its address: asked by run, MLflow first looks for models of that run, which takes longer.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    if place := local_folder(address):
+        return place.read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return Path(download_artifacts(address, dst_path=folder, tracking_uri=uri)).read_bytes()
+        except (MlflowException, requests.RequestException) as error:
+            if is_absent(error):
+                raise FileNotFoundError(address) from error
+            raise

@@ -1,0 +1,217 @@
+"""The recommendation: everyday words that say no more than the tests do, the same in page, Markdown and file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.core.example import Example, Prediction
+from harness.metrics import get
+from harness.metrics.base import Metric
+from harness.report.study_facts import best_model, study_facts, study_file
+from harness.report.text.cautions import cautions
+from harness.report.text.findings import find
+from harness.report.text.recommendation import recommendation_facts
+from harness.report.write_report import write_report
+from harness.results.cell_result import CellResult
+from harness.results.collect import Results
+from harness.stats.verdicts import Answered, Answers
+from harness.tracking.study_record import KeptModels
+from tests.support.made_up_results import html, referenced, study
+
+WEIGHTS = {"none": 0, "last_blocks-1": 4000, "full": 100_000}
+SECONDS = {"none": 0.0, "last_blocks-1": 10.0, "full": 30.0}
+
+
+def sized(results: Results) -> Results:
+    """Return results whose cells say how many weights train, and how long that takes."""
+    return replace(results, cells=tuple(_sized(cell) for cell in results.cells))
+
+
+def _sized(cell: CellResult) -> CellResult:
+    params = {"trainable_parameters": str(WEIGHTS[cell.tuning]), "parameters": "100000"}
+    costs = {"train_seconds": SECONDS[cell.tuning], "peak_memory_mib": 900.0}
+    return replace(cell, params=params, finals=tuple(replace(final, costs=costs) for final in cell.finals))
+
+
+def scored(levels: dict[str, list[float]], *, rows: int = 80, noise: float = 0.02) -> Results:
+    """Return results in which each seed of a cell gets about so many test rows right by ``token_f1``."""
+    plain = sized(study(examples=rows))
+    metric, rng, answered, cells = get("token_f1"), np.random.default_rng(5), {}, []
+    cases = tuple(Example(f"t{number}", {"source": "s"}, "a b c d e f g h i j") for number in range(rows))
+    for cell in plain.cells:
+        seeds = levels[cell.id]
+        runs = tuple(tuple(_row(case, right, rng, noise) for case in cases) for right in seeds)
+        answered[cell.id] = Answered(runs, seeded=cell.tuning != "none")
+        finals = tuple(
+            replace(
+                cell.finals[0],
+                seed=str(number),
+                metrics=dict.fromkeys(("validation/token_f1", "test/token_f1"), _score(metric, run, cases)),
+            )
+            for number, run in enumerate(runs)
+        )
+        cells.append(replace(cell, finals=finals))
+    return replace(
+        plain,
+        metrics=("token_f1", "loss"),
+        lead="token_f1",
+        objective="token_f1",
+        metric=metric,
+        cells=tuple(cells),
+        answers=Answers(cases, answered, {}),
+    )
+
+
+def _row(case: Example, right: float, rng: np.random.Generator, noise: float) -> Prediction:
+    number = int(np.clip(round(10 * rng.normal(right, noise)), 0, 10))
+    return Prediction(case.id, " ".join([*case.target.split()[:number], *["um"] * (10 - number)]), 1.0, 10)
+
+
+def _score(metric: Metric, run: Sequence[Prediction], cases: Sequence[Example]) -> float:
+    return float(metric.reduce([metric.statistics(*pair) for pair in zip(run, cases, strict=True)]))
+
+
+EQUAL = {"prompt0/none": [0.1], "prompt1/none": [0.1]}
+DEEP = {f"prompt{p}/{t}": [0.6, 0.61, 0.6] for p in (0, 1) for t in ("last_blocks-1", "full")}
+
+
+def test_it_names_prompt_depth_share_rate_and_cost() -> None:
+    levels = {**EQUAL, **DEEP, "prompt1/last_blocks-1": [0.8, 0.81, 0.8]}
+    results = scored(levels)
+    found = find(results).recommendation
+    assert found is not None
+    said = " ".join(found.sentences)
+    assert 'Use the prompt "prompt1" and train the last block (4% of the weights) at a learning rate of' in said
+    assert "Training it once took 10 s here, with up to 900 MiB of memory." in said
+    assert "It beats the baseline prompt0/full" in said
+    assert "No other cell may be as good." in said
+    assert recommendation_facts(found) == {
+        "cell": "prompt1/last_blocks-1",
+        "prompt": "prompt1",
+        "tuning": "last_blocks-1",
+        "learning_rate": results.cells[4].learning_rate,
+        "cheapest": None,
+    }
+
+
+def test_the_cheapest_that_may_be_as_good_is_named_with_what_it_spares() -> None:
+    levels = {**EQUAL, **DEEP, "prompt1/full": [0.61, 0.63, 0.6]}
+    found = find(scored(levels)).recommendation
+    assert found is not None
+    assert found.cell.id == "prompt1/full"
+    assert found.cheapest is not None
+    assert found.cheapest.tuning == "last_blocks-1"
+    assert "with the last block trained (4% of the weights) is not told apart from it" in found.sentences[1]
+    assert "trains in a third of the time" in found.sentences[1]
+    zero = find(scored(dict.fromkeys(levels, [0.5, 0.52, 0.5]) | {"prompt0/none": [0.5]})).recommendation
+    assert zero is not None
+    assert "needs no training at all" in zero.sentences[1]
+
+
+def test_a_zero_shot_cell_that_ranks_first_asks_for_no_training() -> None:
+    found = find(scored({name: [0.2, 0.2, 0.21] for name in DEEP} | {"prompt0/none": [0.1], "prompt1/none": [0.5]}))
+    assert found.recommendation is not None
+    assert 'Use the prompt "prompt1" with the model as it comes' in found.recommendation.sentences[0]
+    assert found.recommendation.cheapest is None
+
+
+@pytest.mark.parametrize("deep", [0.8, 0.5])
+def test_the_question_is_answered_as_far_as_the_tests_allow(deep: float) -> None:
+    levels = {name: [deep, deep + 0.01, deep] for name in DEEP} | {"prompt0/none": [0.5], "prompt1/none": [0.5]}
+    findings = find(scored(levels, noise=0.25))
+    assert findings.recommendation is not None
+    said = " ".join(findings.recommendation.sentences)
+    assert findings.verdicts is not None
+    assert findings.verdicts.effects is not None
+    decided = {
+        axis: any(row.verdict != "undecided" for row in rows) for axis, rows in findings.verdicts.effects.main.items()
+    }
+    assert decided["tuning"] == (deep == 0.8)
+    assert ("Does the depth of training matter? Yes:" in said) == decided["tuning"]
+    assert ("Does the prompt matter? Yes:" in said) == decided["prompt"]
+    assert "Does the effect of the prompt depend on the depth of training?" in said
+
+
+def test_a_row_that_needs_no_model_is_compared_in_words_and_cautioned() -> None:
+    plain = referenced(study())
+    ahead = replace(plain, references={"lead": {"validation/rougeL": 2.0, "test/rougeL": 0.1}})
+    findings = find(ahead)
+    assert "The best row that needs no model, lead, scores" in findings.answer
+    assert "lead, which needs no model, scores higher on validation than every cell: 2.00" in " ".join(
+        cautions(ahead, findings)
+    )
+    assert findings.advice[0].startswith("Before any of these combinations, take lead: it needs no model")
+    behind = replace(plain, references={"lead": {"validation/rougeL": 0.01, "test/rougeL": 0.1}})
+    assert "needs no model" in find(behind).answer
+    assert not [one for one in cautions(behind, find(behind)) if "needs no model" in one]
+    untested = replace(ahead, answers=None)
+    assert "needs no model" in cautions(untested, find(untested))[0]
+
+
+def test_where_lower_is_better_a_lower_row_leads() -> None:
+    plain = replace(referenced(study()), maximize=False)
+    for validation, leads in ((-1.0, True), (2.0, False)):
+        results = replace(plain, references={"lead": {"validation/rougeL": validation, "test/rougeL": 0.1}})
+        assert any("scores lower on validation" in one for one in cautions(results, find(results))) is leads
+
+
+def test_page_markdown_and_file_carry_it(tmp_path: Path) -> None:
+    results = sized(study(examples=60))
+    findings = find(results)
+    assert findings.recommendation is not None
+    markdown = write_report(results, tmp_path).read_text(encoding="utf-8")
+    program = json.loads((tmp_path / "verdicts.json").read_text(encoding="utf-8"))
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert program["recommendation"]["cell"] == findings.recommendation.cell.id == program["best"]
+    assert program["cautions"] == cautions(results, findings)
+    for text in (page, markdown):
+        first = text.replace("&#34;", chr(34)).index(findings.recommendation.sentences[0])
+        assert first < text.index(findings.answer)
+        assert first < text.index("Ranked by")
+    assert markdown.index("figures/depths.png") < markdown.index("## Ranked by")
+    assert page.index('aria-label="rougeL of each prompt') < page.index('id="ranking"')
+
+
+def test_the_report_says_what_was_run_and_where_the_model_is(tmp_path: Path) -> None:
+    settings = {
+        "model": {"name": "small", "revision": None},
+        "training": {"epochs": 3, "batch_size": 8},
+        "search": {"storage": "postgresql://me:secret@host/db"},
+    }
+    kept = KeptModels("models:/m-1", "run", "prompt1/full", ("run",))
+    results = replace(sized(study()), settings=settings, started=1.75e9, kept=kept)
+    assert study_facts(results) == {
+        "date": "2025-06-15",
+        "model": "small",
+        "weights": "100,000; last_blocks-1 trains 4%; full trains 100%",
+        "epochs": "3",
+        "batch size": "8",
+        "runs": "6 cells, 16 trials, 10 final runs",
+    }
+    assert "secret" not in study_file(results)
+    assert "revision" not in study_file(results)
+    model = best_model(results)
+    assert model is not None
+    for text in (html(results).replace("&#34;", '"'), write_report(results, tmp_path).read_text(encoding="utf-8")):
+        for said in ("2025-06-15", "batch_size: 8", model.python, model.command, "prompt1/full"):
+            assert said in text
+    assert best_model(replace(results, kept=KeptModels(None, None, None, ()))) is None
+
+
+def test_every_metric_stands_in_page_and_markdown(tmp_path: Path) -> None:
+    plain = study()
+    more = {"validation/chrf": 41.25, "test/chrf": 43.75}
+    cells = tuple(
+        replace(cell, finals=tuple(replace(final, metrics={**final.metrics, **more}) for final in cell.finals))
+        for cell in plain.cells
+    )
+    results = replace(plain, cells=cells, metrics=("rougeL", "chrf", "loss"))
+    for text in (html(results), write_report(results, tmp_path).read_text(encoding="utf-8")):
+        assert "chrf validation" in text
+        assert text.count("41.25") == text.count("43.75") == len(cells)

@@ -1,0 +1,177 @@
+"""Stored files that were cut, emptied, changed or deleted: ``report`` names them, ``run`` makes them again."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mlflow.entities import Run
+
+from harness.core.errors import DamagedError
+from harness.tracking.mlflow.mlflow_tracker import find_run
+from harness.tracking.prediction_table import is_whole, read_predictions
+from tests.support.study_fixture import Place, Places
+
+SMALL = ("--set", "tuning=[none, head]", "--set", "prompts=[bare]")
+
+
+@pytest.fixture(scope="module")
+def done(places: Places) -> Place:
+    """A small study, run once; tests change copies of it."""
+    place = places()
+    place.run(*SMALL)
+    return place
+
+
+@pytest.fixture
+def place(done: Place, places: Places) -> Place:
+    return places.copy(done)
+
+
+def file_of(run: Run, name: str) -> Path:
+    return Path(run.info.artifact_uri.removeprefix("file://")) / name
+
+
+def other_columns(file: Path) -> None:
+    table = json.loads(file.read_text())
+    file.write_text(json.dumps({"columns": ["text"], "data": [["a"] for _ in table["data"]]}))
+
+
+def a_row_less(file: Path) -> None:
+    table = json.loads(file.read_text())
+    file.write_text(json.dumps({**table, "data": table["data"][1:]}))
+
+
+def another_answer(file: Path) -> None:
+    table = json.loads(file.read_text())
+    table["data"][0][table["columns"].index("prediction")] = "another"
+    file.write_text(json.dumps(table))
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "cut": lambda file: os.truncate(file, file.stat().st_size // 2),
+    "empty": lambda file: os.truncate(file, 0),
+    "no JSON": lambda file: file.write_bytes(b"\xff\x00 no table"),
+    "missing": Path.unlink,
+    "other columns": other_columns,
+    "a row less": a_row_less,
+    "another answer": another_answer,
+    "no facts": lambda file: file.write_text("{}"),
+}
+
+
+@pytest.mark.parametrize("damage", ["cut", "missing", "other columns", "another answer"])
+def test_a_final_run_with_a_damaged_table_is_named_and_done_again(damage: str, done: Place, place: Place) -> None:
+    run = place.runs("final", cell="bare/head")[0]
+    DAMAGE[damage](file_of(run, "predictions/test.json"))
+    shown = place.command("report", "tiny")
+    assert shown.status == 0, shown.err
+    text = (place.folder / "reports" / "tiny" / "report.md").read_text()
+    assert f"predictions/test.json of run {run.info.run_name} ({run.info.run_id}) is damaged" in text
+    again = place.run(*SMALL)
+    assert f"stored predictions are damaged, so these runs are done again: {run.info.run_name}" in again.out
+    assert {found.info.run_id for found in place.runs("superseded")} == {run.info.run_id}
+    assert place.results() == done.results()
+    assert "damaged" not in (place.folder / "reports" / "tiny" / "report.md").read_text()
+    place.clean()
+    assert "2 cells, 0 training runs to do" in place.run(*SMALL).out
+
+
+def test_tables_of_zero_shot_references_and_validation_are_done_again(done: Place, place: Place) -> None:
+    (zero,), references = place.runs("final", cell="bare/none"), place.runs("reference")
+    other = place.runs("final", cell="bare/head")[1]
+    lost = {zero.info.run_id, other.info.run_id, *(run.info.run_id for run in references)}
+    file_of(zero, "predictions/test.json").unlink()
+    file_of(other, "predictions/validation.json").write_text("{}")
+    for run in references:
+        os.truncate(file_of(run, "predictions/test.json"), 10)
+    assert place.command("report", "tiny").status == 0
+    place.run(*SMALL)
+    assert {run.info.run_id for run in place.runs("superseded")} == lost
+    assert place.results() == done.results()
+
+
+def test_a_report_without_any_table_says_so(place: Place) -> None:
+    for run in place.runs("final"):
+        file_of(run, "predictions/test.json").unlink()
+    shown = place.command("report", "tiny")
+    assert shown.status == 0, shown.err
+    assert "all tables of test predictions are damaged" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("study.json", "cut"),
+        ("study.json", "no facts"),
+        ("study.yaml", "cut"),
+        ("task/task.py", "no JSON"),
+        ("prompt.jinja", "empty"),
+    ],
+)
+def test_files_of_a_study_are_written_again(name: str, damage: str, done: Place, place: Place) -> None:
+    phase = "cell" if name == "prompt.jinja" else "summary"
+    run = place.runs(phase, cell="bare/head" if phase == "cell" else None)[0]
+    final = place.runs("final", cell="bare/head")[0]
+    DAMAGE[damage](file_of(run, name))
+    command = ("report", "tiny") if name == "study.json" else ("reproduce", final.info.run_id)
+    shown = place.command(*command)
+    assert shown.status == 2
+    assert f"{name} of run {run.info.run_name} ({run.info.run_id}) is damaged" in shown.err
+    place.run(*SMALL)
+    assert place.command("report", "tiny").status == 0
+    assert place.results() == done.results()
+
+
+def test_a_damaged_side_is_not_compared(place: Place) -> None:
+    run = place.runs("final", cell="bare/head")[0]
+    os.truncate(file_of(run, "predictions/test.json"), 100)
+    shown = place.command("compare", "tiny:bare/head", "tiny:bare/none")
+    assert shown.status == 2
+    assert f"of run {run.info.run_name} ({run.info.run_id}) is damaged" in shown.err
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_any_damage_is_seen(damage: str, place: Place) -> None:
+    run = place.runs("reference")[0]
+    with mock.patch.dict(os.environ, {"MLFLOW_TRACKING_URI": place.uri}):
+        ((_, tracker, ours),) = find_run(run.info.run_id)
+    assert is_whole(tracker, ours, "validation")
+    DAMAGE[damage](file_of(run, "predictions/validation.json"))
+    assert not is_whole(tracker, ours, "validation")
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["with a digest", "of an older version"])
+def test_a_cut_at_any_byte_is_seen(old: bool, place: Place) -> None:
+    run = place.runs("final", cell="bare/head")[0]
+    if old:
+        place.client().delete_tag(run.info.run_id, "digest.predictions/test.json")
+    file = file_of(run, "predictions/test.json")
+    whole = file.read_bytes()
+    with mock.patch.dict(os.environ, {"MLFLOW_TRACKING_URI": place.uri}):
+        ((_, tracker, ours),) = find_run(run.info.run_id)
+    assert is_whole(tracker, ours, "test")
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(end=st.integers(0, len(whole) - 1))
+    def cut(end: int) -> None:
+        file.write_bytes(whole[:end])
+        with pytest.raises(
+            DamagedError, match=f"of run .* \\({run.info.run_id}\\) is damaged: .*; `harness run` makes"
+        ):
+            read_predictions(tracker, ours, "test")
+
+    cut()
+
+
+def test_a_damaged_note_of_a_kept_model_vouches_for_nothing(place: Place) -> None:
+    note = place.folder / ".harness" / "tiny" / "best" / "note.json"
+    assert note.is_file()
+    note.write_text('{"key": ')
+    place.run(*SMALL, "--set", "final.seeds=[11, 12, 13]")
