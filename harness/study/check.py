@@ -128,7 +128,6 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
     assert source is not None
     assert description is not None
     forms = tuple(form for _, form in prompts)
-    blind = self_scores(metrics, [*examples["validation"], *examples.get("test", ())])
     test_rows = examples.pop("test", [])
     return Checked(
         file=file,
@@ -144,7 +143,12 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
         fits=fits,
         overlaps=found,
         general=general,
-        cautions=(*cautions, *blind, *alike(fits), *_ungrouped(study, rows)),
+        cautions=(
+            *cautions,
+            *self_scores(metrics, [*examples["validation"], *test_rows]),
+            *alike(fits),
+            *_ungrouped(study, rows),
+        ),
         notes=(*stray_fields(forms, examples), *holding_targets(fits), *taken_off, *left_out),
     )
 
