@@ -143,12 +143,7 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
         fits=fits,
         overlaps=found,
         general=general,
-        cautions=(
-            *cautions,
-            *self_scores(metrics, [*examples["validation"], *test_rows]),
-            *alike(fits),
-            *_ungrouped(study, rows),
-        ),
+        cautions=(*cautions, *_blind(metrics, examples, test_rows), *alike(fits), *_ungrouped(study, rows)),
         notes=(*stray_fields(forms, examples), *holding_targets(fits), *taken_off, *left_out),
     )
 
@@ -253,6 +248,11 @@ def _kept(
     lost = {split: size - len(examples[split]) for split, size in sizes.items()}
     lines = [f"{n} rows of {split} are left out: their group is in a later split." for split, n in lost.items() if n]
     return examples, found, lines
+
+
+def _blind(metrics: tuple[Metric | str, ...], examples: dict[Split, list[Example]], test: list[Example]) -> list[str]:
+    """Say which metrics cannot tell right from wrong on the rows that are scored."""
+    return self_scores(metrics, [*examples["validation"], *test])
 
 
 def _ungrouped(study: StudySpec, rows: dict[Split, list[SourceRow]]) -> list[str]:
