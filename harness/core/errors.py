@@ -96,14 +96,15 @@ class StudyError(UserError):
 
 
 class Diverged(HarnessError):
-    """A training loss that became NaN or infinite; its trial failed, and the cell goes on.
+    """A loss that became NaN or infinite, or exploded on validation; its run failed, and the cell goes on.
 
     Args:
         loss: The value.
-        step: The optimizer step, counted from 1, at which it was seen.
+        step: The optimizer step, counted from 1, at which it was seen; 0 where nothing trains.
+        where: What is said behind it.
     """
 
-    def __init__(self, loss: float, step: int) -> None:
+    def __init__(self, loss: float, step: int, where: str = "") -> None:
         self.loss = loss
         self.step = step
-        super().__init__(f"loss is {loss} at step {step}")
+        super().__init__(f"loss is {loss} at step {step}{where}")

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from harness.core.errors import ModelError
 from harness.models.apply_tuning import apply, restore, snapshot
-from harness.models.load import Loaded, architecture_digest, tensors_digest, weights_digest
+from harness.models.load import Loaded, architecture_digest, refuse_non_finite, tensors_digest, weights_digest
 from harness.study.axes import Tuning
 
 __all__ = ["Base", "load_delta", "save_delta", "trained_digest"]
@@ -63,13 +63,14 @@ def load_delta(folder: Path, loaded: Loaded, *, tuning: Tuning, base: Base) -> L
         base: The base as it was then.
 
     Raises:
-        ModelError: The base is no longer what it was, or the file does not fit it.
+        ModelError: The base is no longer what it was, the file does not fit it, or its weights are not finite.
     """
     _verify(folder, loaded, base)
     try:
         values = load_file(folder / FILE)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"model {folder}: {FILE} cannot be read: {error}; store the model again") from error
+    refuse_non_finite(str(folder), values)
     trainable = apply(loaded.model, tuning)
     own = {name: tuple(loaded.model.get_parameter(name).shape) for name in trainable.names}
     if own != {name: tuple(value.shape) for name, value in values.items()}:

@@ -34,6 +34,7 @@ __all__ = [
     "architecture_digest",
     "generation_digest",
     "load",
+    "refuse_non_finite",
     "tensors_digest",
     "tokenizer_digest",
     "weights_digest",
@@ -88,8 +89,8 @@ def load(
 ) -> Loaded:
     """Load a causal or encoder-decoder language model with its tokenizer.
 
-    Every weight must come from the checkpoint, and every weight in the checkpoint must have a place: a model that is
-    partly random is an error, not a warning.
+    Every weight must come from the checkpoint and be finite, and every weight in the checkpoint must have a place: a
+    model that is partly random, or broken, is an error, not a warning.
 
     Args:
         name: A local folder or a Hub id.
@@ -109,6 +110,7 @@ def load(
         model = _model(name, source, config, {**options, "dtype": dtype}, allow_pickle)
         with _readable(name, "tokenizer", "put tokenizer.json and tokenizer_config.json beside the weights"):
             tokenizer = AutoTokenizer.from_pretrained(source.name, **options)
+    refuse_non_finite(name, dict(model.named_parameters()))
     _hold_constants(model)
     _prepare(name, tokenizer, rows=len(next(model.get_input_embeddings().parameters())))
     return Loaded(
@@ -119,6 +121,26 @@ def load(
         weights_digest(model),
         source.commit,
     )
+
+
+def refuse_non_finite(name: str, tensors: Mapping[str, Tensor]) -> None:
+    """See that weights are numbers: a single NaN makes every loss NaN, and scores of such a model mean nothing.
+
+    Args:
+        name: The model's, for the message.
+        tensors: The weights by name, as what they are computed with: half precision makes large numbers infinite.
+
+    Raises:
+        ModelError: Some are NaN or infinite; names the tensors.
+    """
+    broken = [key for key, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        first = tensors[broken[0]]
+        count = int((~torch.isfinite(first)).sum())
+        raise ModelError(
+            f"model {name}: {len(broken)} of its tensors hold weights that are NaN or infinite ({_some(broken)}: "
+            f"{count} of {first.numel()} as {str(first.dtype).removeprefix('torch.')}); take an intact checkpoint"
+        )
 
 
 def weights_digest(model: PreTrainedModel) -> str:

@@ -55,14 +55,17 @@ class CellResult:
     hyperparameters: Hyperparameters
     """The winner's; empty for zero-shot, or where no trial completed."""
     trials: tuple[Trial, ...]
+    """Those that count: the winner is the best of them."""
     finals: tuple[Final, ...]
     params: Mapping[str, str]
     best: Mapping[str, float]
     """The winning trial's ``validation/<metric>``."""
     seconds: float = math.nan
-    """Of all its trials and final runs, from the start to the end of each."""
+    """Of the trials and final runs that count, from the start to the end of each."""
     diverged_finals: int = 0
     """How many more winners were retrained, and diverged."""
+    further_trials: int = 0
+    """How many more trials the store holds, of a larger budget than the one that counts."""
 
     @property
     def prompt(self) -> str:

@@ -84,7 +84,7 @@ class Results:
     started: float = math.nan
     """When the last of its runs that count began, in seconds since 1970."""
     kept: KeptModels = KeptModels(None, None, None, ())
-    """Which of its models are stored."""
+    """Which of its models are stored, whose the study offers, and why."""
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -95,16 +95,25 @@ class Results:
         """Return the cells, best on validation first.
 
         Where some winners were retrained, cells without final runs come after those with: the best of many trials is no
-        mean over seeds, and neither is the mean of the seeds that did not diverge. Those that do not rank come last.
+        mean over seeds, and neither is the mean of the seeds that did not diverge. Those that do not rank come last. Of
+        equal scores the lower validation loss is the better one.
         """
         retrained = any(cell.finals for cell in self.cells if cell.tuning != "none")
 
-        def key(cell: CellResult) -> tuple[bool, bool, bool, float]:
-            score = cell.score(score_name("validation", self.lead))
-            unlike = retrained and not cell.finals, cell.diverged_finals > 0
-            return not cell.ranks_by(self.lead), *unlike, -score if self.maximize else score
+        def key(cell: CellResult) -> tuple[bool, bool, bool, float, float]:
+            score, loss = cell.score(score_name("validation", self.lead)), cell.score(Metrics.VALIDATION_LOSS)
+            unlike, merit = (
+                (retrained and not cell.finals, cell.diverged_finals > 0),
+                -score if self.maximize else score,
+            )
+            return not cell.ranks_by(self.lead), *unlike, merit, math.inf if math.isnan(loss) else loss
 
         return sorted(self.cells, key=key)
+
+    @property
+    def first(self) -> CellResult | None:
+        """The cell that ranks first; ``None`` where none has a score."""
+        return next((cell for cell in self.ranked() if cell.ranks_by(self.lead)), None)
 
 
 def collect(tracker: RunStore, study: str) -> Results:
@@ -119,7 +128,7 @@ def collect(tracker: RunStore, study: str) -> Results:
         raise UserError(f"study {study!r} has no results yet; run it with `harness run`")
     record = StudyRecord.from_run(tracker, summary)
     parents = {run.tags[Tags.CELL]: run for run in runs if run.phase == "cell"}
-    scored = [run for run in runs if run.status == "FINISHED" and score_name("test", record.lead) in run.metrics]
+    scored = [run for run in runs if _ranks(run) and score_name("test", record.lead) in run.metrics]
     current = {parent.id for parent in parents.values()}
     finals = [run for run in scored if run.phase == "final" and run.parent in current]
     rows = finals[-1].tags.get(Tags.TEST_DIGEST) if finals else None
@@ -171,10 +180,16 @@ def _forms(record: StudyRecord) -> dict[str, PromptForm | None]:
     }
 
 
+def _ranks(run: Run) -> bool:
+    """Return whether a run's scores count: it ended well, and if it is a model's, its validation loss is a number."""
+    is_sound = run.phase != "final" or math.isfinite(run.metrics.get(Metrics.VALIDATION_LOSS, math.nan))
+    return run.status == "FINISHED" and is_sound
+
+
 def _learned(parent: Run, runs: Sequence[Run]) -> list[Run]:
     """Return the runs that show how a cell learned: its final runs, else its winning trial."""
     children = [run for run in runs if run.parent == parent.id]
-    finals = [run for run in children if run.phase == "final" and run.status == "FINISHED"]
+    finals = [run for run in children if run.phase == "final" and _ranks(run)]
     if finals:
         return sorted(finals, key=seed_order)
     winner = parent.tags.get(Tags.BEST_TRIAL)
@@ -190,22 +205,23 @@ def _references(runs: Sequence[Run]) -> dict[str, Mapping[str, float]]:
 def _cell(parent: Run, axes: Sequence[str], runs: Sequence[Run], rows: str | None, space: SearchSpace) -> CellResult:
     """Return a cell's results; scores on other test rows than these are left out."""
     cell, children = CellRecord.from_run(parent, axes), [run for run in runs if run.parent == parent.id]
-    trials = [TrialRecord.from_run(run, space.names) for run in children if run.phase == "search"]
+    searched = sorted((run for run in children if run.phase == "search"), key=lambda run: int(run.tags[Tags.TRIAL]))
+    counted = searched[: cell.counted]
+    trials = [TrialRecord.from_run(run, space.names) for run in counted]
     finals = sorted((run for run in children if run.phase == "final"), key=seed_order)
-    records = [(FinalRecord.from_run(run, space.names), run.status) for run in finals]
+    records = [(FinalRecord.from_run(run, space.names), run) for run in finals]
     best = next((trial for trial in trials if str(trial.index) == cell.best_trial), None)
     return CellResult(
         id=cell.id,
         factors=cell.factors,
         hyperparameters=space.parse(parent.params),
-        trials=tuple(_trial(trial, space) for trial in sorted(trials, key=lambda trial: trial.index)),
-        finals=tuple(
-            Final(final.seed, final.scores_on(rows), final.costs) for final, status in records if status == "FINISHED"
-        ),
+        trials=tuple(_trial(trial, space) for trial in trials),
+        finals=tuple(Final(final.seed, final.scores_on(rows), final.costs) for final, run in records if _ranks(run)),
         params=parent.params,
         best=best.scores if best else {},
-        seconds=sum(run.seconds for run in children if run.phase in ("search", "final")),
-        diverged_finals=sum(final.diverged for final, _ in records),
+        seconds=sum(run.seconds for run in [*counted, *finals]),
+        diverged_finals=sum(final.diverged or (run.status == "FINISHED" and not _ranks(run)) for final, run in records),
+        further_trials=len(searched) - len(counted),
     )
 
 

@@ -10,7 +10,24 @@ from harness.results.collect import Results
 from harness.stats import expected_best, mean
 from harness.tracking.schema import score_name
 
-__all__ = ["RankFlip", "expected_best_curve", "generalization_gap", "rank_flip"]
+__all__ = [
+    "Budget",
+    "RankFlip",
+    "constant_metrics",
+    "expected_best_curve",
+    "generalization_gap",
+    "rank_flip",
+    "unequal_budgets",
+]
+
+
+class Budget(NamedTuple):
+    """What a cell's score was bought with."""
+
+    trials: int
+    """That the winner is the best of."""
+    finals: int
+    """Diverged ones included."""
 
 
 class RankFlip(NamedTuple):
@@ -94,3 +111,21 @@ def generalization_gap(cell: CellResult, results: Results) -> float:
     names = [f"{split}/{results.lead}" for split in ("validation", "test")]
     both = [[final.metrics[name] for name in names] for final in cell.finals if final.metrics.keys() >= {*names}]
     return mean([validation - test for validation, test in both])
+
+
+def unequal_budgets(results: Results) -> dict[Budget, list[str]]:
+    """Return budgets with the ids of their cells, where cells that train and are ranked together have unequal ones."""
+    budgets: dict[Budget, list[str]] = {}
+    for cell in results.cells:
+        if cell.tuning != "none":
+            budget = Budget(len(cell.trials), len(cell.finals) + cell.diverged_finals)
+            budgets.setdefault(budget, []).append(cell.id)
+    return budgets if len(budgets) > 1 else {}
+
+
+def constant_metrics(results: Results) -> dict[str, tuple[float, int]]:
+    """Return the metrics that tell no trial of the study from another, each with its one value and how many have it."""
+    scores = [trial.metrics for cell in results.cells for trial in cell.trials if trial.state == "complete"]
+    names = {metric: score_name("validation", metric) for metric in results.metrics}
+    values = {metric: [own[name] for own in scores if name in own] for metric, name in names.items()}
+    return {metric: (own[0], len(own)) for metric, own in values.items() if len(own) > 1 and len(set(own)) == 1}

@@ -41,6 +41,12 @@ class Result:
         return cls(results, find(results), workspace)
 
     @property
+    def first(self) -> str | None:
+        """The id of the cell that ranks first; ``None`` where nothing can be ranked."""
+        first = self.results.first
+        return self.findings.first or (first.id if first else None)
+
+    @property
     def folder(self) -> Path:
         """Where the report is, or goes."""
         return self.workspace.report(self.results.study)

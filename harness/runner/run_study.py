@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from traceback import clear_frames
 
@@ -30,7 +30,7 @@ from harness.metrics.evaluate_hub import resolve_all
 from harness.results.score_forecast import kept_forecast
 from harness.runner.executors.executor_table import EXECUTORS
 from harness.runner.executors.protocol import Executor, drive
-from harness.runner.finals.best_checkpoint import Checkpoints
+from harness.runner.finals.checkpoints import Checkpoints
 from harness.runner.finals.final_runs import FinalsQueue
 from harness.runner.finals.model_store import ModelKeeper
 from harness.runner.finals.score_references import score_references
@@ -137,7 +137,7 @@ class _Driver:
         work = {cell.id: self._work(cell, searches, chosen) for cell in searched}
         self.progress.start(work, {cell.id: cell.levels for cell in searched})
         winners = self._search(searched, searches)
-        checkpoints = Checkpoints(self.workspace.study(study.name), study.final, self.objective.lead_maximize)
+        checkpoints = Checkpoints(self.workspace.study(study.name), study.final)
         self._run_finals(searched, chosen, winners, checkpoints)
         recorded = self.executor.recorded() / 2**20  # this command may have seen a part of it
         if recorded > tracker.run(summary).metrics.get(Metrics.RECORDINGS, 0.0):
@@ -152,9 +152,11 @@ class _Driver:
             runs=self.runs,
             progress=self.progress,
         )
-        keeper.store(summary)
         result = Result.of(study.name, tracker, self.workspace)
-        alias_winner(result.findings.first or result.results.ranked()[0].id, checked, tracker)
+        if first := result.first:
+            kept = keeper.store(summary, first) or result.results.kept
+            result = replace(result, results=replace(result.results, kept=kept))
+            alias_winner(first, checked, tracker)
         result.report()
         tracker.files(summary, result.folder, Artifacts.REPORT)
         publish_results(result, study.final.seeds, summary, tracker)
@@ -201,7 +203,7 @@ class _Driver:
         if cell.id not in searches:
             return 1 - there
         seeds = len(study.final.seeds) if cell in chosen else 0
-        trials = study.search.trials - len(searches[cell.id].finished())
+        trials = study.search.trials - len(searches[cell.id].counted())
         return trials + (seeds if trials else max(0, seeds - there))
 
     def _search(self, cells: Sequence[Cell], searches: Mapping[str, CellSearch]) -> dict[str, Hyperparameters]:
@@ -239,6 +241,7 @@ class _Driver:
             winners=winners,
             spaces=self.spaces,
             final=study.final,
+            trials=study.search.trials,
             test_digest=test_digest,
             examples=examples,
             model=self.model,

@@ -125,7 +125,7 @@ def recipe_of_run(cell: Cell, setup: TrainingSetup) -> Recipe:
         precision=setup.study.training.precision,
         tuning=cell.tuning,
         base=base,
-        store=setup.study.final.store,
+        store=setup.study.final.store if cell.tuning.trains else "delta",  # nothing changed: the base by reference
         weights=trained_digest(loaded, cell.tuning),
     )
 

@@ -26,11 +26,13 @@ from harness.study.model_config import Description, describe
 from harness.study.problems import Problems
 from harness.study.prompt_faults import alike, holding_targets, refuse_faults, refuse_without_fields, stray_fields
 from harness.study.row_lengths import Fit, fit_of, length_cautions
+from harness.study.self_scores import self_scores
 from harness.study.settings import model_location, token_limits
 from harness.study.spec import StudySpec
 from harness.study.task import Task, load_task
 from harness.study.tokenizer_without_model import light_reader
 from harness.study.unequal_targets import refuse_hopeless, refuse_stop_texts, trimmed_targets, unequal_targets
+from harness.study.weights_on_disk import refuse_broken_weights
 
 __all__ = ["Checked", "Fit", "check"]
 
@@ -141,7 +143,7 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
         fits=fits,
         overlaps=found,
         general=general,
-        cautions=(*cautions, *alike(fits), *_ungrouped(study, rows)),
+        cautions=(*cautions, *_blind(metrics, examples, test_rows), *alike(fits), *_ungrouped(study, rows)),
         notes=(*stray_fields(forms, examples), *holding_targets(fits), *taken_off, *left_out),
     )
 
@@ -149,7 +151,9 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
 def _model(study: StudySpec, problems: Problems) -> tuple[Description | None, Reader | None]:
     description, reader = None, None
     with problems.at("model"):
-        description = describe(model_location(study.model.name), study.model.revision)
+        place = model_location(study.model.name)
+        description = describe(place, study.model.revision)
+        refuse_broken_weights(Path(place).expanduser())
         with problems.at("model", "name"):
             reader = light_reader(description)
     return description, reader
@@ -244,6 +248,11 @@ def _kept(
     lost = {split: size - len(examples[split]) for split, size in sizes.items()}
     lines = [f"{n} rows of {split} are left out: their group is in a later split." for split, n in lost.items() if n]
     return examples, found, lines
+
+
+def _blind(metrics: tuple[Metric | str, ...], examples: dict[Split, list[Example]], test: list[Example]) -> list[str]:
+    """Say which metrics cannot tell right from wrong on the rows that are scored."""
+    return self_scores(metrics, [*examples["validation"], *test])
 
 
 def _ungrouped(study: StudySpec, rows: dict[Split, list[SourceRow]]) -> list[str]:

@@ -185,7 +185,7 @@ class Final(Section):
     baseline: Baseline | None = None
     """Left out: the first prompt with ``full``, else the first cell."""
     models: Literal["best", "cells", "none"] = "best"
-    """Which models are kept, by validation: the study's best, every cell's best, none."""
+    """Which models are kept: of the first-ranked cell's middle run by validation, of every cell's, none."""
     store: Literal["full", "delta"] = "full"
     """``full``: a folder for ``from_pretrained``; ``delta``: the trained tensors alone, and the base by reference."""
     registered_as: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)

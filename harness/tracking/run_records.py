@@ -45,7 +45,9 @@ class CellRecord:
     settings: Mapping[str, Any]
     """Keys of the study, ``training.epochs`` and the like, to values; texts where a store was read."""
     best_trial: str | None = None
-    """The winner's index."""
+    """The winner's index; ``none`` where no trial completed."""
+    counted: int | None = None
+    """How many trials that is the best of, from the first on; ``None`` where all count."""
 
     @classmethod
     def from_run(cls, run: Run, axes: Sequence[str]) -> CellRecord:
@@ -69,6 +71,7 @@ class CellRecord:
             sizes={name.removeprefix(Params.DATA): int(size) for name, size in sizes.items()},
             settings={name: value for name, value in params.items() if "." in name and name not in sizes},
             best_trial=tags.get(Tags.BEST_TRIAL),
+            counted=int(tags[Tags.TRIALS]) if Tags.TRIALS in tags else None,
         )
 
     def params(self) -> dict[str, Any]:

@@ -80,7 +80,9 @@ class Tags:
     TRUNK: Final = "trunk"
     """How the frozen part was computed: replayed or live, and why."""
     BEST_TRIAL: Final = "best_trial"
-    """Of a cell: the winner's `TRIAL`."""
+    """Of a cell: the winner's `TRIAL`; ``none`` where no trial completed."""
+    TRIALS: Final = "trials"
+    """Of a cell: how many trials the winner is the best of, from the first on; the store may hold more."""
     VERDICT: Final = "verdict"
     """Of a cell: what is claimed of it."""
 
@@ -98,9 +100,12 @@ class Tags:
     """All that a reference row's scores depend on."""
 
     BEST_MODEL: Final = "best_model"
-    """Of the summary, as the next three."""
+    """Of the summary, as the next five."""
     BEST_RUN: Final = "best_run"
     BEST_CELL: Final = "best_cell"
+    BEST_SEED: Final = "best_seed"
+    BEST_REASON: Final = "best_reason"
+    """Why it is this run's model."""
     KEPT_RUNS: Final = "kept_runs"
     """The ids of the runs whose models are kept."""
 

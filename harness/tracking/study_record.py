@@ -101,17 +101,23 @@ class KeptModels:
     """The id of that run's cell."""
     runs: tuple[str, ...]
     """The ids of all runs whose models are kept."""
+    seed: str = ""
+    """The best run's; ``none`` of zero-shot, empty in older stores, as the next."""
+    reason: str = ""
+    """Why it is this run's model."""
 
     @classmethod
     def from_run(cls, summary: Run) -> KeptModels:
         """Read what is kept."""
         tags, model = summary.tags, summary.tags.get(Tags.BEST_MODEL, NONE)
         runs = tuple(tags.get(Tags.KEPT_RUNS, "").split())
-        return cls(None if model == NONE else model, tags.get(Tags.BEST_RUN), tags.get(Tags.BEST_CELL), runs)
+        cell, why = tags.get(Tags.BEST_CELL), (tags.get(Tags.BEST_SEED, ""), tags.get(Tags.BEST_REASON, ""))
+        return cls(None if model == NONE else model, tags.get(Tags.BEST_RUN), cell, runs, *why)
 
     def tags(self) -> dict[str, str]:
         """Return what the summary is to say, once a best run is known."""
         assert self.run is not None
         assert self.cell is not None
         best = {Tags.BEST_MODEL: self.model or NONE, Tags.BEST_RUN: self.run, Tags.BEST_CELL: self.cell}
-        return {**best, Tags.KEPT_RUNS: " ".join(self.runs)}
+        why = {Tags.BEST_SEED: self.seed, Tags.BEST_REASON: self.reason}
+        return {**best, **why, Tags.KEPT_RUNS: " ".join(self.runs)}

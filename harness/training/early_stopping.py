@@ -15,14 +15,15 @@ class EarlyStopping:
 
     With ``patience`` a run is over once that many epochs in a row brought nothing better than the best one before (for
     such rules see Prechelt 1998, "Early Stopping - But When?"). The learning rate's schedule still runs over all
-    ``epochs``. With ``keep: best`` the best epoch counts, the earliest among equals; else the last.
+    ``epochs``. With ``keep: best`` the best epoch counts; else the last. Among equals that of the lowest loss is best,
+    since a metric that is 0 on every row cannot tell them apart, and of equal losses the earliest.
     """
 
     def __init__(self, rule: Training, *, maximize: bool) -> None:
         self._rule = rule
         self._sign = 1.0 if maximize else -1.0
         self._last = math.nan
-        self._best = math.nan
+        self._best = (math.nan, math.nan)
         self.epoch = 0
         """The last one seen."""
         self.best_epoch = 0
@@ -33,12 +34,19 @@ class EarlyStopping:
         """Whether the objective is needed after every epoch, and not after the last one alone."""
         return self._rule.patience is not None or self._rule.keep == "best"
 
-    def see(self, epoch: int, value: float) -> bool:
-        """Take in an epoch's objective, nan where nothing depends on it; return whether it is the best so far."""
+    def see(self, epoch: int, value: float, loss: float = math.inf) -> bool:
+        """Take in an epoch's objective and loss; return whether it is the best so far.
+
+        Args:
+            epoch: Counted from 1.
+            value: The objective; nan where nothing depends on it.
+            loss: On validation, in nats a token.
+        """
         self.epoch, self._last = epoch, value
-        better = not self.best_epoch or self._sign * value > self._sign * self._best
+        merit = (self._sign * value, -loss)
+        better = not self.best_epoch or merit > self._best
         if better:
-            self.best_epoch, self._best = epoch, value
+            self.best_epoch, self._best = epoch, merit
         return better
 
     @property
@@ -63,7 +71,7 @@ class EarlyStopping:
     @property
     def value(self) -> float:
         """The objective of the epoch that counts."""
-        return self._best if self._rule.keep == "best" else self._last
+        return self._sign * self._best[0] if self._rule.keep == "best" else self._last
 
     def metrics(self) -> dict[str, float]:
         """Return what a run says of its epochs, where they were compared."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Generator, Mapping
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
+from harness.core.errors import Diverged
 from harness.core.example import Prediction, Split
 from harness.models.apply_tuning import Trainable, restore, snapshot
 from harness.models.delta import trained_digest
@@ -30,7 +32,11 @@ from harness.training.loop import Epoch, fit
 from harness.training.precision import scoring
 from harness.training.setup import TrainingSetup
 
-__all__ = ["SplitScores", "TrainingRun", "losses"]
+__all__ = ["FAR", "SplitScores", "TrainingRun", "losses"]
+
+FAR = 10.0
+"""Nats a token. A validation loss that is further above both the untrained model's and guessing, log(vocabulary), is no
+trained model's: the weights have exploded, even where the loss is still finite."""
 
 
 class SplitScores(NamedTuple):
@@ -116,6 +122,35 @@ class TrainingRun:
         generation = prices.generation(calls, cut if prefill else 0, beams=setup.decoding.num_beams)
         self._account.scored(split, scored.seconds, loss, generation)
         return scored
+
+    def refuse_exploded(self, loss: float, step: int) -> None:
+        """See that a loss on validation is one of a model that works; the untrained model is scored only in doubt.
+
+        Args:
+            loss: Of the model as it stands, in nats a token.
+            step: The optimizer step that it was taken after, for the message.
+
+        Raises:
+            Diverged: It is NaN or infinite, or where something trains by more than `FAR` above what it began with.
+        """
+        if not math.isfinite(loss):
+            raise Diverged(loss, step, " on validation")
+        guessing = math.log(len(next(self._setup.loaded.model.get_input_embeddings().parameters())))
+        if self._trainable is None or loss <= guessing + FAR:
+            return
+        untrained = self._untrained_loss(self._trainable)
+        if not loss <= max(guessing, untrained) + FAR:
+            above = f"{untrained:.4g} of the untrained model and {guessing:.4g} of guessing"
+            raise Diverged(loss, step, f" on validation, more than {FAR:g} nats a token above {above}")
+
+    def _untrained_loss(self, trainable: Trainable) -> float:
+        """Return the validation loss that the run began with."""
+        trained = self.snapshot()
+        self.restore(trainable.pristine.values)
+        try:
+            return self.score("validation", generate=False).scores["loss"]
+        finally:
+            self.restore(trained)
 
     def prefill(self, split: Split) -> Trunk | None:
         """Return the replay of generation's first call on a split, ``None`` where prompts are read whole."""

@@ -199,6 +199,19 @@ def test_a_delta_of_another_tuning_is_refused(tmp_path: Path) -> None:
         Generator(delta)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")], ids=str)
+@pytest.mark.parametrize("store", ["full", "delta"])
+def test_stored_weights_that_are_no_numbers_are_refused_by_name(store: Store, value: float, tmp_path: Path) -> None:
+    base, tuning = tiny_model("gpt2", tmp_path / "base"), TUNINGS["last_blocks-1"]
+    loaded, trainable = tuned(base, tuning)
+    name = trainable.names[0]
+    with torch.no_grad():
+        loaded.model.get_parameter(name).view(-1)[2] = value
+    save_model(tmp_path / "stored", loaded, recipe(base, loaded, tuning, store))
+    with pytest.raises(ModelError, match=rf"{name}: 1 of \d+ as float32"):
+        Generator(tmp_path / "stored")
+
+
 def test_a_base_on_the_hub_is_taken_at_its_commit(tmp_path: Path) -> None:
     folders = {COMMIT: tiny_model("llama", tmp_path / "then"), LATER: tiny_model("llama", tmp_path / "now", seed=1)}
     loaded, _ = tuned(folders[COMMIT], TUNINGS["last_blocks-1"])

@@ -255,3 +255,18 @@ def test_loading_leaves_logging_and_gradients_as_they_were(
     constant = {name for name, each in model.named_parameters() if not each.requires_grad}
     assert constant == set(FACTS["marian"].constants)
     assert not any(isinstance(each, nn.Parameter) and each.is_meta for each in model.parameters())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")], ids=str)
+def test_weights_that_are_no_numbers_are_refused_by_name(value: float, broken: Callable[[Change], str]) -> None:
+    name = "model.layers.0.mlp.down_proj.weight"
+    folder = broken(weights(lambda tensors: tensors[name][0].fill_(value)))
+    with pytest.raises(ModelError, match=rf"{name}: \d+ of \d+ as float32.*intact checkpoint"):
+        load(folder)
+
+
+def test_weights_that_half_precision_cannot_hold_are_refused(broken: Callable[[Change], str]) -> None:
+    folder = broken(weights(lambda tensors: tensors["model.norm.weight"].fill_(1e6)))
+    load(folder)
+    with pytest.raises(ModelError, match=r"model\.norm\.weight: \d+ of \d+ as float16"):
+        load(folder, dtype="float16")

@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import mlflow
+import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from mlflow.entities.model_registry import ModelVersion
 
 from harness.core.example import Example, fingerprint
+from harness.runner.finals.champion import middle_run
+from harness.runner.objective import Objective
 from harness.stats import mean
+from tests.support.store_records import run_with
 from tests.support.study_fixture import Place, Places, rows, write_rows
 
 STUDY = (
@@ -18,6 +25,10 @@ STUDY = (
 )
 POOR = (*STUDY, "--set", "search.learning_rate={low: 1.0e-7, high: 2.0e-7}")
 """Hardly moves: as surprised as the random model."""
+GRID = (
+    *("--set", "prompts=[bare]", "--set", "search.trials=1", "--set", "training.epochs=1"),
+    *("--set", "search.metric=perplexity"),
+)
 GOOD = (*STUDY, "--set", "search.learning_rate={low: 1.0e-2, high: 1.1e-2}")
 WORSE = (*STUDY, "--set", "search.learning_rate={low: 1.0e-9, high: 2.0e-9}")
 
@@ -48,6 +59,81 @@ def test_the_first_one_is_the_champion(poor: Place) -> None:
     assert version.tags["data_digest.validation"] == fingerprint(examples)
     assert version.tags["metric"] == "perplexity"
     assert "first version" in version.description
+
+
+def test_it_is_the_middle_run_of_the_first_ranked_cell_and_all_say_why(places: Places) -> None:
+    """Not the luckiest seed of all: with validation rows this few, that one is of another cell as a rule."""
+    place = places()
+    shown = place.run(*GRID, "--set", "final.seeds=[11, 12, 13]")
+    (summary,) = place.runs("summary")
+    first = first_of(place)
+    finals = sorted(place.runs("final", cell=first), key=lambda run: run.data.metrics["validation/perplexity"])
+    assert len(finals) == 3
+    middle = finals[1]
+    assert summary.data.tags["best_cell"] == first
+    assert summary.data.tags["best_run"] == versions(place)["1"].run_id == middle.info.run_id
+    assert summary.data.tags["best_seed"] == middle.data.params["seed"]
+    why = f"{first} ranks first on validation, and seed {middle.data.params['seed']} is the middle one of its 3 final"
+    assert why in summary.data.tags["best_reason"]
+    assert why in versions(place)["1"].description
+    assert why in " ".join(shown.out.split())
+    assert said(place, "models:/tiny@champion") == said(place, middle.info.run_id)
+    assert not list((place.folder / ".harness" / "tiny").rglob("*.safetensors"))
+    # one seed less: of the two that are left the poorer, of the same cell, so it takes over without a test
+    again = place.run(*GRID, "--set", "final.seeds=[11, 12]")
+    left = sorted(place.runs("final", cell=first_of(place)), key=lambda run: run.data.metrics["validation/perplexity"])
+    (summary,) = place.runs("summary")
+    assert summary.data.tags["best_run"] == left[1].info.run_id
+    assert f"seed {left[1].data.params['seed']} is the poorer one of its 2 final runs" in " ".join(again.out.split())
+    if first_of(place) == first:
+        assert aliases(place)["champion"] == max(versions(place), key=int)
+
+
+def first_of(place: Place) -> str:
+    """Return the cell of the best mean on validation, by hand."""
+    table = place.table()
+    return min(table, key=lambda cell: float(table[cell]["validation_perplexity"] or "inf"))
+
+
+def test_a_zero_shot_cell_that_ranks_first_is_the_base_by_reference(places: Places) -> None:
+    """Steps so large that every tuning is worse than none."""
+    place = places()
+    place.run(*GRID, "--set", "tuning=[none, head]", "--set", "search.learning_rate={low: 3.0, high: 3.1}")
+    assert first_of(place) == "bare/none"
+    (version,) = versions(place).values()
+    assert "nothing was trained, so it is model itself, by reference" in version.description
+    (run,) = place.runs("final", cell="bare/none")
+    assert version.run_id == run.info.run_id
+    (model,) = place.client().search_logged_models([run.info.experiment_id])
+    folder = Path(model.artifact_location.removeprefix("file://")) / "artifacts" / "model"
+    assert not (folder / "model.safetensors").exists()
+    assert json.loads((folder / "harness.json").read_text())["base"]["name"] == "model"
+    predicted = said(place, "models:/tiny@champion")
+    assert predicted == said(place, run.info.run_id)
+    mlflow.set_tracking_uri(place.uri)
+    served = mlflow.pyfunc.load_model("models:/tiny@champion")
+    assert list(served.predict(pd.DataFrame(rows("test"))[["source"]])) == predicted
+
+
+runs_of_a_cell = st.lists(st.tuples(st.integers(0, 3).map(float), st.integers(0, 3).map(float)), max_size=6)
+
+
+@given(scores=runs_of_a_cell, maximize=st.booleans())
+def test_as_many_runs_are_better_as_worse_or_one_more(scores: list[tuple[float, float]], maximize: bool) -> None:
+    metrics = [{"validation/chrf": score, "validation/loss": loss} for score, loss in scores]
+    finals = [run_with("final", id=str(number), metrics=own) for number, own in enumerate(metrics)]
+    broken = run_with("final", id="nan", metrics={"validation/chrf": 9.0 if maximize else -9.0})
+    middle = middle_run([broken, *finals], Objective("chrf", maximize, "chrf", maximize))
+    if not finals:
+        assert middle is None
+        return
+    assert middle is not None
+    sign = 1 if maximize else -1
+    merits = [(sign * score, -loss) for score, loss in scores]
+    own = merits[int(middle.id)]
+    better, worse = sum(merit > own for merit in merits), sum(merit < own for merit in merits)
+    assert better <= len(merits) // 2
+    assert worse <= (len(merits) - 1) // 2
 
 
 def test_a_run_is_registered_once(poor: Place, places: Places) -> None:

@@ -380,6 +380,22 @@ def test_the_earliest_of_equals_wins(maximize: bool) -> None:
     assert (best.trial, best.hyperparameters) == (1, ALONE.grid(5)[1])
 
 
+@settings(deadline=None)
+@given(script=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 2)), min_size=1, max_size=5), maximize=st.booleans())
+def test_of_equals_the_one_of_lowest_loss_wins(script: list[tuple[int, int]], maximize: bool) -> None:
+    search = CellSearch(InMemoryStorage(), "cell", spec=spec(trials=len(script)), space=ALONE, maximize=maximize)
+    losses = {}
+    for value, loss in script:
+        trial = search.ask()
+        assert trial is not None
+        search.tell(trial.optuna.number, "complete", float(value))
+        losses[trial.optuna.number] = float(loss)
+    best = search.best(losses)
+    assert best is not None
+    order = [((-value if maximize else value), loss, index) for index, (value, loss) in enumerate(script)]
+    assert best.trial == min(order)[2]
+
+
 def test_nothing_wins_where_all_diverged() -> None:
     search = opened(InMemoryStorage(), spec(trials=2))
     for trial in asked(search):

@@ -154,7 +154,8 @@ def test_what_is_written_is_read_back() -> None:
     reference = ReferenceRecord("lead_words", "1", "2")
     assert ReferenceRecord.from_run(run_with(params=reference.params(), tags=reference.tags())) == reference
     kept = KeptModels("models:/m-1", "r", "cue/head", ("r", "s"))
-    for models in (kept, KeptModels(None, "r", "cue/head", ())):
+    why = KeptModels("models:/m-1", "r", "cue/head", ("r",), "12", "seed 12 is the middle one")
+    for models in (kept, why, KeptModels(None, "r", "cue/head", ())):
         assert KeptModels.from_run(run_with("summary", tags=models.tags())) == models
 
 
@@ -174,6 +175,8 @@ def test_a_cell_is_read_as_it_was_written_whatever_its_axes() -> None:
     assert CellRecord.from_run(run, axes=("prompt", "tuning", "size")) == cell
     done = run_with("cell", params={**cell.params(), "learning_rate": "0.5"}, tags={**cell.tags(), "best_trial": "2"})
     assert CellRecord.from_run(done, FACTORS).best_trial == "2"
+    assert CellRecord.from_run(done, FACTORS).counted is None  # of an older store: all
+    assert CellRecord.from_run(run_with("cell", params=done.params, tags={"trials": "3"}), FACTORS).counted == 3
 
 
 def test_a_trial_that_did_not_complete_has_no_value() -> None:

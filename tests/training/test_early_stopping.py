@@ -95,6 +95,15 @@ def test_patience_that_could_stop_nothing_is_refused(places: Places) -> None:
         read_study(place.study)
 
 
+@given(losses=st.lists(value, min_size=1, max_size=9), maximize=st.booleans())
+def test_epochs_that_score_alike_are_told_apart_by_their_losses(losses: list[float], maximize: bool) -> None:
+    stopping = EarlyStopping(Training(epochs=len(losses), keep="best"), maximize=maximize)
+    for epoch, loss in enumerate(losses, start=1):
+        stopping.see(epoch, 0.0, loss)
+    assert stopping.best_epoch == losses.index(min(losses)) + 1
+    assert stopping.value == 0.0
+
+
 # Runs
 
 

@@ -11,7 +11,7 @@ from harness.report.text.recommendation import leading_references
 from harness.results.cell_result import CellResult
 from harness.results.collect import Results
 from harness.results.degenerate import empty_shares
-from harness.results.search_budget import generalization_gap, rank_flip
+from harness.results.search_budget import constant_metrics, generalization_gap, rank_flip, unequal_budgets
 from harness.study.dimension import Dimension
 from harness.study.search_space import title
 
@@ -42,6 +42,8 @@ def cautions(results: Results, findings: Findings) -> list[str]:
         "text/cautions.md.j2",
         results=results,
         findings=findings,
+        budgets=unequal_budgets(results),
+        constant=constant_metrics(results),
         leading=leading_references(results),
         first=next(iter(results.ranked()), None),
         undefined=[cell.id for cell in results.cells if _undefined(cell, results)],

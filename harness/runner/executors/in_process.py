@@ -87,6 +87,8 @@ class JobRun:
         self._weights: Mapping[str, Tensor] = {}
         self._last: Epoch | None = None
         """The last epoch, if its weights are those that are scored."""
+        self._step = 0
+        """The last optimizer step, counted from 1."""
 
     def events(self) -> Generator[Event, Reply, None]:
         """Do the job; however it ends, the model is the pretrained one afterwards."""
@@ -120,16 +122,20 @@ class JobRun:
     def _follow(self, epoch: Epoch, run: TrainingRun) -> Generator[Event, Reply, Reply]:
         """Score an epoch as far as is needed, and take note of it if it is the best so far."""
         job, is_last = self._job, epoch.epoch == self._training.epochs
-        value, metrics, reply = math.nan, dict[str, float](), Reply()
+        self._step = len(epoch.losses) * epoch.epoch
+        value, loss, metrics, reply = math.nan, math.nan, dict[str, float](), Reply()
         if self._counts or (job.follows and not is_last):
             scores = run.score("validation", generate=self._counts and self._objective != "loss").scores
             value = scores[self._objective] if self._counts else math.nan
+            loss = scores["loss"]
             metrics = {score_name("validation", name): score for name, score in scores.items()}
-            told = {**losses(epoch, scores["loss"]), **metrics}
+            told = {**losses(epoch, loss), **metrics}
             reply = yield EpochEnded(job.name, epoch.epoch, is_last, value, told)
-        if self._counts and not math.isfinite(value):
-            raise Diverged(value, len(epoch.losses) * epoch.epoch)
-        if self._stopping.see(epoch.epoch, value) and self._training.keep == "best":
+        if self._counts:
+            run.refuse_exploded(loss, self._step)
+            if not math.isfinite(value):
+                raise Diverged(value, self._step)
+        if self._stopping.see(epoch.epoch, value, loss) and self._training.keep == "best":
             self._best = metrics
             if not job.is_trial or self._objective == "loss":  # other trials are not scored again
                 self._weights = run.snapshot()
@@ -158,6 +164,8 @@ class JobRun:
     def _scored(self, split: Split, run: TrainingRun) -> Scored:
         job = self._job
         scored = run.score(split, generate=job.predicts)
+        if split == "validation":
+            run.refuse_exploded(scored.scores["loss"], self._step)
         metrics = {score_name(split, name): value for name, value in scored.scores.items()}
         if split == "validation" and not job.is_trial and self._last is not None:
             metrics |= losses(self._last, scored.scores["loss"])

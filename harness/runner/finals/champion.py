@@ -1,6 +1,8 @@
-"""Which version of a registered model is the champion: a later one only if it beats the present one by a paired test.
+"""Which final run's model a study offers, and which version of a registered model is the champion.
 
-The test is the one of the verdicts, on validation; why, `docs/decisions/champions.md` says.
+A study offers the middle run of the cell that ranks first, not the best of all: of runs that differ by their seed alone
+that is the luckiest. A later version becomes the champion only if it beats the present one by a paired test, the one of
+the verdicts, on validation; why, `docs/decisions/champions.md` says.
 """
 
 from __future__ import annotations
@@ -12,17 +14,50 @@ from typing import NamedTuple
 from harness.core.example import Example, fingerprint
 from harness.core.progress import Progress
 from harness.metrics.base import Metric
+from harness.runner.objective import Objective
 from harness.stats import Comparison
 from harness.stats.verdicts import Answered, Answers, compare_two
 from harness.study.spec import StudySpec
 from harness.tracking.prediction_table import is_whole, read_examples, read_predictions
-from harness.tracking.schema import Params, Tags, VersionTags
+from harness.tracking.schema import Metrics, Params, Tags, VersionTags, score_name
 from harness.tracking.store_protocols import Run, Tracker, Version
 
-__all__ = ["CHALLENGER", "CHAMPION", "Contest"]
+__all__ = ["CHALLENGER", "CHAMPION", "Contest", "middle_run", "reason_for"]
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+
+
+def middle_run(finals: Sequence[Run], objective: Objective) -> Run | None:
+    """Return the middle one of a cell's final runs by validation, of an even number the poorer of the two.
+
+    Among equals the one of lower loss is the better, then the earlier. Runs that have no score, or whose loss is no
+    number, take no part; ``None`` where none is left.
+    """
+    metric, sign = score_name("validation", objective.lead), 1.0 if objective.lead_maximize else -1.0
+    scored = [
+        run for run in finals if run.status == "FINISHED" and run.metrics.keys() >= {metric, Metrics.VALIDATION_LOSS}
+    ]
+    ordered = sorted(scored, key=lambda run: (-sign * run.metrics[metric], run.metrics[Metrics.VALIDATION_LOSS]))
+    return ordered[len(ordered) // 2] if ordered else None
+
+
+def reason_for(run: Run, runs: int, lead: str) -> str:
+    """Return why a run's model is the one that a study offers.
+
+    Args:
+        run: The final run.
+        runs: How many its cell has.
+        lead: The metric that ranks.
+    """
+    first = f"{run.tags[Tags.CELL]} ranks first on validation"
+    if not run.params[Params.SEED].isdigit():
+        return f"{first}; nothing was trained, so it is {run.params[Params.MODEL]} itself, by reference"
+    among = f"of its {runs} final runs by validation {lead}"
+    place = {1: "its only final run", 2: f"the poorer one {among}"}.get(
+        runs, f"the middle one {among}" if runs % 2 else f"the poorer of the middle two {among}"
+    )
+    return f"{first}, and seed {run.params[Params.SEED]} is {place}"
 
 
 class _Decision(NamedTuple):
@@ -43,8 +78,10 @@ class Contest:
     tracker: Tracker
     progress: Progress
 
-    def promote(self, best: Run, uri: str) -> None:
+    def promote(self, best: Run, uri: str, why: str) -> None:
         """Register the stored model of a final run and decide whether it becomes the champion; done once for each run.
+
+        The registry is told why it is this run's.
 
         The decision is written before the alias is set: a kill in between leaves what the next command needs to go on.
         """
@@ -59,7 +96,7 @@ class Contest:
             made = self._decide(best, registry.aliased(name, CHAMPION))
             alias = made.alias
             self.progress.say(f"{name} version {version.number} is the {alias}: {made.reason}")
-            text = f"{best.name} of study {self.study.name}.\n\n**{alias}**: {made.reason}"
+            text = f"{best.name} of study {self.study.name}: {why}.\n\n**{alias}**: {made.reason}"
             registry.describe(version, text, {**self._basis(), **made.numbers, VersionTags.DECISION: alias})
         registry.point(alias, version)
         registry.tag(version, {VersionTags.SETTLED: "true"})
@@ -72,6 +109,8 @@ class Contest:
     def _decide(self, best: Run, champion: Version | None) -> _Decision:
         if champion is None or champion.run == best.id:
             return _Decision(CHAMPION, "the first version", {})
+        if best.id in {run.id for run in self.tracker.models.registry.siblings(champion.run)}:
+            return _Decision(CHAMPION, f"of the same final runs as version {champion.number}", {})
         other = [
             f"{what} was {champion.tags.get(what, 'not recorded')} there and is {now} here"
             for what, now in self._basis().items()

@@ -1,4 +1,4 @@
-"""Final runs: the winner of each cell retrained on fresh seeds and scored on the test split; the best one is kept."""
+"""Final runs: the winner of each cell retrained on fresh seeds and scored on the test split; the middle one is kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from harness.core.example import Example, Split
 from harness.core.progress import Progress
 from harness.report.mlflow_pages.descriptions import final_note
 from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, Measured, Reply, Scored, Trained
-from harness.runner.finals.best_checkpoint import Checkpoints
+from harness.runner.finals.champion import middle_run
+from harness.runner.finals.checkpoints import Checkpoints
 from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.stats import mean, spread
@@ -57,6 +58,8 @@ class FinalsQueue:
     spaces: Mapping[str, SearchSpace]
     """What they were drawn from, for each cell."""
     final: Final
+    trials: int
+    """How many trials of a cell count; the store may hold more of an earlier, larger budget."""
     test_digest: str
     """The test rows; `NONE` while test is closed."""
     examples: Mapping[Split, Sequence[Example]]
@@ -68,10 +71,12 @@ class FinalsQueue:
     progress: Progress
     _waiting: dict[str, tuple[Cell, str]] = field(default_factory=dict, init=False)
     _open: dict[str, _OpenFinal] = field(default_factory=dict, init=False)
+    _merits: dict[str, tuple[float, float]] = field(default_factory=dict, init=False)
+    """By what the cells that are complete rank, higher is better."""
 
     def __post_init__(self) -> None:
         for cell in self.cells:
-            missing = [] if self._has_no_winner(cell) else self._missing_seeds(cell)
+            missing = self._missing_seeds(cell)
             for seed in missing if cell in self.chosen else ():
                 self._waiting[f"{cell.id} {_title(cell, seed)}"] = cell, seed
             self._conclude(cell)
@@ -147,12 +152,11 @@ class FinalsQueue:
     def _measured(self, event: Measured, final: _OpenFinal) -> Reply:
         if event.metrics:
             self.runs.tracker.metrics(final.run, event.metrics, step=event.step)
-        cell, checkpoint = final.cell.id, self.checkpoints.of(final.cell.id)
-        key = self.checkpoints.key(self.runs.cells[cell].digest, self.winners[cell], final.seed)
-        if not self.final.seeds or self.final.models == "none" or not checkpoint.beats(key, self._score(final)):
+        if not self.final.seeds or self.final.models == "none":
             return Reply()
-        final.saved = key
-        return Reply(save=str(checkpoint.offered()))
+        cell = final.cell.id
+        final.saved = self.checkpoints.key(self.runs.cells[cell].digest, self.winners[cell], final.seed)
+        return Reply(save=str(self.checkpoints.of(cell, final.seed).offered()))
 
     def _end(self, event: Ended, final: _OpenFinal) -> None:
         cell, score = final.cell, self._score(final)
@@ -163,7 +167,7 @@ class FinalsQueue:
             score = math.nan
         else:
             if final.saved:
-                self.checkpoints.of(cell.id).adopt(final.saved, score)
+                self.checkpoints.of(cell.id, final.seed).adopt(final.saved)
             self.runs.end(final.run, metrics=costs)
         best = math.nan if cell.tuning.trains else score  # a cell's best is its best trial's
         seconds = time.perf_counter() - final.began
@@ -181,6 +185,9 @@ class FinalsQueue:
         )
 
     def _seeds(self, cell: Cell) -> list[str]:
+        """Return what a cell is to have final runs of: none without a winner."""
+        if self._has_no_winner(cell):
+            return []
         return [str(seed) for seed in self.final.seeds] if cell.tuning.trains else [NONE]
 
     def _score(self, final: _OpenFinal) -> float:
@@ -208,14 +215,29 @@ class FinalsQueue:
             return
         winner = self.spaces[cell.id].format(self.winners[cell.id])
         finals = self.runs.children(cell.id, "final")
-        costs = summed(run.metrics for run in [*self.runs.children(cell.id, "search"), *finals])
+        trials = sorted(self.runs.children(cell.id, "search"), key=lambda run: int(run.tags[Tags.TRIAL]))
+        costs = summed(run.metrics for run in [*trials[: self.trials], *finals])
         if self._has_no_winner(cell):
             self.runs.conclude(cell.id, winner, costs, "FAILED")
             return
         seeds = self._seeds(cell)
         done = in_order_of(seeds, [run for run in finals if run.status == "FINISHED"])
         params = {**winner, Params.SEED: " ".join(seeds) or NONE}
-        self.runs.conclude(cell.id, params, _means(done) | costs, "FINISHED")
+        means = _means(done)
+        self.runs.conclude(cell.id, params, means | costs, "FINISHED")
+        self._free_weights(cell, done, means)
+
+    def _free_weights(self, cell: Cell, done: Sequence[Run], means: Mapping[str, float]) -> None:
+        """Drop weights that will not be stored: of all but the middle run, and of cells that do not rank first."""
+        middle = middle_run(done, self.objective)
+        self.checkpoints.keep(cell.id, middle.params[Params.SEED] if middle else None)
+        if middle is None or self.final.models != "best":
+            return
+        score, loss = means[score_name("validation", self.objective.lead)], means[Metrics.VALIDATION_LOSS]
+        self._merits[cell.id] = (score if self.objective.lead_maximize else -score, -loss)
+        first = max(self._merits, key=lambda other: self._merits[other])
+        for other in self._merits.keys() - {first}:
+            self.checkpoints.keep(other, None)
 
 
 def _means(finals: Sequence[Run]) -> dict[str, float]:

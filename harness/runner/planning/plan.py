@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from harness.core.workspace import Workspace
 from harness.results.score_forecast import CellForecast, Forecast
-from harness.runner.finals.best_checkpoint import models_size
+from harness.runner.finals.checkpoints import models_size
 from harness.runner.planning.probe import SCORED, Speed, longest_prompt, probe_trainer, sample, speed_of
 from harness.runner.planning.workload import Work, cuts_of, works
 from harness.runner.search.optuna_search import reach_storage

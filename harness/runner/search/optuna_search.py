@@ -5,10 +5,12 @@ A trial's index counts finished trials; Optuna's own number also counts interrup
 
 from __future__ import annotations
 
+import math
 import random
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import optuna
@@ -255,20 +257,28 @@ class CellSearch:
         trial.optuna.set_user_attr(DIVERGED, reason)
         self._study.tell(trial.optuna.number, state=TrialState.FAIL)
 
-    def best(self) -> Best | None:
-        """Return the winner, the earliest among equals; ``None`` where no trial completed."""
-        complete = self._complete()
+    def counted(self) -> list[FrozenTrial]:
+        """Return the trials that the cell's result is made of: the first of the budget, whatever more were run once."""
+        return self.finished()[: self.spec.trials]
+
+    def best(self, losses: Mapping[int, float] = MappingProxyType({})) -> Best | None:
+        """Return the winner among the trials that count; ``None`` where none of them completed.
+
+        Args:
+            losses: Validation losses by Optuna's number, which decide among equals; without them the earliest wins.
+        """
+        complete = [trial for trial in self.counted() if trial.state == TrialState.COMPLETE]
         if not complete:
             return None
-        winner = max(complete, key=lambda t: (self._merit(t.value), -int(t.user_attrs[INDEX])))
+        winner = max(
+            complete, key=lambda t: (self._merit(t.value), -losses.get(t.number, math.inf), -t.user_attrs[INDEX])
+        )
         return Best(self.space.take(winner.params), float(winner.value or 0.0), int(winner.user_attrs[INDEX]))
 
     def among_best(self, value: float, count: int) -> bool:
         """Return whether a trial that ends with this value is among the best few of those that completed so far."""
-        return sum(self._merit(t.value) >= self._merit(value) for t in self._complete()) < count
-
-    def _complete(self) -> list[FrozenTrial]:
-        return [t for t in self.finished() if t.state == TrialState.COMPLETE]
+        complete = [trial for trial in self.finished() if trial.state == TrialState.COMPLETE]
+        return sum(self._merit(trial.value) >= self._merit(value) for trial in complete) < count
 
     def _merit(self, value: float | None) -> float:
         assert value is not None

@@ -19,7 +19,7 @@ from harness.runner.search.settle_trials import trial_notes
 from harness.study.search_space import Hyperparameters
 from harness.study.spec import PROXIED
 from harness.tracking.run_records import TrialRecord
-from harness.tracking.schema import Metrics, Tags
+from harness.tracking.schema import NONE, Metrics, Tags
 
 __all__ = ["SearchQueue"]
 
@@ -146,17 +146,25 @@ class SearchQueue:
             trial.drawn.optuna.set_user_attr(RECORD, trial_notes(run))
             search.tell(trial.drawn.optuna.number, outcome, trial.value)
         self._next[trial.cell] += 1
-        best, what = search.best(), f"trial {trial.drawn.index}, {trial.drawn.hyperparameters.in_words()}"
+        best, what = self._best(trial.cell), f"trial {trial.drawn.index}, {trial.drawn.hyperparameters.in_words()}"
         seconds = time.perf_counter() - trial.began
         self.progress.done(trial.cell, what, score=trial.value, best=best.value if best else math.nan, seconds=seconds)
         self._conclude(trial.cell)
 
     def _conclude(self, cell: str) -> None:
-        """Take note of a cell's winner, if its budget is spent."""
+        """Take note of a cell's winner, if its budget is spent, and of how many trials it is the best of."""
         search = self.searches[cell]
         if self._next[cell] < search.budget(self._start(cell)):
             return
         self._over.add(cell)
-        if best := search.best():
+        best = self._best(cell)
+        if best:
             self.winners[cell] = best
-            self.runs.note(cell, {Tags.BEST_TRIAL: str(best.trial)})
+        winner = str(best.trial) if best else NONE
+        self.runs.note(cell, {Tags.BEST_TRIAL: winner, Tags.TRIALS: str(len(search.counted()))})
+
+    def _best(self, cell: str) -> Best | None:
+        trials = self.runs.children(cell, "search")
+        loss = Metrics.VALIDATION_LOSS
+        losses = {int(run.tags[Tags.OPTUNA_TRIAL]): run.metrics[loss] for run in trials if loss in run.metrics}
+        return self.searches[cell].best(losses)

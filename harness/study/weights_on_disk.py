@@ -1,0 +1,60 @@
+"""Weights as a folder holds them, looked at without torch: broken ones are refused before anything is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from harness.core.errors import ModelError
+
+__all__ = ["refuse_broken_weights"]
+
+LIMIT = 512 * 2**20
+"""Bytes. Larger checkpoints are looked at when they are loaded, as all are, since reading them takes seconds."""
+
+EXPONENTS = {
+    "F64": (np.uint64, 0x7FF0_0000_0000_0000),
+    "F32": (np.uint32, 0x7F80_0000),
+    "F16": (np.uint16, 0x7C00),
+    "BF16": (np.uint16, 0x7F80),
+}
+"""Types of safetensors to the bits of a number's exponent: all of them are set in NaN and infinity, and in no other."""
+
+
+def refuse_broken_weights(folder: Path) -> None:
+    """See that the weights in a folder's safetensors are finite.
+
+    Raises:
+        ModelError: Some are NaN or infinite; names the tensors.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if sum(file.stat().st_size for file in files) > LIMIT:
+        return
+    broken = [name for file in files for name in _broken(file)]
+    if broken:
+        more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+        raise ModelError(
+            f"model {folder}: weights that are NaN or infinite in {broken[0]}{more}; take an intact checkpoint"
+        )
+
+
+def _broken(file: Path) -> Iterator[str]:
+    """Yield the names of tensors that hold such weights; a file that is no safetensors is left to the loader."""
+    try:
+        with file.open("rb") as content:
+            size = int.from_bytes(content.read(8), "little")
+            header = json.loads(content.read(size))
+        values = np.memmap(file, np.uint8, "r", offset=8 + size) if file.stat().st_size > 8 + size else None
+        for name, entry in header.items():
+            bits, exponent = EXPONENTS.get(entry.get("dtype"), (None, 0))
+            if bits is None or values is None:
+                continue
+            start, end = entry["data_offsets"]
+            numbers = np.frombuffer(values[start:end].tobytes(), bits)
+            if ((numbers & bits(exponent)) == exponent).any():
+                yield name
+    except (OSError, ValueError, LookupError, AttributeError, TypeError, OverflowError, MemoryError):
+        return

@@ -1,0 +1,56 @@
+"""Broken weights are refused by `check`, by name, and intact ones of every type pass."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from harness.core.errors import ModelError
+from harness.study.weights_on_disk import refuse_broken_weights
+from tests.support.study_fixture import Places
+
+NAME = "transformer.h.0.mlp.c_fc.weight"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf], ids=str)
+def test_check_and_run_name_the_tensor(value: float, places: Places) -> None:
+    place = places(store=False)
+    file = place.folder / "model" / "model.safetensors"
+    weights = load_file(file)
+    weights[NAME][3, 5] = value
+    save_file(weights, file, metadata={"format": "pt"})
+    for command in ("check", "run"):
+        shown = place.command(command, "study.yaml")
+        assert shown.status == 2
+        assert NAME in shown.err
+        assert "study.yaml:" in shown.err
+    assert not (place.folder / ".harness").exists()
+
+
+@settings(deadline=None)
+@given(
+    values=st.lists(st.floats(width=16) | st.sampled_from([65504.0, -65504.0, 6e-8, -0.0]), min_size=1, max_size=9),
+    dtype=st.sampled_from([torch.float64, torch.float32, torch.float16, torch.bfloat16]),
+)
+def test_torch_agrees_on_what_is_finite(
+    values: list[float], dtype: torch.dtype, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder, tensor = tmp_path_factory.mktemp("weights"), torch.tensor(values, dtype=torch.float64).to(dtype)
+    save_file({"first": torch.zeros(3), "second": tensor, "whole": torch.tensor([2**30])}, folder / "m.safetensors")
+    if torch.isfinite(tensor).all():
+        refuse_broken_weights(folder)
+    else:
+        with pytest.raises(ModelError, match="second"):
+            refuse_broken_weights(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 4, b"\xff" * 40, b"\x02\x00\x00\x00\x00\x00\x00\x00[]"], ids=repr)
+def test_a_file_of_something_else_is_left_to_the_loader(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(content)
+    refuse_broken_weights(tmp_path)
