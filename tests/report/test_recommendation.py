@@ -81,6 +81,20 @@ EQUAL = {"prompt0/none": [0.1], "prompt1/none": [0.1]}
 DEEP = {f"prompt{p}/{t}": [0.6, 0.61, 0.6] for p in (0, 1) for t in ("last_blocks-1", "full")}
 
 
+def test_the_cheapest_is_the_one_whose_share_in_the_table_is_the_least() -> None:
+    """An untied head adds weights to its model: more of them train, and still a smaller share."""
+    results = scored({**EQUAL, **DEEP, "prompt0/full": [0.62, 0.62, 0.63]})
+    untied = {"trainable_parameters": "110000", "parameters": "220000"}
+    cells = tuple(
+        replace(cell, params=untied) if cell.id == "prompt0/last_blocks-1" else cell
+        for cell in results.cells
+        if cell.id != "prompt1/last_blocks-1"
+    )
+    found = find(replace(results, cells=cells)).recommendation
+    assert found is not None
+    assert (found.cell.tuning, found.cheapest and found.cheapest.id) == ("full", "prompt0/last_blocks-1")
+
+
 def test_it_names_prompt_depth_share_rate_and_cost() -> None:
     levels = {**EQUAL, **DEEP, "prompt1/last_blocks-1": [0.8, 0.81, 0.8]}
     results = scored(levels)

@@ -33,7 +33,7 @@ class Recommendation(NamedTuple):
     cell: CellResult
     """The first on validation of those that something may be claimed of."""
     cheapest: CellResult | None
-    """Of the cells that are not told apart from it the one that trains least, if it trains less."""
+    """Of the cells not told apart from it the one that trains the least share of its weights, if that is less."""
     sentences: tuple[str, ...]
     """Paragraphs: what to use, how sure that is and what is cheaper, what each axis does, whether they depend on each
     other."""
@@ -45,9 +45,9 @@ def recommend(results: Results, verdicts: Verdicts) -> Recommendation | None:
         return None
     cells = {cell.id: cell for cell in results.cells}
     best = cells[verdicts.best]
-    tied = [cell for cell in results.ranked() if cell.id in verdicts.group and cell.trainable is not None]
-    least = min(tied, key=lambda cell: cell.trainable or 0, default=None)
-    cheapest = least if least and best.trainable and (least.trainable or 0) < best.trainable else None
+    tied = [cell for cell in results.ranked() if cell.id in verdicts.group and not math.isnan(cell.trained_share)]
+    least = min(tied, key=lambda cell: cell.trained_share, default=None)
+    cheapest = least if least and least.trained_share < best.trained_share else None
     sentences = paragraphs(
         "text/recommendation.md.j2",
         results=results,
