@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from harness.report.ranked_table import ranked_table
 from harness.report.text.cautions import cautions
-from harness.report.text.findings import Findings, find
+from harness.report.text.findings import find
 from harness.report.write_report import write_report
 from harness.results.cell_result import CellResult
 from harness.results.collect import Results
+from harness.runner.result import Result
 from harness.stats.verdicts import Answered, Answers
 from tests.support.made_up_results import html, study
 
@@ -69,6 +70,7 @@ def test_nothing_is_crowned(kind: str, tmp_path: Path) -> None:
     findings = find(results)
     assert findings.answer.startswith("Nothing can be ranked: ")
     assert (findings.first, findings.recommendation, findings.group) == (None, None, ())
+    assert Result(results, findings).first is None
     assert {row.rank for row in ranked_table(results, findings)} == {None}
     markdown = write_report(results, tmp_path).read_text(encoding="utf-8")
     program = json.loads((tmp_path / "verdicts.json").read_text(encoding="utf-8"))
@@ -142,10 +144,11 @@ def test_few_test_rows_or_groups_are_a_caution(rows: int, groups: int | None, sa
         for number, example in enumerate(results.answers.examples)
     )
     results = replace(results, answers=results.answers._replace(examples=examples))
-    found = Findings("") if groups == 1 else find(results)
-    told = " ".join(one for one in cautions(results, found) if "below 50" in one)
+    findings = find(results)
+    told = " ".join(one for one in cautions(results, findings) if "below 50" in one)
     assert said in told
     assert bool(told) == bool(said)
+    assert ("a single test group of examples compares nothing" in findings.answer) == (groups == 1)
 
 
 @pytest.mark.parametrize("lost", ["prompt0/last_blocks-1", "prompt0/full", "prompt1/full"])

@@ -45,7 +45,8 @@ def recommend(results: Results, verdicts: Verdicts) -> Recommendation | None:
         return None
     cells = {cell.id: cell for cell in results.cells}
     best = cells[verdicts.best]
-    tied = [cell for cell in results.ranked() if cell.id in verdicts.group and cell.trainable is not None]
+    group = () if verdicts.untestable else verdicts.group
+    tied = [cell for cell in results.ranked() if cell.id in group and cell.trainable is not None]
     least = min(tied, key=lambda cell: cell.trainable or 0, default=None)
     cheapest = least if least and best.trainable and (least.trainable or 0) < best.trainable else None
     sentences = paragraphs(
