@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from harness.metrics.likelihood import LOSS, PERPLEXITY
 from harness.results.collect import Results
 from harness.stats.verdicts import Answered, Answers
 from harness.tracking.schema import score_name
@@ -17,7 +18,8 @@ def nothing_ranks(results: Results) -> str:
     lead, ranking = results.lead, [cell for cell in results.cells if cell.ranks_by(results.lead)]
     if not ranking:
         return f"no cell has {lead} and a loss on validation that are numbers"
-    if results.answers and results.answers.cells and min(empty_shares(results.answers).values()) == 1:
+    reads_texts = lead not in (LOSS.name, PERPLEXITY.name)
+    if reads_texts and results.answers and min(empty_shares(results.answers).values(), default=0) == 1:
         return "all predictions on test are empty"
     for split in ("validation", "test"):
         scores = [cell.score(score_name(split, lead)) for cell in ranking]

@@ -20,6 +20,7 @@ from harness.report.text.findings import find
 from harness.report.write_report import write_report
 from harness.results.cell_result import CellResult
 from harness.results.collect import Results
+from harness.results.degenerate import nothing_ranks
 from harness.runner.result import Result
 from harness.stats.verdicts import Answered, Answers
 from tests.support.made_up_results import html, study
@@ -79,6 +80,19 @@ def test_nothing_is_crowned(kind: str, tmp_path: Path) -> None:
         assert "Nothing can be ranked" in text
         assert "ranks first" not in text
         assert not re.search(r"\bnan\b", text)
+
+
+@pytest.mark.parametrize("lead", ["perplexity", "loss"])
+def test_empty_predictions_say_nothing_against_a_likelihood(lead: str) -> None:
+    plain = DEGENERATE["empty"]
+    named = changed(
+        plain,
+        lambda cell: with_metrics(
+            cell, **{f"{split}_{lead}": cell.score(f"{split}/rougeL") for split in ("validation", "test")}
+        ),
+    )
+    assert nothing_ranks(named) == "all predictions on test are empty"
+    assert nothing_ranks(replace(named, lead=lead, maximize=False)) == ""
 
 
 @settings(max_examples=30, deadline=None)
