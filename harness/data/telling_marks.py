@@ -106,7 +106,7 @@ def pieces(text: str) -> Iterator[tuple[str, bool]]:
     Yields:
         A piece, and whether it is a telling mark.
 
-    >>> [piece for piece, telling in pieces("1.5 mg, -5 C++!") if telling]
+    >>> [piece for piece, telling in pieces("1.5 mg of -5 C++!") if telling]
     ['.', '-', '+', '+']
     """
     text = _INVISIBLE.sub("", unicodedata.normalize("NFC", text.casefold()))

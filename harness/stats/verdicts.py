@@ -145,9 +145,7 @@ def judge(
     smallest_difference: float | None = None,
     unclaimed: Mapping[str, str] = MappingProxyType({}),
 ) -> Verdicts:
-    """Compare all cells with the baseline and with the best.
-
-    Intervals are those of `harness.stats.contrasts`, families those of `harness.stats.multiple_comparisons`.
+    """Compare all cells with the baseline and with the best, in families of `harness.stats.multiple_comparisons`.
 
     Args:
         answers: Of two `units` or more.

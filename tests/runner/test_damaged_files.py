@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mlflow.entities import Run
 
 from harness.core.errors import DamagedError
+from harness.runner.finals.checkpoints import Checkpoint
 from harness.tracking.mlflow.mlflow_tracker import find_run
 from harness.tracking.prediction_table import is_whole, read_predictions
 from tests.support.study_fixture import Place, Places
@@ -139,7 +140,7 @@ def test_a_damaged_side_is_not_compared(place: Place) -> None:
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_any_damage_is_seen(damage: str, place: Place) -> None:
-    run = place.runs("reference")[0]
+    run = place.runs("final", cell="bare/none")[0]
     with mock.patch.dict(os.environ, {"MLFLOW_TRACKING_URI": place.uri}):
         ((_, tracker, ours),) = find_run(run.info.run_id)
     assert is_whole(tracker, ours, "validation")
@@ -170,8 +171,12 @@ def test_a_cut_at_any_byte_is_seen(old: bool, place: Place) -> None:
     cut()
 
 
-def test_a_damaged_note_of_a_kept_model_vouches_for_nothing(place: Place) -> None:
-    note = place.folder / ".harness" / "tiny" / "best" / "note.json"
-    assert note.is_file()
-    note.write_text('{"key": ')
-    place.run(*SMALL, "--set", "final.seeds=[11, 12, 13]")
+@pytest.mark.parametrize("left", [b"\xff", b"", b"another key", None], ids=["no text", "empty", "another", "missing"])
+def test_a_damaged_key_of_kept_weights_vouches_for_nothing(left: bytes | None, tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "11")
+    checkpoint.offered()
+    checkpoint.adopt("a key")
+    assert checkpoint.holds("a key")
+    (key,) = (file for file in checkpoint.folder.iterdir() if file.is_file())
+    key.unlink() if left is None else key.write_bytes(left)
+    assert not checkpoint.holds("a key")

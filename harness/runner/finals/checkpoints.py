@@ -34,7 +34,7 @@ class Checkpoint:
     def holds(self, key: str) -> bool:
         """Return whether these are the weights of a run."""
         note = self.folder / NOTE
-        return note.is_file() and note.read_text(encoding="utf-8") == key
+        return note.is_file() and note.read_bytes() == key.encode()
 
     def offered(self) -> Path:
         """Return an empty folder for the run's model."""
