@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from harness.metrics.likelihood import LOSS, PERPLEXITY
 from harness.results.collect import Results
 from harness.stats.verdicts import Answered, Answers
 from harness.tracking.schema import score_name
@@ -17,14 +18,22 @@ def nothing_ranks(results: Results) -> str:
     lead, ranking = results.lead, [cell for cell in results.cells if cell.ranks_by(results.lead)]
     if not ranking:
         return f"no cell has {lead} and a loss on validation that are numbers"
-    if results.answers and results.answers.cells and min(empty_shares(results.answers).values()) == 1:
+    reads_texts = lead not in (LOSS.name, PERPLEXITY.name)
+    if reads_texts and results.answers and min(empty_shares(results.answers).values(), default=0) == 1:
         return "all predictions on test are empty"
     for split in ("validation", "test"):
         scores = [cell.score(score_name(split, lead)) for cell in ranking]
         defined = [score for score in scores if math.isfinite(score)]
-        if len(defined) > 1 and _equal(defined):
+        if len(defined) > 1 and _equal(defined) and not math.isclose(defined[0], _best(results)):
             return f"all cells have the same {lead} on {split}, {defined[0]:.4f}"
     return ""
+
+
+def _best(results: Results) -> float:
+    """Return the score that no cell can exceed: where all reach it, the least loss ranks first."""
+    if isinstance(results.metric, str):
+        return math.nan
+    return results.metric.range[1 if results.maximize else 0]
 
 
 def _equal(scores: Sequence[float]) -> bool:

@@ -43,6 +43,8 @@ class Result:
     @property
     def first(self) -> str | None:
         """The id of the cell that ranks first; ``None`` where nothing can be ranked."""
+        if self.findings.unranked:
+            return None
         first = self.results.first
         return self.findings.first or (first.id if first else None)
 

@@ -153,9 +153,9 @@ class _Driver:
             progress=self.progress,
         )
         result = Result.of(study.name, tracker, self.workspace)
+        kept = keeper.store(summary, result.first) or result.results.kept
+        result = replace(result, results=replace(result.results, kept=kept))
         if first := result.first:
-            kept = keeper.store(summary, first) or result.results.kept
-            result = replace(result, results=replace(result.results, kept=kept))
             alias_winner(first, checked, tracker)
         result.report()
         tracker.files(summary, result.folder, Artifacts.REPORT)

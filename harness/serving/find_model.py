@@ -65,7 +65,9 @@ def _of_study(name: str) -> str | None:
     if tracker is None:
         return None
     summary = summary_of(tracker.runs())
-    model = KeptModels.from_run(summary).model if summary else None
-    if model is None:
-        raise ModelError(f"study {study} keeps no model; it needs final.seeds, and final.models: best or cells")
-    return model
+    kept = KeptModels.from_run(summary) if summary else None
+    if kept and kept.model:
+        return kept.model
+    if kept and kept.reason and kept.run is None:
+        raise ModelError(f"study {study} offers no model: {kept.reason}; its report says why")
+    raise ModelError(f"study {study} keeps no model; it needs final.seeds, and final.models: best or cells")

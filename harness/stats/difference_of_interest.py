@@ -57,7 +57,7 @@ def needed(
         (trained[one], trained[other]),
         smallest,
         generator=np.random.default_rng(seed),
-        level=1 - 0.05 / len(to_baseline),
+        level=1 - 0.05 / sum(not one.reason for one in to_baseline),
         resamples=IMAGINED,
     )
     return Needed(comparison, smallest, examples)

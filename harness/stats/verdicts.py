@@ -38,7 +38,7 @@ from harness.stats import to_baseline as against
 from harness.stats.difference_of_interest import Needed, needed
 from harness.stats.untested import held_against, without_interval
 
-__all__ = ["Answered", "Answers", "Scored", "Verdicts", "compare_two", "judge", "score_answers"]
+__all__ = ["Answered", "Answers", "Scored", "Verdicts", "compare_two", "judge", "score_answers", "units"]
 
 SEED = 20261123
 """Of the resamples."""
@@ -148,7 +148,7 @@ def judge(
     """Compare all cells with the baseline and with the best, in families of `harness.stats.multiple_comparisons`.
 
     Args:
-        answers: Of two examples or more.
+        answers: Of two `units` or more.
         scored: From `score_answers`.
         metric: What scored them.
         best: Which cell the claims are about, by validation; one of those with answers.
@@ -160,7 +160,7 @@ def judge(
         unclaimed: Cells that take no part in tests, and why; their comparisons say so.
 
     Raises:
-        ValueError: Fewer than two examples.
+        ValueError: Fewer than two `units`.
     """
     prepared, resamples, higher = _prepared(answers, scored, metric), _affordable(scored), metric.higher_is_better
     drawn = rescore_cells(prepared, generator=np.random.default_rng(SEED), resamples=resamples)
@@ -238,17 +238,22 @@ def _groups(examples: Sequence[Example]) -> list[Hashable] | None:
     return groups if len(set(groups)) < len(groups) else None
 
 
+def units(examples: Sequence[Example]) -> int:
+    """Return how many units tests resample: groups, and examples that belong to none; below two there are no tests."""
+    return len(set(_groups(examples) or range(len(examples))))
+
+
 def compare_two(answers: Answers, metric: Metric, *, one: str, other: str) -> Comparison:
     """Compare two cells alone, as `judge` holds a cell against the baseline; there is nothing to correct for.
 
     Args:
-        answers: Of two examples or more.
+        answers: Of two `units` or more.
         metric: What scores them.
         one: Whose difference is asked for.
         other: What it is held against.
 
     Raises:
-        ValueError: Fewer than two examples.
+        ValueError: Fewer than two `units`.
     """
     scored = score_answers(answers, metric)
     groups = _groups(answers.examples)

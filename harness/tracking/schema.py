@@ -8,6 +8,7 @@ versions and machine in `harness.core.provenance`, keys of a study's own section
 
 from __future__ import annotations
 
+import re
 from typing import Final, Literal
 
 __all__ = [
@@ -37,6 +38,9 @@ Outcome = Literal["complete", "pruned", "diverged"]
 NONE: Final = "none"
 """A tag's or param's value where there is nothing to say: zero-shot's learning rate and seed, a test split that is
 closed, a study that keeps no model."""
+
+TAG_LIMIT = 250
+"""MLflow's longest name of a tag, in characters."""
 
 
 class Tags:
@@ -129,8 +133,11 @@ class Tags:
 
     @staticmethod
     def file_digest(file: str) -> str:
-        """Return the tag that holds the digest of a file of the run, as it was written."""
-        return f"digest.{file}"
+        """Return the tag that holds the digest of a file of the run, as it was written.
+
+        Characters that MLflow allows in no tag's name, and files of a user may have, are underscores in it.
+        """
+        return re.sub(r"[^\w./ :-]", "_", f"digest.{file}")[:TAG_LIMIT]
 
 
 class PageTags:

@@ -96,7 +96,7 @@ class KeptModels:
     model: str | None
     """The URI of the best one, ``None`` where none is kept."""
     run: str | None
-    """The id of the best final run, whether its model is kept or not."""
+    """The id of the best final run, whether its model is kept or not; ``None`` where nothing can be ranked."""
     cell: str | None
     """The id of that run's cell."""
     runs: tuple[str, ...]
@@ -104,20 +104,19 @@ class KeptModels:
     seed: str = ""
     """The best run's; ``none`` of zero-shot, empty in older stores, as the next."""
     reason: str = ""
-    """Why it is this run's model."""
+    """Why it is this run's model, or none."""
 
     @classmethod
     def from_run(cls, summary: Run) -> KeptModels:
         """Read what is kept."""
         tags, model = summary.tags, summary.tags.get(Tags.BEST_MODEL, NONE)
         runs = tuple(tags.get(Tags.KEPT_RUNS, "").split())
-        cell, why = tags.get(Tags.BEST_CELL), (tags.get(Tags.BEST_SEED, ""), tags.get(Tags.BEST_REASON, ""))
-        return cls(None if model == NONE else model, tags.get(Tags.BEST_RUN), cell, runs, *why)
+        run, cell = tags.get(Tags.BEST_RUN) or None, tags.get(Tags.BEST_CELL) or None
+        why = tags.get(Tags.BEST_SEED, ""), tags.get(Tags.BEST_REASON, "")
+        return cls(None if model == NONE else model, run, cell, runs, *why)
 
     def tags(self) -> dict[str, str]:
-        """Return what the summary is to say, once a best run is known."""
-        assert self.run is not None
-        assert self.cell is not None
-        best = {Tags.BEST_MODEL: self.model or NONE, Tags.BEST_RUN: self.run, Tags.BEST_CELL: self.cell}
+        """Return what the summary is to say, once final runs are over."""
+        best = {Tags.BEST_MODEL: self.model or NONE, Tags.BEST_RUN: self.run or "", Tags.BEST_CELL: self.cell or ""}
         why = {Tags.BEST_SEED: self.seed, Tags.BEST_REASON: self.reason}
         return {**best, **why, Tags.KEPT_RUNS: " ".join(self.runs)}

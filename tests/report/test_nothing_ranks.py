@@ -14,12 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.metrics import get
 from harness.report.ranked_table import ranked_table
 from harness.report.text.cautions import cautions
-from harness.report.text.findings import Findings, find
+from harness.report.text.findings import find
 from harness.report.write_report import write_report
 from harness.results.cell_result import CellResult
 from harness.results.collect import Results
+from harness.results.degenerate import nothing_ranks
+from harness.runner.result import Result
 from harness.stats.verdicts import Answered, Answers
 from tests.support.made_up_results import html, study
 
@@ -69,6 +72,7 @@ def test_nothing_is_crowned(kind: str, tmp_path: Path) -> None:
     findings = find(results)
     assert findings.answer.startswith("Nothing can be ranked: ")
     assert (findings.first, findings.recommendation, findings.group) == (None, None, ())
+    assert Result(results, findings).first is None
     assert {row.rank for row in ranked_table(results, findings)} == {None}
     markdown = write_report(results, tmp_path).read_text(encoding="utf-8")
     program = json.loads((tmp_path / "verdicts.json").read_text(encoding="utf-8"))
@@ -77,6 +81,27 @@ def test_nothing_is_crowned(kind: str, tmp_path: Path) -> None:
         assert "Nothing can be ranked" in text
         assert "ranks first" not in text
         assert not re.search(r"\bnan\b", text)
+
+
+def test_where_all_cells_are_perfect_the_least_loss_ranks_first() -> None:
+    perfect = replace(equal(1.0), metric=get("rougeL"))
+    by_loss = {cell.id: 1.0 + place for place, cell in enumerate(reversed(perfect.cells))}
+    results = changed(perfect, lambda cell: with_metrics(cell, validation_loss=by_loss[cell.id]))
+    assert nothing_ranks(results) == ""
+    assert results.ranked()[0].id == min(by_loss, key=by_loss.__getitem__)
+
+
+@pytest.mark.parametrize("lead", ["perplexity", "loss"])
+def test_empty_predictions_say_nothing_against_a_likelihood(lead: str) -> None:
+    plain = DEGENERATE["empty"]
+    named = changed(
+        plain,
+        lambda cell: with_metrics(
+            cell, **{f"{split}_{lead}": cell.score(f"{split}/rougeL") for split in ("validation", "test")}
+        ),
+    )
+    assert nothing_ranks(named) == "all predictions on test are empty"
+    assert nothing_ranks(replace(named, lead=lead, maximize=False)) == ""
 
 
 @settings(max_examples=30, deadline=None)
@@ -142,10 +167,11 @@ def test_few_test_rows_or_groups_are_a_caution(rows: int, groups: int | None, sa
         for number, example in enumerate(results.answers.examples)
     )
     results = replace(results, answers=results.answers._replace(examples=examples))
-    found = Findings("") if groups == 1 else find(results)
-    told = " ".join(one for one in cautions(results, found) if "below 50" in one)
+    findings = find(results)
+    told = " ".join(one for one in cautions(results, findings) if "below 50" in one)
     assert said in told
     assert bool(told) == bool(said)
+    assert ("a single test group of examples compares nothing" in findings.answer) == (groups == 1)
 
 
 @pytest.mark.parametrize("lost", ["prompt0/last_blocks-1", "prompt0/full", "prompt1/full"])

@@ -128,6 +128,32 @@ def test_the_cheapest_that_may_be_as_good_is_named_with_what_it_spares() -> None
     assert "needs no training at all" in zero.sentences[1]
 
 
+def test_no_cell_is_called_less_good_that_was_not_shown_to_be() -> None:
+    """One that lost a seed, one that beats it on test, any by a metric that cannot be tested."""
+    best = "prompt1/last_blocks-1"
+    plain = scored({**EQUAL, **DEEP, best: [0.8, 0.81, 0.8]})
+    lost = tuple(replace(cell, diverged_finals=int(cell.id == "prompt1/full")) for cell in plain.cells)
+    behind = scored(
+        {**EQUAL, **dict.fromkeys(DEEP, [0.3, 0.31, 0.3]), "prompt0/full": [0.6, 0.61, 0.6], best: [0.8, 0.81, 0.8]}
+    )
+    lower = tuple(_on_validation(cell, 0.9 if cell.id == "prompt0/full" else 0.1) for cell in behind.cells)
+    assert not isinstance(plain.metric, str)
+    kinds = replace(plain.metric, reduce=lambda rows: float(len({tuple(np.ravel(row)) for row in rows})))
+    beaten = find(replace(behind, cells=lower)).recommendation
+    assert beaten is not None
+    assert f"On test {best} beats it" in " ".join(beaten.sentences)
+    for results in (replace(plain, cells=lost), replace(behind, cells=lower), replace(plain, metric=kinds)):
+        found = find(results).recommendation
+        assert found is not None
+        assert found.cheapest is None
+        assert "may be as good" not in " ".join(found.sentences)
+
+
+def _on_validation(cell: CellResult, score: float) -> CellResult:
+    finals = [replace(final, metrics={**final.metrics, "validation/token_f1": score}) for final in cell.finals]
+    return replace(cell, finals=tuple(finals))
+
+
 def test_a_zero_shot_cell_that_ranks_first_asks_for_no_training() -> None:
     found = find(scored({name: [0.2, 0.2, 0.21] for name in DEEP} | {"prompt0/none": [0.1], "prompt1/none": [0.5]}))
     assert found.recommendation is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import mlflow
@@ -115,6 +116,35 @@ def test_a_zero_shot_cell_that_ranks_first_is_the_base_by_reference(places: Plac
     assert list(served.predict(pd.DataFrame(rows("test"))[["source"]])) == predicted
 
 
+FLAT = """
+import numpy as np
+from harness.metrics.base import Metric, mean
+
+FLAT = Metric("flat", True, lambda prediction, example: np.array([0.5]), mean, lambda: "flat")
+"""
+
+
+def test_where_nothing_ranks_no_model_is_offered_and_an_earlier_one_no_more(places: Places) -> None:
+    options = ("prompts=[bare]", "tuning=[none, head]", "search.trials=1", "training.epochs=1", "final.seeds=[11]")
+    study = tuple(part for option in (*options, "final.prompt_alias=winner") for part in ("--set", option))
+    place = places()
+    place.run(*study, "--set", "search.metric=perplexity")
+    (before,) = place.runs("summary")
+    assert before.data.tags["best_model"] != "none"
+    file = place.folder / "task.py"
+    file.write_text(FLAT + file.read_text().replace('metrics=["chrf", ', "metrics=[FLAT, "))
+    shown = place.run(*study)
+    assert "Nothing can be ranked" in " ".join(shown.out.split())
+    assert "ranks first" not in shown.out
+    (summary,) = place.runs("summary")
+    said_of = {name: summary.data.tags[name] for name in ("best_model", "best_run", "best_cell", "kept_runs")}
+    assert said_of == {"best_model": "none", "best_run": "", "best_cell": "", "kept_runs": ""}
+    assert list(versions(place)) == ["1"]
+    refused = place.command("predict", "tiny", "--input", "data/test.jsonl", "--output", "answers.jsonl")
+    assert (refused.status, "offers no model: nothing can be ranked" in refused.err) == (2, True)
+    assert not list((place.folder / ".harness" / "tiny").rglob("*.safetensors"))
+
+
 runs_of_a_cell = st.lists(st.tuples(st.integers(0, 3).map(float), st.integers(0, 3).map(float)), max_size=6)
 
 
@@ -123,7 +153,10 @@ def test_as_many_runs_are_better_as_worse_or_one_more(scores: list[tuple[float, 
     metrics = [{"validation/chrf": score, "validation/loss": loss} for score, loss in scores]
     finals = [run_with("final", id=str(number), metrics=own) for number, own in enumerate(metrics)]
     broken = run_with("final", id="nan", metrics={"validation/chrf": 9.0 if maximize else -9.0})
-    middle = middle_run([broken, *finals], Objective("chrf", maximize, "chrf", maximize))
+    infinite = run_with(
+        "final", id="inf", metrics={"validation/chrf": 9.0 if maximize else -9.0, "validation/loss": math.inf}
+    )
+    middle = middle_run([broken, infinite, *finals], Objective("chrf", maximize, "chrf", maximize))
     if not finals:
         assert middle is None
         return
@@ -197,7 +230,7 @@ def test_other_data_are_not_comparable(poor: Place, places: Places) -> None:
 
 def test_another_metric_is_not_comparable(poor: Place, places: Places) -> None:
     place = places.copy(poor)
-    place.run(*GOOD, "--set", "search.metric=chrf")
+    place.run(*POOR, "--set", "search.metric=chrf")  # the good one's answers are all empty, so that nothing ranks
     assert aliases(place) == {"champion": "1", "challenger": "2"}
     assert "metric was perplexity there and is chrf here" in versions(place)["2"].description
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Set
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import optuna
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from optuna.trial import FrozenTrial
 
+from harness.runner.search.optuna_search import CellSearch
 from tests.support.study_fixture import Place, Places
 
 CELL = ("--set", "prompts=[bare]", "--set", "tuning=[head]", "--set", "search.sampler=gp", "--set", "final.seeds=[11]")
@@ -57,6 +60,8 @@ def searched(place: Place) -> dict[str, tuple[str, str, float]]:
 def beside(tracking: Place, search: Place, places: Places) -> Place:
     """Return a place with the tracking store of one and the search store of another."""
     place = places.copy(tracking)
+    for file in place.folder.glob("optuna.db*"):  # sqlite would read its own log into the other database
+        file.unlink()
     for file in search.folder.glob("optuna.db*"):
         shutil.copy(file, place.folder / file.name)
     return place
@@ -157,14 +162,38 @@ def test_what_either_store_holds_is_not_run_again(
     place.clean()
 
 
-def keep(file: Path, indexes: Set[int]) -> None:
-    """Have a search store forget all trials but some."""
+def test_two_trials_of_one_index_both_stay_though_it_is_killed_over_them(two: Place, places: Places) -> None:
+    place = places.copy(two)
+    keep(place.folder / "optuna.db", {0, 1}, elsewhere={0})
+    add = CellSearch.add
+
+    def killed(*arguments: Any) -> int:
+        add(*arguments)
+        raise KeyboardInterrupt
+
+    with mock.patch.object(CellSearch, "add", killed):
+        place.command("run", "study.yaml", *FOUR)
+    assert len(trials(place)) == 3, "the test needs it"
+    place.run(*FOUR)
+    indexes = [trial.user_attrs["index"] for trial in trials(place)]
+    assert sorted(indexes) == [0, 1, 2, 3]
+    assert len({trial.params["learning_rate"] for trial in trials(place)}) == 4, "one was counted twice"
+    rates = {str(trial.user_attrs["index"]): trial.params["learning_rate"] for trial in trials(place)}
+    assert {index: float(rate) for index, (rate, _, _) in searched(place).items()} == pytest.approx(rates)
+
+
+def keep(file: Path, indexes: Set[int], elsewhere: Set[int] = frozenset()) -> None:
+    """Have a search store forget all trials but some, and hold some of them at half their learning rate."""
     old = f"sqlite:///{file}"
     (name,) = optuna.get_all_study_names(old)
     study = optuna.load_study(study_name=name, storage=old)
     fresh = file.with_name("fresh.db")
     made = optuna.create_study(study_name=name, storage=f"sqlite:///{fresh}", direction=study.direction)
-    made.add_trials([trial for trial in study.trials if trial.user_attrs["index"] in indexes])
-    for left in file.parent.glob("optuna.db*"):
-        left.unlink()
+    left = [trial for trial in study.trials if trial.user_attrs["index"] in indexes]
+    for trial in left:
+        if trial.user_attrs["index"] in elsewhere:
+            trial.params = {**trial.params, "learning_rate": trial.params["learning_rate"] / 2}
+    made.add_trials(left)
+    for old_file in file.parent.glob("optuna.db*"):
+        old_file.unlink()
     fresh.rename(file)

@@ -17,7 +17,7 @@ from statsmodels.stats.multitest import multipletests
 from harness.core.example import Example, Prediction
 from harness.metrics.base import Metric, Statistic, mean
 from harness.report.text.headline import answer, examples_to_see, verdicts_json
-from harness.stats.verdicts import Answered, Answers, Verdicts, judge, score_answers
+from harness.stats.verdicts import Answered, Answers, Verdicts, judge, score_answers, units
 
 
 def _read(prediction: Prediction, example: Example) -> Statistic:
@@ -324,3 +324,10 @@ def test_nothing_is_claimed_without_verdicts() -> None:
 def test_answers_to_fewer_than_two_examples_are_refused() -> None:
     with pytest.raises(ValueError, match="two examples"):
         verdicts({name: table[:, :1] for name, table in grid(12).items()})
+
+
+@pytest.mark.parametrize(
+    ("groups", "number"), [([None, None, None], 3), (["a", "a", "a"], 1), (["a", "a", None], 2), (["a", "b", "a"], 2)]
+)
+def test_what_tests_resample_is_groups_and_examples_without_one(groups: list[str | None], number: int) -> None:
+    assert units([Example(str(n), {"source": "s"}, "t", group=group) for n, group in enumerate(groups)]) == number

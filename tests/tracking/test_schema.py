@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
+from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
 from harness.tracking.run_records import (
     CellRecord,
     FinalRecord,
@@ -233,3 +235,17 @@ def test_the_newest_summary_counts() -> None:
     assert newest is not None
     assert newest.id == "new"
     assert summary_of(runs[1:2]) is None
+
+
+@pytest.mark.parametrize(
+    "file", ["task/my task+v2 (1).py", "task/a,b.py", f"task/{'x' * 245}.py", "predictions/test.json"]
+)
+def test_any_file_has_a_tag_for_its_digest_that_the_store_takes(file: str, tmp_path: Path) -> None:
+    """A task's file is called as its user likes."""
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    study = client.create_experiment("study", artifact_location=str(tmp_path / "files"))
+    tracker = MlflowTracker(client, f"sqlite:///{tmp_path / 'mlflow.db'}", study)
+    run = tracker.start("run", phase="summary", parent=None, params={}, tags={})
+    tracker.text(run, "text", file)
+    assert tracker.fetch(run, file) == "text"
+    assert len(tracker.run(run).tags[Tags.file_digest(file)]) == 16

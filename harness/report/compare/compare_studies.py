@@ -13,7 +13,7 @@ from harness.metrics.likelihood import LOSS, PERPLEXITY
 from harness.report.compare.compared_pair import Side, find_side
 from harness.results.predictions import named_metric
 from harness.stats import Comparison
-from harness.stats.verdicts import Answered, Answers, Verdicts, judge, score_answers
+from harness.stats.verdicts import Answered, Answers, Verdicts, judge, score_answers, units
 from harness.tracking.prediction_table import read_examples, read_predictions
 from harness.tracking.schema import Params, Tags
 
@@ -123,8 +123,9 @@ def _metric(name: str, sides: Sequence[Side]) -> Metric:
 def _answers(sides: Sequence[Side], on: Split) -> Answers:
     """Return both sides' stored predictions in one order of the examples."""
     examples = read_examples(sides[0].tracker, sides[0].runs[0], on)
-    if len(examples) < 2:
-        raise UserError(f"{on} holds {len(examples)} example; a comparison takes two or more")
+    if units(examples) < 2:
+        what = "example" if len(examples) == 1 else "group of examples"
+        raise UserError(f"{on} holds one {what}; a comparison takes two or more")
     order, cells = [example.id for example in examples], {}
     for side in sides:
         runs = tuple(_ordered(read_predictions(side.tracker, run, on), order, side) for run in side.runs)

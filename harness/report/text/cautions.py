@@ -12,6 +12,7 @@ from harness.results.cell_result import CellResult
 from harness.results.collect import Results
 from harness.results.degenerate import empty_shares
 from harness.results.search_budget import constant_metrics, generalization_gap, rank_flip, unequal_budgets
+from harness.stats.verdicts import units
 from harness.study.dimension import Dimension
 from harness.study.search_space import title
 
@@ -91,9 +92,7 @@ def _undefined(cell: CellResult, results: Results) -> bool:
 def _test_units(results: Results) -> tuple[int, str]:
     """Return how many examples, or groups of them, tests resample, and what they are called; 0 without any."""
     examples = results.answers.examples if results.answers else ()
-    groups = {example.group for example in examples if example.group is not None}
-    alone = sum(example.group is None for example in examples)
-    return (len(groups) + alone, "group") if groups else (alone, "example")
+    return units(examples), "group" if any(example.group is not None for example in examples) else "example"
 
 
 def _empty(results: Results) -> list[tuple[str, float]]:

@@ -11,7 +11,7 @@ from harness.report.text.recommendation import Recommendation, recommend
 from harness.results.collect import Results
 from harness.results.degenerate import nothing_ranks, unclaimed
 from harness.stats import Comparison
-from harness.stats.verdicts import Scored, Verdicts, judge, score_answers
+from harness.stats.verdicts import Scored, Verdicts, judge, score_answers, units
 from harness.tracking.schema import score_name
 
 __all__ = ["Findings", "find"]
@@ -60,8 +60,9 @@ def find(results: Results) -> Findings:
         return Findings(_unclaimed(results, reason))
     if isinstance(metric, str):
         return Findings(_unclaimed(results, metric))
-    if len(answers.examples) < 2:
-        return Findings(_unclaimed(results, "a single test example compares nothing"))
+    if units(answers.examples) < 2:
+        rows = "example" if len(answers.examples) == 1 else "group of examples"
+        return Findings(_unclaimed(results, f"a single test {rows} compares nothing"))
     best = next((cell for cell in results.ranked() if cell.id in answers.cells and cell.ranks_by(results.lead)), None)
     if best is None:
         return Findings(_unclaimed(results, "no cell with a score on validation has final runs"))

@@ -45,7 +45,8 @@ def recommend(results: Results, verdicts: Verdicts) -> Recommendation | None:
         return None
     cells = {cell.id: cell for cell in results.cells}
     best = cells[verdicts.best]
-    tied = [cell for cell in results.ranked() if cell.id in verdicts.group and not math.isnan(cell.trained_share)]
+    group = () if verdicts.untestable else verdicts.group
+    tied = [cell for cell in results.ranked() if cell.id in group and not math.isnan(cell.trained_share)]
     least = min(tied, key=lambda cell: cell.trained_share, default=None)
     cheapest = least if least and least.trained_share < best.trained_share else None
     sentences = paragraphs(

@@ -7,6 +7,7 @@ the verdicts, on validation; why, `docs/decisions/champions.md` says.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from harness.core.progress import Progress
 from harness.metrics.base import Metric
 from harness.runner.objective import Objective
 from harness.stats import Comparison
-from harness.stats.verdicts import Answered, Answers, compare_two
+from harness.stats.verdicts import Answered, Answers, compare_two, units
 from harness.study.spec import StudySpec
 from harness.tracking.prediction_table import is_whole, read_examples, read_predictions
 from harness.tracking.schema import Metrics, Params, Tags, VersionTags, score_name
@@ -31,12 +32,15 @@ CHALLENGER = "challenger"
 def middle_run(finals: Sequence[Run], objective: Objective) -> Run | None:
     """Return the middle one of a cell's final runs by validation, of an even number the poorer of the two.
 
-    Among equals the one of lower loss is the better, then the earlier. Runs that have no score, or whose loss is no
-    number, take no part; ``None`` where none is left.
+    Among equals the one of lower loss is the better, then the earlier. Runs whose score or loss is no number
+    take no part; ``None`` where none is left.
     """
     metric, sign = score_name("validation", objective.lead), 1.0 if objective.lead_maximize else -1.0
+    needs = (metric, Metrics.VALIDATION_LOSS)
     scored = [
-        run for run in finals if run.status == "FINISHED" and run.metrics.keys() >= {metric, Metrics.VALIDATION_LOSS}
+        run
+        for run in finals
+        if run.status == "FINISHED" and all(math.isfinite(run.metrics.get(name, math.nan)) for name in needs)
     ]
     ordered = sorted(scored, key=lambda run: (-sign * run.metrics[metric], run.metrics[Metrics.VALIDATION_LOSS]))
     return ordered[len(ordered) // 2] if ordered else None
@@ -136,8 +140,8 @@ class Contest:
         orders = {tuple(each.id for each in run) for cell in said.values() for run in cell.runs}
         if len(orders) > 1:
             return "their runs answered other examples"
-        if len(asked) < 2:
-            return "one example is no sample"
+        if units(asked) < 2:
+            return f"one {'example' if len(asked) == 1 else 'group of examples'} is no sample"
         return Answers(asked, said, {})
 
 

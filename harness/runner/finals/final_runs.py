@@ -71,8 +71,8 @@ class FinalsQueue:
     progress: Progress
     _waiting: dict[str, tuple[Cell, str]] = field(default_factory=dict, init=False)
     _open: dict[str, _OpenFinal] = field(default_factory=dict, init=False)
-    _merits: dict[str, tuple[float, float]] = field(default_factory=dict, init=False)
-    """By what the cells that are complete rank, higher is better."""
+    _merits: dict[str, tuple[bool, float, float]] = field(default_factory=dict, init=False)
+    """By what the cells that are complete rank, as `harness.results.collect.Results.ranked`; higher is better."""
 
     def __post_init__(self) -> None:
         for cell in self.cells:
@@ -234,7 +234,8 @@ class FinalsQueue:
         if middle is None or self.final.models != "best":
             return
         score, loss = means[score_name("validation", self.objective.lead)], means[Metrics.VALIDATION_LOSS]
-        self._merits[cell.id] = (score if self.objective.lead_maximize else -score, -loss)
+        is_whole = len(done) == len(self._seeds(cell))
+        self._merits[cell.id] = (is_whole, score if self.objective.lead_maximize else -score, -loss)
         first = max(self._merits, key=lambda other: self._merits[other])
         for other in self._merits.keys() - {first}:
             self.checkpoints.keep(other, None)

@@ -30,6 +30,9 @@ MODEL_PARAMS = (Params.TASK, Params.MODEL, Params.PROMPT, Params.TUNING, Params.
 MODEL_TAGS = (Tags.STUDY, Tags.CELL, Tags.CELL_DIGEST, Tags.MODEL_DIGEST, Tags.WEIGHTS_DIGEST, Tags.PROMPT_URI)
 """What it says of its tags, as far as the run has them."""
 
+UNRANKED = "nothing can be ranked"
+"""Why a study offers no model."""
+
 
 @dataclass(frozen=True)
 class ModelKeeper:
@@ -46,7 +49,7 @@ class ModelKeeper:
     runs: StudyRuns
     progress: Progress
 
-    def store(self, summary: str, first: str) -> KeptModels | None:
+    def store(self, summary: str, first: str | None) -> KeptModels | None:
         """Store the models that the study keeps, register the best, and drop those that were kept before.
 
         A registered model stays: dropping it would leave its version without weights. `harness.runner.clean` drops
@@ -54,28 +57,30 @@ class ModelKeeper:
 
         Args:
             summary: The id of the summary run.
-            first: The id of the cell that ranks first.
+            first: The id of the cell that ranks first; ``None`` where nothing can be ranked, and no model is offered.
 
         Returns:
-            The same; ``None`` where that cell has no final runs.
+            The same; ``None`` where that cell, or the study, has no final runs, and what was kept stays.
         """
         finals = {cell.id: self._finals(cell.id) for cell in self.checked.cells}
         middles = {cell: run for cell, runs in finals.items() if (run := middle_run(runs, self.objective))}
-        if first not in middles or not self.checked.study.final.seeds:
+        if not self.checked.study.final.seeds or (first and first not in middles):
             return None
-        best, stored = middles[first], self.runs.tracker.models.stored()
-        why = reason_for(best, len(finals[first]), self.objective.lead)
-        keeps = {"none": [], "best": [best], "cells": list(middles.values())}[self.checked.study.final.models]
+        best, stored = middles.get(first or ""), self.runs.tracker.models.stored()
+        why = reason_for(best, len(finals[best.tags[Tags.CELL]]), self.objective.lead) if best else UNRANKED
+        offered = [best] if best else []
+        keeps = {"none": [], "best": offered, "cells": list(middles.values())}[self.checked.study.final.models]
         for run in keeps:
             if run.id in stored and not self._may_stay(run):
                 self.runs.tracker.models.drop(stored.pop(run.id))
             if run.id not in stored:
                 stored[run.id] = self._store(run)
-        if keeps:
+        if best and keeps:
             self.progress.say(f"the model of this study is that of {best.name}: {why}")
             self._contest().promote(best, stored[best.id], why)
-        model = stored[best.id] if keeps else None
-        kept = KeptModels(model, best.id, first, tuple(run.id for run in keeps), best.params[Params.SEED], why)
+        model = stored[best.id] if best and keeps else None
+        offers, seed = (best.id, best.params[Params.SEED]) if best else (None, "")
+        kept = KeptModels(model, offers, first, tuple(run.id for run in keeps), seed, why)
         self.runs.tracker.tags(summary, kept.tags())
         registry = self.runs.tracker.models.registry
         for other in stored.keys() - set(kept.runs):

@@ -100,10 +100,11 @@ def _tell(record: TrialRecord, run: Run, search: CellSearch, runs: StudyRuns, ob
     curve = runs.tracker.histories([run.id], [score := score_name("validation", objective)])[run.id][score]
     value = record.value if record.outcome == "complete" else None
     ended = EndedTrial(record.outcome, value, curve, run.tags.get(Tags.ERROR, ""))
-    number = search.add(index, search.space.parse(run.params), ended)
-    runs.tag(run.id, {Tags.TRIAL: str(index), Tags.OPTUNA_TRIAL: str(number)})
-    if index != record.index:
+    if index != record.index:  # first: after a kill in here, the run and the trial must be known for one
         runs.tracker.mark(run.id, phase="search", name=f"{run.tags[Tags.CELL]} trial {index}")
+        runs.tag(run.id, {Tags.TRIAL: str(index)})
+    number = search.add(index, search.space.parse(run.params), ended)
+    runs.tag(run.id, {Tags.OPTUNA_TRIAL: str(number)})
 
 
 def _track(trial: FrozenTrial, cell: str, search: CellSearch, runs: StudyRuns, objective: str) -> None:
