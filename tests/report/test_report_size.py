@@ -41,7 +41,7 @@ def test_a_small_store_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyP
         expected = [
             {name: {p.step: p.value for p in client.get_metric_history(run.info.run_id, name)} for name in names}
             for run in finals
-            if (names := [n for n in ("train/loss", "validation/loss") if n in run.data.metrics])
+            if "train/loss" in (names := [n for n in ("train/loss", "validation/loss") if n in run.data.metrics])
         ]
         found = [{"train/loss": one.train, "validation/loss": one.validation} for one in results.curves[cell.id]]
         assert found == expected
