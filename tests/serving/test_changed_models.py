@@ -98,9 +98,13 @@ def test_any_byte_counts(whole: Path, tmp_path: Path, data: st.DataObject) -> No
         Generator(model)
 
 
-def test_a_readme_changes_no_model(model: Path) -> None:
+def test_a_readme_changes_no_model(model: Path, tmp_path: Path) -> None:
+    source, before, after = (tmp_path / name for name in ("in.jsonl", "before.jsonl", "after.jsonl"))
+    write_rows(source, ROWS)
+    predict_file(Generator(model), source, before, skip=False)
     (model / "README.md").write_text("mine")
-    Generator(model)
+    predict_file(Generator(model), source, after, skip=False)
+    assert after.read_bytes() == before.read_bytes(), "the lines carry the model's digest"
 
 
 def test_two_models_that_differ_by_the_tokenizer_have_two_digests(

@@ -13,9 +13,7 @@ __all__ = ["Family", "effect_families", "effects_by_name"]
 WORDS = {"prompt": ("prompt", "prompts"), "tuning": ("what trains", "what trains")}
 """What axes are called that are not called by their name: one level, all levels."""
 
-
-PLAIN = {"better": "better", "worse": "worse", "undecided": "undecided"}
-TOGETHER = {"better": "more than the sum", "worse": "less than the sum", "undecided": "undecided"}
+TOGETHER = {"better": "more than the sum", "worse": "less than the sum"}
 """A cell may gain more than its parts promise, and still be a bad one."""
 
 
@@ -28,7 +26,7 @@ class Family(NamedTuple):
     """What a row is."""
     rows: tuple[Comparison, ...]
     words: Mapping[str, str]
-    """What a row's verdict says."""
+    """What a row's verdict says, where that is not the verdict itself."""
 
 
 def effects_by_name(verdicts: Verdicts) -> dict[str, tuple[Comparison, ...]]:
@@ -58,6 +56,6 @@ def effect_families(verdicts: Verdicts | None) -> list[Family]:
         elif not others:
             title, head = "both together: what a cell gains beyond its prompt's and its tuning's own gain", "cell"
         averaged = f", averaged over {' and '.join(others)}" if others else ""
-        words_of = PLAIN if len(axes) == 1 else TOGETHER
+        words_of = TOGETHER if len(axes) > 1 else {}
         families.append(Family(f"{title[0].upper()}{title[1:]}{averaged}", head, rows, words_of))
     return [family for family in families if family.rows]
