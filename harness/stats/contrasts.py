@@ -19,12 +19,13 @@ variance of a two-way layout, Searle, Casella & McCulloch 1992, "Variance Compon
 
 where ``s2 - r`` is the larger of the cell's own and of the mean over the trained cells (`harness.stats.seed_variance`),
 with Satterthwaite's degrees of freedom (1946), each part by its mean square: ``v`` has n - 1, a cell's own ``s2 / S``
-and in differences what it has beyond the mean has S - 1. Intervals keep the shape of the bootstrap: each side's distance from the center over the normal quantile is
-that side's standard deviation, to which ``t`` is added (as Zou & Donner 2008 join confidence limits) before Student's
-quantile multiplies it. A p-value is Student's for the standard error, or for the deviation on the side of 0 where that
-is the larger; on that side a difference's interval goes by the same, so that it holds 0 just where the test is
-undecided. Scores that are 0 or 1 have Wilson's interval (1927) at the number of examples that their standard error
-amounts to (Korn & Graubard 1998), since a resample of a hundred zeros is a hundred zeros.
+and in differences what it has beyond the mean has S - 1. Intervals keep the shape of the bootstrap: each side's
+distance from the center over the normal quantile is that side's standard deviation, to which ``t`` is added (as Zou &
+Donner 2008 join confidence limits) before Student's quantile multiplies it. A p-value is Student's for the standard
+error, or for the deviation on the side of 0 where that is the larger; on that side a difference's interval goes by the
+same, so that it holds 0 just where the test is undecided. Scores that are 0 or 1 have Wilson's interval (1927) at the
+number of examples that their standard error amounts to (Korn & Graubard 1998), since a resample of a hundred zeros is a
+hundred zeros.
 
 A cell chosen by the same runs' validation scores owes them some luck, which its test score shares: ``luck`` counts the
 seeds' variance several times on the side of luck.
