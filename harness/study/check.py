@@ -14,7 +14,7 @@ from harness.core.errors import MetricError
 from harness.core.example import SPLITS, Example, Split, fingerprint
 from harness.data.row_groups import likely_groups, separated
 from harness.data.sources import Source, SourceRow, examples_of, open_source, split_rows
-from harness.data.tokenization import PromptForm, Reader
+from harness.data.tokenization import Limits, PromptForm, Reader
 from harness.data.train_test_overlap import Overlap, overlaps, settled
 from harness.metrics import get
 from harness.metrics.base import Metric, metric_name
@@ -117,8 +117,7 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
     fits: tuple[Fit, ...] = ()
     cautions: list[str] = []
     if source and examples and reader:
-        limits = token_limits(study, task) if description and description.tokenizer_file else UNLIMITED
-        fits, cautions = measure(study, prompts, examples, reader, limits, problems)
+        fits, cautions = measure(study, prompts, examples, reader, _limits(study, task, description), problems)
         refuse_stop_texts(study, task, examples, reader, problems)
         cautions += refuse_hopeless(unequal_targets(examples, reader, metrics), study, problems)
         refuse_faults(prompts, fits, rows.get("train", []), study.data, task, task_file, problems)
@@ -249,6 +248,11 @@ def _kept(
     lost = {split: size - len(examples[split]) for split, size in sizes.items()}
     lines = [f"{n} rows of {split} are left out: their group is in a later split." for split, n in lost.items() if n]
     return examples, found, lines
+
+
+def _limits(study: StudySpec, task: Task, description: Description | None) -> Limits:
+    """Return the most tokens, where they can be counted."""
+    return token_limits(study, task) if description and description.tokenizer_file else UNLIMITED
 
 
 def _later(description: Description) -> list[str]:

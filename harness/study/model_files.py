@@ -149,8 +149,10 @@ def _quantization(source: Source) -> str | None:
     parts = [source.config, *(part for part in source.config.values() if isinstance(part, Mapping))]
     keys = ("quantization_config", "compression_config", "quantization")  # the last is MLX's
     for settings in (part[key] for part in parts for key in keys if isinstance(part.get(key), Mapping)):
-        bits = settings.get("bits") or next((bits for bits in (4, 8) if settings.get(f"load_in_{bits}bit")), None)
-        method = settings.get("quant_method") or settings.get("quant_algo") or "a method that it does not name"
+        loaded_in = next((bits for bits in (4, 8) if settings.get(f"load_in_{bits}bit")), None)
+        unnamed = "bitsandbytes" if loaded_in else "a method that it does not name"
+        method = settings.get("quant_method") or settings.get("quant_algo") or unnamed
+        bits = settings.get("bits") or loaded_in
         return f"{method}, {bits} bits" if bits else str(method)
     folder = Path(source.name)
     return next((f"by its {file}" for file in QUANTIZED_BY if not source.commit and (folder / file).is_file()), None)

@@ -130,7 +130,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "no text": (content("config.json", b"\xff\xfe"), r"config\.json cannot be read"),
     "no object": (content("config.json", b"[1]"), r"config\.json holds a list"),
     "unknown architecture": (config(model_type="zork"), r"configuration: ValueError: .*zork"),
-    "not a language model": (config(model_type="vit"), r"weights: ValueError: .*ViTConfig"),
+    "not a language model": (config(model_type="vit"), r"by its ViTConfig no language model"),
     "wrong type": (config(hidden_size="wide"), r"configuration: .*'hidden_size' expected int, got str"),
     "impossible heads": (config(num_attention_heads=5, head_dim=None), r"not a multiple of the number of attention"),
     "unknown activation": (config(hidden_act="zork"), r"weights: KeyError: 'zork'"),
