@@ -177,11 +177,13 @@ def _hub_file(name: str, file: str, revision: str | None) -> Path:
 
 @contextmanager
 def _readable(name: str, revision: str | None) -> Iterator[None]:
-    """Say what the Hub's refusals mean."""
+    """Say what the Hub's refusals mean; a file that is not there is none."""
     from huggingface_hub import errors
 
     try:
         yield
+    except errors.EntryNotFoundError:
+        raise
     except errors.HFValidationError as error:
         raise ModelError(
             f"model {name}: neither a folder nor a Hub id (name or org/name); correct model.name"

@@ -215,6 +215,24 @@ def test_pickled_weights_need_leave(tiny_folder: Tiny, broken: Callable[[Change]
     assert load(folder, allow_pickle=True).digest == load(str(tiny_folder("llama"))).digest
 
 
+def test_code_that_comes_with_a_model_needs_leave(tiny_folder: Tiny, broken: Callable[[Change], str]) -> None:
+    def own_code(folder: Path) -> None:
+        kinds = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
+        config(model_type="own", architectures=["OwnModel"], auto_map=kinds)(folder)
+        (folder / "own.py").write_text(
+            "from transformers import LlamaConfig, LlamaForCausalLM\n"
+            "class OwnConfig(LlamaConfig):\n    model_type = 'own'\n"
+            "class OwnModel(LlamaForCausalLM):\n    config_class = OwnConfig\n"
+        )
+
+    folder = broken(own_code)
+    with pytest.raises(ModelError, match="trust_remote_code"):
+        load(folder)
+    loaded = load(folder, trust_remote_code=True)
+    assert type(loaded.model).__name__ == "OwnModel"
+    assert loaded.digest == load(str(tiny_folder("llama"))).digest
+
+
 def test_a_folder_has_no_revision(tiny_folder: Tiny) -> None:
     for read in (load, describe):
         with pytest.raises(ModelError, match=r"revision 'v2' is given, but a local folder has none"):
