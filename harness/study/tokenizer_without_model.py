@@ -24,6 +24,7 @@ class LightReader(NamedTuple):
     tokenizer: Any
     is_encoder_decoder: bool
     context: int | None
+    embedding_rows: tuple[int | None, int | None] = (None, None)
 
 
 class _LightTokenizer:
@@ -32,6 +33,7 @@ class _LightTokenizer:
     def __init__(self, file: Path) -> None:
         self._tokenizer = Tokenizer.from_file(str(file))
         self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
         self._known: dict[tuple[str, bool], list[int]] = {}
         settings = _settings(file.parent / "tokenizer_config.json")
         self.eos_token = _content(settings.get("eos_token"))
@@ -57,7 +59,7 @@ class _LightTokenizer:
 
 
 class _Words:
-    """Stands in for a tokenizer that only transformers can build: a word is a token. Lengths are told at load."""
+    """Stands in for a tokenizer that only transformers can build: a word is a token, and nothing is cut or dropped."""
 
     eos_token = None
     eos_token_id = -1
@@ -77,7 +79,9 @@ def light_reader(description: Description) -> LightReader:
         tokenizer = _LightTokenizer(file) if file else _Words()
     except Exception as error:  # tokenizers raises nothing more precise
         raise ModelError(f"tokenizer {file} cannot be read: {error}; write the model's tokenizer again") from error
-    return LightReader(tokenizer, description.is_encoder_decoder, description.context)
+    if file is None:
+        return LightReader(tokenizer, description.is_encoder_decoder, None)
+    return LightReader(tokenizer, description.is_encoder_decoder, description.context, description.embedding_rows)
 
 
 def _settings(file: Path) -> dict[str, Any]:
