@@ -6,7 +6,9 @@ so the base's digests are kept with it, and compared before a tensor of it is us
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -40,6 +42,8 @@ class Base(NamedTuple):
     """Digest of the weights as loaded."""
     architecture: str
     """Digest of what the configuration says about the numbers."""
+    languages: Mapping[str, str] = MappingProxyType({})
+    """Those that the study named, by the keys of `harness.models.load.load`."""
 
 
 def trained_digest(loaded: Loaded, tuning: Tuning) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from harness.core.errors import ModelError
@@ -36,6 +37,9 @@ class Description(NamedTuple):
 
     tokenizer_file: Path | None
     """The fast tokenizer, ``None`` where the model has only a slow one."""
+
+    generation: Mapping[str, Any] = MappingProxyType({})
+    """The settings of its ``generate``."""
 
 
 class Source(NamedTuple):
@@ -68,7 +72,8 @@ def describe(name: str, revision: str | None = None) -> Description:
         is_encoder_decoder=bool(config.get("is_encoder_decoder", False)),
         blocks=_blocks(name, config),
         context=context(config),
-        tokenizer_file=_tokenizer_file(source),
+        tokenizer_file=_file(source, "tokenizer.json"),
+        generation=_generation(name, source),
     )
 
 
@@ -143,9 +148,9 @@ def _read(name: str, file: Path) -> Mapping[str, Any]:
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"model {name}: config.json cannot be read: {error}; write the model again") from error
+        raise ModelError(f"model {name}: {file.name} cannot be read: {error}; write the model again") from error
     if not isinstance(config, dict):
-        raise ModelError(f"model {name}: config.json holds a {type(config).__name__}; it must hold an object")
+        raise ModelError(f"model {name}: {file.name} holds a {type(config).__name__}; it must hold an object")
     return config
 
 
@@ -165,16 +170,23 @@ def _hub_config(name: str, revision: str | None) -> Path:
             raise ModelError(f"model {name}: on the Hub, but without config.json; name a transformers model") from error
 
 
-def _tokenizer_file(source: Source) -> Path | None:
+def _generation(name: str, source: Source) -> Mapping[str, Any]:
+    """Return the settings of ``generate``, which old checkpoints keep in their configuration."""
+    file = _file(source, "generation_config.json")
+    return source.config if file is None else _read(name, file)
+
+
+def _file(source: Source, name: str) -> Path | None:
+    """Return a file that a model may have."""
     if source.commit is None:
-        file = Path(source.name) / "tokenizer.json"
+        file = Path(source.name) / name
         return file if file.is_file() else None
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
     with _readable(source.name, source.commit):
         try:
-            return Path(hf_hub_download(source.name, "tokenizer.json", revision=source.commit))
+            return Path(hf_hub_download(source.name, name, revision=source.commit))
         except EntryNotFoundError:
             return None
 
