@@ -22,8 +22,10 @@ def overview(checked: Checked) -> Iterator[RenderableType]:
     sizes = {split: len(rows) for split, rows in checked.examples.items()} | {"test": len(checked.test_ids)}
     yield f"task {checked.task.name}; data {checked.source.origin}: " + ", ".join(f"{n} {s}" for s, n in sizes.items())
     table = Table("prompt", "longest (tokens)", "shortened", "targets dropped", box=None, header_style="bold")
+    counted = checked.description.tokenizer_file is not None
     for fit in checked.fits:
-        table.add_row(fit.prompt, str(fit.longest), f"{fit.truncated:.1%}", str(fit.dropped))
+        numbers = (str(fit.longest), f"{fit.truncated:.1%}", str(fit.dropped)) if counted else "???"
+        table.add_row(fit.prompt, *numbers)
     yield table
     yield from (f"caution: {caution}" for caution in checked.cautions)
     yield from (f"note: {note}" for note in checked.notes)

@@ -51,6 +51,10 @@ class Reader(Protocol):
         """The most positions of a sequence (of each half); ``None``: no limit."""
 
     @property
+    def embedding_rows(self) -> tuple[int | None, int | None]:
+        """Rows of the embeddings that prompts and targets are looked up in; ``None``: not known yet."""
+
+    @property
     def target_prefix(self) -> Ids:
         """What an encoder-decoder says before a target; see `harness.data.decoder_prefix`."""
 
@@ -172,7 +176,8 @@ def encode(
             target is kept as far as the model's context reaches.
 
     Raises:
-        DataError: A prompt or a target cannot fit the model's context, a prompt renders to nothing, or no row is left.
+        DataError: A prompt or a target cannot fit the model's context or holds a token without a row in its
+            embeddings, a prompt renders to nothing, or no row is left.
     """
     limit = prompt_limit(reader, limits)
     rows, texts = [], []
@@ -230,7 +235,22 @@ def _tokenized(example: Example, prompt: PromptForm, reader: Reader, limit: int)
         raise DataError(f"example {example.id!r}: {error}{context}") from error
     if not row.prompt:
         raise DataError(f"example {example.id!r}: prompt {prompt.name!r} renders to {text!r}; it must not be empty")
+    _refuse_without_embedding(reader, row, prompt)
     return row, text
+
+
+def _refuse_without_embedding(reader: Reader, row: Row, prompt: PromptForm) -> None:
+    parts = {f"prompt {prompt.name!r}": row.prompt, "its target": row.target}
+    for (part, ids), rows in zip(parts.items(), reader.embedding_rows, strict=True):
+        highest = max(ids, default=0)
+        if rows is not None and highest >= rows:
+            settings = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
+            (token,) = reader.tokenizer.batch_decode([[highest]], **settings)
+            raise DataError(
+                f"example {row.id!r}: {part} holds the token {token!r} (id {highest}), but the model's embeddings end "
+                f"after {rows} rows; use the tokenizer that was saved with the weights, or store the model after "
+                "model.resize_token_embeddings(len(tokenizer))"
+            )
 
 
 def prompt_text(reader: Reader, text: str) -> str:

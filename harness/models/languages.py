@@ -1,4 +1,4 @@
-"""Languages of a loaded model, set in its tokenizer and its generation settings, so that what is stored has them too."""
+"""Languages of a loaded model, set in its tokenizer and its generation settings: what is stored has them too."""
 
 from __future__ import annotations
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
@@ -26,9 +27,11 @@ from transformers.utils import logging
 from harness.core.errors import ModelError
 from harness.core.example import digest
 from harness.data.decoder_prefix import target_prefix
+from harness.models.checkpoint_misfits import refuse_misfits, refuse_non_finite
 from harness.models.languages import beginning, set_languages
 from harness.models.transformers_compat import attention_implementation
-from harness.study.model_config import Source, context, locate
+from harness.study.model_config import context
+from harness.study.model_files import Source, locate
 from harness.study.settings import model_location
 from harness.study.spec import Model
 
@@ -39,7 +42,6 @@ __all__ = [
     "generation_digest",
     "load",
     "load_study_model",
-    "refuse_non_finite",
     "tensors_digest",
     "tokenizer_digest",
     "weights_digest",
@@ -56,17 +58,9 @@ GENERATION_TOKENS = (
 )
 """What holds of a checkpoint's own generation settings, beside its end tokens: which tokens may be said, and where."""
 
-# What transformers, tokenizers and safetensors raise over files that they cannot use.
-UNREADABLE = (
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    ImportError,
-    SafetensorError,
-    StrictDataclassError,
+AUTO = (
+    (AutoModelForCausalLM, MODEL_FOR_CAUSAL_LM_MAPPING),
+    (AutoModelForSeq2SeqLM, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING),
 )
 
 
@@ -90,6 +84,9 @@ class Loaded(NamedTuple):
 
     commit: str | None
     """The Hub commit that everything came from; ``None`` for a folder."""
+
+    embedding_rows: tuple[int, int]
+    """Rows of the embeddings that prompts and targets are looked up in."""
 
     target_prefix: tuple[int, ...] = ()
     """What an encoder-decoder says before a target."""
@@ -132,7 +129,8 @@ def load(
             tokenizer = AutoTokenizer.from_pretrained(source.name, **options)
     refuse_non_finite(name, dict(model.named_parameters()))
     _hold_constants(model)
-    _prepare(name, tokenizer, rows=len(next(model.get_input_embeddings().parameters())))
+    embedding_rows = _embedding_rows(model)
+    _prepare(name, tokenizer, rows=min(embedding_rows))
     set_languages(model, tokenizer, source=source_language, target=target_language)
     prefix = target_prefix(tokenizer, beginning(model).forced) if config.is_encoder_decoder else ()
     return Loaded(
@@ -142,6 +140,7 @@ def load(
         context(config.to_dict()),
         weights_digest(model),
         source.commit,
+        embedding_rows,
         prefix,
     )
 
@@ -156,26 +155,6 @@ def load_study_model(spec: Model) -> Loaded:
         allow_pickle=spec.allow_pickle,
         **spec.languages,
     )
-
-
-def refuse_non_finite(name: str, tensors: Mapping[str, Tensor]) -> None:
-    """See that weights are numbers: a single NaN makes every loss NaN, and scores of such a model mean nothing.
-
-    Args:
-        name: The model's, for the message.
-        tensors: The weights by name, as what they are computed with: half precision makes large numbers infinite.
-
-    Raises:
-        ModelError: Some are NaN or infinite; names the tensors.
-    """
-    broken = [key for key, tensor in tensors.items() if not torch.isfinite(tensor).all()]
-    if broken:
-        first = tensors[broken[0]]
-        count = int((~torch.isfinite(first)).sum())
-        raise ModelError(
-            f"model {name}: {len(broken)} of its tensors hold weights that are NaN or infinite ({_some(broken)}: "
-            f"{count} of {first.numel()} as {str(first.dtype).removeprefix('torch.')}); take an intact checkpoint"
-        )
 
 
 def weights_digest(model: PreTrainedModel) -> str:
@@ -222,7 +201,7 @@ def generation_digest(model: PreTrainedModel) -> str:
 
 
 def _model(name: str, source: Source, config: Any, options: Mapping[str, Any], allow_pickle: bool) -> PreTrainedModel:
-    auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    auto = _auto_class(name, config)
     remedy = "the folder needs intact weights as model.safetensors (or its shards) of a language model"
     with _readable(name, "weights", remedy if allow_pickle else f"{remedy}, or set model.allow_pickle"):
         loaded: tuple[PreTrainedModel, dict[str, Any]] = auto.from_pretrained(
@@ -234,18 +213,19 @@ def _model(name: str, source: Source, config: Any, options: Mapping[str, Any], a
             **options,
         )
     model, report = loaded
-    misfits = {
-        "missing from the checkpoint": report["missing_keys"],
-        "unknown to the architecture": report["unexpected_keys"],
-        "of another shape than config.json says": {key[0] for key in report["mismatched_keys"]},
-    }
-    problems = [f"{len(keys)} {what} ({_some(keys)})" for what, keys in misfits.items() if keys]
-    if problems:
-        raise ModelError(
-            f"model {name}: {type(model).__name__} and its checkpoint do not fit: weights {', '.join(problems)}; "
-            "use the config.json that was saved with the weights"
-        )
+    refuse_misfits(name, model, report)
     return model
+
+
+def _auto_class(name: str, config: Any) -> Any:
+    """Return what loads a model; causal ones of sound and text are known to the other class alone."""
+    for auto, classes in AUTO[1:] if config.is_encoder_decoder else AUTO:
+        if type(config) in classes or auto.__name__ in getattr(config, "auto_map", {}):
+            return auto
+    raise ModelError(
+        f"model {name}: by its {type(config).__name__} no language model that transformers knows; "
+        "name one that generates text of text"
+    )
 
 
 def _hold_constants(model: PreTrainedModel) -> None:
@@ -258,9 +238,16 @@ def _hold_constants(model: PreTrainedModel) -> None:
             model.get_parameter(name).requires_grad_(False)
 
 
-def _some(keys: Iterable[str]) -> str:
-    first, *others = sorted(keys)
-    return f"{first}, ..." if others else first
+def _embedding_rows(model: PreTrainedModel) -> tuple[int, int]:
+    halves = (model.get_encoder(), model.get_decoder()) if model.config.is_encoder_decoder else (model, model)
+    encoder, decoder = map(_rows, halves)
+    return encoder, decoder
+
+
+def _rows(half: Any) -> int:
+    """Return the rows of a half's embeddings; FSMT's halves have them, but not transformers' way to them."""
+    embeddings = half.get_input_embeddings() if hasattr(half, "get_input_embeddings") else half.embed_tokens
+    return len(next(embeddings.parameters()))
 
 
 def _prepare(name: str, tokenizer: PreTrainedTokenizerBase, *, rows: int) -> None:
@@ -284,7 +271,7 @@ def _prepare(name: str, tokenizer: PreTrainedTokenizerBase, *, rows: int) -> Non
 def _readable(name: str, what: str, remedy: str) -> Iterator[None]:
     try:
         yield
-    except UNREADABLE as error:
+    except Exception as error:  # files, libraries and code that comes with a model raise whatever they like
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         # Of the strict configuration errors the first line is a heading.
         reason = " ".join(lines[:2]) if isinstance(error, StrictDataclassError) else "".join(lines[:1])

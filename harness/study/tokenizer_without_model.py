@@ -25,6 +25,7 @@ class LightReader(NamedTuple):
     tokenizer: Any
     is_encoder_decoder: bool
     context: int | None
+    embedding_rows: tuple[int | None, int | None] = (None, None)
     target_prefix: tuple[int, ...] = ()
 
 
@@ -34,6 +35,7 @@ class _LightTokenizer:
     def __init__(self, file: Path) -> None:
         self._tokenizer = Tokenizer.from_file(str(file))
         self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
         self._known: dict[tuple[str, bool], list[int]] = {}
         settings = _settings(file.parent / "tokenizer_config.json")
         self.languages = settings.get("src_lang"), settings.get("tgt_lang")
@@ -65,7 +67,7 @@ class _LightTokenizer:
 
 
 class _Words:
-    """Stands in for a tokenizer that only transformers can build: a word is a token. Lengths are told at load."""
+    """Stands in for a tokenizer that only transformers can build: a word is a token, and nothing is cut or dropped."""
 
     eos_token = None
     eos_token_id = -1
@@ -93,12 +95,15 @@ def light_reader(description: Description, target_language: str | None = None) -
         tokenizer = _LightTokenizer(file) if file else _Words()
     except Exception as error:  # tokenizers raises nothing more precise
         raise ModelError(f"tokenizer {file} cannot be read: {error}; write the model's tokenizer again") from error
+    if file is None:
+        return LightReader(tokenizer, description.is_encoder_decoder, None)
+    reader = LightReader(tokenizer, description.is_encoder_decoder, description.context, description.embedding_rows)
     if not description.is_encoder_decoder:
-        return LightReader(tokenizer, False, description.context)
+        return reader
     settings = description.generation
     own = Beginning(settings.get("decoder_start_token_id"), settings.get("forced_bos_token_id"))
     forced = own.speaking(language_codes(tokenizer.get_vocab()), target_language, tokenizer.languages).forced
-    return LightReader(tokenizer, True, description.context, target_prefix(tokenizer, forced))
+    return reader._replace(target_prefix=target_prefix(tokenizer, forced))
 
 
 def _settings(file: Path) -> dict[str, Any]:
