@@ -43,16 +43,24 @@ def set_languages(
         ModelError: The model has no languages, or not these.
     """
     speaker: Any = tokenizer
-    codes = language_codes(tokenizer.get_vocab()) if hasattr(tokenizer, "src_lang") else {}
+    tokens = getattr(tokenizer, "lang_token_to_id", None) or tokenizer.get_vocab()  # M2M100's are apart
+    codes = language_codes(tokens) if hasattr(tokenizer, "src_lang") else {}
     for key, code in {"source_language": source, "target_language": target}.items():
         if code is not None:
             language_token(key, code, codes)
     if not codes:
         return
-    if target is not None:
-        speaker.tgt_lang = target
-    speaker.src_lang = source or speaker.src_lang  # last: a tokenizer is left ready for sources
     settings = model.generation_config
     own = Beginning(settings.decoder_start_token_id, settings.forced_bos_token_id)
     spoken = own.speaking(codes, target, (speaker.src_lang, speaker.tgt_lang))
     settings.decoder_start_token_id, settings.forced_bos_token_id = spoken
+    for code in [code for code, number in codes.items() if number in spoken]:
+        speaker.tgt_lang = code
+    speaker.src_lang = source or speaker.src_lang  # last: a tokenizer is left ready for sources
+    try:
+        tokenizer(text_target="")
+    except KeyError as error:  # M2M100's
+        raise ModelError(
+            "the model's tokenizer writes no targets before it is told their language; set model.target_language to "
+            f"one of {', '.join(codes)}"
+        ) from error
