@@ -73,7 +73,7 @@ def plain(folder: Path, family: str) -> tuple[Any, Any, list[int]]:
 
 @pytest.mark.parametrize("family", MULTILINGUAL)
 def test_a_named_language_is_read_written_and_trained(folders: Folders, family: str) -> None:
-    """The documented recipes: ``src_lang`` and ``tgt_lang`` for the tokenizer, the language's token for ``generate``."""
+    """Against the documented recipe: languages for the tokenizer, the target's token for ``generate``."""
     loaded = load(str(folders(family)), **named(family))
     model, tokenizer, begins = plain(folders(family), family)
     start, *forced = begins
