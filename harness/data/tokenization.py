@@ -54,6 +54,10 @@ class Reader(Protocol):
     def embedding_rows(self) -> tuple[int | None, int | None]:
         """Rows of the embeddings that prompts and targets are looked up in; ``None``: not known yet."""
 
+    @property
+    def target_prefix(self) -> Ids:
+        """What an encoder-decoder says before a target; see `harness.data.decoder_prefix`."""
+
 
 class Limits(NamedTuple):
     """How many tokens a row may take."""
@@ -261,9 +265,14 @@ def prompt_ids(reader: Reader, text: str) -> Ids:
 
 
 def target_ids(reader: Reader, prompt: str, target: str) -> Ids:
-    """Return the ids of a target behind a `prompt_text`, with exactly one end token."""
+    """Return the ids of a target behind a `prompt_text`, with exactly one end token.
+
+    Behind an encoder they begin as generation does. What a tokenizer puts around targets beside that is left out, such
+    as mBART's language behind the end token: it is there to be moved to the decoder's start.
+    """
     if reader.is_encoder_decoder:
-        ids = tuple(reader.tokenizer(text_target=target.strip(), verbose=False)["input_ids"])
+        bare = reader.tokenizer(text_target=target.strip(), add_special_tokens=False, verbose=False)["input_ids"]
+        ids = (*reader.target_prefix, *bare)
     else:
         ids = _continuation(reader, prompt, target.strip())
     return (*_without_end(reader, ids), reader.tokenizer.eos_token_id)

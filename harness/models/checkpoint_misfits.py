@@ -1,4 +1,4 @@
-"""Misfits of a checkpoint and its architecture: what is left over for good reasons, and what bad ones look like."""
+"""Misfits of a checkpoint and its architecture, leftovers and their reasons; and weights that are no numbers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from harness.core.errors import ModelError
 
-__all__ = ["refuse_misfits", "some"]
+__all__ = ["refuse_misfits", "refuse_non_finite", "some"]
 
 LEFTOVER = re.compile(
     r"(^|\.)(attn|attention)\.(bias|masked_bias|causal_mask)$"  # masks that GPT-2, GPT-J, GPT-Neo and CodeGen stored
@@ -98,3 +100,23 @@ def _cause(missing: Iterable[str], unknown: Iterable[str]) -> str:
     if longer:
         return f"names in the checkpoint begin with {longer.removesuffix(first)!r}; store the model inside its wrapper"
     return "use the config.json that was saved with the weights"
+
+
+def refuse_non_finite(name: str, tensors: Mapping[str, Tensor]) -> None:
+    """See that weights are numbers: a single NaN makes every loss NaN, and scores of such a model mean nothing.
+
+    Args:
+        name: The model's, for the message.
+        tensors: The weights by name, as what they are computed with: half precision makes large numbers infinite.
+
+    Raises:
+        ModelError: Some are NaN or infinite; names the tensors.
+    """
+    broken = [key for key, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        first = tensors[broken[0]]
+        count = int((~torch.isfinite(first)).sum())
+        raise ModelError(
+            f"model {name}: {len(broken)} of its tensors hold weights that are NaN or infinite ({some(broken)}: "
+            f"{count} of {first.numel()} as {str(first.dtype).removeprefix('torch.')}); take an intact checkpoint"
+        )

@@ -26,10 +26,14 @@ from transformers.utils import logging
 
 from harness.core.errors import ModelError
 from harness.core.example import digest
-from harness.models.checkpoint_misfits import refuse_misfits, some
+from harness.data.decoder_prefix import target_prefix
+from harness.models.checkpoint_misfits import refuse_misfits, refuse_non_finite
+from harness.models.languages import beginning, set_languages
 from harness.models.transformers_compat import attention_implementation
 from harness.study.model_config import context
 from harness.study.model_files import Source, locate
+from harness.study.settings import model_location
+from harness.study.spec import Model
 
 __all__ = [
     "GENERATION_TOKENS",
@@ -37,14 +41,22 @@ __all__ = [
     "architecture_digest",
     "generation_digest",
     "load",
-    "refuse_non_finite",
+    "load_study_model",
     "tensors_digest",
     "tokenizer_digest",
     "weights_digest",
 ]
 
-GENERATION_TOKENS = ("bos_token_id", "decoder_start_token_id", "forced_bos_token_id", "bad_words_ids")
-"""What holds of a checkpoint's own generation settings, beside its end tokens."""
+GENERATION_TOKENS = (
+    "bos_token_id",
+    "decoder_start_token_id",
+    "forced_bos_token_id",
+    "bad_words_ids",
+    "suppress_tokens",
+    "begin_suppress_tokens",
+    "sequence_bias",
+)
+"""What holds of a checkpoint's own generation settings, beside its end tokens: which tokens may be said, and where."""
 
 AUTO = (
     (AutoModelForCausalLM, MODEL_FOR_CAUSAL_LM_MAPPING),
@@ -76,6 +88,9 @@ class Loaded(NamedTuple):
     embedding_rows: tuple[int, int]
     """Rows of the embeddings that prompts and targets are looked up in."""
 
+    target_prefix: tuple[int, ...] = ()
+    """What an encoder-decoder says before a target."""
+
 
 def load(
     name: str,
@@ -84,6 +99,8 @@ def load(
     dtype: str = "float32",
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
+    source_language: str | None = None,
+    target_language: str | None = None,
 ) -> Loaded:
     """Load a causal or encoder-decoder language model with its tokenizer.
 
@@ -96,6 +113,8 @@ def load(
         dtype: What the weights become, whatever the checkpoint holds.
         trust_remote_code: Whether code that comes with the model may run.
         allow_pickle: Whether weights that are no safetensors may be read; unpickling runs code.
+        source_language: The code of the language of prompts; ``None``: the tokenizer's own.
+        target_language: That of answers; ``None``: the checkpoint's own.
 
     Raises:
         ModelError: The model cannot be found, read or used; the message names the remedy.
@@ -115,6 +134,8 @@ def load(
     _hold_constants(model)
     embedding_rows = _embedding_rows(model)
     _prepare(name, tokenizer, rows=embedding_rows[0])
+    set_languages(model, tokenizer, source=source_language, target=target_language)
+    prefix = target_prefix(tokenizer, beginning(model).forced) if config.is_encoder_decoder else ()
     return Loaded(
         model.eval(),
         tokenizer,
@@ -123,27 +144,20 @@ def load(
         weights_digest(model),
         source.commit,
         embedding_rows,
+        prefix,
     )
 
 
-def refuse_non_finite(name: str, tensors: Mapping[str, Tensor]) -> None:
-    """See that weights are numbers: a single NaN makes every loss NaN, and scores of such a model mean nothing.
-
-    Args:
-        name: The model's, for the message.
-        tensors: The weights by name, as what they are computed with: half precision makes large numbers infinite.
-
-    Raises:
-        ModelError: Some are NaN or infinite; names the tensors.
-    """
-    broken = [key for key, tensor in tensors.items() if not torch.isfinite(tensor).all()]
-    if broken:
-        first = tensors[broken[0]]
-        count = int((~torch.isfinite(first)).sum())
-        raise ModelError(
-            f"model {name}: {len(broken)} of its tensors hold weights that are NaN or infinite ({some(broken)}: "
-            f"{count} of {first.numel()} as {str(first.dtype).removeprefix('torch.')}); take an intact checkpoint"
-        )
+def load_study_model(spec: Model) -> Loaded:
+    """Load the model that a study names; see `load`."""
+    return load(
+        model_location(spec.name),
+        revision=spec.revision,
+        dtype=spec.dtype,
+        trust_remote_code=spec.trust_remote_code,
+        allow_pickle=spec.allow_pickle,
+        **spec.languages,
+    )
 
 
 def weights_digest(model: PreTrainedModel) -> str:
@@ -174,7 +188,8 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
-        return digest([type(tokenizer).__name__, special, tokenizer.get_vocab()])
+        languages = [tokenizer.src_lang] if hasattr(tokenizer, "src_lang") else []
+        return digest([type(tokenizer).__name__, special, tokenizer.get_vocab(), *languages])
     steps = json.loads(backend.to_str())
     del steps["padding"], steps["truncation"]  # each call sets them
     return digest([special, steps])
@@ -183,7 +198,9 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
 def generation_digest(model: PreTrainedModel) -> str:
     """Return a short content hash of the checkpoint's generation settings that hold: special and banned tokens."""
     settings = model.generation_config.to_dict()
-    return digest([settings.get(name) for name in ("eos_token_id", *GENERATION_TOKENS)])
+    always, seldom = ("eos_token_id", *GENERATION_TOKENS[:4]), GENERATION_TOKENS[4:]  # early stores know the four
+    banned = {name: settings[name] for name in seldom if settings.get(name) is not None}
+    return digest([*(settings.get(name) for name in always), *([banned] if banned else [])])
 
 
 def _model(name: str, source: Source, config: Any, options: Mapping[str, Any], allow_pickle: bool) -> PreTrainedModel:

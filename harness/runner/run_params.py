@@ -74,6 +74,7 @@ def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> Cel
         settings={
             **{name: value for name, value in settings.items() if name not in searched},
             Params.DTYPE: study.model.dtype,
+            **{f"{Params.LANGUAGES}{key}": code for key, code in study.model.languages.items()},
             Params.SAMPLER: study.search.sampler,
             Params.METRIC: checked.objective,
         },

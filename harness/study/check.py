@@ -12,6 +12,7 @@ from pathlib import Path
 from harness.core.closest_match import closest
 from harness.core.errors import MetricError
 from harness.core.example import SPLITS, Example, Split, fingerprint
+from harness.data.decoder_prefix import language_codes, language_token
 from harness.data.row_groups import likely_groups, separated
 from harness.data.sources import Source, SourceRow, examples_of, open_source, split_rows
 from harness.data.tokenization import Limits, PromptForm, Reader
@@ -155,7 +156,12 @@ def _model(study: StudySpec, problems: Problems) -> tuple[Description | None, Re
         description = describe(place, study.model.revision)
         refuse_broken_weights(Path(place).expanduser())
         with problems.at("model", "name"):
-            reader = light_reader(description)
+            reader = light_reader(description, study.model.target_language)
+    if description and reader and description.tokenizer_file:
+        codes = language_codes(reader.tokenizer.get_vocab()) if description.is_encoder_decoder else {}
+        for key, code in study.model.languages.items():
+            with problems.at("model", key):
+                language_token(key, code, codes)
     return description, reader
 
 

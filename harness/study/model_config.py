@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from harness.core.errors import ModelError
-from harness.study.model_files import locate, tokenizer_file
+from harness.study.model_files import generation_settings, locate, tokenizer_file
 
 __all__ = ["Description", "context", "describe"]
 
@@ -50,6 +51,9 @@ class Description(NamedTuple):
     embedding_rows: tuple[int | None, int | None] = (None, None)
     """Rows of the embeddings that prompts and targets are looked up in, where the configuration says."""
 
+    generation: Mapping[str, Any] = MappingProxyType({})
+    """The settings of its ``generate``."""
+
 
 def describe(name: str, revision: str | None = None) -> Description:
     """Say what a model is without loading it.
@@ -73,6 +77,7 @@ def describe(name: str, revision: str | None = None) -> Description:
         context=context(config),
         tokenizer_file=tokenizer_file(source),
         embedding_rows=(_first(encoder, SOURCE_ROWS if two else TARGET_ROWS), _first(decoder, TARGET_ROWS)),
+        generation=generation_settings(name, source),
     )
 
 

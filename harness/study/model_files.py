@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from harness.core.errors import ModelError
 
-__all__ = ["Source", "locate", "tokenizer_file"]
+__all__ = ["Source", "generation_settings", "locate", "tokenizer_file"]
 
 ADAPTER = "adapter_config.json"
 """What PEFT writes beside an adapter's weights."""
@@ -76,13 +76,27 @@ def tokenizer_file(source: Source) -> Path | None:
     Raises:
         ModelError: The Hub is out of reach.
     """
+    return _file(source, "tokenizer.json")
+
+
+def generation_settings(name: str, source: Source) -> Mapping[str, Any]:
+    """Return the settings of ``generate``, which old checkpoints keep in their configuration.
+
+    Raises:
+        ModelError: They cannot be read, or the Hub is out of reach.
+    """
+    file = _file(source, "generation_config.json")
+    return source.config if file is None else _read(name, file)
+
+
+def _file(source: Source, name: str) -> Path | None:
     if source.commit is None:
-        file = Path(source.name) / "tokenizer.json"
+        file = Path(source.name) / name
         return file if file.is_file() else None
     from huggingface_hub.errors import EntryNotFoundError
 
     try:
-        return _hub_file(source.name, "tokenizer.json", source.commit)
+        return _hub_file(source.name, name, source.commit)
     except EntryNotFoundError:
         return None
 

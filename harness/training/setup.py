@@ -19,9 +19,10 @@ from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve_all
 from harness.models.hooks import eval_mode
 from harness.models.last_block import block_asked_at_labels, modules_at_labels
-from harness.models.load import load
+from harness.models.load import load_study_model
 from harness.study.check import Checked
-from harness.study.settings import model_location, new_tokens, stop_texts, token_limits
+from harness.study.settings import new_tokens, stop_texts, token_limits
+from harness.training.answers_begin import refuse_other_beginning
 from harness.training.batching import loss_batches
 from harness.training.evaluation import Decoding
 from harness.training.fast_matmul import install
@@ -38,17 +39,11 @@ class TrainingSetup:
     """A study's model and data, ready to be trained and scored."""
 
     def __init__(self, checked: Checked, say: Callable[[str], None]) -> None:
-        spec, study, task = checked.study.model, checked.study, checked.task
+        study, task = checked.study, checked.task
         self.study = study
         self.metrics: list[Metric] = resolve_all(checked.metrics)
         keep_freed()
-        self.loaded = load(
-            model_location(spec.name),
-            revision=spec.revision,
-            dtype=spec.dtype,
-            trust_remote_code=spec.trust_remote_code,
-            allow_pickle=spec.allow_pickle,
-        )
+        self.loaded = load_study_model(study.model)
         torch.nn.Module.to(self.loaded.model, device(study.training.device))
         if study.training.precision == "fp32":
             install(self.loaded.model)
@@ -69,7 +64,9 @@ class TrainingSetup:
             asked_at_labels=block_asked_at_labels(self.loaded.model),
         )
         """The way to its loss as it stands, for any rows: nothing is replayed."""
-        if not self._is_exact(self.encoded(checked.prompts[0], "validation").rows):
+        rows = self.encoded(checked.prompts[0], "validation").rows
+        refuse_other_beginning(study.model.name, self.loaded, rows[0])
+        if not self._is_exact(rows):
             self.forward = self.whole_forward
             say("the last block is computed at all positions: its losses on these rows were others without")
 
