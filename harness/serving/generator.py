@@ -22,7 +22,7 @@ from harness.core.example import Example, digest
 from harness.data.prompt_forms import restored
 from harness.data.tokenization import Limits, PromptForm, Row, encode
 from harness.models.delta import Base, load_delta, save_delta, trained_digest
-from harness.models.load import Loaded, architecture_digest, load
+from harness.models.load import Loaded, architecture_digest, load, weights_digest
 from harness.serving.stored_files import READING, SETTINGS, content, verify_base, verify_files
 from harness.study.axes import Tuning
 from harness.study.grid import Cell
@@ -146,6 +146,18 @@ def save_model(folder: Path, loaded: Loaded, recipe: Recipe) -> None:
     loaded.tokenizer.save_pretrained(folder)
     settings = {**recipe.as_json(), **content(folder, loaded)}
     (folder / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=2), encoding="utf-8")
+    _verify_stored(folder, loaded, recipe)
+
+
+def _verify_stored(folder: Path, loaded: Loaded, recipe: Recipe) -> None:
+    """See that a model that was stored whole loads back as it is; of a delta, `load_delta` sees that its base fits."""
+    if recipe.store == "full":
+        stored = _loaded(folder, recipe, {})
+        if stored.digest != weights_digest(loaded.model):
+            raise ModelError(
+                f"model {folder}: {type(loaded.model).__name__} does not load back as it was stored: this transformers "
+                "changes its weights; set final.store: delta"
+            )
 
 
 def model_folder(folder: Path) -> Path:

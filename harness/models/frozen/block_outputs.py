@@ -15,6 +15,9 @@ from harness.models.hooks import look
 
 __all__ = ["Layout", "layouts", "passing"]
 
+ROWS = 2
+"""Rows of the batch by which it is seen which axis they are."""
+
 
 class Layout(NamedTuple):
     """What a block returns."""
@@ -44,7 +47,7 @@ def layouts(model: PreTrainedModel, listed: Sequence[Part]) -> dict[str, Layout]
 
             undo.enter_context(module.register_forward_pre_hook(enter, with_kwargs=True))
             undo.enter_context(module.register_forward_hook(leave))
-        look(model, rows=2, positions=3)
+        look(model, rows=ROWS, positions=3)
     following = [*listed[1:], None]
     return {
         block.name: _layout_of(
@@ -62,9 +65,10 @@ def _layout_of(name: str, output: Any, handed: Sequence[Any]) -> Layout:
     def kind(item: Any) -> Literal["row", "shared", "unused"]:
         if not isinstance(item, Tensor) or not any(item is value for value in handed):
             return "unused"
-        return "row" if item.ndim and item.size(0) == 2 else "shared"
+        return "row" if item.ndim and item.size(0) == ROWS else "shared"
 
-    return Layout(isinstance(output, tuple), ("row", *(kind(item) for item in items[1:])))
+    first: Literal["row", "shared"] = "row" if items[0].size(0) == ROWS else "shared"
+    return Layout(isinstance(output, tuple), (first, *(kind(item) for item in items[1:])))
 
 
 def passing(layout: Layout) -> Callable[..., Any]:

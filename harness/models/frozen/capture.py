@@ -238,12 +238,16 @@ def _points(model: PreTrainedModel, listed: Sequence[Part], cut: int, *, at_end:
     own = [block for block in listed[:cut] if block.stack == listed[cut].stack]
     if own:
         name = own[-1].name
+        if returned[name].items[0] != "row":
+            raise ModelError(f"{name} returns hidden states whose first axis is not the rows")
         points.append(_BlockCapture(name, tuple(block.module for block in own), returned[name]))
     return points
 
 
 def _put(keep: Keep, name: str, rows: Rows, values: Sequence[Tensor]) -> None:
     """Keep one value per row."""
+    if len(values) != len(rows.indices):
+        raise ModelError(f"{name} holds {len(values)} values for {len(rows.indices)} rows: rows are not its first axis")
     for index, value in zip(rows.indices, values, strict=True):
         keep(f"{name}/{index}", value)
 
