@@ -49,24 +49,24 @@ def refuse_beyond_positions(loaded: Loaded, limits: Limits, ids: Ids) -> None:
     fault = _fault(loaded, ids, source, target)
     if fault is None:
         return
-    name = type(loaded.model).__name__
-    sources = _most(source, lambda count: _fault(loaded, ids, count, 1) is None)
+    name, halves = _name(loaded), loaded.is_encoder_decoder
+    sources = _most(source if halves else source + target - 1, lambda count: _fault(loaded, ids, count, 1) is None)
     targets = _most(target, lambda count: _fault(loaded, ids, 1, count) is None)
     if not sources or not targets:
         raise ModelError(f"{name} cannot be called on a text: {fault}; use another model")
-    if not loaded.is_encoder_decoder:
+    if not halves:
         raise ModelError(
             f"{name} reads at most {sources + 1} tokens, but a prompt with what follows it may take {source + target}; "
             "lower training.max_source_tokens, training.max_target_tokens or generation.max_new_tokens"
         )
     if targets < target:
         raise ModelError(
-            f"{name}: its decoder reads at most {targets} tokens, but targets or predictions may take {target}; "
+            f"{name}'s decoder reads at most {targets} tokens, but targets or predictions may take {target}; "
             f"lower training.max_target_tokens to {targets - 1} and generation.max_new_tokens to {targets}"
         )
     if sources < source:
         raise ModelError(
-            f"{name}: its encoder reads at most {sources} tokens, but prompts may take {source}; "
+            f"{name}'s encoder reads at most {sources} tokens, but prompts may take {source}; "
             f"lower training.max_source_tokens to {sources}"
         )
     raise ModelError(f"{name} cannot read prompts of {source} with targets of {target} tokens: {fault}; lower both")
@@ -91,8 +91,8 @@ def refuse_sight_ahead(loaded: Loaded, forward: ForwardPass, row: Row) -> None:
         one, two = (forward.token_nlls(_batch(loaded, each))[:-2] for each in (whole, changed))
     if not _is_close(forward, one, two):
         raise ModelError(
-            f"{type(loaded.model).__name__} sees ahead: another last token moves the losses of those before it, so it "
-            "would train on the answers that it reads; use a causal or encoder-decoder model, or set is_decoder: true "
+            f"{_name(loaded)} sees ahead: another last token moves the losses of those before it, so it would train on "
+            "the answers that it reads; use a causal or encoder-decoder model, or set is_decoder: true "
             "in config.json if it was pretrained so (BERT and RoBERTa as published were not)"
         )
 
@@ -137,6 +137,10 @@ def is_exact(loaded: Loaded, forward: ForwardPass, whole: ForwardPass, rows: Seq
     longest = max(batches, key=lambda batch: batch.inputs["input_ids"].size(1)).to(whole.model.device)
     with eval_mode(whole.model):
         return _is_close(whole, forward.token_nlls(longest), whole.token_nlls(longest))
+
+
+def _name(loaded: Loaded) -> str:
+    return f"model {loaded.model.name_or_path}: {type(loaded.model).__name__}"
 
 
 def _fault(loaded: Loaded, ids: Ids, source: int, target: int) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ NARROW = {
     "num_attention_heads": 4,
     "num_hidden_layers": 3,
     "max_position_embeddings": 256,
+    "initializer_range": 0.2,
 }
 GROUPED = {**NARROW, "num_key_value_heads": 2, "head_dim": 8}
 BERT = {**NARROW, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
@@ -31,7 +33,9 @@ HALVES = {
     "dropout": 0.0,
     "decoder_start_token_id": 2,
     "forced_eos_token_id": None,
+    "init_std": 0.2,
 }
+DECODER = {"is_encoder_decoder": False, "is_decoder": True}
 LONG_ROPE = {
     "rope_type": "longrope",
     "rope_theta": 10000.0,
@@ -43,16 +47,13 @@ MAMBA = {"mamba_d_state": 8, "mamba_d_conv": 4, "mamba_expand": 2, "use_mamba_ke
 
 CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "rwkv": ("RwkvConfig", {"hidden_size": 32, "num_hidden_layers": 3, "context_length": 256, "intermediate_size": 64}),
-    "bart_decoder": ("BartConfig", {**HALVES, "max_position_embeddings": 256, "is_encoder_decoder": False}),
-    "phi3_longrope": ("Phi3Config", {**GROUPED, "rope_parameters": LONG_ROPE}),
-    "llama_dynamic": (
-        "LlamaConfig",
-        {
-            **GROUPED,
-            "max_position_embeddings": 20,
-            "rope_parameters": {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0},
-        },
+    "bart_decoder": ("BartConfig", {**HALVES, "max_position_embeddings": 256, **DECODER}),
+    "pegasus_decoder": ("PegasusConfig", {**HALVES, "max_position_embeddings": 256, **DECODER}),
+    "phi3_longrope": (
+        "Phi3Config",
+        {**GROUPED, "rope_parameters": LONG_ROPE, "original_max_position_embeddings": 20},
     ),
+    "llama_longrope": ("LlamaConfig", {**GROUPED, "rope_parameters": LONG_ROPE}),
     "roberta": ("RobertaConfig", BERT),
     "bert": ("BertConfig", BERT),
     "bert_decoder": ("BertConfig", {**BERT, "is_decoder": True}),
@@ -64,7 +65,7 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
             **HALVES,
             "max_position_embeddings": 256,
             "attention_type": "block_sparse",
-            "block_size": 4,
+            "block_size": 2,
             "num_random_blocks": 1,
         },
     ),
@@ -140,7 +141,7 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def odd_model(name: str, folder: Path, **overrides: Any) -> Path:
-    """Write a model of `CONFIGS` with weights as ``from_pretrained`` reads them."""
+    """Write a model of `CONFIGS` as ``from_pretrained`` reads it; weights are large enough for attention to matter."""
     kind, sizes = CONFIGS[name]
     make: Any = getattr(transformers, kind)
     config = make(**{"vocab_size": 512, **IDS, **sizes, **overrides})
@@ -150,4 +151,7 @@ def odd_model(name: str, folder: Path, **overrides: Any) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         auto.from_config(config, dtype=torch.float32).save_pretrained(folder)
+    file = folder / "config.json"
+    written = json.loads(file.read_text())
+    file.write_text(json.dumps({"num_hidden_layers": config.num_hidden_layers, **written}))  # as published ones have it
     return folder
