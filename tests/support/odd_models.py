@@ -58,6 +58,10 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "bert": ("BertConfig", BERT),
     "bert_decoder": ("BertConfig", {**BERT, "is_decoder": True}),
     "roberta_decoder": ("RobertaConfig", {**BERT, "is_decoder": True}),
+    "bert_generation": (
+        "BertGenerationConfig",
+        {**BERT, "is_decoder": True, "tie_word_embeddings": True},
+    ),
     "xlnet": ("XLNetConfig", {"d_model": 32, "n_layer": 3, "n_head": 4, "d_inner": 48, "dropout": 0.0}),
     "bigbird_pegasus": (
         "BigBirdPegasusConfig",
@@ -97,6 +101,19 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
             "n_mamba_heads": 2,
         },
     ),
+    "zamba2": (
+        "Zamba2Config",
+        {
+            **NARROW,
+            "mamba_d_state": 8,
+            "n_mamba_heads": 8,
+            "chunk_size": 16,
+            "use_mamba_kernels": False,
+            "num_hidden_layers": 5,
+            "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid", "mamba"],
+            "num_key_value_heads": 4,
+        },
+    ),
     "jamba": (
         "JambaConfig",
         {
@@ -111,6 +128,10 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "ernie4_5_moe": (
         "Ernie4_5_MoeConfig",
         {**GROUPED, "moe_intermediate_size": 16, "moe_num_experts": 4, "moe_k": 2, "moe_layer_start_index": 1},
+    ),
+    "afmoe": (
+        "AfmoeConfig",
+        {**GROUPED, "moe_intermediate_size": 16, "num_experts": 4, "num_experts_per_tok": 2, "sliding_window": 16},
     ),
     "switch": (
         "SwitchTransformersConfig",
