@@ -15,17 +15,19 @@ from torch import Tensor
 
 from harness.core.errors import ModelError
 from harness.data.tokenization import Ids, Limits, Row, prompt_limit
-from harness.models.hooks import MISFIT, eval_mode
-from harness.models.load import Loaded
+from harness.models.hooks import MISFIT, eval_mode, look
+from harness.models.load import Loaded, weights_digest
 from harness.training.batching import Batch, loss_batches, prompts_together, rows_together
 from harness.training.decoding import generation_settings
 from harness.training.loss import ForwardPass, label_logits, model_rows
 from harness.training.precision import arithmetic
+from harness.training.torch_compat import version
 
 __all__ = [
     "is_exact",
     "losses_depend_on_others",
     "refuse_beyond_positions",
+    "refuse_own_writing",
     "refuse_sight_ahead",
     "texts_depend_on_others",
 ]
@@ -70,6 +72,23 @@ def refuse_beyond_positions(loaded: Loaded, limits: Limits, ids: Ids) -> None:
             f"lower training.max_source_tokens to {sources}"
         )
     raise ModelError(f"{name} cannot read prompts of {source} with targets of {target} tokens: {fault}; lower both")
+
+
+def refuse_own_writing(loaded: Loaded) -> None:
+    """See that a call of a model leaves its weights alone: what trains is put back to values that were noted before.
+
+    Raises:
+        ModelError: It does not.
+    """
+    named = dict(loaded.model.named_parameters())
+    before = {name: version(weight) for name, weight in named.items()}
+    look(loaded.model, rows=1, positions=2)
+    written = [name for name, weight in named.items() if version(weight) != before[name]]
+    if written and weights_digest(loaded.model) != loaded.digest:
+        raise ModelError(
+            f"{_name(loaded)} changes its own weights when it is called ({written[0]}); set what makes it do so in "
+            "config.json, as rescale_every: 0 for RWKV, which moves no prediction"
+        )
 
 
 def refuse_sight_ahead(loaded: Loaded, forward: ForwardPass, row: Row) -> None:

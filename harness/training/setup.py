@@ -30,6 +30,7 @@ from harness.training.proofs import (
     is_exact,
     losses_depend_on_others,
     refuse_beyond_positions,
+    refuse_own_writing,
     refuse_sight_ahead,
     texts_depend_on_others,
 )
@@ -59,6 +60,8 @@ class TrainingSetup:
         self._examples: dict[Split, list[Example]] = dict(checked.examples)
         self._encoded: dict[tuple[PromptForm, Split], Encoded] = {}
         rows = self.encoded(checked.prompts[0], "validation").rows
+        with misfits_told(f"model {spec.name}: {type(self.loaded.model).__name__} cannot be called"):
+            refuse_own_writing(self.loaded)
         refuse_beyond_positions(self.loaded, self.limits, rows[0].prompt)
         torch.nn.Module.to(self.loaded.model, device(study.training.device))
         if study.training.precision == "fp32":

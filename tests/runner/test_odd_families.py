@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -57,9 +58,8 @@ def ran(place: Place, tuning: Tuning, *overrides: str, stored: Path | None = Non
         trainer, cell = Trainer(checked), Cell(checked.prompts[0], tuning)
         space = SearchSpace.of(checked.study)
         with trainer.run(cell, generates=True) as run:
-            losses = [
-                loss for epoch in run.epochs(space.at([0.0] * len(space.dimensions)), seed=0) for loss in epoch.losses
-            ]
+            epochs = run.epochs(space.at([0.0] * len(space.dimensions)), seed=0)
+            losses = [loss for epoch in epochs for loss in epoch.losses]
             scored = run.score("validation", generate=True)
             if stored:
                 save_model(stored, trainer.setup.loaded, recipe_of_run(cell, trainer.setup))
@@ -82,12 +82,8 @@ def ran(place: Place, tuning: Tuning, *overrides: str, stored: Path | None = Non
 def test_replay_equals_live(odd_place: Any, name: str, tuning: Tuning, trunk: str) -> None:
     """Batches of training are of four rows, as many as Gemma 3n has streams."""
     place = odd_place(name)
-    import re
-
-    replayed, live = (
-        ran(place, tuning, "training.batch_size=4", "training.epochs=1", f"engine.replay={on}")
-        for on in ("true", "false")
-    )
+    brief = ("training.batch_size=4", "training.epochs=1")
+    replayed, live = (ran(place, tuning, *brief, f"engine.replay={on}") for on in ("true", "false"))
     assert re.fullmatch(f"{trunk}.*", replayed.trunk), replayed.trunk
     assert live.trunk.startswith("live")
     assert replayed.losses == pytest.approx(live.losses, rel=1e-5)

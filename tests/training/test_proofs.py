@@ -142,6 +142,12 @@ def test_a_decoder_that_sees_ahead_is_refused(tiny: Any) -> None:
         refuse_sight_ahead(loaded, forward, row)
 
 
+def test_a_model_that_writes_to_its_weights_is_refused(opened: Any) -> None:
+    place, checked = opened("rwkv", rescale_every=1)
+    with inside(place), pytest.raises(ModelError, match=r"changes its own weights .*rescale_every: 0"):
+        TrainingSetup(checked, print)
+
+
 @pytest.mark.parametrize(
     ("options", "overrides", "message"),
     [
