@@ -251,7 +251,7 @@ def _points(model: PreTrainedModel, listed: Sequence[Part], cut: int, *, at_end:
 def _encoder_capture(model: PreTrainedModel) -> _EncoderCapture:
     encoder, answers = model.get_encoder(), list[Any]()
     with encoder.register_forward_hook(lambda module, args, output: answers.append(type(output))):
-        look(model, rows=1, positions=2)
+        look(model, rows=1, positions=3)
     return _EncoderCapture(encoder, answers[0])
 
 

@@ -128,9 +128,9 @@ def record(
 
 
 def rearranged(rows: Rows) -> Rows:
-    """Return rows of one padded shape in another order and number: the last to the second, or a single one twice."""
-    count = len(rows.indices)
-    order = [*range(count - 1, 0, -1)] if count > 1 else [0, 0]
+    """Return rows of one padded shape in another order and number: from the last to the first, and the last again."""
+    last = len(rows.indices) - 1
+    order = [*range(last, -1, -1), last]
     inputs = {name: tensor[order] for name, tensor in rows.inputs.items()}
     return Rows(tuple(rows.indices[place] for place in order), inputs, rows.wanted[order])
 
