@@ -47,7 +47,7 @@ def refuse_beyond_positions(loaded: Loaded, limits: Limits, ids: Ids) -> None:
     Raises:
         ModelError: It does not; says how many it reads.
     """
-    source, target = prompt_limit(loaded, limits), max(limits.target + 1, limits.generated)
+    source, target = _longest(loaded, limits)
     fault = _fault(loaded, ids, source, target)
     if fault is None:
         return
@@ -91,16 +91,17 @@ def refuse_own_writing(loaded: Loaded) -> None:
         )
 
 
-def refuse_sight_ahead(loaded: Loaded, forward: ForwardPass, row: Row) -> None:
-    """See that a changed last token moves nothing before it.
+def refuse_sight_ahead(loaded: Loaded, forward: ForwardPass, limits: Limits, row: Row) -> None:
+    """See that a changed last token moves nothing before it, in a row as long as the study may have.
 
     Raises:
         ModelError: It does: in training, the model would read the answer that it is to predict.
     """
+    source, target = _longest(loaded, limits)
     if loaded.is_encoder_decoder:
-        whole = row._replace(target=_cycled(row.target, max(4, len(row.target))))
+        whole = row._replace(target=_cycled(row.target, max(target, 3)))
     else:
-        start, *others = _cycled(row.prompt + row.target, max(8, len(row.prompt) + len(row.target)))
+        start, *others = _cycled(row.prompt + row.target, source + target)
         whole = row._replace(prompt=(start,), target=tuple(others))
     # The last token is only a label, read by nobody; the one before it is read last.
     *before, last, label = whole.target
@@ -111,8 +112,9 @@ def refuse_sight_ahead(loaded: Loaded, forward: ForwardPass, row: Row) -> None:
     if not _is_close(forward, one, two):
         raise ModelError(
             f"{_name(loaded)} sees ahead: another last token moves the losses of those before it, so it would train on "
-            "the answers that it reads; use a causal or encoder-decoder model, or set is_decoder: true "
-            "in config.json if it was pretrained so (BERT and RoBERTa as published were not)"
+            "the answers that it reads; use a causal or encoder-decoder model, or, if this one was pretrained as a "
+            "decoder (BERT and RoBERTa as published were not), say so in config.json: is_decoder: true, and "
+            "attention_type: original_full for BigBird"
         )
 
 
@@ -171,6 +173,11 @@ def _fault(loaded: Loaded, ids: Ids, source: int, target: int) -> str | None:
     except MISFIT as error:
         return f"{type(error).__name__}: {str(error).strip()[:200]}"
     return None
+
+
+def _longest(loaded: Loaded, limits: Limits) -> tuple[int, int]:
+    """Return the most tokens of a prompt, and of what follows it."""
+    return prompt_limit(loaded, limits), max(limits.target + 1, limits.generated)
 
 
 def _most(limit: int, fits: Callable[[int], bool]) -> int:

@@ -79,7 +79,7 @@ class TrainingSetup:
         """Find how losses and predictions of some rows are computed, and refuse a model of which they mean nothing."""
         loaded, model = self.loaded, self.loaded.model
         whole = ForwardPass(model, precision=self.study.training.precision)
-        refuse_sight_ahead(loaded, whole, rows[-1])
+        refuse_sight_ahead(loaded, whole, self.limits, rows[0])
         if losses_depend_on_others(loaded, whole, rows):
             whole = replace(whole, alone=True)
             say("losses are computed one row at a time: on these rows, padding or the rows beside a row move its own")

@@ -73,6 +73,10 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
             "num_random_blocks": 1,
         },
     ),
+    "bigbird": (
+        "BigBirdConfig",
+        {**BERT, "is_decoder": True, "attention_type": "block_sparse", "block_size": 2, "num_random_blocks": 1},
+    ),
     "gemma3n": (
         "Gemma3nTextConfig",
         {
