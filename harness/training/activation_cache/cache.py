@@ -253,22 +253,22 @@ class ActivationCache:
                     keep=lambda name, tensor: drafts[_point_of(name)].add(name, tensor),
                     run=lambda rows: request.call.logits(rows, nullcontext()),
                 )
-            for name, draft in drafts.items():
-                if not draft.names:
-                    raise ModelError(f"{name} holds no keys and values: what its block keeps cannot be replayed")
+            if empty := [name for name, draft in drafts.items() if not draft.names]:
+                raise ModelError(f"{empty[0]} holds no keys and values: what its block keeps cannot be replayed")
+            for draft in drafts.values():
                 draft.close()
             undo.pop_all()
         end = max(cut for cut in cuts if any(point in missing for point in self._points_at(request.call, cut)))
         self._passes += [self._pass(request, rows, 0, end) for rows in request.passes]
 
     def _verify(self, request: _Request, trunk: Trunk) -> str | None:
-        """Compare a recording with the live model, in a batch of another composition; drop it where it is wrong.
+        """Compare a recording with the live model in a batch of another composition, and drop it where it is wrong.
 
         Windows, positions and masks matter most in its longest rows, but they would take a tenth of a short trial each
         time: later runs compare the shortest.
         """
-        proved = request.key in self._proved
-        rows = rearranged(request.passes[0] if proved else max(reversed(request.passes), key=_positions))
+        passes = request.passes[:1] if request.key in self._proved else request.passes[::-1]
+        rows = rearranged(max(passes, key=lambda rows: sum(tensor.size(1) for tensor in rows.inputs.values())))
         self._passes += [self._pass(request, rows, first, None) for first in (0, request.cut)]
         with arithmetic(self.loaded.model.device, self.precision):
             try:
@@ -291,10 +291,6 @@ class ActivationCache:
         # Behind an encoder, a decoder reads one token in generation's first call: that is neither kept nor replayed.
         most = (self._stacks.count("encoder") if starts else 0) or len(self._stacks)
         return Pass(rows, min(first, most), end if end is None else min(end, most), starts)
-
-
-def _positions(rows: Rows) -> int:
-    return sum(tensor.size(1) for tensor in rows.inputs.values())
 
 
 def _point_of(name: str) -> str:
