@@ -32,6 +32,7 @@ from harness.training.batching import prompt_batches
 from harness.training.evaluation import Decoding, generate
 from harness.training.loop import device
 from harness.training.precision import scoring
+from harness.training.proofs import texts_depend_on_others
 from harness.training.setup import TrainingSetup
 
 __all__ = [
@@ -191,6 +192,7 @@ class Generator:
         self._one_at_a_time = Lock()  # a server asks from several threads; generation settings are the model's own
         self._loaded = _loaded(folder, self.recipe, verified.get(READING, {}))
         torch.nn.Module.to(self._loaded.model, device("auto"))
+        self._decoding: Decoding | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -218,10 +220,18 @@ class Generator:
         """Return one text per row, in their order."""
         if not rows:
             return []
-        decoding = self.recipe.decoding
-        batches = prompt_batches(rows, self._loaded, batch_size=decoding.batch_size, room=decoding.max_new_tokens)
         with self._one_at_a_time, scoring(self._loaded.model, self.recipe.precision):
+            decoding = self._decoding = self._decoding or self._proved(rows)
+            batches = prompt_batches(rows, self._loaded, batch_size=decoding.batch_size, room=decoding.max_new_tokens)
             return generate(self._loaded, batches, decoding)
+
+    def _proved(self, rows: Sequence[Row]) -> Decoding:
+        """Return how rows are answered: one at a time where prompts move each other's texts, as in a study."""
+        decoding, precision = self.recipe.decoding, self.recipe.precision
+        if decoding.batch_size == 1:
+            return decoding
+        moves = texts_depend_on_others(self._loaded, rows, precision=precision, room=decoding.max_new_tokens)
+        return decoding._replace(batch_size=1) if moves else decoding
 
     def __call__(self, columns: Sequence[Mapping[str, Any]], *, skip: bool = False) -> list[str | None]:
         """Return one text per row.

@@ -17,6 +17,7 @@ from harness.core.errors import ModelError
 from harness.data.tokenization import Ids, Limits, Row, prompt_limit
 from harness.models.hooks import MISFIT, eval_mode, look
 from harness.models.load import Loaded, weights_digest
+from harness.study.spec import Precision
 from harness.training.batching import Batch, loss_batches, prompts_together, rows_together
 from harness.training.decoding import generation_settings
 from harness.training.loss import ForwardPass, label_logits, model_rows
@@ -109,7 +110,7 @@ def refuse_sight_ahead(loaded: Loaded, forward: ForwardPass, limits: Limits, row
     changed = whole._replace(target=(*before, other, label))
     with eval_mode(forward.model):
         one, two = (forward.token_nlls(_batch(loaded, each))[:-2] for each in (whole, changed))
-    if not _is_close(forward, one, two):
+    if not _is_close(loaded, forward.precision, one, two):
         raise ModelError(
             f"{_name(loaded)} sees ahead: another last token moves the losses of those before it, so it would train on "
             "the answers that it reads; use a causal or encoder-decoder model, or, if this one was pretrained as a "
@@ -126,28 +127,28 @@ def losses_depend_on_others(loaded: Loaded, forward: ForwardPass, rows: Sequence
     with eval_mode(forward.model):
         expected = alone.token_nlls(batch)
         try:
-            return not _is_close(forward, forward.token_nlls(batch), expected)
+            return not _is_close(loaded, forward.precision, forward.token_nlls(batch), expected)
         except MISFIT:  # padding may lead beyond the last position
             return True
 
 
-def texts_depend_on_others(loaded: Loaded, forward: ForwardPass, rows: Sequence[Row], *, room: int) -> bool:
+def texts_depend_on_others(loaded: Loaded, rows: Sequence[Row], *, precision: Precision, room: int) -> bool:
     """Return whether the first tokens that follow a prompt have other logits beside a long prompt than alone.
 
     A causal model's long one has the length that it reaches when its last token is generated.
 
     Args:
         loaded: The model.
-        forward: With its precision.
-        rows: Some of the study.
+        rows: Some that are to be answered.
+        precision: Of generation.
         room: The most tokens that are generated.
     """
     short, long = (row.prompt for row in _ends(rows))
     if not loaded.is_encoder_decoder:
         long = _cycled(long, len(long) + max(0, room - TOKENS))
-    expected = torch.cat([_next_logits(loaded, forward, [ids]) for ids in (short, long)])
+    expected = torch.cat([_next_logits(loaded, [ids], precision) for ids in (short, long)])
     try:
-        return not _is_close(forward, _next_logits(loaded, forward, [short, long]), expected)
+        return not _is_close(loaded, precision, _next_logits(loaded, [short, long], precision), expected)
     except MISFIT:
         return True
 
@@ -157,7 +158,7 @@ def is_exact(loaded: Loaded, forward: ForwardPass, whole: ForwardPass, rows: Seq
     batches = loss_batches(rows, loaded, batch_size=batch_size)
     longest = max(batches, key=lambda batch: batch.inputs["input_ids"].size(1)).to(whole.model.device)
     with eval_mode(whole.model):
-        return _is_close(whole, forward.token_nlls(longest), whole.token_nlls(longest))
+        return _is_close(loaded, whole.precision, forward.token_nlls(longest), whole.token_nlls(longest))
 
 
 def _name(loaded: Loaded) -> str:
@@ -202,12 +203,12 @@ def _batch(loaded: Loaded, row: Row) -> Batch:
     return batch
 
 
-def _next_logits(loaded: Loaded, forward: ForwardPass, prompts: Sequence[Ids]) -> Tensor:
+def _next_logits(loaded: Loaded, prompts: Sequence[Ids], precision: Precision) -> Tensor:
     """Return the logits of the next tokens after prompts read together, shape (prompts, tokens, vocabulary)."""
-    model = forward.model
+    model = loaded.model
     inputs = {name: tensor.to(model.device) for name, tensor in prompts_together(prompts, loaded).inputs.items()}
     settings = {"max_new_tokens": TOKENS, "min_new_tokens": TOKENS, "pad_token_id": loaded.tokenizer.pad_token_id}
-    with eval_mode(model), arithmetic(model.device, forward.precision), generation_settings(model, **settings):
+    with eval_mode(model), arithmetic(model.device, precision), generation_settings(model, **settings):
         output = model.generate(**inputs, output_logits=True, return_dict_in_generate=True)
     return torch.stack(output.logits, dim=1)
 
@@ -217,9 +218,9 @@ def _cycled(ids: Ids, count: int) -> Ids:
     return tuple(islice(cycle(ids), count))
 
 
-def _is_close(forward: ForwardPass, one: Tensor, other: Tensor) -> bool:
+def _is_close(loaded: Loaded, precision: Precision, one: Tensor, other: Tensor) -> bool:
     """Return whether two computations of the same numbers differ by rounding alone; of nan nothing can be proved."""
     if not other.isfinite().all():  # the run that sees such losses fails
         return True
-    is_low = forward.precision == "bf16" or forward.model.dtype.itemsize < 4
+    is_low = precision == "bf16" or loaded.model.dtype.itemsize < 4
     return bool((one - other).abs().max() <= (2e-2 if is_low else 1e-5) * other.abs().max())

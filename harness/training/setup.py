@@ -83,7 +83,8 @@ class TrainingSetup:
         if losses_depend_on_others(loaded, whole, rows):
             whole = replace(whole, alone=True)
             say("losses are computed one row at a time: on these rows, padding or the rows beside a row move its own")
-        if whole.alone or texts_depend_on_others(loaded, whole, rows, room=self.decoding.max_new_tokens):
+        precision, room = whole.precision, self.decoding.max_new_tokens
+        if whole.alone or texts_depend_on_others(loaded, rows, precision=precision, room=room):
             self.decoding = self.decoding._replace(batch_size=1)
             say("predictions are made one at a time: on these rows, padding or the prompts beside one move its own")
         self.whole_forward = whole

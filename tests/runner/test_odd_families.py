@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from harness.study.search_space import SearchSpace
 from harness.training.trainer import Trainer
 from tests.support.odd_models import odd_model
 from tests.support.study_fixture import Place, Places
+from tests.support.study_fixture import rows as study_rows
 
 HEAD, LAST, FULL = Tuning(kind="head"), Tuning(kind="last_blocks", blocks=1), Tuning(kind="full")
 
@@ -152,3 +154,14 @@ def test_constants_inside_blocks_stay_constant(tmp_path: Path, name: str) -> Non
 def test_a_norm_behind_a_projection_is_found(tmp_path: Path) -> None:
     model = load(str(odd_model("gemma3n", tmp_path))).model
     assert [norm.name for norm in anatomy(model).final_norms] == ["model.norm"]
+
+
+def test_a_model_that_an_earlier_version_stored_answers_one_at_a_time(odd_place: Any, tmp_path: Path) -> None:
+    ended = ran(odd_place("rwkv"), FULL, "training.epochs=1", stored=tmp_path / "stored")
+    file = tmp_path / "stored" / "harness.json"
+    settings = json.loads(file.read_text())
+    assert settings["decoding"]["batch_size"] == 1
+    settings["decoding"]["batch_size"] = 64
+    file.write_text(json.dumps(settings))
+    rows = [{"source": row["source"]} for row in study_rows("validation")]
+    assert Generator(tmp_path / "stored")(rows) == ended.texts
