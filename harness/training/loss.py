@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -125,7 +125,7 @@ def _shifted(model: PreTrainedModel, labels: Tensor) -> Tensor:
 
     A family's own rule (``prepare_decoder_input_ids_from_labels``, where it has one) may begin with another token.
     """
-    start, pad = beginning(model).start, getattr(model.config, "pad_token_id", None)
+    start, pad = cast(int, beginning(model).start), getattr(model.config, "pad_token_id", None)
     ids = labels.roll(1, dims=1)
     ids[:, 0] = start
     return ids.masked_fill(ids == IGNORED, start if pad is None else pad)
