@@ -14,7 +14,7 @@ import pytest
 from harness.core.example import Example
 from harness.metrics import get
 from harness.report.csv_tables import results_csv
-from harness.report.html.samples import samples
+from harness.report.samples import samples
 from harness.report.text.cautions import at_edge, cautions
 from harness.report.text.findings import find
 from harness.report.write_report import write_report
