@@ -22,8 +22,8 @@ from harness.report.charts.figure_files import drawn
 from harness.report.charts.gallery import gallery
 from harness.report.charts.page_drawings import picture
 from harness.report.charts.tradeoffs import Spot, front
-from harness.report.samples import first_examples
 from harness.report.plain_tables import generality
+from harness.report.samples import first_examples
 from harness.report.text.findings import find
 from harness.report.write_report import write_report
 from harness.results.cell_result import CellResult

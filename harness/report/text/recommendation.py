@@ -51,7 +51,8 @@ def recommend(results: Results, verdicts: Verdicts) -> Recommendation | None:
         return None
     cells = {cell.id: cell for cell in results.cells}
     best = cells[verdicts.best]
-    others = [] if verdicts.untestable else [cells[cell] for cell in verdicts.group[1:]]
+    tied = () if verdicts.untestable else verdicts.group[1:]
+    others = [cell for cell in results.ranked() if cell.id in tied]
     quicker = [cell for cell in others if cell.training_seconds < NOTICEABLE * best.training_seconds]
     cheapest = min(quicker, key=lambda cell: cell.training_seconds, default=None)
     sentences = paragraphs(
