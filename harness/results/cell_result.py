@@ -132,13 +132,6 @@ class CellResult:
         after = self.score(Metrics.PERPLEXITY)
         return self.score(f"{Metrics.PERPLEXITY}{Metrics.BEFORE}") / after if after else math.nan
 
-    @property
-    def trained_share(self) -> float:
-        """The share of its weights that train; nan where the store does not say."""
-        if self.trainable is None or not self.parameters:
-            return math.nan
-        return self.trainable / self.parameters
-
 
 def _number(text: str | None) -> int | None:
     return int(text) if text else None
