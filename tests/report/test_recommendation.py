@@ -119,6 +119,12 @@ def test_a_cell_that_trains_fewer_weights_in_no_less_time_is_not_cheaper(seconds
     assert ("No cell that trains in noticeably less time may be as good" in found.sentences[2]) == (seconds == 28.0)
 
 
+@pytest.mark.parametrize("text", ["{{ source }}" + " and so on" * 9, "<b>{{ source }}</b>", "`{{ source }}`", None])
+def test_a_prompt_that_is_long_or_holds_markup_is_not_quoted(text: str | None) -> None:
+    results = replace(scored({**EQUAL, **DEEP}), prompts=dict.fromkeys(("prompt0", "prompt1"), text) if text else {})
+    assert "it reads" not in find(results).advice[0]
+
+
 def test_it_says_how_good_the_answers_are_and_what_training_gains() -> None:
     levels = {**EQUAL, **DEEP, "prompt1/last_blocks-1": [1.0, 1.0, 0.0]}
     results = scored(levels, noise=0.0)
@@ -153,7 +159,8 @@ def test_it_names_prompt_depth_share_rate_and_cost() -> None:
     found = find(results).recommendation
     assert found is not None
     said = " ".join(found.sentences)
-    assert 'Use the prompt "prompt1" and train the last block (4,000 of 100,000 weights) at a learning rate of' in said
+    use = 'Use the prompt "prompt1" (it reads: {{ source }} TL;DR:) and train the last block (4,000 of 100,000 weights) at'
+    assert f"{use} a learning rate of" in said
     assert "Training it once took 10 s here." in said
     assert "It beats the baseline prompt0/full" in said
     assert "No other cell may be as good." in said
@@ -209,7 +216,8 @@ def _on_validation(cell: CellResult, score: float) -> CellResult:
 def test_a_zero_shot_cell_that_ranks_first_asks_for_no_training() -> None:
     found = find(scored({name: [0.2, 0.2, 0.21] for name in DEEP} | {"prompt0/none": [0.1], "prompt1/none": [0.5]}))
     assert found.recommendation is not None
-    assert 'Use the prompt "prompt1" with the model as it comes' in found.recommendation.sentences[0]
+    use = 'Use the prompt "prompt1" (it reads: {{ source }} TL;DR:) with the model as it comes'
+    assert use in found.recommendation.sentences[0]
     assert found.recommendation.cheapest is None
 
 

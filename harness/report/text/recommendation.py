@@ -67,6 +67,7 @@ def recommend(results: Results, verdicts: Verdicts) -> Recommendation | None:
         comparison=verdicts.against_baseline(best.id),
         gain=_gain_of_training(best, results, verdicts),
         exact=_exact_share(best, results),
+        perfect=math.nan if isinstance(results.metric, str) else results.metric.range[1 if results.maximize else 0],
         references=leading_references(results),
         trained=any(cell.tuning != "none" for cell in results.cells),
         subjects=SUBJECTS,
