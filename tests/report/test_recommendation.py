@@ -159,8 +159,8 @@ def test_it_names_prompt_depth_share_rate_and_cost() -> None:
     found = find(results).recommendation
     assert found is not None
     said = " ".join(found.sentences)
-    use = 'Use the prompt "prompt1" (it reads: {{ source }} TL;DR:) and train the last block (4,000 of 100,000 weights) at'
-    assert f"{use} a learning rate of" in said
+    assert 'Use the prompt "prompt1" (it reads: {{ source }} TL;DR:) and train the last block' in said
+    assert "the last block (4,000 of 100,000 weights) at a learning rate of" in said
     assert "Training it once took 10 s here." in said
     assert "It beats the baseline prompt0/full" in said
     assert "No other cell may be as good." in said
