@@ -8,6 +8,7 @@ from harness.core.errors import DamagedError, HarnessError
 from harness.core.example import Prediction
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve
+from harness.metrics.tokens import EXACT_MATCH
 from harness.stats.verdicts import Answered, Answers
 from harness.study.task import load_task
 from harness.tracking.prediction_table import read_examples, read_predictions
@@ -16,7 +17,7 @@ from harness.tracking.schema import Params, Tags
 from harness.tracking.store_protocols import Run, RunStore
 from harness.tracking.study_record import StudyRecord
 
-__all__ = ["named_metric", "read_answers"]
+__all__ = ["exact_share", "named_metric", "read_answers"]
 
 
 def read_answers(
@@ -58,6 +59,13 @@ def _tables(tracker: RunStore, runs: Sequence[Run]) -> tuple[dict[str, tuple[Pre
         except DamagedError as error:
             damaged.append(str(error))
     return tables, tuple(damaged)
+
+
+def exact_share(answers: Answers, cell: str) -> float:
+    """Return which share of a cell's answers, over all its final runs, equals a target up to white space."""
+    runs = answers.cells[cell].runs
+    pairs = [pair for run in runs for pair in zip(run, answers.examples, strict=True)]
+    return EXACT_MATCH.reduce([EXACT_MATCH.statistics(*pair) for pair in pairs])
 
 
 def named_metric(name: str, record: StudyRecord) -> Metric | str:
