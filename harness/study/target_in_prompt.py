@@ -2,9 +2,9 @@
 
 What a target is made of is found by trying, so that it does not matter how a task makes examples from rows. Columns
 called (or mapped to) ``target`` and ``references`` are exchanged whole. Of other columns that a task's own function
-reads, one text may hold both source and target, as a dialogue does; there, the target alone, and each reference, is
-exchanged inside the value. Such columns stand in a prompt only if all do that the target depends on: a list of choices may be shown where
-the number of the right one is not.
+reads, one text may hold both source and target, as a dialogue does; there, the target alone (and each reference) is
+exchanged inside the value. Such columns stand in a prompt only if all do that the target depends on: a list of choices
+may be shown where the number of the right one is not.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ COMMON = "Please read this note with care before the meeting at noon: {} and tel
         ("the range 5-", "the range 5"),
         ("if !done", "if done"),
         ("a 5' board", 'a 5" board'),
-        ("a 5\" board", "a 5 board"),
+        ('a 5" board', "a 5 board"),
     ],
 )
 @pytest.mark.parametrize("frame", ["{}", COMMON])
