@@ -66,7 +66,7 @@ def read_examples(tracker: RunStore, run: Run, split: Split) -> tuple[Example, .
 
 
 def is_whole(tracker: RunStore, run: Run, split: Split, ids: Sequence[str] = ()) -> bool:
-    """Return whether a run's predictions on a split are there as they were stored, and of these rows, if any are given."""
+    """Return whether a run's predictions on a split are there, unchanged, and of these rows if they are given."""
     try:
         answered = _columns(tracker, run, split)["id"]
     except DamagedError:
