@@ -84,7 +84,7 @@ def _columns(tracker: RunStore, run: Run, split: Split) -> dict[str, list[Any]]:
         whole = (
             columns.keys() >= COLUMNS
             and all(isinstance(value, str) for name in texts for value in columns[name])
-            and all(isinstance(value, int | float) for name in numbers for value in columns[name])
+            and all(isinstance(value, int | float | None) for name in numbers for value in columns[name])
         )
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise DamagedError(damage(file, run, f"it is no table: {error!r}")) from error
