@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from harness.core.errors import DamagedError, HarnessError
@@ -13,8 +14,8 @@ from harness.stats.verdicts import Answered, Answers
 from harness.study.task import load_task
 from harness.tracking.prediction_table import read_examples, read_predictions
 from harness.tracking.run_records import seed_order
-from harness.tracking.schema import Params, Tags
-from harness.tracking.store_protocols import Run, RunStore
+from harness.tracking.schema import Artifacts, Params, Tags
+from harness.tracking.store_protocols import Run, RunStore, damage
 from harness.tracking.study_record import StudyRecord
 
 __all__ = ["exact_share", "named_metric", "read_answers"]
@@ -51,13 +52,22 @@ def read_answers(
 
 
 def _tables(tracker: RunStore, runs: Sequence[Run]) -> tuple[dict[str, tuple[Prediction, ...]], tuple[str, ...]]:
-    """Return the test predictions of runs by their ids, and a line for each run whose table is damaged."""
+    """Return the test predictions of runs by their ids, and a line for each run whose table is damaged.
+
+    All answer the same rows, so one of other rows than most are of is damaged as well.
+    """
     tables, damaged = {}, []
     for run in runs:
         try:
             tables[run.id] = read_predictions(tracker, run, "test")
         except DamagedError as error:
             damaged.append(str(error))
+    rows = {id: tuple(one.id for one in table) for id, table in tables.items()}
+    (most, _), *_ = Counter(rows.values()).most_common(1) or [((), 0)]
+    for run in runs:
+        if run.id in tables and rows[run.id] != most:
+            del tables[run.id]
+            damaged.append(damage(Artifacts.predictions("test"), run, "it answers other rows than other runs do"))
     return tables, tuple(damaged)
 
 
