@@ -216,7 +216,10 @@ def _model(name: str, source: Source, config: Any, options: Mapping[str, Any], a
             **options,
         )
     model, report = loaded
-    refuse_misfits(name, model, report)
+    is_part = type(model.config) is not type(config)
+    refuse_misfits(name, model, report, is_part=is_part)
+    if is_part:
+        _auto_class(name, model.config)  # what is stored of it must load again
     return model
 
 
