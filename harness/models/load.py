@@ -122,7 +122,10 @@ def load(
     source = locate(name, revision)
     options = {"revision": source.commit or "main", "trust_remote_code": trust_remote_code}
     with _quiet(progress=source.commit is not None):
-        with _readable(name, "configuration", "check config.json, and that this transformers knows the architecture"):
+        remedy = "check config.json, and that this transformers knows the architecture"
+        if "auto_map" in source.config and not trust_remote_code:
+            remedy += ", or set model.trust_remote_code, if you trust the code that comes with it"
+        with _readable(name, "configuration", remedy):
             config = AutoConfig.from_pretrained(source.name, **options)
         model = _model(name, source, config, {**options, "dtype": dtype}, allow_pickle)
         with _readable(name, "tokenizer", "put tokenizer.json and tokenizer_config.json beside the weights"):
@@ -130,7 +133,7 @@ def load(
     refuse_non_finite(name, dict(model.named_parameters()))
     _hold_constants(model)
     embedding_rows = _embedding_rows(model)
-    _prepare(name, tokenizer, rows=min(embedding_rows))
+    _prepare(name, tokenizer, rows=embedding_rows[0])
     set_languages(model, tokenizer, source=source_language, target=target_language)
     prefix = target_prefix(tokenizer, beginning(model).forced) if config.is_encoder_decoder else ()
     return Loaded(

@@ -163,8 +163,10 @@ def _quantization(source: Source) -> str | None:
     parts = [source.config, *(part for part in source.config.values() if isinstance(part, Mapping))]
     keys = ("quantization_config", "compression_config", "quantization")  # the last is MLX's
     for settings in (part[key] for part in parts for key in keys if isinstance(part.get(key), Mapping)):
-        bits = settings.get("bits") or next((bits for bits in (4, 8) if settings.get(f"load_in_{bits}bit")), None)
-        method = settings.get("quant_method") or settings.get("quant_algo") or "a method that it does not name"
+        loaded_in = next((bits for bits in (4, 8) if settings.get(f"load_in_{bits}bit")), None)
+        unnamed = "bitsandbytes" if loaded_in else "a method that it does not name"
+        method = settings.get("quant_method") or settings.get("quant_algo") or unnamed
+        bits = settings.get("bits") or loaded_in
         return f"{method}, {bits} bits" if bits else str(method)
     folder = Path(source.name)
     return next((f"by its {file}" for file in QUANTIZED_BY if not source.commit and (folder / file).is_file()), None)
@@ -189,11 +191,13 @@ def _hub_file(name: str, file: str, revision: str | None) -> Path:
 
 @contextmanager
 def _readable(name: str, revision: str | None) -> Iterator[None]:
-    """Say what the Hub's refusals mean."""
+    """Say what the Hub's refusals mean; a file that is not there is none."""
     from huggingface_hub import errors
 
     try:
         yield
+    except errors.EntryNotFoundError:
+        raise
     except errors.HFValidationError as error:
         raise ModelError(
             f"model {name}: neither a folder nor a Hub id (name or org/name); correct model.name"

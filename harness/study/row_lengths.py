@@ -25,7 +25,7 @@ from harness.study.spec import StudySpec
 
 __all__ = ["TOLD", "UNLIMITED", "Fit", "holds", "measure"]
 
-UNLIMITED = Limits(sys.maxsize, sys.maxsize)
+UNLIMITED = Limits(sys.maxsize, sys.maxsize, sys.maxsize)
 """Where tokens cannot be counted yet: nothing is shortened or dropped."""
 
 TOLD = 0.05
