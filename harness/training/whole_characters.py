@@ -30,7 +30,9 @@ def whole_characters(reader: Reader, ids: Sequence[int], text: str) -> str:
     """
     if not text.endswith("\ufffd"):
         return text
-    tokens = reader.tokenizer.convert_ids_to_tokens(list(ids[-4:]))
+    special = reader.tokenizer.all_special_ids
+    ids = [number for number in ids if number not in special]
+    tokens = reader.tokenizer.convert_ids_to_tokens(ids[-4:])
     decoder = getincrementaldecoder("utf-8")("replace")
     decoder.decode(b"".join(map(_bytes, tokens)))
     begun, _ = decoder.getstate()
