@@ -40,7 +40,7 @@ class Beginning(NamedTuple):
         source, own = ((code or "").strip("_") for code in tokenizer)
         if target is None and own != source and not {self.start, self.forced} & set(codes.values()):
             target = own
-        if target not in codes:
+        if target is None or target not in codes:
             return self
         if self.start is None or self.start in codes.values():
             return Beginning(codes[target], None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from itertools import takewhile
 from typing import Literal, NamedTuple
 
 from torch import nn
@@ -16,7 +17,7 @@ from transformers import PreTrainedModel
 from harness.core.errors import ModelError
 from harness.models.hooks import look
 
-__all__ = ["Anatomy", "Part", "anatomy", "blocks", "head", "is_inside"]
+__all__ = ["Anatomy", "Part", "anatomy", "blocks", "head", "is_inside", "is_owned"]
 
 Stack = Literal["encoder", "decoder"]
 
@@ -68,10 +69,11 @@ def anatomy(model: PreTrainedModel) -> Anatomy:
         first, last = order.index(id(own[0].module)), order.index(id(own[-1].module))
         inside = {id(module) for module in root.modules()}
         embeddings += [Part(names[id(module)], stack, module) for module in calls[start:first]]
-        start = last + 1
-        while start < len(calls) and order[start] in inside and _is_norm(calls[start]):
-            norms.append(Part(names[order[start]], stack, calls[start]))
-            start += 1
+        # A projection may come before the norm, as where Gemma 3n joins its streams.
+        after = enumerate(takewhile(inside.__contains__, order[last + 1 :]), last + 1)
+        places = [place for place, _ in after if _is_norm(calls[place])]
+        norms += [Part(names[order[place]], stack, calls[place]) for place in places]
+        start = max(places, default=last) + 1
     return Anatomy(tuple(listed), tuple(embeddings), tuple(norms), top)
 
 
@@ -115,6 +117,16 @@ def is_inside(name: str, modules: Iterable[str]) -> bool:
     (True, False, True)
     """
     return any(f"{name}.".startswith(f"{module}.") or not module for module in modules)
+
+
+def is_owned(name: str, module: str) -> bool:
+    """Return whether a parameter belongs directly to a module around another: so BERT's head has its bias twice.
+
+    >>> is_owned("cls.bias", "cls.decoder"), is_owned("cls.decoder.bias", "cls.decoder"), is_owned("bert.bias", "head")
+    (True, False, False)
+    """
+    owner = name.rpartition(".")[0]
+    return module != owner and is_inside(module, [owner])
 
 
 def _stacks(model: PreTrainedModel) -> list[tuple[Stack, nn.Module]]:

@@ -71,11 +71,12 @@ class Trainer:
         study, loaded = checked.study, self.setup.loaded
         training, engine = study.training, study.engine
         self._cache: ActivationCache | None = None
-        if engine.replay:
+        live = "rows are computed one at a time" if self.setup.whole_forward.alone else "engine.replay is off"
+        if engine.replay and not self.setup.whole_forward.alone:
             memory = recordings(workspace.recordings, memory_mib=engine.memory_mib, disk_mib=engine.disk_mib)
             self._cache = ActivationCache(loaded, memory, training.batch_size, training.precision, say)
         cuts = [cut for tuning in study.tuning if (cut := first_block(loaded.model, tuning)) is not None]
-        self._replay = RunReplay(self._cache, cuts, self.setup.decoding, say)
+        self._replay = RunReplay(self._cache or live, cuts, self.setup.decoding, say)
         self._generates = checked.objective != "loss"
         self._prices = Prices(loaded, self.setup.forward, self.setup.decoding.max_new_tokens)
         self._counters = energy_counters(loaded.model.device)

@@ -1,4 +1,4 @@
-"""The languages of a study: checked at their place, on every run, in the stored model, and in what is new."""
+"""A study's languages: checked at their place in the file, on every run, in the stored model, and in what is new."""
 
 from __future__ import annotations
 
