@@ -10,6 +10,7 @@ from harness.core.example import Split
 from harness.data.tokenization import Encoded, PromptForm, Reader
 from harness.metrics.base import Metric
 from harness.study.check import Checked
+from harness.study.model_notes import doubled_tokens, special_tokens_in_texts
 from harness.study.problems import Problems
 from harness.study.row_lengths import Fit, measure
 from harness.study.settings import token_limits
@@ -66,6 +67,8 @@ def _anew(checked: Checked, reader: Reader, metrics: Sequence[Metric]) -> Recoun
     refuse_stop_texts(study, task, examples, reader, problems)
     cautions += refuse_hopeless(unequal_targets(examples, reader, metrics), study, problems)
     problems.stop()
+    cautions += doubled_tokens(checked.prompts, examples["train"][0], reader)
+    cautions += special_tokens_in_texts(checked.prompts, examples, reader)
     return Recount(fits, tuple(cautions))
 
 
