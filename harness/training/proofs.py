@@ -120,9 +120,8 @@ def refuse_sight_ahead(loaded: Loaded, forward: ForwardPass, limits: Limits, row
 
 
 def losses_depend_on_others(loaded: Loaded, forward: ForwardPass, rows: Sequence[Row]) -> bool:
-    """Return whether a row's losses are others beside a long row, and padded to its length, than alone."""
-    short, long = _ends(rows)
-    batch = rows_together([short, long], loaded).to(forward.model.device)
+    """Return whether a row's losses are others beside a longer row, and padded to its length, than alone."""
+    batch = rows_together(_spread(rows), loaded).to(forward.model.device)
     alone = replace(forward, alone=True)
     with eval_mode(forward.model):
         expected = alone.token_nlls(batch)
@@ -133,9 +132,9 @@ def losses_depend_on_others(loaded: Loaded, forward: ForwardPass, rows: Sequence
 
 
 def texts_depend_on_others(loaded: Loaded, rows: Sequence[Row], *, precision: Precision, room: int) -> bool:
-    """Return whether the first tokens that follow a prompt have other logits beside a long prompt than alone.
+    """Return whether the first tokens that follow a prompt have other logits beside a longer prompt than alone.
 
-    A causal model's long one has the length that it reaches when its last token is generated.
+    A causal model's longest one has the length that it reaches when its last token is generated.
 
     Args:
         loaded: The model.
@@ -143,12 +142,13 @@ def texts_depend_on_others(loaded: Loaded, rows: Sequence[Row], *, precision: Pr
         precision: Of generation.
         room: The most tokens that are generated.
     """
-    short, long = (row.prompt for row in _ends(rows))
+    *others, longest = (row.prompt for row in _spread(rows))
     if not loaded.is_encoder_decoder:
-        long = _cycled(long, len(long) + max(0, room - TOKENS))
-    expected = torch.cat([_next_logits(loaded, [ids], precision) for ids in (short, long)])
+        longest = _cycled(longest, len(longest) + max(0, room - TOKENS))
+    prompts = [*others, longest]
+    expected = torch.cat([_next_logits(loaded, [ids], precision) for ids in prompts])
     try:
-        return not _is_close(loaded, precision, _next_logits(loaded, [short, long], precision), expected)
+        return not _is_close(loaded, precision, _next_logits(loaded, prompts, precision), expected)
     except MISFIT:
         return True
 
@@ -190,11 +190,14 @@ def _most(limit: int, fits: Callable[[int], bool]) -> int:
     return low
 
 
-def _ends(rows: Sequence[Row]) -> tuple[Row, Row]:
-    """Return the shortest row, with half of its prompt so that some padding is sure, and the longest."""
-    ordered = sorted(rows, key=lambda row: len(row.prompt) + len(row.target))
-    short = ordered[0]
-    return short._replace(prompt=short.prompt[: (len(short.prompt) + 1) // 2]), ordered[-1]
+def _spread(rows: Sequence[Row]) -> tuple[Row, Row, Row]:
+    """Return the shortest row with half of its prompt, the longest with three quarters of it, and the longest whole.
+
+    So padding is sure, of rows on either side of where a model may change its ways.
+    """
+    shortest, *_, longest = sorted([*rows, *rows], key=lambda row: len(row.prompt) + len(row.target))
+    half, most = -(-len(shortest.prompt) // 2), -(-len(longest.prompt) * 3 // 4)
+    return shortest._replace(prompt=shortest.prompt[:half]), longest._replace(prompt=longest.prompt[:most]), longest
 
 
 def _batch(loaded: Loaded, row: Row) -> Batch:

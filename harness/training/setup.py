@@ -83,17 +83,19 @@ class TrainingSetup:
         if losses_depend_on_others(loaded, whole, rows):
             whole = replace(whole, alone=True)
             say("losses are computed one row at a time: on these rows, padding or the rows beside a row move its own")
-        precision, room = whole.precision, self.decoding.max_new_tokens
-        if whole.alone or texts_depend_on_others(loaded, rows, precision=precision, room=room):
-            self.decoding = self.decoding._replace(batch_size=1)
-            say("predictions are made one at a time: on these rows, padding or the prompts beside one move its own")
         self.whole_forward = whole
         """The model's way to its loss with nothing left out and nothing replayed."""
         self.forward = replace(whole, at_labels=modules_at_labels(model), asked_at_labels=block_asked_at_labels(model))
         """The way to its loss as it stands, for any rows: nothing is replayed."""
-        if not is_exact(loaded, self.forward, whole, rows, batch_size=self.study.training.batch_size):
+        exact = is_exact(loaded, self.forward, whole, rows, batch_size=self.study.training.batch_size)
+        if not exact:
             self.forward = whole
             say("the last block is computed at all positions: its losses on these rows were others without")
+        precision, room = whole.precision, self.decoding.max_new_tokens
+        # What hangs on rounding, as a choice of tokens among equal scores does, shows in either.
+        if whole.alone or not exact or texts_depend_on_others(loaded, rows, precision=precision, room=room):
+            self.decoding = self.decoding._replace(batch_size=1)
+            say("predictions are made one at a time: on these rows, padding or the prompts beside one move its own")
 
     def open_test(self, examples: Sequence[Example]) -> None:
         """Hand the test split in; done once, when the searches are over."""
