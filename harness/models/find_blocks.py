@@ -80,8 +80,9 @@ def anatomy(model: PreTrainedModel) -> Anatomy:
 def blocks(model: PreTrainedModel) -> list[Part]:
     """List a model's blocks, encoder first, then decoder.
 
-    The blocks of a stack are its longest list of modules; lists inside blocks (a T5 block's sub-layers, the experts
-    of a mixture) do not count. Their classes may differ: hybrids alternate attention with other layers.
+    The blocks of a stack are its longest list of modules that text goes through; lists inside blocks (a T5 block's
+    sub-layers, the experts of a mixture) do not count. Their classes may differ: hybrids alternate attention with
+    other layers.
 
     Raises:
         ModelError: A stack has no list of modules, or two of the greatest length.
@@ -131,11 +132,15 @@ def is_owned(name: str, module: str) -> bool:
 def _stacks(model: PreTrainedModel) -> list[tuple[Stack, nn.Module]]:
     if model.config.is_encoder_decoder:
         return [("encoder", model.get_encoder()), ("decoder", model.get_decoder())]
-    return [("decoder", model.get_decoder())]
+    decoder = model.get_decoder()
+    # ModernBERT's decoder calls its head "decoder".
+    return [("decoder", decoder if any(_outermost_lists("", decoder)) else model.base_model)]
 
 
 def _longest(model: PreTrainedModel, name: str, root: nn.Module) -> nn.ModuleList:
     lists = dict(_outermost_lists(name, root))
+    if len(lists) > 1:
+        lists = _entered(model, lists) or lists
     length = max((len(modules) for modules in lists.values()), default=0)
     longest = [path for path, modules in lists.items() if len(modules) == length]
     if len(longest) != 1:
@@ -145,6 +150,17 @@ def _longest(model: PreTrainedModel, name: str, root: nn.Module) -> nn.ModuleLis
             f"lists of modules found: {listing}; one must be longer than all others"
         )
     return lists[longest[0]]
+
+
+def _entered(model: PreTrainedModel, lists: dict[str, nn.ModuleList]) -> dict[str, nn.ModuleList]:
+    """Return the lists that text goes through: a model may have blocks for images as well."""
+    entered: set[str] = set()
+    with ExitStack() as undo:
+        for path, modules in lists.items():
+            for module in modules:
+                undo.enter_context(module.register_forward_pre_hook(lambda *_, path=path: entered.add(path)))
+        look(model, rows=1, positions=2)
+    return {path: modules for path, modules in lists.items() if path in entered}
 
 
 def _outermost_lists(name: str, module: nn.Module) -> Iterator[tuple[str, nn.ModuleList]]:

@@ -74,7 +74,10 @@ class Recipe:
 
     def as_json(self) -> dict[str, Any]:
         """Return what `from_json` reads."""
-        parts = {"prompt": asdict(self.prompt), "tuning": self.tuning.model_dump(), "base": self.base._asdict()}
+        base = self.base._asdict()
+        if not base["languages"]:
+            del base["languages"]  # as in the digests of those who name none, early ones among them
+        parts = {"prompt": asdict(self.prompt), "tuning": self.tuning.model_dump(), "base": base}
         settings = {"limits": self.limits._asdict(), "decoding": self.decoding._asdict()}
         return {**parts, **settings, "precision": self.precision, "store": self.store, "weights": self.weights}
 
@@ -118,6 +121,7 @@ def recipe_of_run(cell: Cell, setup: TrainingSetup) -> Recipe:
         allow_pickle=spec.allow_pickle,
         weights=loaded.digest,
         architecture=architecture_digest(loaded.model),
+        languages=spec.languages,
     )
     return Recipe(
         prompt=cell.prompt,
@@ -261,12 +265,12 @@ class Generator:
 
 def _loaded(folder: Path, recipe: Recipe, reading: Mapping[str, str]) -> Loaded:
     base = recipe.base
-    options = {"trust_remote_code": base.trust_remote_code, "allow_pickle": base.allow_pickle}
+    options: dict[str, Any] = {"dtype": base.dtype, "trust_remote_code": base.trust_remote_code, **base.languages}
     if recipe.store == "full":
-        return load(str(folder), dtype=base.dtype, trust_remote_code=base.trust_remote_code)
+        return load(str(folder), **options)
     # A name may mean another folder wherever this is run.
     place = base.folder if base.folder and Path(base.folder).is_dir() else model_location(base.name)
-    pretrained = load(place, revision=base.commit, dtype=base.dtype, **options)
+    pretrained = load(place, revision=base.commit, allow_pickle=base.allow_pickle, **options)
     verify_base(folder, pretrained, reading)
     return load_delta(folder, pretrained, tuning=recipe.tuning, base=base)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from harness.models.frozen.capture import Rows
 from harness.models.frozen.replay import Trunk
 from harness.models.hooks import answering, look, unmoved
+from harness.models.languages import beginning
 from harness.models.last_block import ask_at_labels, only_at_labels
 from harness.study.spec import Precision
 from harness.training.batching import IGNORED, Batch, Prompts
@@ -115,8 +116,19 @@ def model_rows(model: PreTrainedModel, batch: Batch) -> Rows:
     inputs = dict(batch.inputs)
     labels = inputs.pop("labels")
     if batch.shift == 0:
-        inputs["decoder_input_ids"] = model.prepare_decoder_input_ids_from_labels(labels)
+        inputs["decoder_input_ids"] = _shifted(model, labels)
     return Rows(batch.indices, inputs, _chosen(batch))
+
+
+def _shifted(model: PreTrainedModel, labels: Tensor) -> Tensor:
+    """Return what a decoder reads to predict labels, shape (rows, tokens): they follow what ``generate`` starts with.
+
+    A family's own rule (``prepare_decoder_input_ids_from_labels``, where it has one) may begin with another token.
+    """
+    start, pad = cast(int, beginning(model).start), getattr(model.config, "pad_token_id", None)
+    ids = labels.roll(1, dims=1)
+    ids[:, 0] = start
+    return ids.masked_fill(ids == IGNORED, start if pad is None else pad)
 
 
 def prompt_rows(batch: Prompts, device: torch.device) -> Rows:

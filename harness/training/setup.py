@@ -19,9 +19,10 @@ from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve_all
 from harness.models.hooks import misfits_told
 from harness.models.last_block import block_asked_at_labels, modules_at_labels
-from harness.models.load import load
+from harness.models.load import load_study_model
 from harness.study.check import Checked
-from harness.study.settings import model_location, new_tokens, stop_texts, token_limits
+from harness.study.settings import new_tokens, stop_texts, token_limits
+from harness.training.answers_begin import refuse_other_beginning
 from harness.training.evaluation import Decoding
 from harness.training.fast_matmul import install
 from harness.training.loop import device
@@ -45,22 +46,17 @@ class TrainingSetup:
     """A study's model and data, ready to be trained and scored."""
 
     def __init__(self, checked: Checked, say: Callable[[str], None]) -> None:
-        spec, study, task = checked.study.model, checked.study, checked.task
+        study, task = checked.study, checked.task
         self.study = study
         self.metrics: list[Metric] = resolve_all(checked.metrics)
         keep_freed()
-        self.loaded = load(
-            model_location(spec.name),
-            revision=spec.revision,
-            dtype=spec.dtype,
-            trust_remote_code=spec.trust_remote_code,
-            allow_pickle=spec.allow_pickle,
-        )
+        self.loaded = load_study_model(study.model)
         self.limits = token_limits(study, task)
         self._examples: dict[Split, list[Example]] = dict(checked.examples)
         self._encoded: dict[tuple[PromptForm, Split], Encoded] = {}
         rows = self.encoded(checked.prompts[0], "validation").rows
-        with misfits_told(f"model {spec.name}: {type(self.loaded.model).__name__} cannot be called"):
+        model = f"model {study.model.name}: {type(self.loaded.model).__name__}"
+        with misfits_told(f"{model} cannot be called"):
             refuse_own_writing(self.loaded)
         refuse_beyond_positions(self.loaded, self.limits, rows[0].prompt)
         torch.nn.Module.to(self.loaded.model, device(study.training.device))
@@ -72,12 +68,13 @@ class TrainingSetup:
             stop=stop_texts(study, task, is_encoder_decoder=self.loaded.is_encoder_decoder),
             batch_size=study.generation.batch_size,
         )
-        with misfits_told(f"model {spec.name}: {type(self.loaded.model).__name__} cannot be used on this study's rows"):
+        with misfits_told(f"{model} cannot be used on this study's rows"):
             self._prove(rows, say)
 
     def _prove(self, rows: Sequence[Row], say: Callable[[str], None]) -> None:
         """Find how losses and predictions of some rows are computed, and refuse a model of which they mean nothing."""
         loaded, model = self.loaded, self.loaded.model
+        refuse_other_beginning(self.study.model.name, loaded, rows[0])
         whole = ForwardPass(model, precision=self.study.training.precision)
         refuse_sight_ahead(loaded, whole, self.limits, rows[0])
         if losses_depend_on_others(loaded, whole, rows):
