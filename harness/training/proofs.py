@@ -113,9 +113,8 @@ def refuse_sight_ahead(loaded: Loaded, forward: ForwardPass, limits: Limits, row
     if not _is_close(loaded, forward.precision, one, two):
         raise ModelError(
             f"{_name(loaded)} sees ahead: another last token moves the losses of those before it, so it would train on "
-            "the answers that it reads; use a causal or encoder-decoder model, or, if this one was pretrained as a "
-            "decoder (BERT and RoBERTa as published were not), say so in config.json: is_decoder: true, and "
-            "attention_type: original_full for BigBird"
+            "the answers that it reads; use a causal or an encoder-decoder model (one that was pretrained as a decoder "
+            "must say so in config.json: is_decoder: true as BERT, BigBird attention_type: original_full too)"
         )
 
 
