@@ -118,9 +118,10 @@ def refuse_sight_ahead(loaded: Loaded, forward: ForwardPass, limits: Limits, row
         )
 
 
-def losses_depend_on_others(loaded: Loaded, forward: ForwardPass, rows: Sequence[Row]) -> bool:
-    """Return whether a row's losses are others beside a longer row, and padded to its length, than alone."""
-    batch = rows_together(_spread(rows), loaded).to(forward.model.device)
+def losses_depend_on_others(loaded: Loaded, forward: ForwardPass, rows: Sequence[Row], limits: Limits) -> bool:
+    """Return whether a row's losses are others beside one as long as the study may have, and padded so, than alone."""
+    longest = Row("", *(_cycled(rows[0].prompt, count) for count in _longest(loaded, limits)), truncated=False)
+    batch = rows_together([*_two(rows), longest], loaded).to(forward.model.device)
     alone = replace(forward, alone=True)
     with eval_mode(forward.model):
         expected = alone.token_nlls(batch)
@@ -130,21 +131,20 @@ def losses_depend_on_others(loaded: Loaded, forward: ForwardPass, rows: Sequence
             return True
 
 
-def texts_depend_on_others(loaded: Loaded, rows: Sequence[Row], *, precision: Precision, room: int) -> bool:
-    """Return whether the first tokens that follow a prompt have other logits beside a longer prompt than alone.
+def texts_depend_on_others(loaded: Loaded, rows: Sequence[Row], limits: Limits, precision: Precision) -> bool:
+    """Return whether the tokens that follow a prompt have other logits beside a prompt of any length than alone.
 
     A causal model's longest one has the length that it reaches when its last token is generated.
 
     Args:
         loaded: The model.
         rows: Some that are to be answered.
+        limits: The most tokens of prompts and predictions.
         precision: Of generation.
-        room: The most tokens that are generated.
     """
-    *others, longest = (row.prompt for row in _spread(rows))
-    if not loaded.is_encoder_decoder:
-        longest = _cycled(longest, len(longest) + max(0, room - TOKENS))
-    prompts = [*others, longest]
+    source, _ = _longest(loaded, limits)
+    room = 0 if loaded.is_encoder_decoder else max(0, limits.generated - TOKENS)
+    prompts = [*(row.prompt for row in _two(rows)), _cycled(rows[0].prompt, source + room)]
     expected = torch.cat([_next_logits(loaded, [ids], precision) for ids in prompts])
     try:
         return not _is_close(loaded, precision, _next_logits(loaded, prompts, precision), expected)
@@ -189,14 +189,12 @@ def _most(limit: int, fits: Callable[[int], bool]) -> int:
     return low
 
 
-def _spread(rows: Sequence[Row]) -> tuple[Row, Row, Row]:
-    """Return the shortest row with half of its prompt, the longest with three quarters of it, and the longest whole.
-
-    So padding is sure, of rows on either side of where a model may change its ways.
-    """
-    shortest, *_, longest = sorted([*rows, *rows], key=lambda row: len(row.prompt) + len(row.target))
-    half, most = -(-len(shortest.prompt) // 2), -(-len(longest.prompt) * 3 // 4)
-    return shortest._replace(prompt=shortest.prompt[:half]), longest._replace(prompt=longest.prompt[:most]), longest
+def _two(rows: Sequence[Row]) -> tuple[Row, Row]:
+    """Return the shortest row with half of its prompt, and the longest with three quarters, so that padding is sure."""
+    ordered = sorted(rows, key=lambda row: len(row.prompt) + len(row.target))
+    short, long = ordered[0], ordered[-1]
+    half, most = -(-len(short.prompt) // 2), -(-len(long.prompt) * 3 // 4)
+    return short._replace(prompt=short.prompt[:half]), long._replace(prompt=long.prompt[:most])
 
 
 def _batch(loaded: Loaded, row: Row) -> Batch:
