@@ -231,11 +231,10 @@ class Generator:
 
     def _proved(self, rows: Sequence[Row]) -> Decoding:
         """Return how rows are answered: one at a time where prompts move each other's texts, as in a study."""
-        decoding, precision = self.recipe.decoding, self.recipe.precision
-        if decoding.batch_size == 1:
-            return decoding
-        moves = texts_depend_on_others(self._loaded, rows, precision=precision, room=decoding.max_new_tokens)
-        return decoding._replace(batch_size=1) if moves else decoding
+        limits, decoding = self.recipe.limits, self.recipe.decoding
+        if decoding.batch_size > 1 and texts_depend_on_others(self._loaded, rows, limits, self.recipe.precision):
+            return decoding._replace(batch_size=1)
+        return decoding
 
     def __call__(self, columns: Sequence[Mapping[str, Any]], *, skip: bool = False) -> list[str | None]:
         """Return one text per row.
