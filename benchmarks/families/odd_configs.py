@@ -4,20 +4,88 @@ from __future__ import annotations
 
 from typing import Any
 
-HYBRID = {"layer_types": ["linear_attention", "full_attention"], "linear_num_key_heads": 2, "linear_num_value_heads": 4}
+LINEAR = {"layer_types": ["linear_attention", "full_attention"], "linear_num_key_heads": 2, "linear_num_value_heads": 4}
 MAMBA2 = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_n_groups": 1}
+LATENT = {"num_key_value_heads": 4}
+"""Latent attention has as many heads for keys as for queries."""
+SPARSE_BLOCKS = {"block_size": 2, "num_random_blocks": 1}
 
 ODD: dict[Any, dict[str, Any]] = {
-    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "use_mamba_kernels": False, "mamba_dt_rank": 4},
-    "zamba": {"num_hidden_layers": 3, "attn_layer_period": 2, "attn_layer_offset": 1, "use_mamba_kernels": False},
+    "axk1": LATENT,
+    "axk2": LATENT,
+    "bailing_hybrid": {**LATENT, "layer_types": ["linear_attention", "full_attention"], "n_group": 2},
     "bamba": {**MAMBA2, "attn_layer_indices": [1]},
-    "granitemoehybrid": {**MAMBA2, "layer_types": ["mamba", "attention"], "shared_intermediate_size": 32},
+    "big_bird": SPARSE_BLOCKS,
+    "bigbird_pegasus": SPARSE_BLOCKS,
+    "blt": {
+        "encoder_hash_byte_group_size": [3],
+        "encoder_hash_byte_group_vocab": 64,
+        "encoder_config": {"hidden_size_global": 32},
+        "decoder_config": {"hidden_size_global": 32},
+    },
+    "cohere_compass_text": {
+        "layer_types": ["sliding_attention", "full_attention"],
+        "rope_parameters": {
+            "full_attention": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 1, 1]},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 1, 1]},
+        },
+    },
+    "dbrx": {"attn_config": {"kv_n_heads": 2, "rope_theta": 1e4}},
+    "deepseek_v2": LATENT,
+    "deepseek_v3": LATENT,
+    "deepseek_v32": LATENT,
+    "dots1": {"n_routed_experts": 4, "n_shared_experts": 1},
+    "dots3_note": {"text_config": LATENT},
+    "dots3_note_text": LATENT,
     "falcon_h1": {**MAMBA2, "mamba_d_ssm": 64},
+    "gemma3n_text": {
+        "vocab_size_per_layer_input": 128,
+        "hidden_size_per_layer_input": 8,
+        "laurel_rank": 8,
+        "num_hidden_layers": 4,
+        "num_kv_shared_layers": 2,
+        "layer_types": ["sliding_attention", "full_attention"] * 2,
+    },
+    "glm4_moe_lite": LATENT,
+    "glm_moe_dsa": LATENT,
+    "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
+    "granitemoehybrid": {**MAMBA2, "layer_types": ["mamba", "attention"], "shared_intermediate_size": 32},
+    "hunyuan_v1_dense": {"head_dim": 8},
+    "hunyuan_v1_moe": {"head_dim": 8},
+    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "use_mamba_kernels": False, "mamba_dt_rank": 4},
+    "kimi_linear": {**LATENT, "layer_types": ["linear_attention", "full_attention"]},
+    "lfm2": {"layer_types": ["conv", "full_attention"]},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"], "num_dense_layers": 1},
+    "longcat_flash": LATENT,
     "mamba2": {"num_heads": 8, "head_dim": 8, "n_groups": 1},
-    "qwen3_next": HYBRID,
-    "big_bird": {"block_size": 2, "num_random_blocks": 1},
-    "bigbird_pegasus": {"block_size": 2, "num_random_blocks": 1},
-    "gemma3n_text": {"vocab_size_per_layer_input": 128, "hidden_size_per_layer_input": 8, "laurel_rank": 8},
+    "minicpm3": LATENT,
+    "ministral": {"head_dim": 8},
+    "nemotron": {"head_dim": 8},
+    "qwen3_5": {"text_config": LINEAR},
+    "qwen3_5_moe": {"text_config": LINEAR},
+    "qwen3_5_moe_text": LINEAR,
+    "qwen3_5_text": LINEAR,
+    "qwen3_next": LINEAR,
+    "qwen4_exp": {"text_config": LINEAR},
+    "qwen4_exp_text": LINEAR,
+    "recurrent_gemma": {"num_hidden_layers": 3},
+    "reformer": {"axial_pos_shape": [8, 16], "axial_pos_embds_dim": [8, 24], "attn_layers": ["local", "lsh"]},
+    "xlstm": {"num_heads": 2, "hidden_size": 64, "embedding_dim": 64},
+    "xmod": {"default_language": "en_XX"},
+    "youtu": LATENT,
+    "zamba": {
+        "layers_block_type": ["mamba", "mamba", "hybrid", "mamba", "hybrid"],
+        "num_hidden_layers": 5,
+        "use_mamba_kernels": False,
+    },
+    "zamba2": {
+        "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"],
+        "num_hidden_layers": 4,
+        "num_mem_blocks": 1,
+        "n_mamba_heads": 8,
+        "use_mamba_kernels": False,
+    },
+    "zaya": {"num_experts_per_tok": 1},
 }
 """By model type, or by model type and mapping."""
 

@@ -30,28 +30,28 @@ VOCABULARY = len(SPARE) + len(WORDS)
 STIR = 0.15
 """The standard deviation of every matrix: with the usual 0.02 a narrow network's answer hardly depends on its input."""
 
-SIZES: dict[int, str] = {
-    VOCABULARY: r"(\w+_)?vocab_size",
-    32: r"hidden_size|d_model|n_embd|dim|embed_dim|embedding_size|emb_dim|word_embed_proj_dim|model_dim|lru_width|"
+SIZES: tuple[tuple[int, str], ...] = (
+    (VOCABULARY, r"(\w+_)?vocab_size"),
+    (32, r"hidden_size|d_model|n_embd|dim|embed_dim|embedding_size|emb_dim|word_embed_proj_dim|model_dim|lru_width|"
     r"hidden_dim|attention_hidden_size|d_embed|width|n_embed|input_embedding_size|output_embedding_size|embedding_dim|"
-    r"dim_model|decoder_hidden_size|encoder_hidden_size|projection_dim|output_dim",
-    64: r"intermediate_size|d_ff|d_inner|n_inner|ffn_dim|dim_ff|ffn_hidden_size|(en|de)coder_ffn_dim|inner_dim|"
-    r"intermediate_size_mlp|mlp_intermediate_size|block_ff_dim",
-    2: r"num_hidden_layers|n_layers?|num_layers|(en|de)coder_layers|num_(en|de)coder_layers|num_blocks|depth|"
+    r"dim_model|decoder_hidden_size|encoder_hidden_size|projection_dim|output_dim"),
+    (64, r"intermediate_size|d_ff|d_inner|n_inner|ffn_dim|dim_ff|ffn_hidden_size|(en|de)coder_ffn_dim|inner_dim|"
+    r"intermediate_size_mlp|mlp_intermediate_size|block_ff_dim"),
+    (2, r"num_hidden_layers|n_layers?|num_layers|(en|de)coder_layers|num_(en|de)coder_layers|num_blocks|depth|"
     r"num_key_value_heads|num_kv_heads|num_experts_per_tok|moe_k|moe_topk|num_experts_per_token|top_k_experts|"
-    r"num_attention_groups|encoder_num_key_value_heads|decoder_num_key_value_heads|num_linear_key_value_heads",
-    4: r"num_attention_heads|n_heads?|num_heads|(en|de)coder_attention_heads|num_(en|de)coder_attention_heads|"
-    r"num_experts|num_local_experts|n_routed_experts|moe_num_experts|num_routed_experts",
-    8: r"head_dim|d_kv|kv_channels|qk_nope_head_dim|qk_rope_head_dim|v_head_dim|state_size|d_state|mamba_d_state|"
+    r"num_attention_groups|encoder_num_key_value_heads|decoder_num_key_value_heads|num_linear_key_value_heads"),
+    (4, r"num_attention_heads|n_heads?|num_heads|(en|de)coder_attention_heads|num_(en|de)coder_attention_heads|"
+    r"num_experts|num_local_experts|n_routed_experts|moe_num_experts|num_routed_experts"),
+    (8, r"head_dim|d_kv|kv_channels|qk_nope_head_dim|qk_rope_head_dim|v_head_dim|state_size|d_state|mamba_d_state|"
     r"ssm_state_size|rotary_dim|attention_head_dim|global_head_dim|swa_head_dim|linear_key_head_dim|"
-    r"linear_value_head_dim|index_head_dim|mamba_d_head|mamba_head_dim|(mamba_)?chunk_size",
-    16: r"moe_intermediate_size|expert_ffn_hidden_size|shared_expert_intermediate_size|q_lora_rank|kv_lora_rank|"
+    r"linear_value_head_dim|index_head_dim|mamba_d_head|mamba_head_dim|(mamba_)?chunk_size"),
+    (16, r"moe_intermediate_size|expert_ffn_hidden_size|shared_expert_intermediate_size|q_lora_rank|kv_lora_rank|"
     r"moe_shared_expert_intermediate_size|time_step_rank|sliding_window|attention_window|attention_window_size|"
-    r"window_size|local_attention_window|index_topk",
-    128: r"max_position_embeddings|n_positions|n_ctx|max_seq_len|max_(en|de)coder_position_embeddings|seq_length|"
-    r"max_(source|target)_positions|max_sequence_length|context_length",
-    1: r"n_group|num_expert_group|topk_group|n_shared_experts|num_shared_experts|first_k_dense_replace",
-}
+    r"window_size|local_attention_window|index_topk"),
+    (128, r"max_position_embeddings|n_positions|n_ctx|max_seq_len|max_(en|de)coder_position_embeddings|seq_length|"
+    r"max_(source|target)_positions|max_sequence_length|context_length"),
+    (1, r"n_group|num_expert_group|topk_group|n_shared_experts|num_shared_experts|first_k_dense_replace"),
+)
 """What a configuration's entries become, by patterns of their names."""
 
 
@@ -96,6 +96,8 @@ def write_family(family: Family, folder: Path) -> None:
         raise TypeError(f"the auto class makes {type(model).__name__} of this configuration, not {expected}")
     _stir(model)
     model.save_pretrained(folder)
+    if type(model.config) is not type(config):  # a text model out of a larger one; its own words would not lead back
+        config.save_pretrained(folder)
     template = "$A </s>" if config.is_encoder_decoder else "<s> $A"
     _save_tokenizer(folder, template)
 
@@ -105,10 +107,11 @@ def tiny_config(family: Family) -> Any:
     kind = CONFIG_MAPPING[family.model_type]
     odd = ODD.get((family.model_type, family.mapping), ODD.get(family.model_type, {}))
     entries = _merged(_shrunk(kind), _merged(odd, family.overrides))
-    if family.mapping == "causal" and kind.__name__ not in ("XLNetConfig",):
-        entries = {"is_decoder": True, **entries} if hasattr(_default(kind), "is_decoder") else entries
-        if getattr(_default(kind), "is_encoder_decoder", False):
-            entries = {"is_encoder_decoder": False, **entries}
+    default = _default(kind)
+    if family.mapping == "causal" and hasattr(default, "is_decoder"):
+        entries = {"is_decoder": True, "is_encoder_decoder": False, **entries}
+    if family.mapping != "causal" and getattr(default, "decoder_start_token_id", None) is None:
+        entries = {"decoder_start_token_id": PAD, **entries}
     return kind(**{name: value for name, value in entries.items() if value is not ...})
 
 
@@ -146,7 +149,7 @@ def _size(name: str, value: Any) -> Any:
             return own
         return None if value is None else 4 + sum(name.encode()) % 12
     if isinstance(value, int) and not isinstance(value, bool):
-        return next((size for size, names in SIZES.items() if re.fullmatch(names, name)), None)
+        return next((size for size, names in SIZES if re.fullmatch(names, name)), None)
     return None
 
 
