@@ -44,7 +44,9 @@ def main() -> None:
     known = families()
     only = set(options.only.split(",")) if options.only else set()
     done = {} if only else read_results()
-    waiting = [family for family in known if family.name not in done and (not only or only & {family.name, family.model_type})]
+    waiting = [
+        family for family in known if family.name not in done and (not only or only & {family.name, family.model_type})
+    ]
     walk_all(waiting, options.jobs)
     results = read_results()
     write_table([results[family.name] for family in known if family.name in results], options.table)
@@ -106,7 +108,9 @@ def brief(found: dict[str, Any]) -> str:
     detail = "; ".join([found["sentence"][:200], *found["faults"][:3]]) if found["ended"] != "equal" else ""
     partly = f" (without {', '.join(found['refused'])})" if found["refused"] and found["ended"] != "refused" else ""
     stage = "" if found["ended"] == "equal" else f" at {found['stage']}"
-    return f"{found['seconds']:5.1f} s  {found['name']} ({found['model_type']}): {found['ended']}{stage}{partly} {detail}"
+    return (
+        f"{found['seconds']:5.1f} s  {found['name']} ({found['model_type']}): {found['ended']}{stage}{partly} {detail}"
+    )
 
 
 if __name__ == "__main__":

@@ -33,9 +33,21 @@ from harness.training.batching import loss_batches
 from harness.training.trainer import Trainer
 from harness.training.training_run import SplitScores
 
-from .plain_recipe import Answer, Plain, PlainRow, PlainSteps, answers, draws, load_plain, norms_behind, row_nlls
-from .plain_recipe import sees_ahead, train
-from .random_family import BOS, EOS, WORDS, Family, write_family
+from .plain_recipe import (
+    Answer,
+    Plain,
+    PlainRow,
+    PlainSteps,
+    answers,
+    draws,
+    load_plain,
+    norms_behind,
+    plain_row,
+    row_nlls,
+    sees_ahead,
+    train,
+)
+from .random_family import WORDS, Family, write_family
 
 RATE, SEED, BATCH, NEW_TOKENS = 1e-5, 3, 4, 6
 CLOSE = 1e-4
@@ -88,7 +100,9 @@ class Outcome:
         return asdict(self)
 
 
-def walk(family: Family, folder: Path, *, tunings: Sequence[Any] = TUNINGS, replays: Sequence[bool] = (True, False)) -> Outcome:
+def walk(
+    family: Family, folder: Path, *, tunings: Sequence[Any] = TUNINGS, replays: Sequence[bool] = (True, False)
+) -> Outcome:
     """Take a family the whole way in an empty folder; whatever happens is in the outcome."""
     outcome, start = Outcome(family.name, family.model_type, family.mapping), time.perf_counter()
     with contextlib.chdir(folder), warnings.catch_warnings(), _quiet():
@@ -97,7 +111,10 @@ def walk(family: Family, folder: Path, *, tunings: Sequence[Any] = TUNINGS, repl
             _Walk(family, outcome, tunings).go(replays)
         except UserError as error:
             early = outcome.stage in ("check", "show", "load")
-            outcome.ended, outcome.sentence = "refused" if early else "refused late", str(error).replace(str(folder), "")
+            outcome.ended, outcome.sentence = (
+                "refused" if early else "refused late",
+                str(error).replace(str(folder), ""),
+            )
         except Exception as error:
             outcome.ended = "not built" if outcome.stage in ("build", "plain") else "traceback"
             outcome.sentence = _told(error)
@@ -117,7 +134,7 @@ class _Walk:
     def __init__(self, family: Family, outcome: Outcome, tunings: Sequence[Any]) -> None:
         self._family, self._outcome, self._tunings = family, outcome, tunings
         self._rows: dict[str, list[PlainRow]] = {}
-        self._sources: dict[str, list[str]] = {}
+        self._texts: dict[str, list[tuple[str, str]]] = {}
         self._expected: dict[str, tuple[PlainSteps | None, list[float], list[Answer]]] = {}
 
     def go(self, replays: Sequence[bool]) -> None:
@@ -127,6 +144,7 @@ class _Walk:
         self._write_data()
         outcome.stage = "plain"
         plain = load_plain(Path("model"), self._family.mapping)
+        self._rows = {split: [plain_row(plain, *pair) for pair in pairs] for split, pairs in self._texts.items()}
         row = self._rows["validation"][0]
         row_nlls(plain, [row])
         said = answers(plain, self._rows["validation"], NEW_TOKENS)
@@ -140,22 +158,20 @@ class _Walk:
             outcome.faults.append("a changed last token moves logits before it, and it is trained all the same")
 
     def _write_data(self) -> None:
-        """Write rows of made-up words, and keep their ids."""
+        """Write rows of made-up words."""
         drawn = random.Random(0)
-        bos = [] if self._family.mapping != "causal" else [BOS]
-        end = [EOS] if self._family.mapping != "causal" else []
         Path("data").mkdir()
         Path("task.py").write_text(TASK)
         for split, lengths in LENGTHS.items():
-            lines: list[str] = []
-            self._rows[split], self._sources[split] = [], []
-            for number, length in enumerate(lengths):
-                source, target = drawn.choices(WORDS, k=length), drawn.choices(WORDS, k=1 + number % 4)
-                lines.append(json.dumps({"id": f"{split}-{number}", "source": " ".join(source), "target": " ".join(target)}))
-                ids, labels = ([16 + int(word[1:]) for word in words] for words in (source, target))
-                self._rows[split].append(PlainRow([*bos, *ids, *end], [*labels, EOS]))
-                self._sources[split].append(" ".join(source))
-            Path("data", f"{split}.jsonl").write_text("\n".join(lines) + "\n")
+            self._texts[split] = [
+                (" ".join(drawn.choices(WORDS, k=length)), " ".join(drawn.choices(WORDS, k=1 + number % 4)))
+                for number, length in enumerate(lengths)
+            ]
+            rows = [
+                {"id": f"{split}-{number}", "source": source, "target": target}
+                for number, (source, target) in enumerate(self._texts[split])
+            ]
+            Path("data", f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     def _study(self, replay: bool) -> None:
         outcome = self._outcome
@@ -224,10 +240,12 @@ class _Walk:
         outcome.stage = f"{what}: reload"
         generator = Generator(folder)
         outcome.stage = f"{what}: predict"
-        said = generator([{"source": source} for source in self._sources["validation"]])
+        said = generator([{"source": source} for source, _ in self._texts["validation"]])
         texts = [prediction.text for prediction in scored.predictions]
         if said != texts:
-            outcome.faults.append(f"{what}: the stored model says otherwise in {_differing(said, texts)} of {len(said)} rows")
+            outcome.faults.append(
+                f"{what}: the stored model says otherwise in {_differing(said, texts)} of {len(said)} rows"
+            )
         outcome.stage = f"{what}: compare"
         self._compare(trainer, cell, what, epochs, scored)
         if recipe.store == "full":
@@ -278,7 +296,9 @@ class _Walk:
         """See that the last block trains with the norms behind it, and nothing else does."""
         behind = norms_behind(plain, block, self._rows["validation"][0])
         if {block, *behind} != set(modules):
-            self._outcome.faults.append(f"last_blocks trains {', '.join(modules)}; behind {block} comes {sorted(behind)}")
+            self._outcome.faults.append(
+                f"last_blocks trains {', '.join(modules)}; behind {block} comes {sorted(behind)}"
+            )
 
     def _reload_plainly(self, folder: Path, what: str, scored: SplitScores) -> None:
         if self._outcome.draws == "always":

@@ -39,7 +39,7 @@ ODD: dict[Any, dict[str, Any]] = {
     "dots3_note_text": LATENT,
     "falcon_h1": {**MAMBA2, "mamba_d_ssm": 64},
     "gemma3n_text": {
-        "vocab_size_per_layer_input": 128,
+        "vocab_size_per_layer_input": 154,
         "hidden_size_per_layer_input": 8,
         "laurel_rank": 8,
         "num_hidden_layers": 4,

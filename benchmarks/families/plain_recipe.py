@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, GenerationConfig, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
 
 CLIP = 1.0
 KEPT = (
@@ -67,11 +67,23 @@ def load_plain(folder: Path, mapping: str) -> Plain:
     """Load a folder by the auto class of a mapping."""
     auto: Any = AutoModelForCausalLM if mapping == "causal" else AutoModelForSeq2SeqLM
     model = auto.from_pretrained(folder, dtype=torch.float32).eval()
-    plain = Plain(model, PreTrainedTokenizerFast.from_pretrained(folder), [])
+    # ``generate`` fills from here whatever a call leaves open.
+    kept = {name: getattr(model.generation_config, name, None) for name in KEPT}
+    model.generation_config = GenerationConfig(**kept)
+    plain = Plain(model, AutoTokenizer.from_pretrained(folder), [])
     if not model.config.is_encoder_decoder:
         return plain
     (said,) = _generated(plain, [5], 1).sequences.tolist()
     return plain._replace(start=said[:-1])
+
+
+def plain_row(plain: Plain, source: str, target: str) -> PlainRow:
+    """Return a row in token ids: a causal model reads the target behind a space."""
+    prompt = plain.tokenizer(source)["input_ids"]
+    if plain.start:
+        return PlainRow(prompt, plain.tokenizer(text_target=target)["input_ids"])
+    ids = plain.tokenizer(f" {target}", add_special_tokens=False)["input_ids"]
+    return PlainRow(prompt, [*ids, plain.tokenizer.eos_token_id])
 
 
 def row_nlls(plain: Plain, rows: Sequence[PlainRow]) -> list[float]:
@@ -188,12 +200,9 @@ def _logits(plain: Plain, ids: Sequence[int], **others: Tensor) -> Tensor:
 def _generated(plain: Plain, prompt: Sequence[int], new_tokens: int) -> Any:
     ids = torch.tensor([prompt])
     mask = {"attention_mask": torch.ones_like(ids)} if _takes(plain, "attention_mask") else {}
-    own = {name: getattr(plain.model.generation_config, name, None) for name in KEPT}
-    settings = GenerationConfig(
-        **own, max_new_tokens=new_tokens, do_sample=False, return_dict_in_generate=True, output_logits=True
-    )
+    settings = {"do_sample": False, "return_dict_in_generate": True, "output_logits": True}
     with torch.no_grad():
-        return plain.model.generate(input_ids=ids, **mask, generation_config=settings)
+        return plain.model.generate(input_ids=ids, **mask, max_new_tokens=new_tokens, **settings)
 
 
 def _takes(plain: Plain, argument: str) -> bool:
@@ -210,6 +219,8 @@ def _constants(model: Any) -> set[str]:
 def _untie(model: Any, modules: Sequence[str]) -> None:
     head = model.get_output_embeddings()
     names = {name for name, module in model.named_modules() if module is head}
-    others = [module for module in model.modules() if module is not head and getattr(module, "weight", None) is head.weight]
+    others = [
+        module for module in model.modules() if module is not head and getattr(module, "weight", None) is head.weight
+    ]
     if others and names & set(modules):
         head.weight = nn.Parameter(head.weight.detach().clone())

@@ -6,13 +6,13 @@ A configuration is shrunk by the names of its entries; what a family needs beyon
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-import transformers
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import (
@@ -25,31 +25,54 @@ from .odd_configs import ODD, VARIANTS
 PAD, BOS, EOS, UNK = range(4)
 SPARE = ["<pad>", "<s>", "</s>", "<unk>", *(f"<spare-{number}>" for number in range(12))]
 """The special tokens, and some that stand for a family's images, sounds and languages."""
-WORDS = [f"w{number}" for number in range(112)]
-VOCABULARY = len(SPARE) + len(WORDS)
+LETTERS = "bdfgklmnprst", "aeiou"
+WORDS = ["".join(pair) for pair in product(*LETTERS)]
+"""Two letters each; a word is one token, and so is a word behind a space."""
+VOCABULARY = len(SPARE) + len("".join(LETTERS)) + 1 + 2 * len(WORDS)
 STIR = 0.15
 """The standard deviation of every matrix: with the usual 0.02 a narrow network's answer hardly depends on its input."""
 
 SIZES: tuple[tuple[int, str], ...] = (
     (VOCABULARY, r"(\w+_)?vocab_size"),
-    (32, r"hidden_size|d_model|n_embd|dim|embed_dim|embedding_size|emb_dim|word_embed_proj_dim|model_dim|lru_width|"
-    r"hidden_dim|attention_hidden_size|d_embed|width|n_embed|input_embedding_size|output_embedding_size|embedding_dim|"
-    r"dim_model|decoder_hidden_size|encoder_hidden_size|projection_dim|output_dim"),
-    (64, r"intermediate_size|d_ff|d_inner|n_inner|ffn_dim|dim_ff|ffn_hidden_size|(en|de)coder_ffn_dim|inner_dim|"
-    r"intermediate_size_mlp|mlp_intermediate_size|block_ff_dim"),
-    (2, r"num_hidden_layers|n_layers?|num_layers|(en|de)coder_layers|num_(en|de)coder_layers|num_blocks|depth|"
-    r"num_key_value_heads|num_kv_heads|num_experts_per_tok|moe_k|moe_topk|num_experts_per_token|top_k_experts|"
-    r"num_attention_groups|encoder_num_key_value_heads|decoder_num_key_value_heads|num_linear_key_value_heads"),
-    (4, r"num_attention_heads|n_heads?|num_heads|(en|de)coder_attention_heads|num_(en|de)coder_attention_heads|"
-    r"num_experts|num_local_experts|n_routed_experts|moe_num_experts|num_routed_experts"),
-    (8, r"head_dim|d_kv|kv_channels|qk_nope_head_dim|qk_rope_head_dim|v_head_dim|state_size|d_state|mamba_d_state|"
-    r"ssm_state_size|rotary_dim|attention_head_dim|global_head_dim|swa_head_dim|linear_key_head_dim|"
-    r"linear_value_head_dim|index_head_dim|mamba_d_head|mamba_head_dim|(mamba_)?chunk_size"),
-    (16, r"moe_intermediate_size|expert_ffn_hidden_size|shared_expert_intermediate_size|q_lora_rank|kv_lora_rank|"
-    r"moe_shared_expert_intermediate_size|time_step_rank|sliding_window|attention_window|attention_window_size|"
-    r"window_size|local_attention_window|index_topk"),
-    (128, r"max_position_embeddings|n_positions|n_ctx|max_seq_len|max_(en|de)coder_position_embeddings|seq_length|"
-    r"max_(source|target)_positions|max_sequence_length|context_length"),
+    (
+        32,
+        r"hidden_size|d_model|n_embd|dim|embed_dim|embedding_size|emb_dim|word_embed_proj_dim|model_dim|lru_width|"
+        r"hidden_dim|attention_hidden_size|d_embed|width|n_embed|input_embedding_size|output_embedding_size|embedding_dim|"
+        r"dim_model|decoder_hidden_size|encoder_hidden_size|projection_dim|output_dim",
+    ),
+    (
+        64,
+        r"intermediate_size|d_ff|d_inner|n_inner|ffn_dim|dim_ff|ffn_hidden_size|(en|de)coder_ffn_dim|inner_dim|"
+        r"intermediate_size_mlp|mlp_intermediate_size|block_ff_dim",
+    ),
+    (
+        2,
+        r"num_hidden_layers|n_layers?|num_layers|(en|de)coder_layers|num_(en|de)coder_layers|num_blocks|depth|"
+        r"num_key_value_heads|num_kv_heads|num_experts_per_tok|moe_k|moe_topk|num_experts_per_token|top_k_experts|"
+        r"num_attention_groups|encoder_num_key_value_heads|decoder_num_key_value_heads|num_linear_key_value_heads",
+    ),
+    (
+        4,
+        r"num_attention_heads|n_heads?|num_heads|(en|de)coder_attention_heads|num_(en|de)coder_attention_heads|"
+        r"num_experts|num_local_experts|n_routed_experts|moe_num_experts|num_routed_experts",
+    ),
+    (
+        8,
+        r"head_dim|d_kv|kv_channels|qk_nope_head_dim|qk_rope_head_dim|v_head_dim|state_size|d_state|mamba_d_state|"
+        r"ssm_state_size|rotary_dim|attention_head_dim|global_head_dim|swa_head_dim|linear_key_head_dim|"
+        r"linear_value_head_dim|index_head_dim|mamba_d_head|mamba_head_dim|(mamba_)?chunk_size",
+    ),
+    (
+        16,
+        r"moe_intermediate_size|expert_ffn_hidden_size|shared_expert_intermediate_size|q_lora_rank|kv_lora_rank|"
+        r"moe_shared_expert_intermediate_size|time_step_rank|sliding_window|attention_window|attention_window_size|"
+        r"window_size|local_attention_window|index_topk",
+    ),
+    (
+        128,
+        r"max_position_embeddings|n_positions|n_ctx|max_seq_len|max_(en|de)coder_position_embeddings|seq_length|"
+        r"max_(source|target)_positions|max_sequence_length|context_length",
+    ),
     (1, r"n_group|num_expert_group|topk_group|n_shared_experts|num_shared_experts|first_k_dense_replace"),
 )
 """What a configuration's entries become, by patterns of their names."""
@@ -69,7 +92,10 @@ class Family(NamedTuple):
 def families() -> list[Family]:
     """Return every class of the two mappings once for each configuration class, and the variants."""
     named: dict[tuple[str, type], Family] = {}
-    mappings = {"causal": MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, "sequence-to-sequence": MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES}
+    mappings = {
+        "causal": MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        "sequence-to-sequence": MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+    }
     for mapping, classes in mappings.items():
         for model_type, name in classes.items():
             key = (name, CONFIG_MAPPING[model_type])
@@ -98,7 +124,8 @@ def write_family(family: Family, folder: Path) -> None:
     model.save_pretrained(folder)
     if type(model.config) is not type(config):  # a text model out of a larger one; its own words would not lead back
         config.save_pretrained(folder)
-    template = "$A </s>" if config.is_encoder_decoder else "<s> $A"
+    # Qwen's tokenizers are rebuilt by their class, which puts nothing around a text.
+    template = "$A </s>" if config.is_encoder_decoder else "$A" if "qwen" in family.model_type else "<s> $A"
     _save_tokenizer(folder, template)
 
 
@@ -144,10 +171,10 @@ def _size(name: str, value: Any) -> Any:
     if re.search(r"drop|jitter", name) and isinstance(value, float):
         return 0.0
     if re.fullmatch(r"\w+_token_(id|index)|\w+_token", name) and not isinstance(value, str | bool | dict):
-        own = {"pad": PAD, "bos": BOS, "eos": EOS, "unk": UNK}.get(name.partition("_")[0])
-        if own is not None:
+        own = {"pad": PAD, "bos": BOS, "eos": EOS, "unk": UNK, "forced_eos": EOS}.get(name.partition("_token")[0])
+        if own is not None and not (value is None and own == EOS and name != "eos_token_id"):
             return own
-        return None if value is None else 4 + sum(name.encode()) % 12
+        return None if value is None or value in range(4) else 4 + sum(name.encode()) % 12
     if isinstance(value, int) and not isinstance(value, bool):
         return next((size for size, names in SIZES if re.fullmatch(names, name)), None)
     return None
@@ -180,12 +207,12 @@ def _stir(model: Any) -> None:
 
 
 def _save_tokenizer(folder: Path, template: str) -> None:
-    """Write a tokenizer in which each word is one token, so that equal texts are equal tokens."""
-    words = Tokenizer(models.WordLevel({word: i for i, word in enumerate([*SPARE, *WORDS])}, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    words.post_processor = processors.TemplateProcessing(
-        single=template, special_tokens=[("<s>", BOS), ("</s>", EOS)]
-    )
+    """Write a byte-level tokenizer in which each word is one token, so that equal texts are nearly always equal ids."""
+    tokens = [*SPARE, *"".join(LETTERS), "Ġ", *WORDS, *(f"Ġ{word}" for word in WORDS)]
+    merges = [(word[0], word[1]) for word in WORDS] + [("Ġ", word) for word in WORDS]
+    words = Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, merges))
+    words.pre_tokenizer, words.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    words.post_processor = processors.TemplateProcessing(single=template, special_tokens=[("<s>", BOS), ("</s>", EOS)])
     names = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
     fast = PreTrainedTokenizerFast(tokenizer_object=words, clean_up_tokenization_spaces=False, **names)
     fast.save_pretrained(folder)
