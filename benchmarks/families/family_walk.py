@@ -52,7 +52,7 @@ from .random_family import WORDS, Family, write_family
 RATE, SEED, BATCH, NEW_TOKENS = 1e-5, 3, 4, 6
 CLOSE = 1e-4
 """How far losses may differ, in nats a token, and how close two best logits may lie for texts to differ."""
-LENGTHS = {"train": (16, 19, 17, 20, 18, 16, 19, 17, 33, 40, 36, 43), "validation": (17, 20, 25, 30, 43), "test": (18,)}
+LENGTHS = {"train": (16, 19, 17, 18, 18, 16, 19, 17, 33, 40, 36, 42), "validation": (17, 20, 25, 30, 43), "test": (18,)}
 """Words of each prompt: three batches of four, the first two of one bucket, and validation in three buckets."""
 TUNINGS: tuple[Any, ...] = ("none", "head", {"last_blocks": 1}, "full")
 
@@ -293,11 +293,11 @@ class _Walk:
         return steps, row_nlls(plain, validation), answers(plain, validation, NEW_TOKENS)
 
     def _compare_norms(self, plain: Plain, block: str, modules: Sequence[str]) -> None:
-        """See that the last block trains with the norms behind it, and nothing else does."""
+        """See that the last block trains with the decoder's last norm, and no module that stands elsewhere."""
         behind = norms_behind(plain, block, self._rows["validation"][0])
-        if {block, *behind} != set(modules):
+        if set(behind[-1:]) - set(modules) or set(modules) - {block, *behind}:
             self._outcome.faults.append(
-                f"last_blocks trains {', '.join(modules)}; behind {block} comes {sorted(behind)}"
+                f"last_blocks trains {', '.join(modules)}; behind {block} come the norms {behind}"
             )
 
     def _reload_plainly(self, folder: Path, what: str, scored: SplitScores) -> None:

@@ -158,8 +158,8 @@ def sees_ahead(plain: Plain, row: PlainRow) -> bool:
     return bool((one - other).abs().max() > 1e-4 * one.abs().max())
 
 
-def norms_behind(plain: Plain, block: str, row: PlainRow) -> set[str]:
-    """Return the norms that a decoder calls behind its last block, by path."""
+def norms_behind(plain: Plain, block: str, row: PlainRow) -> list[str]:
+    """Return the norms that a decoder calls behind its last block, by path, in that order."""
     called: list[str] = []
     root = plain.model.get_decoder()
     hooks = [
@@ -172,7 +172,7 @@ def norms_behind(plain: Plain, block: str, row: PlainRow) -> set[str]:
     for hook in hooks:
         hook.remove()
     behind = called[len(called) - called[::-1].index(block) :] if block in called else []
-    return {name for name in behind if not name.startswith(f"{block}.")}
+    return [name for name in behind if not name.startswith(f"{block}.")]
 
 
 def _seeded(seed: int, plain: Plain, row: PlainRow) -> float:

@@ -33,7 +33,7 @@ STIR = 0.15
 """The standard deviation of every matrix: with the usual 0.02 a narrow network's answer hardly depends on its input."""
 
 SIZES: tuple[tuple[int, str], ...] = (
-    (VOCABULARY, r"(\w+_)?vocab_size"),
+    (VOCABULARY, r"(\w+_)?vocab_size(_per_layer_input)?"),
     (
         32,
         r"hidden_size|d_model|n_embd|dim|embed_dim|embedding_size|emb_dim|word_embed_proj_dim|model_dim|lru_width|"
@@ -58,7 +58,7 @@ SIZES: tuple[tuple[int, str], ...] = (
     ),
     (
         8,
-        r"head_dim|d_kv|kv_channels|qk_nope_head_dim|qk_rope_head_dim|v_head_dim|state_size|d_state|mamba_d_state|"
+        r"head_dim|hidden_size_per_layer_input|laurel_rank|d_kv|kv_channels|qk_nope_head_dim|qk_rope_head_dim|v_head_dim|state_size|d_state|mamba_d_state|"
         r"ssm_state_size|rotary_dim|attention_head_dim|global_head_dim|swa_head_dim|linear_key_head_dim|"
         r"linear_value_head_dim|index_head_dim|mamba_d_head|mamba_head_dim|(mamba_)?chunk_size",
     ),
@@ -170,7 +170,7 @@ def _size(name: str, value: Any) -> Any:
     """Return what an entry becomes, ``None`` where it stays as it is."""
     if re.search(r"drop|jitter", name) and isinstance(value, float):
         return 0.0
-    if re.fullmatch(r"\w+_token_(id|index)|\w+_token", name) and not isinstance(value, str | bool | dict):
+    if re.fullmatch(r"\w+_token_(id|index)", name):
         own = {"pad": PAD, "bos": BOS, "eos": EOS, "unk": UNK, "forced_eos": EOS}.get(name.partition("_token")[0])
         if own is not None and not (value is None and own == EOS and name != "eos_token_id"):
             return own
