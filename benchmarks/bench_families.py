@@ -45,19 +45,19 @@ def main() -> None:
     only = set(options.only.split(",")) if options.only else set()
     done = {} if only else read_results()
     waiting = [
-        family for family in known if family.name not in done and (not only or only & {family.name, family.model_type})
+        family for family in known if family.key not in done and (not only or only & {family.name, family.model_type})
     ]
     walk_all(waiting, options.jobs)
     results = read_results()
-    write_table([results[family.name] for family in known if family.name in results], options.table)
+    write_table([results[family.key] for family in known if family.key in results], options.table)
 
 
-def read_results() -> dict[str, dict[str, Any]]:
+def read_results() -> dict[tuple[str, str], dict[str, Any]]:
     """Return the last outcome of each class."""
     if not RESULTS.exists():
         return {}
     lines = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
-    return {line["name"]: line for line in lines}
+    return {(line["name"], line["model_type"]): line for line in lines}
 
 
 def walk_all(waiting: Sequence[Family], jobs: int) -> None:
@@ -81,7 +81,7 @@ def walk_all(waiting: Sequence[Family], jobs: int) -> None:
                 record(lost(family, process.exitcode, time.perf_counter() - began))
             running.remove(member)
             count = len(waiting) - len(left) - len(running)
-            found = read_results()[family.name]
+            found = read_results()[family.key]
             print(f"{count}/{len(waiting)} {time.perf_counter() - start:.0f} s  {brief(found)}", flush=True)
 
 

@@ -1,1 +1,1 @@
-"""What `bench_families.py` stands on: tiny models of every family, the plain recipe, and the harness held against it."""
+"""What `bench_families.py` stands on: tiny models of every family, and the plain recipe that the harness must equal."""

@@ -23,10 +23,10 @@ def write_table(results: Sequence[Mapping[str, Any]], file: Path | None) -> None
     lines = [
         "# Families",
         "",
-        "Every class of transformers' causal and sequence-to-sequence auto mappings, tiny and random, through the harness "
-        "(check, show, three steps at `none`, `head`, `last_blocks: 1` and `full`, replay on and off, generation, store, "
-        "reload, predict), against plain transformers one row at a time: the same texts, and losses within 1e-4 at "
-        "learning rate 1e-5. Written by `benchmarks/bench_families.py`.",
+        "Every class of transformers' causal and sequence-to-sequence auto mappings, tiny and random, through the "
+        "harness (check, show, three steps at `none`, `head`, `last_blocks: 1` and `full`, replay on and off, "
+        "generation, store, reload, predict), against plain transformers one row at a time: the same texts, and losses "
+        "within 1e-4 at learning rate 1e-5. Written by `benchmarks/bench_families.py`.",
         "",
         f"{versions}; {len(results)} classes and variants, {seconds / 60:.0f} minutes of processor time.",
         "",
@@ -47,8 +47,8 @@ def _rows(end: str, results: Sequence[Mapping[str, Any]]) -> list[str]:
     if end == "equal":
         head = ["| class | family | head | last_blocks: 1 | notes |", "|---|---|---|---|---|"]
         return head + [
-            f"| {result['name']} | {result['model_type']} | {_trunk(result, 'head')} | {_trunk(result, 'last_blocks-1')} "
-            f"| {_notes(result)} |"
+            f"| {result['name']} | {result['model_type']} | {_trunk(result, 'head')} "
+            f"| {_trunk(result, 'last_blocks-1')} | {_notes(result)} |"
             for result in results
         ]
     head = ["| class | family | at | what | notes |", "|---|---|---|---|---|"]

@@ -77,8 +77,8 @@ class Outcome:
     model_type: str
     mapping: str
     ended: str = "equal"
-    """``equal``; ``refused`` before training; ``draws`` in every call, so that nothing can be compared; ``not built`` by
-    transformers alone; or a fault: ``refused late``, ``silent difference``, ``traceback``."""
+    """``equal``; ``refused`` before training; ``draws`` in every call, so that nothing can be compared; ``not built``
+    by transformers alone; or a fault: ``refused late``, ``silent difference``, ``traceback``."""
     stage: str = "build"
     """How far it came."""
     sentence: str = ""

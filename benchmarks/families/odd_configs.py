@@ -1,4 +1,4 @@
-"""What single families need beyond small sizes, in the words of their configurations; ``...`` leaves an entry out."""
+"""What single families need beyond small sizes, in the words of their configurations."""
 
 from __future__ import annotations
 
@@ -49,7 +49,11 @@ ODD: dict[Any, dict[str, Any]] = {
     "deepseek_v3": LATENT,
     "deepseek_v32": LATENT,
     "dots1": {"num_experts_per_tok": 2, "n_routed_experts": 4, "n_shared_experts": 1},
-    "dots3_note": {"text_config": LATENT, "vision_config": {"mlp_layer_types": ["dense", "dense"]}},
+    "dots3_note": {
+        "text_config": LATENT,
+        "vision_config": {"mlp_layer_types": ["dense", "dense"], "adapter_in_dim": 32, "adapter_out_dim": 32},
+        "audio_config": {"adapter_input_size": 32, "adapter_output_size": 32},
+    },
     "dots3_note_text": LATENT,
     "falcon_h1": {**MAMBA2, "mamba_d_ssm": 64},
     "gemma3n_text": {

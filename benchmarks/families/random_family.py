@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedTokenizerFast
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING, CONFIG_MAPPING_NAMES
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
@@ -88,18 +88,22 @@ class Family(NamedTuple):
     overrides: Mapping[str, Any] = {}
     """Beyond those of the family."""
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What no other has: a class may be that of several model types."""
+        return self.name, self.model_type
+
 
 def families() -> list[Family]:
     """Return every class of the two mappings once for each configuration class, and the variants."""
-    named: dict[tuple[str, type], Family] = {}
+    named: dict[tuple[str, str], Family] = {}
     mappings = {
         "causal": MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
         "sequence-to-sequence": MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
     }
     for mapping, classes in mappings.items():
         for model_type, name in classes.items():
-            key = (name, CONFIG_MAPPING[model_type])
-            named.setdefault(key, Family(name, model_type, mapping))
+            named.setdefault((name, CONFIG_MAPPING_NAMES[model_type]), Family(name, model_type, mapping))
     variants = [
         Family(f"{name}: {variant}", model_type, mapping, overrides)
         for (name, model_type, mapping, variant), overrides in VARIANTS.items()
@@ -139,7 +143,7 @@ def tiny_config(family: Family) -> Any:
         entries = {"is_decoder": True, "is_encoder_decoder": False, **entries}
     if family.mapping != "causal" and getattr(default, "decoder_start_token_id", None) is None:
         entries = {"decoder_start_token_id": PAD, **entries}
-    return kind(**{name: value for name, value in entries.items() if value is not ...})
+    return kind(**entries)
 
 
 def _shrunk(kind: Any) -> dict[str, Any]:
