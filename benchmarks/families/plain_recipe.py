@@ -165,7 +165,7 @@ def norms_behind(plain: Plain, block: str, row: PlainRow) -> list[str]:
     hooks = [
         module.register_forward_pre_hook(lambda *_, name=name: called.append(name))
         for name, module in plain.model.named_modules()
-        if name == block or ("Norm" in type(module).__name__ and any(module is each for each in root.modules()))
+        if name == block or (_is_norm(module) and any(module is each for each in root.modules()))
     ]
     with torch.no_grad():
         _nll(plain, row)
@@ -173,6 +173,10 @@ def norms_behind(plain: Plain, block: str, row: PlainRow) -> list[str]:
         hook.remove()
     behind = called[len(called) - called[::-1].index(block) :] if block in called else []
     return [name for name in behind if not name.startswith(f"{block}.")]
+
+
+def _is_norm(module: nn.Module) -> bool:
+    return "Norm" in type(module).__name__ and any(True for _ in module.parameters())
 
 
 def _seeded(seed: int, plain: Plain, row: PlainRow) -> float:
