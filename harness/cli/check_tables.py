@@ -12,7 +12,6 @@ from rich.text import Text
 from harness.data.train_test_overlap import lost
 from harness.metrics.base import metric_name
 from harness.study.check import Checked
-from harness.study.settings import model_location
 from harness.study.task import load_task, packaged_tasks
 
 __all__ = ["duplicates", "overview", "rendered_prompts", "task_table", "tuning_tables"]
@@ -23,8 +22,10 @@ def overview(checked: Checked) -> Iterator[RenderableType]:
     sizes = {split: len(rows) for split, rows in checked.examples.items()} | {"test": len(checked.test_ids)}
     yield f"task {checked.task.name}; data {checked.source.origin}: " + ", ".join(f"{n} {s}" for s, n in sizes.items())
     table = Table("prompt", "longest (tokens)", "shortened", "targets dropped", box=None, header_style="bold")
+    counted = checked.description.tokenizer_file is not None
     for fit in checked.fits:
-        table.add_row(fit.prompt, str(fit.longest), f"{fit.truncated:.1%}", str(fit.dropped))
+        numbers = (str(fit.longest), f"{fit.truncated:.1%}", str(fit.dropped)) if counted else "???"
+        table.add_row(fit.prompt, *numbers)
     yield table
     yield from (f"caution: {caution}" for caution in checked.cautions)
     yield from (f"note: {note}" for note in checked.notes)
@@ -56,16 +57,9 @@ def duplicates(checked: Checked, *, across: bool = False) -> list[str]:
 def tuning_tables(checked: Checked) -> Iterator[RenderableType]:
     """Yield, for every tuning, the table of what trains; loads the model."""
     from harness.models.apply_tuning import apply, reset
-    from harness.models.load import load
+    from harness.models.load import load_study_model
 
-    spec = checked.study.model
-    loaded = load(
-        model_location(spec.name),
-        revision=spec.revision,
-        dtype=spec.dtype,
-        trust_remote_code=spec.trust_remote_code,
-        allow_pickle=spec.allow_pickle,
-    )
+    loaded = load_study_model(checked.study.model)
     for tuning in checked.study.tunings():
         trainable = apply(loaded.model, tuning)
         share = trainable.trainable / trainable.total

@@ -50,6 +50,14 @@ class Reader(Protocol):
     def context(self) -> int | None:
         """The most positions of a sequence (of each half); ``None``: no limit."""
 
+    @property
+    def embedding_rows(self) -> tuple[int | None, int | None]:
+        """Rows of the embeddings that prompts and targets are looked up in; ``None``: not known yet."""
+
+    @property
+    def target_prefix(self) -> Ids:
+        """What an encoder-decoder says before a target; see `harness.data.decoder_prefix`."""
+
 
 class Limits(NamedTuple):
     """How many tokens a row may take."""
@@ -168,7 +176,8 @@ def encode(
             target is kept as far as the model's context reaches.
 
     Raises:
-        DataError: A prompt or a target cannot fit the model's context, a prompt renders to nothing, or no row is left.
+        DataError: A prompt or a target cannot fit the model's context or holds a token without a row in its
+            embeddings, a prompt renders to nothing, or no row is left.
     """
     limit = prompt_limit(reader, limits)
     rows, texts = [], []
@@ -226,7 +235,22 @@ def _tokenized(example: Example, prompt: PromptForm, reader: Reader, limit: int)
         raise DataError(f"example {example.id!r}: {error}{context}") from error
     if not row.prompt:
         raise DataError(f"example {example.id!r}: prompt {prompt.name!r} renders to {text!r}; it must not be empty")
+    _refuse_without_embedding(reader, row, prompt)
     return row, text
+
+
+def _refuse_without_embedding(reader: Reader, row: Row, prompt: PromptForm) -> None:
+    parts = {f"prompt {prompt.name!r}": row.prompt, "its target": row.target}
+    for (part, ids), rows in zip(parts.items(), reader.embedding_rows, strict=True):
+        highest = max(ids, default=0)
+        if rows is not None and highest >= rows:
+            settings = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
+            (token,) = reader.tokenizer.batch_decode([[highest]], **settings)
+            raise DataError(
+                f"example {row.id!r}: {part} holds the token {token!r} (id {highest}), but the model's embeddings end "
+                f"after {rows} rows; use the tokenizer that was saved with the weights, or store the model after "
+                "model.resize_token_embeddings(len(tokenizer))"
+            )
 
 
 def prompt_text(reader: Reader, text: str) -> str:
@@ -241,9 +265,14 @@ def prompt_ids(reader: Reader, text: str) -> Ids:
 
 
 def target_ids(reader: Reader, prompt: str, target: str) -> Ids:
-    """Return the ids of a target behind a `prompt_text`, with exactly one end token."""
+    """Return the ids of a target behind a `prompt_text`, with exactly one end token.
+
+    Behind an encoder they begin as generation does. What a tokenizer puts around targets beside that is left out, such
+    as mBART's language behind the end token: it is there to be moved to the decoder's start.
+    """
     if reader.is_encoder_decoder:
-        ids = tuple(reader.tokenizer(text_target=target.strip(), verbose=False)["input_ids"])
+        bare = reader.tokenizer(text_target=target.strip(), add_special_tokens=False, verbose=False)["input_ids"]
+        ids = (*reader.target_prefix, *bare)
     else:
         ids = _continuation(reader, prompt, target.strip())
     return (*_without_end(reader, ids), reader.tokenizer.eos_token_id)

@@ -9,17 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from harness.core.errors import ModelError
-from harness.models.find_blocks import Anatomy, anatomy, is_inside
+from harness.models.find_blocks import Anatomy, anatomy, is_inside, is_owned
 from harness.study.axes import Tuning
 from harness.study.tuning_kinds import TUNING_KINDS
 
 __all__ = ["Pristine", "Row", "Trainable", "apply", "first_block", "reset", "restore", "set_modes", "snapshot"]
+
+_TUNED: WeakSet[PreTrainedModel] = WeakSet()
+"""The models that are under a tuning: flags do not tell, since an architecture may hold parameters constant."""
 
 
 class Row(NamedTuple):
@@ -85,17 +89,17 @@ def apply(model: PreTrainedModel, tuning: Tuning) -> Trainable:
     """Prepare a pretrained model for one tuning: gradients, modes and, for a tied head, an untied copy.
 
     ``config.tie_word_embeddings`` becomes False where no other tie remains, so that ``save_pretrained`` and
-    ``from_pretrained`` return the same model. Where the embeddings of encoder and decoder stay tied, the entry stays:
-    transformers 5 leaves a head untied that differs on disk, and without the entry it would load one of the embeddings
-    as random numbers.
+    ``from_pretrained`` return the same model. Where other tensors stay tied (the embeddings of encoder and decoder,
+    Zamba's shared blocks, the two names of a BERT head's bias), the entry stays: transformers 5 leaves a head untied
+    that differs on disk, and without the entry it would load the others as random numbers.
 
     Raises:
         ModelError: More blocks are asked for than there are, or a block shares a tensor with a frozen part.
         ValueError: The model is still under another tuning.
     """
-    parts = anatomy(model)
-    if not all(parameter.requires_grad for block in parts.blocks for parameter in block.module.parameters()):
+    if model in _TUNED:
         raise ValueError("the model is still tuned; call reset first")
+    parts = anatomy(model)
     modules = _modules(model, parts, tuning)
     flags = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     constant = {id(parameter) for parameter in model.parameters() if not parameter.requires_grad}
@@ -105,13 +109,14 @@ def apply(model: PreTrainedModel, tuning: Tuning) -> Trainable:
         _untie(model, parts.head.module, twin)
     else:
         twin = None
+    _TUNED.add(model)
     model.requires_grad_(False)
     for parameter in (own for name in modules for own in model.get_submodule(name).parameters()):
         parameter.requires_grad_(id(parameter) not in constant)
     values = snapshot(model)
     pristine = Pristine(values, flags, twin, tied)
     trainable = Trainable(tuple(values), modules, _rows(model, parts), notes, pristine)
-    _refuse_shared(model, trainable)
+    _refuse_shared(model, trainable, parts.head.name)
     set_modes(model, trainable)
     return trainable
 
@@ -127,6 +132,7 @@ def reset(model: PreTrainedModel, trainable: Trainable) -> None:
         model.get_parameter(name).requires_grad_(flag)
     model.zero_grad(set_to_none=True)
     model.eval()
+    _TUNED.discard(model)
 
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:
@@ -194,10 +200,9 @@ def _needs_own_head(parts: Anatomy, modules: Sequence[str], twin: str) -> bool:
 
 
 def _untie(model: PreTrainedModel, head: nn.Module, twin: str) -> None:
-    shared = model.get_parameter(twin)
-    head.weight = nn.Parameter(shared.detach().clone())
-    aliases = [name for name, tensor in model.named_parameters(remove_duplicate=False) if tensor is shared]
-    if len(aliases) == 1:
+    head.weight = nn.Parameter(model.get_parameter(twin).detach().clone())
+    names = list(model.named_parameters(remove_duplicate=False))
+    if len(names) == len({id(tensor) for _, tensor in names}):
         model.config.tie_word_embeddings = False
 
 
@@ -226,16 +231,17 @@ def _rows(model: PreTrainedModel, parts: Anatomy) -> tuple[Row, ...]:
     return tuple(row for row in rows if row.parameters or row.part == "head")
 
 
-def _refuse_shared(model: PreTrainedModel, trainable: Trainable) -> None:
+def _refuse_shared(model: PreTrainedModel, trainable: Trainable, head: str) -> None:
     inside = {
         f"{path}.{name}".lstrip(".")
         for path in trainable.modules
         for name, _ in model.get_submodule(path).named_parameters(remove_duplicate=False)
     }
     for name, parameter in model.named_parameters(remove_duplicate=False):
-        if parameter.requires_grad and name not in inside:
+        if parameter.requires_grad and name not in inside and not is_owned(name, head):
             reset(model, trainable)
+            others = "full or none" if trainable.modules == (head,) else "full, head or none"
             raise ModelError(
                 f"{type(model).__name__}: {name} is frozen, but shares its tensor with a part that trains; "
-                "tune full, head or none"
+                f"tune {others}"
             )

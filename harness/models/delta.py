@@ -6,7 +6,9 @@ so the base's digests are kept with it, and compared before a tensor of it is us
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -15,7 +17,8 @@ from safetensors.torch import load_file, save_file
 
 from harness.core.errors import ModelError
 from harness.models.apply_tuning import apply, restore, snapshot
-from harness.models.load import Loaded, architecture_digest, refuse_non_finite, tensors_digest, weights_digest
+from harness.models.checkpoint_misfits import refuse_non_finite
+from harness.models.load import Loaded, architecture_digest, tensors_digest, weights_digest
 from harness.study.axes import Tuning
 
 __all__ = ["Base", "load_delta", "save_delta", "trained_digest"]
@@ -40,6 +43,8 @@ class Base(NamedTuple):
     """Digest of the weights as loaded."""
     architecture: str
     """Digest of what the configuration says about the numbers."""
+    languages: Mapping[str, str] = MappingProxyType({})
+    """Those that the study named, by the keys of `harness.models.load.load`."""
 
 
 def trained_digest(loaded: Loaded, tuning: Tuning) -> str:

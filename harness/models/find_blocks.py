@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from itertools import takewhile
 from typing import Literal, NamedTuple
 
 from torch import nn
@@ -16,7 +17,7 @@ from transformers import PreTrainedModel
 from harness.core.errors import ModelError
 from harness.models.hooks import look
 
-__all__ = ["Anatomy", "Part", "anatomy", "blocks", "head", "is_inside"]
+__all__ = ["Anatomy", "Part", "anatomy", "blocks", "head", "is_inside", "is_owned"]
 
 Stack = Literal["encoder", "decoder"]
 
@@ -68,18 +69,20 @@ def anatomy(model: PreTrainedModel) -> Anatomy:
         first, last = order.index(id(own[0].module)), order.index(id(own[-1].module))
         inside = {id(module) for module in root.modules()}
         embeddings += [Part(names[id(module)], stack, module) for module in calls[start:first]]
-        start = last + 1
-        while start < len(calls) and order[start] in inside and _is_norm(calls[start]):
-            norms.append(Part(names[order[start]], stack, calls[start]))
-            start += 1
+        # A projection may come before the norm, as where Gemma 3n joins its streams.
+        after = enumerate(takewhile(inside.__contains__, order[last + 1 :]), last + 1)
+        places = [place for place, _ in after if _is_norm(calls[place])]
+        norms += [Part(names[order[place]], stack, calls[place]) for place in places]
+        start = max(places, default=last) + 1
     return Anatomy(tuple(listed), tuple(embeddings), tuple(norms), top)
 
 
 def blocks(model: PreTrainedModel) -> list[Part]:
     """List a model's blocks, encoder first, then decoder.
 
-    The blocks of a stack are its longest list of modules; lists inside blocks (a T5 block's sub-layers, the experts
-    of a mixture) do not count. Their classes may differ: hybrids alternate attention with other layers.
+    The blocks of a stack are its longest list of modules that text goes through; lists inside blocks (a T5 block's
+    sub-layers, the experts of a mixture) do not count. Their classes may differ: hybrids alternate attention with
+    other layers.
 
     Raises:
         ModelError: A stack has no list of modules, or two of the greatest length.
@@ -116,14 +119,28 @@ def is_inside(name: str, modules: Iterable[str]) -> bool:
     return any(f"{name}.".startswith(f"{module}.") or not module for module in modules)
 
 
+def is_owned(name: str, module: str) -> bool:
+    """Return whether a parameter belongs directly to a module around another: so BERT's head has its bias twice.
+
+    >>> is_owned("cls.bias", "cls.decoder"), is_owned("cls.decoder.bias", "cls.decoder"), is_owned("bert.bias", "head")
+    (True, False, False)
+    """
+    owner = name.rpartition(".")[0]
+    return module != owner and is_inside(module, [owner])
+
+
 def _stacks(model: PreTrainedModel) -> list[tuple[Stack, nn.Module]]:
     if model.config.is_encoder_decoder:
         return [("encoder", model.get_encoder()), ("decoder", model.get_decoder())]
-    return [("decoder", model.get_decoder())]
+    decoder = model.get_decoder()
+    # ModernBERT's decoder calls its head "decoder".
+    return [("decoder", decoder if any(_outermost_lists("", decoder)) else model.base_model)]
 
 
 def _longest(model: PreTrainedModel, name: str, root: nn.Module) -> nn.ModuleList:
     lists = dict(_outermost_lists(name, root))
+    if len(lists) > 1:
+        lists = _entered(model, lists) or lists
     length = max((len(modules) for modules in lists.values()), default=0)
     longest = [path for path, modules in lists.items() if len(modules) == length]
     if len(longest) != 1:
@@ -133,6 +150,17 @@ def _longest(model: PreTrainedModel, name: str, root: nn.Module) -> nn.ModuleLis
             f"lists of modules found: {listing}; one must be longer than all others"
         )
     return lists[longest[0]]
+
+
+def _entered(model: PreTrainedModel, lists: dict[str, nn.ModuleList]) -> dict[str, nn.ModuleList]:
+    """Return the lists that text goes through: a model may have blocks for images as well."""
+    entered: set[str] = set()
+    with ExitStack() as undo:
+        for path, modules in lists.items():
+            for module in modules:
+                undo.enter_context(module.register_forward_pre_hook(lambda *_, path=path: entered.add(path)))
+        look(model, rows=1, positions=2)
+    return {path: modules for path, modules in lists.items() if path in entered}
 
 
 def _outermost_lists(name: str, module: nn.Module) -> Iterator[tuple[str, nn.ModuleList]]:

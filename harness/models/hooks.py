@@ -8,9 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
-__all__ = ["answering", "eval_mode", "look"]
+from harness.core.errors import ModelError
+
+__all__ = ["MISFIT", "answering", "eval_mode", "look", "misfits_told", "unmoved"]
+
+MISFIT = (RuntimeError, IndexError, TypeError, ValueError, AttributeError)
+"""What a model's own code may raise over inputs or parts that it does not expect."""
 
 
 @contextmanager
@@ -28,16 +33,69 @@ def answering(owner: object, answer: Callable[..., Any], *, method: str = "forwa
 
 
 @contextmanager
-def eval_mode(model: PreTrainedModel) -> Iterator[None]:
-    """Run a model in eval mode, without gradients; its modes are put back."""
-    modes = [(module, module.training) for module in model.modules()]
+def unmoved(model: PreTrainedModel) -> Iterator[None]:
+    """Put back whatever a call of a model changes of it: modes, buffers, parts, plain attributes, configurations.
+
+    BigBird-Pegasus swaps its attention for good when it reads a short text, and some rotary embeddings rescale theirs
+    for a long one. What hooks or `answering` changed must be undone before the end.
+    """
+    owners = {id(module): module for module in model.modules()} | {
+        id(value): value
+        for module in model.modules()
+        for value in vars(module).values()
+        if isinstance(value, PreTrainedConfig)
+    }
+    states = [_state(owner) for owner in owners.values()]
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     try:
-        with torch.no_grad():
-            model.eval()
-            yield
+        yield
     finally:
-        for module, mode in modes:
-            module.training = mode
+        for restore in states:
+            restore()
+        with torch.no_grad():
+            for buffer, values in buffers:
+                if not torch.equal(buffer, values):
+                    buffer.copy_(values)
+
+
+def _state(owner: object) -> Callable[[], None]:
+    """Return what puts an object's attributes back, and the content of those that are plain lists and dictionaries."""
+    own = vars(owner)
+    attributes = dict(own)
+    lists = [(value, list(value)) for value in own.values() if type(value) is list]
+    tables = [(value, dict(value)) for value in own.values() if type(value) is dict]
+
+    def restore() -> None:
+        own.clear()
+        own.update(attributes)
+        for value, items in lists:
+            value[:] = items
+        for table, entries in tables:
+            table.clear()
+            table.update(entries)
+
+    return restore
+
+
+@contextmanager
+def misfits_told(what: str) -> Iterator[None]:
+    """Turn what a model's own code raises into one sentence.
+
+    Raises:
+        ModelError: The model's code raised something of `MISFIT`; says what could not be done, and why.
+    """
+    try:
+        yield
+    except MISFIT as error:
+        raise ModelError(f"{what}: {type(error).__name__}: {str(error).strip()[:200]}") from error
+
+
+@contextmanager
+def eval_mode(model: PreTrainedModel) -> Iterator[None]:
+    """Look at a model in eval mode, without gradients; it is put back as it was, see `unmoved`."""
+    with unmoved(model), torch.no_grad():
+        model.eval()
+        yield
 
 
 def look(model: PreTrainedModel, *, rows: int, positions: int) -> Tensor:

@@ -20,15 +20,12 @@ from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
 from harness.models.find_blocks import Part, blocks
-from harness.models.hooks import answering, eval_mode
+from harness.models.hooks import MISFIT, answering, eval_mode, unmoved
 
 __all__ = ["ask_at_labels", "block_asked_at_labels", "drops_out", "modules_at_labels", "only_at_labels"]
 
 CLOSE = 1e-5
 """The largest difference, as a share of the largest logit, that rows of another number may make to a product."""
-
-MISFIT = (RuntimeError, IndexError, TypeError, ValueError, AttributeError)
-"""What a module may make of fewer rows than it expects."""
 
 NOISE = 0.05
 """Its standard deviation, a little over that of usual initial weights."""
@@ -71,7 +68,7 @@ def drops_out(model: PreTrainedModel) -> bool:
     inputs, _ = _probe(model)
     device = model.device
     devices = [] if device.type == "cpu" else [device]  # the CPU's generator is always put back
-    with torch.no_grad(), torch.random.fork_rng(devices, device_type=device.type):
+    with torch.no_grad(), unmoved(model), torch.random.fork_rng(devices, device_type=device.type):
         drawn = model(**inputs, use_cache=False).logits
         with eval_mode(model):
             return not torch.equal(drawn, model(**inputs, use_cache=False).logits)

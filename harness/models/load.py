@@ -5,15 +5,16 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
@@ -25,8 +26,14 @@ from transformers.utils import logging
 
 from harness.core.errors import ModelError
 from harness.core.example import digest
+from harness.data.decoder_prefix import target_prefix
+from harness.models.checkpoint_misfits import refuse_misfits, refuse_non_finite
+from harness.models.languages import beginning, set_languages
 from harness.models.transformers_compat import attention_implementation
-from harness.study.model_config import Source, context, locate
+from harness.study.model_config import context
+from harness.study.model_files import Source, locate
+from harness.study.settings import model_location
+from harness.study.spec import Model
 
 __all__ = [
     "GENERATION_TOKENS",
@@ -34,26 +41,26 @@ __all__ = [
     "architecture_digest",
     "generation_digest",
     "load",
-    "refuse_non_finite",
+    "load_study_model",
     "tensors_digest",
     "tokenizer_digest",
     "weights_digest",
 ]
 
-GENERATION_TOKENS = ("bos_token_id", "decoder_start_token_id", "forced_bos_token_id", "bad_words_ids")
-"""What holds of a checkpoint's own generation settings, beside its end tokens."""
+GENERATION_TOKENS = (
+    "bos_token_id",
+    "decoder_start_token_id",
+    "forced_bos_token_id",
+    "bad_words_ids",
+    "suppress_tokens",
+    "begin_suppress_tokens",
+    "sequence_bias",
+)
+"""What holds of a checkpoint's own generation settings, beside its end tokens: which tokens may be said, and where."""
 
-# What transformers, tokenizers and safetensors raise over files that they cannot use.
-UNREADABLE = (
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    ImportError,
-    SafetensorError,
-    StrictDataclassError,
+AUTO = (
+    (AutoModelForCausalLM, MODEL_FOR_CAUSAL_LM_MAPPING),
+    (AutoModelForSeq2SeqLM, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING),
 )
 
 
@@ -78,6 +85,12 @@ class Loaded(NamedTuple):
     commit: str | None
     """The Hub commit that everything came from; ``None`` for a folder."""
 
+    embedding_rows: tuple[int, int]
+    """Rows of the embeddings that prompts and targets are looked up in."""
+
+    target_prefix: tuple[int, ...] = ()
+    """What an encoder-decoder says before a target."""
+
 
 def load(
     name: str,
@@ -86,6 +99,8 @@ def load(
     dtype: str = "float32",
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
+    source_language: str | None = None,
+    target_language: str | None = None,
 ) -> Loaded:
     """Load a causal or encoder-decoder language model with its tokenizer.
 
@@ -98,6 +113,8 @@ def load(
         dtype: What the weights become, whatever the checkpoint holds.
         trust_remote_code: Whether code that comes with the model may run.
         allow_pickle: Whether weights that are no safetensors may be read; unpickling runs code.
+        source_language: The code of the language of prompts; ``None``: the tokenizer's own.
+        target_language: That of answers; ``None``: the checkpoint's own.
 
     Raises:
         ModelError: The model cannot be found, read or used; the message names the remedy.
@@ -105,14 +122,20 @@ def load(
     source = locate(name, revision)
     options = {"revision": source.commit or "main", "trust_remote_code": trust_remote_code}
     with _quiet(progress=source.commit is not None):
-        with _readable(name, "configuration", "check config.json, and that this transformers knows the architecture"):
+        remedy = "check config.json, and that this transformers knows the architecture"
+        if "auto_map" in source.config and not trust_remote_code:
+            remedy += ", or set model.trust_remote_code, if you trust the code that comes with it"
+        with _readable(name, "configuration", remedy):
             config = AutoConfig.from_pretrained(source.name, **options)
         model = _model(name, source, config, {**options, "dtype": dtype}, allow_pickle)
         with _readable(name, "tokenizer", "put tokenizer.json and tokenizer_config.json beside the weights"):
             tokenizer = AutoTokenizer.from_pretrained(source.name, **options)
     refuse_non_finite(name, dict(model.named_parameters()))
     _hold_constants(model)
-    _prepare(name, tokenizer, rows=len(next(model.get_input_embeddings().parameters())))
+    embedding_rows = _embedding_rows(model)
+    _prepare(name, tokenizer, rows=embedding_rows[0])
+    set_languages(model, tokenizer, source=source_language, target=target_language)
+    prefix = target_prefix(tokenizer, beginning(model).forced) if config.is_encoder_decoder else ()
     return Loaded(
         model.eval(),
         tokenizer,
@@ -120,27 +143,21 @@ def load(
         context(config.to_dict()),
         weights_digest(model),
         source.commit,
+        embedding_rows,
+        prefix,
     )
 
 
-def refuse_non_finite(name: str, tensors: Mapping[str, Tensor]) -> None:
-    """See that weights are numbers: a single NaN makes every loss NaN, and scores of such a model mean nothing.
-
-    Args:
-        name: The model's, for the message.
-        tensors: The weights by name, as what they are computed with: half precision makes large numbers infinite.
-
-    Raises:
-        ModelError: Some are NaN or infinite; names the tensors.
-    """
-    broken = [key for key, tensor in tensors.items() if not torch.isfinite(tensor).all()]
-    if broken:
-        first = tensors[broken[0]]
-        count = int((~torch.isfinite(first)).sum())
-        raise ModelError(
-            f"model {name}: {len(broken)} of its tensors hold weights that are NaN or infinite ({_some(broken)}: "
-            f"{count} of {first.numel()} as {str(first.dtype).removeprefix('torch.')}); take an intact checkpoint"
-        )
+def load_study_model(spec: Model) -> Loaded:
+    """Load the model that a study names; see `load`."""
+    return load(
+        model_location(spec.name),
+        revision=spec.revision,
+        dtype=spec.dtype,
+        trust_remote_code=spec.trust_remote_code,
+        allow_pickle=spec.allow_pickle,
+        **spec.languages,
+    )
 
 
 def weights_digest(model: PreTrainedModel) -> str:
@@ -171,7 +188,8 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
-        return digest([type(tokenizer).__name__, special, tokenizer.get_vocab()])
+        languages = [tokenizer.src_lang] if hasattr(tokenizer, "src_lang") else []
+        return digest([type(tokenizer).__name__, special, tokenizer.get_vocab(), *languages])
     steps = json.loads(backend.to_str())
     del steps["padding"], steps["truncation"]  # each call sets them
     return digest([special, steps])
@@ -180,11 +198,13 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
 def generation_digest(model: PreTrainedModel) -> str:
     """Return a short content hash of the checkpoint's generation settings that hold: special and banned tokens."""
     settings = model.generation_config.to_dict()
-    return digest([settings.get(name) for name in ("eos_token_id", *GENERATION_TOKENS)])
+    always, seldom = ("eos_token_id", *GENERATION_TOKENS[:4]), GENERATION_TOKENS[4:]  # early stores know the four
+    banned = {name: settings[name] for name in seldom if settings.get(name) is not None}
+    return digest([*(settings.get(name) for name in always), *([banned] if banned else [])])
 
 
 def _model(name: str, source: Source, config: Any, options: Mapping[str, Any], allow_pickle: bool) -> PreTrainedModel:
-    auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    auto = _auto_class(name, config)
     remedy = "the folder needs intact weights as model.safetensors (or its shards) of a language model"
     with _readable(name, "weights", remedy if allow_pickle else f"{remedy}, or set model.allow_pickle"):
         loaded: tuple[PreTrainedModel, dict[str, Any]] = auto.from_pretrained(
@@ -196,18 +216,19 @@ def _model(name: str, source: Source, config: Any, options: Mapping[str, Any], a
             **options,
         )
     model, report = loaded
-    misfits = {
-        "missing from the checkpoint": report["missing_keys"],
-        "unknown to the architecture": report["unexpected_keys"],
-        "of another shape than config.json says": {key[0] for key in report["mismatched_keys"]},
-    }
-    problems = [f"{len(keys)} {what} ({_some(keys)})" for what, keys in misfits.items() if keys]
-    if problems:
-        raise ModelError(
-            f"model {name}: {type(model).__name__} and its checkpoint do not fit: weights {', '.join(problems)}; "
-            "use the config.json that was saved with the weights"
-        )
+    refuse_misfits(name, model, report)
     return model
+
+
+def _auto_class(name: str, config: Any) -> Any:
+    """Return what loads a model; causal ones of sound and text are known to the other class alone."""
+    for auto, classes in AUTO[1:] if config.is_encoder_decoder else AUTO:
+        if type(config) in classes or auto.__name__ in getattr(config, "auto_map", {}):
+            return auto
+    raise ModelError(
+        f"model {name}: by its {type(config).__name__} no language model that transformers knows; "
+        "name one that generates text of text"
+    )
 
 
 def _hold_constants(model: PreTrainedModel) -> None:
@@ -220,9 +241,16 @@ def _hold_constants(model: PreTrainedModel) -> None:
             model.get_parameter(name).requires_grad_(False)
 
 
-def _some(keys: Iterable[str]) -> str:
-    first, *others = sorted(keys)
-    return f"{first}, ..." if others else first
+def _embedding_rows(model: PreTrainedModel) -> tuple[int, int]:
+    halves = (model.get_encoder(), model.get_decoder()) if model.config.is_encoder_decoder else (model, model)
+    encoder, decoder = map(_rows, halves)
+    return encoder, decoder
+
+
+def _rows(half: Any) -> int:
+    """Return the rows of a half's embeddings; FSMT's halves have them, but not transformers' way to them."""
+    embeddings = half.get_input_embeddings() if hasattr(half, "get_input_embeddings") else half.embed_tokens
+    return len(next(embeddings.parameters()))
 
 
 def _prepare(name: str, tokenizer: PreTrainedTokenizerBase, *, rows: int) -> None:
@@ -246,7 +274,7 @@ def _prepare(name: str, tokenizer: PreTrainedTokenizerBase, *, rows: int) -> Non
 def _readable(name: str, what: str, remedy: str) -> Iterator[None]:
     try:
         yield
-    except UNREADABLE as error:
+    except Exception as error:  # files, libraries and code that comes with a model raise whatever they like
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         # Of the strict configuration errors the first line is a heading.
         reason = " ".join(lines[:2]) if isinstance(error, StrictDataclassError) else "".join(lines[:1])

@@ -18,6 +18,7 @@ from harness.runner.resume.missing_runs import StudyRuns
 from harness.study.axes import Prompt
 from harness.study.check import Checked
 from harness.study.grid import Cell, cell_digests, cell_study, edition
+from harness.study.row_lengths import Fit
 from harness.study.search_space import SearchSpace
 from harness.study.settings import token_limits
 from harness.tracking.run_records import CellRecord
@@ -73,6 +74,7 @@ def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> Cel
         settings={
             **{name: value for name, value in settings.items() if name not in searched},
             Params.DTYPE: study.model.dtype,
+            **{f"{Params.LANGUAGES}{key}": code for key, code in study.model.languages.items()},
             Params.SAMPLER: study.search.sampler,
             Params.METRIC: checked.objective,
         },
@@ -183,7 +185,7 @@ def study_record(
         maximize=objective.lead_maximize,
         objective=objective.name,
         baseline=checked.baseline.id,
-        data=_data(checked),
+        data=_data(checked, model.fits),
         cautions=(*checked.cautions, *model.cautions),
         leaks=tuple(o.line() for o in checked.overlaps if o.across and o.twins and study.data.on_overlap == "warn"),
         provenance={"model": study.model.name, "weights": model.weights}
@@ -192,10 +194,10 @@ def study_record(
     )
 
 
-def _data(checked: Checked) -> dict[str, str | int]:
+def _data(checked: Checked, fits: Sequence[Fit]) -> dict[str, str | int]:
     return (
         {"source": checked.source.origin}
         | {f"{split} examples": size for split, size in _split_sizes(checked).items()}
-        | {f"prompt {fit.prompt}": f"{fit.truncated:.1%} shortened, {fit.dropped} dropped" for fit in checked.fits}
+        | {f"prompt {fit.prompt}": f"{fit.truncated:.1%} shortened, {fit.dropped} dropped" for fit in fits}
         | {f"duplicates, {o.earlier} and {o.later}": o.line() for o in checked.overlaps if o.twins}
     )

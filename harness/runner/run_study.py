@@ -78,10 +78,13 @@ def run(
     reach_storage(checked.study.search.storage)
     progress.say(f"loading model {checked.study.model.name}")
     trains = EXECUTORS[executor](checked, workspace, progress.say)
+    model = trains.facts()
+    for caution in model.cautions:
+        progress.say(f"caution: {caution}")
     # Whatever the user must change has been found by now; from here on things are written.
     with _only_one(checked.study.name, workspace), opened(checked.study.name, progress.say) as tracker:
         storage = open_storage(checked.study.search.storage)
-        model, metrics = trains.facts(), resolve_all(checked.metrics)
+        metrics = resolve_all(checked.metrics)
         runs = study_runs(checked, model, metrics, tracker)
         driver = _Driver(checked, workspace, metrics, model, trains, runs, storage, progress)
         try:

@@ -22,7 +22,7 @@ from harness.core.example import Example, digest
 from harness.data.prompt_forms import restored
 from harness.data.tokenization import Limits, PromptForm, Row, encode
 from harness.models.delta import Base, load_delta, save_delta, trained_digest
-from harness.models.load import Loaded, architecture_digest, load
+from harness.models.load import Loaded, architecture_digest, load, weights_digest
 from harness.serving.stored_files import READING, SETTINGS, content, verify_base, verify_files
 from harness.study.axes import Tuning
 from harness.study.grid import Cell
@@ -32,6 +32,7 @@ from harness.training.batching import prompt_batches
 from harness.training.evaluation import Decoding, generate
 from harness.training.loop import device
 from harness.training.precision import scoring
+from harness.training.proofs import texts_depend_on_others
 from harness.training.setup import TrainingSetup
 
 __all__ = [
@@ -73,7 +74,10 @@ class Recipe:
 
     def as_json(self) -> dict[str, Any]:
         """Return what `from_json` reads."""
-        parts = {"prompt": asdict(self.prompt), "tuning": self.tuning.model_dump(), "base": self.base._asdict()}
+        base = self.base._asdict()
+        if not base["languages"]:
+            del base["languages"]  # as in the digests of those who name none, early ones among them
+        parts = {"prompt": asdict(self.prompt), "tuning": self.tuning.model_dump(), "base": base}
         settings = {"limits": self.limits._asdict(), "decoding": self.decoding._asdict()}
         return {**parts, **settings, "precision": self.precision, "store": self.store, "weights": self.weights}
 
@@ -117,6 +121,7 @@ def recipe_of_run(cell: Cell, setup: TrainingSetup) -> Recipe:
         allow_pickle=spec.allow_pickle,
         weights=loaded.digest,
         architecture=architecture_digest(loaded.model),
+        languages=spec.languages,
     )
     return Recipe(
         prompt=cell.prompt,
@@ -146,6 +151,18 @@ def save_model(folder: Path, loaded: Loaded, recipe: Recipe) -> None:
     loaded.tokenizer.save_pretrained(folder)
     settings = {**recipe.as_json(), **content(folder, loaded)}
     (folder / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=2), encoding="utf-8")
+    _verify_stored(folder, loaded, recipe)
+
+
+def _verify_stored(folder: Path, loaded: Loaded, recipe: Recipe) -> None:
+    """See that a model that was stored whole loads back as it is; of a delta, `load_delta` sees that its base fits."""
+    if recipe.store == "full":
+        stored = _loaded(folder, recipe, {})
+        if stored.digest != weights_digest(loaded.model):
+            raise ModelError(
+                f"model {folder}: {type(loaded.model).__name__} does not load back as it was stored: this transformers "
+                "changes its weights; set final.store: delta"
+            )
 
 
 def model_folder(folder: Path) -> Path:
@@ -179,6 +196,7 @@ class Generator:
         self._one_at_a_time = Lock()  # a server asks from several threads; generation settings are the model's own
         self._loaded = _loaded(folder, self.recipe, verified.get(READING, {}))
         torch.nn.Module.to(self._loaded.model, device("auto"))
+        self._decoding: Decoding | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -206,10 +224,18 @@ class Generator:
         """Return one text per row, in their order."""
         if not rows:
             return []
-        decoding = self.recipe.decoding
-        batches = prompt_batches(rows, self._loaded, batch_size=decoding.batch_size, room=decoding.max_new_tokens)
         with self._one_at_a_time, scoring(self._loaded.model, self.recipe.precision):
+            decoding = self._decoding = self._decoding or self._proved(rows)
+            batches = prompt_batches(rows, self._loaded, batch_size=decoding.batch_size, room=decoding.max_new_tokens)
             return generate(self._loaded, batches, decoding)
+
+    def _proved(self, rows: Sequence[Row]) -> Decoding:
+        """Return how rows are answered: one at a time where prompts move each other's texts, as in a study."""
+        decoding, precision = self.recipe.decoding, self.recipe.precision
+        if decoding.batch_size == 1:
+            return decoding
+        moves = texts_depend_on_others(self._loaded, rows, precision=precision, room=decoding.max_new_tokens)
+        return decoding._replace(batch_size=1) if moves else decoding
 
     def __call__(self, columns: Sequence[Mapping[str, Any]], *, skip: bool = False) -> list[str | None]:
         """Return one text per row.
@@ -239,12 +265,12 @@ class Generator:
 
 def _loaded(folder: Path, recipe: Recipe, reading: Mapping[str, str]) -> Loaded:
     base = recipe.base
-    options = {"trust_remote_code": base.trust_remote_code, "allow_pickle": base.allow_pickle}
+    options: dict[str, Any] = {"dtype": base.dtype, "trust_remote_code": base.trust_remote_code, **base.languages}
     if recipe.store == "full":
-        return load(str(folder), dtype=base.dtype, trust_remote_code=base.trust_remote_code)
+        return load(str(folder), **options)
     # A name may mean another folder wherever this is run.
     place = base.folder if base.folder and Path(base.folder).is_dir() else model_location(base.name)
-    pretrained = load(place, revision=base.commit, dtype=base.dtype, **options)
+    pretrained = load(place, revision=base.commit, allow_pickle=base.allow_pickle, **options)
     verify_base(folder, pretrained, reading)
     return load_delta(folder, pretrained, tuning=recipe.tuning, base=base)
 

@@ -19,12 +19,13 @@ variance of a two-way layout, Searle, Casella & McCulloch 1992, "Variance Compon
 
 where ``s2 - r`` is the larger of the cell's own and of the mean over the trained cells (`harness.stats.seed_variance`),
 with Satterthwaite's degrees of freedom (1946), each part by its mean square: ``v`` has n - 1, a cell's own ``s2 / S``
-has S - 1. Intervals keep the shape of the bootstrap: each side's distance from the center over the normal quantile is
-that side's standard deviation, to which ``t`` is added (as Zou & Donner 2008 join confidence limits) before Student's
-quantile multiplies it. A p-value is Student's for the standard error, or for the deviation on the side of 0 where that
-is the larger; on that side a difference's interval goes by the same, so that it holds 0 just where the test is
-undecided. Scores that are 0 or 1 have Wilson's interval (1927) at the number of examples that their standard error
-amounts to (Korn & Graubard 1998), since a resample of a hundred zeros is a hundred zeros.
+and in differences what it has beyond the mean has S - 1. Intervals keep the shape of the bootstrap: each side's
+distance from the center over the normal quantile is that side's standard deviation, to which ``t`` is added (as Zou &
+Donner 2008 join confidence limits) before Student's quantile multiplies it. A p-value is Student's for the standard
+error, or for the deviation on the side of 0 where that is the larger; on that side a difference's interval goes by the
+same, so that it holds 0 just where the test is undecided. Scores that are 0 or 1 have Wilson's interval (1927) at the
+number of examples that their standard error amounts to (Korn & Graubard 1998), since a resample of a hundred zeros is a
+hundred zeros.
 
 A cell chosen by the same runs' validation scores owes them some luck, which its test score shares: ``luck`` counts the
 seeds' variance several times on the side of luck.
@@ -77,18 +78,22 @@ class Estimate(NamedTuple):
 def seeds_of(weights: Mapping[str, float], cells: Mapping[str, Trained]) -> list[SeedVariance]:
     """Return independent estimates that make up the variance of a weighted sum over seeds.
 
-    One for each cell that goes by its own variance, and a common one for those that go by the mean.
+    Of a difference the mean over the trained cells, once for all its cells, and what each cell has beyond it: the mean
+    keeps its many degrees of freedom also where a cell's few runs lie somewhat further apart than that. One cell alone
+    goes by the mean or by its own runs: nothing else makes up for the few degrees that those have.
     """
     parts, borrowed, mean = [], 0.0, None
     for name, weight in weights.items():
-        cell = cells[name]
-        if not weight or cell.own_seeds is None or cell.mean_seeds is None:
+        own, shared = cells[name].own_seeds, cells[name].mean_seeds
+        if not weight or own is None or shared is None:
             continue
-        factor = weight**2 / len(cell.scores)
-        if cell.own_seeds.variance >= cell.mean_seeds.variance * (1 - 1e-9):
-            parts.append(cell.own_seeds.scaled(factor))
-        else:
-            borrowed, mean = borrowed + factor, cell.mean_seeds
+        factor = weight**2 / len(cells[name].scores)
+        larger = own.variance >= shared.variance * (1 - 1e-9)
+        if larger and len(weights) == 1:
+            return [own.scaled(factor)]
+        borrowed, mean = borrowed + factor, shared
+        if larger:
+            parts.append(own.beyond(shared).scaled(factor))
     return parts if mean is None else [*parts, mean.scaled(borrowed)]
 
 

@@ -35,6 +35,11 @@ class SeedVariance(NamedTuple):
         """Return the variance of a score in another unit, or of a mean of runs."""
         return SeedVariance(factor * self.variance, factor * self.square, self.degrees)
 
+    def beyond(self, mean: SeedVariance) -> SeedVariance:
+        """Return what this variance has beyond a smaller one, as a part of its own."""
+        excess = max(0.0, self.variance - mean.variance)
+        return SeedVariance(excess, excess, self.degrees)
+
 
 def own_seed_variance(scores: Sequence[float], by_examples: float) -> SeedVariance:
     """Return the variance of one run's score over seeds, from the runs of one cell.

@@ -12,9 +12,10 @@ from pathlib import Path
 from harness.core.closest_match import closest
 from harness.core.errors import MetricError
 from harness.core.example import SPLITS, Example, Split, fingerprint
+from harness.data.decoder_prefix import language_codes, language_token
 from harness.data.row_groups import likely_groups, separated
 from harness.data.sources import Source, SourceRow, examples_of, open_source, split_rows
-from harness.data.tokenization import PromptForm, Reader, prompt_limit
+from harness.data.tokenization import Limits, PromptForm, Reader
 from harness.data.train_test_overlap import Overlap, overlaps, settled
 from harness.metrics import get
 from harness.metrics.base import Metric, metric_name
@@ -25,7 +26,7 @@ from harness.study.load_study import StudyFile
 from harness.study.model_config import Description, describe
 from harness.study.problems import Problems
 from harness.study.prompt_faults import alike, holding_targets, refuse_faults, refuse_without_fields, stray_fields
-from harness.study.row_lengths import Fit, fit_of, length_cautions
+from harness.study.row_lengths import UNLIMITED, Fit, measure
 from harness.study.self_scores import self_scores
 from harness.study.settings import model_location, token_limits
 from harness.study.spec import StudySpec
@@ -117,7 +118,7 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
     fits: tuple[Fit, ...] = ()
     cautions: list[str] = []
     if source and examples and reader:
-        fits, cautions = _lengths(file, task, prompts, examples, reader, problems)
+        fits, cautions = measure(study, prompts, examples, reader, _limits(study, task, description), problems)
         refuse_stop_texts(study, task, examples, reader, problems)
         cautions += refuse_hopeless(unequal_targets(examples, reader, metrics), study, problems)
         refuse_faults(prompts, fits, rows.get("train", []), study.data, task, task_file, problems)
@@ -144,7 +145,7 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
         overlaps=found,
         general=general,
         cautions=(*cautions, *_blind(metrics, examples, test_rows), *alike(fits), *_ungrouped(study, rows)),
-        notes=(*stray_fields(forms, examples), *holding_targets(fits), *taken_off, *left_out),
+        notes=(*stray_fields(forms, examples), *holding_targets(fits), *taken_off, *left_out, *_later(description)),
     )
 
 
@@ -155,7 +156,12 @@ def _model(study: StudySpec, problems: Problems) -> tuple[Description | None, Re
         description = describe(place, study.model.revision)
         refuse_broken_weights(Path(place).expanduser())
         with problems.at("model", "name"):
-            reader = light_reader(description)
+            reader = light_reader(description, study.model.target_language)
+    if description and reader and description.tokenizer_file:
+        codes = language_codes(reader.tokenizer.get_vocab()) if description.is_encoder_decoder else {}
+        for key, code in study.model.languages.items():
+            with problems.at("model", key):
+                language_token(key, code, codes)
     return description, reader
 
 
@@ -208,7 +214,7 @@ def _baseline(study: StudySpec, problems: Problems) -> None:
 
 def _tunings(study: StudySpec, description: Description | None, problems: Problems) -> None:
     for index, tuning in enumerate(study.tuning):
-        if description and tuning.blocks and tuning.blocks > description.blocks:
+        if description and description.blocks and tuning.blocks and tuning.blocks > description.blocks:
             there = f"model {study.model.name!r} has {description.blocks} blocks"
             problems.add(f"{tuning.kind} is {tuning.blocks}, but {there}; lower it", "tuning", index)
     if study.model.dtype != "float32" and any(tuning.trains for tuning in study.tuning):
@@ -250,6 +256,21 @@ def _kept(
     return examples, found, lines
 
 
+def _limits(study: StudySpec, task: Task, description: Description | None) -> Limits:
+    """Return the most tokens, where they can be counted."""
+    return token_limits(study, task) if description and description.tokenizer_file else UNLIMITED
+
+
+def _later(description: Description) -> list[str]:
+    """Say what is left to the model's loading, before anything trains."""
+    lines = []
+    if description.tokenizer_file is None:
+        lines.append("the model has no tokenizer.json: its tokens are counted when it is loaded.")
+    if description.blocks is None:
+        lines.append("the model's config.json has no number of blocks: they are counted when it is loaded.")
+    return lines
+
+
 def _blind(metrics: tuple[Metric | str, ...], examples: dict[Split, list[Example]], test: list[Example]) -> list[str]:
     """Say which metrics cannot tell right from wrong on the rows that are scored."""
     return self_scores(metrics, [*examples["validation"], *test])
@@ -271,23 +292,3 @@ def _render(prompts: list[tuple[int, PromptForm]], examples: dict[Split, list[Ex
                 for example in split:
                     form.validate(example.fields)
                     form.render(example.fields)
-
-
-def _lengths(
-    file: StudyFile,
-    task: Task,
-    prompts: list[tuple[int, PromptForm]],
-    examples: dict[Split, list[Example]],
-    reader: Reader,
-    problems: Problems,
-) -> tuple[tuple[Fit, ...], list[str]]:
-    """Encode every prompt and target as a run will; return how they fit, and what of it is a caution."""
-    limits = token_limits(file.study, task)
-    fits: list[Fit] = []
-    cautions: list[str] = []
-    with problems.at("training", "max_target_tokens"):
-        prompt_limit(reader, limits)
-        every = [fit_of(form, place, examples, reader, limits, problems) for place, form in prompts]
-        fits = [fit for fit in every if fit]
-        cautions = length_cautions(file.study, fits, examples, reader, limits) if fits else []
-    return tuple(fits), cautions

@@ -175,6 +175,7 @@ def _digest(cell: Cell, study: StudySpec, facts: Mapping[str, Any], *, start: st
         "precision": study.training.precision,
         **facts,
     }
+    content |= study.model.languages
     if cell.further:
         content["factors"] = {axis: level.name for axis, level in cell.further}
     if cell.tuning.trains:

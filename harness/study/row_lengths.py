@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -22,7 +23,10 @@ from harness.data.tokenization import (
 from harness.study.problems import Problems
 from harness.study.spec import StudySpec
 
-__all__ = ["TOLD", "Fit", "fit_of", "holds", "length_cautions"]
+__all__ = ["TOLD", "UNLIMITED", "Fit", "holds", "measure"]
+
+UNLIMITED = Limits(sys.maxsize, sys.maxsize, sys.maxsize)
+"""Where tokens cannot be counted yet: nothing is shortened or dropped."""
 
 TOLD = 0.05
 """The share of rows, dropped or shortened, from which on it is a caution."""
@@ -55,7 +59,35 @@ class Fit(NamedTuple):
     """Whether rows of different sources all get the same prompt."""
 
 
-def fit_of(
+def measure(
+    study: StudySpec,
+    prompts: Sequence[tuple[int, PromptForm]],
+    examples: Mapping[Split, Sequence[Example]],
+    reader: Reader,
+    limits: Limits,
+    problems: Problems,
+) -> tuple[tuple[Fit, ...], list[str]]:
+    """Encode every prompt and target as a run will; return how they fit, and what of it is a caution.
+
+    Args:
+        study: The study.
+        prompts: With their places in the study file's list.
+        examples: All splits at hand.
+        reader: The model, or what stands for it.
+        limits: The most tokens.
+        problems: Takes what cannot be encoded.
+    """
+    fits: list[Fit] = []
+    cautions: list[str] = []
+    with problems.at("training", "max_target_tokens"):
+        prompt_limit(reader, limits)
+        every = [_fit_of(form, place, examples, reader, limits, problems) for place, form in prompts]
+        fits = [fit for fit in every if fit]
+        cautions = _length_cautions(study, fits, examples, reader, limits) if fits else []
+    return tuple(fits), cautions
+
+
+def _fit_of(
     form: PromptForm,
     place: int,
     examples: Mapping[Split, Sequence[Example]],
@@ -63,16 +95,7 @@ def fit_of(
     limits: Limits,
     problems: Problems,
 ) -> Fit | None:
-    """Return how a prompt fits; what cannot be encoded at all becomes a problem.
-
-    Args:
-        form: The prompt.
-        place: Of it in the study file's list.
-        examples: All splits at hand.
-        reader: Stands for the model.
-        limits: The most tokens.
-        problems: Takes what cannot be encoded.
-    """
+    """Return how a prompt fits; what cannot be encoded at all becomes a problem."""
     encoded: dict[Split, Encoded] = {}
     for split, rows in examples.items():
         try:
@@ -135,22 +158,14 @@ def holds(text: str, target: str) -> bool:
     return False
 
 
-def length_cautions(
+def _length_cautions(
     study: StudySpec,
     fits: Sequence[Fit],
     examples: Mapping[Split, Sequence[Example]],
     reader: Reader,
     limits: Limits,
 ) -> list[str]:
-    """Return what a study loses to its limits, from `TOLD` on, each with the limit that would do.
-
-    Args:
-        study: The study.
-        fits: Of its prompts.
-        examples: All splits at hand.
-        reader: Stands for the model.
-        limits: The study's.
-    """
+    """Return what a study loses to its limits, from `TOLD` on, each with the limit that would do."""
     targets = {split: [_target_length(reader, example) for example in rows] for split, rows in examples.items()}
     return [*_dropped(fits, targets, limits), *_shortened(fits, reader, limits), *_unreached(study, targets, limits)]
 

@@ -47,10 +47,20 @@ class Model(Section):
     """A Hub commit, tag or branch; a commit makes the study reproducible."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """What the weights are loaded as, whatever the checkpoint holds."""
+    source_language: str | None = None
+    """The language of prompts, by its code in the model's tokenizer (mBART, M2M100, NLLB); left out: the tokenizer's
+    own."""
+    target_language: str | None = None
+    """The language of answers, likewise; left out: that of the model's generation settings, else the tokenizer's."""
     trust_remote_code: bool = False
     """Whether code that comes with the model may run."""
     allow_pickle: bool = False
     """Whether weights that are no safetensors may be read; unpickling runs code."""
+
+    @property
+    def languages(self) -> dict[str, str]:
+        """The languages that the study names, by key."""
+        return self.model_dump(include={"source_language", "target_language"}, exclude_none=True)
 
 
 class Training(Section):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from tokenizers import AddedToken, Tokenizer
 
 from harness.core.errors import ModelError
+from harness.data.decoder_prefix import Beginning, language_codes, target_prefix
 from harness.study.model_config import Description
 
 __all__ = ["LightReader", "light_reader"]
@@ -24,6 +25,8 @@ class LightReader(NamedTuple):
     tokenizer: Any
     is_encoder_decoder: bool
     context: int | None
+    embedding_rows: tuple[int | None, int | None] = (None, None)
+    target_prefix: tuple[int, ...] = ()
 
 
 class _LightTokenizer:
@@ -32,8 +35,10 @@ class _LightTokenizer:
     def __init__(self, file: Path) -> None:
         self._tokenizer = Tokenizer.from_file(str(file))
         self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
         self._known: dict[tuple[str, bool], list[int]] = {}
         settings = _settings(file.parent / "tokenizer_config.json")
+        self.languages = settings.get("src_lang"), settings.get("tgt_lang")
         self.eos_token = _content(settings.get("eos_token"))
         # -1 where the files do not name one; loading the model will refuse that.
         self.eos_token_id = -1 if (number := self._tokenizer.token_to_id(self.eos_token or "")) is None else number
@@ -49,6 +54,11 @@ class _LightTokenizer:
             self._known[key] = self._tokenizer.encode(key[0], add_special_tokens=add_special_tokens).ids
         return {"input_ids": self._known[key]}
 
+    def get_vocab(self) -> dict[str, int]:
+        """Return all tokens with their ids."""
+        vocabulary: dict[str, int] = self._tokenizer.get_vocab()
+        return vocabulary
+
     def batch_decode(
         self, rows: Sequence[Sequence[int]], *, skip_special_tokens: bool, clean_up_tokenization_spaces: bool
     ) -> list[str]:
@@ -57,17 +67,25 @@ class _LightTokenizer:
 
 
 class _Words:
-    """Stands in for a tokenizer that only transformers can build: a word is a token. Lengths are told at load."""
+    """Stands in for a tokenizer that only transformers can build: a word is a token, and nothing is cut or dropped."""
 
     eos_token = None
     eos_token_id = -1
+    languages = None, None
+
+    def get_vocab(self) -> dict[str, int]:
+        return {}
 
     def __call__(self, text: str = "", *, text_target: str = "", **_: bool) -> dict[str, list[int]]:
         return {"input_ids": list(range(len((text or text_target).split())))}
 
 
-def light_reader(description: Description) -> LightReader:
+def light_reader(description: Description, target_language: str | None = None) -> LightReader:
     """Return a reader that needs neither weights nor transformers.
+
+    Args:
+        description: Of the model.
+        target_language: The study's, known to the model.
 
     Raises:
         ModelError: The tokenizer's files cannot be read.
@@ -77,7 +95,15 @@ def light_reader(description: Description) -> LightReader:
         tokenizer = _LightTokenizer(file) if file else _Words()
     except Exception as error:  # tokenizers raises nothing more precise
         raise ModelError(f"tokenizer {file} cannot be read: {error}; write the model's tokenizer again") from error
-    return LightReader(tokenizer, description.is_encoder_decoder, description.context)
+    if file is None:
+        return LightReader(tokenizer, description.is_encoder_decoder, None)
+    reader = LightReader(tokenizer, description.is_encoder_decoder, description.context, description.embedding_rows)
+    if not description.is_encoder_decoder:
+        return reader
+    settings = description.generation
+    own = Beginning(settings.get("decoder_start_token_id"), settings.get("forced_bos_token_id"))
+    forced = own.speaking(language_codes(tokenizer.get_vocab()), target_language, tokenizer.languages).forced
+    return reader._replace(target_prefix=target_prefix(tokenizer, forced))
 
 
 def _settings(file: Path) -> dict[str, Any]:

@@ -194,6 +194,8 @@ class Params:
     TRAINABLE: Final = "trainable_parameters"
     PARAMETERS: Final = "parameters"
     DTYPE: Final = "model.dtype"
+    LANGUAGES: Final = "model."
+    """Before ``source_language`` and ``target_language``, where a study names them."""
     SAMPLER: Final = "search.sampler"
     METRIC: Final = "search.metric"
     LEARNING_RATE: Final = "learning_rate"

@@ -3,7 +3,8 @@
 Together with `harness.data.tokenization` and `harness.models`, the only place that knows a causal model from an
 encoder-decoder.
 
-Every row is padded to the ceiling of its bucket of lengths, never to the longest of its batch.
+Every row is padded to the ceiling of its bucket of lengths, never to the longest of its batch; a prompt that is read
+alone is not padded.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.data.tokenization import Reader, Row
+from harness.data.tokenization import Ids, Reader, Row
 
-__all__ = ["Batch", "Prompts", "ceiling", "loss_batches", "prompt_batches"]
+__all__ = ["Batch", "Prompts", "ceiling", "loss_batches", "prompt_batches", "prompts_together", "rows_together"]
 
 IGNORED = -100
 """The label that torch's cross entropy leaves out."""
@@ -40,6 +41,17 @@ class Batch:
 
     shift: int
     """How many positions a label stands after the logits that predict it: 1 in a causal model, else 0."""
+
+    def alone(self) -> list[Batch]:
+        """Return each row as a batch of its own, without padding."""
+        return [self._row(place) for place in range(len(self.indices))]
+
+    def _row(self, place: int) -> Batch:
+        labels, mask = self.inputs["labels"][place], self.inputs["attention_mask"][place]
+        read, counted = int(mask.sum()), int((labels != IGNORED).sum())
+        ends = {"input_ids": read, "attention_mask": read, "labels": read if self.shift else counted}
+        inputs = {name: self.inputs[name][place : place + 1, :end] for name, end in ends.items()}
+        return Batch(self.indices[place : place + 1], inputs, counted, self.shift)
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device."""
@@ -85,26 +97,40 @@ def loss_batches(
         order: Shuffles within buckets, then the batches. Make it anew from (seed, epoch) for each epoch:
             ``np.random.default_rng([seed, epoch])``. ``None``: sorted by length.
     """
+    shapes = [_shape(row, reader) for row in rows]
+    lengths = [len(row.prompt) + len(row.target) for row in rows]
+    chunks = _chunks(shapes, lengths, batch_size, order)
+    return [_batch(chunk, [rows[i] for i in chunk], reader, shapes[chunk[0]]) for chunk in chunks]
 
-    def halves(row: Row) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return what the model reads, and its labels; an encoder-decoder makes its decoder's input from these."""
-        if reader.is_encoder_decoder:
-            return row.prompt, row.target
-        return row.prompt + row.target, (IGNORED,) * len(row.prompt) + row.target
 
-    shapes = [tuple(ceiling(len(ids), reader.context) for ids in halves(row)) for row in rows]
-    batches = []
-    for chunk in _chunks(shapes, [len(row.prompt) + len(row.target) for row in rows], batch_size, order):
-        read, labels = zip(*(halves(rows[i]) for i in chunk), strict=True)
-        size, targets = shapes[chunk[0]]
-        inputs = {
-            "input_ids": _padded(read, size, reader.tokenizer.pad_token_id),
-            "attention_mask": _padded([(1,) * len(ids) for ids in read], size, 0),
-            "labels": _padded(labels, targets, IGNORED),
-        }
-        tokens = sum(len(rows[i].target) for i in chunk)
-        batches.append(Batch(tuple(chunk), inputs, tokens, shift=0 if reader.is_encoder_decoder else 1))
-    return batches
+def rows_together(rows: Sequence[Row], reader: Reader) -> Batch:
+    """Return rows of any lengths as one batch for a loss, padded to the ceilings of the longest."""
+    sizes, targets = zip(*(_shape(row, reader) for row in rows), strict=True)
+    return _batch(range(len(rows)), rows, reader, (max(sizes), max(targets)))
+
+
+def _halves(row: Row, reader: Reader) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return what the model reads, and its labels; an encoder-decoder makes its decoder's input from these."""
+    if reader.is_encoder_decoder:
+        return row.prompt, row.target
+    return row.prompt + row.target, (IGNORED,) * len(row.prompt) + row.target
+
+
+def _shape(row: Row, reader: Reader) -> tuple[int, int]:
+    read, labels = _halves(row, reader)
+    return ceiling(len(read), reader.context), ceiling(len(labels), reader.context)
+
+
+def _batch(indices: Sequence[int], rows: Sequence[Row], reader: Reader, shape: tuple[int, int]) -> Batch:
+    read, labels = zip(*(_halves(row, reader) for row in rows), strict=True)
+    size, targets = shape
+    inputs = {
+        "input_ids": _padded(read, size, reader.tokenizer.pad_token_id),
+        "attention_mask": _padded([(1,) * len(ids) for ids in read], size, 0),
+        "labels": _padded(labels, targets, IGNORED),
+    }
+    tokens = sum(len(row.target) for row in rows)
+    return Batch(tuple(indices), inputs, tokens, shift=0 if reader.is_encoder_decoder else 1)
 
 
 def prompt_batches(rows: Sequence[Row], reader: Reader, *, batch_size: int, room: int) -> list[Prompts]:
@@ -113,22 +139,29 @@ def prompt_batches(rows: Sequence[Row], reader: Reader, *, batch_size: int, room
     Args:
         rows: What `encode` returned.
         reader: The model, or what stands for it.
-        batch_size: The most rows of a batch.
+        batch_size: The most rows of a batch; 1: each row alone, without padding.
         room: The most tokens that will be generated; padding leaves a causal model's context that many.
     """
     causal = not reader.is_encoder_decoder
     limit = reader.context - room if causal and reader.context is not None else reader.context
     lengths = [len(row.prompt) for row in rows]
-    shapes = [(ceiling(length, limit),) for length in lengths]
-    batches = []
-    for chunk in _chunks(shapes, lengths, batch_size, None):
-        prompts, (size,) = [rows[i].prompt for i in chunk], shapes[chunk[0]]
-        inputs = {
-            "input_ids": _padded(prompts, size, reader.tokenizer.pad_token_id, left=causal),
-            "attention_mask": _padded([(1,) * len(ids) for ids in prompts], size, 0, left=causal),
-        }
-        batches.append(Prompts(tuple(chunk), inputs, skip=size if causal else 1))
-    return batches
+    shapes = [(length if batch_size == 1 else ceiling(length, limit),) for length in lengths]
+    chunks = _chunks(shapes, lengths, batch_size, None)
+    return [_prompts(chunk, [rows[i].prompt for i in chunk], reader, *shapes[chunk[0]]) for chunk in chunks]
+
+
+def prompts_together(prompts: Sequence[Ids], reader: Reader) -> Prompts:
+    """Return prompts of any lengths as one batch for generation, padded to the longest."""
+    return _prompts(range(len(prompts)), prompts, reader, max(map(len, prompts)))
+
+
+def _prompts(indices: Sequence[int], prompts: Sequence[Ids], reader: Reader, size: int) -> Prompts:
+    causal = not reader.is_encoder_decoder
+    inputs = {
+        "input_ids": _padded(prompts, size, reader.tokenizer.pad_token_id, left=causal),
+        "attention_mask": _padded([(1,) * len(ids) for ids in prompts], size, 0, left=causal),
+    }
+    return Prompts(tuple(indices), inputs, skip=size if causal else 1)
 
 
 def _chunks(

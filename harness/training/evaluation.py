@@ -16,6 +16,7 @@ from harness.data.target_texts import decoded
 from harness.data.tokenization import Row
 from harness.metrics.base import Metric
 from harness.models.frozen.replay import Trunk
+from harness.models.hooks import unmoved
 from harness.models.load import Loaded
 from harness.training.batching import Batch, Prompts, prompt_batches
 from harness.training.decoding import generation_settings, greedy_options
@@ -47,7 +48,7 @@ class Decoding(NamedTuple):
     """Texts that end a prediction, and are no part of it."""
 
     batch_size: int = 64
-    """The most prompts at a time."""
+    """The most prompts at a time; 1: each alone, without padding."""
 
 
 def likelihoods(forward: ForwardPass, batches: Sequence[Batch]) -> list[Likelihood]:
@@ -97,7 +98,7 @@ def generate(
             replay = trunk.replaying(prompt_rows(batch, model.device)) if trunk else nullcontext()
             around, first = (replay, None) if loaded.is_encoder_decoder else (nullcontext(), replay)
             options = greedy_options(first) if decoding.num_beams == 1 else {}
-            with around:
+            with unmoved(model), around:
                 output = model.generate(**inputs, stopping_criteria=stop, **options)
             for index, text in zip(batch.indices, decoded(loaded, output[:, batch.skip :]), strict=True):
                 predictions[index] = _until(text, decoding.stop).strip()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,8 @@ from transformers import PreTrainedModel
 
 from harness.models.frozen.capture import Rows
 from harness.models.frozen.replay import Trunk
-from harness.models.hooks import answering, look
+from harness.models.hooks import answering, look, unmoved
+from harness.models.languages import beginning
 from harness.models.last_block import ask_at_labels, only_at_labels
 from harness.study.spec import Precision
 from harness.training.batching import IGNORED, Batch, Prompts
@@ -49,6 +50,10 @@ class ForwardPass:
     loss: HeadLoss | None | Literal["look"] = "look"
     """The loss behind the head; ``None`` where the model does more to its logits; left out: found out, by one call."""
 
+    alone: bool = False
+    """Whether every row is computed by itself, without padding and as if it were the model's first; see
+    `harness.training.proofs`."""
+
     def __post_init__(self) -> None:
         if self.loss == "look":
             object.__setattr__(self, "loss", _head_loss(self.model, self.precision))
@@ -61,17 +66,21 @@ class ForwardPass:
 
     def token_nlls(self, batch: Batch) -> Tensor:
         """Return the negative log-likelihood (nats, float32) of every label, shape (labels,), row after row."""
-        output, labels = self._reach_head(batch), _labels(batch)
-        if isinstance(self.loss, HeadLoss):
-            return self.loss.nlls(output, labels)
-        return cross_entropy(output, labels, reduction="none")
+        return torch.cat([self._nlls(part, "none") for part in self._parts(batch)])
 
     def total_nll(self, batch: Batch) -> Tensor:
         """Return the sum of `token_nlls`, a scalar to be differentiated."""
-        output, labels = self._reach_head(batch), _labels(batch)
-        if isinstance(self.loss, HeadLoss):
-            return self.loss.total(output, labels)
-        return cross_entropy(output, labels, reduction="sum")
+        return torch.stack([self._nlls(part, "sum") for part in self._parts(batch)]).sum()
+
+    def _parts(self, batch: Batch) -> list[Batch]:
+        return batch.alone() if self.alone else [batch]
+
+    def _nlls(self, batch: Batch, reduction: Literal["none", "sum"]) -> Tensor:
+        with unmoved(self.model) if self.alone else nullcontext():
+            output, labels = self._reach_head(batch), _labels(batch)
+        if not isinstance(self.loss, HeadLoss):
+            return cross_entropy(output, labels, reduction=reduction)
+        return self.loss.nlls(output, labels) if reduction == "none" else self.loss.total(output, labels)
 
     def _reach_head(self, batch: Batch) -> Tensor:
         """Return what the loss begins with: hidden states, shape (labels, width), or float32 logits."""
@@ -107,8 +116,19 @@ def model_rows(model: PreTrainedModel, batch: Batch) -> Rows:
     inputs = dict(batch.inputs)
     labels = inputs.pop("labels")
     if batch.shift == 0:
-        inputs["decoder_input_ids"] = model.prepare_decoder_input_ids_from_labels(labels)
+        inputs["decoder_input_ids"] = _shifted(model, labels)
     return Rows(batch.indices, inputs, _chosen(batch))
+
+
+def _shifted(model: PreTrainedModel, labels: Tensor) -> Tensor:
+    """Return what a decoder reads to predict labels, shape (rows, tokens): they follow what ``generate`` starts with.
+
+    A family's own rule (``prepare_decoder_input_ids_from_labels``, where it has one) may begin with another token.
+    """
+    start, pad = cast(int, beginning(model).start), getattr(model.config, "pad_token_id", None)
+    ids = labels.roll(1, dims=1)
+    ids[:, 0] = start
+    return ids.masked_fill(ids == IGNORED, start if pad is None else pad)
 
 
 def prompt_rows(batch: Prompts, device: torch.device) -> Rows:

@@ -17,16 +17,24 @@ from harness.core.example import Example, Split
 from harness.data.tokenization import Encoded, PromptForm, Row, encode
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve_all
-from harness.models.hooks import eval_mode
+from harness.models.hooks import misfits_told
 from harness.models.last_block import block_asked_at_labels, modules_at_labels
-from harness.models.load import load
+from harness.models.load import load_study_model
 from harness.study.check import Checked
-from harness.study.settings import model_location, new_tokens, stop_texts, token_limits
-from harness.training.batching import loss_batches
+from harness.study.settings import new_tokens, stop_texts, token_limits
+from harness.training.answers_begin import refuse_other_beginning
 from harness.training.evaluation import Decoding
 from harness.training.fast_matmul import install
 from harness.training.loop import device
 from harness.training.loss import ForwardPass
+from harness.training.proofs import (
+    is_exact,
+    losses_depend_on_others,
+    refuse_beyond_positions,
+    refuse_own_writing,
+    refuse_sight_ahead,
+    texts_depend_on_others,
+)
 
 __all__ = ["TrainingSetup", "keep_freed"]
 
@@ -38,39 +46,50 @@ class TrainingSetup:
     """A study's model and data, ready to be trained and scored."""
 
     def __init__(self, checked: Checked, say: Callable[[str], None]) -> None:
-        spec, study, task = checked.study.model, checked.study, checked.task
+        study, task = checked.study, checked.task
         self.study = study
         self.metrics: list[Metric] = resolve_all(checked.metrics)
         keep_freed()
-        self.loaded = load(
-            model_location(spec.name),
-            revision=spec.revision,
-            dtype=spec.dtype,
-            trust_remote_code=spec.trust_remote_code,
-            allow_pickle=spec.allow_pickle,
-        )
+        self.loaded = load_study_model(study.model)
+        self.limits = token_limits(study, task)
+        self._examples: dict[Split, list[Example]] = dict(checked.examples)
+        self._encoded: dict[tuple[PromptForm, Split], Encoded] = {}
+        rows = self.encoded(checked.prompts[0], "validation").rows
+        model = f"model {study.model.name}: {type(self.loaded.model).__name__}"
+        with misfits_told(f"{model} cannot be called"):
+            refuse_own_writing(self.loaded)
+        refuse_beyond_positions(self.loaded, self.limits, rows[0].prompt)
         torch.nn.Module.to(self.loaded.model, device(study.training.device))
         if study.training.precision == "fp32":
             install(self.loaded.model)
-        self.limits = token_limits(study, task)
         self.decoding = Decoding(
             max_new_tokens=new_tokens(study, task),
             num_beams=study.generation.num_beams,
             stop=stop_texts(study, task, is_encoder_decoder=self.loaded.is_encoder_decoder),
             batch_size=study.generation.batch_size,
         )
-        self._examples: dict[Split, list[Example]] = dict(checked.examples)
-        self._encoded: dict[tuple[PromptForm, Split], Encoded] = {}
-        self.whole_forward = ForwardPass(self.loaded.model, precision=study.training.precision)
+        with misfits_told(f"{model} cannot be used on this study's rows"):
+            self._prove(rows, say)
+
+    def _prove(self, rows: Sequence[Row], say: Callable[[str], None]) -> None:
+        """Find how losses and predictions of some rows are computed, and refuse a model of which they mean nothing."""
+        loaded, model = self.loaded, self.loaded.model
+        refuse_other_beginning(self.study.model.name, loaded, rows[0])
+        whole = ForwardPass(model, precision=self.study.training.precision)
+        refuse_sight_ahead(loaded, whole, self.limits, rows[0])
+        if losses_depend_on_others(loaded, whole, rows):
+            whole = replace(whole, alone=True)
+            say("losses are computed one row at a time: on these rows, padding or the rows beside a row move its own")
+        precision, room = whole.precision, self.decoding.max_new_tokens
+        if whole.alone or texts_depend_on_others(loaded, rows, precision=precision, room=room):
+            self.decoding = self.decoding._replace(batch_size=1)
+            say("predictions are made one at a time: on these rows, padding or the prompts beside one move its own")
+        self.whole_forward = whole
         """The model's way to its loss with nothing left out and nothing replayed."""
-        self.forward = replace(
-            self.whole_forward,
-            at_labels=modules_at_labels(self.loaded.model),
-            asked_at_labels=block_asked_at_labels(self.loaded.model),
-        )
+        self.forward = replace(whole, at_labels=modules_at_labels(model), asked_at_labels=block_asked_at_labels(model))
         """The way to its loss as it stands, for any rows: nothing is replayed."""
-        if not self._is_exact(self.encoded(checked.prompts[0], "validation").rows):
-            self.forward = self.whole_forward
+        if not is_exact(loaded, self.forward, whole, rows, batch_size=self.study.training.batch_size):
+            self.forward = whole
             say("the last block is computed at all positions: its losses on these rows were others without")
 
     def open_test(self, examples: Sequence[Example]) -> None:
@@ -89,16 +108,6 @@ class TrainingSetup:
                 self._examples[split], prompt, self.loaded, limits=self.limits, drop_long_targets=split == "train"
             )
         return self._encoded[key]
-
-    def _is_exact(self, rows: Sequence[Row]) -> bool:
-        """Return whether losses of the longest rows are the same with parts of the last block left out."""
-        whole = self.whole_forward
-        batches = loss_batches(rows, self.loaded, batch_size=self.study.training.batch_size)
-        longest = max(batches, key=lambda batch: batch.inputs["input_ids"].size(1)).to(whole.model.device)
-        with torch.no_grad(), eval_mode(whole.model):
-            live, short = whole.token_nlls(longest), self.forward.token_nlls(longest)
-        low = whole.precision == "bf16" or whole.model.dtype.itemsize < 4
-        return bool((short - live).abs().max() <= (2e-2 if low else 1e-5) * live.abs().max())  # false for nan
 
 
 def keep_freed() -> None:

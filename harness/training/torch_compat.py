@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-__all__ = ["FLOP_FORMULAS", "TorchDispatchMode", "has_onednn_linear", "onednn_linear", "operator"]
+__all__ = ["FLOP_FORMULAS", "TorchDispatchMode", "has_onednn_linear", "onednn_linear", "operator", "version"]
 
 NAMED_LIKE = {
     "addmm_": "addmm",
@@ -35,6 +35,11 @@ FLOP_FORMULAS = _formulas()
 def operator(func: object) -> object:
     """Return the operator of one of its overloads, as `FLOP_FORMULAS` knows it."""
     return getattr(func, "_overloadpacket", func)  # attention that is compiled has none
+
+
+def version(tensor: Tensor) -> int:
+    """Return how often a tensor was written to in place."""
+    return tensor._version
 
 
 def has_onednn_linear() -> bool:

@@ -16,7 +16,8 @@ from harness.models.apply_tuning import apply, first_block, reset
 from harness.models.load import architecture_digest, generation_digest, tokenizer_digest
 from harness.study.check import Checked
 from harness.study.grid import Cell
-from harness.study.unequal_targets import unequal_targets
+from harness.study.recount import recount
+from harness.study.row_lengths import Fit
 from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.memory import recordings
 from harness.training.activation_cache.replay_of_run import RunReplay
@@ -53,8 +54,10 @@ class ModelFacts(NamedTuple):
     """The counters that energy is read from; none where one of them cannot be read."""
     forgetting: str | None = None
     """Digest of all by which it is measured what the model still knows, if it is."""
+    fits: tuple[Fit, ...] = ()
+    """How each prompt's rows fit, as the model's own tokenizer counts."""
     cautions: tuple[str, ...] = ()
-    """What a reader of the results must know of targets that only the loaded tokenizer could read."""
+    """What a reader of the results must know that only the loaded tokenizer could tell."""
 
 
 class Trainer:
@@ -68,17 +71,16 @@ class Trainer:
         study, loaded = checked.study, self.setup.loaded
         training, engine = study.training, study.engine
         self._cache: ActivationCache | None = None
-        if engine.replay:
+        live = "rows are computed one at a time" if self.setup.whole_forward.alone else "engine.replay is off"
+        if engine.replay and not self.setup.whole_forward.alone:
             memory = recordings(workspace.recordings, memory_mib=engine.memory_mib, disk_mib=engine.disk_mib)
             self._cache = ActivationCache(loaded, memory, training.batch_size, training.precision, say)
         cuts = [cut for tuning in study.tuning if (cut := first_block(loaded.model, tuning)) is not None]
-        self._replay = RunReplay(self._cache, cuts, self.setup.decoding, say)
+        self._replay = RunReplay(self._cache or live, cuts, self.setup.decoding, say)
         self._generates = checked.objective != "loss"
         self._prices = Prices(loaded, self.setup.forward, self.setup.decoding.max_new_tokens)
         self._counters = energy_counters(loaded.model.device)
-        unread = checked.description.tokenizer_file is None  # by `check`, which tells the same of all other tokenizers
-        unequal = unequal_targets(checked.examples, loaded, self.setup.metrics) if unread else None
-        self._cautions = (unequal.line,) if unequal else ()
+        self._checked = checked
 
     @property
     def recorded(self) -> int:
@@ -112,8 +114,13 @@ class Trainer:
             reset(setup.loaded.model, trainable)
 
     def facts(self, cells: Sequence[Cell]) -> ModelFacts:
-        """Return what the records of a study say of its model."""
+        """Return what the records of a study say of its model, whose tokenizer counts all rows.
+
+        Raises:
+            UserError: They do not fit the model.
+        """
         loaded = self.setup.loaded
+        fits, cautions = recount(self._checked, loaded, self.setup.metrics, self.setup.encoded)
         return ModelFacts(
             weights=loaded.digest,
             architecture=architecture_digest(loaded.model),
@@ -125,7 +132,8 @@ class Trainer:
             decoding=self.setup.decoding,
             parameters={cell.id: self.parameters(cell) for cell in cells},
             energy=tuple(counter.name for counter in self._counters),
-            cautions=self._cautions,
+            fits=fits,
+            cautions=cautions,
         )
 
     def parameters(self, cell: Cell) -> tuple[int, int]:

@@ -53,6 +53,7 @@ class _Whole(NamedTuple):
     tokenizer: object
     is_encoder_decoder: bool
     context: None = None
+    target_prefix: tuple[int, ...] = ()
 
 
 PIECES = st.sampled_from(

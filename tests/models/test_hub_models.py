@@ -54,3 +54,30 @@ def test_a_model_on_the_hub(hub: Hub, tiny_folder: Callable[..., Path], tmp_path
     cached, missing = answers(SCRIPT, [("org/tiny", None), ("org/other", None)], tmp_path, HF_HUB_OFFLINE="1")
     assert cached == main
     assert str(missing).startswith("model org/other: no such folder, not in the local Hub cache, and the Hub cannot be")
+
+
+LIGHT_SCRIPT = """
+import json, sys
+from harness.core.errors import ModelError
+from harness.study.model_config import describe
+answers = []
+for name in json.loads(sys.argv[1]):
+    try:
+        answers.append(describe(name).tokenizer_file)
+    except ModelError as error:
+        answers.append(str(error))
+print(json.dumps(answers))
+"""
+
+
+def test_what_a_model_on_the_hub_may_lack(tiny_folder: Callable[..., Path], tmp_path: Path) -> None:
+    files = {path.name: path.read_bytes() for path in tiny_folder("gpt2").iterdir()}
+    slow = {name: content for name, content in files.items() if name != "tokenizer.json"}
+    adapter = {"adapter_config.json": b'{"base_model_name_or_path": "org/base"}', "adapter_model.safetensors": b""}
+    refs = {"main": COMMIT}
+    repos = {"org/slow": slow, "org/adapter": adapter, "org/empty": {"README.md": b""}}
+    with serving({name: Repo({COMMIT: content}, refs) for name, content in repos.items()}) as hub:
+        found = answers(LIGHT_SCRIPT, list(repos), tmp_path, HF_ENDPOINT=hub.url)
+    assert found[0] is None
+    assert found[1].startswith("model org/adapter: an adapter of org/base, by its adapter_config.json")
+    assert found[2] == "model org/empty: on the Hub, but without config.json; name a transformers model"

@@ -130,7 +130,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "no text": (content("config.json", b"\xff\xfe"), r"config\.json cannot be read"),
     "no object": (content("config.json", b"[1]"), r"config\.json holds a list"),
     "unknown architecture": (config(model_type="zork"), r"configuration: ValueError: .*zork"),
-    "not a language model": (config(model_type="vit"), r"weights: ValueError: .*ViTConfig"),
+    "not a language model": (config(model_type="vit"), r"by its ViTConfig no language model"),
     "wrong type": (config(hidden_size="wide"), r"configuration: .*'hidden_size' expected int, got str"),
     "impossible heads": (config(num_attention_heads=5, head_dim=None), r"not a multiple of the number of attention"),
     "unknown activation": (config(hidden_act="zork"), r"weights: KeyError: 'zork'"),
@@ -213,6 +213,24 @@ def test_pickled_weights_need_leave(tiny_folder: Tiny, broken: Callable[[Change]
     with pytest.raises(ModelError, match=r"set model\.allow_pickle"):
         load(folder)
     assert load(folder, allow_pickle=True).digest == load(str(tiny_folder("llama"))).digest
+
+
+def test_code_that_comes_with_a_model_needs_leave(tiny_folder: Tiny, broken: Callable[[Change], str]) -> None:
+    def own_code(folder: Path) -> None:
+        kinds = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
+        config(model_type="own", architectures=["OwnModel"], auto_map=kinds)(folder)
+        (folder / "own.py").write_text(
+            "from transformers import LlamaConfig, LlamaForCausalLM\n"
+            "class OwnConfig(LlamaConfig):\n    model_type = 'own'\n"
+            "class OwnModel(LlamaForCausalLM):\n    config_class = OwnConfig\n"
+        )
+
+    folder = broken(own_code)
+    with pytest.raises(ModelError, match="trust_remote_code"):
+        load(folder)
+    loaded = load(folder, trust_remote_code=True)
+    assert type(loaded.model).__name__ == "OwnModel"
+    assert loaded.digest == load(str(tiny_folder("llama"))).digest
 
 
 def test_a_folder_has_no_revision(tiny_folder: Tiny) -> None:

@@ -74,6 +74,10 @@ def test_a_cell_whose_seeds_agree_by_chance_goes_by_the_mean_of_all():
     assert (wild.error, wild.degrees) == (pytest.approx(math.sqrt(squares[2] / 3)), 2)
     both = estimate({"calm": 1.0, "other": -1.0}, cells)
     assert (both.error, both.degrees) == (pytest.approx(math.sqrt(2 * mean / 3)), pytest.approx(degrees))
+    apart = estimate({"wild": 1.0, "calm": -1.0}, cells)
+    shared, excess = 2 * mean / 3, (squares[2] - mean) / 3
+    welch = (shared + excess) ** 2 / (shared**2 / degrees + excess**2 / 2)
+    assert (apart.error, apart.degrees) == (pytest.approx(math.sqrt(shared + excess)), pytest.approx(welch))
 
 
 def test_cells_without_seeds_take_no_part_in_the_mean():

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from harness.core.errors import ModelError
+from harness.models.load import load
 from harness.study.weights_on_disk import refuse_broken_weights
+from harness.testing import tiny_model
 from tests.support.study_fixture import Places
 
 NAME = "transformer.h.0.mlp.c_fc.weight"
@@ -52,5 +54,8 @@ def test_torch_agrees_on_what_is_finite(
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 4, b"\xff" * 40, b"\x02\x00\x00\x00\x00\x00\x00\x00[]"], ids=repr)
 def test_a_file_of_something_else_is_left_to_the_loader(content: bytes, tmp_path: Path) -> None:
+    tiny_model("llama", tmp_path)
     (tmp_path / "model.safetensors").write_bytes(content)
-    refuse_broken_weights(tmp_path)
+    refuse_broken_weights(tmp_path)  # no sentence about tensors that nobody can read
+    with pytest.raises(ModelError, match="cannot load its weights"):
+        load(str(tmp_path))

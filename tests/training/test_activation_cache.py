@@ -159,7 +159,7 @@ def test_wrong_numbers_are_found_and_recorded_anew(
     found = again()
     (said,) = found.said
     assert said.startswith("replayed logits differ from live ones by ")
-    assert said.endswith(" of the largest, 0e+00 is allowed; recording anew")
+    assert said.endswith(" of the largest, 1e-05 is allowed; recording anew")
     assert found.passes == good.passes + 1
     assert room or right(loaded, found.found)
     assert (again().passes, again().said) == (1, [])
@@ -182,7 +182,7 @@ def test_wrong_keys_and_values_are_found(
         rewrite(
             folder,
             lambda tensors: {
-                name: tensor * 1.001 if f".cache/{item}/" in name else tensor for name, tensor in tensors.items()
+                name: tensor * 1.5 if f".cache/{item}/" in name else tensor for name, tensor in tensors.items()
             },
         )
     (said,) = again().said

@@ -15,6 +15,9 @@ from harness.models.hooks import look
 
 __all__ = ["Layout", "layouts", "passing"]
 
+ROWS = 7
+"""Rows of the batch by which it is seen which axis they are; no model has as many streams."""
+
 
 class Layout(NamedTuple):
     """What a block returns."""
@@ -24,13 +27,16 @@ class Layout(NamedTuple):
     """Of each item, whether rows have their own; a shared one depends on the padded shape alone, as T5's position
     biases do."""
 
+    axis: int
+    """Which axis of the hidden states, the first item, is the rows: 1 where Gemma 3n has streams in front."""
+
     def joined(self, items: Sequence[Tensor | None]) -> Any:
         """Return items as the block would."""
         return tuple(items) if self.is_tuple else items[0]
 
 
 def layouts(model: PreTrainedModel, listed: Sequence[Part]) -> dict[str, Layout]:
-    """Run a model on two rows, and see what its blocks return and which of it they are handed."""
+    """Run a model on some rows, and see what its blocks return and which of it they are handed."""
     outputs: dict[str, Any] = {}
     handed: dict[str, list[Any]] = {}
     with ExitStack() as undo:
@@ -44,7 +50,7 @@ def layouts(model: PreTrainedModel, listed: Sequence[Part]) -> dict[str, Layout]
 
             undo.enter_context(module.register_forward_pre_hook(enter, with_kwargs=True))
             undo.enter_context(module.register_forward_hook(leave))
-        look(model, rows=2, positions=3)
+        look(model, rows=ROWS, positions=3)
     following = [*listed[1:], None]
     return {
         block.name: _layout_of(
@@ -62,9 +68,12 @@ def _layout_of(name: str, output: Any, handed: Sequence[Any]) -> Layout:
     def kind(item: Any) -> Literal["row", "shared", "unused"]:
         if not isinstance(item, Tensor) or not any(item is value for value in handed):
             return "unused"
-        return "row" if item.ndim and item.size(0) == 2 else "shared"
+        return "row" if item.ndim and item.size(0) == ROWS else "shared"
 
-    return Layout(isinstance(output, tuple), ("row", *(kind(item) for item in items[1:])))
+    if ROWS not in items[0].shape:
+        raise ModelError(f"{name} returns hidden states of shape {tuple(items[0].shape)}, not by rows")
+    axis = items[0].shape.index(ROWS)
+    return Layout(isinstance(output, tuple), ("row", *(kind(item) for item in items[1:])), axis)
 
 
 def passing(layout: Layout) -> Callable[..., Any]:

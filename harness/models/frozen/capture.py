@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from transformers import Cache, PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutput
+from transformers.utils import ModelOutput
 
 from harness.core.errors import ModelError
 from harness.models.find_blocks import Part, blocks, head
 from harness.models.frozen.block_outputs import Layout, layouts, passing
-from harness.models.hooks import answering
+from harness.models.hooks import answering, look
 from harness.models.transformers_compat import has_generation_steps
 
 __all__ = ["CapturePoint", "Fetch", "Keep", "Reached", "Rows", "capture_points", "kv_capture_points"]
@@ -75,7 +76,7 @@ class _BlockCapture:
             items = output if self.layout.is_tuple else (output,)
             for index, (kind, item) in enumerate(zip(self.layout.items, items, strict=True)):
                 if kind == "row":
-                    _put(keep, f"{self.name}/{index}", rows, item.unbind())
+                    _put(keep, f"{self.name}/{index}", rows, item.unbind(self._axis(index)))
                 elif kind == "shared":
                     keep(f"{self.name}/{index}/{_shape(rows)}", item)
             if stop:
@@ -95,8 +96,11 @@ class _BlockCapture:
     def _item(self, index: int, rows: Rows, fetch: Fetch) -> Tensor | None:
         name, kind = f"{self.name}/{index}", self.layout.items[index]
         if kind == "row":
-            return _get(fetch, name, rows)
+            return _get(fetch, name, rows, joined=partial(torch.stack, dim=self._axis(index)))
         return fetch(f"{name}/{_shape(rows)}").to(rows.wanted.device) if kind == "shared" else None
+
+    def _axis(self, index: int) -> int:
+        return 0 if index else self.layout.axis
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,8 @@ class _EncoderCapture:
     """The last hidden states of an encoder that is frozen from end to end."""
 
     encoder: nn.Module
+    answer: Callable[..., ModelOutput]
+    """Makes what the encoder returns: a mixture's has a place for its router's logits."""
     name: str = "encoder"
 
     def watch(self, rows: Rows, keep: Keep, *, stop: bool) -> AbstractContextManager[object]:
@@ -115,7 +121,7 @@ class _EncoderCapture:
         return self.encoder.register_forward_hook(hook)
 
     def replaying(self, rows: Rows, fetch: Fetch) -> AbstractContextManager[object]:
-        output = BaseModelOutput(last_hidden_state=_get(fetch, self.name, rows))
+        output = self.answer(last_hidden_state=_get(fetch, self.name, rows))
         return answering(self.encoder, lambda *args, **kwargs: output)
 
 
@@ -194,7 +200,7 @@ class _KeyValueCapture:
 
 
 def capture_points(model: PreTrainedModel, cut: int) -> list[CapturePoint]:
-    """Return what a replay at a cut needs for a loss, in the order of the computation; runs the model on three tokens.
+    """Return what a replay at a cut needs for a loss, in the order of the computation; runs the model on a few tokens.
 
     Args:
         model: Any of its parts may be tuned.
@@ -219,7 +225,7 @@ def kv_capture_points(model: PreTrainedModel, cut: int) -> list[CapturePoint]:
         return []
     if model.config.is_encoder_decoder:
         is_whole = cut == len(listed) or listed[cut].stack == "decoder"
-        return [_EncoderCapture(model.get_encoder())] if is_whole else []
+        return [_encoder_capture(model)] if is_whole else []
     frozen = enumerate(listed[:cut])
     caches = [_KeyValueCapture(f"{block.name}.cache", block.module, index) for index, block in frozen]
     return [*caches, *_points(model, listed, cut, at_end=True)]
@@ -234,7 +240,7 @@ def _points(model: PreTrainedModel, listed: Sequence[Part], cut: int, *, at_end:
         return [_HeadCapture(f"{top.name}.last" if at_end else top.name, top.module, frozen, at_end)]
     points: list[CapturePoint] = []
     if listed[cut].stack != listed[0].stack:
-        points.append(_EncoderCapture(model.get_encoder()))
+        points.append(_encoder_capture(model))
     own = [block for block in listed[:cut] if block.stack == listed[cut].stack]
     if own:
         name = own[-1].name
@@ -242,8 +248,17 @@ def _points(model: PreTrainedModel, listed: Sequence[Part], cut: int, *, at_end:
     return points
 
 
+def _encoder_capture(model: PreTrainedModel) -> _EncoderCapture:
+    encoder, answers = model.get_encoder(), list[Any]()
+    with encoder.register_forward_hook(lambda module, args, output: answers.append(type(output))):
+        look(model, rows=1, positions=3)
+    return _EncoderCapture(encoder, answers[0])
+
+
 def _put(keep: Keep, name: str, rows: Rows, values: Sequence[Tensor]) -> None:
     """Keep one value per row."""
+    if len(values) != len(rows.indices):
+        raise ModelError(f"{name} holds {len(values)} values for {len(rows.indices)} rows: rows are not its first axis")
     for index, value in zip(rows.indices, values, strict=True):
         keep(f"{name}/{index}", value)
 

@@ -38,7 +38,7 @@ class InProcess:
     def __init__(self, checked: Checked, workspace: Workspace, say: Callable[[str], None]) -> None:
         self._checked, self._trainer = checked, Trainer(checked, workspace, say)
         setup, general, study = self._trainer.setup, checked.general, checked.study
-        sizes = {"batch_size": study.training.batch_size, "prompts": study.generation.batch_size}
+        sizes = {"batch_size": study.training.batch_size, "prompts": setup.decoding.batch_size}
         self._forgetting = (
             Forgetting(general, setup.loaded, forward=setup.forward, **sizes) if general and study.final.seeds else None
         )

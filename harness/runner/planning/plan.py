@@ -190,7 +190,7 @@ def _retained(checked: Checked, trainer: Trainer) -> float:
     for part in parts:
         rows = len(part.texts) or len(part.tasks[0].examples)
         few = General(part.texts[:size], tuple(task._replace(examples=task.examples[:size]) for task in part.tasks))
-        sizes = {"batch_size": study.training.batch_size, "prompts": study.generation.batch_size}
+        sizes = {"batch_size": study.training.batch_size, "prompts": trainer.setup.decoding.batch_size}
         forgetting = Forgetting(few, trainer.setup.loaded, forward=trainer.setup.forward, **sizes)
         forgetting.measure()  # the first passes are slow
         start = time.perf_counter()

@@ -77,7 +77,8 @@ def _spread(checked: Checked, prompt: PromptForm, split: Split, size: int, count
 
 
 def _rows(checked: Checked, prompt: PromptForm, split: Split) -> list[Row]:
-    limits, reader = token_limits(checked.study, checked.task), light_reader(checked.description)
+    reader = light_reader(checked.description, checked.study.model.target_language)
+    limits = token_limits(checked.study, checked.task)
     found = encode(checked.examples[split], prompt, reader, limits=limits, drop_long_targets=split == "train")
     return found.rows
 

@@ -20,7 +20,8 @@ from harness.core.errors import ModelError
 from harness.data.tokenization import Row
 from harness.models.find_blocks import blocks
 from harness.models.frozen.capture import CapturePoint, Rows, capture_points, kv_capture_points
-from harness.models.frozen.replay import Pass, Trunk, record, verify
+from harness.models.frozen.replay import Pass, Trunk, rearranged, record, verify
+from harness.models.hooks import misfits_told
 from harness.models.load import Loaded
 from harness.models.transformers_compat import has_generation_steps
 from harness.study.spec import Precision
@@ -201,7 +202,7 @@ class ActivationCache:
                 fault = str(error)
                 break
             if (trunk := self._stored(request)) is None:
-                fault = "nothing is left of the recording: too large, or empty"
+                fault = "nothing is left of the recording: another one took its room"
             elif (wrong := self._verify(request, trunk)) is None:
                 return trunk
             else:
@@ -212,7 +213,8 @@ class ActivationCache:
 
     def _points_at(self, call: _Call, cut: int) -> list[CapturePoint]:
         if (call.points, cut) not in self._points:
-            self._points[call.points, cut] = call.points(self.loaded.model, cut)
+            with misfits_told("the model takes no replay"):
+                self._points[call.points, cut] = call.points(self.loaded.model, cut)
         return self._points[call.points, cut]
 
     def _stored(self, request: _Request) -> Trunk | None:
@@ -243,7 +245,7 @@ class ActivationCache:
         with ExitStack() as undo:
             for draft in drafts.values():
                 undo.callback(draft.discard)
-            with arithmetic(model.device, self.precision):
+            with arithmetic(model.device, self.precision), misfits_told("the model takes no replay"):
                 record(
                     model,
                     request.passes,
@@ -251,6 +253,8 @@ class ActivationCache:
                     keep=lambda name, tensor: drafts[_point_of(name)].add(name, tensor),
                     run=lambda rows: request.call.logits(rows, nullcontext()),
                 )
+            if empty := [name for name, draft in drafts.items() if not draft.names]:
+                raise ModelError(f"{empty[0]} holds no keys and values: what its block keeps cannot be replayed")
             for draft in drafts.values():
                 draft.close()
             undo.pop_all()
@@ -258,16 +262,18 @@ class ActivationCache:
         self._passes += [self._pass(request, rows, 0, end) for rows in request.passes]
 
     def _verify(self, request: _Request, trunk: Trunk) -> str | None:
-        """Compare a recording with the live model, and drop it where it is wrong.
+        """Compare a recording with the live model in a batch of another composition, and drop it where it is wrong.
 
         Windows, positions and masks matter most in its longest rows, but they would take a tenth of a short trial each
         time: later runs compare the shortest.
         """
-        rows = request.passes[0] if request.key in self._proved else max(reversed(request.passes), key=_positions)
+        passes = request.passes[:1] if request.key in self._proved else request.passes[::-1]
+        rows = rearranged(max(passes, key=lambda rows: sum(tensor.size(1) for tensor in rows.inputs.values())))
         self._passes += [self._pass(request, rows, first, None) for first in (0, request.cut)]
         with arithmetic(self.loaded.model.device, self.precision):
             try:
-                wrong = verify(trunk, rows, partial(request.call.logits, rows))
+                with misfits_told("the model takes no replay"):
+                    wrong = verify(trunk, rows, partial(request.call.logits, rows))
             except KeyError as error:
                 wrong = f"the recording lacks {error}"
             except ModelError as error:
@@ -285,10 +291,6 @@ class ActivationCache:
         # Behind an encoder, a decoder reads one token in generation's first call: that is neither kept nor replayed.
         most = (self._stacks.count("encoder") if starts else 0) or len(self._stacks)
         return Pass(rows, min(first, most), end if end is None else min(end, most), starts)
-
-
-def _positions(rows: Rows) -> int:
-    return sum(tensor.size(1) for tensor in rows.inputs.values())
 
 
 def _point_of(name: str) -> str:

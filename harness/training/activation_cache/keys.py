@@ -10,6 +10,7 @@ import transformers
 from harness.core.example import digest
 from harness.data.tokenization import Row
 from harness.models.frozen.capture import Rows
+from harness.models.languages import beginning
 from harness.models.load import Loaded, architecture_digest
 from harness.study.spec import Precision
 from harness.training.fast_matmul import is_installed
@@ -33,7 +34,8 @@ def recording_keys(
     model = loaded.model
     arithmetic = [str(model.dtype), precision, _kind(model.device), *(["onednn"] if is_installed(model) else [])]
     versions = [FORMAT, torch.__version__, transformers.__version__]
-    common = [*versions, loaded.digest, architecture_digest(model), arithmetic]
+    starts = [beginning(model).start] if loaded.is_encoder_decoder else []
+    common = [*versions, loaded.digest, architecture_digest(model), arithmetic, *starts]
     sizes = {index: batch.inputs["input_ids"].size(1) for batch in passes for index in batch.indices}
     split = digest([[row.prompt, row.target, sizes[index]] for index, row in enumerate(rows)])
     return {point: digest([common, use, point, split]) for point in points}

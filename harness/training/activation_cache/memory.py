@@ -120,7 +120,7 @@ class Draft:
         self._key, self._owner, self._say = key, owner, say
         self._writer = None if owner.disk is None else Writer(owner.disk, key, together=together)
         self._is_held, self._bytes = True, 0
-        self._names: set[str] = set()
+        self.names: set[str] = set()
 
     def add(self, name: str, tensor: Tensor) -> None:
         """Take a tensor; what rows of one shape share comes again and again, and is taken once.
@@ -128,9 +128,9 @@ class Draft:
         Raises:
             TooLarge: There is room for it neither in memory nor on disk.
         """
-        if name in self._names:
+        if name in self.names:
             return
-        self._names.add(name)
+        self.names.add(name)
         tensor = tensor.detach().cpu()
         if tensor.untyped_storage().nbytes() > tensor.nbytes:  # a part would keep the whole in memory
             tensor = tensor.clone(memory_format=torch.contiguous_format)

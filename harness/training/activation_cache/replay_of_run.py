@@ -17,11 +17,12 @@ __all__ = ["RunReplay"]
 class RunReplay:
     """The replays of one training run after another; why something is not replayed is said once.
 
-    Cuts are those of all tunings: what is recorded before anything trains is recorded for all of them.
+    Cuts are those of all tunings: what is recorded before anything trains is recorded for all of them. In place of a
+    cache stands the reason why there is none.
     """
 
     def __init__(
-        self, cache: ActivationCache | None, cuts: Sequence[int], decoding: Decoding, say: Callable[[str], None]
+        self, cache: ActivationCache | str, cuts: Sequence[int], decoding: Decoding, say: Callable[[str], None]
     ) -> None:
         self._cache, self._cuts, self._decoding, self._say = cache, cuts, decoding, say
         self._told: set[str] = set()
@@ -53,8 +54,9 @@ class RunReplay:
             rows: Of training and validation.
             predicted: Those of which it is known by now that predictions will be made.
         """
-        self._name, self._rows, self.live, self.read = name, rows, "engine.replay is off", None
-        if self._cache is None:
+        self._name, self._rows, self.live, self.read = name, rows, None, None
+        if isinstance(self._cache, str):
+            self.live = self._cache
             return
         model = self._cache.loaded.model
         self.cut, self.live = first_trained(model), refusal(model, trainable)
@@ -84,7 +86,7 @@ class RunReplay:
     def close(self) -> None:
         """Let go of all."""
         self.losses, self._prompts = {}, {}
-        if self._cache is not None:
+        if not isinstance(self._cache, str):
             self._cache.recordings.let_go()
 
     @property
@@ -95,7 +97,7 @@ class RunReplay:
         return f"replayed, but prompts are read whole: {self.read}" if self.read else "replayed"
 
     def _open_prompts(self, key: RowsKey, cuts: Sequence[int]) -> None:
-        assert self._cache is not None
+        assert not isinstance(self._cache, str)
         trunk: Trunk | str = "beams are left to generate"
         if self._decoding.num_beams == 1:
             rows = self._rows[key]

@@ -121,7 +121,7 @@ class Prices:
     def losses(self, of: Mapping[Shape, Amount], *, at_labels: bool = True) -> Operations:
         """Return the operations of some rows' losses with nothing replayed, forward; amounts are from `amounts`."""
         modules = self.forward.at_labels if at_labels else ()
-        forward = replace(self.forward, trunk=None, asked_at_labels=None, at_labels=modules)
+        forward = replace(self.forward, trunk=None, asked_at_labels=None, at_labels=modules, alone=False)
 
         def measure(batch: Batch) -> Operations:
             with torch.no_grad(), counted(self._blocks) as parts:
@@ -132,7 +132,7 @@ class Prices:
 
     def steps(self, of: Mapping[Shape, Amount], tuning: Hashable, forward: ForwardPass) -> float:
         """Return the operations of an epoch, forward and backward, as the model is tuned now; nothing is replayed."""
-        live = replace(forward, trunk=None, asked_at_labels=None)
+        live = replace(forward, trunk=None, asked_at_labels=None, alone=False)
         moving = [parameter for parameter in self.loaded.model.parameters() if parameter.requires_grad]
 
         def measure(batch: Batch) -> Operations:

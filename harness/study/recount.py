@@ -1,0 +1,79 @@
+"""Counted again: what `check` read of the tokenizer's files alone, with the loaded model's own tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from harness.core.errors import ModelError
+from harness.core.example import Split
+from harness.data.tokenization import Encoded, PromptForm, Reader
+from harness.metrics.base import Metric
+from harness.study.check import Checked
+from harness.study.problems import Problems
+from harness.study.row_lengths import Fit, measure
+from harness.study.settings import token_limits
+from harness.study.unequal_targets import refuse_hopeless, refuse_stop_texts, unequal_targets
+
+__all__ = ["Recount", "recount"]
+
+
+class Recount(NamedTuple):
+    """How prompts and targets fit, by the model's own tokenizer."""
+
+    fits: tuple[Fit, ...]
+    """Of each prompt, as in `Checked`."""
+
+    cautions: tuple[str, ...]
+    """What `check` could not tell, or told otherwise."""
+
+
+def recount(
+    checked: Checked, reader: Reader, metrics: Sequence[Metric], encoded: Callable[[PromptForm, Split], Encoded]
+) -> Recount:
+    """Count tokens again; where `check` had no tokenizer to count with, everything it says of tokens is made up for.
+
+    Args:
+        checked: The study.
+        reader: Its model.
+        metrics: The task's.
+        encoded: Gives the training split as a prompt has it.
+
+    Raises:
+        DataError: Rows cannot be encoded.
+        ModelError: The model is of another kind than its configuration said.
+        StudyError: All that `check` would have refused.
+    """
+    if reader.is_encoder_decoder != checked.description.is_encoder_decoder:
+        raise ModelError(
+            f"model {checked.study.model.name}: config.json says nothing of is_encoder_decoder, which is "
+            f"{str(reader.is_encoder_decoder).lower()} for this architecture; write it there"
+        )
+    if checked.description.tokenizer_file is None:
+        return _made_up(checked, reader, metrics)
+    fits = tuple(_counted(fit, encoded(form, "train")) for fit, form in zip(checked.fits, checked.prompts, strict=True))
+    pairs = zip(checked.fits, fits, strict=True)
+    return Recount(fits, tuple(_difference(light, own) for light, own in pairs if light != own))
+
+
+def _made_up(checked: Checked, reader: Reader, metrics: Sequence[Metric]) -> Recount:
+    study, task, examples, problems = checked.study, checked.task, checked.examples, Problems(checked.file)
+    prompts = list(enumerate(checked.prompts))
+    fits, cautions = measure(study, prompts, examples, reader, token_limits(study, task), problems)
+    refuse_stop_texts(study, task, examples, reader, problems)
+    cautions += refuse_hopeless(unequal_targets(examples, reader, metrics), study, problems)
+    problems.stop()
+    return Recount(fits, tuple(cautions))
+
+
+def _counted(fit: Fit, train: Encoded) -> Fit:
+    longest = max(len(row.prompt) for row in train.rows)
+    return fit._replace(longest=longest, truncated=train.truncation_rate, dropped=train.dropped)
+
+
+def _difference(light: Fit, own: Fit) -> str:
+    return (
+        f"The model's tokenizer counts otherwise than its tokenizer.json by itself, which check goes by: of prompt "
+        f"{own.prompt} the longest takes {own.longest} tokens (not {light.longest}), {own.truncated:.1%} are shortened "
+        f"(not {light.truncated:.1%}), {own.dropped} of {own.rows} training rows are dropped (not {light.dropped})."
+    )
