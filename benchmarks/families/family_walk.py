@@ -22,8 +22,8 @@ from harness.cli.check_tables import overview, rendered_prompts, tuning_tables
 from harness.core.errors import UserError
 from harness.core.workspace import Workspace
 from harness.models.apply_tuning import apply, reset
+from harness.models.content_digests import weights_digest
 from harness.models.find_blocks import blocks
-from harness.models.load import weights_digest
 from harness.serving.generator import Generator, recipe_of_run, save_model
 from harness.study.check import Checked, check
 from harness.study.grid import Cell

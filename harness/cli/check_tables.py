@@ -98,9 +98,8 @@ def _rendered_prompts(checked: Checked, loaded: Loaded) -> Iterator[RenderableTy
         yield Panel(body, title=f"prompt {prompt.name} (target in green)", title_align="left")
         row, _ = prompt.tokenize(example, loaded, limit=prompt_limit(loaded, limits))
         answer = (_tokens(loaded, row.target), "green")
-        yield Text.assemble(
-            f"{len(row.prompt)} tokens: ", _tokens(loaded, row.prompt), *([] if start else [" ", answer])
-        )
+        read = Text(f"{len(row.prompt)} tokens: {_tokens(loaded, row.prompt)}")
+        yield read if start else Text.assemble(read, " ", answer)
         if start:
             yield Text.assemble("its decoder: ", _tokens(loaded, start), " ", answer)
 

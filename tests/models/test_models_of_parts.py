@@ -14,8 +14,9 @@ from safetensors.torch import load_file, save_file
 from harness.core.errors import ModelError
 from harness.data.tokenization import Row
 from harness.models.apply_tuning import apply, reset
+from harness.models.content_digests import tensors_digest
 from harness.models.find_blocks import anatomy, blocks
-from harness.models.load import Loaded, load, tensors_digest
+from harness.models.load import Loaded, load
 from harness.study.axes import Tuning
 from harness.study.model_config import describe
 from harness.training.batching import prompt_batches
