@@ -157,7 +157,8 @@ def _longest(model: PreTrainedModel, name: str, root: nn.Module) -> nn.ModuleLis
         listing = ", ".join(f"{path} ({len(modules)})" for path, modules in lists.items()) or "none"
         raise ModelError(
             f"{type(model).__name__}: cannot tell which modules are the blocks of {name or 'the model'}; "
-            f"lists of modules found: {listing}; one must be longer than all others"
+            f"lists of modules found: {listing}; one must be longer than all others; "
+            "use a model of another architecture"
         )
     return lists[longest[0]]
 
