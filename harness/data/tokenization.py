@@ -268,7 +268,7 @@ def prompt_ids(reader: Reader, text: str) -> Ids:
 def target_ids(reader: Reader, prompt: str, target: str) -> Ids:
     """Return the ids of a target behind a `prompt_text`, with exactly one end token.
 
-    Behind an encoder they begin as generation does; what a tokenizer puts behind targets, as mBART's language, is left out.
+    Behind an encoder they begin as generation does; what a tokenizer puts behind targets, as mBART does, is left out.
     """
     if reader.is_encoder_decoder:
         bare = reader.tokenizer(text_target=target.strip(), add_special_tokens=False, verbose=False)["input_ids"]
