@@ -21,8 +21,9 @@ from harness.core.errors import DataError, ModelError, TemplateError
 from harness.core.example import Example, digest
 from harness.data.prompt_forms import restored
 from harness.data.tokenization import Limits, PromptForm, Row, encode
+from harness.models.content_digests import architecture_digest, weights_digest
 from harness.models.delta import Base, load_delta, save_delta, trained_digest
-from harness.models.load import Loaded, architecture_digest, load, weights_digest
+from harness.models.load import Loaded, load
 from harness.serving.stored_files import READING, SETTINGS, content, verify_base, verify_files
 from harness.study.axes import Tuning
 from harness.study.grid import Cell
@@ -231,11 +232,10 @@ class Generator:
 
     def _proved(self, rows: Sequence[Row]) -> Decoding:
         """Return how rows are answered: one at a time where prompts move each other's texts, as in a study."""
-        decoding, precision = self.recipe.decoding, self.recipe.precision
-        if decoding.batch_size == 1:
-            return decoding
-        moves = texts_depend_on_others(self._loaded, rows, precision=precision, room=decoding.max_new_tokens)
-        return decoding._replace(batch_size=1) if moves else decoding
+        limits, decoding = self.recipe.limits, self.recipe.decoding
+        if decoding.batch_size > 1 and texts_depend_on_others(self._loaded, rows, limits, self.recipe.precision):
+            return decoding._replace(batch_size=1)
+        return decoding
 
     def __call__(self, columns: Sequence[Mapping[str, Any]], *, skip: bool = False) -> list[str | None]:
         """Return one text per row.

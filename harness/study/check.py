@@ -276,7 +276,8 @@ def _ungrouped(study: StudySpec, rows: dict[Split, list[SourceRow]]) -> list[str
         return []
     mapped = {study.data.columns.get(name, name) for name in ("source", "target", "references", "id")}
     columns = {split: [row.columns for row in part] for split, part in rows.items()}
-    return [likely.line() for likely in likely_groups(columns, frozenset(mapped))]
+    id = study.data.columns.get("id", "id")
+    return [likely.line() for likely in likely_groups(columns, frozenset(mapped), id)]
 
 
 def _render(prompts: list[tuple[int, PromptForm]], examples: dict[Split, list[Example]], problems: Problems) -> None:

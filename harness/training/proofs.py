@@ -15,8 +15,9 @@ from torch import Tensor
 
 from harness.core.errors import ModelError
 from harness.data.tokenization import Ids, Limits, Row, prompt_limit
+from harness.models.content_digests import weights_digest
 from harness.models.hooks import MISFIT, eval_mode, look
-from harness.models.load import Loaded, weights_digest
+from harness.models.load import Loaded
 from harness.study.spec import Precision
 from harness.training.batching import Batch, loss_batches, prompts_together, rows_together
 from harness.training.decoding import generation_settings
@@ -113,16 +114,16 @@ def refuse_sight_ahead(loaded: Loaded, forward: ForwardPass, limits: Limits, row
     if not _is_close(loaded, forward.precision, one, two):
         raise ModelError(
             f"{_name(loaded)} sees ahead: another last token moves the losses of those before it, so it would train on "
-            "the answers that it reads; use a causal or encoder-decoder model, or, if this one was pretrained as a "
-            "decoder (BERT and RoBERTa as published were not), say so in config.json: is_decoder: true, and "
-            "attention_type: original_full for BigBird"
+            "the answers that it reads; use a causal or an encoder-decoder model (one that was pretrained as a decoder "
+            "must say so in config.json: is_decoder: true as BERT, BigBird attention_type: original_full too)"
         )
 
 
-def losses_depend_on_others(loaded: Loaded, forward: ForwardPass, rows: Sequence[Row]) -> bool:
-    """Return whether a row's losses are others beside a long row, and padded to its length, than alone."""
-    short, long = _ends(rows)
-    batch = rows_together([short, long], loaded).to(forward.model.device)
+def losses_depend_on_others(loaded: Loaded, forward: ForwardPass, rows: Sequence[Row], limits: Limits) -> bool:
+    """Return whether a row's losses are others beside one as long as the study may have, and padded so, than alone."""
+    prompt, target = (_cycled(rows[0].prompt, count) for count in _longest(loaded, limits))
+    longest = Row("", prompt, target, truncated=False)
+    batch = rows_together([*_two(rows), longest], loaded).to(forward.model.device)
     alone = replace(forward, alone=True)
     with eval_mode(forward.model):
         expected = alone.token_nlls(batch)
@@ -132,23 +133,23 @@ def losses_depend_on_others(loaded: Loaded, forward: ForwardPass, rows: Sequence
             return True
 
 
-def texts_depend_on_others(loaded: Loaded, rows: Sequence[Row], *, precision: Precision, room: int) -> bool:
-    """Return whether the first tokens that follow a prompt have other logits beside a long prompt than alone.
+def texts_depend_on_others(loaded: Loaded, rows: Sequence[Row], limits: Limits, precision: Precision) -> bool:
+    """Return whether the tokens that follow a prompt have other logits beside a prompt of any length than alone.
 
-    A causal model's long one has the length that it reaches when its last token is generated.
+    A causal model's longest one has the length that it reaches when its last token is generated.
 
     Args:
         loaded: The model.
         rows: Some that are to be answered.
+        limits: The most tokens of prompts and predictions.
         precision: Of generation.
-        room: The most tokens that are generated.
     """
-    short, long = (row.prompt for row in _ends(rows))
-    if not loaded.is_encoder_decoder:
-        long = _cycled(long, len(long) + max(0, room - TOKENS))
-    expected = torch.cat([_next_logits(loaded, [ids], precision) for ids in (short, long)])
+    source, _ = _longest(loaded, limits)
+    room = 0 if loaded.is_encoder_decoder else max(0, limits.generated - TOKENS)
+    prompts = [*(row.prompt for row in _two(rows)), _cycled(rows[0].prompt, source + room)]
+    expected = torch.cat([_next_logits(loaded, [ids], precision) for ids in prompts])
     try:
-        return not _is_close(loaded, precision, _next_logits(loaded, [short, long], precision), expected)
+        return not _is_close(loaded, precision, _next_logits(loaded, prompts, precision), expected)
     except MISFIT:
         return True
 
@@ -190,11 +191,12 @@ def _most(limit: int, fits: Callable[[int], bool]) -> int:
     return low
 
 
-def _ends(rows: Sequence[Row]) -> tuple[Row, Row]:
-    """Return the shortest row, with half of its prompt so that some padding is sure, and the longest."""
+def _two(rows: Sequence[Row]) -> tuple[Row, Row]:
+    """Return the shortest row with half of its prompt, and the longest with three quarters, so that padding is sure."""
     ordered = sorted(rows, key=lambda row: len(row.prompt) + len(row.target))
-    short = ordered[0]
-    return short._replace(prompt=short.prompt[: (len(short.prompt) + 1) // 2]), ordered[-1]
+    short, long = ordered[0], ordered[-1]
+    half, most = -(-len(short.prompt) // 2), -(-len(long.prompt) * 3 // 4)
+    return short._replace(prompt=short.prompt[:half]), long._replace(prompt=long.prompt[:most])
 
 
 def _batch(loaded: Loaded, row: Row) -> Batch:

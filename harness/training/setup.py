@@ -77,20 +77,24 @@ class TrainingSetup:
         refuse_other_beginning(self.study.model.name, loaded, rows[0])
         whole = ForwardPass(model, precision=self.study.training.precision)
         refuse_sight_ahead(loaded, whole, self.limits, rows[0])
-        if losses_depend_on_others(loaded, whole, rows):
+        if losses_depend_on_others(loaded, whole, rows, self.limits):
             whole = replace(whole, alone=True)
             say("losses are computed one row at a time: on these rows, padding or the rows beside a row move its own")
-        precision, room = whole.precision, self.decoding.max_new_tokens
-        if whole.alone or texts_depend_on_others(loaded, rows, precision=precision, room=room):
-            self.decoding = self.decoding._replace(batch_size=1)
-            say("predictions are made one at a time: on these rows, padding or the prompts beside one move its own")
         self.whole_forward = whole
         """The model's way to its loss with nothing left out and nothing replayed."""
-        self.forward = replace(whole, at_labels=modules_at_labels(model), asked_at_labels=block_asked_at_labels(model))
+        self.forward, exact = whole, True
         """The way to its loss as it stands, for any rows: nothing is replayed."""
-        if not is_exact(loaded, self.forward, whole, rows, batch_size=self.study.training.batch_size):
+        if not whole.alone:
+            at_labels, asked = modules_at_labels(model), block_asked_at_labels(model)
+            self.forward = replace(whole, at_labels=at_labels, asked_at_labels=asked)
+            exact = is_exact(loaded, self.forward, whole, rows, batch_size=self.study.training.batch_size)
+        if not exact:
             self.forward = whole
             say("the last block is computed at all positions: its losses on these rows were others without")
+        # What hangs on rounding, as a choice of tokens among equal scores does, shows in either.
+        if whole.alone or not exact or texts_depend_on_others(loaded, rows, self.limits, whole.precision):
+            self.decoding = self.decoding._replace(batch_size=1)
+            say("predictions are made one at a time: on these rows, padding or the prompts beside one move its own")
 
     def open_test(self, examples: Sequence[Example]) -> None:
         """Hand the test split in; done once, when the searches are over."""

@@ -87,8 +87,9 @@ class TrainingRun:
             order = np.random.default_rng([seed, epoch])
             return loss_batches(rows, setup.loaded, batch_size=training.batch_size, order=order)
 
-        whole = setup.whole_forward if drops_out(setup.loaded.model) else setup.forward
-        forward = replace(whole, trunk=self._replay.losses.get((self._cell.prompt.name, "train")))
+        is_short = setup.forward is not setup.whole_forward and not drops_out(setup.loaded.model)
+        forward = setup.forward if is_short else setup.whole_forward
+        forward = replace(forward, trunk=self._replay.losses.get((self._cell.prompt.name, "train")))
         self._enter_opened()
         name, cut = (self._cell.prompt, "train"), self._replay.cut if forward.trunk else 0
         work = self._account.prices.epoch(name, rows, self._cell.tuning, forward, cut)

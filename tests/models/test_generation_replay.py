@@ -234,7 +234,7 @@ def test_the_first_calls_logits_are_the_same_in_other_company(tiny_folder: Tiny,
         trunk = opened(loaded, batches)
         assert isinstance(trunk, Trunk), trunk
         loaded.model.eval()
-        for batch in prompts_of(rows(), loaded, DECODING._replace(batch_size=1)):
+        for batch in prompts_of(rows(), loaded, DECODING._replace(batch_size=3)):
             with torch.no_grad():
                 expected = prefill(loaded.model, batch.inputs)
                 found = prefill(loaded.model, batch.inputs, trunk.replaying(prompt_rows(batch, loaded.model.device)))

@@ -16,7 +16,8 @@ from harness.core.example import Example, Prediction
 from harness.data.template import Template
 from harness.data.tokenization import Limits, Row, encode
 from harness.metrics.base import Metric
-from harness.models.load import Loaded, generation_digest
+from harness.models.content_digests import generation_digest
+from harness.models.load import Loaded
 from harness.training.batching import loss_batches, prompt_batches
 from harness.training.evaluation import Decoding, generate, likelihoods, mean_loss, predict, score
 from harness.training.loss import ForwardPass

@@ -165,10 +165,16 @@ def test_positions_of_either_half(opened: Any, options: Any, overrides: Any, mes
         TrainingSetup(checked, print)
 
 
-def test_positions_within_their_limits_pass(opened: Any) -> None:
-    place, checked = opened("led", "training.max_target_tokens=9", max_decoder_position_embeddings=10)
+@pytest.mark.parametrize("positions", [7, 10])
+def test_positions_within_their_limits_pass(opened: Any, positions: int) -> None:
+    """Of seven, padding would take eight: rows are computed alone."""
+    overrides = (f"training.max_target_tokens={positions - 1}", "generation.max_new_tokens=6")
+    place, checked = opened("led", *overrides, max_decoder_position_embeddings=positions)
     with inside(place):
-        TrainingSetup(checked, print)
+        assert TrainingSetup(checked, print).whole_forward.alone
+        with Trainer(checked).run(Cell(checked.prompts[0], Tuning(kind="head"))) as run:
+            (*_, last) = run.epochs(SearchSpace.of(checked.study).at([0.0]), seed=0)
+            assert last.train_loss == last.train_loss
 
 
 def test_positions_of_a_causal_model(opened: Any) -> None:

@@ -73,13 +73,17 @@ def noting(model: PreTrainedModel, calls: Counter[Call]) -> Iterator[None]:
         yield
 
 
-def amounts(rows: Sequence[Row], loaded: Loaded) -> dict[Shape, Amount]:
-    """Return how many rows and labels some rows have of each padded shape, as their losses are computed."""
+def amounts(rows: Sequence[Row], loaded: Loaded, *, alone: bool = False) -> dict[Shape, Amount]:
+    """Return how many rows and labels some rows have of each padded shape, or of each length if computed alone."""
     batches = loss_batches(rows, loaded, batch_size=len(rows))
-    return {
-        (batch.inputs["input_ids"].size(1), batch.inputs["labels"].size(1)): Amount(len(batch.indices), batch.tokens)
-        for batch in batches
-    }
+    of = dict[Shape, Amount]()
+    if alone:
+        batches = [row for batch in batches for row in batch.alone()]
+    for batch in batches:
+        shape = batch.inputs["input_ids"].size(1), batch.inputs["labels"].size(1)
+        rows_before, labels_before = of.get(shape, Amount(0, 0))
+        of[shape] = Amount(rows_before + len(batch.indices), labels_before + batch.tokens)
+    return of
 
 
 class Priced(NamedTuple):
@@ -175,7 +179,7 @@ class Prices:
 
     def _amount(self, name: Hashable, rows: Sequence[Row]) -> Mapping[Shape, Amount]:
         if name not in self._amounts:
-            self._amounts[name] = amounts(rows, self.loaded)
+            self._amounts[name] = amounts(rows, self.loaded, alone=self.forward.alone)
         return self._amounts[name]
 
     def _further(self, call: Pass) -> float:
