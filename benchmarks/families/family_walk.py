@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 from transformers.utils import logging
 
-from harness.cli.check_tables import overview, rendered_prompts, tuning_tables
+from harness.cli.check_tables import overview, tunings_and_prompts
 from harness.core.errors import UserError
 from harness.core.workspace import Workspace
 from harness.models.apply_tuning import apply, reset
@@ -214,10 +214,9 @@ class _Walk:
     def _show(self, checked: Checked) -> None:
         """Show, where one tuning that is refused hides all."""
         try:
-            list(tuning_tables(checked))
+            list(tunings_and_prompts(checked))
         except UserError as error:
             self._outcome.notes.append(f"show: {error}")
-        list(rendered_prompts(checked))
 
     def _hear(self, text: str) -> None:
         if text not in self._outcome.notes:

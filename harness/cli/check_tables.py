@@ -97,11 +97,9 @@ def _rendered_prompts(checked: Checked, loaded: Loaded) -> Iterator[RenderableTy
         body = Text.assemble(text, "" if text[-1:].isspace() else " ", (example.target, "green"))
         yield Panel(body, title=f"prompt {prompt.name} (target in green)", title_align="left")
         row, _ = prompt.tokenize(example, loaded, limit=prompt_limit(loaded, limits))
-        answer = (_tokens(loaded, row.target), "green")
-        read = Text(f"{len(row.prompt)} tokens: {_tokens(loaded, row.prompt)}")
-        yield read if start else Text.assemble(read, " ", answer)
-        if start:
-            yield Text.assemble("its decoder: ", _tokens(loaded, start), " ", answer)
+        seam = f"\nits decoder: {_tokens(loaded, start)} " if start else " "
+        tokens = f"{len(row.prompt)} tokens: {_tokens(loaded, row.prompt)}{seam}"
+        yield Text.assemble(tokens, (_tokens(loaded, row.target), "green"))
 
 
 def _tokens(loaded: Loaded, ids: Sequence[int | None]) -> str:

@@ -1,4 +1,4 @@
-"""How an encoder-decoder's answers begin: its decoder's first input, the token that generation forces, its language.
+"""What generation settings say of tokens: how an encoder-decoder's answers begin, its language, and what is never said.
 
 A language is a token of the vocabulary. mBART's decoder starts with it; mBART-50, M2M100 and NLLB start with another
 token, and generation forces the language behind it (their papers: Liu et al. 2020, Tang et al. 2020, Fan et al. 2020,
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from harness.core.closest_match import closest
 from harness.core.errors import ModelError
 
-__all__ = ["Beginning", "language_codes", "language_token", "target_prefix"]
+__all__ = ["AnswerTokens", "Beginning", "answer_tokens", "language_codes", "language_token"]
 
 CODE = re.compile(r"[a-z]{2,3}_([A-Z]{2}|[A-Z][a-z]{3})|__[a-z]+(_[A-Z]{2})?__")
 """Tokens of languages: ``en_XX`` of mBART, ``eng_Latn`` of NLLB, ``__en__`` of M2M100, ``__java__`` of PLBart."""
@@ -47,6 +47,15 @@ class Beginning(NamedTuple):
         return Beginning(self.start, codes[target])
 
 
+class AnswerTokens(NamedTuple):
+    """What of answers is settled before a model thinks, by token ids."""
+
+    prefix: tuple[int, ...] = ()
+    """What an encoder-decoder says before a target: what generation forces, else what the tokenizer puts there."""
+    banned: frozenset[int] = frozenset()
+    """What no prediction holds."""
+
+
 def language_codes(vocabulary: Mapping[str, int]) -> dict[str, int]:
     """Return the languages of a vocabulary, by their codes as tokenizers take them, ``en`` for ``__en__``."""
     return {token.strip("_"): number for token, number in sorted(vocabulary.items()) if CODE.fullmatch(token)}
@@ -70,13 +79,20 @@ def language_token(key: str, code: str, codes: Mapping[str, int]) -> int:
     return codes[code]
 
 
-def target_prefix(tokenizer: Any, forced: int | None) -> tuple[int, ...]:
-    """Return what an encoder-decoder says before a target: what generation forces, else what the tokenizer puts there.
+def answer_tokens(tokenizer: Any, settings: Mapping[str, Any], *, halves: bool) -> AnswerTokens:
+    """Return what of answers is settled before a model thinks.
 
     Args:
         tokenizer: A transformers tokenizer, or what stands for it.
-        forced: The token that generation forces.
+        settings: Those of ``generate``.
+        halves: Whether an encoder reads the prompt; nothing is forced behind one that answers follow.
     """
+    words = (words[0] for words in settings.get("bad_words_ids") or () if len(words) == 1)
+    banned = frozenset((*words, *(settings.get("suppress_tokens") or ())))
+    return AnswerTokens(_target_prefix(tokenizer, settings.get("forced_bos_token_id")) if halves else (), banned)
+
+
+def _target_prefix(tokenizer: Any, forced: int | None) -> tuple[int, ...]:
     if forced is not None:
         return (forced,)
     whole, bare = (

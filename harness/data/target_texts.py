@@ -40,9 +40,11 @@ def decoded(reader: Reader, rows: Iterable[Any]) -> list[str]:
 def said_by_heart(reader: Reader, target: str) -> str:
     """Return the prediction of a model that says the very tokens of a target: the target, unless none can equal it.
 
-    Behind a causal model's prompt that may be a line's start or not; it counts where it goes well.
+    Banned tokens are left out. Behind a causal model's prompt that may be a line's start or not; it counts where it
+    goes well.
     """
     rows = [target_ids(reader, prompt, target) for prompt in ("\n", ":")]
-    texts = decoded(reader, [list(ids[: ids.index(reader.tokenizer.eos_token_id)]) for ids in rows])
+    said = [ids[: ids.index(reader.tokenizer.eos_token_id)] for ids in rows]
+    texts = decoded(reader, [[number for number in ids if number not in reader.answers.banned] for ids in said])
     stripped = [text.strip() for text in texts]
     return target if target in stripped else stripped[0]

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from harness.core.errors import DataError, TemplateError
 from harness.core.example import Example
+from harness.data.decoder_prefix import AnswerTokens
 
 __all__ = [
     "SOURCE_TOKENS",
@@ -55,8 +56,8 @@ class Reader(Protocol):
         """Rows of the embeddings that prompts and targets are looked up in; ``None``: not known yet."""
 
     @property
-    def target_prefix(self) -> Ids:
-        """What an encoder-decoder says before a target; see `harness.data.decoder_prefix`."""
+    def answers(self) -> AnswerTokens:
+        """What they begin with, and what they never hold."""
 
 
 class Limits(NamedTuple):
@@ -267,12 +268,11 @@ def prompt_ids(reader: Reader, text: str) -> Ids:
 def target_ids(reader: Reader, prompt: str, target: str) -> Ids:
     """Return the ids of a target behind a `prompt_text`, with exactly one end token.
 
-    Behind an encoder they begin as generation does. What a tokenizer puts around targets beside that is left out, such
-    as mBART's language behind the end token: it is there to be moved to the decoder's start.
+    Behind an encoder they begin as generation does; what a tokenizer puts behind targets, as mBART does, is left out.
     """
     if reader.is_encoder_decoder:
         bare = reader.tokenizer(text_target=target.strip(), add_special_tokens=False, verbose=False)["input_ids"]
-        ids = (*reader.target_prefix, *bare)
+        ids = (*reader.answers.prefix, *bare)
     else:
         ids = _continuation(reader, prompt, target.strip())
     return (*_without_end(reader, ids), reader.tokenizer.eos_token_id)

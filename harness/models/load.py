@@ -22,7 +22,7 @@ from transformers import (
 from transformers.utils import logging
 
 from harness.core.errors import ModelError
-from harness.data.decoder_prefix import target_prefix
+from harness.data.decoder_prefix import AnswerTokens, answer_tokens
 from harness.models.checkpoint_misfits import refuse_misfits, refuse_non_finite
 from harness.models.content_digests import weights_digest
 from harness.models.languages import beginning, set_languages
@@ -63,8 +63,8 @@ class Loaded(NamedTuple):
     embedding_rows: tuple[int, int]
     """Rows of the embeddings that prompts and targets are looked up in."""
 
-    target_prefix: tuple[int, ...] = ()
-    """What an encoder-decoder says before a target."""
+    answers: AnswerTokens = AnswerTokens()
+    """What they begin with, and what they never hold."""
 
 
 def load(
@@ -110,7 +110,8 @@ def load(
     embedding_rows = _embedding_rows(model)
     _prepare(name, tokenizer, rows=embedding_rows[0])
     set_languages(model, tokenizer, source=source_language, target=target_language)
-    prefix = target_prefix(tokenizer, beginning(model).forced) if config.is_encoder_decoder else ()
+    if config.is_encoder_decoder:
+        beginning(model)  # refuses settings that do not say
     return Loaded(
         model.eval(),
         tokenizer,
@@ -119,7 +120,7 @@ def load(
         weights_digest(model),
         source.commit,
         embedding_rows,
-        prefix,
+        answer_tokens(tokenizer, model.generation_config.to_dict(), halves=config.is_encoder_decoder),
     )
 
 

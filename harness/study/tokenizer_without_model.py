@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from tokenizers import AddedToken, Tokenizer
 
 from harness.core.errors import ModelError
-from harness.data.decoder_prefix import Beginning, language_codes, target_prefix
+from harness.data.decoder_prefix import AnswerTokens, Beginning, answer_tokens, language_codes
 from harness.study.model_config import Description
 
 __all__ = ["LightReader", "light_reader"]
@@ -26,7 +26,7 @@ class LightReader(NamedTuple):
     is_encoder_decoder: bool
     context: int | None
     embedding_rows: tuple[int | None, int | None] = (None, None)
-    target_prefix: tuple[int, ...] = ()
+    answers: AnswerTokens = AnswerTokens()
 
 
 class _LightTokenizer:
@@ -97,13 +97,13 @@ def light_reader(description: Description, target_language: str | None = None) -
         raise ModelError(f"tokenizer {file} cannot be read: {error}; write the model's tokenizer again") from error
     if file is None:
         return LightReader(tokenizer, description.is_encoder_decoder, None)
-    reader = LightReader(tokenizer, description.is_encoder_decoder, description.context, description.embedding_rows)
-    if not description.is_encoder_decoder:
-        return reader
-    settings = description.generation
-    own = Beginning(settings.get("decoder_start_token_id"), settings.get("forced_bos_token_id"))
-    forced = own.speaking(language_codes(tokenizer.get_vocab()), target_language, tokenizer.languages).forced
-    return reader._replace(target_prefix=target_prefix(tokenizer, forced))
+    settings, halves = description.generation, description.is_encoder_decoder
+    if halves:
+        own = Beginning(settings.get("decoder_start_token_id"), settings.get("forced_bos_token_id"))
+        spoken = own.speaking(language_codes(tokenizer.get_vocab()), target_language, tokenizer.languages)
+        settings = {**settings, "forced_bos_token_id": spoken.forced}
+    answers = answer_tokens(tokenizer, settings, halves=halves)
+    return LightReader(tokenizer, halves, description.context, description.embedding_rows, answers)
 
 
 def _settings(file: Path) -> dict[str, Any]:

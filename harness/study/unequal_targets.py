@@ -11,8 +11,8 @@ from typing import NamedTuple
 from unicodedata import combining, normalize
 
 from harness.core.example import Example, Prediction, Split
-from harness.data.target_texts import said_by_heart, trimmed
-from harness.data.tokenization import Reader
+from harness.data.target_texts import decoded, said_by_heart, trimmed
+from harness.data.tokenization import Reader, target_ids
 from harness.metrics.base import Metric
 from harness.study.problems import Problems
 from harness.study.settings import stop_texts
@@ -129,10 +129,11 @@ def _share(count: int, of: int) -> str:
 
 
 def _what(different: Mapping[str, str], reader: Reader) -> str:
-    """Return what becomes of texts: special tokens that are left out, characters that are lost or others."""
-    tokens, characters = Counter[str](), Counter[str]()
+    """Return what becomes of texts: tokens that are banned or left out, characters that are lost or others."""
+    tokens, characters, banned = Counter[str](), Counter[str](), Counter[int]()
     for text, answer in different.items():
         rest = text
+        banned.update(reader.answers.banned.intersection(target_ids(reader, ":", text)))
         for token in reader.tokenizer.all_special_tokens:
             if token in rest:
                 tokens[token] += 1
@@ -141,6 +142,9 @@ def _what(different: Mapping[str, str], reader: Reader) -> str:
         characters.update(lost.keys() or added.keys())
     left_out = f"leaves out special tokens ({_some(tokens)})" if tokens else ""
     others = f"loses or changes characters ({_some(characters)})" if characters else ""
+    if banned:
+        texts = Counter(dict(zip(decoded(reader, [[number] for number in banned]), banned.values(), strict=True)))
+        others = f"cannot say tokens that the model's generation settings ban ({_some(texts)})"
     return " and ".join(filter(None, (left_out, others))) or "moves their white space"
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from harness.core.example import Example, fingerprint
+from harness.data.decoder_prefix import AnswerTokens
 from harness.data.target_texts import said_by_heart, trimmed
 from harness.models.load import Loaded
 from harness.study.model_config import Description
@@ -53,7 +54,7 @@ class _Whole(NamedTuple):
     tokenizer: object
     is_encoder_decoder: bool
     context: None = None
-    target_prefix: tuple[int, ...] = ()
+    answers: AnswerTokens = AnswerTokens()
 
 
 PIECES = st.sampled_from(

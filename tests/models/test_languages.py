@@ -104,7 +104,7 @@ def test_check_counts_what_the_model_reads(folders: Folders, family: str) -> Non
     if description.tokenizer_file is None:
         return
     light = light_reader(description, MULTILINGUAL[family].target)
-    assert light.target_prefix == loaded.target_prefix
+    assert light.answers.prefix == loaded.answers.prefix
     counted = [
         (len(row.prompt), len(row.target)) for row in encode(EXAMPLES, PROMPT, light, limits=Limits(60, 20)).rows
     ]
@@ -201,12 +201,12 @@ def test_what_generation_forces_is_trained(
         token = usual.tokenizer.convert_tokens_to_ids(forced)
         folder = with_settings(tmp_path, tiny_folder(family), forced_bos_token_id=token)
         loaded, light = load(str(folder)), light_reader(describe(str(folder)))
-        assert loaded.target_prefix == light.target_prefix == (token,)
+        assert loaded.answers.prefix == light.answers.prefix == (token,)
         for row, plain_row in zip(rows_of(loaded), rows_of(usual), strict=True):
             assert row.target == (token, *plain_row.target[len(begins) :])
         refuse_other_beginning("x", loaded, rows_of(loaded)[0])
         (other,) = [row for row in rows_of(usual) if row.id == "0"]
-        if usual.target_prefix != (token,):
+        if usual.answers.prefix != (token,):
             with pytest.raises(ModelError, match="generation starts an answer with .* training with"):
                 refuse_other_beginning("x", loaded, other)
 

@@ -110,6 +110,19 @@ def test_settings_of_generate_that_do_not_hold_are_told(places: Places) -> None:
     assert "forced_eos_token_id 2" in checked(old)
 
 
+@pytest.mark.parametrize("ban", ["suppress_tokens", "bad_words_ids"])
+@pytest.mark.parametrize("family", ["gpt2", "t5"])
+def test_targets_with_tokens_that_are_never_said(places: Places, family: str, ban: str) -> None:
+    place = places(family, store=False)
+    assert "No prediction can equal" not in checked(place)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(place.folder / "model")
+    number = tokenizer(": meeting" if family == "gpt2" else "it meeting", add_special_tokens=False)["input_ids"][-1]
+    settings_of(place, **{ban: [[number]] if ban == "bad_words_ids" else [number]})
+    told = checked(place)
+    assert "generation settings ban (" in told
+    assert "No prediction can equal" in told
+
+
 def test_special_tokens_in_texts_are_counted(places: Places) -> None:
     place = places("llama", store=False)
     assert "special tokens" not in checked(place)
