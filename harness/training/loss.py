@@ -141,9 +141,15 @@ def label_logits(model: PreTrainedModel, rows: Rows) -> Tensor:
     """Return the logits that predict a label, shape (labels, vocabulary), row after row."""
     head = model.get_output_embeddings()
     forward: Callable[[Tensor], Tensor] = head.forward
-    with answering(head, lambda hidden: forward(hidden[rows.wanted].unsqueeze(0))):
+    shape = rows.wanted.shape
+
+    def at_labels(hidden: Tensor) -> Tensor:
+        # ProphetNet hands its head several predictions of a position.
+        return forward(hidden[rows.wanted].unsqueeze(0) if hidden.shape[:-1] == shape else hidden)
+
+    with answering(head, at_labels):
         logits: Tensor = model(**rows.inputs, use_cache=False).logits
-    return logits[0]
+    return logits[rows.wanted] if logits.shape[:-1] == shape else logits[0]
 
 
 def _labels(batch: Batch) -> Tensor:
