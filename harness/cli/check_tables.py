@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
 from rich.panel import Panel
 from rich.table import Column, Table
 from rich.text import Text
 
+from harness.data.tokenization import prompt_limit
 from harness.data.train_test_overlap import lost
 from harness.metrics.base import metric_name
 from harness.study.check import Checked
+from harness.study.settings import token_limits
 from harness.study.task import load_task, packaged_tasks
 
-__all__ = ["duplicates", "overview", "rendered_prompts", "task_table", "tuning_tables"]
+if TYPE_CHECKING:
+    from harness.models.load import Loaded
+
+__all__ = ["duplicates", "overview", "task_table", "tunings_and_prompts"]
 
 
 def overview(checked: Checked) -> Iterator[RenderableType]:
@@ -54,12 +60,19 @@ def duplicates(checked: Checked, *, across: bool = False) -> list[str]:
     return [*lines, *(f"dropped from {split}: {count} rows" for split, count in dropped.items() if count)]
 
 
-def tuning_tables(checked: Checked) -> Iterator[RenderableType]:
-    """Yield, for every tuning, the table of what trains; loads the model."""
-    from harness.models.apply_tuning import apply, reset
+def tunings_and_prompts(checked: Checked) -> Iterator[RenderableType]:
+    """Yield what trains at every tuning, and an example of every prompt; loads the model."""
     from harness.models.load import load_study_model
 
     loaded = load_study_model(checked.study.model)
+    yield from _tuning_tables(checked, loaded)
+    yield from _rendered_prompts(checked, loaded)
+
+
+def _tuning_tables(checked: Checked, loaded: Loaded) -> Iterator[RenderableType]:
+    """Yield, for every tuning, the table of what trains in the model."""
+    from harness.models.apply_tuning import apply, reset
+
     for tuning in checked.study.tunings():
         trainable = apply(loaded.model, tuning)
         share = trainable.trainable / trainable.total
@@ -73,13 +86,27 @@ def tuning_tables(checked: Checked) -> Iterator[RenderableType]:
         reset(loaded.model, trainable)
 
 
-def rendered_prompts(checked: Checked) -> Iterator[RenderableType]:
-    """Yield the first training example as every prompt renders it."""
-    example = checked.examples["train"][0]
+def _rendered_prompts(checked: Checked, loaded: Loaded) -> Iterator[RenderableType]:
+    """Yield the first training example as every prompt renders it, and as the model reads it: tokens with their ids."""
+    from harness.models.languages import beginning
+
+    example, limits = checked.examples["train"][0], token_limits(checked.study, checked.task)
+    start = [beginning(loaded.model).start] if loaded.is_encoder_decoder else []
     for prompt in checked.prompts:
         text = prompt.render(example.fields)
         body = Text.assemble(text, "" if text[-1:].isspace() else " ", (example.target, "green"))
         yield Panel(body, title=f"prompt {prompt.name} (target in green)", title_align="left")
+        row, _ = prompt.tokenize(example, loaded, limit=prompt_limit(loaded, limits))
+        answer = (_tokens(loaded, row.target), "green")
+        read = Text(f"{len(row.prompt)} tokens: {_tokens(loaded, row.prompt)}")
+        yield read if start else Text.assemble(read, " ", answer)
+        if start:
+            yield Text.assemble("its decoder: ", _tokens(loaded, start), " ", answer)
+
+
+def _tokens(loaded: Loaded, ids: Sequence[int | None]) -> str:
+    tokens = loaded.tokenizer.convert_ids_to_tokens(list(ids))
+    return " ".join(f"{token}={number}" for token, number in zip(tokens, ids, strict=True))
 
 
 def task_table() -> Table:

@@ -132,12 +132,11 @@ def plan(
 
 @app.command()
 def show(study: StudyPath, overrides: Overrides = None) -> None:
-    """Print what trains at each tuning, with counts, and a prompt of each kind."""
-    from harness.cli.check_tables import rendered_prompts, tuning_tables
+    """Print what trains at each tuning, with counts, and a prompt of each kind, in text and in tokens."""
+    from harness.cli.check_tables import tunings_and_prompts
     from harness.runner.study import Study
 
-    checked = Study.load(study, overrides or ()).check(test=False)
-    for part in [*tuning_tables(checked), *rendered_prompts(checked)]:
+    for part in tunings_and_prompts(Study.load(study, overrides or ()).check(test=False)):
         out.print(part)
 
 

@@ -7,6 +7,7 @@ is found before anything trains, and where no column is named, columns that look
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -22,11 +23,18 @@ ROWS_PER_GROUP = 1.5
 SHOWN = 3
 """Groups that a message names."""
 
+_NAMES = re.compile(r"dialog|conv|doc|thread|session|article|page|title|url|author|user|speaker|patient", re.I)
+"""In names of columns of groups, however few and large these are."""
+
+_BEGINNING = re.compile(r"(.*[^\W_])[\W_]+[^\W\d_]*\d+")
+"""What rows of one group share in ids such as ``d1-t2`` or ``talk7.json_12``."""
+
 
 class Likely(NamedTuple):
     """A column that looks as if it said which rows belong together."""
 
-    column: str
+    column: str | None
+    """``None``: the beginnings of ids."""
     values: int
     """How many different ones there are."""
     rows: int
@@ -36,9 +44,13 @@ class Likely(NamedTuple):
 
     def line(self) -> str:
         """Ask about it."""
+        rows, them, remedy = f"with the same {self.column!r}", "Its", f"set data.group: {self.column}"
+        if self.column is None:
+            rows, them = "whose ids begin alike", "These"
+            remedy = "give them a column of their own, and set data.group"
         return (
-            f"Do rows with the same {self.column!r} belong together? Its {self.values} values repeat over {self.rows} "
-            f"rows, and {self.shared} of them stand in more than one split; if so, set data.group: {self.column}"
+            f"Do rows {rows} belong together? {them} {self.values} values repeat over {self.rows} rows, and "
+            f"{self.shared} of them stand in more than one split; if so, {remedy}"
         )
 
 
@@ -108,34 +120,45 @@ def separated(
     return rest
 
 
-def likely_groups(rows: Mapping[Split, Sequence[Mapping[str, Any]]], ruled_out: frozenset[str]) -> list[Likely]:
-    """Return the columns whose values repeat across splits as those of groups do.
+def likely_groups(
+    rows: Mapping[Split, Sequence[Mapping[str, Any]]], ruled_out: frozenset[str], id: str
+) -> list[Likely]:
+    """Return the columns whose values repeat across splits as those of groups do, and so for the beginnings of ids.
 
-    A column of groups has many values (more than the square root of its rows; a topic or a language has few), most of
-    which stand in several rows, and some of them in several splits.
+    A column of groups has many values (more than the square root of its rows; a topic or a language has few) or is
+    called like one; most of them stand in several rows, and some of them in several splits.
 
     Args:
         rows: The splits, columns as the source calls them.
         ruled_out: Columns that are no group: what prompts and targets are made of, and ids.
+        id: The column of ids.
     """
     columns = dict.fromkeys(column for split in rows.values() for row in split for column in row)
-    looked_at = [_values(rows, column) for column in columns if column not in ruled_out]
+    values = {
+        column: {split: [row.get(column) for row in part] for split, part in rows.items()}
+        for column in columns
+        if column not in ruled_out
+    }
+    ids = {split: [_BEGINNING.fullmatch(str(row.get(id))) for row in part] for split, part in rows.items()}
+    beginnings = {split: [match and match[1] for match in part] for split, part in ids.items()}
+    looked_at = [_likely(column, part) for column, part in [*values.items(), (None, beginnings)]]
     return [likely for likely in looked_at if likely is not None]
 
 
-def _values(rows: Mapping[Split, Sequence[Mapping[str, Any]]], column: str) -> Likely | None:
+def _likely(column: str | None, values: Mapping[Split, Sequence[Any]]) -> Likely | None:
     counts: Counter[str] = Counter()
     places: dict[str, set[Split]] = {}
-    for split, split_rows in rows.items():
-        for row in split_rows:
-            if isinstance(value := row.get(column), bool | float | list | dict):
+    for split, part in values.items():
+        for value in part:
+            if isinstance(value, bool | float | list | dict):
                 return None
             if value not in (None, ""):
                 counts[str(value)] += 1
                 places.setdefault(str(value), set()).add(split)
     shared = sum(len(splits) > 1 for splits in places.values())
     repeated = sum(count for count in counts.values() if count > 1)
-    many = len(counts) > 2 and len(counts) >= math.sqrt(counts.total())
+    is_called_so = column is not None and _NAMES.search(column)
+    many = len(counts) > 2 and (is_called_so or len(counts) >= math.sqrt(counts.total()))
     if not (shared and many and counts.total() >= ROWS_PER_GROUP * len(counts) and repeated * 2 > counts.total()):
         return None
     return Likely(column, len(counts), counts.total(), shared)

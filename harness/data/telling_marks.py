@@ -3,9 +3,11 @@
 ``1.5 mg`` is not ``15 mg``, ``-5`` not ``5``, ``C++`` not ``C``; but ``Don't!`` is ``dont``. Telling are
 
 * symbols: mathematical signs, currencies, emoji, ``% & * # @ / _``, square and curly brackets;
-* marks inside a number or in front of one: ``1.5``, ``10:30``, ``.5``, ``-5``;
-* a dash between two operands (numbers, single letters), or in front of an option: ``x - 5``, ``ls -l``;
+* marks inside a number, in front of one or of a sum, and feet and inches behind it: ``1.5``, ``1e-5``, ``-$5``, ``5'``;
+* a dash between, before or behind operands (numbers, single letters), or in front of an option: ``x - 5``, ``-x``,
+  ``A-``, ``ls -l``;
 * marks that join a sign: ``!=``, ``->``, ``:=``; a bracket that calls or groups: ``f(x)``, ``2 * (3 + 4)``; ``:)``;
+  an exclamation mark in front of a word: ``!done``;
 * all marks inside an address: ``user@example.com``;
 * close to such signs, as in code and mathematics, all marks but those around the whole text.
 
@@ -76,7 +78,11 @@ _RUN = re.compile(r"[se.()qd-]+")
 
 _TOKEN = re.compile(r"[wn]+|[se.()qd-]+")
 
-_EMOTICON = re.compile(r"[:;=]['-]?[()]")
+_LITERAL = re.compile(r"[:;=]['-]?[()]|(?<!\w)!(?=\w)")
+"""Emoticons, and the sign for not."""
+
+_MEASURE = re.compile(r"(?<=\d)['\"](?!\w)")
+"""Feet or inches, unless such marks stand in pairs."""
 
 _ADDRESS = re.compile(r"\w[^\s@:]*(?:@|://)\S*\w")
 
@@ -87,8 +93,8 @@ _OPERAND = r"(?:n|(?<![wn])w(?![wn]))"
 
 _TELLING = re.compile(
     r"(?<=n)[se.()qd-]+(?=n)"  # inside a number
-    r"|(?<![wn.-])[.-]+(?=n)"  # in front of one
-    r"|(?<=(?<![wn])w)-(?=n|w(?![wn]))"  # between operands, with spaces or without
+    r"|(?<![wn.-])[.-]+(?=[e(]*n)|(?<=nw)-(?=n)"  # in front of one, of its power
+    r"|(?<![wn.-])-+(?=w(?![wn]))|(?<=(?<![wn])w)-(?![wn]{2})|(?<=n)-(?![wn])"  # on a side of an operand
     rf"|(?<={_OPERAND} )-(?= {_OPERAND})"
     r"|(?<=[^\n] )-+(?=w)"  # in front of an option
     r"|[d.-]+(?=s)|(?<=s)[d.-]+(?=[wn])"  # joining a sign
@@ -142,7 +148,8 @@ def _places(text: str) -> set[int]:
     """Return where the telling marks are."""
     classes = text.translate(_classes)
     places = {place for match in _TELLING.finditer(classes) for place in range(*match.span())}
-    places |= {place for match in _EMOTICON.finditer(text) for place in range(*match.span())}
+    places |= {place for match in _LITERAL.finditer(text) for place in range(*match.span())}
+    places |= {match.start() for match in _MEASURE.finditer(text) if text.count(match[0]) % 2}
     spans = [match.span() for match in _ADDRESS.finditer(text)]
     places |= {place for span in spans for place in range(*span) if classes[place] not in "wn "}
     return places | _around_signs(classes, places)

@@ -90,8 +90,9 @@ class Template:
         """
         try:
             return _compile(self.name, self.text).render(fields)
-        except (TemplateRuntimeError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
-            raise TemplateError(f"prompt {self.name!r}: {error}; known fields: {', '.join(fields)}") from error
+        except Exception as error:  # a filter may raise anything at a value that it was not made for
+            reason = str(error) if isinstance(error, TemplateRuntimeError) else f"{type(error).__name__}: {error}"
+            raise TemplateError(f"prompt {self.name!r}: {reason}; known fields: {', '.join(fields)}") from error
 
     def fit(self, fields: Mapping[str, str], *, limit: int, count: Callable[[str], int]) -> Rendered:
         """Render within a number of tokens, shortening the one field that may be.

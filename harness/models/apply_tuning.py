@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakSet
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from harness.core.errors import ModelError
-from harness.models.find_blocks import Anatomy, anatomy, is_inside, is_owned
+from harness.models.find_blocks import Anatomy, anatomy, is_inside, is_owned, projection
 from harness.study.axes import Tuning
 from harness.study.tuning_kinds import TUNING_KINDS
 
@@ -126,7 +126,8 @@ def reset(model: PreTrainedModel, trainable: Trainable) -> None:
     pristine = trainable.pristine
     restore(model, pristine.values)
     if pristine.twin is not None:
-        model.get_output_embeddings().weight = model.get_parameter(pristine.twin)
+        head: Any = projection(model)
+        head.weight = model.get_parameter(pristine.twin)
         model.config.tie_word_embeddings = pristine.tie_word_embeddings
     for name, flag in pristine.requires_grad.items():
         model.get_parameter(name).requires_grad_(flag)

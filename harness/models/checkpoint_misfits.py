@@ -21,6 +21,9 @@ LEFTOVER = re.compile(
 )
 """What older versions of transformers stored without need, beside what a model's own class says to ignore."""
 
+OTHER_PARTS = re.compile(r"(^|\.)(vision|visual|image|audio|speech|multi_?modal)\w*\.")
+"""Of a checkpoint of which the text part alone is loaded."""
+
 CAUSES = {
     r"(^|\.)_orig_mod\.": "they were stored from a model under torch.compile; store model._orig_mod instead",
     r"^module\.": "they were stored from a model wrapped for several devices; store model.module instead",
@@ -43,19 +46,22 @@ CAUSES = {
 """How names in a checkpoint tell what was stored, and the remedy."""
 
 
-def refuse_misfits(name: str, model: PreTrainedModel, report: Mapping[str, Any]) -> None:
+def refuse_misfits(name: str, model: PreTrainedModel, report: Mapping[str, Any], *, is_part: bool) -> None:
     """See that a checkpoint holds a model's weights, all of them, and no others.
 
     Args:
         name: The model's, for the message.
         model: As `from_pretrained` made it.
         report: Its loading information.
+        is_part: Whether it is the text part alone of a model of images or sound as well.
 
     Raises:
         ModelError: Weights are missing, unknown or of another shape; names the cause where their names show it.
     """
     missing, shapes = set(report["missing_keys"]), {key[0] for key in report["mismatched_keys"]}
-    unknown = {key for key in report["unexpected_keys"] if not (LEFTOVER.search(key) or _is_computed(model, key))}
+    expected = [LEFTOVER, OTHER_PARTS] if is_part else [LEFTOVER]
+    unknown = {key for key in report["unexpected_keys"] if not any(pattern.search(key) for pattern in expected)}
+    unknown = {key for key in unknown if not _is_computed(model, key)}
     misfits = {
         "missing from the checkpoint": missing,
         "unknown to the architecture": unknown,

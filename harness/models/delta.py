@@ -18,7 +18,8 @@ from safetensors.torch import load_file, save_file
 from harness.core.errors import ModelError
 from harness.models.apply_tuning import apply, restore, snapshot
 from harness.models.checkpoint_misfits import refuse_non_finite
-from harness.models.load import Loaded, architecture_digest, tensors_digest, weights_digest
+from harness.models.content_digests import architecture_digest, tensors_digest, weights_digest
+from harness.models.load import Loaded
 from harness.study.axes import Tuning
 
 __all__ = ["Base", "load_delta", "save_delta", "trained_digest"]

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from harness.core.errors import ModelError
 from harness.models.hooks import look
 
-__all__ = ["Anatomy", "Part", "anatomy", "blocks", "head", "is_inside", "is_owned"]
+__all__ = ["Anatomy", "Part", "anatomy", "blocks", "head", "is_inside", "is_owned", "projection"]
 
 Stack = Literal["encoder", "decoder"]
 
@@ -103,11 +103,21 @@ def head(model: PreTrainedModel) -> Part:
     Raises:
         ModelError: The model has none.
     """
-    module = model.get_output_embeddings()
+    module = projection(model)
     name = next((name for name, other in model.named_modules() if other is module), None)
     if module is None or name is None:
         raise ModelError(f"{type(model).__name__} has no output projection; use a model that generates text")
     return Part(name, "decoder", module)
+
+
+def projection(model: PreTrainedModel) -> nn.Module | None:
+    """Return the module that makes logits of hidden states; FSMT says the embeddings that it is tied to."""
+    module: nn.Module | None = model.get_output_embeddings()
+    if not isinstance(module, nn.Embedding):
+        return module
+    shape = module.weight.shape
+    linear = [other for other in model.modules() if isinstance(other, nn.Linear) and other.weight.shape == shape]
+    return linear[-1] if linear else None
 
 
 def is_inside(name: str, modules: Iterable[str]) -> bool:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from torch import Tensor
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
@@ -25,38 +22,16 @@ from transformers import (
 from transformers.utils import logging
 
 from harness.core.errors import ModelError
-from harness.core.example import digest
 from harness.data.decoder_prefix import target_prefix
 from harness.models.checkpoint_misfits import refuse_misfits, refuse_non_finite
+from harness.models.content_digests import weights_digest
 from harness.models.languages import beginning, set_languages
-from harness.models.transformers_compat import attention_implementation
 from harness.study.model_config import context
 from harness.study.model_files import Source, locate
 from harness.study.settings import model_location
 from harness.study.spec import Model
 
-__all__ = [
-    "GENERATION_TOKENS",
-    "Loaded",
-    "architecture_digest",
-    "generation_digest",
-    "load",
-    "load_study_model",
-    "tensors_digest",
-    "tokenizer_digest",
-    "weights_digest",
-]
-
-GENERATION_TOKENS = (
-    "bos_token_id",
-    "decoder_start_token_id",
-    "forced_bos_token_id",
-    "bad_words_ids",
-    "suppress_tokens",
-    "begin_suppress_tokens",
-    "sequence_bias",
-)
-"""What holds of a checkpoint's own generation settings, beside its end tokens: which tokens may be said, and where."""
+__all__ = ["Loaded", "load", "load_study_model"]
 
 AUTO = (
     (AutoModelForCausalLM, MODEL_FOR_CAUSAL_LM_MAPPING),
@@ -160,49 +135,6 @@ def load_study_model(spec: Model) -> Loaded:
     )
 
 
-def weights_digest(model: PreTrainedModel) -> str:
-    """Return a short content hash (16 hex digits) of all weights."""
-    return tensors_digest(model.state_dict())
-
-
-def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
-    """Return a short content hash (16 hex digits) of named tensors: names, dtypes, shapes and bytes."""
-    total = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        content: Any = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        total.update(content)
-    return total.hexdigest()[:16]
-
-
-def architecture_digest(model: PreTrainedModel) -> str:
-    """Return a short content hash of what a configuration says about the numbers, which weights alone do not."""
-    entries = json.loads(model.config.to_json_string(use_diff=False))
-    for name in ("_name_or_path", "transformers_version", "tie_word_embeddings"):  # the last is seen in the weights
-        entries.pop(name, None)
-    return digest([entries, attention_implementation(model.config)])
-
-
-def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Return a short content hash of all by which a tokenizer makes ids of text and text of ids."""
-    special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        languages = [tokenizer.src_lang] if hasattr(tokenizer, "src_lang") else []
-        return digest([type(tokenizer).__name__, special, tokenizer.get_vocab(), *languages])
-    steps = json.loads(backend.to_str())
-    del steps["padding"], steps["truncation"]  # each call sets them
-    return digest([special, steps])
-
-
-def generation_digest(model: PreTrainedModel) -> str:
-    """Return a short content hash of the checkpoint's generation settings that hold: special and banned tokens."""
-    settings = model.generation_config.to_dict()
-    always, seldom = ("eos_token_id", *GENERATION_TOKENS[:4]), GENERATION_TOKENS[4:]  # early stores know the four
-    banned = {name: settings[name] for name in seldom if settings.get(name) is not None}
-    return digest([*(settings.get(name) for name in always), *([banned] if banned else [])])
-
-
 def _model(name: str, source: Source, config: Any, options: Mapping[str, Any], allow_pickle: bool) -> PreTrainedModel:
     auto = _auto_class(name, config)
     remedy = "the folder needs intact weights as model.safetensors (or its shards) of a language model"
@@ -216,7 +148,10 @@ def _model(name: str, source: Source, config: Any, options: Mapping[str, Any], a
             **options,
         )
     model, report = loaded
-    refuse_misfits(name, model, report)
+    is_part = type(model.config) is not type(config)
+    refuse_misfits(name, model, report, is_part=is_part)
+    if is_part:
+        _auto_class(name, model.config)  # what is stored of it must load again
     return model
 
 

@@ -16,7 +16,6 @@ __all__ = [
     "amount",
     "difference",
     "duration",
-    "fraction",
     "interval",
     "learning_rate",
     "percent",
@@ -90,18 +89,6 @@ def percent(share: float) -> str:
     if math.isnan(share):
         return UNDEFINED
     return f"{100 * share:.1g}%" if 0 < share < 0.01 else f"{100 * share:.1f}%".replace(".0%", "%")
-
-
-def fraction(share: float) -> str:
-    """Return a share below 1 in words.
-
-    >>> [fraction(share) for share in (0.03, 0.34, 0.5, 0.7, 0.82)]
-    ['3%', 'a third', 'half', 'two thirds', '82%']
-    """
-    names = {1 / 5: "a fifth", 1 / 4: "a quarter", 1 / 3: "a third", 1 / 2: "half", 2 / 3: "two thirds"}
-    if share < 0.18:
-        return percent(share)
-    return names[min(names, key=lambda known: abs(known - share))] if share < 0.75 else percent(share)
 
 
 def duration(seconds: float) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness.report.number_format import UNDEFINED, amount, percent, score, significant
-from harness.report.ranked_table import generality_kept
 from harness.report.templates import paragraphs
 from harness.results.collect import Results
 from harness.results.cost_table import CostRow, cost_table, plan_vs_actual, total_costs
@@ -32,7 +31,7 @@ def generality(results: Results) -> PlainTable:
         [
             cell.id,
             *(amount(cell.score(metric), 2) for metric in (f"{name}{Metrics.BEFORE}", name)),
-            amount(generality_kept(cell), 3),
+            amount(cell.generality_kept, 3),
             *(amount(cell.score(metric), 3) for other in others for metric in (f"{other}{Metrics.BEFORE}", other)),
         ]
         for cell in results.ranked()
@@ -73,21 +72,24 @@ def all_scores(results: Results) -> PlainTable:
 
 
 def costs(results: Results) -> PlainTable:
-    """Return what each cell took; a column that the store knows nothing of is left out."""
+    """Return what each cell took; a column that the store knows nothing of is left out.
+
+    Of memory the store knows the most that the process had held by the end of a run, which is no cell's own.
+    """
     rows = cost_table(results)
     columns = {
         "trainable parameters": [amount(row.trainable_parameters) for row in rows],
-        "share of weights": [percent(cell.trained_share) for cell in results.cells],
+        "of weights": [amount(cell.parameters) for cell in results.cells],
         "trials": [_trials(row) for row in rows],
         "final runs": [str(row.finals) for row in rows],
         "seconds": [amount(row.seconds, 1) for row in rows],
         "of it training": [amount(row.train_seconds, 1) for row in rows],
+        "scoring": [amount(row.validation_seconds + row.test_seconds, 1) for row in rows],
         "recording": [amount(row.recording_seconds, 1) for row in rows],
         "label tokens": [amount(row.tokens) for row in rows],
         "TFLOP": [significant(row.tflop) for row in rows],
         "TFLOP saved": [significant(row.tflop_saved) for row in rows],
         "energy (kJ)": [significant(row.energy_kj) for row in rows],
-        "peak memory (MiB)": [amount(row.peak_memory_mib) for row in rows],
     }
     known = {name: values for name, values in columns.items() if set(values) - {UNDEFINED}}
     names = [row.cell for row in rows]
@@ -101,14 +103,13 @@ def _trials(row: CostRow) -> str:
 
 def cost_sentences(results: Results) -> str:
     """Return in sentences how long all runs took, and what replaying the frozen part saved them."""
-    trials = [_seconds(trial.costs) for cell in results.cells for trial in cell.trials]
-    finals = [_seconds(final.costs) for cell in results.cells for final in cell.finals]
-    total = total_costs(results.cells)
-    return " ".join(paragraphs("text/cost_sentences.md.j2", trials=trials, finals=finals, total=total))
-
-
-def _seconds(costs: Mapping[str, float]) -> float:
-    return sum(cost for name, cost in costs.items() if name.endswith("_seconds"))
+    facts = {
+        "trials": sum(len(cell.trials) for cell in results.cells),
+        "finals": sum(len(cell.finals) for cell in results.cells),
+        "seconds": sum(cell.seconds for cell in results.cells),
+        "total": total_costs(results.cells),
+    }
+    return " ".join(paragraphs("text/cost_sentences.md.j2", **facts))
 
 
 def forecast(results: Results) -> PlainTable:

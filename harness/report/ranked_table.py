@@ -11,9 +11,9 @@ from harness.report.text.findings import Findings
 from harness.results.cell_result import CellResult
 from harness.results.collect import Results
 from harness.stats import Estimate, spread
-from harness.tracking.schema import Metrics, score_name
+from harness.tracking.schema import score_name
 
-__all__ = ["TEXT_HEADER", "Measured", "RankedRow", "generality_kept", "ranked_table", "text_row"]
+__all__ = ["TEXT_HEADER", "Measured", "RankedRow", "ranked_table", "text_row"]
 
 TEXT_HEADER = ("rank", "cell", "learning rate", "validation", "test")
 """The columns of `text_row`."""
@@ -45,8 +45,10 @@ class RankedRow(NamedTuple):
     """Whether it is the first, or cannot be told apart from it."""
     is_baseline: bool = False
     all_diverged: bool = False
-    trained_share: float = math.nan
-    """Of the weights; nan where the store does not say."""
+    trainable: int | None = None
+    """How many weights train; ``None`` where the store does not say."""
+    training_seconds: float = math.nan
+    """Of one final run."""
     is_reference: bool = False
 
 
@@ -63,24 +65,16 @@ def ranked_table(results: Results, findings: Findings) -> list[RankedRow]:
             test=_measured(cell, score_name("test", results.lead)),
             interval=intervals.get(cell.id),
             finals=len(cell.finals),
-            generality_kept=generality_kept(cell),
+            generality_kept=cell.generality_kept,
             in_group=cell.id in findings.group,
             is_baseline=cell.id == results.baseline,
             all_diverged=cell.all_diverged,
-            trained_share=cell.trained_share,
+            trainable=cell.trainable,
+            training_seconds=cell.training_seconds,
         )
         for rank, cell in enumerate(results.ranked(), start=1)
     ]
     return [*cells, *(_reference(*row, results.lead, fixed) for row in results.references.items())]
-
-
-def generality_kept(cell: CellResult) -> float:
-    """Return how much of its skill on general text a cell kept: perplexity before over perplexity after.
-
-    1: nothing was lost; 0.5: every token of general text is twice as surprising as before; nan: not measured.
-    """
-    after = cell.score(Metrics.PERPLEXITY)
-    return cell.score(f"{Metrics.PERPLEXITY}{Metrics.BEFORE}") / after if after else math.nan
 
 
 def text_row(row: RankedRow) -> list[str]:

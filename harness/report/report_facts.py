@@ -7,10 +7,13 @@ from typing import Any
 from harness.report import plain_tables
 from harness.report.charts.gallery import Gallery
 from harness.report.ranked_table import ranked_table
-from harness.report.study_facts import best_model, study_facts, study_file
+from harness.report.samples import first_examples, samples
+from harness.report.study_facts import best_model, prompt_texts, study_facts, study_file
+from harness.report.templates import paragraphs
 from harness.report.text.cautions import caption_on_test, cautions
 from harness.report.text.effects import effect_families
 from harness.report.text.findings import Findings
+from harness.report.text.glossary import glossary
 from harness.report.text.headline import MARKED, examples_to_see, untested
 from harness.report.text.search_sentences import searches
 from harness.results.collect import Results
@@ -20,7 +23,7 @@ __all__ = ["report_facts"]
 
 def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[str, Any]:
     """Return the facts."""
-    verdicts = findings.verdicts
+    verdicts, better = findings.verdicts, "higher is better" if results.maximize else "lower is better"
     untestable = untested(verdicts)
     families = [] if untestable else effect_families(verdicts)
     return {
@@ -30,7 +33,6 @@ def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[
         "cautions": cautions(results, findings),
         "test_access": caption_on_test(results),
         "ranked": ranked_table(results, findings),
-        "marked": MARKED,
         "to_see": examples_to_see(verdicts) if verdicts else "",
         "families": families,
         "effects_of_models": not all(row.difference.covers_seeds for family in families for row in family.rows),
@@ -42,5 +44,23 @@ def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[
         "facts_of_study": study_facts(results),
         "study_file": study_file(results),
         "model": best_model(results),
+        "costs": plain_tables.costs(results),
+        "generality": plain_tables.generality(results),
+        "glossary": glossary(results, findings),
+        "samples": samples(results, findings),
+        "first": first_examples(results, findings),
+        "prompts": prompt_texts(results),
+        "better": better,
+        "ranking_note": " ".join(
+            paragraphs(
+                "text/ranking_note.md.j2",
+                results=results,
+                verdicts=verdicts,
+                better=better,
+                marked=MARKED,
+                no_finals=not all(cell.finals for cell in results.cells),
+            )
+        ),
+        "to_references": [row.turned for row in verdicts.to_references] if verdicts and not untestable else [],
         "untested": untestable,
     }

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from harness.report.number_format import amount, percent
+from harness.data.template import Template
+from harness.report.number_format import amount
 from harness.report.templates import count
 from harness.results.collect import Results
 from harness.tracking.schema import Params
 
-__all__ = ["BestModel", "best_model", "study_facts", "study_file"]
+__all__ = ["BestModel", "best_model", "prompt_texts", "study_facts", "study_file"]
 
 PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]+@")
 
@@ -25,6 +26,8 @@ class BestModel(NamedTuple):
 
     uri: str
     cell: str | None
+    reason: str
+    """Why it is that run's; empty in older stores."""
     command: str
     """Has it answer a file."""
     python: str
@@ -35,7 +38,7 @@ def study_facts(results: Results) -> dict[str, str]:
     """Return the facts for the head of a report, by name; what the store does not say is left out."""
     facts = {
         "date": _date(results.started),
-        "model": str(results.settings.get("model", {}).get("name", "")),
+        "model": _model(results),
         "weights": _weights(results),
         "epochs": _setting(results, "epochs"),
         "batch size": _setting(results, "batch_size"),
@@ -48,6 +51,11 @@ def _date(started: float) -> str:
     return "" if math.isnan(started) else f"{datetime.fromtimestamp(started, UTC):%Y-%m-%d}"
 
 
+def _model(results: Results) -> str:
+    name = str(results.settings.get("model", {}).get("name", ""))
+    return f"{name} (the small one that comes with the harness)" if name == "embedded" else name
+
+
 def _setting(results: Results, key: str) -> str:
     """Return a key of the study's training section; several values where cells differ in it."""
     name = f"{Params.TRAINING}{key}"
@@ -56,12 +64,13 @@ def _setting(results: Results, key: str) -> str:
 
 
 def _weights(results: Results) -> str:
-    """Return how many weights a model has, and which share of them the tunings train."""
-    sizes = {cell.parameters for cell in results.cells if cell.parameters}
-    size = " to ".join(dict.fromkeys(map(amount, (min(sizes), max(sizes))))) if sizes else ""
-    shares = {cell.tuning: cell.trained_share for cell in results.cells if cell.trained_share > 0}
-    parts = [f"{name} trains {percent(share)}" for name, share in sorted(shares.items(), key=lambda one: one[1])]
-    return "; ".join([size, *parts]) if sizes else ""
+    """Return how many weights each tuning trains, of how many."""
+    counts = sorted(
+        (cell.trainable, f"{cell.tuning} trains {amount(cell.trainable)} of {amount(cell.parameters)}")
+        for cell in results.cells
+        if cell.trainable and cell.parameters
+    )
+    return "; ".join(dict.fromkeys(words for _, words in counts))
 
 
 def _runs(results: Results) -> str:
@@ -88,4 +97,15 @@ def best_model(results: Results) -> BestModel | None:
     if uri is None:
         return None
     command = f"harness predict {results.study} --input rows.jsonl --output answers.jsonl"
-    return BestModel(uri, cell, command, f'model = mlflow.pyfunc.load_model("{uri}")')
+    return BestModel(uri, cell, results.kept.reason, command, f'model = mlflow.pyfunc.load_model("{uri}")')
+
+
+def prompt_texts(results: Results) -> list[tuple[str, str, str]]:
+    """Return each prompt's name, its text, and what it makes of the first test example where the source is enough."""
+    example = results.answers.examples[0] if results.answers else None
+    prompts = []
+    for name, text in results.prompts.items():
+        form = results.forms.get(name, Template(name, text))
+        enough = form is not None and example is not None and form.names() <= example.fields.keys()
+        prompts.append((name, text, form.render(example.fields) if form and example and enough else ""))
+    return prompts

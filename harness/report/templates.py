@@ -49,6 +49,7 @@ def template(name: str) -> JinjaTemplate:
         environment.filters[kind] = _typesetting(write) if html else write
     words: dict[str, Callable[..., Any]] = {
         "count": count,
+        "fenced": _fenced,
         "in_words": in_words,
         "listed": listed,
         "table_row": _table_row,
@@ -81,6 +82,12 @@ def listed(names: Sequence[str], most: int = 8) -> str:
 
 def _typesetting(write: Callable[..., str]) -> Callable[..., str]:
     return lambda *arguments, **named: number_format.typeset(write(*arguments, **named))
+
+
+def _fenced(text: str) -> str:
+    """Return a text that Markdown shows as it is."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}\n{text}\n{fence}"
 
 
 def _table_row(cells: Sequence[str]) -> str:

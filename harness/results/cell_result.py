@@ -113,11 +113,24 @@ class CellResult:
         return _number(self.params.get(Params.TRAINABLE))
 
     @property
-    def trained_share(self) -> float:
-        """The share of its weights that train; nan where the store does not say."""
-        if self.trainable is None or not self.parameters:
-            return math.nan
-        return self.trainable / self.parameters
+    def training_seconds(self) -> float:
+        """How long one of its final runs trained, on average; 0 where nothing trains, nan where it was not measured.
+
+        Making, reading and proving recordings of the frozen part is in it.
+        """
+        if self.tuning == "none":
+            return 0.0
+        parts = ("train_seconds", math.nan), ("recording_seconds", 0.0)
+        return mean([sum(final.costs.get(*part) for part in parts) for final in self.finals])
+
+    @property
+    def generality_kept(self) -> float:
+        """How much of its skill on general text it kept: perplexity before over perplexity after.
+
+        1: nothing was lost; 0.5: every token of general text is twice as surprising as before; nan: not measured.
+        """
+        after = self.score(Metrics.PERPLEXITY)
+        return self.score(f"{Metrics.PERPLEXITY}{Metrics.BEFORE}") / after if after else math.nan
 
 
 def _number(text: str | None) -> int | None:

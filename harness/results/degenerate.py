@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from harness.core.example import Split
 from harness.metrics.likelihood import LOSS, PERPLEXITY
 from harness.results.collect import Results
 from harness.stats.verdicts import Answered, Answers
@@ -21,19 +22,25 @@ def nothing_ranks(results: Results) -> str:
     reads_texts = lead not in (LOSS.name, PERPLEXITY.name)
     if reads_texts and results.answers and min(empty_shares(results.answers).values(), default=0) == 1:
         return "all predictions on test are empty"
-    for split in ("validation", "test"):
+    splits: tuple[Split, ...] = ("validation", "test")
+    for split in splits:
         scores = [cell.score(score_name(split, lead)) for cell in ranking]
         defined = [score for score in scores if math.isfinite(score)]
-        if len(defined) > 1 and _equal(defined) and not math.isclose(defined[0], _best(results)):
+        if len(defined) > 1 and _equal(defined) and _says_nothing(split, defined[0], results):
             return f"all cells have the same {lead} on {split}, {defined[0]:.4f}"
     return ""
 
 
-def _best(results: Results) -> float:
-    """Return the score that no cell can exceed: where all reach it, the least loss ranks first."""
+def _says_nothing(split: Split, score: float, results: Results) -> bool:
+    """Return whether a score that all cells have leaves nothing to rank them by.
+
+    Where all are perfect on validation, the least loss ranks first. An equal score on test is no fault of the ranking
+    (with few rows it is common, and the tests call it undecided) unless nothing was right there.
+    """
     if isinstance(results.metric, str):
-        return math.nan
-    return results.metric.range[1 if results.maximize else 0]
+        return True
+    worst, best = results.metric.range if results.maximize else reversed(results.metric.range)
+    return not math.isclose(score, best) if split == "validation" else math.isclose(score, worst)
 
 
 def _equal(scores: Sequence[float]) -> bool:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from harness.core.errors import DamagedError, HarnessError
 from harness.core.example import Prediction
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve
+from harness.metrics.tokens import EXACT_MATCH
 from harness.stats.verdicts import Answered, Answers
 from harness.study.task import load_task
 from harness.tracking.prediction_table import read_examples, read_predictions
 from harness.tracking.run_records import seed_order
-from harness.tracking.schema import Params, Tags
-from harness.tracking.store_protocols import Run, RunStore
+from harness.tracking.schema import Artifacts, Params, Tags
+from harness.tracking.store_protocols import Run, RunStore, damage
 from harness.tracking.study_record import StudyRecord
 
-__all__ = ["named_metric", "read_answers"]
+__all__ = ["exact_share", "named_metric", "read_answers"]
 
 
 def read_answers(
@@ -50,14 +52,30 @@ def read_answers(
 
 
 def _tables(tracker: RunStore, runs: Sequence[Run]) -> tuple[dict[str, tuple[Prediction, ...]], tuple[str, ...]]:
-    """Return the test predictions of runs by their ids, and a line for each run whose table is damaged."""
+    """Return the test predictions of runs by their ids, and a line for each run whose table is damaged.
+
+    All answer the same rows, so one of other rows than most are of is damaged as well.
+    """
     tables, damaged = {}, []
     for run in runs:
         try:
             tables[run.id] = read_predictions(tracker, run, "test")
         except DamagedError as error:
             damaged.append(str(error))
+    rows = {id: tuple(one.id for one in table) for id, table in tables.items()}
+    (most, _), *_ = Counter(rows.values()).most_common(1) or [((), 0)]
+    for run in runs:
+        if run.id in tables and rows[run.id] != most:
+            del tables[run.id]
+            damaged.append(damage(Artifacts.predictions("test"), run, "it answers other rows than other runs do"))
     return tables, tuple(damaged)
+
+
+def exact_share(answers: Answers, cell: str) -> float:
+    """Return which share of a cell's answers, over all its final runs, equals a target up to white space."""
+    runs = answers.cells[cell].runs
+    pairs = [pair for run in runs for pair in zip(run, answers.examples, strict=True)]
+    return EXACT_MATCH.reduce([EXACT_MATCH.statistics(*pair) for pair in pairs])
 
 
 def named_metric(name: str, record: StudyRecord) -> Metric | str:

@@ -133,7 +133,8 @@ class _Driver:
         summary, was_there = open_summary(checked, record, self.runs)
         if not was_there:
             publish_begun(checked, self.objective, summary, tracker)
-        if damaged := retire_damaged(self.runs, [cell.id for cell in chosen]):
+        test_ids = {checked.test_digest: checked.test_ids} if checked.test_digest else {}
+        if damaged := retire_damaged(self.runs, [cell.id for cell in chosen], test_ids):
             self.progress.say(f"stored predictions are damaged, so these runs are done again: {', '.join(damaged)}")
         searched = with_neighbors(chosen, study, checked.cells)
         searches = self._open_searches(searched)

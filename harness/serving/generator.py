@@ -21,8 +21,9 @@ from harness.core.errors import DataError, ModelError, TemplateError
 from harness.core.example import Example, digest
 from harness.data.prompt_forms import restored
 from harness.data.tokenization import Limits, PromptForm, Row, encode
+from harness.models.content_digests import architecture_digest, weights_digest
 from harness.models.delta import Base, load_delta, save_delta, trained_digest
-from harness.models.load import Loaded, architecture_digest, load, weights_digest
+from harness.models.load import Loaded, load
 from harness.serving.stored_files import READING, SETTINGS, content, verify_base, verify_files
 from harness.study.axes import Tuning
 from harness.study.grid import Cell

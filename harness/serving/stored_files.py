@@ -8,7 +8,8 @@ from pathlib import Path
 
 from harness.core.errors import ModelError
 from harness.core.whole_files import file_digests
-from harness.models.load import Loaded, generation_digest, tokenizer_digest
+from harness.models.content_digests import generation_digest, tokenizer_digest
+from harness.models.load import Loaded
 
 __all__ = ["FILES", "READING", "READ_ON_LOADING", "SETTINGS", "content", "verify_base", "verify_files"]
 

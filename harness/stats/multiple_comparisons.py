@@ -35,6 +35,8 @@ __all__ = [
 
 Verdict: TypeAlias = Literal["better", "worse", "undecided"]
 
+_OPPOSITE: Mapping[Verdict, Verdict] = {"better": "worse", "worse": "better", "undecided": "undecided"}
+
 
 class Comparison(NamedTuple):
     """One claim of a family: what ``a`` has over ``b``."""
@@ -50,6 +52,13 @@ class Comparison(NamedTuple):
     """Of ``a``, by the adjusted p-value and the metric's direction."""
     reason: str = ""
     """Why it was not tested; empty where it was."""
+
+    @property
+    def turned(self) -> Comparison:
+        """The same claim told of ``b``: what it has over ``a``."""
+        gain = self.difference
+        swapped = gain._replace(value=-gain.value, low=-gain.high, high=-gain.low)
+        return self._replace(a=self.b, b=self.a, difference=swapped, verdict=_OPPOSITE[self.verdict])
 
 
 class Effects(NamedTuple):

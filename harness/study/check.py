@@ -15,7 +15,7 @@ from harness.core.example import SPLITS, Example, Split, fingerprint
 from harness.data.decoder_prefix import language_codes, language_token
 from harness.data.row_groups import likely_groups, separated
 from harness.data.sources import Source, SourceRow, examples_of, open_source, split_rows
-from harness.data.tokenization import Limits, PromptForm, Reader
+from harness.data.tokenization import PromptForm, Reader
 from harness.data.train_test_overlap import Overlap, overlaps, settled
 from harness.metrics import get
 from harness.metrics.base import Metric, metric_name
@@ -24,6 +24,7 @@ from harness.study.forgetting_texts import General, read_general
 from harness.study.grid import Cell, baseline_cell, expand
 from harness.study.load_study import StudyFile
 from harness.study.model_config import Description, describe
+from harness.study.model_notes import doubled_tokens, model_notes
 from harness.study.problems import Problems
 from harness.study.prompt_faults import alike, holding_targets, refuse_faults, refuse_without_fields, stray_fields
 from harness.study.row_lengths import UNLIMITED, Fit, measure
@@ -99,13 +100,7 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
     """
     study, problems = file.study, Problems(file)
     description, reader = _model(study, problems)
-    loaded = None
-    with problems.at("task"):
-        loaded = load_task(study.task)
-    if loaded is None:
-        problems.stop()
-    assert loaded is not None
-    task, task_file = loaded
+    task, task_file = _task(study, problems)
     prompts = _prompts(study, task, problems)
     metrics = _metrics(study, task, problems)
     _baseline(study, problems)
@@ -117,8 +112,9 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
     refuse_without_fields(prompts, examples, problems)
     fits: tuple[Fit, ...] = ()
     cautions: list[str] = []
+    limits = token_limits(study, task) if description and description.tokenizer_file else UNLIMITED
     if source and examples and reader:
-        fits, cautions = measure(study, prompts, examples, reader, _limits(study, task, description), problems)
+        fits, cautions = measure(study, prompts, examples, reader, limits, problems)
         refuse_stop_texts(study, task, examples, reader, problems)
         cautions += refuse_hopeless(unequal_targets(examples, reader, metrics), study, problems)
         refuse_faults(prompts, fits, rows.get("train", []), study.data, task, task_file, problems)
@@ -128,7 +124,10 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
     problems.stop()
     assert source is not None
     assert description is not None
+    assert reader is not None
     forms = tuple(form for _, form in prompts)
+    cautions += doubled_tokens(forms, examples["train"][0], reader)
+    notes = [*taken_off, *left_out, *model_notes(description, reader, limits, forms, examples)]
     test_rows = examples.pop("test", [])
     return Checked(
         file=file,
@@ -145,8 +144,18 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
         overlaps=found,
         general=general,
         cautions=(*cautions, *_blind(metrics, examples, test_rows), *alike(fits), *_ungrouped(study, rows)),
-        notes=(*stray_fields(forms, examples), *holding_targets(fits), *taken_off, *left_out, *_later(description)),
+        notes=(*stray_fields(forms, examples), *holding_targets(fits), *notes),
     )
+
+
+def _task(study: StudySpec, problems: Problems) -> tuple[Task, Path]:
+    loaded = None
+    with problems.at("task"):
+        loaded = load_task(study.task)
+    if loaded is None:
+        problems.stop()
+    assert loaded is not None
+    return loaded
 
 
 def _model(study: StudySpec, problems: Problems) -> tuple[Description | None, Reader | None]:
@@ -256,21 +265,6 @@ def _kept(
     return examples, found, lines
 
 
-def _limits(study: StudySpec, task: Task, description: Description | None) -> Limits:
-    """Return the most tokens, where they can be counted."""
-    return token_limits(study, task) if description and description.tokenizer_file else UNLIMITED
-
-
-def _later(description: Description) -> list[str]:
-    """Say what is left to the model's loading, before anything trains."""
-    lines = []
-    if description.tokenizer_file is None:
-        lines.append("the model has no tokenizer.json: its tokens are counted when it is loaded.")
-    if description.blocks is None:
-        lines.append("the model's config.json has no number of blocks: they are counted when it is loaded.")
-    return lines
-
-
 def _blind(metrics: tuple[Metric | str, ...], examples: dict[Split, list[Example]], test: list[Example]) -> list[str]:
     """Say which metrics cannot tell right from wrong on the rows that are scored."""
     return self_scores(metrics, [*examples["validation"], *test])
@@ -282,7 +276,8 @@ def _ungrouped(study: StudySpec, rows: dict[Split, list[SourceRow]]) -> list[str
         return []
     mapped = {study.data.columns.get(name, name) for name in ("source", "target", "references", "id")}
     columns = {split: [row.columns for row in part] for split, part in rows.items()}
-    return [likely.line() for likely in likely_groups(columns, frozenset(mapped))]
+    id = study.data.columns.get("id", "id")
+    return [likely.line() for likely in likely_groups(columns, frozenset(mapped), id)]
 
 
 def _render(prompts: list[tuple[int, PromptForm]], examples: dict[Split, list[Example]], problems: Problems) -> None:

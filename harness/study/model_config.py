@@ -26,6 +26,11 @@ BLOCKS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 ENCODER_BLOCKS = ("encoder_layers", "num_encoder_layers", "num_layers", *BLOCKS)
 DECODER_BLOCKS = ("decoder_layers", "num_decoder_layers", *BLOCKS)  # T5 leaves the decoder's out where it is as deep
 CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
+UNLIMITED = (
+    *("t5", "mt5", "umt5", "longt5", "switch_transformers", "xlnet", "inkling_text", "inkling2_text"),  # distances
+    *("jamba", "nemotron_h", "zamba", "mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm", "bloom"),  # order alone
+)
+"""Kinds of models that know no positions, but distances or an order: their number is the length of their training."""
 SOURCE_ROWS = ("src_vocab_size", "vocab_size", "n_words")
 TARGET_ROWS = ("tgt_vocab_size", "decoder_vocab_size", "vocab_size", "n_words")
 
@@ -84,12 +89,19 @@ def describe(name: str, revision: str | None = None) -> Description:
 def context(config: Config) -> int | None:
     """Return the most tokens of one input that a configuration allows, ``None`` where it sets no limit.
 
-    T5's positions are relative: its published files state the length it was trained with, or nothing.
-
-    >>> context({"n_positions": 1024}), context({"model_type": "bloom"})
+    >>> context({"model_type": "gpt2", "n_positions": 1024}), context({"model_type": "t5", "n_positions": 512})
     (1024, None)
     """
-    return min((limit for half in _halves(config) if (limit := _first(half, CONTEXT))), default=None)
+    limited = [half for half in _halves(config) if not _without_positions(half)]
+    return min((limit for half in limited if (limit := _first(half, CONTEXT))), default=None)
+
+
+def _without_positions(config: Config) -> bool:
+    return (
+        config.get("model_type") in UNLIMITED
+        or bool(config.get("alibi") and config.get("model_type") == "falcon")
+        or config.get("position_embedding_type") == "nope"
+    )
 
 
 def _halves(config: Config) -> tuple[Config, Config]:

@@ -10,6 +10,7 @@ from harness.core.example import Split
 from harness.data.tokenization import Encoded, PromptForm, Reader
 from harness.metrics.base import Metric
 from harness.study.check import Checked
+from harness.study.model_notes import doubled_tokens, special_tokens_in_texts
 from harness.study.problems import Problems
 from harness.study.row_lengths import Fit, measure
 from harness.study.settings import token_limits
@@ -31,7 +32,7 @@ class Recount(NamedTuple):
 def recount(
     checked: Checked, reader: Reader, metrics: Sequence[Metric], encoded: Callable[[PromptForm, Split], Encoded]
 ) -> Recount:
-    """Count tokens again; where `check` had no tokenizer to count with, everything it says of tokens is made up for.
+    """Count tokens again; where `check` counted none, or otherwise, all that it says of tokens is said anew.
 
     Args:
         checked: The study.
@@ -50,19 +51,24 @@ def recount(
             f"{str(reader.is_encoder_decoder).lower()} for this architecture; write it there"
         )
     if checked.description.tokenizer_file is None:
-        return _made_up(checked, reader, metrics)
+        return _anew(checked, reader, metrics)
     fits = tuple(_counted(fit, encoded(form, "train")) for fit, form in zip(checked.fits, checked.prompts, strict=True))
-    pairs = zip(checked.fits, fits, strict=True)
-    return Recount(fits, tuple(_difference(light, own) for light, own in pairs if light != own))
+    differences = [_difference(*pair) for pair in zip(checked.fits, fits, strict=True) if pair[0] != pair[1]]
+    if not differences:
+        return Recount(fits, ())
+    own = _anew(checked, reader, metrics)
+    return Recount(own.fits, (*differences, *(line for line in own.cautions if line not in checked.cautions)))
 
 
-def _made_up(checked: Checked, reader: Reader, metrics: Sequence[Metric]) -> Recount:
+def _anew(checked: Checked, reader: Reader, metrics: Sequence[Metric]) -> Recount:
     study, task, examples, problems = checked.study, checked.task, checked.examples, Problems(checked.file)
     prompts = list(enumerate(checked.prompts))
     fits, cautions = measure(study, prompts, examples, reader, token_limits(study, task), problems)
     refuse_stop_texts(study, task, examples, reader, problems)
     cautions += refuse_hopeless(unequal_targets(examples, reader, metrics), study, problems)
     problems.stop()
+    cautions += doubled_tokens(checked.prompts, examples["train"][0], reader)
+    cautions += special_tokens_in_texts(checked.prompts, examples, reader)
     return Recount(fits, tuple(cautions))
 
 

@@ -2,9 +2,9 @@
 
 What a target is made of is found by trying, so that it does not matter how a task makes examples from rows. Columns
 called (or mapped to) ``target`` and ``references`` are exchanged whole. Of other columns that a task's own function
-reads, one text may hold both source and target, as a dialogue does; there, the target alone is exchanged inside the
-value. Such columns stand in a prompt only if all do that the target depends on: a list of choices may be shown where
-the number of the right one is not.
+reads, one text may hold both source and target, as a dialogue does; there, the target alone (and each reference) is
+exchanged inside the value. Such columns stand in a prompt only if all do that the target depends on: a list of choices
+may be shown where the number of the right one is not.
 """
 
 from __future__ import annotations
@@ -130,12 +130,14 @@ class _Trial:
 
     def _exchanged_inside(self, column: str) -> Iterator[tuple[_Pair, Example]]:
         for pair in self._pairs:
-            ways = _replaced(pair.row.columns.get(column), pair.example.target.strip(), pair.target.strip())
-            for _, value in zip(range(OCCURRENCES), ways, strict=False):
-                after = self._example(pair, {column: value})
-                if after is not None and after.target.strip() == pair.target.strip():
-                    yield pair, after
-                    break
+            new = pair.target.strip()
+            for text in dict.fromkeys((pair.example.target, *pair.example.references)):
+                ways = _replaced(pair.row.columns.get(column), text.strip(), new)
+                for _, value in zip(range(OCCURRENCES), ways, strict=False):
+                    after = self._example(pair, {column: value})
+                    if after is not None and new in map(str.strip, (after.target, *after.references)):
+                        yield pair, after
+                        break
 
     def _example(self, pair: _Pair, values: Mapping[str, Any]) -> Example | None:
         try:

@@ -25,7 +25,7 @@ EXPONENTS = {
 
 
 def refuse_broken_weights(folder: Path) -> None:
-    """See that the weights in a folder's safetensors are finite.
+    """See that the weights in a folder's safetensors are finite; a number by itself may be a bound that is not.
 
     Raises:
         ModelError: Some are NaN or infinite; names the tensors.
@@ -54,7 +54,7 @@ def _broken(file: Path) -> Iterator[str]:
                 continue
             start, end = entry["data_offsets"]
             numbers = np.frombuffer(values[start:end].tobytes(), bits)
-            if ((numbers & bits(exponent)) == exponent).any():
+            if numbers.size > 1 and ((numbers & bits(exponent)) == exponent).any():
                 yield name
     except (OSError, ValueError, LookupError, AttributeError, TypeError, OverflowError, MemoryError):
         return

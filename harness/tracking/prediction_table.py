@@ -65,12 +65,13 @@ def read_examples(tracker: RunStore, run: Run, split: Split) -> tuple[Example, .
     )
 
 
-def is_whole(tracker: RunStore, run: Run, split: Split) -> bool:
-    """Return whether a run's predictions on a split are there, as they were stored."""
+def is_whole(tracker: RunStore, run: Run, split: Split, ids: Sequence[str] = ()) -> bool:
+    """Return whether a run's predictions on a split are there, unchanged, and of these rows if they are given."""
     try:
-        return bool(_columns(tracker, run, split))
+        answered = _columns(tracker, run, split)["id"]
     except DamagedError:
         return False
+    return not ids or [*map(str, answered)] == [*ids]
 
 
 def _columns(tracker: RunStore, run: Run, split: Split) -> dict[str, list[Any]]:
@@ -79,11 +80,17 @@ def _columns(tracker: RunStore, run: Run, split: Split) -> dict[str, list[Any]]:
         content = json.loads(tracker.fetch(run.id, file))
         names, rows = content["columns"], content["data"]
         columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
-        whole = columns.keys() >= COLUMNS and all(isinstance(text, str) for text in columns["prediction"])
+        texts, numbers = ("source", "prediction", "reference"), ("nll", "tokens")
+        whole = (
+            columns.keys() >= COLUMNS
+            and all(isinstance(value, str) for name in texts for value in columns[name])
+            and all(isinstance(value, int | float | None) for name in numbers for value in columns[name])
+        )
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise DamagedError(damage(file, run, f"it is no table: {error!r}")) from error
     if not whole or not rows:
-        reason = f"it has {len(rows)} rows of {', '.join(map(str, columns))}, not texts of {', '.join(sorted(COLUMNS))}"
+        should = f"texts and numbers of {', '.join(sorted(COLUMNS))}"
+        reason = f"it has {len(rows)} rows of {', '.join(map(str, columns))}, not {should}"
         raise DamagedError(damage(file, run, reason))
     return columns
 

@@ -18,7 +18,7 @@ from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLa
 from transformers.generation import LogitsProcessorList, StoppingCriteriaList
 from transformers.utils import ModelOutput
 
-from harness.models.load import GENERATION_TOKENS
+from harness.models.content_digests import GENERATION_TOKENS
 from harness.models.transformers_compat import first_call, has_generation_steps, pad_token, with_new_token
 
 __all__ = ["generation_settings", "greedy", "greedy_options", "prefill"]

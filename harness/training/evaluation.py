@@ -21,6 +21,7 @@ from harness.models.load import Loaded
 from harness.training.batching import Batch, Prompts, prompt_batches
 from harness.training.decoding import generation_settings, greedy_options
 from harness.training.loss import ForwardPass, prompt_rows
+from harness.training.whole_characters import whole_characters
 
 __all__ = ["Decoding", "Likelihood", "generate", "likelihoods", "mean_loss", "predict", "prompts_of", "score"]
 
@@ -74,7 +75,8 @@ def generate(
 ) -> list[str]:
     """Return each row's prediction, stripped, in the order of the rows; the model is left in eval mode.
 
-    Of the checkpoint's own settings only special and banned tokens hold. A prediction ends before the first stop text.
+    Of the checkpoint's own settings only special and banned tokens hold. A prediction ends before the first stop text,
+    and one that is cut by its length with its last whole character.
 
     Args:
         loaded: The model and its tokenizer.
@@ -83,9 +85,10 @@ def generate(
         trunk: Replays the frozen part of a causal model's prefill on these prompts, or of the encoder; greedy alone.
     """
     model = loaded.model.eval()
-    ends = model.generation_config.eos_token_id
+    own = model.generation_config.eos_token_id
+    ends = {*([own] if isinstance(own, int) else own or []), loaded.tokenizer.eos_token_id}
     settings = {
-        "eos_token_id": sorted({*([ends] if isinstance(ends, int) else ends or []), loaded.tokenizer.eos_token_id}),
+        "eos_token_id": sorted(ends),
         "pad_token_id": loaded.tokenizer.pad_token_id,
         "max_new_tokens": decoding.max_new_tokens,
         "num_beams": decoding.num_beams,
@@ -100,8 +103,10 @@ def generate(
             options = greedy_options(first) if decoding.num_beams == 1 else {}
             with unmoved(model), around:
                 output = model.generate(**inputs, stopping_criteria=stop, **options)
-            for index, text in zip(batch.indices, decoded(loaded, output[:, batch.skip :]), strict=True):
-                predictions[index] = _until(text, decoding.stop).strip()
+            said = output[:, batch.skip :]
+            for index, ids, text in zip(batch.indices, said.tolist(), decoded(loaded, said), strict=True):
+                whole = text if ends.intersection(ids) else whole_characters(loaded, ids, text)
+                predictions[index] = _until(whole, decoding.stop).strip()
     return [predictions[index] for index in range(len(predictions))]
 
 

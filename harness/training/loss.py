@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
+from harness.models.find_blocks import projection
 from harness.models.frozen.capture import Rows
 from harness.models.frozen.replay import Trunk
 from harness.models.hooks import answering, look, unmoved
@@ -99,7 +100,7 @@ class ForwardPass:
 
 def _head_loss(model: PreTrainedModel, precision: Precision) -> HeadLoss | None:
     """Return the loss behind a head whose output is the model's logits, seen on one token."""
-    head = model.get_output_embeddings()
+    head = projection(model)
     if not isinstance(head, nn.Linear):
         return None
     returned: list[tuple[Tensor, Tensor]] = []
@@ -139,17 +140,16 @@ def prompt_rows(batch: Prompts, device: torch.device) -> Rows:
 
 def label_logits(model: PreTrainedModel, rows: Rows) -> Tensor:
     """Return the logits that predict a label, shape (labels, vocabulary), row after row."""
-    head = model.get_output_embeddings()
+    head: Any = projection(model)
     forward: Callable[[Tensor], Tensor] = head.forward
-    shape = rows.wanted.shape
 
-    def at_labels(hidden: Tensor) -> Tensor:
-        # ProphetNet hands its head several predictions of a position.
-        return forward(hidden[rows.wanted].unsqueeze(0) if hidden.shape[:-1] == shape else hidden)
+    def answer(hidden: Tensor) -> Tensor:
+        # ProphetNet's head sees several streams, of which one becomes the logits.
+        return forward(hidden[rows.wanted].unsqueeze(0) if hidden.ndim == 3 else hidden)
 
-    with answering(head, at_labels):
+    with answering(head, answer):
         logits: Tensor = model(**rows.inputs, use_cache=False).logits
-    return logits[rows.wanted] if logits.shape[:-1] == shape else logits[0]
+    return logits[rows.wanted] if logits.shape[:2] == rows.wanted.shape else logits[0]
 
 
 def _labels(batch: Batch) -> Tensor:

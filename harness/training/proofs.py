@@ -15,8 +15,9 @@ from torch import Tensor
 
 from harness.core.errors import ModelError
 from harness.data.tokenization import Ids, Limits, Row, prompt_limit
+from harness.models.content_digests import weights_digest
 from harness.models.hooks import MISFIT, eval_mode, look
-from harness.models.load import Loaded, weights_digest
+from harness.models.load import Loaded
 from harness.study.spec import Precision
 from harness.training.batching import Batch, loss_batches, prompts_together, rows_together
 from harness.training.decoding import generation_settings
@@ -120,7 +121,8 @@ def refuse_sight_ahead(loaded: Loaded, forward: ForwardPass, limits: Limits, row
 
 def losses_depend_on_others(loaded: Loaded, forward: ForwardPass, rows: Sequence[Row], limits: Limits) -> bool:
     """Return whether a row's losses are others beside one as long as the study may have, and padded so, than alone."""
-    longest = Row("", *(_cycled(rows[0].prompt, count) for count in _longest(loaded, limits)), truncated=False)
+    prompt, target = (_cycled(rows[0].prompt, count) for count in _longest(loaded, limits))
+    longest = Row("", prompt, target, truncated=False)
     batch = rows_together([*_two(rows), longest], loaded).to(forward.model.device)
     alone = replace(forward, alone=True)
     with eval_mode(forward.model):

@@ -13,7 +13,7 @@ from harness.core.example import digest
 from harness.core.workspace import HERE, Workspace
 from harness.data.tokenization import Limits
 from harness.models.apply_tuning import apply, first_block, reset
-from harness.models.load import architecture_digest, generation_digest, tokenizer_digest
+from harness.models.content_digests import architecture_digest, generation_digest, tokenizer_digest
 from harness.study.check import Checked
 from harness.study.grid import Cell
 from harness.study.recount import recount

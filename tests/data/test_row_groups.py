@@ -148,8 +148,41 @@ def test_check_asks_about_a_column_that_looks_like_a_group(places: Places) -> No
 def test_which_columns_look_like_groups(values: list[Any], asked: bool) -> None:
     made = [{"source": f"s{n}", "c": value} for n, value in enumerate(values)]
     splits: dict[Split, list[dict[str, Any]]] = {"train": made[::2], "test": made[1::2]}
-    assert bool(likely_groups(splits, frozenset({"source"}))) is asked
-    assert not likely_groups(splits, frozenset({"source", "c"}))
+    assert bool(likely_groups(splits, frozenset({"source"}), "id")) is asked
+    assert not likely_groups(splits, frozenset({"source", "c"}), "id")
+
+
+@pytest.mark.parametrize(
+    ("column", "asked"),
+    [("doc_id", True), ("dialogue", True), ("Speaker", True), ("topic", False), ("label_id", False)],
+)
+def test_large_groups_are_known_by_their_column(column: str, asked: bool) -> None:
+    made = [{column: f"v{n % 5}"} for n in range(200)]
+    likely = likely_groups({"train": made[:150], "test": made[150:]}, frozenset(), "id")
+    assert [one.column for one in likely] == [column] * asked
+
+
+@pytest.mark.parametrize(
+    ("id", "asked"),
+    [
+        ("d{0}-t{1}", True),
+        ("talk{0}.json_{1}", True),
+        ("{0}:{1}", True),
+        ("{0}/s{1}", True),
+        ("row-{2}", False),
+        ("{2}", False),
+        ("r{2}", False),
+        ("{3}-{2}", False),
+    ],
+)
+def test_check_asks_about_ids_that_begin_alike(id: str, asked: bool) -> None:
+    made = [{"key": id.format(n // 4, n % 4, n, "en" if n % 2 else "de")} for n in range(60)]
+    splits: dict[Split, list[dict[str, Any]]] = {"train": made[::2], "test": made[1::2]}
+    likely = likely_groups(splits, frozenset({"key"}), "key")
+    assert [one.line() for one in likely] == [
+        "Do rows whose ids begin alike belong together? These 15 values repeat over 60 rows, and 15 of them stand in "
+        "more than one split; if so, give them a column of their own, and set data.group"
+    ] * asked
 
 
 def test_the_store_holds_the_group_of_each_example(places: Places) -> None:

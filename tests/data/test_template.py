@@ -99,3 +99,17 @@ def test_what_a_template_may_not_be(template: Template, message: str) -> None:
 def test_the_sandbox_holds() -> None:
     with pytest.raises(TemplateError):
         Template("t", "{{ source.__class__.__mro__ }}").render({"source": "x"})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{{ source | xmlattr }}", "AttributeError: 'str' object has no attribute 'items'"),
+        ("{{ '{a}'.format() }}{{ source }}", "KeyError: 'a'"),
+        ("{{ source.index('z') }}", "ValueError: substring not found"),
+        ("{{ 1 // (source | length - 1) }}", "ZeroDivisionError"),
+    ],
+)
+def test_whatever_a_template_raises_is_told(text: str, message: str) -> None:
+    with pytest.raises(TemplateError, match=message):
+        Template("t", text).render({"source": "x"})

@@ -111,6 +111,16 @@ COMMON = "Please read this note with care before the meeting at noon: {} and tel
         ("well 🙂", "well 🙁"),
         ("well 🙂", "well"),
         ("¬a ∧ b", "a ∨ b"),
+        ("a balance of -$5", "a balance of $5"),
+        ("a balance of -€5", "a balance of €5"),
+        ("a change by -(5) here", "a change by (5) here"),
+        ("about 1e-5 of it", "about 1e5 of it"),
+        ("y is -x", "y is x"),
+        ("blood group A-", "blood group A"),
+        ("the range 5-", "the range 5"),
+        ("if !done", "if done"),
+        ("a 5' board", 'a 5" board'),
+        ('a 5" board', "a 5 board"),
     ],
 )
 @pytest.mark.parametrize("frame", ["{}", COMMON])
@@ -133,6 +143,9 @@ def test_marks_that_tell_make_another_row(one: str, other: str, frame: str) -> N
         ("The U.S. won", "the US won"),
         ("¿Qué? ¡No!", "Qué No"),
         ("soft\u00adhyphen", "softhyphen"),
+        ('He said "I am 5"', "He said 'I am 5'"),
+        ("-Hello\n-Hi", "Hello\nHi"),
+        ("Stop! Now!", "Stop now"),
     ],
 )
 def test_marks_that_dress_do_not(one: str, other: str) -> None:

@@ -17,8 +17,9 @@ from harness.core.errors import ModelError
 from harness.data.template import Template
 from harness.data.tokenization import Limits
 from harness.models.apply_tuning import apply, reset
+from harness.models.content_digests import architecture_digest
 from harness.models.delta import Base, trained_digest
-from harness.models.load import Loaded, architecture_digest, load
+from harness.models.load import Loaded, load
 from harness.serving.generator import Generator, Recipe, Store, save_model
 from harness.study.axes import Tuning
 from harness.testing import tiny_model

@@ -16,9 +16,10 @@ from harness.core.errors import ModelError
 from harness.core.example import Example
 from harness.data.template import Template
 from harness.data.tokenization import Limits, Row, encode
+from harness.models.content_digests import architecture_digest, generation_digest
 from harness.models.delta import Base
 from harness.models.languages import beginning
-from harness.models.load import Loaded, architecture_digest, generation_digest, load
+from harness.models.load import Loaded, load
 from harness.serving.generator import Generator, Recipe, save_model
 from harness.study.axes import Tuning
 from harness.study.model_config import describe

@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from harness.core.errors import ModelError
+from harness.models.content_digests import weights_digest
 from harness.models.find_blocks import blocks
-from harness.models.load import load, weights_digest
+from harness.models.load import load
 from harness.study.model_config import describe
 from tests.support.family_facts import ENCODER_DECODERS, FACTS
 

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 from harness.core.errors import ModelError
 from harness.data.tokenization import Row
 from harness.models.apply_tuning import apply, reset
+from harness.models.content_digests import tensors_digest
 from harness.models.find_blocks import anatomy, blocks
 from harness.models.load import Loaded, load
 from harness.study.axes import Tuning
@@ -160,6 +162,35 @@ def _plain(loaded: Loaded, prompt: tuple[int, ...]) -> str:
         made[0, 0 if loaded.is_encoder_decoder else len(prompt) :], skip_special_tokens=True
     )
     return text.strip()
+
+
+def test_the_text_of_a_whole_checkpoint(tmp_path: Path, tiny_folder: Callable[..., Path]) -> None:
+    text = {**GROUPED, "intermediate_size_mlp": 48, "num_local_experts": 2}
+    eyes = {**EYES, "intermediate_size": 512, "image_size": 8, "vision_output_dim": 32}
+    projector = {"projector_input_dim": 32, "projector_output_dim": 32}
+    config = transformers.Llama4Config(text_config=text, vision_config={**eyes, **projector})
+    whole = transformers.Llama4ForConditionalGeneration(config)
+    whole.save_pretrained(tmp_path)
+    transformers.AutoTokenizer.from_pretrained(tiny_folder("gpt2")).save_pretrained(tmp_path)
+    loaded = load(str(tmp_path))
+    assert type(loaded.model).__name__ == "Llama4ForCausalLM"
+    assert loaded.digest == tensors_digest(whole.language_model.state_dict())
+    weights = load_file(tmp_path / "model.safetensors")
+    save_file({**weights, "zork": torch.ones(2)}, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"1 unknown to the architecture \(zork\)"):
+        load(str(tmp_path))
+
+
+def test_a_part_that_could_not_be_loaded_again_by_itself_is_refused(
+    tmp_path: Path, tiny_folder: Callable[..., Path]
+) -> None:
+    text = {**GROUPED, "cross_attention_layers": [1], "rope_parameters": {"rope_type": "default", "rope_theta": 1e4}}
+    eyes = {**EYES, "image_size": 8, "num_global_layers": 1, "intermediate_layers_indices": [0], "max_num_tiles": 1}
+    config = transformers.MllamaConfig(text_config=text, vision_config={**eyes, "supported_aspect_ratios": [[1, 1]]})
+    transformers.MllamaForConditionalGeneration(config).save_pretrained(tmp_path)
+    transformers.AutoTokenizer.from_pretrained(tiny_folder("gpt2")).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="by its MllamaTextConfig no language model that transformers knows"):
+        load(str(tmp_path))
 
 
 @pytest.mark.parametrize("config", [transformers.ViTConfig(), transformers.LlavaConfig(), transformers.BlipConfig()])

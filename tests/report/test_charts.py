@@ -22,9 +22,8 @@ from harness.report.charts.figure_files import drawn
 from harness.report.charts.gallery import gallery
 from harness.report.charts.page_drawings import picture
 from harness.report.charts.tradeoffs import Spot, front
-from harness.report.html.samples import first_examples
 from harness.report.plain_tables import generality
-from harness.report.ranked_table import generality_kept
+from harness.report.samples import first_examples
 from harness.report.text.findings import find
 from harness.report.write_report import write_report
 from harness.results.cell_result import CellResult
@@ -183,7 +182,7 @@ def test_tradeoffs_show_every_cell_and_the_front(results: Results, place: int) -
     sides = (
         {cell.id: cell.seconds for cell in results.cells},
         {c.id: sum(run.costs["flops"] for run in (*c.trials, *c.finals)) for c in results.cells},
-        {cell.id: generality_kept(cell) for cell in results.cells},
+        {cell.id: cell.generality_kept for cell in results.cells},
     )
     take = {name: math.log10(value) if log else value for name, value in sides[place].items()}
     names = [cell.id for tuning in tunings(results) for cell in results.cells if cell.tuning == tuning]

@@ -91,6 +91,12 @@ def test_where_all_cells_are_perfect_the_least_loss_ranks_first() -> None:
     assert results.ranked()[0].id == min(by_loss, key=by_loss.__getitem__)
 
 
+@pytest.mark.parametrize(("score", "ranks"), [(0.0, False), (0.5, True), (1.0, True)])
+def test_a_tie_on_test_alone_undoes_no_ranking_unless_nothing_was_right(score: float, ranks: bool) -> None:
+    results = changed(study(), lambda cell: with_metrics(cell, test_rougeL=score))
+    assert bool(nothing_ranks(results)) != ranks
+
+
 @pytest.mark.parametrize("lead", ["perplexity", "loss"])
 def test_empty_predictions_say_nothing_against_a_likelihood(lead: str) -> None:
     plain = DEGENERATE["empty"]

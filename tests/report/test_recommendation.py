@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,13 @@ import pytest
 from harness.core.example import Example, Prediction
 from harness.metrics import get
 from harness.metrics.base import Metric
+from harness.report.ranked_table import ranked_table
 from harness.report.study_facts import best_model, study_facts, study_file
 from harness.report.text.cautions import cautions
 from harness.report.text.findings import find
 from harness.report.text.recommendation import recommendation_facts
 from harness.report.write_report import write_report
-from harness.results.cell_result import CellResult
+from harness.results.cell_result import CellResult, Final
 from harness.results.collect import Results
 from harness.stats.verdicts import Answered, Answers
 from harness.tracking.study_record import KeptModels
@@ -81,8 +83,8 @@ EQUAL = {"prompt0/none": [0.1], "prompt1/none": [0.1]}
 DEEP = {f"prompt{p}/{t}": [0.6, 0.61, 0.6] for p in (0, 1) for t in ("last_blocks-1", "full")}
 
 
-def test_the_cheapest_is_the_one_whose_share_in_the_table_is_the_least() -> None:
-    """An untied head adds weights to its model: more of them train, and still a smaller share."""
+def test_the_cheapest_is_the_one_that_the_table_shows_the_least_time_of() -> None:
+    """An untied head adds weights to its model: more of them train, and still a smaller share, in less time."""
     results = scored({**EQUAL, **DEEP, "prompt0/full": [0.62, 0.62, 0.63]})
     untied = {"trainable_parameters": "110000", "parameters": "220000"}
     cells = tuple(
@@ -90,9 +92,65 @@ def test_the_cheapest_is_the_one_whose_share_in_the_table_is_the_least() -> None
         for cell in results.cells
         if cell.id != "prompt1/last_blocks-1"
     )
-    found = find(replace(results, cells=cells)).recommendation
+    findings = find(replace(results, cells=cells))
+    found = findings.recommendation
     assert found is not None
     assert (found.cell.tuning, found.cheapest and found.cheapest.id) == ("full", "prompt0/last_blocks-1")
+    tied = [row for row in ranked_table(replace(results, cells=cells), findings) if row.in_group]
+    assert min(tied, key=lambda row: row.training_seconds).name == "prompt0/last_blocks-1"
+    assert "(110,000 of 220,000 weights)" in found.sentences[2]
+
+
+@pytest.mark.parametrize(("seconds", "named"), [(28.0, False), (10.0, True), (math.nan, False)])
+def test_a_cell_that_trains_fewer_weights_in_no_less_time_is_not_cheaper(seconds: float, named: bool) -> None:
+    results = scored({**EQUAL, **DEEP, "prompt0/full": [0.62, 0.62, 0.63]})
+    cells = tuple(
+        replace(
+            c, finals=tuple(replace(f, costs={"train_seconds": seconds, "recording_seconds": 1.0}) for f in c.finals)
+        )
+        if c.tuning == "last_blocks-1"
+        else c
+        for c in results.cells
+    )
+    found = find(replace(results, cells=cells)).recommendation
+    assert found is not None
+    assert found.cell.id == "prompt0/full"
+    assert (found.cheapest is not None) == named
+    assert ("No cell that trains in noticeably less time may be as good" in found.sentences[2]) == (seconds == 28.0)
+
+
+@pytest.mark.parametrize("text", ["{{ source }}" + " and so on" * 9, "<b>{{ source }}</b>", "`{{ source }}`", None])
+def test_a_prompt_that_is_long_or_holds_markup_is_not_quoted(text: str | None) -> None:
+    results = replace(scored({**EQUAL, **DEEP}), prompts=dict.fromkeys(("prompt0", "prompt1"), text) if text else {})
+    assert "it reads" not in find(results).advice[0]
+
+
+def test_it_says_how_good_the_answers_are_and_what_training_gains() -> None:
+    levels = {**EQUAL, **DEEP, "prompt1/last_blocks-1": [1.0, 1.0, 0.0]}
+    results = scored(levels, noise=0.0)
+    forced = replace(results, cells=tuple(_on_validation(c, c.id == "prompt1/last_blocks-1") for c in results.cells))
+    findings = find(forced)
+    assert findings.recommendation is not None
+    assert findings.verdicts is not None
+    assert "66.7% of its answers to test examples equal the target word for word" in findings.advice[1]
+    row = next(one for one in findings.verdicts.with_best if one.a == "prompt1/none")
+    assert row.verdict == "undecided"
+    low, high = -row.difference.high, -row.difference.low
+    assert f"is not shown (95% interval {low:+.4f} to {high:+.4f})" in findings.advice[1]
+    gaining = find(scored({**EQUAL, **DEEP, "prompt1/last_blocks-1": [0.8, 0.81, 0.8]}))
+    assert gaining.verdicts is not None
+    row = next(one for one in gaining.verdicts.with_best if one.a == "prompt1/none")
+    assert "None of its answers to test examples equals the target" in gaining.advice[1]
+    assert f"Training helps: by {-row.difference.value:.4f} token_f1 over the same prompt" in gaining.advice[1]
+    renamed = [[_named(final, "exact_match") for final in cell.finals] for cell in forced.cells]
+    cells = tuple(replace(cell, finals=tuple(own)) for cell, own in zip(forced.cells, renamed, strict=True))
+    alone = find(replace(forced, cells=cells, lead="exact_match", metric=get("exact_match")))
+    assert "Use the prompt" in alone.advice[0]
+    assert "word for word" not in " ".join(alone.advice)
+
+
+def _named(final: Final, metric: str) -> Final:
+    return replace(final, metrics={name.replace("token_f1", metric): score for name, score in final.metrics.items()})
 
 
 def test_it_names_prompt_depth_share_rate_and_cost() -> None:
@@ -101,8 +159,9 @@ def test_it_names_prompt_depth_share_rate_and_cost() -> None:
     found = find(results).recommendation
     assert found is not None
     said = " ".join(found.sentences)
-    assert 'Use the prompt "prompt1" and train the last block (4% of the weights) at a learning rate of' in said
-    assert "Training it once took 10 s here, with up to 900 MiB of memory." in said
+    assert 'Use the prompt "prompt1" (it reads: {{ source }} TL;DR:) and train the last block' in said
+    assert "the last block (4,000 of 100,000 weights) at a learning rate of" in said
+    assert "Training it once took 10 s here." in said
     assert "It beats the baseline prompt0/full" in said
     assert "No other cell may be as good." in said
     assert recommendation_facts(found) == {
@@ -121,11 +180,11 @@ def test_the_cheapest_that_may_be_as_good_is_named_with_what_it_spares() -> None
     assert found.cell.id == "prompt1/full"
     assert found.cheapest is not None
     assert found.cheapest.tuning == "last_blocks-1"
-    assert "with the last block trained (4% of the weights) is not told apart from it" in found.sentences[1]
-    assert "trains in a third of the time" in found.sentences[1]
+    assert "with the last block trained (4,000 of 100,000 weights) is not told apart from it" in found.sentences[2]
+    assert "trains in 10 s" in found.sentences[2]
     zero = find(scored(dict.fromkeys(levels, [0.5, 0.52, 0.5]) | {"prompt0/none": [0.5]})).recommendation
     assert zero is not None
-    assert "needs no training at all" in zero.sentences[1]
+    assert "needs no training at all" in zero.sentences[2]
 
 
 def test_no_cell_is_called_less_good_that_was_not_shown_to_be() -> None:
@@ -157,7 +216,8 @@ def _on_validation(cell: CellResult, score: float) -> CellResult:
 def test_a_zero_shot_cell_that_ranks_first_asks_for_no_training() -> None:
     found = find(scored({name: [0.2, 0.2, 0.21] for name in DEEP} | {"prompt0/none": [0.1], "prompt1/none": [0.5]}))
     assert found.recommendation is not None
-    assert 'Use the prompt "prompt1" with the model as it comes' in found.recommendation.sentences[0]
+    use = 'Use the prompt "prompt1" (it reads: {{ source }} TL;DR:) with the model as it comes'
+    assert use in found.recommendation.sentences[0]
     assert found.recommendation.cheapest is None
 
 
@@ -182,7 +242,7 @@ def test_a_row_that_needs_no_model_is_compared_in_words_and_cautioned() -> None:
     plain = referenced(study())
     ahead = replace(plain, references={"lead": {"validation/rougeL": 2.0, "test/rougeL": 0.1}})
     findings = find(ahead)
-    assert "The best row that needs no model, lead, scores" in findings.answer
+    assert "The best rule that needs no model, lead, scores" in findings.answer
     assert "lead, which needs no model, scores higher on validation than every cell: 2.00" in " ".join(
         cautions(ahead, findings)
     )
@@ -229,7 +289,7 @@ def test_the_report_says_what_was_run_and_where_the_model_is(tmp_path: Path) -> 
     assert study_facts(results) == {
         "date": "2025-06-15",
         "model": "small",
-        "weights": "100,000; last_blocks-1 trains 4%; full trains 100%",
+        "weights": "last_blocks-1 trains 4,000 of 100,000; full trains 100,000 of 100,000",
         "epochs": "3",
         "batch size": "8",
         "runs": "6 cells, 16 trials, 10 final runs",

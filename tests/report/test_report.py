@@ -14,7 +14,7 @@ import pytest
 from harness.core.example import Example
 from harness.metrics import get
 from harness.report.csv_tables import results_csv
-from harness.report.html.samples import samples
+from harness.report.samples import samples
 from harness.report.text.cautions import at_edge, cautions
 from harness.report.text.findings import find
 from harness.report.write_report import write_report
@@ -124,9 +124,13 @@ def test_the_page_says_what_the_program_is_told(tmp_path: Path) -> None:
     assert program["answer"] in written.read_text(encoding="utf-8")
     rows = [one for one in program["comparisons"] if one["family"] not in ("best", "pairs")]
     rows += [one for members in program["effects"].values() for one in members]
+    turned = {"better": "worse", "worse": "better", "undecided": "undecided"}
     assert {one["family"] for one in rows if "family" in one} == {"baseline", "references"}
     assert len(program["effects"]["tuning"]) == 2
     for one in rows:
+        if one.get("family") == "references":  # told of the first cell
+            one |= {"difference": -one["difference"], "low": -one["high"], "high": -one["low"]}
+            one["verdict"] = turned[one["verdict"]]
         p = "< 0.001" if one["p_adjusted"] < 0.001 else f"{one['p_adjusted']:.3f}"
         shown = [one["a"], f"{one['difference']:+.4f}", f"{one['low']:.4f} to {one['high']:.4f}", p, one["verdict"]]
         assert f"| {' | '.join(shown)} |" in written.read_text(encoding="utf-8")
@@ -199,7 +203,7 @@ def test_a_prompt_is_shown_as_a_model_reads_it() -> None:
 def test_reference_rows_stand_beside_the_cells() -> None:
     texts = "".join(Page(html(referenced(study()))).texts)
     assert "reference: lead" in texts
-    assert "Rows that need no model" in texts
+    assert "against each rule that needs no model" in texts
 
 
 def test_reference_rows_and_effects_need_no_differences_to_the_baseline() -> None:
@@ -209,7 +213,7 @@ def test_reference_rows_and_effects_need_no_differences_to_the_baseline() -> Non
     cells = {name: cell for name, cell in results.answers.cells.items() if name != results.baseline}
     texts = "".join(Page(html(replace(results, answers=results.answers._replace(cells=cells)))).texts)
     assert "Differences to the baseline" not in texts
-    assert "Rows that need no model" in texts
+    assert "against each rule that needs no model" in texts
 
 
 def test_other_tasks_scores_need_no_perplexity() -> None:

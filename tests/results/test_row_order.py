@@ -7,8 +7,8 @@ from itertools import product
 
 from harness.report.charts.scores import depths
 from harness.report.csv_tables import results_csv
-from harness.report.html.samples import first_examples
 from harness.report.html.tables import heat_map
+from harness.report.samples import first_examples
 from harness.report.text.effects import effect_families, effects_by_name
 from harness.report.text.findings import find
 from harness.results.cell_result import CellResult

@@ -149,7 +149,7 @@ def test_the_report_says_what_other_budgets_would_have_found() -> None:
     study = results(cell("bare/none", (), [(2.0, 1.5)]), cell("bare/head", [2.0, 4.0, 9.0], [(9.0, 8.0)]))
     said = searches(study)
     assert "- bare/none: validation minus test +0.50" in said
-    assert "- bare/head: 5.00 of 1, 7.33 of 2, 9.00 of 3; validation minus test +1.00" in said
+    assert "- bare/head: 1 trial 5.00, 2 trials 7.33, 3 trials 9.00; validation minus test +1.00" in said
     rows = list(csv.DictReader(io.StringIO(expected_best_csv(study))))
     assert [row["trials"] for row in rows] == ["1", "2", "3"]
     assert [float(row["expected_best_chrf"]) for row in rows] == pytest.approx([5.0, 22 / 3, 9.0])

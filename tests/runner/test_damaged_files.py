@@ -84,6 +84,31 @@ def test_a_final_run_with_a_damaged_table_is_named_and_done_again(damage: str, d
     assert "2 cells, 0 training runs to do" in place.run(*SMALL).out
 
 
+def other_rows(file: Path) -> None:
+    file.write_text(file.read_text().replace("test-3", "test-x"))
+
+
+def no_numbers(file: Path) -> None:
+    table = json.loads(file.read_text())
+    place = table["columns"].index("nll")
+    file.write_text(json.dumps({**table, "data": [[*row[:place], "x", *row[place + 1 :]] for row in table["data"]]}))
+
+
+@pytest.mark.parametrize("damage", [a_row_less, other_rows, no_numbers])
+def test_a_table_of_other_rows_is_damaged_in_a_store_without_digests(
+    damage: Callable[[Path], None], done: Place, place: Place
+) -> None:
+    """As an earlier version wrote it."""
+    run = place.runs("final", cell="bare/head")[0]
+    place.client().delete_tag(run.info.run_id, "digest.predictions/test.json")
+    damage(file_of(run, "predictions/test.json"))
+    assert place.command("report", "tiny").status == 0
+    text = (place.folder / "reports" / "tiny" / "report.md").read_text()
+    assert f"predictions/test.json of run {run.info.run_name} ({run.info.run_id}) is damaged" in text
+    assert f"so these runs are done again: {run.info.run_name}" in place.run(*SMALL).out
+    assert place.results() == done.results()
+
+
 def test_tables_of_zero_shot_references_and_validation_are_done_again(done: Place, place: Place) -> None:
     (zero,), references = place.runs("final", cell="bare/none"), place.runs("reference")
     other = place.runs("final", cell="bare/head")[1]

@@ -18,8 +18,9 @@ from harness.core.workspace import HERE
 from harness.data.template import Template
 from harness.data.tokenization import Limits, Row, encode
 from harness.models.apply_tuning import apply, reset
+from harness.models.content_digests import weights_digest
 from harness.models.find_blocks import blocks
-from harness.models.load import Loaded, weights_digest
+from harness.models.load import Loaded
 from harness.results.score_forecast import CellForecast, Forecast
 from harness.runner.planning.plan import Cut, _retained, cell_forecast, plan
 from harness.runner.planning.probe import Speed, probe_trainer, sample, speed_of

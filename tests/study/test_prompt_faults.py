@@ -224,6 +224,7 @@ QUIZ = (
 )
 TITLES = {"text": "The Sun Sets"}, {"text": "A Bus Stops"}
 PAIRS = {"pair": {"en": "house", "de": "Haus"}}, {"pair": {"en": "cat", "de": "Katze"}}
+ANSWERS = {"q": "up?", "answers": ["sky", "the sky"]}, {"q": "down?", "answers": ["mud", "some mud"]}
 TALKS = {"turns": ["hi", "who?", "me"]}, {"turns": ["oh", "what?", "that"]}
 
 
@@ -251,6 +252,8 @@ TALKS = {"turns": ["hi", "who?", "me"]}, {"turns": ["oh", "what?", "that"]}
         ("t = row['text']; return Example(id, {'source': f'Read: {t}', 'hint': ''}, t)", TITLES, True),
         ("p = row['pair']; return Example(id, {'source': p['en'], 'hint': ''}, p['de'])", PAIRS, False),
         ("p = row['pair']; return Example(id, {'source': p['en'], 'hint': p['de'][0]}, p['de'])", PAIRS, True),
+        ("a = row['answers']; return Example(id, {'source': row['q'], 'hint': a[1]}, a[0], tuple(a))", ANSWERS, True),
+        ("a = row['answers']; return Example(id, {'source': row['q'], 'hint': ''}, a[0], tuple(a))", ANSWERS, False),
         ("*a, b = row['turns']; return Example(id, {'source': ' '.join(a), 'hint': ''}, b)", TALKS, False),
         ("*a, b = row['turns']; return Example(id, {'source': ' '.join(a), 'hint': len(b)}, b)", TALKS, True),
     ],

@@ -27,6 +27,14 @@ from tests.support.study_fixture import WORDS, Place, Places, rows, write_rows
 
 SHORT = ("--set", "tuning=[none]", "--set", "final.seeds=[11]", "--set", "generality.text=null")
 
+BERT_ROLES = {
+    "unk_token": "<unk>",
+    "pad_token": "<pad>",
+    "cls_token": "<s>",
+    "sep_token": "</s>",
+    "mask_token": "<unk>",
+}
+
 
 def with_targets(place: Place, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
     for split in SPLITS:
@@ -60,8 +68,7 @@ def as_bert(folder: Path) -> None:
     pieces = ["<pad>", "<s>", "</s>", "<unk>", *letters, *(f"##{letter}" for letter in letters)]
     (folder / "vocab.txt").write_text("\n".join(pieces))
     (folder / "tokenizer.json").unlink()
-    roles = {"unk_token": "<unk>", "pad_token": "<pad>", "cls_token": "<s>", "sep_token": "</s>", "mask_token": "<unk>"}
-    settings_of(folder, tokenizer_class="BertTokenizer", **roles)
+    settings_of(folder, tokenizer_class="BertTokenizer", **BERT_ROLES)
 
 
 def as_sentencepiece(folder: Path) -> None:
@@ -165,6 +172,14 @@ def test_a_tokenizer_that_reads_otherwise_than_its_file_is_told(
     assert own != light
     assert found.fits[1].longest == own
     assert f"of prompt cue the longest takes {own} tokens (not {light})" in found.cautions[1]
+
+
+def test_what_its_own_steps_make_of_targets_is_told_too(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = places("t5", store=False)
+    # It knows hardly any of the words' pieces.
+    settings_of(place.folder / "model", tokenizer_class="BertTokenizer", **BERT_ROLES)
+    last = recounted(place, monkeypatch).cautions[-1]
+    assert "No prediction can equal 31 of 32 targets (96%): the model's tokenizer loses or changes characters" in last
 
 
 def test_one_that_reads_as_its_file_is_not(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:

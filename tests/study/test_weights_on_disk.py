@@ -37,7 +37,7 @@ def test_check_and_run_name_the_tensor(value: float, places: Places) -> None:
 
 @settings(deadline=None)
 @given(
-    values=st.lists(st.floats(width=16) | st.sampled_from([65504.0, -65504.0, 6e-8, -0.0]), min_size=1, max_size=9),
+    values=st.lists(st.floats(width=16) | st.sampled_from([65504.0, -65504.0, 6e-8, -0.0]), min_size=2, max_size=9),
     dtype=st.sampled_from([torch.float64, torch.float32, torch.float16, torch.bfloat16]),
 )
 def test_torch_agrees_on_what_is_finite(
@@ -50,6 +50,12 @@ def test_torch_agrees_on_what_is_finite(
     else:
         with pytest.raises(ModelError, match="second"):
             refuse_broken_weights(folder)
+
+
+def test_a_bound_is_no_weight(tmp_path: Path) -> None:
+    """As Gemma 4 holds those of its quantized kin."""
+    save_file({"tower.input_max": torch.tensor(math.inf), "tower.weight": torch.ones(2)}, tmp_path / "m.safetensors")
+    refuse_broken_weights(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 4, b"\xff" * 40, b"\x02\x00\x00\x00\x00\x00\x00\x00[]"], ids=repr)

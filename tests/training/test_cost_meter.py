@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from harness.core.cost_names import LARGEST, PREFIX, Costs, summed
 from harness.report.csv_tables import costs_csv
-from harness.report.plain_tables import cost_sentences
+from harness.report.plain_tables import cost_sentences, costs
 from harness.results.cell_result import CellResult, Final, Trial
 from harness.results.collect import Results
 from harness.results.cost_table import cost_table
@@ -148,6 +148,11 @@ def test_the_table_adds_up_runs_and_says_nothing_of_what_is_not_known() -> None:
     said = cost_sentences(found)
     assert "spared 75% of the operations" in said
     assert "(24 of 32 TFLOP)" in said
+    assert "took 28 s from start to end: 6 s of training, 2 s of scoring; the rest is" in said
+    assert "held at most 8 MiB" in said
+    table = costs(found)
+    assert not [name for name in table.header if "memory" in name], "a high-water mark is no cell's own"
+    assert table.rows[0][table.header.index("seconds")] == "9.5"
     assert "kJ" not in said, "some runs did not read their energy"
     assert "2.0 kJ" in cost_sentences(results(cell_of("p/head", run, other, run, run)))
     assert "spared" not in cost_sentences(results(zero_shot))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from harness.core.errors import MetricError
 from harness.core.example import Example, Prediction
 from harness.data.template import Template
 from harness.data.tokenization import Limits, Row, encode
 from harness.metrics.base import Metric
+from harness.models.content_digests import generation_digest
 from harness.models.load import Loaded
 from harness.training.batching import loss_batches, prompt_batches
 from harness.training.evaluation import Decoding, generate, likelihoods, mean_loss, predict, score
@@ -69,7 +72,15 @@ def greedy(loaded: Loaded, row: Row, tokens: int = NEW) -> list[int]:
 
 
 def decoded(loaded: Loaded, ids: list[int]) -> str:
-    return loaded.tokenizer.decode(ids, skip_special_tokens=True)
+    """Decode as transformers does, but for the beginning of a character at the end of what was cut."""
+    text: str = loaded.tokenizer.decode(ids, skip_special_tokens=True)
+    if not text.endswith("\ufffd") or loaded.tokenizer.eos_token_id in ids:
+        return text
+    bytes_of = {character: byte for byte, character in bytes_to_unicode().items()}
+    tokens = [t for t in loaded.tokenizer.convert_ids_to_tokens(ids) if t not in loaded.tokenizer.all_special_tokens]
+    return codecs.getincrementaldecoder("utf-8")("replace").decode(
+        bytes(bytes_of[c] for token in tokens for c in token)
+    )
 
 
 def say(loaded: Loaded, rows: list[Row], decoding: Decoding) -> list[str]:
@@ -139,23 +150,44 @@ def test_published_generation_settings_do_not_leak(tiny: Callable[..., Loaded]) 
     plain = say(loaded, rows, Decoding(NEW))
     settings = loaded.model.generation_config
     settings.update(do_sample=True, temperature=9.0, min_length=9, no_repeat_ngram_size=2, num_beams=2)
-    settings.update(forced_eos_token_id=2, max_length=5, suppress_tokens=[5], repetition_penalty=9.0, eos_token_id=[3])
+    settings.update(forced_eos_token_id=2, max_length=5, repetition_penalty=9.0, eos_token_id=[3])
     before = settings.to_dict()
     assert say(loaded, rows, Decoding(NEW)) == plain
     assert loaded.model.generation_config is settings
     assert settings.to_dict() == before
 
 
-def test_banned_tokens_and_a_forced_start_stay(tiny: Callable[..., Loaded]) -> None:
-    loaded = talkative(tiny, "marian")
+BANS: dict[str, Callable[[list[int]], object]] = {
+    "bad_words_ids": lambda tokens: [[token] for token in tokens],
+    "suppress_tokens": lambda tokens: tokens,
+    "begin_suppress_tokens": lambda tokens: tokens,
+    "sequence_bias": lambda tokens: [[[token], -1e4] for token in tokens],
+}
+
+
+@pytest.mark.parametrize("ban", BANS)
+@pytest.mark.parametrize("family", ["marian", "gpt2"])
+def test_banned_tokens_are_not_said(tiny: Callable[..., Loaded], family: str, ban: str) -> None:
+    """As ``generate`` itself has it, one row at a time."""
+    loaded = talkative(tiny, family)
     rows = rows_for(loaded)[:3]
-    first = [greedy(loaded, row, 1) for row in rows]
-    loaded.model.generation_config.bad_words_ids = first
-    banned = say(loaded, rows, Decoding(1))
-    assert all(text != decoded(loaded, ids).strip() for text, ids in zip(banned, first, strict=True))
-    loaded.model.generation_config.bad_words_ids = None
+    usual = generation_digest(loaded.model)
+    setattr(loaded.model.generation_config, ban, BANS[ban]([greedy(loaded, row, 1)[0] for row in rows]))
+    assert generation_digest(loaded.model) != usual
+    model: Any = loaded.model
+    for row, said in zip(rows, say(loaded, rows, Decoding(NEW)), strict=True):
+        ids = torch.tensor([row.prompt])
+        options = {"max_new_tokens": NEW, "pad_token_id": loaded.tokenizer.pad_token_id}
+        (output,) = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **options)
+        expected = output[1 if loaded.is_encoder_decoder else len(row.prompt) :].tolist()
+        assert said == decoded(loaded, expected).strip()
+        assert expected[0] not in {greedy(loaded, other, 1)[0] for other in rows}
+
+
+def test_a_forced_start_stays(tiny: Callable[..., Loaded]) -> None:
+    loaded = talkative(tiny, "marian")
     loaded.model.generation_config.forced_bos_token_id = 300
-    assert say(loaded, rows, Decoding(1)) == [decoded(loaded, [300]).strip()] * 3
+    assert say(loaded, rows_for(loaded)[:3], Decoding(1)) == [decoded(loaded, [300]).strip()] * 3
 
 
 @pytest.mark.parametrize("tokenizer", ["byte-level", "sentencepiece-style"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -30,7 +31,6 @@ GLYPH = 6.2
 """The width of a letter at the size of labels, on the safe side; a browser's fonts are not known here."""
 
 COLUMNS = 3
-COLUMNS = 3
 
 LEFT, RIGHT, ABOVE, BELOW, ROW = 48, 14, 44, 24, 13
 """Around a panel's axes, in points: room for numbers, title and labels, and for each row of what stands below."""
@@ -51,7 +51,8 @@ def draw_chart(chart: Chart) -> Figure:
     entries, columns = chart.entries(), min(COLUMNS, len(chart.panels))
     rows = math.ceil(len(chart.panels) / columns)
     wide, high = (380, 260) if len(chart.panels) == 1 else (340, 240)
-    width, below = wide * columns, BELOW + ROW * _rows_of(chart.x.names)
+    lines = 1 + max((name.count("\n") for name in _broken(chart.x.names)), default=0)
+    width, below = wide * columns, BELOW + ROW * lines
     title = textwrap.wrap(chart.title, int(width / GLYPH / 1.2))
     keys = max(1, int(width / (60 + GLYPH * max((len(line.name) for line in entries), default=0))))
     header = 16 * (len(title) + math.ceil(len(entries) / keys)) + 8
@@ -117,9 +118,8 @@ def _axes(axes: Axes, chart: Chart, title: str) -> None:
 def _across(axes: Axes, x: Axis) -> None:
     """Scale the axis across, which all panels share, and say where it has names or numbers."""
     if x.names:
-        rows = _rows_of(x.names)
         axes.set_xlim(-0.5, len(x.names) - 0.5)
-        axes.set_xticks(range(len(x.names)), ["\n" * (place % rows) + name for place, name in enumerate(x.names)])
+        axes.set_xticks(range(len(x.names)), _broken(x.names))
         return
     axes.dataLim.update_from_data_x(x.span, ignore=False)
     if x.kind == "log":
@@ -133,9 +133,16 @@ def _across(axes: Axes, x: Axis) -> None:
     axes.xaxis.set_major_formatter("{x:.3g}")
 
 
-def _rows_of(names: Sequence[str]) -> int:
-    """Return over how many rows names below an axis are spread, so that none touches the next."""
-    return max(1, math.ceil((max(map(len, names), default=0) + 1) * GLYPH * len(names) / ACROSS))
+def _broken(names: Sequence[str]) -> list[str]:
+    """Return the names below an axis in lines so short that none touches the next, broken behind signs if possible."""
+    most = max(2, int(ACROSS / max(1, len(names)) / GLYPH) - 1)
+    broken = []
+    for name in names:
+        lines = [""]
+        for part in [part for word in re.findall(r"[^-_/ ]+[-_/ ]*", name) for part in textwrap.wrap(word, most)]:
+            lines = [*lines[:-1], lines[-1] + part] if len(lines[-1] + part) <= most else [*lines, part]
+        broken.append("\n".join(filter(None, lines)))
+    return broken
 
 
 def _cut(text: str) -> str:

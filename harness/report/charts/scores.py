@@ -24,9 +24,9 @@ DEPTHS = "what trains, from nothing to all"
 
 
 def style(tuning: str, results: Results) -> int:
-    """Return the style that a tuning has in every chart."""
+    """Return the style that a tuning has in every chart; prompts have those before, so that no color means both."""
     trained = [name for name in tunings(results) if name != "none"]
-    return trained.index(tuning) if tuning in trained else NEUTRAL
+    return len(prompts(results)) + trained.index(tuning) if tuning in trained else NEUTRAL
 
 
 def score_axis(metric: str, split: str, results: Results) -> Axis:

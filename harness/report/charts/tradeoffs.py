@@ -9,7 +9,6 @@ from typing import NamedTuple
 from harness.report.charts.chart import Axis, Chart, Line, Panel, Point
 from harness.report.charts.scores import ZERO_SHOT, score_axis, style
 from harness.report.number_format import score, study_places
-from harness.report.ranked_table import generality_kept
 from harness.results.collect import Results
 from harness.results.cost_table import total_costs
 from harness.results.row_order import kept_split, tunings
@@ -34,7 +33,7 @@ def tradeoffs(results: Results) -> list[Chart]:
     cells = results.cells
     seconds = {cell.id: cell.seconds for cell in cells}
     operations = {cell.id: total_costs([cell]).get("flops", math.nan) for cell in cells}
-    kept = {cell.id: generality_kept(cell) for cell in cells}
+    kept = {cell.id: cell.generality_kept for cell in cells}
     charts = [
         _tradeoff("quality_seconds", "seconds, all runs of a cell", seconds, results),
         _tradeoff("quality_flops", "operations, all runs of a cell (FLOP)", operations, results),

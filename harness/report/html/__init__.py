@@ -1,4 +1,4 @@
-"""To change the page's tables, open `tables`; its samples, `samples`; its looks, `style.css`.
+"""To change the page's tables, open `tables`; its looks, `style.css`.
 
 ``report.html``: one file that needs nothing else.
 """

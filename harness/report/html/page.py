@@ -8,11 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.data.template import Template
-from harness.report import plain_tables
 from harness.report.charts.gallery import Gallery
 from harness.report.charts.page_drawings import Picture
-from harness.report.html.samples import first_examples, samples
 from harness.report.html.tables import bar_axis, heat_map
 from harness.report.number_format import study_places
 from harness.report.report_facts import report_facts
@@ -30,26 +27,9 @@ def page(results: Results, findings: Findings, charts: Gallery, pictures: Mappin
         report_facts(results, findings, charts),
         pictures=pictures,
         places=study_places(results),
-        better="higher is better" if results.maximize else "lower is better",
         split=kept_split(results),
         tunings=tunings(results),
         rows_by=rows_by(results),
         heat=heat_map(results, findings),
         bar_axis=bar_axis,
-        generality=plain_tables.generality(results),
-        costs=plain_tables.costs(results),
-        samples=samples(results, findings),
-        first=first_examples(results, findings),
-        prompts=_prompts(results),
     )
-
-
-def _prompts(results: Results) -> list[tuple[str, str, str]]:
-    """Return each prompt's name, its text, and what it makes of the first test example where the source is enough."""
-    example = results.answers.examples[0] if results.answers else None
-    prompts = []
-    for name, text in results.prompts.items():
-        form = results.forms.get(name, Template(name, text))
-        enough = form is not None and example is not None and form.names() <= example.fields.keys()
-        prompts.append((name, text, form.render(example.fields) if form and example and enough else ""))
-    return prompts

@@ -26,12 +26,11 @@ class BarAxis(NamedTuple):
 
 
 def bar_axis(estimates: Iterable[Estimate | None], *also: float) -> BarAxis:
-    """Return an axis that holds all intervals that are defined, and some values more, with a little room beside."""
+    """Return an axis that holds all intervals that are defined, and some values more, and is nowhere empty."""
     ends = [end for estimate in estimates if estimate for end in (estimate.low, estimate.value, estimate.high)]
     known = [end for end in (*ends, *also) if math.isfinite(end)] or [0.0, 1.0]
     low, high = min(known), max(known)
-    room = 0.05 * (high - low) or max(0.05 * abs(low), 1e-3)
-    return BarAxis(low - room, high + room)
+    return BarAxis(low, high if high > low else low + max(0.05 * abs(low), 1e-3))
 
 
 class Shade(NamedTuple):

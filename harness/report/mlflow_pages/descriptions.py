@@ -6,7 +6,6 @@ to everything else.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -84,7 +83,6 @@ def cell_note(cell: CellResult, results: Results, findings: Findings, links: Stu
         scores={split: cell.score(score_name(split, results.lead)) for split in ("validation", "test")},
         uri=links.prompts.get(cell.prompt),
         text=text if len(text) <= NOTE_LIMIT // 2 else f"{text[: NOTE_LIMIT // 2]} ...",
-        fence="`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0)),
     )
 
 

@@ -17,6 +17,12 @@ TOGETHER = {"better": "more than the sum", "worse": "less than the sum"}
 """A cell may gain more than its parts promise, and still be a bad one."""
 
 
+PAIRED = (
+    "Each row: by how much the pair differs from {0}, less what each of the two does alone; about 0 where neither "
+    "changes what the other does. Pairs that share a level with {0} are what others are held against and have no row."
+)
+
+
 class Family(NamedTuple):
     """Comparisons that are corrected together."""
 
@@ -27,6 +33,8 @@ class Family(NamedTuple):
     rows: tuple[Comparison, ...]
     words: Mapping[str, str]
     """What a row's verdict says, where that is not the verdict itself."""
+    note: str = ""
+    """How to read a row, where its title does not say it."""
 
 
 def effects_by_name(verdicts: Verdicts) -> dict[str, tuple[Comparison, ...]]:
@@ -54,8 +62,8 @@ def effect_families(verdicts: Verdicts | None) -> list[Family]:
         if len(axes) == 1 and rows:
             title = f"{words[axes[0]][1]}, each against {rows[0].b}"
         elif not others:
-            title, head = "both together: what a cell gains beyond its prompt's and its tuning's own gain", "cell"
+            title, head = "prompt and depth together: does a prompt do more at one depth than at another?", "cell"
         averaged = f", averaged over {' and '.join(others)}" if others else ""
-        words_of = TOGETHER if len(axes) > 1 else {}
-        families.append(Family(f"{title[0].upper()}{title[1:]}{averaged}", head, rows, words_of))
+        words_of, note = (TOGETHER, PAIRED.format(rows[0].b)) if len(axes) > 1 and rows else ({}, "")
+        families.append(Family(f"{title[0].upper()}{title[1:]}{averaged}", head, rows, words_of, note))
     return [family for family in families if family.rows]

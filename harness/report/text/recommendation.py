@@ -1,4 +1,4 @@
-"""What to do after a study, in everyday words: what to use, what it costs, what is cheaper, what the axes do.
+"""What to do after a study, in everyday words: what to use, how good that is, what is cheaper, what the axes do.
 
 The words are in ``recommendation.md.j2``; they say no more than the tests do.
 """
@@ -6,14 +6,17 @@ The words are in ``recommendation.md.j2``; they say no more than the tests do.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from harness.report.number_format import fraction
+from harness.metrics.likelihood import LOSS, PERPLEXITY
+from harness.metrics.tokens import EXACT_MATCH
 from harness.report.templates import paragraphs
 from harness.results.cell_result import CellResult
 from harness.results.collect import Results
-from harness.stats import mean
+from harness.results.predictions import exact_share
+from harness.results.row_order import alike
+from harness.stats import Comparison
 from harness.stats.verdicts import Verdicts
 from harness.tracking.schema import score_name
 
@@ -22,6 +25,9 @@ __all__ = ["Recommendation", "leading_references", "recommend", "recommendation_
 
 SUBJECTS = {"prompt": "the prompt", "tuning": "the depth of training"}
 """What axes are called; others by their names."""
+
+LEVELS = {"prompt": "prompts", "tuning": "depths"}
+"""What all levels of an axis are called; of others by a name with an ``s``."""
 
 NOTICEABLE = 0.9
 """The share of the time from which on training is hardly shorter."""
@@ -33,10 +39,10 @@ class Recommendation(NamedTuple):
     cell: CellResult
     """The first on validation of those that something may be claimed of."""
     cheapest: CellResult | None
-    """Of the cells not told apart from it the one that trains the least share of its weights, if that is less."""
+    """Of the cells not told apart from it the one that trains in the least time, if that is noticeably less."""
     sentences: tuple[str, ...]
-    """Paragraphs: what to use, how sure that is and what is cheaper, what each axis does, whether they depend on each
-    other."""
+    """Paragraphs: what to use, how good it is, how sure that is and what is cheaper, what each axis does, whether they
+    depend on each other."""
 
 
 def recommend(results: Results, verdicts: Verdicts) -> Recommendation | None:
@@ -45,38 +51,42 @@ def recommend(results: Results, verdicts: Verdicts) -> Recommendation | None:
         return None
     cells = {cell.id: cell for cell in results.cells}
     best = cells[verdicts.best]
-    group = () if verdicts.untestable else verdicts.group
-    tied = [cell for cell in results.ranked() if cell.id in group and not math.isnan(cell.trained_share)]
-    least = min(tied, key=lambda cell: cell.trained_share, default=None)
-    cheapest = least if least and least.trained_share < best.trained_share else None
+    tied = () if verdicts.untestable else verdicts.group[1:]
+    others = [cell for cell in results.ranked() if cell.id in tied]
+    quicker = [cell for cell in others if cell.training_seconds < NOTICEABLE * best.training_seconds]
+    cheapest = min(quicker, key=lambda cell: cell.training_seconds, default=None)
     sentences = paragraphs(
         "text/recommendation.md.j2",
         results=results,
         verdicts=verdicts,
         best=best,
+        baseline=cells.get(verdicts.baseline),
         cheapest=cheapest,
+        others=others,
+        timed=not any(math.isnan(cell.training_seconds) for cell in [best, *others]),
         comparison=verdicts.against_baseline(best.id),
+        gain=_gain_of_training(best, results, verdicts),
+        exact=_exact_share(best, results),
+        perfect=math.nan if isinstance(results.metric, str) else results.metric.range[1 if results.maximize else 0],
         references=leading_references(results),
-        seconds=_seconds(best),
-        memory=max((final.costs.get("peak_memory_mib", math.nan) for final in best.finals), default=math.nan),
-        saving=_saving(cheapest, best) if cheapest else "",
         trained=any(cell.tuning != "none" for cell in results.cells),
         subjects=SUBJECTS,
+        levels=LEVELS,
     )
     return Recommendation(best, cheapest, tuple(sentences))
 
 
-def _saving(cheaper: CellResult, best: CellResult) -> str:
-    """Return what a cell spares."""
-    if cheaper.tuning == "none":
-        return "needs no training at all"
-    share = _seconds(cheaper) / _seconds(best) if _seconds(best) else math.nan
-    return f"trains in {fraction(share)} of the time" if share <= NOTICEABLE else "trains less"
+def _gain_of_training(best: CellResult, results: Results, verdicts: Verdicts) -> Comparison | None:
+    """Return what a cell has over its prompt without training, of the family of comparisons with the best."""
+    untrained = [cell.id for cell in alike(best, results, but="tuning") if cell.tuning == "none"]
+    rows: Sequence[Comparison] = () if verdicts.untestable else verdicts.with_best
+    return next((row.turned for row in rows if row.a in untrained and not row.reason), None)
 
 
-def _seconds(cell: CellResult) -> float:
-    """Return how long one of its final runs trained, on average."""
-    return mean([final.costs.get("train_seconds", math.nan) for final in cell.finals])
+def _exact_share(cell: CellResult, results: Results) -> float:
+    """Return which share of a cell's answers equals a target; nan where nothing is answered, or the metric says it."""
+    told = results.lead in (EXACT_MATCH.name, LOSS.name, PERPLEXITY.name)
+    return math.nan if told or results.answers is None else exact_share(results.answers, cell.id)
 
 
 def leading_references(results: Results) -> list[tuple[str, float]]:

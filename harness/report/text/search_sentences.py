@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from harness.report.number_format import difference, places, score
-from harness.report.templates import paragraphs
+from harness.report.templates import count, paragraphs
 from harness.results.cell_result import CellResult
 from harness.results.collect import Results
 from harness.results.search_budget import expected_best_curve, generalization_gap
@@ -62,7 +62,8 @@ def _bought(cell: CellResult, results: Results) -> str:
     """Say what another number of trials could be expected to find, and how far test fell behind validation."""
     curve, gap = expected_best_curve(cell, results), generalization_gap(cell, results)
     sizes = dict.fromkeys([1, (len(curve) + 1) // 2, len(curve)] if curve else [])
-    bests = [f"{score(curve[size - 1], places(curve[-1]))} of {size}" for size in sizes if math.isfinite(curve[-1])]
+    decimals = places(curve[-1]) if curve else 0
+    bests = [f"{count(size, 'trial')} {score(curve[size - 1], decimals)}" for size in sizes if math.isfinite(curve[-1])]
     parts = [", ".join(bests)]
     if not math.isnan(gap):
         decimals = places(cell.score(score_name("test", results.lead)))

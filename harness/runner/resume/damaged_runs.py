@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.core.example import Split
 from harness.runner.resume.missing_runs import StudyRuns
@@ -13,21 +13,28 @@ from harness.tracking.store_protocols import Run, RunStore
 __all__ = ["retire_damaged"]
 
 
-def retire_damaged(runs: StudyRuns, cells: Sequence[str]) -> list[str]:
-    """Retire the final runs of some cells, and the reference rows, that cannot be read any more; return their names."""
+def retire_damaged(runs: StudyRuns, cells: Sequence[str], test_ids: Mapping[str, Sequence[str]]) -> list[str]:
+    """Retire the final runs of some cells, and the reference rows, that cannot be read any more; return their names.
+
+    Args:
+        runs: The study's.
+        cells: Their ids.
+        test_ids: Test digests to the ids of their rows, as far as known: older runs hold no digest of their tables.
+    """
     finals = [run for cell in cells for run in runs.children(cell, "final")]
     damaged = [
         run
         for run in [*finals, *runs.of_phase("reference")]
-        if run.status == "FINISHED" and not _is_sound(runs.tracker, run)
+        if run.status == "FINISHED"
+        and not _is_sound(runs.tracker, run, test_ids.get(run.tags.get(Tags.TEST_DIGEST, ""), ()))
     ]
     for run in damaged:
         runs.retire(run)
     return [run.name for run in damaged]
 
 
-def _is_sound(tracker: RunStore, run: Run) -> bool:
-    return all(is_whole(tracker, run, split) for split in _predicted(run))
+def _is_sound(tracker: RunStore, run: Run, test_ids: Sequence[str]) -> bool:
+    return all(is_whole(tracker, run, split, test_ids if split == "test" else ()) for split in _predicted(run))
 
 
 def _predicted(run: Run) -> list[Split]:

@@ -9,9 +9,10 @@ import transformers
 
 from harness.core.example import digest
 from harness.data.tokenization import Row
+from harness.models.content_digests import architecture_digest
 from harness.models.frozen.capture import Rows
 from harness.models.languages import beginning
-from harness.models.load import Loaded, architecture_digest
+from harness.models.load import Loaded
 from harness.study.spec import Precision
 from harness.training.fast_matmul import is_installed
 
