@@ -200,5 +200,5 @@ def _calls(model: PreTrainedModel, opaque: list[nn.Module]) -> list[nn.Module]:
 
 
 def _is_norm(module: nn.Module) -> bool:
-    """A norm has vectors alone; a projection, such as OPT's out of a wide block, has a matrix."""
-    return all(parameter.dim() == 1 for parameter in module.parameters())
+    """A norm has vectors alone and no parts; a projection, such as OPT's out of a wide block, has a matrix."""
+    return not any(True for _ in module.children()) and all(each.dim() == 1 for each in module.parameters())

@@ -21,7 +21,7 @@ from harness.models.load import Loaded
 from harness.study.spec import Precision
 from harness.training.batching import Batch, loss_batches, prompts_together, rows_together
 from harness.training.decoding import generation_settings
-from harness.training.loss import ForwardPass, label_logits, model_rows
+from harness.training.loss import ForwardPass, model_rows
 from harness.training.precision import arithmetic
 from harness.training.torch_compat import version
 
@@ -171,7 +171,7 @@ def _fault(loaded: Loaded, ids: Ids, source: int, target: int) -> str | None:
     batch = _batch(loaded, Row("", _cycled(ids, source), _cycled(ids, target), truncated=False))
     try:
         with eval_mode(loaded.model):
-            label_logits(loaded.model, model_rows(loaded.model, batch))
+            loaded.model(**model_rows(loaded.model, batch).inputs, use_cache=False)
     except MISFIT as error:
         return f"{type(error).__name__}: {str(error).strip()[:200]}"
     return None
