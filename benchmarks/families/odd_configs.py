@@ -55,6 +55,7 @@ ODD: dict[Any, dict[str, Any]] = {
         "audio_config": {"adapter_input_size": 32, "adapter_output_size": 32},
     },
     "dots3_note_text": LATENT,
+    "encoder-decoder": {"decoder": {"is_decoder": True, "add_cross_attention": True}},
     "falcon_h1": {**MAMBA2, "mamba_d_ssm": 64},
     "gemma3n_text": {
         "intermediate_size": [64] * 4,
@@ -98,7 +99,9 @@ ODD: dict[Any, dict[str, Any]] = {
         "local_attn_chunk_length": 8,
         "lsh_attn_chunk_length": 8,
     },
+    "xlm": {"causal": True},
     "xlstm": {"hidden_size": 128, "embedding_dim": 128},
+    "t5gemma": {"decoder_start_token_id": 1},
     "vibevoice_asr": dict.fromkeys(
         ("acoustic_tokenizer_encoder_config", "semantic_tokenizer_encoder_config"),
         {"num_filters": 2, "depths": [1] * 7},

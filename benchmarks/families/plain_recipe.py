@@ -73,7 +73,8 @@ def load_plain(folder: Path, mapping: str) -> Plain:
     plain = Plain(model, AutoTokenizer.from_pretrained(folder), [])
     if not model.config.is_encoder_decoder:
         return plain
-    (said,) = _generated(plain, [5], 1).sequences.tolist()
+    long = list(range(16, 40))  # after a short prompt BigBird would give up its sparse attention for good
+    (said,) = _generated(plain, long, 1).sequences.tolist()
     return plain._replace(start=said[:-1])
 
 
@@ -149,19 +150,19 @@ def draws(plain: Plain, row: PlainRow) -> str:
 
 
 def sees_ahead(plain: Plain, row: PlainRow) -> bool:
-    """Return whether a changed last token moves a logit before it."""
-    if plain.start:
-        return False
-    ids = row.prompt + row.target
+    """Return whether a changed last token of the half that generates moves a logit before it."""
+    read = [*plain.start, *row.target] if plain.start else row.prompt + row.target
     with torch.no_grad():
-        one, other = (_logits(plain, [*ids[:-1], last])[:-1] for last in (ids[-1], ids[-2]))
+        one, other = (_read(plain, row, [*read[:-1], last])[:-1] for last in (read[-1], read[-2]))
     return bool((one - other).abs().max() > 1e-4 * one.abs().max())
 
 
 def norms_behind(plain: Plain, block: str, row: PlainRow) -> list[str]:
     """Return the norms that a decoder calls behind its last block, by path, in that order."""
     called: list[str] = []
-    root = plain.model.get_decoder()
+    root = next(
+        part for part in (plain.model.get_decoder(), plain.model.base_model) if _holds(part, plain.model, block)
+    )
     hooks = [
         module.register_forward_pre_hook(lambda *_, name=name: called.append(name))
         for name, module in plain.model.named_modules()
@@ -175,6 +176,10 @@ def norms_behind(plain: Plain, block: str, row: PlainRow) -> list[str]:
     return [name for name in behind if not name.startswith(f"{block}.")]
 
 
+def _holds(part: nn.Module, model: nn.Module, path: str) -> bool:
+    return any(module is model.get_submodule(path) for module in part.modules())
+
+
 def _is_norm(module: nn.Module) -> bool:
     return "Norm" in type(module).__name__ and any(True for _ in module.parameters())
 
@@ -185,13 +190,16 @@ def _seeded(seed: int, plain: Plain, row: PlainRow) -> float:
 
 
 def _nll(plain: Plain, row: PlainRow) -> Tensor:
-    target = torch.tensor(row.target)
+    read = [*plain.start, *row.target] if plain.start else row.prompt + row.target
+    logits = _read(plain, row, read[:-1])[-len(row.target) :]
+    return cross_entropy(logits.float(), torch.tensor(row.target), reduction="sum")
+
+
+def _read(plain: Plain, row: PlainRow, read: Sequence[int]) -> Tensor:
+    """Return the logits behind each token that the decoder reads, shape (tokens, vocabulary)."""
     if plain.start:
-        decoder = [*plain.start, *row.target[:-1]]
-        logits = _logits(plain, row.prompt, decoder_input_ids=torch.tensor([decoder]))[len(plain.start) - 1 :]
-    else:
-        logits = _logits(plain, row.prompt + row.target)[len(row.prompt) - 1 : -1]
-    return cross_entropy(logits.float(), target, reduction="sum")
+        return _logits(plain, row.prompt, decoder_input_ids=torch.tensor([read]))
+    return _logits(plain, read)
 
 
 def _logits(plain: Plain, ids: Sequence[int], **others: Tensor) -> Tensor:
