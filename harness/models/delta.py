@@ -75,7 +75,9 @@ def load_delta(folder: Path, loaded: Loaded, *, tuning: Tuning, base: Base) -> L
     try:
         values = load_file(folder / FILE)
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"model {folder}: {FILE} cannot be read: {error}; store the model again") from error
+        raise ModelError(
+            f"model {folder}: {FILE} cannot be read: {error}; bring it back, or train it again (--fresh)"
+        ) from error
     refuse_non_finite(str(folder), values)
     trainable = apply(loaded.model, tuning)
     own = {name: tuple(loaded.model.get_parameter(name).shape) for name in trainable.names}

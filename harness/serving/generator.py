@@ -106,7 +106,9 @@ class Recipe:
         try:
             return cls.from_json(json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
         except (OSError, ValueError, LookupError, TypeError, TemplateError) as error:
-            raise ModelError(f"model {folder}: {SETTINGS} cannot be read: {error!r}; store the model again") from error
+            raise ModelError(
+                f"model {folder}: {SETTINGS} cannot be read: {error!r}; bring it back, or train it again (--fresh)"
+            ) from error
 
 
 def recipe_of_run(cell: Cell, setup: TrainingSetup) -> Recipe:

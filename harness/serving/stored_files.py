@@ -47,7 +47,8 @@ def verify_files(folder: Path) -> dict[str, dict[str, str]]:
     if states:
         files = ", ".join(f"{name} is {state}" for name, state in sorted(states.items()))
         raise ModelError(
-            f"model {folder} cannot be read as it was stored: {files}; bring these files back, or store the model again"
+            f"model {folder} cannot be read as it was stored: {files}; bring these files back, "
+            "or train it again (harness run --fresh)"
         )
     return {FILES: then, READING: settings[READING]}
 

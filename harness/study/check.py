@@ -107,7 +107,7 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
     _tunings(study, description, problems)
     source, rows, examples = _data(study, task, task_file, problems, test=test)
     end = reader.tokenizer.eos_token if reader else None
-    examples, taken_off = trimmed_targets(examples, end)
+    examples, taken_off = trimmed_targets(examples, end, problems)
     examples, found, left_out = _kept(study, examples, problems)
     refuse_without_fields(prompts, examples, problems)
     fits: tuple[Fit, ...] = ()

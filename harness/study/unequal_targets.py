@@ -47,15 +47,21 @@ class Unequal(NamedTuple):
 
 
 def trimmed_targets(
-    examples: Mapping[Split, Sequence[Example]], end: str | None
+    examples: Mapping[Split, Sequence[Example]], end: str | None, problems: Problems
 ) -> tuple[dict[Split, list[Example]], list[str]]:
     """Return examples that are `trimmed`, and a line where that took something off.
 
     Args:
         examples: The splits at hand.
         end: The end token's text, if it is known.
+        problems: Takes targets of which nothing is left.
     """
     after = {split: [trimmed(example, end) for example in part] for split, part in examples.items()}
+    for split, part in after.items():
+        emptied = [new.id for new, old in zip(part, examples[split], strict=True) if old.target and not new.target]
+        if emptied:
+            rule = f"nothing but white space or the end token's text {end!r} for a target; correct the rows"
+            problems.add(f"{len(emptied)} {split} examples ({emptied[0]!r}) have {rule}", "data")
     count = sum(new is not old for split in examples for new, old in zip(after[split], examples[split], strict=True))
     what = f"white space or the end token's text {end!r}" if end else "white space"
     line = f"{count} targets or references have {what} at an end: it is taken off, as it is off predictions."

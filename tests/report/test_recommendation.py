@@ -315,3 +315,14 @@ def test_every_metric_stands_in_page_and_markdown(tmp_path: Path) -> None:
     for text in (html(results), write_report(results, tmp_path).read_text(encoding="utf-8")):
         assert "chrf validation" in text
         assert text.count("41.25") == text.count("43.75") == len(cells)
+
+
+@pytest.mark.parametrize(("seeds", "told"), [(1, True), (3, False)])
+def test_effects_of_single_runs_are_of_these_models_alone(seeds: int, told: bool) -> None:
+    recommendation = find(study(seeds=seeds, examples=60)).recommendation
+    assert recommendation is not None
+    claims = [one for one in recommendation.sentences if "Yes: on average" in one]
+    assert claims
+    for claim in claims:
+        assert claim.endswith(".")
+        assert ("; with one final run a cell that holds for these trained models, not for other seeds" in claim) is told

@@ -183,6 +183,16 @@ def test_ends_are_taken_off_on_both_sides(
     assert [note[:67] for note in said] == ["40 targets or references have white space or the end token's text '"]
 
 
+def test_a_target_of_which_nothing_is_left_is_refused(places: Places) -> None:
+    place = places(store=False)
+    end = end_token(place)
+    with_targets(place, lambda row: {"target": end if row["id"].endswith("-3") else row["target"]})
+    done = place.command("check", "study.yaml")
+    assert done.status == 2
+    for split in SPLITS:
+        assert f"1 {split} examples ('{split}-3') have nothing but white space or the end token's text" in done.err
+
+
 @pytest.mark.parametrize("others", [["b"], []])
 def test_references_are_stored_and_scored_as_they_were_trimmed(places: Places, others: list[str]) -> None:
     place = places()
