@@ -118,9 +118,9 @@ def test_losses_and_texts_are_those_of_one_row_at_a_time(opened: Any, name: str,
             expected = plain(place.folder / "model", halves)  # anew: some change with what they read
             assert nll.nll == pytest.approx(plain_nll(expected, row), rel=1e-5)
             expected = plain(place.folder / "model", halves)
-            assert text.split("\n")[0].strip() == plain_text(
-                expected, setup.loaded.tokenizer, row, setup.decoding.max_new_tokens
-            )
+            said = plain_text(expected, setup.loaded.tokenizer, row, setup.decoding.max_new_tokens)
+            # Half a character at the end is cut off.
+            assert text.split("\n")[0].strip().rstrip("\ufffd") == said.rstrip("\ufffd")
 
 
 @pytest.mark.parametrize("name", ["roberta", "bert", "xlnet", "bigbird"])
