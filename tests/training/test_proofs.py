@@ -33,6 +33,7 @@ from harness.training.proofs import refuse_sight_ahead
 from harness.training.setup import TrainingSetup
 from harness.training.trainer import Trainer
 from tests.support.odd_models import odd_model
+from tests.support.plain_decoding import decode_plainly
 from tests.support.study_fixture import WORDS, Place, Places, write_rows
 
 LENGTHS = (4, 9, 14, 5, 17, 19, 7, 11)
@@ -98,8 +99,7 @@ def plain_text(model: Any, tokenizer: Any, row: Row, room: int) -> str:
     settings = {"max_new_tokens": room, "do_sample": False, "num_beams": 1, "eos_token_id": 2, "pad_token_id": 0}
     output = model.generate(prompt, attention_mask=torch.ones_like(prompt), **settings)
     skip = 1 if model.config.is_encoder_decoder else prompt.size(1)
-    text: str = tokenizer.decode(output[0, skip:], skip_special_tokens=True)
-    return text.split("\n")[0].strip()
+    return decode_plainly(tokenizer, output[0, skip:].tolist()).split("\n")[0].strip()
 
 
 @pytest.mark.parametrize(("name", "losses_alone"), [*ALONE, *TOGETHER])
