@@ -21,6 +21,7 @@ from harness.study.axes import Tuning
 from harness.study.model_config import describe
 from harness.training.batching import prompt_batches
 from harness.training.evaluation import Decoding, generate
+from tests.support.plain_decoding import decode_plainly
 
 SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 PLAIN = {
@@ -158,10 +159,8 @@ def _plain(loaded: Loaded, prompt: tuple[int, ...]) -> str:
     ids = torch.tensor([prompt])
     ends = {"eos_token_id": 2, "forced_eos_token_id": None, "pad_token_id": 0}
     made = loaded.model.generate(ids, max_new_tokens=6, do_sample=False, **ends)
-    text: str = loaded.tokenizer.decode(
-        made[0, 0 if loaded.is_encoder_decoder else len(prompt) :], skip_special_tokens=True
-    )
-    return text.strip()
+    said = made[0, 0 if loaded.is_encoder_decoder else len(prompt) :].tolist()
+    return decode_plainly(loaded.tokenizer, said).strip()
 
 
 def test_the_text_of_a_whole_checkpoint(tmp_path: Path, tiny_folder: Callable[..., Path]) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
-from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from harness.core.errors import MetricError
 from harness.core.example import Example, Prediction
@@ -21,6 +19,7 @@ from harness.models.load import Loaded
 from harness.training.batching import loss_batches, prompt_batches
 from harness.training.evaluation import Decoding, generate, likelihoods, mean_loss, predict, score
 from harness.training.loss import ForwardPass
+from tests.support.plain_decoding import decode_plainly
 
 FAMILIES = ("llama", "gpt2", "opt", "bloom", "t5", "bart", "marian")
 NEW = 12
@@ -72,15 +71,7 @@ def greedy(loaded: Loaded, row: Row, tokens: int = NEW) -> list[int]:
 
 
 def decoded(loaded: Loaded, ids: list[int]) -> str:
-    """Decode as transformers does, but for the beginning of a character at the end of what was cut."""
-    text: str = loaded.tokenizer.decode(ids, skip_special_tokens=True)
-    if not text.endswith("\ufffd") or loaded.tokenizer.eos_token_id in ids:
-        return text
-    bytes_of = {character: byte for byte, character in bytes_to_unicode().items()}
-    tokens = [t for t in loaded.tokenizer.convert_ids_to_tokens(ids) if t not in loaded.tokenizer.all_special_tokens]
-    return codecs.getincrementaldecoder("utf-8")("replace").decode(
-        bytes(bytes_of[c] for token in tokens for c in token)
-    )
+    return decode_plainly(loaded.tokenizer, ids)
 
 
 def say(loaded: Loaded, rows: list[Row], decoding: Decoding) -> list[str]:
