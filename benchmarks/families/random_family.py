@@ -29,7 +29,7 @@ LETTERS = "bdfgklmnprst", "aeiou"
 WORDS = ["".join(pair) for pair in product(*LETTERS)]
 """Two letters each; a word is one token, and so is a word behind a space."""
 VOCABULARY = len(SPARE) + len("".join(LETTERS)) + 1 + 2 * len(WORDS)
-STIR = 0.15
+STIR = 0.3
 """The standard deviation of every matrix: with the usual 0.02 a narrow network's answer hardly depends on its input."""
 
 SIZES: tuple[tuple[int, str], ...] = (
