@@ -190,8 +190,11 @@ def _seeded(seed: int, plain: Plain, row: PlainRow) -> float:
 
 
 def _nll(plain: Plain, row: PlainRow) -> Tensor:
-    read = [*plain.start, *row.target] if plain.start else row.prompt + row.target
-    logits = _read(plain, row, read[:-1])[-len(row.target) :]
+    """Return the loss as transformers has it: a causal model reads its last target token too."""
+    if plain.start:
+        logits = _read(plain, row, [*plain.start, *row.target[:-1]])[len(plain.start) - 1 :]
+    else:
+        logits = _read(plain, row, row.prompt + row.target)[len(row.prompt) - 1 : -1]
     return cross_entropy(logits.float(), torch.tensor(row.target), reduction="sum")
 
 

@@ -27,7 +27,9 @@ from harness.training.torch_compat import version
 
 __all__ = [
     "is_exact",
+    "longest_row",
     "losses_depend_on_others",
+    "made_up",
     "refuse_beyond_positions",
     "refuse_own_writing",
     "refuse_sight_ahead",
@@ -36,6 +38,16 @@ __all__ = [
 
 TOKENS = 2
 """Generated to see whether logits are the same: one that follows the prompt, and one that follows a cached token."""
+
+
+def longest_row(loaded: Loaded, limits: Limits) -> tuple[int, int]:
+    """Return the most tokens of a prompt, and of what follows it: three at least."""
+    return prompt_limit(loaded, limits), max(limits.target + 1, limits.generated, 3)
+
+
+def made_up(ids: Ids, source: int, target: int) -> Row:
+    """Return a row of some ids, again and again, with so many tokens in its prompt and its target."""
+    return Row("", _cycled(ids, source), _cycled(ids, target), truncated=False)
 
 
 def refuse_beyond_positions(loaded: Loaded, limits: Limits, ids: Ids) -> None:
@@ -49,7 +61,7 @@ def refuse_beyond_positions(loaded: Loaded, limits: Limits, ids: Ids) -> None:
     Raises:
         ModelError: It does not; says how many it reads.
     """
-    source, target = _longest(loaded, limits)
+    source, target = longest_row(loaded, limits)
     fault = _fault(loaded, ids, source, target)
     if fault is None:
         return
@@ -93,24 +105,20 @@ def refuse_own_writing(loaded: Loaded) -> None:
         )
 
 
-def refuse_sight_ahead(loaded: Loaded, forward: ForwardPass, limits: Limits, row: Row) -> None:
-    """See that a changed last token moves nothing before it, in a row as long as the study may have.
+def refuse_sight_ahead(loaded: Loaded, forward: ForwardPass, row: Row) -> None:
+    """See that a changed last token moves nothing before it, in a row with three target tokens or more.
 
     Raises:
         ModelError: It does: in training, the model would read the answer that it is to predict.
     """
-    source, target = _longest(loaded, limits)
-    if loaded.is_encoder_decoder:
-        whole = row._replace(target=_cycled(row.target, max(target, 3)))
-    else:
-        start, *others = _cycled(row.prompt + row.target, source + target)
-        whole = row._replace(prompt=(start,), target=tuple(others))
+    if not loaded.is_encoder_decoder:  # where all but the first token may be targets
+        row = row._replace(prompt=row.prompt[:1], target=row.prompt[1:] + row.target)
     # The last token is only a label, read by nobody; the one before it is read last.
-    *before, last, label = whole.target
-    other = next((id for id in row.prompt if id != last), 0)
-    changed = whole._replace(target=(*before, other, label))
+    *before, last, label = row.target
+    other = next((id for id in row.prompt + row.target if id != last), 0)
+    changed = row._replace(target=(*before, other, label))
     with eval_mode(forward.model):
-        one, two = (forward.token_nlls(_batch(loaded, each))[:-2] for each in (whole, changed))
+        one, two = (forward.token_nlls(_batch(loaded, each))[:-2] for each in (row, changed))
     if not _is_close(loaded, forward.precision, one, two):
         raise ModelError(
             f"{_name(loaded)} sees ahead: another last token moves the losses of those before it, so it would train on "
@@ -121,8 +129,7 @@ def refuse_sight_ahead(loaded: Loaded, forward: ForwardPass, limits: Limits, row
 
 def losses_depend_on_others(loaded: Loaded, forward: ForwardPass, rows: Sequence[Row], limits: Limits) -> bool:
     """Return whether a row's losses are others beside one as long as the study may have, and padded so, than alone."""
-    prompt, target = (_cycled(rows[0].prompt, count) for count in _longest(loaded, limits))
-    longest = Row("", prompt, target, truncated=False)
+    longest = made_up(rows[0].prompt, *longest_row(loaded, limits))
     batch = rows_together([*_two(rows), longest], loaded).to(forward.model.device)
     alone = replace(forward, alone=True)
     with eval_mode(forward.model):
@@ -144,7 +151,7 @@ def texts_depend_on_others(loaded: Loaded, rows: Sequence[Row], limits: Limits, 
         limits: The most tokens of prompts and predictions.
         precision: Of generation.
     """
-    source, _ = _longest(loaded, limits)
+    source, _ = longest_row(loaded, limits)
     room = 0 if loaded.is_encoder_decoder else max(0, limits.generated - TOKENS)
     prompts = [*(row.prompt for row in _two(rows)), _cycled(rows[0].prompt, source + room)]
     expected = torch.cat([_next_logits(loaded, [ids], precision) for ids in prompts])
@@ -168,18 +175,13 @@ def _name(loaded: Loaded) -> str:
 
 def _fault(loaded: Loaded, ids: Ids, source: int, target: int) -> str | None:
     """Say why a model cannot read a row of some length, ``None`` if it can."""
-    batch = _batch(loaded, Row("", _cycled(ids, source), _cycled(ids, target), truncated=False))
+    batch = _batch(loaded, made_up(ids, source, target))
     try:
         with eval_mode(loaded.model):
             loaded.model(**model_rows(loaded.model, batch).inputs, use_cache=False)
     except MISFIT as error:
         return f"{type(error).__name__}: {str(error).strip()[:200]}"
     return None
-
-
-def _longest(loaded: Loaded, limits: Limits) -> tuple[int, int]:
-    """Return the most tokens of a prompt, and of what follows it."""
-    return prompt_limit(loaded, limits), max(limits.target + 1, limits.generated)
 
 
 def _most(limit: int, fits: Callable[[int], bool]) -> int:

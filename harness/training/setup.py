@@ -29,7 +29,9 @@ from harness.training.loop import device
 from harness.training.loss import ForwardPass
 from harness.training.proofs import (
     is_exact,
+    longest_row,
     losses_depend_on_others,
+    made_up,
     refuse_beyond_positions,
     refuse_own_writing,
     refuse_sight_ahead,
@@ -58,6 +60,7 @@ class TrainingSetup:
         model = f"model {study.model.name}: {type(self.loaded.model).__name__}"
         with misfits_told(f"{model} cannot be called"):
             refuse_own_writing(self.loaded)
+            refuse_sight_ahead(self.loaded, ForwardPass(self.loaded.model), made_up(rows[0].prompt, 6, 4))
         refuse_beyond_positions(self.loaded, self.limits, rows[0].prompt)
         torch.nn.Module.to(self.loaded.model, device(study.training.device))
         if study.training.precision == "fp32":
@@ -76,7 +79,7 @@ class TrainingSetup:
         loaded, model = self.loaded, self.loaded.model
         refuse_other_beginning(self.study.model.name, loaded, rows[0])
         whole = ForwardPass(model, precision=self.study.training.precision)
-        refuse_sight_ahead(loaded, whole, self.limits, rows[0])
+        refuse_sight_ahead(loaded, whole, made_up(rows[0].prompt, *longest_row(loaded, self.limits)))
         if losses_depend_on_others(loaded, whole, rows, self.limits):
             whole = replace(whole, alone=True)
             say("losses are computed one row at a time: on these rows, padding or the rows beside a row move its own")

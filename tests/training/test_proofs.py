@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedConfig
 
 from harness.core.errors import ModelError
-from harness.data.tokenization import Limits, Row
+from harness.data.tokenization import Row
 from harness.models.find_blocks import anatomy
 from harness.models.hooks import look
 from harness.models.last_block import drops_out, modules_at_labels
@@ -118,14 +118,14 @@ def test_losses_and_texts_are_those_of_one_row_at_a_time(opened: Any, name: str,
             expected = plain(place.folder / "model", halves)  # anew: some change with what they read
             assert nll.nll == pytest.approx(plain_nll(expected, row), rel=1e-5)
             expected = plain(place.folder / "model", halves)
-            assert text.split("\n")[0].strip() == plain_text(
-                expected, setup.loaded.tokenizer, row, setup.decoding.max_new_tokens
-            )
+            said = plain_text(expected, setup.loaded.tokenizer, row, setup.decoding.max_new_tokens)
+            # Half a character at the end is cut off.
+            assert text.split("\n")[0].strip().rstrip("\ufffd") == said.rstrip("\ufffd")
 
 
 @pytest.mark.parametrize("name", ["roberta", "bert", "xlnet", "bigbird"])
 def test_models_that_see_ahead_are_refused(opened: Any, name: str) -> None:
-    place, checked = opened(name)
+    place, checked = opened(name, "training.max_source_tokens=300")  # RoBERTa's positions end before its context
     with inside(place), pytest.raises(ModelError, match=r"sees ahead.*is_decoder: true"):
         TrainingSetup(checked, print)
 
@@ -133,13 +133,13 @@ def test_models_that_see_ahead_are_refused(opened: Any, name: str) -> None:
 def test_a_decoder_that_sees_ahead_is_refused(tiny: Any) -> None:
     loaded = tiny("bart")
     forward, row = ForwardPass(loaded.model), Row("", (5, 6, 7, 8), (9, 10, 11, 12, 2), truncated=False)
-    refuse_sight_ahead(loaded, forward, Limits(8, 4), row)
+    refuse_sight_ahead(loaded, forward, row)
     mask = loaded.model.get_decoder()
     blind = mask.forward
     ahead = lambda *args, **kwargs: blind(*args, **{**kwargs, "attention_mask": torch.zeros(1, 1, 5, 5)})  # noqa: E731
     mask.forward = ahead
     with pytest.raises(ModelError, match="sees ahead"):
-        refuse_sight_ahead(loaded, forward, Limits(8, 4), row)
+        refuse_sight_ahead(loaded, forward, row)
 
 
 def test_a_model_that_writes_to_its_weights_is_refused(opened: Any) -> None:
