@@ -25,7 +25,7 @@ from harness.models.apply_tuning import apply, reset
 from harness.models.content_digests import weights_digest
 from harness.models.find_blocks import blocks
 from harness.serving.generator import Generator, recipe_of_run, save_model
-from harness.study.check import Checked, check
+from harness.study.check import check
 from harness.study.grid import Cell
 from harness.study.load_study import read_study
 from harness.study.search_space import Hyperparameters
@@ -138,24 +138,32 @@ class _Walk:
         self._expected: dict[str, tuple[PlainSteps | None, list[float], list[Answer]]] = {}
 
     def go(self, replays: Sequence[bool]) -> None:
-        """Build, then study with replay on and off."""
+        """Build, then study with replay on and off; where transformers alone fails, as far as a model is loaded."""
         outcome = self._outcome
         write_family(self._family, Path("model"))
         self._write_data()
         outcome.stage = "plain"
-        plain = load_plain(Path("model"), self._family.mapping)
-        self._rows = {split: [plain_row(plain, *pair) for pair in pairs] for split, pairs in self._texts.items()}
-        row = self._rows["validation"][0]
-        row_nlls(plain, [row])
-        said = answers(plain, self._rows["validation"], NEW_TOKENS)
-        outcome.draws = draws(plain, row)
-        ahead = sees_ahead(plain, row)
-        if len({answer.text for answer in said}) < 3:
-            outcome.notes.append("few distinct answers")
+        try:
+            ahead = self._look()
+        except Exception:
+            self._open(replays[0])
+            outcome.stage = "plain"
+            raise
         for replay in replays:
             self._study(replay)
         if ahead and outcome.trunks:
             outcome.faults.append("a changed last token moves logits before it, and it is trained all the same")
+
+    def _look(self) -> bool:
+        """See what plain transformers makes of the model; return whether it sees ahead."""
+        plain = load_plain(Path("model"), self._family.mapping)
+        self._rows = {split: [plain_row(plain, *pair) for pair in pairs] for split, pairs in self._texts.items()}
+        row = self._rows["validation"][0]
+        texts = {answer.text for answer in answers(plain, self._rows["validation"], NEW_TOKENS)}
+        if len(texts) < 3:
+            self._outcome.notes.append("few distinct answers")
+        self._outcome.draws = draws(plain, row)
+        return sees_ahead(plain, row)
 
     def _write_data(self) -> None:
         """Write rows of made-up words."""
@@ -173,9 +181,9 @@ class _Walk:
             ]
             Path("data", f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
-    def _study(self, replay: bool) -> None:
-        outcome = self._outcome
-        outcome.stage = "check"
+    def _open(self, replay: bool) -> Trainer:
+        """Check a study, show it and load its model."""
+        self._outcome.stage = "check"
         file = Path(f"replay-{replay}.yaml".lower())
         study = {
             "name": file.stem,
@@ -190,15 +198,18 @@ class _Walk:
             "final": {"seeds": [], "store": "full" if replay else "delta"},
         }
         file.write_text(yaml.safe_dump(study, sort_keys=False))
-        checked = check(read_study(file), test=False)
-        list(overview(checked))
-        if replay:
-            outcome.stage = "show"
-            self._show(checked)
-        outcome.stage = "load"
-        trainer = Trainer(checked, Workspace(Path()), self._hear)
+        self._checked = check(read_study(file), test=False)
+        list(overview(self._checked))
+        self._outcome.stage = "show"
+        with contextlib.suppress(UserError):  # of one tuning; of the model, loading it says the same
+            list(tunings_and_prompts(self._checked))
+        self._outcome.stage = "load"
+        return Trainer(self._checked, Workspace(Path()), self._hear)
+
+    def _study(self, replay: bool) -> None:
+        outcome, trainer = self._outcome, self._open(replay)
         before = weights_digest(trainer.setup.loaded.model)
-        for cell in checked.cells:
+        for cell in self._checked.cells:
             name = cell.tuning.name
             if name not in outcome.refused:
                 try:
@@ -210,13 +221,6 @@ class _Walk:
                 self._run(trainer, cell, f"{name}, {'replay on' if replay else 'replay off'}")
         if weights_digest(trainer.setup.loaded.model) != before:
             outcome.faults.append("the model is another one after its runs")
-
-    def _show(self, checked: Checked) -> None:
-        """Show, where one tuning that is refused hides all."""
-        try:
-            list(tunings_and_prompts(checked))
-        except UserError as error:
-            self._outcome.notes.append(f"show: {error}")
 
     def _hear(self, text: str) -> None:
         if text not in self._outcome.notes:

@@ -83,6 +83,7 @@ ODD: dict[Any, dict[str, Any]] = {
     "mamba2": {"num_heads": 8, "head_dim": 8, "n_groups": 1},
     "minicpm3": LATENT,
     "ministral": {"head_dim": 8},
+    "nemo_speechlm": {"audio_config": {"diarization_config": {"head_config": {"audio_hidden_size": 32}}}},
     "nemotron": {"head_dim": 8, "num_key_value_heads": 2},
     "qwen3_5": {"text_config": LINEAR},
     "qwen3_5_moe": {"text_config": LINEAR},
