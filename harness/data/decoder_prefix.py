@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from harness.core.closest_match import closest
 from harness.core.errors import ModelError
 
-__all__ = ["AnswerTokens", "Beginning", "answer_tokens", "language_codes", "language_token"]
+__all__ = ["AnswerTokens", "Beginning", "answer_tokens", "language_codes", "refuse_language"]
 
 CODE = re.compile(r"[a-z]{2,3}_([A-Z]{2}|[A-Z][a-z]{3})|__[a-z]+(_[A-Z]{2})?__")
 """Tokens of languages: ``en_XX`` of mBART, ``eng_Latn`` of NLLB, ``__en__`` of M2M100, ``__java__`` of PLBart."""
@@ -61,8 +61,8 @@ def language_codes(vocabulary: Mapping[str, int]) -> dict[str, int]:
     return {token.strip("_"): number for token, number in sorted(vocabulary.items()) if CODE.fullmatch(token)}
 
 
-def language_token(key: str, code: str, codes: Mapping[str, int]) -> int:
-    """Return the token of a language that a study names.
+def refuse_language(key: str, code: str, codes: Mapping[str, int]) -> None:
+    """Refuse a language that a study names and a model lacks.
 
     Args:
         key: The study's, for the message.
@@ -76,7 +76,6 @@ def language_token(key: str, code: str, codes: Mapping[str, int]) -> int:
         raise ModelError(f"model.{key} is {code!r}, but the model's tokenizer has no language codes; remove {key}")
     if code not in codes:
         raise ModelError(f"model.{key} {code!r} is no language of the model's tokenizer; {closest(code, codes)}")
-    return codes[code]
 
 
 def answer_tokens(tokenizer: Any, settings: Mapping[str, Any], *, halves: bool) -> AnswerTokens:

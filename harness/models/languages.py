@@ -7,7 +7,7 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from harness.core.errors import ModelError
-from harness.data.decoder_prefix import Beginning, language_codes, language_token
+from harness.data.decoder_prefix import Beginning, language_codes, refuse_language
 
 __all__ = ["beginning", "set_languages"]
 
@@ -47,7 +47,7 @@ def set_languages(
     codes = language_codes(tokens) if hasattr(tokenizer, "src_lang") else {}
     for key, code in {"source_language": source, "target_language": target}.items():
         if code is not None:
-            language_token(key, code, codes)
+            refuse_language(key, code, codes)
     if not codes:
         return
     settings = model.generation_config

@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.core.closest_match import closest
 from harness.core.errors import MetricError
 from harness.core.example import SPLITS, Example, Split, fingerprint
-from harness.data.decoder_prefix import language_codes, language_token
+from harness.data.decoder_prefix import language_codes, refuse_language
 from harness.data.row_groups import likely_groups, separated
 from harness.data.sources import Source, SourceRow, examples_of, open_source, split_rows
 from harness.data.tokenization import PromptForm, Reader
@@ -170,7 +170,7 @@ def _model(study: StudySpec, problems: Problems) -> tuple[Description | None, Re
         codes = language_codes(reader.tokenizer.get_vocab()) if description.is_encoder_decoder else {}
         for key, code in study.model.languages.items():
             with problems.at("model", key):
-                language_token(key, code, codes)
+                refuse_language(key, code, codes)
     return description, reader
 
 

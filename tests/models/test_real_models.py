@@ -19,7 +19,7 @@ Shared = Callable[[str], Path]
 CARDS = {
     "stories260K": ("LlamaForCausalLM", False, 5, 512),
     "mix-llama-5m": ("LlamaForCausalLM", False, 6, 512),
-    "mix-t5-6m": ("T5ForConditionalGeneration", True, 8, 512),
+    "mix-t5-6m": ("T5ForConditionalGeneration", True, 8, None),
 }
 
 
@@ -27,7 +27,7 @@ CARDS = {
 def test_a_real_model_is_what_its_card_says(shared_model: Shared, name: str) -> None:
     folder = shared_model(name)
     said, loaded = describe(str(folder)), load(str(folder))
-    assert said == (*CARDS[name], folder / "tokenizer.json", loaded.embedding_rows)
+    assert said[:6] == (*CARDS[name], folder / "tokenizer.json", loaded.embedding_rows)
     assert len(blocks(loaded.model)) == said.blocks
     assert loaded.context == said.context
     assert {each.dtype for each in loaded.model.parameters()} == {torch.float32}
