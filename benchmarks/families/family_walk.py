@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import random
 import time
 import traceback
 import warnings
@@ -15,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from transformers.utils import logging
 
 from harness.cli.check_tables import overview, tunings_and_prompts
@@ -33,6 +30,7 @@ from harness.training.batching import loss_batches
 from harness.training.trainer import Trainer
 from harness.training.training_run import SplitScores
 
+from .made_up_study import BATCH, NEW_TOKENS, TUNINGS, write_data, write_study
 from .plain_recipe import (
     Answer,
     Plain,
@@ -47,26 +45,11 @@ from .plain_recipe import (
     sees_ahead,
     train,
 )
-from .random_family import WORDS, Family, write_family
+from .random_family import Family, write_family
 
-RATE, SEED, BATCH, NEW_TOKENS = 1e-5, 3, 4, 6
+RATE, SEED = 1e-5, 3
 CLOSE = 1e-4
 """How far losses may differ, in nats a token, and how close two best logits may lie for texts to differ."""
-LENGTHS = {"train": (16, 19, 17, 18, 18, 16, 19, 17, 33, 40, 36, 42), "validation": (17, 20, 25, 30, 43), "test": (18,)}
-"""Words of each prompt: three batches of four, the first two of one bucket, and validation in three buckets."""
-TUNINGS: tuple[Any, ...] = ("none", "head", {"last_blocks": 1}, "full")
-
-TASK = """\
-from harness import Task, Template
-
-task = Task(
-    name="families",
-    data="data",
-    prompts=[Template("bare", "{{ source }}", shorten="source")],
-    metrics=["token_f1"],
-    max_target_tokens=6,
-)
-"""
 
 
 @dataclass
@@ -141,7 +124,7 @@ class _Walk:
         """Build, then study with replay on and off; where transformers alone fails, as far as a model is loaded."""
         outcome = self._outcome
         write_family(self._family, Path("model"))
-        self._write_data()
+        self._texts = write_data()
         outcome.stage = "plain"
         try:
             ahead = self._look()
@@ -165,39 +148,10 @@ class _Walk:
         self._outcome.draws = draws(plain, row)
         return sees_ahead(plain, row)
 
-    def _write_data(self) -> None:
-        """Write rows of made-up words."""
-        drawn = random.Random(0)
-        Path("data").mkdir()
-        Path("task.py").write_text(TASK)
-        for split, lengths in LENGTHS.items():
-            self._texts[split] = [
-                (" ".join(drawn.choices(WORDS, k=length)), " ".join(drawn.choices(WORDS, k=1 + number % 4)))
-                for number, length in enumerate(lengths)
-            ]
-            rows = [
-                {"id": f"{split}-{number}", "source": source, "target": target}
-                for number, (source, target) in enumerate(self._texts[split])
-            ]
-            Path("data", f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-
     def _open(self, replay: bool) -> Trainer:
         """Check a study, show it and load its model."""
         self._outcome.stage = "check"
-        file = Path(f"replay-{replay}.yaml".lower())
-        study = {
-            "name": file.stem,
-            "task": "./task.py",
-            "model": {"name": "model"},
-            "data": {"path": "data"},
-            "prompts": ["bare"],
-            "tuning": list(self._tunings),
-            "training": {"epochs": 1, "batch_size": BATCH, "max_source_tokens": 48},
-            "generation": {"max_new_tokens": NEW_TOKENS, "stop": []},
-            "engine": {"replay": replay, "disk_mib": 0},
-            "final": {"seeds": [], "store": "full" if replay else "delta"},
-        }
-        file.write_text(yaml.safe_dump(study, sort_keys=False))
+        file = write_study(replay=replay, tunings=self._tunings)
         self._checked = check(read_study(file), test=False)
         list(overview(self._checked))
         self._outcome.stage = "show"

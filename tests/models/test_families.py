@@ -1,4 +1,4 @@
-"""Twelve odd families on the whole way from check to predict: as plain transformers has them, or refused before."""
+"""A dozen odd families on the whole way from check to predict: as plain transformers has them, or refused before."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ ODD = (
     "Phi3ForCausalLM: long rope",  # other positions for long rows, padding included
     "RwkvForCausalLM",  # reads padding
     "SwitchTransformersForConditionalGeneration",  # routes tokens
+    "VoxtralRealtimeForConditionalGeneration",  # cannot be called on a text
     "ZambaForCausalLM",  # blocks that share their weights
 )
 BY_NAME = {family.name: family for family in families()}
