@@ -99,9 +99,16 @@ def eval_mode(model: PreTrainedModel) -> Iterator[None]:
 
 
 def look(model: PreTrainedModel, *, rows: int, positions: int) -> Tensor:
-    """Run a model in eval mode on rows of its first token, for hooks to see; return its logits."""
+    """Run a model in eval mode, so that no dropout draws, on rows of its first token, for hooks to see.
+
+    Returns:
+        Its logits, shape (rows, positions, vocabulary).
+
+    Raises:
+        ModelError: It cannot be called on tokens alone.
+    """
     tokens = torch.zeros(rows, positions, dtype=torch.long, device=model.device)
     inputs = {"input_ids": tokens, **({"decoder_input_ids": tokens} if model.config.is_encoder_decoder else {})}
-    with eval_mode(model):  # dropout would draw
+    with eval_mode(model), misfits_told(f"{type(model).__name__} cannot be called on tokens alone"):
         logits: Tensor = model(**inputs, use_cache=False).logits
     return logits
