@@ -73,9 +73,9 @@ def refuse_language(key: str, code: str, codes: Mapping[str, int]) -> None:
         ModelError: The model has no languages, or not this one.
     """
     if not codes:
-        raise ModelError(f"model.{key} is {code!r}, but the model's tokenizer has no language codes; remove {key}")
+        raise ModelError(f"{key} is {code!r}, but the model's tokenizer has no language codes; remove {key}")
     if code not in codes:
-        raise ModelError(f"model.{key} {code!r} is no language of the model's tokenizer; {closest(code, codes)}")
+        raise ModelError(f"{key} {code!r} is no language of the model's tokenizer; {closest(code, codes)}")
 
 
 def answer_tokens(tokenizer: Any, settings: Mapping[str, Any], *, halves: bool) -> AnswerTokens:

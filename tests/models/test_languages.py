@@ -180,7 +180,7 @@ def test_a_language_that_cannot_be(folders: Folders, family: str, key: str, code
 @pytest.mark.parametrize("family", ["t5", "bart", "marian", "llama"])
 def test_a_model_without_languages_refuses_the_keys(tiny_folder: Folders, family: str) -> None:
     for key in ("source_language", "target_language"):
-        with pytest.raises(ModelError, match=f"model.{key} is 'de_DE', but .* no language codes; remove {key}"):
+        with pytest.raises(ModelError, match=f"{key} is 'de_DE', but .* no language codes; remove {key}"):
             load(str(tiny_folder(family)), **{key: "de_DE"})  # type: ignore[arg-type]
 
 

@@ -344,6 +344,7 @@ def test_help_names_it(place: Place) -> None:
 # The report
 
 
+@pytest.mark.slow
 def test_a_run_sets_the_plan_beside_what_it_took(tmp_path: Path) -> None:
     place = Places(tmp_path)()
     page = place.folder / "reports" / "tiny" / "report.md"

@@ -67,6 +67,7 @@ def test_an_edited_study_of_fewer_trials_is_as_if_there_never_were_more(four: Pl
     assert place.results() == undisturbed.results()
 
 
+@pytest.mark.slow
 def test_more_again_is_as_before(four: Place, places: Places) -> None:
     place, before = places.copy(four), four.results()
     place.run(*budget(2, "[11]", "--set", "search.seed=3"))
@@ -76,6 +77,7 @@ def test_more_again_is_as_before(four: Place, places: Places) -> None:
     assert len(place.runs("search")) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "then", "told"),
     [

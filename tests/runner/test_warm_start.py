@@ -178,6 +178,7 @@ def test_parts_and_their_order_do_not_matter(whole: Place, places: Places) -> No
     assert place.results() == whole.results()
 
 
+@pytest.mark.slow
 def test_more_trials_end_as_if_there_had_always_been_so_many(places: Places) -> None:
     place, anew = places(), places()
     place.run(*WARM, *SMALL, "--set", "search.trials=1")

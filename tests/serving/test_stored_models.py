@@ -202,6 +202,7 @@ def test_deltas_are_small_and_say_the_same(places: Places, done: Place) -> None:
     assert {model.tags["weights_digest"] for model in there.values()} == digests
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("registered", ["null", "tiny"])
 def test_another_way_of_storing_is_heeded_or_declined(registered: str, places: Places) -> None:
     place, name = places(), f"final.registered_as={registered}"
