@@ -57,8 +57,8 @@ class TrainingSetup:
         self._examples: dict[Split, list[Example]] = dict(checked.examples)
         self._encoded: dict[tuple[PromptForm, Split], Encoded] = {}
         rows = self.encoded(checked.prompts[0], "validation").rows
-        model = f"model {study.model.name}: {type(self.loaded.model).__name__}"
-        with misfits_told(f"{model} cannot be called"):
+        architecture = f"model {study.model.name}: {type(self.loaded.model).__name__}"
+        with misfits_told(f"{architecture} cannot be called"):
             refuse_own_writing(self.loaded)
             refuse_sight_ahead(self.loaded, ForwardPass(self.loaded.model), made_up(rows[0].prompt, 6, 4))
         refuse_beyond_positions(self.loaded, self.limits, rows[0].prompt)
@@ -71,7 +71,7 @@ class TrainingSetup:
             stop=stop_texts(study, task, is_encoder_decoder=self.loaded.is_encoder_decoder),
             batch_size=study.generation.batch_size,
         )
-        with misfits_told(f"{model} cannot be used on this study's rows"):
+        with misfits_told(f"{architecture} cannot be used on this study's rows"):
             self._prove(rows, say)
 
     def _prove(self, rows: Sequence[Row], say: Callable[[str], None]) -> None:

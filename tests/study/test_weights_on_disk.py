@@ -54,8 +54,13 @@ def test_torch_agrees_on_what_is_finite(
 
 def test_a_bound_is_no_weight(tmp_path: Path) -> None:
     """As Gemma 4 holds those of its quantized kin."""
-    save_file({"tower.input_max": torch.tensor(math.inf), "tower.weight": torch.ones(2)}, tmp_path / "m.safetensors")
+    tensors = {"tower.input_max": torch.tensor(math.inf), "tower.weight": torch.ones(2)}
+    save_file(tensors, tmp_path / "m.safetensors")
     refuse_broken_weights(tmp_path)
+    save_file(tensors | {"tower.weight": torch.tensor([1.0, math.inf])}, tmp_path / "m.safetensors")
+    with pytest.raises(ModelError) as refused:
+        refuse_broken_weights(tmp_path)
+    assert ("tower.weight" in str(refused.value), "input_max" in str(refused.value)) == (True, False)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 4, b"\xff" * 40, b"\x02\x00\x00\x00\x00\x00\x00\x00[]"], ids=repr)
