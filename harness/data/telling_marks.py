@@ -8,6 +8,8 @@
   ``A-``, ``ls -l``;
 * marks that join a sign: ``!=``, ``->``, ``:=``; a bracket that calls or groups: ``f(x)``, ``2 * (3 + 4)``; ``:)``;
   an exclamation mark in front of a word: ``!done``;
+* a capital inside a short word behind a number, or a unit's where it alone tells: ``5 mW`` (not ``MW``), ``8 Mb``;
+* a charge behind a formula: ``Cl-``, ``OH-``; a factorial by itself or within a sentence: ``5!``, ``n! is``;
 * all marks inside an address: ``user@example.com``;
 * close to such signs, as in code and mathematics, all marks but those around the whole text.
 
@@ -86,6 +88,18 @@ _MEASURE = re.compile(r"(?<=\d)['\"](?!\w)")
 
 _ADDRESS = re.compile(r"\w[^\s@:]*(?:@|://)\S*\w")
 
+_UNIT = re.compile(r"(?<=\d)[ \u00a0\u202f]?(?:(?=\w{2,4}\b)[^\W\d_]*[a-zµμ][A-ZΩ]\w*|M[gms]|[KMGTP]b(?:ps|it|its)?)\b")
+"""Units behind a number by whose capitals they are told from others (milli and mega, molar and meter, bit and byte).
+All capitals and all small letters say nothing: a text may be set so."""
+
+_CHARGE = re.compile(r"(?<![\w-])(?:[A-Z][a-z]?[0-9₀-₉]*){1,4}[-−](?![\w-])")
+"""A chemical formula with the sign of its charge."""
+
+_FACTORIAL = re.compile(r"(?<![\w!])(?:\d+|[a-zA-Z])!(?=\s*[,;:?.)]|\s+[a-z])|\A\W*(?:\d+|[a-zA-Z])!\W*\Z")
+
+_MARKED = "\ue000"
+"""A sign of no text: stands behind the capitals that tell, since what follows is case folded."""
+
 _AROUND = " \n.qd"
 """What may stand around a whole text and say nothing."""
 
@@ -115,13 +129,20 @@ def pieces(text: str) -> Iterator[tuple[str, bool]]:
     >>> [piece for piece, telling in pieces("1.5 mg of -5 C++!") if telling]
     ['.', '-', '+', '+']
     """
-    text = _INVISIBLE.sub("", unicodedata.normalize("NFC", text.casefold()))
+    text = _INVISIBLE.sub("", unicodedata.normalize("NFC", _capitals_marked(text).casefold()))
     start = 0
     for place in sorted(_places(text)):
         yield text[start:place], False
         yield text[place], True
         start = place + 1
     yield text[start:], False
+
+
+def _capitals_marked(text: str) -> str:
+    """Return a text in which what case folding, or the end of a word, would take from it is marked."""
+    text = _UNIT.sub(lambda unit: re.sub(r"[A-ZΩ]", rf"\g<0>{_MARKED}", unit[0]), text)
+    text = _CHARGE.sub(lambda formula: formula[0][:-1] + _MARKED, text)
+    return _FACTORIAL.sub(lambda product: product[0].replace("!", _MARKED), text)
 
 
 class _Undressed(dict[int, str]):

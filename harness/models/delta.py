@@ -76,7 +76,7 @@ def load_delta(folder: Path, loaded: Loaded, *, tuning: Tuning, base: Base) -> L
         values = load_file(folder / FILE)
     except (OSError, SafetensorError) as error:
         raise ModelError(
-            f"model {folder}: {FILE} cannot be read: {error}; bring it back, or train it again (--fresh)"
+            f"model {folder}: {FILE} cannot be read: {error}; bring it back, or run its study again"
         ) from error
     refuse_non_finite(str(folder), values)
     trainable = apply(loaded.model, tuning)

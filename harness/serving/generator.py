@@ -107,7 +107,7 @@ class Recipe:
             return cls.from_json(json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
         except (OSError, ValueError, LookupError, TypeError, TemplateError) as error:
             raise ModelError(
-                f"model {folder}: {SETTINGS} cannot be read: {error!r}; bring it back, or train it again (--fresh)"
+                f"model {folder}: {SETTINGS} cannot be read: {error!r}; bring it back, or run its study again"
             ) from error
 
 

@@ -48,7 +48,7 @@ def verify_files(folder: Path) -> dict[str, dict[str, str]]:
         files = ", ".join(f"{name} is {state}" for name, state in sorted(states.items()))
         raise ModelError(
             f"model {folder} cannot be read as it was stored: {files}; bring these files back, "
-            "or train it again (harness run --fresh)"
+            "or run its study again, which stores the model that it keeps anew"
         )
     return {FILES: then, READING: settings[READING]}
 

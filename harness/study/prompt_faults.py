@@ -138,8 +138,8 @@ def alike(fits: Sequence[Fit]) -> list[str]:
 def holding_targets(fits: Sequence[Fit]) -> list[str]:
     """Return a sentence for each prompt that holds its target on many rows."""
     return [
-        f"prompt {fit.prompt} holds the target word for word on {fit.with_target:.0%} of rows (as where answers are "
-        "taken from the text or from a list in the prompt)."
+        f"prompt {fit.prompt} holds the target word for word on {fit.with_target:.0%} of rows, whatever its case, or "
+        "read backwards (as where answers are taken from the text or from a list in the prompt)."
         for fit in fits
         if fit.with_target >= TOLD
     ]

@@ -35,6 +35,10 @@ FITTING = 0.95
 """The share of rows that a proposed limit lets through whole."""
 
 
+BACKWARDS = 8
+"""Characters of a target from which on it hardly stands backwards in a text by chance."""
+
+
 class Fit(NamedTuple):
     """How a prompt's renderings, and the targets behind them, fit into the token limits."""
 
@@ -52,7 +56,7 @@ class Fit(NamedTuple):
     fitting: int
     """Tokens that `FITTING` of all prompts take whole; 0 where no caution needs it."""
     with_target: float
-    """Share of all rows whose prompt holds the target word for word."""
+    """Share of all rows whose prompt holds the target word for word, whatever its case, or read backwards."""
     texts: str
     """Digest of all prompts as the model reads them."""
     constant: bool
@@ -129,7 +133,7 @@ def _fit(
         rows=len(examples["train"]),
         shortened=shortened,
         fitting=_fitting(form, examples, reader) if max(shortened.values()) >= TOLD else 0,
-        with_target=sum(holds(text, example.target) for example, text in read) / len(read),
+        with_target=sum(_tells(text, example.target) for example, text in read) / len(read),
         texts=digest(texts),
         constant=len(set(texts)) == 1 and len({example.fields["source"] for example, _ in read}) > 1,
     )
@@ -156,6 +160,12 @@ def holds(text: str, target: str) -> bool:
             return True
         start = text.find(target, start + 1)
     return False
+
+
+def _tells(text: str, target: str) -> bool:
+    """Return whether a text holds a target, whatever its case; or one that is no short word, read backwards."""
+    text, target = text.casefold(), target.strip().casefold()
+    return holds(text, target) or (len(target) >= BACKWARDS and holds(text, target[::-1]))
 
 
 def _length_cautions(

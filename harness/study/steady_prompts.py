@@ -1,8 +1,8 @@
 """Steady prompts: the same row must give the same prompt, today and tomorrow, here and in another process.
 
-What depends on chance, on the address of an object or on the order of a set gives two identical runs different results.
-Prompts of plain text and fields cannot; where a prompt or a task is more than that, a sample of rows is made into
-examples and rendered in two further processes, in which texts hash differently.
+What depends on chance, on the address of an object, on the order of a set or on the day gives two identical runs
+different results. Prompts of plain text and fields cannot; where a prompt or a task is more than that, a sample of rows
+is made into examples and rendered in two further processes, in which texts hash differently and the clock is ahead.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from harness.data.data_keys import Data
 from harness.data.sources import SourceRow, example_of
 from harness.data.template import is_plain
 from harness.data.tokenization import PromptForm
+from harness.study.later_clock import turn_ahead
 from harness.study.task import Task, load_task, plain_example
 
 __all__ = ["Unsteady", "look", "unsteady"]
@@ -128,7 +129,8 @@ def _elsewhere(work: bytes) -> list[list[_Seen]]:
 
 
 def look() -> None:
-    """Read rows and prompts from standard input, and write what this process makes of them."""
+    """Read rows and prompts from standard input, and write what this process makes of them at a later time."""
+    turn_ahead()
     task_file, keys, rows, packed = pickle.loads(sys.stdin.buffer.read())
     with redirect_stdout(sys.stderr):  # a task file may print
         task = load_task(task_file)[0] if task_file else _plain_task()
@@ -166,7 +168,8 @@ def _differences(rows: Sequence[SourceRow], seen: Sequence[Sequence[_Seen]]) -> 
 def _of_task(row: SourceRow, here: object, there: object) -> str:
     return (
         f"{row.place}: the task's example() makes another example of it in each process, {_parted(here, there)}; what "
-        "depends on chance, on hash() or on the order of a set must not: sort it, or seed it with the row's id"
+        "depends on chance, on the time, on hash() or on the order of a set must not: sort it, or seed it with the "
+        "row's id"
     )
 
 

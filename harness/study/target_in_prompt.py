@@ -108,8 +108,11 @@ class _Trial:
         """Return whether a prompt reads otherwise with another target in a column, and all else as it was.
 
         A task may make its source of the target (words to put in order, marks to put in), unless most prompts then hold
-        the target word for word.
+        the target word for word. Choices may be shown where their order, by which the right one is known, is not.
         """
+        turned = list(self._turned(column))
+        if turned and not any(_differ(prompt, pair.example, after) for pair, after in turned):
+            return False
         inside = list(self._exchanged_inside(column))
         if inside:
             moved = [pair.example for pair, after in inside if _differ(prompt, pair.example, after)]
@@ -127,6 +130,15 @@ class _Trial:
             values = {name: pair.other.columns[name] for name in columns if name in pair.other.columns}
             if (after := self._example(pair, values)) is not None:
                 yield pair, after
+
+    def _turned(self, column: str) -> Iterator[tuple[_Pair, Example]]:
+        """Yield examples of which a list in a column is turned by one place, where that makes another target."""
+        for pair in self._pairs:
+            value = pair.row.columns.get(column)
+            if isinstance(value, list | tuple) and len(value) > 1:
+                after = self._example(pair, {column: [*value[1:], value[0]]})
+                if after is not None and after.target != pair.example.target:
+                    yield pair, after
 
     def _exchanged_inside(self, column: str) -> Iterator[tuple[_Pair, Example]]:
         for pair in self._pairs:

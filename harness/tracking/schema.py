@@ -151,6 +151,8 @@ class PageTags:
     """Of the data that a run read."""
     VERSIONS: Final = "mlflow.modelVersions"
     """Of a stored model: from which the pages lead to its versions."""
+    FILES: Final = "mlflow.harness.files"
+    """Of a stored model: digests of the files that describe and serve it; the pages hide what is called so."""
 
 
 class PromptTags:

@@ -247,10 +247,20 @@ class ModelStore(Protocol):
     def store(self, run: str, folder: Path, card: ModelCard) -> str:
         """Store a model made by a run, tie the run's scores and data to it, and return its URI.
 
+        One that is stored already, and damaged, gets its files anew under the URI that it has, so that whatever names
+        it (a registered version, say) leads to them again.
+
         Args:
             run: The id of the run that made it.
             folder: What `harness.serving.generator.save_model` wrote.
             card: All the rest.
+        """
+
+    def folder(self, uri: str) -> Path | None:
+        """Return the folder that holds a stored model; ``None`` where a server keeps it.
+
+        Raises:
+            ModelError: What describes and serves it there is missing or not what was stored.
         """
 
     def drop(self, uri: str) -> int:

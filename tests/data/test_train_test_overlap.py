@@ -121,6 +121,16 @@ COMMON = "Please read this note with care before the meeting at noon: {} and tel
         ("if !done", "if done"),
         ("a 5' board", 'a 5" board'),
         ('a 5" board', "a 5 board"),
+        ("it yields 5 mW", "it yields 5 MW"),
+        ("it yields 5mA", "it yields 5MA"),
+        ("2 mM of it", "2 mm of it"),
+        ("3 Mg of it", "3 mg of it"),
+        ("8 Mb each", "8 MB each"),
+        ("a Cl- ion", "a Cl ion"),
+        ("it is HCO3-", "it is HCO3"),
+        ("OH− groups", "OH groups"),
+        ("5!", "5"),
+        ("so n! is", "so n is"),
     ],
 )
 @pytest.mark.parametrize("frame", ["{}", COMMON])
@@ -146,6 +156,11 @@ def test_marks_that_tell_make_another_row(one: str, other: str, frame: str) -> N
         ('He said "I am 5"', "He said 'I am 5'"),
         ("-Hello\n-Hi", "Hello\nHi"),
         ("Stop! Now!", "Stop now"),
+        ("Run 5 KM, Men!", "run 5 km men"),
+        ("The Top 5 Big Men", "the top 5 big men"),
+        ("10 MB by 5 PM", "10 mb by 5 pm"),
+        ("I am 5!", "I am 5"),
+        ("Pre- and post-war years", "pre and post war years"),
     ],
 )
 def test_marks_that_dress_do_not(one: str, other: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
@@ -205,3 +207,59 @@ def test_a_damaged_key_of_kept_weights_vouches_for_nothing(left: bytes | None, t
     (key,) = (file for file in checkpoint.folder.iterdir() if file.is_file())
     key.unlink() if left is None else key.write_bytes(left)
     assert not checkpoint.holds("a key")
+
+
+def model_of(place: Place) -> tuple[str, Path]:
+    """Return the URI of the champion's model, and its folder."""
+    client = place.client()
+    version = client.get_model_version_by_alias("tiny", "champion")
+    model = client.get_logged_model(version.source.rpartition("/")[2])
+    return model.model_uri, Path(model.artifact_location.removeprefix("file://"))
+
+
+def every_file(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+MODEL_DAMAGE: dict[str, Callable[[Path], object]] = {
+    "all of it": shutil.rmtree,
+    "weights gone": lambda folder: next(folder.glob("artifacts/model/*.safetensors")).unlink(),
+    "weights cut": lambda folder: DAMAGE["cut"](next(folder.glob("artifacts/model/*.safetensors"))),
+    "settings gone": lambda folder: (folder / "artifacts" / "model" / "harness.json").unlink(),
+    "settings edited": lambda folder: edited(folder / "artifacts" / "model" / "harness.json", "max_new_tokens"),
+    "description cut": lambda folder: DAMAGE["cut"](folder / "MLmodel"),
+    "code gone": lambda folder: (folder / "pyfunc.py").unlink(),
+}
+
+
+def edited(file: Path, key: str) -> None:
+    text = file.read_text()
+    assert key in text
+    file.write_text(re.sub(rf'"{key}": \d+', f'"{key}": 1', text))
+
+
+@pytest.mark.parametrize("damage", MODEL_DAMAGE)
+def test_a_damaged_model_is_stored_again_under_its_names(damage: str, done: Place, place: Place) -> None:
+    uri, folder = model_of(place)
+    whole = every_file(folder)
+    MODEL_DAMAGE[damage](folder)
+    again = place.run(*SMALL)
+    assert "is damaged, so that run is done again for it" in again.out
+    assert "another model" not in again.out
+    assert model_of(place) == (uri, folder)
+    weights = [name for name in whole if name.endswith(".safetensors")]
+    assert [every_file(folder)[name] for name in weights] == [whole[name] for name in weights]
+    assert every_file(folder).keys() == whole.keys()
+    assert place.results() == done.results()
+    place.clean()
+    assert "damaged" not in place.run(*SMALL).out
+
+
+def test_a_model_that_was_deleted_is_stored_and_registered_again(place: Place) -> None:
+    uri, _ = model_of(place)
+    place.client().delete_logged_model(uri.rpartition("/")[2])
+    place.run(*SMALL)
+    assert model_of(place)[0] != uri
+    (place.folder / "in.jsonl").write_text('{"id": "1", "source": "a short note"}\n')
+    answered = place.command("predict", "models:/tiny@champion", "--input", "in.jsonl", "--output", "out.jsonl")
+    assert answered.status == 0, answered.err

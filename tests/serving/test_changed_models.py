@@ -75,7 +75,7 @@ def test_a_file_is_not_gone_on_with_by_another_model(says: str, model: Path, tmp
     half = b"".join(output.read_bytes().splitlines(keepends=True)[:2])
     output.write_bytes(half)
     CHANGES[says](model)
-    with pytest.raises(ModelError, match=f"cannot be read as it was stored: {says}; bring these files back, or train"):
+    with pytest.raises(ModelError, match=f"cannot be read as it was stored: {says}; bring these files back, or run"):
         predict_file(Generator(model), source, output, skip=False)
     assert output.read_bytes() == half
     with pytest.raises(ModelError, match=says):

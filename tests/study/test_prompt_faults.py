@@ -45,7 +45,7 @@ def with_rows(place: Place, **columns: str) -> None:
 
 
 def with_task(place: Place, body: str) -> None:
-    text = "import random, time\nfrom harness import Example, Task, Template\n" + OWN.format(body=body)
+    text = "import datetime, random, time\nfrom harness import Example, Task, Template\n" + OWN.format(body=body)
     (place.folder / "task.py").write_text(text, encoding="utf-8")
 
 
@@ -157,6 +157,10 @@ def test_a_prompt_that_computes_may(text: str, places: Places) -> None:
         "str(hash(row['source']))",
         "str(object())",
         "str(time.monotonic_ns())",
+        "datetime.date.today().isoformat()",
+        "f'{datetime.datetime.now():%A}'",
+        "time.strftime('%Y')",
+        "str(time.gmtime().tm_mon)",
     ],
 )
 def test_a_task_that_makes_another_example_each_time_is_refused(expression: str, places: Places) -> None:
@@ -166,7 +170,8 @@ def test_a_task_that_makes_another_example_each_time_is_refused(expression: str,
     done = place.command("check", "study.yaml")
     assert done.status == 2
     assert "the task's example() makes another example of it in each process" in done.err
-    with_task(place, "return Example(id, {'source': row['source'], 'more': ' '.join(sorted({*row}))}, row['target'])")
+    fixed = "' '.join(sorted({*row}))[:9] + f'{datetime.datetime(2020, 1, 2):%y}' + time.strftime('%y', time.gmtime(0))"
+    with_task(place, f"return Example(id, {{'source': row['source'], 'more': {fixed}}}, row['target'])")
     assert place.command("check", "study.yaml").status == 0
 
 
@@ -241,6 +246,8 @@ TALKS = {"turns": ["hi", "who?", "me"]}, {"turns": ["oh", "what?", "that"]}
             False,
         ),
         ("return Example(id, {'source': row['q'], 'hint': row['right']}, str(row['right']))", QUIZ, True),
+        ("return Example(id, {'source': row['q'], 'hint': row['options']}, row['options'][0])", QUIZ, True),
+        ("return Example(id, {'source': row['q'], 'hint': sorted(row['options'])}, row['options'][0])", QUIZ, False),
         (
             "a, b = row['all'].split(' => '); return Example(id, {'source': a, 'hint': ''}, b)",
             QUIZ,
@@ -290,6 +297,20 @@ def test_a_prompt_that_merely_holds_its_target_is_told_with_the_share(places: Pl
     done = place.command("check", "study.yaml")
     assert done.status == 0, done.err
     assert "prompt bare holds the target word for word on 75% of rows" in done.out
+
+
+@pytest.mark.parametrize("copy", ["{0}", "{1}", "{2}"], ids=["as it is", "in capitals", "backwards"])
+def test_a_copy_of_the_target_is_told_in_any_dress(copy: str, places: Places) -> None:
+    place = places(store=False)
+    for split in SIZES:
+        content = rows(split)
+        for row in content:
+            row["note"] = copy.format(row["target"], row["target"].upper(), row["target"][::-1])
+            row["source"] = f"{split} {row['id']}"
+        write_rows(place.folder / "data" / f"{split}.jsonl", content)
+    done = with_prompt(place, "{{ source }} {{ note }}")
+    assert done.status == 0, done.err
+    assert "prompt cue holds the target word for word on" in done.out
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ class Contest:
         name, registry = self.study.registered_as, self.tracker.models.registry
         if name is None:
             return
-        version = next(iter(registry.made_by(best.id, name)), None) or registry.register(name, best.id, uri)
+        version = registry.register(name, best.id, uri)
         if VersionTags.SETTLED in version.tags:
             return
         alias = version.tags.get(VersionTags.DECISION)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.core.errors import ModelError
 from harness.core.progress import Progress
 from harness.metrics.base import Metric
 from harness.report.mlflow_pages.descriptions import model_note
@@ -14,7 +15,8 @@ from harness.runner.finals.champion import Contest, middle_run, reason_for
 from harness.runner.finals.checkpoints import Checkpoints
 from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
-from harness.serving.generator import SERVED, Store
+from harness.serving.generator import SERVED, Recipe, Store, model_folder
+from harness.serving.stored_files import verify_files
 from harness.study.check import Checked
 from harness.study.search_space import SearchSpace
 from harness.tracking.mlflow.ui_views import Address
@@ -73,7 +75,7 @@ class ModelKeeper:
         for run in keeps:
             if run.id in stored and not self._may_stay(run):
                 self.runs.tracker.models.drop(stored.pop(run.id))
-            if run.id not in stored:
+            if run.id not in stored or self._is_damaged(run, stored[run.id]):
                 stored[run.id] = self._store(run)
         if best and keeps:
             self.progress.say(f"the model of this study is that of {best.name}: {why}")
@@ -113,6 +115,17 @@ class ModelKeeper:
             return True
         return there == store
 
+    def _is_damaged(self, run: Run, uri: str) -> bool:
+        """Return whether a stored model is not what was stored, and tell; of a server's its users find out."""
+        try:
+            if folder := self.runs.tracker.models.folder(uri):
+                Recipe.read(model_folder(folder))
+                verify_files(model_folder(folder))
+        except ModelError as error:
+            self.progress.say(f"the stored model of {run.name} is damaged, so that run is done again for it: {error}")
+            return True
+        return False
+
     def _store(self, run: Run) -> str:
         """Hand a final run's model to the store; one whose weights are not at hand is trained again."""
         self.progress.say(f"storing the model of {run.name}")
@@ -125,6 +138,10 @@ class ModelKeeper:
             saved = Reply(save=str(checkpoint.offered()))
             drive(self.executor, OneJob(job, lambda event: saved if isinstance(event, Measured) else Reply()))
             checkpoint.adopt(key)
+        weights, scored = Recipe.read(checkpoint.model).weights, run.tags.get(Tags.WEIGHTS_DIGEST)
+        if scored not in (None, weights):
+            facts = f"its weights have the digest {weights}, those that were scored {scored}"
+            self.progress.say(f"caution: {run.name} trained again is another model: {facts}")
         uri = self.runs.tracker.models.store(run.id, checkpoint.model, self._card(run))
         self.checkpoints.keep(cell, None)
         self.runs.tracker.tags(run.id, {Tags.STORED: self._form(run)})

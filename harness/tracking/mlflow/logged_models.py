@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import tempfile
@@ -20,6 +21,7 @@ from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 from harness.core.errors import ModelError
 from harness.tracking.address import local_folder
 from harness.tracking.mlflow.model_registry import MlflowRegistry, model_id
+from harness.tracking.mlflow.run_files import text_digest
 from harness.tracking.schema import Metrics, PageTags
 from harness.tracking.store_link import DIRECT, Link, asked, translate_values
 from harness.tracking.store_protocols import ModelCard, ModelRegistry
@@ -33,6 +35,9 @@ PACKAGES = ("mlflow", "prompt-depth-harness", "torch", "transformers", "tokenize
 
 PARAMS = ParamSchema([ParamSpec("on_error", "string", "stop")])
 """What a request may say besides its rows."""
+
+VOUCHING = "artifacts/*/harness.json"
+"""Inside a model of MLflow's: holds the digests of the files beside it."""
 
 SCORED = (Metrics.VALIDATION, Metrics.TEST)
 
@@ -52,25 +57,47 @@ class MlflowModels:
 
     @asked
     def store(self, run: str, folder: Path, card: ModelCard) -> str:
-        run = self.link.server(run)
-        for owner, leftover in self._logged():
-            if owner == run and leftover.status != READY:
+        run, client = self.link.server(run), self._client
+        there = [model for owner, model in self._logged() if owner == run]
+        for leftover in there:
+            if leftover.status != READY:
                 self.drop(leftover.model_uri)
-        client, params, tags = self._client, dict(card.params), translate_values(card.tags, self.link.servers)
+        if ready := next((model for model in there if model.status == READY), None):
+            remove_files(ready.artifact_location)
+            self._write(ready, folder, card, run)
+            return str(ready.model_uri)
+        params, tags = dict(card.params), translate_values(card.tags, self.link.servers)
         model = client.create_logged_model(
             self._experiment, name=card.name, source_run_id=run, params=params, tags=tags
         )
         identity: str = model.model_id
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:  # on the same disk as the weights
-            whole = Path(scratch) / "whole"
-            wrap_model(folder, whole, card, Model(artifact_path=model.artifact_location, run_id=run, model_id=identity))
-            client.log_model_artifacts(identity, str(whole))
+        self._write(model, folder, card, run)
         scores = _scores(client, client.get_run(run), identity)
         client.log_outputs(run, [LoggedModelOutput(identity, step=max((score.step for score in scores), default=0))])
         client.log_batch(run, metrics=scores)
         client.finalize_logged_model(identity, READY)  # last: what is not ready is made again
         uri: str = model.model_uri
         return uri
+
+    def _write(self, model: LoggedModel, folder: Path, card: ModelCard, run: str) -> None:
+        """Write the files of a model, and say of each that describes or serves it what it holds."""
+        described = Model(artifact_path=model.artifact_location, run_id=run, model_id=model.model_id)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:  # on the same disk as the weights
+            whole = Path(scratch) / "whole"
+            wrap_model(folder, whole, card, described)
+            self._client.set_logged_model_tags(model.model_id, {PageTags.FILES: json.dumps(_wrapping(whole))})
+            self._client.log_model_artifacts(model.model_id, str(whole))
+
+    @asked
+    def folder(self, uri: str) -> Path | None:
+        model = self._client.get_logged_model(uri.rpartition("/")[2])
+        folder = local_folder(model.artifact_location)
+        if folder is None:
+            return None
+        then, now = json.loads(model.tags.get(PageTags.FILES, "{}")), _wrapping(folder)
+        if lost := sorted(name for name in then if now.get(name) != then[name]):
+            raise ModelError(f"model {folder} is not as it was stored: {', '.join(lost)}")
+        return folder
 
     @asked
     def drop(self, uri: str) -> int:
@@ -83,6 +110,12 @@ class MlflowModels:
         """Return all stored models, finished or not, with the run that each belongs to."""
         models = self._client.search_logged_models([self._experiment])
         return [(model.source_run_id, model) for model in models if model.source_run_id]
+
+
+def _wrapping(folder: Path) -> dict[str, str]:
+    """Return digests of what a model is wrapped in: all files but those that `VOUCHING` holds digests of."""
+    files = [file for file in (*folder.glob("*"), *folder.glob(VOUCHING)) if file.is_file()]
+    return {str(file.relative_to(folder)): text_digest(file.read_bytes()) for file in files}
 
 
 def remove_files(location: str) -> int:
