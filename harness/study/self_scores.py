@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
+from harness.core.errors import MetricError
 from harness.core.example import Example, Prediction
 from harness.metrics import get, names
 from harness.metrics.base import Metric
@@ -19,16 +21,22 @@ _PLAIN = re.compile(r"(\b[a-z0-9]+\b\W*){4}", re.IGNORECASE | re.ASCII)
 """Four words of a to z. What holds them gets the best score of every metric of the registry, unless it is asked for in
 another form, so that the libraries of these metrics, seconds to import, are not needed for most data."""
 
-_SAME = Example("", {}, "two words here now")
-_OTHER = Example("", {}, "nothing of the kind")
+_ONE, _OTHER = "two words here now", "nothing of the kind"
+
+TRIED = 50
+"""The most rows whose answers are exchanged, to see whether a metric tells any from another."""
 
 
 def self_scores(metrics: Sequence[Metric | str], rows: Sequence[Example]) -> list[str]:
     """Return a sentence for each metric that gives references scored against themselves less than its best score.
 
     Metrics that measure no agreement with a reference are left out: those whose best score is not known or cannot be
-    had, those of the Hub, which are not loaded here, and those that do not read the reference. A metric that gives all
-    rows together their best is right, whatever it gives one row by itself: BLEU needs four words somewhere.
+    had, those of the Hub, which are not loaded here, and those that do not read the reference, unless they give one
+    score to everything. A metric that gives all rows together their best is right, whatever it gives one row by itself:
+    BLEU needs four words somewhere.
+
+    Raises:
+        MetricError: A metric fails on a row; names both.
     """
     chosen = rows[:: math.ceil(len(rows) / ROWS)] if rows else []
     sentences = []
@@ -40,24 +48,49 @@ def self_scores(metrics: Sequence[Metric | str], rows: Sequence[Example]) -> lis
                 f"predicted word for word ({example.id!r}: {example.target[:40]!r}): it cannot tell right from "
                 "wrong there; take a metric, or a tokenizer of it, that reads them."
             )
+        elif chosen and _is_constant(metric, chosen):
+            sentences.append(
+                f"{metric.name} gives its best score to whatever was tried (references, other texts, nothing): it "
+                "tells no answer from another; take another metric."
+            )
     return sentences
 
 
 def _agrees(metric: Metric, rows: Sequence[Example]) -> bool:
     """Return whether a metric has a best score, and the reference has a say in it."""
-    pairs = [(_SAME, _OTHER), *zip(rows, rows[1:], strict=False)]
+    one, other = (replace(rows[0], target=text, references=(text,)) for text in (_ONE, _OTHER))
+    pairs = [(one, other), *zip(rows, rows[1:], strict=False)]
     said = ((own, other, Prediction(own.id, own.target, 0.0, 1)) for own, other in pairs)
     return math.isfinite(_best(metric)) and any(
         _score(metric, [prediction], [own]) != _score(metric, [prediction], [other]) for own, other, prediction in said
     )
 
 
+def _is_constant(metric: Metric, rows: Sequence[Example]) -> bool:
+    """Return whether a metric of one's own gives one score to all that is tried, whatever it says and how likely."""
+    if _is_registered(metric) or not math.isfinite(_best(metric)):
+        return False
+    tries = [(row, (row.target, _OTHER, "")) for row in rows[:TRIED]]
+    scores = {
+        repr(_score(metric, [Prediction(row.id, text, float(number), 1)], [row]))
+        for row, texts in tries
+        for number, text in enumerate(texts)
+    }
+    return len(scores) == 1
+
+
+def _is_registered(metric: Metric) -> bool:
+    return metric.name in names() and metric is get(metric.name)
+
+
 def _short(metric: Metric, rows: Sequence[Example]) -> list[Example]:
     """Return the rows whose target, as a prediction, does not get the best score; none where all together do."""
-    if metric.name in names() and metric is get(metric.name):
+    if _is_registered(metric):
         rows = _doubtful(rows)
     predictions = [Prediction(row.id, row.target, 0.0, 1) for row in rows]
-    if not rows or not _agrees(metric, rows) or _is_best(metric, _score(metric, predictions, rows)):
+    if not rows or not (_agrees(metric, rows) or _is_constant(metric, rows)):
+        return []
+    if _is_best(metric, _score(metric, predictions, rows)):
         return []
     pairs = zip(rows, predictions, strict=True)
     return [row for row, prediction in pairs if not _is_best(metric, _score(metric, [prediction], [row]))]
@@ -70,7 +103,13 @@ def _doubtful(rows: Sequence[Example]) -> list[Example]:
 
 
 def _score(metric: Metric, predictions: Sequence[Prediction], rows: Sequence[Example]) -> float:
-    return metric.reduce([metric.statistics(*pair) for pair in zip(predictions, rows, strict=True)])
+    try:
+        return metric.reduce([metric.statistics(*pair) for pair in zip(predictions, rows, strict=True)])
+    except Exception as error:  # whatever a user's metric raises is that metric's problem
+        said = f"on prediction {predictions[0].text[:40]!r} for example {rows[0].id!r}"
+        raise MetricError(
+            f"metric {metric.name!r} fails {said}: {type(error).__name__}: {error}; it must score any text"
+        ) from error
 
 
 def _best(metric: Metric) -> float:

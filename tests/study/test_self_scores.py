@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.core.errors import MetricError
 from harness.core.example import Example, Prediction
 from harness.metrics import get, names
 from harness.metrics.base import Metric, mean
@@ -92,3 +94,45 @@ def test_check_and_the_report_tell(places: Places) -> None:
     assert shown.status == 0, shown.err
     assert "caution: rougeL gives 50% of references less than its best score" in " ".join(shown.out.split())
     assert "token_f1 gives" not in shown.out
+
+
+def own(score: Callable[[str, Example], float]) -> Metric:
+    """Return a bounded metric of one's own."""
+    return Metric(
+        "own",
+        higher_is_better=True,
+        statistics=lambda prediction, example: np.array([float(score(prediction.text, example))]),
+        reduce=mean,
+        signature=lambda: "own",
+        range=(0.0, 1.0),
+    )
+
+
+@pytest.mark.parametrize(
+    ("score", "expected"),
+    [
+        (lambda text, example: 0, {"own": "100%"}),
+        (lambda text, example: 0.5, {"own": "100%"}),
+        (lambda text, example: text == example.target and text.isupper(), {"own": "100%"}),
+        (lambda text, example: math.nan, {"own": "100%"}),
+        (lambda text, example: 1, {"own": "best"}),
+        (lambda text, example: text == example.target, {}),
+        (lambda text, example: bool(text), {}),
+        (lambda text, example: example.fields["source"] in text or text == example.target, {}),
+    ],
+)
+def test_a_metric_that_gives_one_score_to_everything_is_told(
+    score: Callable[[str, Example], float], expected: dict[str, str]
+) -> None:
+    sentences = self_scores([own(score)], examples(PLAIN))
+    told_of = {
+        line.split()[0]: "best" if "its best score to whatever" in line else line.split()[2] for line in sentences
+    }
+    assert told_of == expected
+
+
+@pytest.mark.parametrize("text", ["1 / 0", "int(text)", "example.fields['lacking']"])
+def test_a_metric_that_fails_is_named(text: str) -> None:
+    failing = own(eval(f"lambda text, example: {text}"))
+    with pytest.raises(MetricError, match=r"metric 'own' fails on prediction '.*' for example 'row-0': \w+Error"):
+        self_scores([failing], examples(PLAIN))
