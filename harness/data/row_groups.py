@@ -61,8 +61,14 @@ def group_of(row: Mapping[str, Any], column: str | None) -> str | None:
         row: Column names to values.
         column: ``data.group``.
     """
-    value = row.get(column) if column is not None else None
-    return None if value is None or value == "" or value != value else str(value)
+    return _name(row.get(column)) if column is not None else None
+
+
+def _name(value: Any) -> str | None:
+    """Return a value as a group is called: 3, 3.0 and ``3 `` are one: some tables turn numbers into floats."""
+    if value is None or value != value:
+        return None
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip() or None
 
 
 def in_whole_groups(order: Sequence[int], groups: Sequence[str | None]) -> list[list[int]]:
@@ -150,11 +156,11 @@ def _likely(column: str | None, values: Mapping[Split, Sequence[Any]]) -> Likely
     places: dict[str, set[Split]] = {}
     for split, part in values.items():
         for value in part:
-            if isinstance(value, bool | float | list | dict):
+            if isinstance(value, bool | list | dict) or (isinstance(value, float) and value == value and value % 1):
                 return None
-            if value not in (None, ""):
-                counts[str(value)] += 1
-                places.setdefault(str(value), set()).add(split)
+            if (name := _name(value)) is not None:
+                counts[name] += 1
+                places.setdefault(name, set()).add(split)
     shared = sum(len(splits) > 1 for splits in places.values())
     repeated = sum(count for count in counts.values() if count > 1)
     is_called_so = column is not None and _NAMES.search(column)

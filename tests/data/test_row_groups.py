@@ -66,6 +66,18 @@ def test_a_group_stays_in_one_split(
     assert smaller <= {e.id for e in splits["train"]}
 
 
+@given(groups=st.lists(st.integers(0, 5), min_size=12, max_size=30).filter(lambda groups: len({*groups}) > 3))
+@settings(max_examples=30, deadline=None)
+def test_a_group_is_one_however_its_number_is_written(groups: list[int]) -> None:
+    ways = (int, float, str, "{} ".format)
+    made = source_of(turns([ways[place % 4](group) for place, group in enumerate(groups)]))
+    data = Data(group="dialogue", validation=1, test=1)
+    splits = {split: get(made, split, data) for split in SPLITS}
+    numbers = {f"s{place}": group for place, group in enumerate(groups)}
+    seen = [{numbers[one.fields["source"]] for one in part} for part in splits.values()]
+    assert sum(map(len, seen)) == len(set.union(*seen))
+
+
 def test_without_a_group_rows_are_split_as_ever() -> None:
     made = source_of(turns([n // 4 for n in range(40)]))
     alone = source_of([{**row, "dialogue": ""} for row in turns([n // 4 for n in range(40)])])
@@ -138,6 +150,7 @@ def test_check_asks_about_a_column_that_looks_like_a_group(places: Places) -> No
     [
         ([f"d{n // 3}" for n in range(60)], True),
         ([n // 4 for n in range(60)], True),
+        ([float(n // 4) if n % 7 else float("nan") for n in range(60)], True),
         ([f"topic {n % 4}" for n in range(60)], False),
         ([f"row {n}" for n in range(60)], False),
         ([n % 20 / 2 for n in range(60)], False),
