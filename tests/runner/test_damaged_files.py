@@ -213,7 +213,7 @@ def model_of(place: Place) -> tuple[str, Path]:
     """Return the URI of the champion's model, and its folder."""
     client = place.client()
     version = client.get_model_version_by_alias("tiny", "champion")
-    model = client.get_logged_model(version.source.rpartition("/")[2])
+    model = client.get_logged_model(str(version.source).rpartition("/")[2])
     return model.model_uri, Path(model.artifact_location.removeprefix("file://"))
 
 
