@@ -63,6 +63,19 @@ ODD: dict[Any, dict[str, Any]] = {
         "num_kv_shared_layers": 2,
         "layer_types": ["sliding_attention", "full_attention"] * 2,
     },
+    "gemma4_assistant": {
+        "backbone_hidden_size": 32,
+        "text_config": {
+            "hidden_size_per_layer_input": 0,
+            "vocab_size_per_layer_input": 0,
+            "num_kv_shared_layers": 2,
+            "layer_types": ["full_attention"] * 2,
+        },
+    },
+    "gemma4_unified_assistant": {
+        "backbone_hidden_size": 32,
+        "text_config": {"num_kv_shared_layers": 1, "layer_types": ["full_attention"] * 2},
+    },
     "glm4_moe_lite": LATENT,
     "glm_moe_dsa": LATENT,
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},

@@ -31,7 +31,7 @@ from harness.study.model_files import Source, locate
 from harness.study.settings import model_location
 from harness.study.spec import Model
 
-__all__ = ["Loaded", "load", "load_study_model"]
+__all__ = ["Loaded", "load", "load_study_model", "skeleton"]
 
 AUTO = (
     (AutoModelForCausalLM, MODEL_FOR_CAUSAL_LM_MAPPING),
@@ -169,12 +169,16 @@ def _auto_class(name: str, config: Any) -> Any:
 
 def _hold_constants(model: PreTrainedModel) -> None:
     """Take gradients from what the architecture holds constant, such as Marian's sinusoidal positions."""
-    # ``from_pretrained`` forgets which parameters these are; a skeleton without memory, newly made, knows.
-    with torch.device("meta"):
-        skeleton = type(model)(copy.deepcopy(model.config))
-    for name, parameter in skeleton.named_parameters():
+    # ``from_pretrained`` forgets which parameters these are; one that is newly made knows.
+    for name, parameter in skeleton(model).named_parameters():
         if not parameter.requires_grad:
             model.get_parameter(name).requires_grad_(False)
+
+
+def skeleton(model: PreTrainedModel) -> PreTrainedModel:
+    """Return a model's architecture, newly made, without memory."""
+    with torch.device("meta"):
+        return type(model)(copy.deepcopy(model.config))
 
 
 def _embedding_rows(model: PreTrainedModel) -> tuple[int, int]:

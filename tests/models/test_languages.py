@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ from harness.training.batching import loss_batches
 from harness.training.evaluation import Decoding, generate, likelihoods, prompts_of
 from harness.training.loss import ForwardPass
 from tests.support.multilingual_models import MULTILINGUAL, write_multilingual
+from tests.support.study_fixture import Places
 
 NEW = 6
 PROMPT = Template("cue", "{{ source }} TL;DR", shorten="source")
@@ -175,6 +177,28 @@ def test_another_language_is_another_model(folders: Folders) -> None:
 def test_a_language_that_cannot_be(folders: Folders, family: str, key: str, code: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         load(str(folders(family)), **{key: code})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("family", "key", "code", "message"),
+    [
+        ("m2m100", "target_language", "rom", "target_language 'rom' is no language .* did you mean 'ro'"),
+        ("m2m100", "source_language", "ro", "set model.target_language to one of af, am, "),
+        ("plbart", "source_language", "jav", "source_language 'jav' is no language .* did you mean 'java'"),
+    ],
+)
+def test_without_a_fast_tokenizer_languages_are_known_before_anything_is_written(
+    places: Places, folders: Folders, family: str, key: str, code: str, message: str
+) -> None:
+    place = places("t5", store=False)
+    shutil.rmtree(place.folder / "model")
+    shutil.copytree(folders(family), place.folder / "model")
+    assert not (place.folder / "model" / "tokenizer.json").exists()
+    assert place.command("check", "study.yaml", "--set", f"model.{key}={code}").status == 0
+    done = place.command("run", "study.yaml", "--set", f"model.{key}={code}")
+    assert done.status == 2
+    assert re.search(message, " ".join(done.err.split()))
+    assert not (place.folder / "mlflow.db").exists()
 
 
 @pytest.mark.parametrize("family", ["t5", "bart", "marian", "llama"])
