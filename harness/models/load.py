@@ -139,7 +139,8 @@ def load_study_model(spec: Model) -> Loaded:
 def _model(name: str, source: Source, config: Any, options: Mapping[str, Any], allow_pickle: bool) -> PreTrainedModel:
     auto = _auto_class(name, config)
     remedy = "the folder needs intact weights as model.safetensors (or its shards) of a language model"
-    with _readable(name, "weights", remedy if allow_pickle else f"{remedy}, or set model.allow_pickle"):
+    remedy += "" if allow_pickle else ", or set model.allow_pickle"
+    with _buildable(name, auto, config, options), _readable(name, "weights", remedy):
         loaded: tuple[PreTrainedModel, dict[str, Any]] = auto.from_pretrained(
             source.name,
             config=config,
@@ -154,6 +155,18 @@ def _model(name: str, source: Source, config: Any, options: Mapping[str, Any], a
     if is_part:
         _auto_class(name, model.config)  # what is stored of it must load again
     return model
+
+
+@contextmanager
+def _buildable(name: str, auto: Any, config: Any, options: Mapping[str, Any]) -> Iterator[None]:
+    """Tell of a configuration of which no model can be made, where a model with its weights could not be."""
+    try:
+        yield
+    except ModelError:
+        remedy = "correct config.json, or use the one that was saved with the weights"
+        with _readable(name, "architecture", remedy), torch.device("meta"):
+            auto.from_config(config, trust_remote_code=options["trust_remote_code"])
+        raise
 
 
 def _auto_class(name: str, config: Any) -> Any:

@@ -47,13 +47,14 @@ def refuse_written_over(loaded: Loaded, tunings: Iterable[Tuning]) -> None:
     Raises:
         ModelError: It does: the stored model would be another one than was trained and scored.
     """
-    model, lost = loaded.model, _written_over(loaded.model)
-    for tuning in tunings if lost else ():
-        trainable = apply(model, tuning)
+    model = loaded.model
+    for tuning in tunings if _written_over(model) else ():
+        trainable = apply(model, tuning)  # which may untie the head
+        lost = _written_over(model) & set(trainable.names)
         reset(model, trainable)
-        if names := lost & set(trainable.names):
+        if lost:
             raise ModelError(
-                f"tuning {tuning.name}: from_pretrained writes over a part of {min(names)} whenever it loads a "
+                f"tuning {tuning.name}: from_pretrained writes over a part of {min(lost)} whenever it loads a "
                 f"{type(model).__name__}, so what is stored whole would not be what was trained; set final.store: delta"
             )
 

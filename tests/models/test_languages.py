@@ -251,6 +251,19 @@ def test_training_starts_with_what_generation_settings_say(tiny_folder: Folders,
     )
 
 
+@pytest.mark.parametrize("pad", [-1, 99999, None])
+def test_a_padding_token_that_is_none_moves_nothing(tiny_folder: Folders, pad: int | None, tmp_path: Path) -> None:
+    def losses(folder: Path) -> list[float]:
+        loaded = load(str(folder))
+        batches = loss_batches(rows_of(loaded), loaded, batch_size=3)
+        return [nll.nll for nll in likelihoods(ForwardPass(loaded.model), batches)]
+
+    folder = shutil.copytree(tiny_folder("t5"), tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "pad_token_id": pad}))
+    assert losses(folder) == pytest.approx(losses(tiny_folder("t5")), rel=1e-5)
+
+
 def test_an_architecture_that_starts_otherwise_is_refused(
     tiny: Callable[..., Loaded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
