@@ -106,7 +106,7 @@ def test_any_weight_that_a_family_initializes_whatever_was_loaded(
     monkeypatch.setattr(LlamaPreTrainedModel, "_init_weights", forgetful)
     refuse_written_over(loaded, stays)
     for tuning in trains:
-        with pytest.raises(ModelError, match=rf"tuning {tuning.name}: from_pretrained writes over a part of {part}.weight"):
+        with pytest.raises(ModelError, match=f"tuning {tuning.name}: .* writes over a part of {part}.weight"):
             refuse_written_over(loaded, [tuning])
 
 
