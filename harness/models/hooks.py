@@ -111,6 +111,7 @@ def look(model: PreTrainedModel, *, rows: int, positions: int) -> Tensor:
     tokens = torch.zeros(rows, positions, dtype=torch.long, device=model.device)
     inputs = {"input_ids": tokens, **({"decoder_input_ids": tokens} if model.config.is_encoder_decoder else {})}
     what = f"{type(model).__name__} cannot be called on tokens alone"
-    with eval_mode(model), misfits_told(what, "use one that reads nothing but text, with the config.json that was saved with it"):
+    remedy = "use a model that reads nothing but text, with the config.json that was saved with it"
+    with eval_mode(model), misfits_told(what, remedy):
         logits: Tensor = model(**inputs, use_cache=False).logits
     return logits
