@@ -66,9 +66,13 @@ ODD: dict[Any, dict[str, Any]] = {
     "gemma4_assistant": {
         "backbone_hidden_size": 32,
         "text_config": {
-            "hidden_size_per_layer_input": 0,
-            "vocab_size_per_layer_input": 0,
-            "num_kv_shared_layers": 2,
+            "model_type": "gemma4_text",
+            **dict.fromkeys(("hidden_size_per_layer_input", "vocab_size_per_layer_input"), 0),
+            **dict.fromkeys(("num_hidden_layers", "num_kv_shared_layers", "num_key_value_heads"), 2),
+            "vocab_size": 256,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_attention_heads": 4,
             "layer_types": ["full_attention"] * 2,
         },
     },
