@@ -168,7 +168,8 @@ class _Walk:
             if name not in outcome.refused:
                 try:
                     outcome.stage = "load"
-                    trainer.parameters(cell)
+                    for caution in trainer.facts([cell]).cautions:
+                        self._hear(caution)
                 except UserError as error:
                     outcome.refused[name] = str(error)
             if name not in outcome.refused:

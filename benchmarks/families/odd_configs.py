@@ -63,6 +63,23 @@ ODD: dict[Any, dict[str, Any]] = {
         "num_kv_shared_layers": 2,
         "layer_types": ["sliding_attention", "full_attention"] * 2,
     },
+    "gemma4_assistant": {
+        "backbone_hidden_size": 32,
+        "text_config": {
+            "model_type": "gemma4_text",
+            **dict.fromkeys(("hidden_size_per_layer_input", "vocab_size_per_layer_input"), 0),
+            **dict.fromkeys(("num_hidden_layers", "num_kv_shared_layers", "num_key_value_heads"), 2),
+            "vocab_size": 256,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_attention_heads": 4,
+            "layer_types": ["full_attention"] * 2,
+        },
+    },
+    "gemma4_unified_assistant": {
+        "backbone_hidden_size": 32,
+        "text_config": {"num_kv_shared_layers": 1, "layer_types": ["full_attention"] * 2},
+    },
     "glm4_moe_lite": LATENT,
     "glm_moe_dsa": LATENT,
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},

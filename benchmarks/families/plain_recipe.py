@@ -25,6 +25,7 @@ KEPT = (
     "bad_words_ids",
     "suppress_tokens",
     "begin_suppress_tokens",
+    "sequence_bias",
 )
 """What a study keeps of a checkpoint's generation settings."""
 
@@ -82,7 +83,9 @@ def plain_row(plain: Plain, source: str, target: str) -> PlainRow:
     """Return a row in token ids: a causal model reads the target behind a space."""
     prompt = plain.tokenizer(source)["input_ids"]
     if plain.start:
-        return PlainRow(prompt, plain.tokenizer(text_target=target)["input_ids"])
+        ids: list[int] = plain.tokenizer(text_target=target)["input_ids"]
+        forced = plain.model.generation_config.forced_bos_token_id
+        return PlainRow(prompt, ids if forced in (None, ids[0]) else [forced, *ids])
     ids = plain.tokenizer(f" {target}", add_special_tokens=False)["input_ids"]
     return PlainRow(prompt, [*ids, plain.tokenizer.eos_token_id])
 

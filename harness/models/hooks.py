@@ -14,7 +14,7 @@ from harness.core.errors import ModelError
 
 __all__ = ["MISFIT", "answering", "eval_mode", "look", "misfits_told", "unmoved"]
 
-MISFIT = (RuntimeError, IndexError, TypeError, ValueError, AttributeError)
+MISFIT = (RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError, ArithmeticError)
 """What a model's own code may raise over inputs or parts that it does not expect."""
 
 
@@ -78,7 +78,7 @@ def _state(owner: object) -> Callable[[], None]:
 
 
 @contextmanager
-def misfits_told(what: str) -> Iterator[None]:
+def misfits_told(what: str, remedy: str = "") -> Iterator[None]:
     """Turn what a model's own code raises into one sentence.
 
     Raises:
@@ -87,7 +87,8 @@ def misfits_told(what: str) -> Iterator[None]:
     try:
         yield
     except MISFIT as error:
-        raise ModelError(f"{what}: {type(error).__name__}: {str(error).strip()[:200]}") from error
+        cause = f"{type(error).__name__}: {str(error).strip()[:200]}"
+        raise ModelError(f"{what}: {cause}{remedy and f'; {remedy}'}") from error
 
 
 @contextmanager
@@ -109,6 +110,8 @@ def look(model: PreTrainedModel, *, rows: int, positions: int) -> Tensor:
     """
     tokens = torch.zeros(rows, positions, dtype=torch.long, device=model.device)
     inputs = {"input_ids": tokens, **({"decoder_input_ids": tokens} if model.config.is_encoder_decoder else {})}
-    with eval_mode(model), misfits_told(f"{type(model).__name__} cannot be called on tokens alone"):
+    what = f"{type(model).__name__} cannot be called on tokens alone"
+    remedy = "use a model that reads nothing but text, with the config.json that was saved with it"
+    with eval_mode(model), misfits_told(what, remedy):
         logits: Tensor = model(**inputs, use_cache=False).logits
     return logits

@@ -31,7 +31,7 @@ from harness.study.model_files import Source, locate
 from harness.study.settings import model_location
 from harness.study.spec import Model
 
-__all__ = ["Loaded", "load", "load_study_model"]
+__all__ = ["Loaded", "load", "load_study_model", "skeleton"]
 
 AUTO = (
     (AutoModelForCausalLM, MODEL_FOR_CAUSAL_LM_MAPPING),
@@ -139,7 +139,8 @@ def load_study_model(spec: Model) -> Loaded:
 def _model(name: str, source: Source, config: Any, options: Mapping[str, Any], allow_pickle: bool) -> PreTrainedModel:
     auto = _auto_class(name, config)
     remedy = "the folder needs intact weights as model.safetensors (or its shards) of a language model"
-    with _readable(name, "weights", remedy if allow_pickle else f"{remedy}, or set model.allow_pickle"):
+    remedy += "" if allow_pickle else ", or set model.allow_pickle"
+    with _buildable(name, auto, config, options), _readable(name, "weights", remedy):
         loaded: tuple[PreTrainedModel, dict[str, Any]] = auto.from_pretrained(
             source.name,
             config=config,
@@ -156,6 +157,18 @@ def _model(name: str, source: Source, config: Any, options: Mapping[str, Any], a
     return model
 
 
+@contextmanager
+def _buildable(name: str, auto: Any, config: Any, options: Mapping[str, Any]) -> Iterator[None]:
+    """Tell of a configuration of which no model can be made, where a model with its weights could not be."""
+    try:
+        yield
+    except ModelError:
+        remedy = "correct config.json, or use the one that was saved with the weights"
+        with _readable(name, "architecture", remedy), torch.device("meta"):
+            auto.from_config(config, trust_remote_code=options["trust_remote_code"])
+        raise
+
+
 def _auto_class(name: str, config: Any) -> Any:
     """Return what loads a model; causal ones of sound and text are known to the other class alone."""
     for auto, classes in AUTO[1:] if config.is_encoder_decoder else AUTO:
@@ -169,12 +182,16 @@ def _auto_class(name: str, config: Any) -> Any:
 
 def _hold_constants(model: PreTrainedModel) -> None:
     """Take gradients from what the architecture holds constant, such as Marian's sinusoidal positions."""
-    # ``from_pretrained`` forgets which parameters these are; a skeleton without memory, newly made, knows.
-    with torch.device("meta"):
-        skeleton = type(model)(copy.deepcopy(model.config))
-    for name, parameter in skeleton.named_parameters():
+    # ``from_pretrained`` forgets which parameters these are; one that is newly made knows.
+    for name, parameter in skeleton(model).named_parameters():
         if not parameter.requires_grad:
             model.get_parameter(name).requires_grad_(False)
+
+
+def skeleton(model: PreTrainedModel) -> PreTrainedModel:
+    """Return a model's architecture, newly made, without memory."""
+    with torch.device("meta"):
+        return type(model)(copy.deepcopy(model.config))
 
 
 def _embedding_rows(model: PreTrainedModel) -> tuple[int, int]:

@@ -13,7 +13,14 @@ from torch import Tensor
 from transformers import GenerationConfig, GenerationMixin, PreTrainedModel
 from transformers.utils import ModelOutput
 
-__all__ = ["attention_implementation", "first_call", "has_generation_steps", "pad_token", "with_new_token"]
+__all__ = [
+    "attention_implementation",
+    "first_call",
+    "has_generation_steps",
+    "initialize_again",
+    "pad_token",
+    "with_new_token",
+]
 
 GENERATION_STEPS = ("_prefill", "_update_model_kwargs_for_generation")
 """Methods of a model that generates, on which a decoding loop of one's own stands."""
@@ -47,3 +54,12 @@ def attention_implementation(config: Any) -> str | Mapping[str, str] | None:
     """Return which implementation of attention a model was loaded with, ``sdpa`` for one."""
     name: str | Mapping[str, str] | None = getattr(config, "_attn_implementation", None)
     return name
+
+
+def initialize_again(model: PreTrainedModel) -> None:
+    """Initialize what a checkpoint lacks, as ``from_pretrained`` does, behind one that lacks nothing."""
+    for tensor in model.state_dict(keep_vars=True).values():
+        tensor._is_hf_initialized = True
+    for module in model.modules():
+        module._is_hf_initialized = False
+    model.initialize_weights()

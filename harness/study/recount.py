@@ -12,7 +12,7 @@ from harness.metrics.base import Metric
 from harness.study.check import Checked
 from harness.study.model_notes import doubled_tokens, special_tokens_in_texts
 from harness.study.problems import Problems
-from harness.study.row_lengths import Fit, measure
+from harness.study.row_lengths import Fit, ids_digest, measure
 from harness.study.settings import token_limits
 from harness.study.unequal_targets import refuse_hopeless, refuse_stop_texts, unequal_targets
 
@@ -74,10 +74,16 @@ def _anew(checked: Checked, reader: Reader, metrics: Sequence[Metric]) -> Recoun
 
 def _counted(fit: Fit, train: Encoded) -> Fit:
     longest = max(len(row.prompt) for row in train.rows)
-    return fit._replace(longest=longest, truncated=train.truncation_rate, dropped=train.dropped)
+    ids = ids_digest(train.rows)
+    return fit._replace(longest=longest, truncated=train.truncation_rate, dropped=train.dropped, ids=ids)
 
 
 def _difference(light: Fit, own: Fit) -> str:
+    if light._replace(ids=own.ids) == own:
+        return (
+            "The model's tokenizer reads otherwise than its tokenizer.json by itself, which check goes by: rows of "
+            f"prompt {own.prompt} become other tokens, the longest as many."
+        )
     return (
         f"The model's tokenizer counts otherwise than its tokenizer.json by itself, which check goes by: of prompt "
         f"{own.prompt} the longest takes {own.longest} tokens (not {light.longest}), {own.truncated:.1%} are shortened "

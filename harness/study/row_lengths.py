@@ -14,6 +14,7 @@ from harness.data.tokenization import (
     Limits,
     PromptForm,
     Reader,
+    Row,
     encode,
     prompt_ids,
     prompt_limit,
@@ -23,7 +24,7 @@ from harness.data.tokenization import (
 from harness.study.problems import Problems
 from harness.study.spec import StudySpec
 
-__all__ = ["TOLD", "UNLIMITED", "Fit", "holds", "measure"]
+__all__ = ["TOLD", "UNLIMITED", "Fit", "holds", "ids_digest", "measure"]
 
 UNLIMITED = Limits(sys.maxsize, sys.maxsize, sys.maxsize)
 """Where tokens cannot be counted yet: nothing is shortened or dropped."""
@@ -61,6 +62,13 @@ class Fit(NamedTuple):
     """Digest of all prompts as the model reads them."""
     constant: bool
     """Whether rows of different sources all get the same prompt."""
+    ids: str
+    """`ids_digest` of the training rows."""
+
+
+def ids_digest(rows: Sequence[Row]) -> str:
+    """Return a short content hash of rows in token ids."""
+    return digest([(row.prompt, row.target) for row in rows])
 
 
 def measure(
@@ -136,6 +144,7 @@ def _fit(
         with_target=sum(_tells(text, example.target) for example, text in read) / len(read),
         texts=digest(texts),
         constant=len(set(texts)) == 1 and len({example.fields["source"] for example, _ in read}) > 1,
+        ids=ids_digest(train.rows),
     )
 
 

@@ -23,7 +23,7 @@ from harness.study.spec import Training
 from harness.training.batching import Batch
 from harness.training.loss import ForwardPass
 
-__all__ = ["Epoch", "decay_groups", "device", "fit"]
+__all__ = ["Epoch", "decay_groups", "device", "fit", "seeded"]
 
 SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
 """The study file's names, to those of transformers."""
@@ -114,7 +114,7 @@ def fit(
         seed: For dropout.
 
     Raises:
-        Diverged: A step's loss is NaN or infinite; its gradient is not applied.
+        Diverged: A step's loss or its gradient is NaN or infinite; it is not applied.
         ValueError: The number of batches changed.
     """
     model = forward.model
@@ -133,7 +133,7 @@ def fit(
             results: list[_Step] = []
             began = time.perf_counter()
             set_modes(model, trainable)
-            with _seeded(seed, epoch, model.device):
+            with seeded(seed, epoch, model.device):
                 for start in range(0, len(current), spec.accumulation):
                     group = current[start : start + spec.accumulation]
                     results.append(_step(forward, optimizer, group, clip=spec.clip, step=done + len(results) + 1))
@@ -165,9 +165,11 @@ def _step(
     if not math.isfinite(loss_value):
         raise Diverged(loss_value, step)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    norm = nn.utils.clip_grad_norm_(parameters, math.inf if clip is None else clip)
+    norm = nn.utils.clip_grad_norm_(parameters, math.inf if clip is None else clip).item()
+    if not math.isfinite(norm):
+        raise Diverged(loss_value, step, f", but the norm of its gradient is {norm}")
     optimizer.step()
-    return _Step(loss_value, norm.item(), tokens)
+    return _Step(loss_value, norm, tokens)
 
 
 def _epoch(epoch: int, steps: Sequence[_Step], batches: Sequence[Batch], seconds: float) -> Epoch:
@@ -184,7 +186,7 @@ def _epoch(epoch: int, steps: Sequence[_Step], batches: Sequence[Batch], seconds
 
 
 @contextmanager
-def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
+def seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
     """Run with torch's generators of the CPU and of one device seeded, then put them back as they were."""
     value = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
     accelerators = [] if device.type == "cpu" else [device]

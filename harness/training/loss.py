@@ -127,9 +127,11 @@ def _shifted(model: PreTrainedModel, labels: Tensor) -> Tensor:
     A family's own rule (``prepare_decoder_input_ids_from_labels``, where it has one) may begin with another token.
     """
     start, pad = cast(int, beginning(model).start), getattr(model.config, "pad_token_id", None)
+    head: Any = projection(model)
     ids = labels.roll(1, dims=1)
     ids[:, 0] = start
-    return ids.masked_fill(ids == IGNORED, start if pad is None else pad)
+    # Nothing reads what stands behind a row's labels, but it is looked up, and some configurations say -1.
+    return ids.masked_fill(ids == IGNORED, pad if pad in range(len(head.weight)) else start)
 
 
 def prompt_rows(batch: Prompts, device: torch.device) -> Rows:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import cycle, islice
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -122,9 +123,20 @@ def refuse_sight_ahead(loaded: Loaded, forward: ForwardPass, row: Row) -> None:
     if not _is_close(loaded, forward.precision, one, two):
         raise ModelError(
             f"{_name(loaded)} sees ahead: another last token moves the losses of those before it, so it would train on "
-            "the answers that it reads; use a causal or an encoder-decoder model (one that was pretrained as a decoder "
-            "must say so in config.json: is_decoder: true as BERT, BigBird attention_type: original_full too)"
+            f"the answers that it reads; {_without_sight(loaded.model.config)}"
         )
+
+
+def _without_sight(config: Any) -> str:
+    """Return the remedy for a model that sees ahead: an entry of its configuration, where one turns it into a decoder.
+
+    BERT's family reads both ways unless it is told that it decodes, and BigBird's sparse attention even then.
+    """
+    wanted = {"is_decoder": True, "attention_type": "original_full"}
+    known = {name: value for name, value in wanted.items() if getattr(config, name, value) != value}
+    entries = ", ".join(f"{name}: {str(value).lower()}" for name, value in known.items())
+    other = "use a model that was made to write from left to right"
+    return f"if it was pretrained as a decoder, set {entries} in its config.json; else {other}" if entries else other
 
 
 def losses_depend_on_others(loaded: Loaded, forward: ForwardPass, rows: Sequence[Row], limits: Limits) -> bool:

@@ -43,6 +43,9 @@ __all__ = ["TrainingSetup", "keep_freed"]
 MMAP_MAX, TRIM_THRESHOLD = -4, -1
 """glibc's ``M_MMAP_MAX`` and ``M_TRIM_THRESHOLD``; see mallopt(3)."""
 
+ANOTHER = "transformers' own code of it fails; use another model, or another version of transformers"
+"""The remedy where a model's own code fails."""
+
 
 class TrainingSetup:
     """A study's model and data, ready to be trained and scored."""
@@ -58,7 +61,7 @@ class TrainingSetup:
         self._encoded: dict[tuple[PromptForm, Split], Encoded] = {}
         rows = self.encoded(checked.prompts[0], "validation").rows
         architecture = f"model {study.model.name}: {type(self.loaded.model).__name__}"
-        with misfits_told(f"{architecture} cannot be called"):
+        with misfits_told(f"{architecture} cannot be called", ANOTHER):
             refuse_own_writing(self.loaded)
             refuse_sight_ahead(self.loaded, ForwardPass(self.loaded.model), made_up(rows[0].prompt, 6, 4))
         refuse_beyond_positions(self.loaded, self.limits, rows[0].prompt)
@@ -71,7 +74,7 @@ class TrainingSetup:
             stop=stop_texts(study, task, is_encoder_decoder=self.loaded.is_encoder_decoder),
             batch_size=study.generation.batch_size,
         )
-        with misfits_told(f"{architecture} cannot be used on this study's rows"):
+        with misfits_told(f"{architecture} cannot be used on this study's rows", ANOTHER):
             self._prove(rows, say)
 
     def _prove(self, rows: Sequence[Row], say: Callable[[str], None]) -> None:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-__all__ = ["FLOP_FORMULAS", "TorchDispatchMode", "has_onednn_linear", "onednn_linear", "operator", "version"]
+__all__ = [
+    "FLOP_FORMULAS",
+    "TorchDispatchMode",
+    "has_onednn_linear",
+    "onednn_linear",
+    "operator",
+    "storage",
+    "version",
+    "writes",
+]
 
 NAMED_LIKE = {
     "addmm_": "addmm",
@@ -40,6 +50,16 @@ def operator(func: object) -> object:
 def version(tensor: Tensor) -> int:
     """Return how often a tensor was written to in place."""
     return tensor._version
+
+
+def storage(tensor: Tensor) -> int:
+    """Return what a tensor has in common with its views alone, while it lives; without memory it has no address."""
+    return tensor.untyped_storage()._cdata
+
+
+def writes(func: Any) -> bool:
+    """Return whether an overload of an operator writes to its first argument."""
+    return bool(func._schema.is_mutable)
 
 
 def has_onednn_linear() -> bool:

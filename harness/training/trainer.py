@@ -14,6 +14,7 @@ from harness.core.workspace import HERE, Workspace
 from harness.data.tokenization import Limits
 from harness.models.apply_tuning import apply, first_block, reset
 from harness.models.content_digests import architecture_digest, generation_digest, tokenizer_digest
+from harness.study.axes import Tuning
 from harness.study.check import Checked
 from harness.study.grid import Cell
 from harness.study.recount import recount
@@ -25,8 +26,10 @@ from harness.training.cost_meter.account import Account
 from harness.training.cost_meter.energy import energy_counters
 from harness.training.cost_meter.prices import Prices
 from harness.training.evaluation import Decoding
+from harness.training.proofs import made_up
 from harness.training.setup import TrainingSetup
 from harness.training.training_run import TrainingRun
+from harness.training.tuning_proofs import refuse_untrainable, refuse_written_over
 
 __all__ = ["ModelFacts", "Trainer"]
 
@@ -120,6 +123,7 @@ class Trainer:
             UserError: They do not fit the model.
         """
         loaded = self.setup.loaded
+        self._prove(list(dict.fromkeys(cell.tuning for cell in cells if cell.tuning.trains)))
         fits, cautions = recount(self._checked, loaded, self.setup.metrics, self.setup.encoded)
         return ModelFacts(
             weights=loaded.digest,
@@ -135,6 +139,15 @@ class Trainer:
             fits=fits,
             cautions=cautions,
         )
+
+    def _prove(self, tunings: Sequence[Tuning]) -> None:
+        """See that what tunings train can be trained, and stored as the study says."""
+        setup, final = self.setup, self._checked.study.final
+        row = made_up(setup.encoded(self._checked.prompts[0], "validation").rows[0].prompt, 6, 4)
+        for tuning in tunings:
+            refuse_untrainable(setup.loaded, setup.whole_forward, row, tuning)
+        if final.store == "full" and final.models != "none" and final.seeds:
+            refuse_written_over(setup.loaded, tunings)
 
     def parameters(self, cell: Cell) -> tuple[int, int]:
         """Return how many parameters a cell trains, and how many there are."""

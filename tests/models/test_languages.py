@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ from harness.training.batching import loss_batches
 from harness.training.evaluation import Decoding, generate, likelihoods, prompts_of
 from harness.training.loss import ForwardPass
 from tests.support.multilingual_models import MULTILINGUAL, write_multilingual
+from tests.support.study_fixture import Places
 
 NEW = 6
 PROMPT = Template("cue", "{{ source }} TL;DR", shorten="source")
@@ -177,6 +179,28 @@ def test_a_language_that_cannot_be(folders: Folders, family: str, key: str, code
         load(str(folders(family)), **{key: code})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("family", "key", "code", "message"),
+    [
+        ("m2m100", "target_language", "rom", "target_language 'rom' is no language .* did you mean 'ro'"),
+        ("m2m100", "source_language", "ro", "set model.target_language to one of af, am, "),
+        ("plbart", "source_language", "jav", "source_language 'jav' is no language .* did you mean 'java'"),
+    ],
+)
+def test_without_a_fast_tokenizer_languages_are_known_before_anything_is_written(
+    places: Places, folders: Folders, family: str, key: str, code: str, message: str
+) -> None:
+    place = places("t5", store=False)
+    shutil.rmtree(place.folder / "model")
+    shutil.copytree(folders(family), place.folder / "model")
+    assert not (place.folder / "model" / "tokenizer.json").exists()
+    assert place.command("check", "study.yaml", "--set", f"model.{key}={code}").status == 0
+    done = place.command("run", "study.yaml", "--set", f"model.{key}={code}")
+    assert done.status == 2
+    assert re.search(message, " ".join(done.err.split()))
+    assert not (place.folder / "mlflow.db").exists()
+
+
 @pytest.mark.parametrize("family", ["t5", "bart", "marian", "llama"])
 def test_a_model_without_languages_refuses_the_keys(tiny_folder: Folders, family: str) -> None:
     for key in ("source_language", "target_language"):
@@ -225,6 +249,19 @@ def test_training_starts_with_what_generation_settings_say(tiny_folder: Folders,
     assert nll.nll == pytest.approx(
         torch.nn.functional.cross_entropy(logits, torch.tensor(row.target), reduction="sum").item(), rel=1e-5
     )
+
+
+@pytest.mark.parametrize("pad", [-1, 99999, None])
+def test_a_padding_token_that_is_none_moves_nothing(tiny_folder: Folders, pad: int | None, tmp_path: Path) -> None:
+    def losses(folder: Path) -> list[float]:
+        loaded = load(str(folder))
+        batches = loss_batches(rows_of(loaded), loaded, batch_size=3)
+        return [nll.nll for nll in likelihoods(ForwardPass(loaded.model), batches)]
+
+    folder = shutil.copytree(tiny_folder("t5"), tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "pad_token_id": pad}))
+    assert losses(folder) == pytest.approx(losses(tiny_folder("t5")), rel=1e-5)
 
 
 def test_an_architecture_that_starts_otherwise_is_refused(

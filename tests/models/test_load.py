@@ -216,6 +216,12 @@ def test_pickled_weights_need_leave(tiny_folder: Tiny, broken: Callable[[Change]
     assert load(folder, allow_pickle=True).digest == load(str(tiny_folder("llama"))).digest
 
 
+@pytest.mark.parametrize("entries", [{"pad_token_id": 99999}, {"num_attention_heads": 0}])
+def test_a_configuration_of_which_no_model_can_be_made(broken: Callable[[Change], str], entries: Any) -> None:
+    with pytest.raises(ModelError, match=r"its (architecture|configuration): .*; (correct|check) config\.json"):
+        load(broken(config(**entries)))
+
+
 def test_code_that_comes_with_a_model_needs_leave(tiny_folder: Tiny, broken: Callable[[Change], str]) -> None:
     def own_code(folder: Path) -> None:
         kinds = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}

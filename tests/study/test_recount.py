@@ -182,8 +182,26 @@ def test_what_its_own_steps_make_of_targets_is_told_too(places: Places, monkeypa
     assert "No prediction can equal 31 of 32 targets (96%): the model's tokenizer loses or changes characters" in last
 
 
-def test_one_that_reads_as_its_file_is_not(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not recounted(places("llama", store=False), monkeypatch).cautions
+@pytest.mark.parametrize("role", ["cls_token", "sep_token"])
+def test_other_tokens_are_told_where_there_are_as_many(
+    places: Places, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    place = places("bart", store=False)
+    folder = place.folder / "model"
+    text = f"{rows('train')[0]['source']}\nTL;DR:"
+    light = transformers.AutoTokenizer.from_pretrained(folder)(text)["input_ids"]
+    roles = {"cls_token": "<s>", "sep_token": "</s>", "mask_token": "<unk>", role: "<unk>"}
+    settings_of(folder, tokenizer_class="RobertaTokenizer", **roles)  # it puts its own roles around a text
+    own = transformers.AutoTokenizer.from_pretrained(folder)(text)["input_ids"]
+    assert len(own) == len(light)
+    assert own != light
+    for prompt, caution in zip(("bare", "cue"), recounted(place, monkeypatch).cautions, strict=False):
+        assert f"rows of prompt {prompt} become other tokens, the longest as many" in caution
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "qwen3", "t5", "bart", "marian"])
+def test_one_that_reads_as_its_file_is_not(places: Places, monkeypatch: pytest.MonkeyPatch, family: str) -> None:
+    assert not recounted(places(family, store=False), monkeypatch).cautions
 
 
 def test_a_configuration_that_hides_an_encoder_is_refused(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import transformers
 
+from harness.core.example import digest
 from harness.testing import tiny_model
 
 IDS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
@@ -153,6 +154,35 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
             "decoder_start_token_id": 0,
         },
     ),
+    "reformer": (
+        "ReformerConfig",
+        {
+            "hidden_size": 32,
+            "feed_forward_size": 48,
+            "attention_head_size": 8,
+            "num_attention_heads": 4,
+            "max_position_embeddings": 512,
+            "is_decoder": True,
+            "axial_pos_embds": False,
+            "attn_layers": ["local", "lsh"],
+            "hash_seed": 0,
+            "local_attn_chunk_length": 8,
+            "lsh_attn_chunk_length": 8,
+            "initializer_range": 0.2,
+        },
+    ),
+    "youtu": (
+        "YoutuConfig",
+        {
+            **NARROW,
+            "num_key_value_heads": 4,
+            "q_lora_rank": 16,
+            "kv_lora_rank": 16,
+            "qk_rope_head_dim": 8,
+            "qk_nope_head_dim": 8,
+            "v_head_dim": 8,
+        },
+    ),
     "led": (
         "LEDConfig",
         {
@@ -163,6 +193,42 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
+
+
+OWN_CODE = """\
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+class OwnConfig(LlamaConfig):
+    model_type = "own"
+
+class NoBackward(torch.autograd.Function):
+    forward = staticmethod(lambda context, logits: logits.clone())
+
+class NanBackward(NoBackward):
+    setup_context = staticmethod(lambda *_: None)
+    forward = staticmethod(lambda logits: logits.clone())
+    backward = staticmethod(lambda context, gradient: gradient * torch.nan)
+
+class OwnModel(LlamaForCausalLM):
+    config_class = OwnConfig
+
+    def forward(self, *args, **kwargs):
+        output = super().forward(*args, **kwargs)
+        output.logits = {logits}
+        return output
+"""
+
+
+def own_model(folder: Path, logits: str) -> Path:
+    """Turn a Llama's folder into a model with code of its own, which makes its logits of ``output.logits``."""
+    code = f"own_{digest(logits)}"  # modules are known by their names
+    (folder / f"{code}.py").write_text(OWN_CODE.format(logits=logits))
+    file = folder / "config.json"
+    classes = {"AutoConfig": f"{code}.OwnConfig", "AutoModelForCausalLM": f"{code}.OwnModel"}
+    own = {"model_type": "own", "architectures": ["OwnModel"], "auto_map": classes}
+    file.write_text(json.dumps({**json.loads(file.read_text()), **own}))
+    return folder
 
 
 def odd_model(name: str, folder: Path, **overrides: Any) -> Path:

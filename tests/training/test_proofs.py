@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ from harness.study.check import check
 from harness.study.grid import Cell
 from harness.study.load_study import read_study
 from harness.study.search_space import SearchSpace
+from harness.testing import tiny_model
 from harness.training.batching import loss_batches
 from harness.training.evaluation import likelihoods, predict
 from harness.training.loss import ForwardPass
@@ -123,11 +125,40 @@ def test_losses_and_texts_are_those_of_one_row_at_a_time(opened: Any, name: str,
             assert text.split("\n")[0].strip().rstrip("\ufffd") == said.rstrip("\ufffd")
 
 
-@pytest.mark.parametrize("name", ["roberta", "bert", "xlnet", "bigbird"])
-def test_models_that_see_ahead_are_refused(opened: Any, name: str) -> None:
-    place, checked = opened(name, "training.max_source_tokens=300")  # RoBERTa's positions end before its context
-    with inside(place), pytest.raises(ModelError, match=r"sees ahead.*is_decoder: true"):
+@pytest.mark.parametrize(
+    ("name", "options", "remedy"),
+    [
+        ("roberta", {}, "if it was pretrained as a decoder, set is_decoder: true in its config.json; else use a model"),
+        ("bert", {}, "set is_decoder: true in its"),
+        ("bigbird", {}, "set attention_type: original_full in its"),
+        ("bigbird", {"is_decoder": False}, "set is_decoder: true, attention_type: original_full in its"),
+        ("xlnet", {}, "reads; use a model that was made to write from left to right"),
+        ("reformer", {}, "reads; use a model that was made to write from left to right"),
+    ],
+)
+def test_models_that_see_ahead_are_refused(opened: Any, name: str, options: dict[str, Any], remedy: str) -> None:
+    place, checked = opened(name, "training.max_source_tokens=300", **options)  # RoBERTa's positions end before
+    with inside(place), pytest.raises(ModelError, match=f"sees ahead.*{remedy}"):
         TrainingSetup(checked, print)
+
+
+@pytest.mark.parametrize(("name", "entry"), [("bert", "is_decoder"), ("bigbird", "attention_type")])
+def test_what_a_refusal_says_mends_it(opened: Any, name: str, entry: str) -> None:
+    place, checked = opened(name)
+    file = place.folder / "model" / "config.json"
+    mended = {"is_decoder": True, "attention_type": "original_full"}[entry]
+    file.write_text(json.dumps({**json.loads(file.read_text()), entry: mended}))
+    with inside(place):
+        TrainingSetup(checked, print)
+
+
+def test_what_transformers_own_code_cannot_do_has_a_remedy(places: Places) -> None:
+    """Its caches are as deep as T5's encoder; plain ``generate`` fails alike."""
+    place = places("t5", store=False)
+    shutil.rmtree(place.folder / "model")
+    tiny_model("t5", place.folder / "model", num_layers=2, num_decoder_layers=3)
+    with inside(place), pytest.raises(ModelError, match=r"IndexError: .*; transformers' own code of it fails; use ano"):
+        TrainingSetup(check(read_study(Path("study.yaml"))), print)
 
 
 def test_a_decoder_that_sees_ahead_is_refused(tiny: Any) -> None:

@@ -274,8 +274,6 @@ class ActivationCache:
             try:
                 with misfits_told("the model takes no replay"):
                     wrong = verify(trunk, rows, partial(request.call.logits, rows))
-            except KeyError as error:
-                wrong = f"the recording lacks {error}"
             except ModelError as error:
                 wrong = str(error)
         if wrong is None:

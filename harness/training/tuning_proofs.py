@@ -1,0 +1,91 @@
+"""Proofs of a tuning: what it trains has gradients, and what is stored of it loads back as it was stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from harness.core.errors import ModelError
+from harness.data.tokenization import Row
+from harness.models.apply_tuning import apply, reset, set_modes
+from harness.models.hooks import misfits_told, unmoved
+from harness.models.load import Loaded, skeleton
+from harness.models.transformers_compat import initialize_again
+from harness.study.axes import Tuning
+from harness.training.batching import loss_batches
+from harness.training.loop import seeded
+from harness.training.loss import ForwardPass
+from harness.training.torch_compat import TorchDispatchMode, storage, writes
+
+__all__ = ["refuse_untrainable", "refuse_written_over"]
+
+
+def refuse_untrainable(loaded: Loaded, forward: ForwardPass, row: Row, tuning: Tuning) -> None:
+    """See that the loss of a row has gradients; nothing is changed by it.
+
+    Raises:
+        ModelError: It has none, or the model cannot follow the tuning.
+    """
+    model, (batch,) = loaded.model, loss_batches([row], loaded, batch_size=1)
+    trainable = apply(model, tuning)
+    what = f"tuning {tuning.name}: {type(model).__name__} gives what trains no gradients"
+    try:
+        with unmoved(model), seeded(0, 0, model.device), misfits_told(what, "use another tuning, or another model"):
+            set_modes(model, trainable)
+            torch.autograd.backward(forward.total_nll(batch.to(model.device)))
+    finally:
+        reset(model, trainable)
+
+
+def refuse_written_over(loaded: Loaded, tunings: Iterable[Tuning]) -> None:
+    """See that loading writes over nothing that tunings train, where that is to be stored whole.
+
+    Raises:
+        ModelError: It does: the stored model would be another one than was trained and scored.
+    """
+    model = loaded.model
+    for tuning in tunings if _written_over(model) else ():
+        trainable = apply(model, tuning)  # which may untie the head
+        lost = _written_over(model) & set(trainable.names)
+        reset(model, trainable)
+        if lost:
+            raise ModelError(
+                f"tuning {tuning.name}: from_pretrained writes over a part of {min(lost)} whenever it loads a "
+                f"{type(model).__name__}, so what is stored whole would not be what was trained; set final.store: delta"
+            )
+
+
+def _written_over(model: PreTrainedModel) -> set[str]:
+    """Return the weights of which ``from_pretrained`` writes over a part, whatever the checkpoint holds of it.
+
+    It initializes what a checkpoint lacks, and a family's own way to do so may forget to look: Youtu's zeroes the
+    embedding of the padding token. Where no head shares that embedding it is left out: the row has no gradient.
+    """
+    bones, written, named = skeleton(model), _Writes(), dict[int, list[str]]()
+    with written:
+        initialize_again(bones)
+    for name, weight in bones.named_parameters(remove_duplicate=False):
+        named.setdefault(storage(weight), []).append(name)
+    idle = {
+        (storage(part.weight), part.padding_idx * part.embedding_dim, part.embedding_dim)
+        for part in bones.modules()
+        if isinstance(part, nn.Embedding) and part.padding_idx is not None and len(named[storage(part.weight)]) == 1
+    }
+    return {name for place, *_ in written.places - idle for name in named.get(place, ())}
+
+
+class _Writes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes which tensors are written to: their storage, where in it they begin, and how many numbers they have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: set[tuple[int, int, int]] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if writes(func) and isinstance(args[0], Tensor):
+            self.places.add((storage(args[0]), int(args[0].storage_offset()), args[0].numel()))
+        return func(*args, **(kwargs or {}))
