@@ -131,7 +131,8 @@ def _shifted(model: PreTrainedModel, labels: Tensor) -> Tensor:
     ids = labels.roll(1, dims=1)
     ids[:, 0] = start
     # Nothing reads what stands behind a row's labels, but it is looked up, and some configurations say -1.
-    return ids.masked_fill(ids == IGNORED, pad if pad in range(len(head.weight)) else start)
+    behind = pad if isinstance(pad, int) and 0 <= pad < len(head.weight) else start
+    return ids.masked_fill(ids == IGNORED, behind)
 
 
 def prompt_rows(batch: Prompts, device: torch.device) -> Rows:

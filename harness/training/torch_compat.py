@@ -54,7 +54,7 @@ def version(tensor: Tensor) -> int:
 
 def storage(tensor: Tensor) -> int:
     """Return what a tensor has in common with its views alone, while it lives; without memory it has no address."""
-    return tensor.untyped_storage()._cdata
+    return int(tensor.untyped_storage()._cdata)
 
 
 def writes(func: Any) -> bool:

@@ -82,7 +82,7 @@ class _Writes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes which tensors are written to: their storage, where in it they begin, and how many numbers they have."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.places: set[tuple[int, int, int]] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
