@@ -37,8 +37,10 @@ class AnswerQueue:
         """See that one more may wait.
 
         Raises:
-            Refused: Too many do.
+            Refused: Too many do, or the server is being stopped.
         """
+        if self._stopping:
+            raise _stopped()
         if self._waiting >= PLACES:
             message = f"{PLACES} requests are waiting for the model already; try again in some seconds"
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, message, ("Retry-After", "10"))
@@ -57,7 +59,7 @@ class AnswerQueue:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, ask)
         except Abandoned as error:
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the server is being stopped; start it again") from error
+            raise _stopped() from error
         finally:
             left.set()
             self._waiting -= 1
@@ -65,7 +67,6 @@ class AnswerQueue:
     def stop(self) -> None:
         """Give up all requests."""
         self._stopping = True
-        self._thread.shutdown(wait=False)
 
     def has_ended(self, seconds: float) -> bool:
         """Wait until the model has stopped; say whether it did."""
@@ -73,3 +74,7 @@ class AnswerQueue:
         ended.start()
         ended.join(seconds)
         return not ended.is_alive()
+
+
+def _stopped() -> Refused:
+    return Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the server is being stopped; start it again")

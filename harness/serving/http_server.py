@@ -139,18 +139,21 @@ class HttpServer:
         if len(self._open) > limits.connections:
             message = f"more than {limits.connections} clients are connected; try again in some seconds"
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, message, ("Retry-After", "5"))
+        async with _within(limits.head_seconds, HTTPStatus.REQUEST_TIMEOUT, "headers took"):
+            request = await talk.head()
+        if reply := self._application.admit(request):
+            return reply
+        async with _within(limits.body_seconds, HTTPStatus.REQUEST_TIMEOUT, "the body took"):
+            body = await talk.body()
+        async with _within(limits.answer_seconds, HTTPStatus.GATEWAY_TIMEOUT, "the answer took"):
+            return await talk.while_there(self._answer(request, body))
+
+    async def _answer(self, request: Request, body: bytes) -> Reply:
         try:
-            async with _within(limits.head_seconds, HTTPStatus.REQUEST_TIMEOUT, "headers took"):
-                request = await talk.head()
-            if reply := self._application.admit(request):
-                return reply
-            async with _within(limits.body_seconds, HTTPStatus.REQUEST_TIMEOUT, "the body took"):
-                body = await talk.body()
-            async with _within(limits.answer_seconds, HTTPStatus.GATEWAY_TIMEOUT, "the answer took"):
-                return await talk.while_there(self._application.answer(request, body))
-        except (Refused, OSError):
+            return await self._application.answer(request, body)
+        except Refused:
             raise
-        except Exception as error:  # a fault of ours, or of the model: the next request may do better
+        except Exception as error:  # the model's, or ours: the next request may fare better
             self._tell(f"a request failed: {ascii(error)[:LONGEST]}")
             message = f"the server failed with {type(error).__name__}; its own screen says more"
             raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, message) from error

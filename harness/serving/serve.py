@@ -8,27 +8,21 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from http import HTTPStatus
-from importlib.metadata import version
 
-from harness.core.errors import DataError, StoreError
+from harness.core.errors import StoreError
 from harness.serving.answer_queue import AnswerQueue
 from harness.serving.callers import TOKEN, Callers, is_loopback, token_from
 from harness.serving.find_model import stored_model
 from harness.serving.generator import Generator
-from harness.serving.http_server import HttpServer, Refused, Reply, Request
-from harness.serving.scoring_request import TooManyRows, read_request, see_content_type
+from harness.serving.http_server import HttpServer
+from harness.serving.scoring_service import INVOCATIONS, ScoringService
 
-__all__ = ["serve_model"]
+__all__ = ["serve_model", "serve_until_signal"]
 
 GRACE = 3.0
 """Seconds in which connections, and then the model, end; whoever stopped the server waits no longer than twice that."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-HEALTH, VERSION, INVOCATIONS = ("/ping", "/health"), "/version", "/invocations"
 
 
 def serve_model(name: str, *, host: str, port: int | None, token: str | None, tell: Callable[[str], None]) -> None:
@@ -55,7 +49,9 @@ def serve_model(name: str, *, host: str, port: int | None, token: str | None, te
         if in_process_list:
             tell(f"warning: --token is seen in the list of processes; {TOKEN} in the environment is not")
         queue = AnswerQueue(generator)
-        number = asyncio.run(_serve(_Scoring(callers, queue, generator.fields), listener, queue, tell))
+        number = asyncio.run(
+            serve_until_signal(ScoringService(callers, queue, generator.fields), listener, queue, tell)
+        )
     raise KeyboardInterrupt(number)
 
 
@@ -87,7 +83,9 @@ def _announce(name: str, fields: Sequence[str], address: str, callers: Callers, 
         tell(f"warning: --host {callers.host} is no loopback address: {who} can ask from other machines, unencrypted")
 
 
-async def _serve(service: _Scoring, listener: socket.socket, queue: AnswerQueue, tell: Callable[[str], None]) -> int:
+async def serve_until_signal(
+    service: ScoringService, listener: socket.socket, queue: AnswerQueue, tell: Callable[[str], None]
+) -> int:
     """Answer until a signal comes; return its number. A second one ends the process at once."""
     came: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
@@ -108,61 +106,3 @@ async def _serve(service: _Scoring, listener: socket.socket, queue: AnswerQueue,
     if not await asyncio.to_thread(queue.has_ended, GRACE):
         os._exit(128 + number)  # the model is inside one long computation, for which Python would wait
     return number
-
-
-class _Scoring:
-    """What MLflow's scoring server answers.
-
-    Args:
-        callers: Who may ask.
-        queue: To the model.
-        fields: The columns that it reads.
-    """
-
-    def __init__(self, callers: Callers, queue: AnswerQueue, fields: Sequence[str]) -> None:
-        self._callers, self._queue, self._fields = callers, queue, fields
-        self._reading = ThreadPoolExecutor(1, "requests")
-
-    def admit(self, request: Request) -> Reply | None:
-        self._callers.see_address(request)
-        if request.path not in HEALTH:
-            self._callers.see_token(request)
-        if request.path in (*HEALTH, VERSION):
-            _see_method(request, "GET", "HEAD")
-            return Reply(HTTPStatus.OK, b"\n" if request.path in HEALTH else version("mlflow").encode())
-        if request.path != INVOCATIONS:
-            known = ", ".join([INVOCATIONS, *HEALTH, VERSION])
-            raise Refused(HTTPStatus.NOT_FOUND, f"{ascii(request.path)[:200]} is not answered; known: {known}")
-        _see_method(request, "POST")
-        _kind(request)
-        self._queue.see_room()
-        return None
-
-    async def answer(self, request: Request, body: bytes) -> Reply:
-        try:
-            read = partial(read_request, body, _kind(request), self._fields)
-            asked = await asyncio.get_running_loop().run_in_executor(self._reading, read)
-            said = await self._queue.answer(asked.rows, skip=asked.skip)
-        except TooManyRows as error:
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)) from error
-        except DataError as error:
-            raise Refused(HTTPStatus.BAD_REQUEST, str(error)) from error
-        return Reply(HTTPStatus.OK, json.dumps({"predictions": said}).encode())
-
-
-def _see_method(request: Request, *known: str) -> None:
-    if request.method not in known:
-        message = f"{request.path} answers {known[0]}, not {ascii(request.method)[:40]}"
-        raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, message, ("Allow", ", ".join(known)))
-
-
-def _kind(request: Request) -> str:
-    """Return a body's kind."""
-    encoded = [each for each in request.all("content-encoding") if each.lower() != "identity"]
-    if encoded:
-        message = f"Content-Encoding {', '.join(encoded)!r} is not read; send the body as it is"
-        raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message)
-    try:
-        return see_content_type(next(iter(request.all("content-type")), None))
-    except DataError as error:
-        raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, str(error)) from error

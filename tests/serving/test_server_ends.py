@@ -108,7 +108,8 @@ STUCK = """
 import asyncio, socket, sys, time
 from harness.serving.answer_queue import AnswerQueue
 from harness.serving.callers import Callers
-from harness.serving.serve import _Scoring, _serve
+from harness.serving.scoring_service import ScoringService
+from harness.serving.serve import serve_until_signal
 
 def stuck(rows, *, skip, wanted):
     time.sleep(60)  # as one long computation, which asks nobody
@@ -116,8 +117,8 @@ def stuck(rows, *, skip, wanted):
 listener = socket.create_server(("127.0.0.1", 0))
 queue = AnswerQueue(stuck)
 print(f"at :{listener.getsockname()[1]}/", flush=True)
-service = _Scoring(Callers("127.0.0.1", "127.0.0.1", None), queue, ["source"])
-number = asyncio.run(_serve(service, listener, queue, print))
+service = ScoringService(Callers("127.0.0.1", "127.0.0.1", None), queue, ["source"])
+number = asyncio.run(serve_until_signal(service, listener, queue, print))
 sys.exit(128 + number)
 """
 
