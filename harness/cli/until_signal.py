@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -19,4 +20,7 @@ def until_signal(out: Console) -> Iterator[None]:
         yield
     except KeyboardInterrupt as stopped:
         out.print("stopped")
-        sys.exit(128 + (stopped.args or (signal.SIGINT,))[0])
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # All is closed by now; taking heavy libraries down would keep whoever waits for several seconds more.
+        os._exit(128 + (stopped.args or (signal.SIGINT,))[0])

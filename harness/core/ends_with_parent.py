@@ -34,7 +34,7 @@ def _outlive(number: int, frame: FrameType | None) -> None:
 
 
 def _end_with_parent(ending: threading.Event) -> None:
-    sys.stdin.buffer.read()  # nobody writes: this returns when the other end is closed
+    os.read(0, 1)  # nobody writes: this returns when the other end is closed
     ending.set()
     os.killpg(0, signal.SIGTERM)
     time.sleep(GRACE)

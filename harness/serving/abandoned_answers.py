@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 
 from harness.core.errors import HarnessError
 
-__all__ = ["Abandoned", "Wanted", "always", "while_wanted"]
+__all__ = ["Abandoned", "Wanted", "always", "each_while_wanted", "while_wanted"]
+
+Item = TypeVar("Item")
 
 Wanted = Callable[[], bool]
 """Says whether anybody still waits."""
@@ -24,6 +27,17 @@ def always() -> bool:
     return True
 
 
+def each_while_wanted(items: Iterable[Item], wanted: Wanted) -> Iterator[Item]:
+    """Yield each of some items, for as long as the answer is wanted.
+
+    Raises:
+        Abandoned: It is not.
+    """
+    for item in items:
+        _see(wanted)
+        yield item
+
+
 @contextmanager
 def while_wanted(model: torch.nn.Module, wanted: Wanted) -> Iterator[None]:
     """Ask before each call of the model, and so before each token, whether the answer is still wanted.
@@ -31,14 +45,13 @@ def while_wanted(model: torch.nn.Module, wanted: Wanted) -> Iterator[None]:
     Raises:
         Abandoned: It is not.
     """
-
-    def ask(*call: object) -> None:
-        if not wanted():
-            raise Abandoned("nobody waits for this answer any more")
-
-    ask()
-    hook = model.register_forward_pre_hook(ask)
+    hook = model.register_forward_pre_hook(lambda *call: _see(wanted))
     try:
         yield
     finally:
         hook.remove()
+
+
+def _see(wanted: Wanted) -> None:
+    if not wanted():
+        raise Abandoned("nobody waits for this answer any more")

@@ -24,7 +24,7 @@ from harness.data.tokenization import Limits, PromptForm, Row, encode
 from harness.models.content_digests import architecture_digest, weights_digest
 from harness.models.delta import Base, load_delta, save_delta, trained_digest
 from harness.models.load import Loaded, load
-from harness.serving.abandoned_answers import Wanted, always, while_wanted
+from harness.serving.abandoned_answers import Wanted, always, each_while_wanted, while_wanted
 from harness.serving.stored_files import READING, SETTINGS, content, verify_base, verify_files
 from harness.study.axes import Tuning
 from harness.study.grid import Cell
@@ -248,7 +248,7 @@ class Generator:
         Args:
             columns: The rows, each with the prompt's fields.
             skip: Whether a malformed row gets ``None``, and the others are answered.
-            wanted: Asked before each token.
+            wanted: Asked before each row that is read, and each token that is made.
 
         Raises:
             DataError: Some rows are malformed and none is to be skipped: none is answered; names them, counted from 1.
@@ -256,7 +256,7 @@ class Generator:
         """
         rows: list[Row | None] = []
         problems = []
-        for number, each in enumerate(columns, start=1):
+        for number, each in enumerate(each_while_wanted(columns, wanted), start=1):
             try:
                 rows.append(self.row(f"row-{number}", each))
             except DataError as error:

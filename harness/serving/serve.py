@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 from harness.core.errors import StoreError
 from harness.serving.answer_queue import AnswerQueue
@@ -19,7 +20,7 @@ from harness.serving.scoring_service import INVOCATIONS, ScoringService
 
 __all__ = ["serve_model", "serve_until_signal"]
 
-GRACE = 3.0
+GRACE = 2.0
 """Seconds in which connections, and then the model, end; whoever stopped the server waits no longer than twice that."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -57,14 +58,16 @@ def serve_model(name: str, *, host: str, port: int | None, token: str | None, te
 
 def _listening(host: str, port: int) -> socket.socket:
     """Return a socket that has the address; who connects is refused until it listens."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM) if host else []
-        family, *_, address = min(found, key=lambda each: each[0] != socket.AF_INET)
-        listener = socket.socket(family)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # an earlier server's last connections
-        listener.bind(address)
-    except (OSError, OverflowError, ValueError) as error:
-        raise StoreError(f"the model cannot have --host {host!r} --port {port}: {error}; try another") from error
+    with ExitStack() as undo:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM) if host else []
+            family, *_, address = min(found, key=lambda each: each[0] != socket.AF_INET)
+            listener = undo.enter_context(socket.socket(family))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # an earlier server's last connections
+            listener.bind(address)
+        except (OSError, OverflowError, ValueError) as error:
+            raise StoreError(f"the model cannot have --host {host!r} --port {port}: {error}; try another") from error
+        undo.pop_all()
     return listener
 
 
