@@ -144,7 +144,7 @@ class HttpServer:
         if reply := self._application.admit(request):
             return reply
         async with _within(limits.body_seconds, HTTPStatus.REQUEST_TIMEOUT, "the body took"):
-            body = await talk.body()
+            body = await talk.body(request)
         async with _within(limits.answer_seconds, HTTPStatus.GATEWAY_TIMEOUT, "the answer took"):
             return await talk.while_there(self._answer(request, body))
 
@@ -183,7 +183,7 @@ class _Conversation:
         writer.transport.set_write_buffer_limits(0)  # what was written has left when `drain` returns
         self._reader, self._writer, self._limits = reader, writer, limits
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head_bytes)
-        self._request: h11.Request | None = None
+        self._method = b""
 
     async def head(self) -> Request:
         """Return the request, as far as its headers.
@@ -199,20 +199,19 @@ class _Conversation:
             raise Refused(
                 HTTPStatus.BAD_REQUEST, f"no valid HTTP/1.1, but {ascii(event.http_version)}; ask as curl does"
             )
-        self._request = event
+        self._method = event.method
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers]
         path = event.target.decode("latin-1").partition("?")[0]
         return Request(event.method.decode("latin-1"), path, headers)
 
-    async def body(self) -> bytes:
+    async def body(self, request: Request) -> bytes:
         """Return the body, asking for it where the client waits to be asked.
 
         Raises:
             Refused: It is too large, or broken.
         """
         body, most = bytearray(), self._limits.body_bytes
-        declared = [int(value) for name, value in self._request.headers if name == b"content-length"]
-        if sum(declared) > most:
+        if sum(map(int, request.all("content-length"))) > most:
             raise _too_large(most)
         if self._http.they_are_waiting_for_100_continue:
             await self._send(h11.InformationalResponse(status_code=100, headers=[]))
@@ -249,7 +248,7 @@ class _Conversation:
             ("X-Content-Type-Options", "nosniff"),
             *reply.headers,
         ]
-        body = [] if self._request and self._request.method == b"HEAD" else [h11.Data(data=reply.body)]
+        body = [] if self._method == b"HEAD" else [h11.Data(data=reply.body)]
         reason = HTTPStatus(reply.status).phrase
         response = h11.Response(status_code=reply.status, headers=headers, reason=reason)
         with suppress(TimeoutError):
@@ -259,7 +258,7 @@ class _Conversation:
             async with asyncio.timeout(self._limits.linger_seconds):
                 await self._throw_away()
 
-    async def _event(self) -> h11.Event | type[h11.PAUSED]:
+    async def _event(self) -> object:
         """Return what the client says next."""
         try:
             while (event := self._http.next_event()) is h11.NEED_DATA:

@@ -47,7 +47,10 @@ def see_content_type(header: str | None) -> str:
     if header is not None:
         message = Message()
         message["Content-Type"] = header
-        kind, parameters = message.get_content_type(), {name.lower(): value for name, value in message.get_params()[1:]}
+        kind, parameters = (
+            message.get_content_type(),
+            {name.lower(): value for name, value in message.get_params([])[1:]},
+        )
         charset = parameters.pop("charset", "utf-8").lower()
         if kind in (JSON, CSV) and charset in ("utf-8", "utf8") and not parameters:
             return kind

@@ -102,10 +102,10 @@ async def serve_until_signal(
             asyncio.get_running_loop().add_signal_handler(number, stop, number)
     http = HttpServer(service, tell)
     server = await asyncio.start_server(http.connected, sock=listener)
-    number = await came
+    ended_by = await came
     server.close()
     queue.stop()
     await http.close(GRACE)
     if not await asyncio.to_thread(queue.has_ended, GRACE):
-        os._exit(128 + number)  # the model is inside one long computation, for which Python would wait
-    return number
+        os._exit(128 + ended_by)  # the model is inside one long computation, for which Python would wait
+    return ended_by
