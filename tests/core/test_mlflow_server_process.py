@@ -99,7 +99,8 @@ def test_a_server_that_ends_by_itself_is_heard_of() -> None:
     assert announced == [True]
 
 
-def test_a_closed_terminal_ends_the_pages_too(places: Places) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGHUP, 129), (signal.SIGKILL, -9)])
+def test_a_closed_terminal_or_a_kill_ends_the_pages_too(places: Places, number: signal.Signals, status: int) -> None:
     place = places()
     ours = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and would be by the pages too
     pages = place.process("ui", env={"MLFLOW_TRACKING_URI": place.uri})
@@ -107,9 +108,11 @@ def test_a_closed_terminal_ends_the_pages_too(places: Places) -> None:
     assert pages.stdout is not None
     address = next(word for word in pages.stdout.readline().split() if word.startswith("http://"))
     urllib.request.urlopen(f"{address}/health", timeout=10).close()
-    pages.send_signal(signal.SIGHUP)
+    below = psutil.Process(pages.pid).children(recursive=True)
+    pages.send_signal(number)
     pages.communicate(timeout=60)
-    assert pages.returncode == 129
+    assert pages.returncode == status
+    assert psutil.wait_procs(below, timeout=30)[1] == []
     end = time.monotonic() + 30
     while time.monotonic() < end and _answers(address):
         time.sleep(0.2)
