@@ -14,6 +14,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from harness.cli.arguments import LOOPBACK, Host, KnownStudy, ModelName, Overrides, Port, StudyPath, Token
+from harness.cli.until_signal import until_signal
 from harness.core.errors import HarnessError, UserError
 from harness.core.workspace import HERE
 
@@ -30,18 +32,6 @@ out = Console(width=None if sys.stdout.isatty() else 120, markup=False, highligh
 
 INTERRUPTED = 130
 """What typer returns in place of Ctrl-C's exception."""
-
-StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file, such as experiments/quickstart.yaml.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY.SUB=VALUE", help="Override a key of the study file; repeatable."),
-]
-KnownStudy = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or a study's name.")]
-ModelName = Annotated[
-    str,
-    typer.Argument(metavar="MODEL", help="models:/name@champion, models:/m-..., a run's id, a study's name or folder."),
-]
-Port = Annotated[int | None, typer.Option(help="Left out: a free one.")]
 
 
 def main() -> None:
@@ -78,7 +68,7 @@ def _again(lost: Any) -> None:
 
 
 def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
+    raise KeyboardInterrupt(number)
 
 
 def _fail(message: str, status: int) -> None:
@@ -204,11 +194,12 @@ def ui(
     port: Port = None,
 ) -> None:
     """Start the MLflow UI on the studies' store."""
-    from harness.cli.mlflow_ui import serve_ui
-    from harness.study.find_study import known_study
+    with until_signal(out):
+        from harness.cli.mlflow_ui import serve_ui
+        from harness.study.find_study import known_study
 
-    experiment = known_study(study)[1].pages.experiment if study else None
-    serve_ui(experiment, port=port, tell=lambda line: out.print(line, soft_wrap=True))
+        experiment = known_study(study)[1].pages.experiment if study else None
+        serve_ui(experiment, port=port, tell=lambda line: out.print(line, soft_wrap=True))
 
 
 class OnError(StrEnum):
@@ -241,11 +232,12 @@ def predict(
 
 
 @app.command()
-def serve(model: ModelName, port: Port = None) -> None:
-    """Serve a model over HTTP on this machine, until Ctrl-C."""
-    from harness.serving.serve import serve_model
+def serve(model: ModelName, port: Port = None, host: Host = LOOPBACK, token: Token = None) -> None:
+    """Serve a model over HTTP, until Ctrl-C."""
+    with until_signal(out):
+        from harness.serving.serve import serve_model
 
-    serve_model(model, port=port, tell=lambda line: out.print(line, soft_wrap=True))
+        serve_model(model, host=host, port=port, token=token, tell=lambda line: out.print(line, soft_wrap=True))
 
 
 @app.command()

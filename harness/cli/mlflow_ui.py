@@ -18,12 +18,16 @@ PATIENCE = 120.0
 ALONE = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 """Keeps MLflow from starting seven more processes for jobs that no study has."""
 
+HOSTS = "localhost,localhost:*,127.0.0.1,127.0.0.1:*"
+"""What browsers may call this machine; MLflow's own list lets names such as ``10.example.org`` in as well."""
+
 
 def serve_ui(experiment: str | None, *, port: int | None, tell: Callable[[str], None]) -> None:
     """Serve until interrupted, with a link to the study of this MLflow experiment, on a free port if none is named.
 
     Raises:
         StoreError: The server does not come up, or ends by itself.
+        KeyboardInterrupt: It was interrupted.
     """
     uri = store_uri()
     if is_server(uri):
@@ -32,14 +36,13 @@ def serve_ui(experiment: str | None, *, port: int | None, tell: Callable[[str], 
     port = port or free_port()
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1"]
+    command += ["--port", str(port), "--workers", "1", "--allowed-hosts", HOSTS]
 
     def announce() -> None:
         tell(f"MLflow UI on {uri}: {_link(address, experiment)}")
         tell("Ctrl-C stops it")
 
     serve(command, address, what="the MLflow UI", patience=PATIENCE, announce=announce, env=ALONE)
-    tell("stopped")
 
 
 def _link(base: str, experiment: str | None) -> str:

@@ -1,4 +1,4 @@
-"""A server in a process of its own on this machine: started, waited for, announced, stopped."""
+"""A server in a process of its own on this machine: started, waited for, announced; it ends with this process."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
+from harness.core.ends_with_parent import ending_with_parent
 from harness.core.errors import StoreError
 
 __all__ = ["free_port", "serve"]
@@ -30,7 +31,7 @@ def serve(
     announce: Callable[[], None],
     env: Mapping[str, str] | None = None,
 ) -> None:
-    """Run a server until it is interrupted.
+    """Run a server until this process is interrupted, or ends in any other way.
 
     Args:
         command: Starts it; it answers ``/health`` when it is ready.
@@ -42,19 +43,23 @@ def serve(
 
     Raises:
         StoreError: The port is taken, or the server does not come up, or it ends by itself.
+        KeyboardInterrupt: It was interrupted; the server is stopped.
     """
     _see_free(address, what)
     with tempfile.TemporaryFile() as said:
         # In a session of its own: a server may be several processes, which are stopped together.
         server = subprocess.Popen(
-            command, stdout=said, stderr=said, start_new_session=True, env={**os.environ, **(env or {})}
+            ending_with_parent(command),
+            stdin=subprocess.PIPE,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+            env={**os.environ, **(env or {})},
         )
         try:
             _wait(server, address, said, what=what, patience=patience)
             announce()
             status = server.wait()
-        except KeyboardInterrupt:
-            return
         finally:
             _stop(server)
         raise StoreError(f"{what} on {address} ended by itself with status {status}: {_last(said)}; start it again")
@@ -104,3 +109,5 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
             server.wait(timeout=5)
         except subprocess.TimeoutExpired:
             continue
+    if server.stdin:
+        server.stdin.close()

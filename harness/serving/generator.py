@@ -24,6 +24,7 @@ from harness.data.tokenization import Limits, PromptForm, Row, encode
 from harness.models.content_digests import architecture_digest, weights_digest
 from harness.models.delta import Base, load_delta, save_delta, trained_digest
 from harness.models.load import Loaded, load
+from harness.serving.abandoned_answers import Wanted, always, each_while_wanted, while_wanted
 from harness.serving.stored_files import READING, SETTINGS, content, verify_base, verify_files
 from harness.study.axes import Tuning
 from harness.study.grid import Cell
@@ -239,20 +240,23 @@ class Generator:
             return decoding._replace(batch_size=1)
         return decoding
 
-    def __call__(self, columns: Sequence[Mapping[str, Any]], *, skip: bool = False) -> list[str | None]:
+    def __call__(
+        self, columns: Sequence[Mapping[str, Any]], *, skip: bool = False, wanted: Wanted = always
+    ) -> list[str | None]:
         """Return one text per row.
 
         Args:
             columns: The rows, each with the prompt's fields.
             skip: Whether a malformed row gets ``None``, and the others are answered.
+            wanted: Asked before each row that is read, and each token that is made.
 
         Raises:
-            DataError: Some rows are malformed and none is to be skipped; names them by number, counted from 1, and
-                answers none.
+            DataError: Some rows are malformed and none is to be skipped: none is answered; names them, counted from 1.
+            Abandoned: It is not wanted any more.
         """
         rows: list[Row | None] = []
         problems = []
-        for number, each in enumerate(columns, start=1):
+        for number, each in enumerate(each_while_wanted(columns, wanted), start=1):
             try:
                 rows.append(self.row(f"row-{number}", each))
             except DataError as error:
@@ -261,7 +265,8 @@ class Generator:
         if problems and not skip:
             more = [f"and {len(problems) - LISTED} more"] if len(problems) > LISTED else []
             raise DataError("; ".join(problems[:LISTED] + more))
-        said = iter(self.answer([row for row in rows if row is not None]))
+        with while_wanted(self._loaded.model, wanted):
+            said = iter(self.answer([row for row in rows if row is not None]))
         return [None if row is None else next(said) for row in rows]
 
 
@@ -288,4 +293,8 @@ def _text(name: str, columns: Mapping[str, Any]) -> str:
         raise DataError(f"column {name!r} holds {value!r}; it must be a text that is not empty")
     if not isinstance(value, str | int | float):
         raise DataError(f"column {name!r} holds {str(value)[:40]!r}; it must be a text")
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        raise DataError(f"column {name!r} holds half of a character ({ascii(value)[:40]}); write it whole") from None
     return str(value)

@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -129,8 +131,14 @@ def test_ui_serves_the_study_and_stops(done: Place) -> None:
         assert "/#/experiments/" in address
         with urllib.request.urlopen(address, timeout=20) as page:
             assert b"MLflow" in page.read()
+        for host in ("evil.example", "10.evil.example", "192.168.evil.example:80"):  # sites that point at this machine
+            with pytest.raises(urllib.error.HTTPError, match="403"):
+                urllib.request.urlopen(urllib.request.Request(address, headers={"Host": host}), timeout=20)
+        taken = done.command("ui", "--port", str(urllib.parse.urlsplit(address).port))
+        assert (taken.status, taken.err.count("\n")) == (2, 1)
+        assert "try another --port" in taken.err
     finally:
         server.send_signal(signal.SIGINT)
         out, err = server.communicate(timeout=90)
-    assert server.returncode == 0, err
+    assert server.returncode == 130, err
     assert "stopped" in out

@@ -79,7 +79,7 @@ def test_a_file_is_not_gone_on_with_by_another_model(says: str, model: Path, tmp
         predict_file(Generator(model), source, output, skip=False)
     assert output.read_bytes() == half
     with pytest.raises(ModelError, match=says):
-        serve_model(str(model), port=None, tell=lambda line: None)
+        serve_model(str(model), host="127.0.0.1", port=None, token=None, tell=lambda line: None)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

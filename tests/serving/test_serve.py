@@ -129,7 +129,7 @@ def test_harness_serve_answers_and_stops(done: Place, said: list[str]) -> None:
     finally:
         server.send_signal(signal.SIGINT)
         out, err = server.communicate(timeout=90)
-    assert server.returncode == 0, err
+    assert server.returncode == 130, err
     assert "stopped" in out
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"{address}/ping", timeout=2)

@@ -26,7 +26,7 @@ from harness.tracking.schema import Metrics, PageTags
 from harness.tracking.store_link import DIRECT, Link, asked, translate_values
 from harness.tracking.store_protocols import ModelCard, ModelRegistry
 
-__all__ = ["MlflowModels", "fetch_model", "remove_files", "wrap_model"]
+__all__ = ["MlflowModels", "fetch_model", "remove_files"]
 
 READY = LoggedModelStatus.READY
 
