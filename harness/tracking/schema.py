@@ -14,6 +14,7 @@ from typing import Final, Literal
 __all__ = [
     "FACTORS",
     "NONE",
+    "RUN_FORMAT",
     "Artifacts",
     "Metrics",
     "Outcome",
@@ -39,6 +40,9 @@ NONE: Final = "none"
 """A tag's or param's value where there is nothing to say: zero-shot's learning rate and seed, a test split that is
 closed, a study that keeps no model."""
 
+RUN_FORMAT: Final = 1
+"""The newest version of runs, their tags, params, metrics and tables of predictions."""
+
 TAG_LIMIT = 250
 """MLflow's longest name of a tag, in characters."""
 
@@ -50,6 +54,8 @@ class Tags:
     """Every run has it; see `Phase`."""
     PARENT: Final = "mlflow.parentRunId"
     """The id of the run above, by which MLflow's pages nest runs."""
+    FORMAT: Final = "format"
+    """The version of what a run says and of its files; see `harness.core.format_versions`."""
     STUDY: Final = "study"
     EDITION: Final = "edition"
     """What a look at test could have moved a user to change; see `harness.study.grid.edition`."""
