@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from harness.core.errors import HarnessError, UserError
+from harness.core.user_code import ended_at
 from harness.core.workspace import HERE
 
 __all__ = ["app", "main"]
@@ -57,6 +58,8 @@ def main() -> None:
         status = app(standalone_mode=False)
     except HarnessError as error:
         _fail(str(error), 2 if isinstance(error, UserError) else 1)
+    except SystemExit as stop:  # of a task, a metric or a library: it would be status 0 without a word
+        _fail(ended_at(stop), 2)
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     except Exception as error:

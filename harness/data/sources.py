@@ -18,6 +18,7 @@ import numpy as np
 from harness.core.closest_match import closest
 from harness.core.errors import DataError
 from harness.core.example import SPLITS, Example, Split
+from harness.core.user_code import user_code
 from harness.data.data_keys import Data
 from harness.data.readers import FORMATS, Row, format_of, read_rows
 from harness.data.row_groups import group_of, in_whole_groups
@@ -263,13 +264,8 @@ def _carved(
 
 
 def _example(row: Row, id: str, make: Callable[[Mapping[str, Any], str], Example]) -> Example:
-    try:
+    with user_code("the task's example()", "correct the task file or the row", DataError):
         made = make(row, id)
-    except DataError:
-        raise
-    except Exception as error:  # whatever a task's own function raises is that task's problem, and is named as such
-        raised = f"{type(error).__name__}: {error}"
-        raise DataError(f"the task's example() raised {raised}; correct the task file or the row") from error
     if not isinstance(made, Example):
         raise DataError(f"the task's example() returned {made!r}; it must return an Example")
     return made
