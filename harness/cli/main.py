@@ -139,7 +139,7 @@ def show(study: StudyPath, overrides: Overrides = None) -> None:
     from harness.cli.check_tables import tunings_and_prompts
     from harness.runner.study import Study
 
-    for part in tunings_and_prompts(Study.load(study, overrides or ()).check(test=False)):
+    for part in tunings_and_prompts(Study.load(study, overrides or ()).check(test=False, places=False)):
         out.print(part)
 
 

@@ -25,6 +25,9 @@ from harness.data.row_groups import group_of, in_whole_groups
 
 __all__ = ["Source", "SourceRow", "example_of", "examples_of", "open_source", "read_split", "split_rows"]
 
+PATIENCE = 5.0
+"""Seconds that the Hub may take to answer."""
+
 CARVED_SHARE = 0.1
 """The share of ``train`` that a missing split takes where the study gives no size."""
 
@@ -85,12 +88,11 @@ def _hub(data: Data) -> Source:
     """
     import datasets
     from huggingface_hub import HfApi
-    from huggingface_hub.constants import HF_HUB_ETAG_TIMEOUT
 
     assert data.hub is not None
     datasets.disable_progress_bars()  # downloads have their own
     with _hub_errors(data):
-        info = HfApi().dataset_info(data.hub, revision=data.revision, timeout=HF_HUB_ETAG_TIMEOUT)
+        info = HfApi().dataset_info(data.hub, revision=data.revision, timeout=PATIENCE)
         address = f"hf://datasets/{info.id}"  # a bare id might be taken for a folder of that name
         try:
             builder = datasets.load_dataset_builder(address, data.config, revision=info.sha)

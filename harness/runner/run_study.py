@@ -77,6 +77,7 @@ def run(
         raise UserError(f"unknown executor {executor!r}; {closest(executor, EXECUTORS)}")
     reach_store()
     reach_storage(checked.study.search.storage)
+    metrics = resolve_all(checked.metrics)
     progress.say(f"loading model {checked.study.model.name}")
     trains = EXECUTORS[executor](checked, workspace, progress.say)
     model = trains.facts()
@@ -85,9 +86,10 @@ def run(
     forecast = kept_forecast(model.weights, checked, workspace)
     with _only_one(checked.study.name, workspace), opened(checked.study.name, progress.say) as tracker:
         refuse_newer_study(tracker)
+        if checked.study.registered_as:
+            tracker.models.registry.refuse_taken(checked.study.registered_as)
         # Whatever the user must change has been found by now; from here on things are written.
         storage = open_storage(checked.study.search.storage)
-        metrics = resolve_all(checked.metrics)
         runs = study_runs(checked, model, metrics, tracker)
         driver = _Driver(checked, workspace, metrics, model, trains, runs, storage, forecast, progress)
         try:

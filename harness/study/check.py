@@ -12,6 +12,7 @@ from pathlib import Path
 from harness.core.closest_match import closest
 from harness.core.errors import MetricError
 from harness.core.example import SPLITS, Example, Split, fingerprint
+from harness.core.workspace import Workspace
 from harness.data.decoder_prefix import language_codes, refuse_language
 from harness.data.row_groups import likely_groups, separated
 from harness.data.sources import Source, SourceRow, examples_of, open_source, split_rows
@@ -19,16 +20,18 @@ from harness.data.tokenization import PromptForm, Reader
 from harness.data.train_test_overlap import Overlap, overlaps, settled
 from harness.metrics import get
 from harness.metrics.base import Metric, metric_name
-from harness.study.axes import AXES, Prompt
+from harness.study.axes import Prompt
 from harness.study.forgetting_texts import General, read_general
 from harness.study.grid import Cell, baseline_cell, expand
 from harness.study.load_study import StudyFile
 from harness.study.model_config import Description, describe
 from harness.study.model_notes import doubled_tokens, model_notes
+from harness.study.name_faults import refuse_baseline, refuse_registered_as
+from harness.study.places import try_places
 from harness.study.problems import Problems
 from harness.study.prompt_faults import alike, holding_targets, refuse_faults, refuse_without_fields, stray_fields
 from harness.study.row_lengths import UNLIMITED, Fit, measure
-from harness.study.self_scores import self_scores
+from harness.study.self_scores import refuse_failing, self_scores
 from harness.study.settings import model_location, token_limits
 from harness.study.spec import StudySpec
 from harness.study.task import Task, load_task
@@ -88,22 +91,26 @@ class Checked:
         return self.study.search.metric or metric_name(self.metrics[0])
 
 
-def check(file: StudyFile, *, test: bool = True) -> Checked:
+def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = None) -> Checked:
     """Validate a study against its task, data and model, without weights.
 
     Args:
         file: A study file that was read.
         test: Whether to open the test split; a study without final runs never needs it.
+        workspace: Where it is to be run, which is tried; `None`: nowhere.
 
     Raises:
         StudyError: All that would fail later.
     """
     study, problems = file.study, Problems(file)
+    if workspace:
+        try_places(study, workspace, problems)
     description, reader = _model(study, problems)
     task, task_file = _task(study, problems)
     prompts = _prompts(study, task, problems)
     metrics = _metrics(study, task, problems)
-    _baseline(study, problems)
+    refuse_baseline(study, problems)
+    refuse_registered_as(study, task, problems)
     _tunings(study, description, problems)
     source, rows, examples = _data(study, task, task_file, problems, test=test)
     end = reader.tokenizer.eos_token if reader else None
@@ -120,6 +127,9 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
         refuse_faults(prompts, fits, rows.get("train", []), study.data, task, task_file, problems)
     else:
         _render(prompts, examples, problems)
+    if examples.get("validation"):
+        with problems.at("task"):
+            refuse_failing(metrics, examples["validation"][0])
     general = read_general(study, task.name, reader, at=problems.at)
     problems.stop()
     assert source is not None
@@ -208,17 +218,6 @@ def _metrics(study: StudySpec, task: Task, problems: Problems) -> tuple[Metric |
             f"search.metric {study.search.metric!r} is no metric of task {task.name!r}; {hint}", "search", "metric"
         )
     return tuple(found)
-
-
-def _baseline(study: StudySpec, problems: Problems) -> None:
-    baseline = study.final.baseline
-    if baseline is None:
-        return
-    known = {axis.name: [level.name for level in axis.levels(study)] for axis in AXES}
-    for axis, name in baseline.levels.items():
-        if name not in known[axis]:
-            hint = closest(name, known[axis])
-            problems.add(f"final.baseline names {axis} {name!r}; {hint}", "final", "baseline", axis)
 
 
 def _tunings(study: StudySpec, description: Description | None, problems: Problems) -> None:

@@ -6,11 +6,13 @@ import math
 import re
 from collections.abc import Sequence
 
+from harness.core.errors import MetricError
 from harness.core.example import Example, Prediction
+from harness.core.user_code import user_code
 from harness.metrics import get, names
 from harness.metrics.base import Metric
 
-__all__ = ["self_scores"]
+__all__ = ["refuse_failing", "self_scores"]
 
 ROWS = 500
 """The most rows that are tried, evenly spread: a metric may take milliseconds for one."""
@@ -21,6 +23,19 @@ another form, so that the libraries of these metrics, seconds to import, are not
 
 _SAME = Example("", {}, "two words here now")
 _OTHER = Example("", {}, "nothing of the kind")
+
+
+def refuse_failing(metrics: Sequence[Metric | str], row: Example) -> None:
+    """See that each metric of a task's own gives a number, on a reference as a prediction.
+
+    Raises:
+        MetricError: One does not.
+    """
+    for metric in metrics:
+        if isinstance(metric, Metric) and not _is_ours(metric):
+            with user_code(f"metric {metric.name!r}, on {row.id!r},", "correct it in the task file", MetricError):
+                float(_score(metric, [Prediction(row.id, row.target, 0.0, 1)], [row]))
+                metric.signature()
 
 
 def self_scores(metrics: Sequence[Metric | str], rows: Sequence[Example]) -> list[str]:
@@ -54,13 +69,18 @@ def _agrees(metric: Metric, rows: Sequence[Example]) -> bool:
 
 def _short(metric: Metric, rows: Sequence[Example]) -> list[Example]:
     """Return the rows whose target, as a prediction, does not get the best score; none where all together do."""
-    if metric.name in names() and metric is get(metric.name):
+    if _is_ours(metric):
         rows = _doubtful(rows)
     predictions = [Prediction(row.id, row.target, 0.0, 1) for row in rows]
     if not rows or not _agrees(metric, rows) or _is_best(metric, _score(metric, predictions, rows)):
         return []
     pairs = zip(rows, predictions, strict=True)
     return [row for row, prediction in pairs if not _is_best(metric, _score(metric, [prediction], [row]))]
+
+
+def _is_ours(metric: Metric) -> bool:
+    """Return whether a metric is the registry's, which costs seconds to try: its library is imported for it."""
+    return metric.name in names() and metric is get(metric.name)
 
 
 def _doubtful(rows: Sequence[Example]) -> list[Example]:

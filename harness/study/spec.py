@@ -278,6 +278,8 @@ class StudySpec(Section):
     @property
     def registered_as(self) -> str | None:
         """The registered model that the best one becomes a version of, if any."""
+        if not self.final.seeds or self.final.models == "none":
+            return None
         return self.final.registered_as if "registered_as" in self.final.model_fields_set else self.name
 
     def tunings(self) -> tuple[Tuning, ...]:

@@ -25,6 +25,7 @@ __all__ = [
     "Status",
     "Tags",
     "VersionTags",
+    "prompt_name",
     "score_name",
 ]
 
@@ -253,6 +254,15 @@ def score_name(split: str, metric: str) -> str:
     'validation/chrf'
     """
     return f"{split}/{metric}"
+
+
+def prompt_name(task: str, prompt: str) -> str:
+    """Return the name of a prompt in the Prompt Registry, whose names are those of registered models as well.
+
+    >>> prompt_name("my task", "cue")
+    'my-task.cue'
+    """
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", f"{task}.{prompt}")
 
 
 class Artifacts:

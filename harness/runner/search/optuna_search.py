@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
-from harness.core.database_urls import create, reach, sqlite_file
+from harness.core.database_urls import create, reach, sqlite_file, with_driver
 from harness.core.errors import StoreError
 from harness.core.example import digest
 from harness.runner.search.samplers import STARTUP, apart_from, distribution_of, pruner_of, sampler_of
@@ -105,6 +105,7 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
         StoreError: It cannot be reached, or holds something else.
     """
     reach_storage(url)
+    url = with_driver(url)
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce every trial
     try:
         create(url, _make)

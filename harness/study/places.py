@@ -1,0 +1,100 @@
+"""Where a run writes, and what it connects with, tried before there is anything to lose; nothing is left behind.
+
+What only MLflow can tell of its store is asked by a run, before it trains; see ``docs/decisions/tried-first.md``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from tempfile import TemporaryFile, gettempdir
+from urllib.parse import urlsplit
+
+from harness.core.database_urls import reach, sqlite_file
+from harness.core.errors import StoreError
+from harness.core.workspace import Workspace
+from harness.study.problems import Problems
+from harness.study.spec import StudySpec
+from harness.tracking.address import DEFAULT_ARTIFACTS, FOREIGN, REMEDY, is_server, store_uri
+
+__all__ = ["try_places"]
+
+PROBE = 2**20
+"""Bytes that a folder must have room for: what the stores and the report of a small study take."""
+
+PATIENCE = 5
+"""Seconds that a tracking server may take to answer."""
+
+
+def try_places(study: StudySpec, workspace: Workspace, problems: Problems) -> None:
+    """Note what a run in a workspace could not write to, and stores that do not answer."""
+    with problems.at():
+        _try_folder(Path(gettempdir()))
+    for folder in (workspace.study(study.name), workspace.recordings, workspace.report(study.name) / "figures"):
+        with problems.at():
+            _try_folder(folder)
+    for file in (workspace.database_lock, workspace.study_lock(study.name)):
+        with problems.at():
+            _try_file(file)
+    with problems.at():
+        _try_tracking(workspace)
+    with problems.at("search", "storage"):
+        _try_database("search.storage", study.search.storage, "the default is sqlite:///optuna.db")
+
+
+def _try_tracking(workspace: Workspace) -> None:
+    uri = store_uri()
+    if is_server(uri):
+        _try_folder(workspace.journals)
+        _ask(uri)
+    elif "://" in uri and not uri.startswith(FOREIGN):
+        _try_folder(Path(DEFAULT_ARTIFACTS))
+        _try_database("MLflow store", uri, REMEDY)
+
+
+def _try_folder(folder: Path) -> None:
+    """See that a folder can be written to, or made; its nearest one that is there gets a file that has no name."""
+    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(parent))
+    if not there.is_dir():
+        raise StoreError(f"{there} is no folder, and a run writes there; move it away")
+    try:
+        with TemporaryFile(dir=there) as probe:
+            probe.write(bytes(PROBE))
+    except OSError as error:
+        remedy = "change its permissions, free some space, or run the study in another folder"
+        raise StoreError(f"folder {there} cannot be written to: {error.strerror}; {remedy}") from error
+
+
+def _try_file(file: Path) -> None:
+    """See that a file which is there can be written to; its content stays."""
+    try:
+        if os.path.lexists(file):
+            file.open("r+b").close()
+    except OSError as error:
+        raise StoreError(f"{file.absolute()} cannot be written to: {error.strerror}; change or move it") from error
+
+
+def _try_database(what: str, uri: str, remedy: str) -> None:
+    reach(what, uri, remedy=remedy)
+    if file := sqlite_file(uri):
+        _try_folder(file.parent)
+        _try_file(file)
+
+
+def _ask(uri: str) -> None:
+    """See that a tracking server answers anything; what it says, MLflow understands, which is not loaded here."""
+    import ssl
+    from http.client import HTTPException
+    from urllib.error import HTTPError, URLError
+    from urllib.request import urlopen
+
+    parts = urlsplit(uri)
+    address = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=f"{parts.path.rstrip('/')}/health").geturl()
+    try:
+        urlopen(address, timeout=PATIENCE).close()
+    except HTTPError as refusal:
+        refusal.close()
+    except (OSError, ValueError, HTTPException) as error:
+        reason, store = (error.reason if isinstance(error, URLError) else error), address.removesuffix("/health")
+        if not isinstance(reason, ssl.SSLError):  # MLflow may have been told to take such a certificate
+            raise StoreError(f"MLflow store {store!r} cannot be reached: {reason}; {REMEDY}") from error
