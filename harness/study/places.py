@@ -17,7 +17,7 @@ from harness.study.problems import Problems
 from harness.study.spec import StudySpec
 from harness.tracking.address import DEFAULT_ARTIFACTS, FOREIGN, REMEDY, is_server, store_uri
 
-__all__ = ["try_places"]
+__all__ = ["try_folder", "try_places"]
 
 PROBE = 2**20
 """Bytes that a folder must have room for: what the stores and the report of a small study take."""
@@ -29,10 +29,10 @@ PATIENCE = 5
 def try_places(study: StudySpec, workspace: Workspace, problems: Problems) -> None:
     """Note what a run in a workspace could not write to, and stores that do not answer."""
     with problems.at():
-        _try_folder(Path(gettempdir()))
+        try_folder(_temporary())
     for folder in (workspace.study(study.name), workspace.recordings, workspace.report(study.name) / "figures"):
         with problems.at():
-            _try_folder(folder)
+            try_folder(folder)
     for file in (workspace.database_lock, workspace.study_lock(study.name)):
         with problems.at():
             _try_file(file)
@@ -42,18 +42,29 @@ def try_places(study: StudySpec, workspace: Workspace, problems: Problems) -> No
         _try_database("search.storage", study.search.storage, "the default is sqlite:///optuna.db")
 
 
+def _temporary() -> Path:
+    try:
+        return Path(gettempdir())
+    except FileNotFoundError as error:  # none of several can be written to
+        raise StoreError(f"{error.strerror}; free some space, or name a folder in TMPDIR") from error
+
+
 def _try_tracking(workspace: Workspace) -> None:
     uri = store_uri()
     if is_server(uri):
-        _try_folder(workspace.journals)
+        try_folder(workspace.journals)
         _ask(uri)
     elif "://" in uri and not uri.startswith(FOREIGN):
-        _try_folder(Path(DEFAULT_ARTIFACTS))
+        try_folder(Path(DEFAULT_ARTIFACTS))
         _try_database("MLflow store", uri, REMEDY)
 
 
-def _try_folder(folder: Path) -> None:
-    """See that a folder can be written to, or made; its nearest one that is there gets a file that has no name."""
+def try_folder(folder: Path) -> None:
+    """See that a folder can be written to, or made: the nearest one that is there gets a file without a name.
+
+    Raises:
+        StoreError: Nothing can be written there.
+    """
     there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(parent))
     if not there.is_dir():
         raise StoreError(f"{there} is no folder, and a run writes there; move it away")
@@ -77,7 +88,7 @@ def _try_file(file: Path) -> None:
 def _try_database(what: str, uri: str, remedy: str) -> None:
     reach(what, uri, remedy=remedy)
     if file := sqlite_file(uri):
-        _try_folder(file.parent)
+        try_folder(file.parent)
         _try_file(file)
 
 
