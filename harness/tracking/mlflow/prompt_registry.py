@@ -61,7 +61,7 @@ class MlflowPrompts:
                     attempts += 1
                     if error.error_code != EXISTS or attempts == ATTEMPTS:
                         what = f"prompt {prompt.name!r} cannot be registered as {name!r}"
-                        raise StoreError(f"{what}: {error.message}") from error
+                        raise StoreError(f"{what}: {error.message}; rename the prompt or that model") from error
                     time.sleep(PAUSE)  # a study elsewhere was faster, and its version is about to be there
 
     @asked
