@@ -39,14 +39,16 @@ def place(done: Place, places: Places) -> Place:
 def state(place: Place) -> dict[str, str]:
     """Return what every file holds: of databases the rows, since reading one may tidy its file; locks hold nothing."""
     found = {}
-    for file in sorted(path for path in place.folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
+    for file in sorted(path for path in place.folder.rglob("*") if path.is_file()):
         if file.suffix == ".db":
             with closing(sqlite3.connect(file)) as store:
                 content = "\n".join(store.iterdump()).encode()
+        elif file.name.endswith((".lock", "-wal", "-shm", ".pyc")):
+            continue
         else:
             content = file.read_bytes()
         found[str(file.relative_to(place.folder))] = hashlib.sha256(content).hexdigest()
-    return {name: digest for name, digest in found.items() if not name.endswith((".lock", "-wal", "-shm"))}
+    return found
 
 
 def rewrite_record(place: Place, version: object, *, told: bool = True) -> None:
