@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
-from urllib.parse import urlsplit
 
 from harness.core.database_urls import reach, sqlite_file
 from harness.core.errors import StoreError
@@ -99,13 +98,14 @@ def _ask(uri: str) -> None:
     from urllib.error import HTTPError, URLError
     from urllib.request import urlopen
 
-    parts = urlsplit(uri)
-    address = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=f"{parts.path.rstrip('/')}/health").geturl()
+    scheme, _, rest = uri.partition("://")
+    host, slash, path = rest.partition("/")
+    store = f"{scheme}://{host.rpartition('@')[2]}{slash}{path}".rstrip("/")
     try:
-        urlopen(address, timeout=PATIENCE).close()
+        urlopen(f"{store}/health", timeout=PATIENCE).close()
     except HTTPError as refusal:
         refusal.close()
     except (OSError, ValueError, HTTPException) as error:
-        reason, store = (error.reason if isinstance(error, URLError) else error), address.removesuffix("/health")
+        reason = error.reason if isinstance(error, URLError) else error
         if not isinstance(reason, ssl.SSLError):  # MLflow may have been told to take such a certificate
             raise StoreError(f"MLflow store {store!r} cannot be reached: {reason}; {REMEDY}") from error
