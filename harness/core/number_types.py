@@ -22,8 +22,8 @@ _NUMBER = BeforeValidator(_no_boolean)
 Count = Annotated[int, _NUMBER, Field(ge=1, le=1_000_000)]
 """Of epochs, trials, examples in a batch, tokens, blocks."""
 
-Rows = Annotated[int, _NUMBER, Field(ge=1, le=1_000_000_000)]
-"""Of a file."""
+Rows = Annotated[int, _NUMBER, Field(ge=1)]
+"""Of a file: its own rows are the most."""
 
 Seed = Annotated[int, _NUMBER, Field(ge=0, le=2**63 - 1)]
 """What any library takes, and any database holds."""

@@ -26,11 +26,11 @@ from harness.study.grid import Cell, baseline_cell, expand
 from harness.study.load_study import StudyFile
 from harness.study.model_config import Description, describe
 from harness.study.model_notes import doubled_tokens, model_notes
-from harness.study.name_faults import refuse_baseline, refuse_registered_as
-from harness.study.places import try_places
+from harness.study.name_faults import refuse_names
 from harness.study.problems import Problems
 from harness.study.prompt_faults import alike, holding_targets, refuse_faults, refuse_without_fields, stray_fields
 from harness.study.row_lengths import UNLIMITED, Fit, measure
+from harness.study.run_places import try_places
 from harness.study.self_scores import refuse_failing, self_scores
 from harness.study.settings import model_location, token_limits
 from harness.study.spec import StudySpec
@@ -97,20 +97,18 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     Args:
         file: A study file that was read.
         test: Whether to open the test split; a study without final runs never needs it.
-        workspace: Where it is to be run, which is tried; `None`: nowhere.
+        workspace: Where it is to be run, which is tried; ``None``: nowhere.
 
     Raises:
         StudyError: All that would fail later.
     """
     study, problems = file.study, Problems(file)
-    if workspace:
-        try_places(study, workspace, problems)
+    try_places(study, workspace, problems)
     description, reader = _model(study, problems)
     task, task_file = _task(study, problems)
     prompts = _prompts(study, task, problems)
     metrics = _metrics(study, task, problems)
-    refuse_baseline(study, problems)
-    refuse_registered_as(study, task, problems)
+    refuse_names(study, task, problems)
     _tunings(study, description, problems)
     source, rows, examples = _data(study, task, task_file, problems, test=test)
     end = reader.tokenizer.eos_token if reader else None
@@ -127,16 +125,13 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
         refuse_faults(prompts, fits, rows.get("train", []), study.data, task, task_file, problems)
     else:
         _render(prompts, examples, problems)
-    if examples.get("validation"):
-        with problems.at("task"):
-            refuse_failing(metrics, examples["validation"][0])
+    _tried(metrics, examples, problems)
     general = read_general(study, task.name, reader, at=problems.at)
     problems.stop()
     assert source is not None
     assert description is not None
     assert reader is not None
     forms = tuple(form for _, form in prompts)
-    cautions += doubled_tokens(forms, examples["train"][0], reader)
     notes = [*taken_off, *left_out, *model_notes(description, reader, limits, forms, examples)]
     test_rows = examples.pop("test", [])
     return Checked(
@@ -153,7 +148,13 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
         fits=fits,
         overlaps=found,
         general=general,
-        cautions=(*cautions, *_blind(metrics, examples, test_rows), *alike(fits), *_ungrouped(study, rows)),
+        cautions=(
+            *cautions,
+            *doubled_tokens(forms, examples["train"][0], reader),
+            *_blind(metrics, examples, test_rows),
+            *alike(fits),
+            *_ungrouped(study, rows),
+        ),
         notes=(*stray_fields(forms, examples), *holding_targets(fits), *notes),
     )
 
@@ -262,6 +263,12 @@ def _kept(
     lost = {split: size - len(examples[split]) for split, size in sizes.items()}
     lines = [f"{n} rows of {split} are left out: their group is in a later split." for split, n in lost.items() if n]
     return examples, found, lines
+
+
+def _tried(metrics: tuple[Metric | str, ...], examples: dict[Split, list[Example]], problems: Problems) -> None:
+    if examples.get("validation"):
+        with problems.at("task"):
+            refuse_failing(metrics, examples["validation"][0])
 
 
 def _blind(metrics: tuple[Metric | str, ...], examples: dict[Split, list[Example]], test: list[Example]) -> list[str]:

@@ -11,11 +11,16 @@ from harness.study.spec import StudySpec
 from harness.study.task import Task
 from harness.tracking.schema import prompt_name
 
-__all__ = ["refuse_baseline", "refuse_registered_as"]
+__all__ = ["refuse_names"]
 
 
-def refuse_baseline(study: StudySpec, problems: Problems) -> None:
-    """Note a baseline that is no cell of the grid."""
+def refuse_names(study: StudySpec, task: Task, problems: Problems) -> None:
+    """Note a baseline that is no cell of the grid, and a model that is to be registered under a prompt's name."""
+    _refuse_baseline(study, problems)
+    _refuse_registered_as(study, task, problems)
+
+
+def _refuse_baseline(study: StudySpec, problems: Problems) -> None:
     baseline = study.final.baseline
     if baseline is None:
         return
@@ -26,8 +31,8 @@ def refuse_baseline(study: StudySpec, problems: Problems) -> None:
             problems.add(f"final.baseline names {axis} {name!r}; {hint}", "final", "baseline", axis)
 
 
-def refuse_registered_as(study: StudySpec, task: Task, problems: Problems) -> None:
-    """Refuse the name of one of the study's own prompts: MLflow has one list of names for prompts and models."""
+def _refuse_registered_as(study: StudySpec, task: Task, problems: Problems) -> None:
+    """Note the name of one of the study's own prompts: MLflow has one list of names for prompts and models."""
     named = [re.split("[/@]", uri.removeprefix("prompts:/"))[0] for p in study.prompts if (uri := p.registered)]
     taken = {*named, *(prompt_name(task.name, prompt.name) for prompt in study.prompts if not prompt.registered)}
     if study.registered_as in taken:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from harness.core.closest_match import closest
-from harness.core.number_types import Amount, Count, Decay, Mebibytes, Rate, Seed, Share
+from harness.core.number_types import Amount, Count, Decay, Mebibytes, Rate, Rows, Seed, Share
 from harness.core.yaml_section import Section
 from harness.data.data_keys import Data
 from harness.study.axes import AXES, Prompt, Tuning, tuning_of
@@ -242,7 +242,7 @@ class Generality(Section):
     """The Hub data set's commit, tag or branch."""
     tasks: tuple[str, ...] = ()
     """Other tasks, by name or path: their first prompts are scored on their own validation data."""
-    examples: Count = 100
+    examples: Rows = 100
     """The most texts, and the most examples of each task; the first ones are taken."""
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import StoreError
-from harness.study.places import try_folder
+from harness.study.run_places import try_folder
 from tests.support.study_fixture import Place, Places
 
 LIMITED = """

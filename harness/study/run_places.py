@@ -16,7 +16,9 @@ from harness.study.problems import Problems
 from harness.study.spec import StudySpec
 from harness.tracking.address import DEFAULT_ARTIFACTS, FOREIGN, REMEDY, is_server, store_uri
 
-__all__ = ["try_folder", "try_places"]
+__all__ = ["STORAGE_REMEDY", "try_folder", "try_places"]
+
+STORAGE_REMEDY = "check the URL and its server; the default is sqlite:///optuna.db"
 
 PROBE = 2**20
 """Bytes that a folder must have room for: what the stores and the report of a small study take."""
@@ -25,8 +27,10 @@ PATIENCE = 5
 """Seconds that a tracking server may take to answer."""
 
 
-def try_places(study: StudySpec, workspace: Workspace, problems: Problems) -> None:
-    """Note what a run in a workspace could not write to, and stores that do not answer."""
+def try_places(study: StudySpec, workspace: Workspace | None, problems: Problems) -> None:
+    """Note what a run in a workspace, if it is to be run, could not write to, and stores that do not answer."""
+    if workspace is None:
+        return
     with problems.at():
         try_folder(_temporary())
     for folder in (workspace.study(study.name), workspace.recordings, workspace.report(study.name) / "figures"):
@@ -38,7 +42,7 @@ def try_places(study: StudySpec, workspace: Workspace, problems: Problems) -> No
     with problems.at():
         _try_tracking(workspace)
     with problems.at("search", "storage"):
-        _try_database("search.storage", study.search.storage, "the default is sqlite:///optuna.db")
+        _try_database("search.storage", study.search.storage, STORAGE_REMEDY)
 
 
 def _temporary() -> Path:
