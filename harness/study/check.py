@@ -132,6 +132,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     assert description is not None
     assert reader is not None
     forms = tuple(form for _, form in prompts)
+    cautions += [*doubled_tokens(forms, examples["train"][0], reader), *_blind(metrics, examples)]
     notes = [*taken_off, *left_out, *model_notes(description, reader, limits, forms, examples)]
     test_rows = examples.pop("test", [])
     return Checked(
@@ -148,13 +149,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
         fits=fits,
         overlaps=found,
         general=general,
-        cautions=(
-            *cautions,
-            *doubled_tokens(forms, examples["train"][0], reader),
-            *_blind(metrics, examples, test_rows),
-            *alike(fits),
-            *_ungrouped(study, rows),
-        ),
+        cautions=(*cautions, *alike(fits), *_ungrouped(study, rows)),
         notes=(*stray_fields(forms, examples), *holding_targets(fits), *notes),
     )
 
@@ -271,9 +266,9 @@ def _tried(metrics: tuple[Metric | str, ...], examples: dict[Split, list[Example
             refuse_failing(metrics, examples["validation"][0])
 
 
-def _blind(metrics: tuple[Metric | str, ...], examples: dict[Split, list[Example]], test: list[Example]) -> list[str]:
+def _blind(metrics: tuple[Metric | str, ...], examples: dict[Split, list[Example]]) -> list[str]:
     """Say which metrics cannot tell right from wrong on the rows that are scored."""
-    return self_scores(metrics, [*examples["validation"], *test])
+    return self_scores(metrics, [*examples["validation"], *examples.get("test", [])])
 
 
 def _ungrouped(study: StudySpec, rows: dict[Split, list[SourceRow]]) -> list[str]:
