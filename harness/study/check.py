@@ -115,8 +115,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     examples, taken_off = trimmed_targets(examples, end, problems)
     examples, found, left_out = _kept(study, examples, problems)
     refuse_without_fields(prompts, examples, problems)
-    fits: tuple[Fit, ...] = ()
-    cautions: list[str] = []
+    fits, cautions = tuple[Fit, ...](), list[str]()
     limits = token_limits(study, task) if description and description.tokenizer_file else UNLIMITED
     if source and examples and reader:
         fits, cautions = measure(study, prompts, examples, reader, limits, problems)
