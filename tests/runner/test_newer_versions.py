@@ -138,3 +138,24 @@ def test_a_run_without_a_version_is_read(place: Place) -> None:
     for run in place.runs():
         place.client().delete_tag(run.info.run_id, Tags.FORMAT)
     assert "0 training runs to do" in place.run(*SMALL).out
+
+
+def test_a_champion_of_a_newer_version_stays(place: Place) -> None:
+    """Its study is another one, so this one runs; what that version's runs say is not for this one to judge."""
+    for run in place.runs("final"):
+        place.client().set_tag(run.info.run_id, Tags.FORMAT, "2")
+    champion = place.client().get_model_version_by_alias("tiny", "champion").version
+    done = place.command("run", "study.yaml", *SMALL, "--set", "name=other", "--set", "final.registered_as=tiny")
+    assert done.status == 0, done.err
+    assert f"is the challenger: not comparable with version {champion}: run" in " ".join(done.out.split())
+    assert place.client().get_model_version_by_alias("tiny", "champion").version == champion
+
+
+def test_a_store_of_a_newer_mlflow_is_told_as_such(place: Place) -> None:
+    """MLflow calls it out of date, and advises to migrate it to what it is beyond."""
+    with closing(sqlite3.connect(place.folder / "mlflow.db")) as store, store:
+        store.execute("update alembic_version set version_num = 'ffffffffffff'")
+    for command in (["report", "tiny"], ["run", "study.yaml", *SMALL]):
+        refused = place.command(*command)
+        assert refused.status == 2
+        assert "was written by a newer MLflow (schema ffffffffffff): install that one" in " ".join(refused.err.split())

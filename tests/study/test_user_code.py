@@ -166,3 +166,13 @@ def test_all_is_put_back_after_an_error(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match=r"^it raised SystemExit: 0; correct it$"), user_code("it", "correct it"):
         moves_and_ends()
     assert (os.getcwd(), sys.argv) == (folder, arguments)
+
+
+def test_an_ending_anywhere_else_is_told_with_its_line(place: Place) -> None:
+    """A prompt of a form that is the task's own."""
+    quits = "import sys\nfrom harness import Template\n\nclass Quits(Template):\n"
+    quits += "    def names(self):\n        sys.exit(0)\n\n"
+    file = place.folder / "task.py"
+    file.write_text(quits + TASK.replace('Template("bare"', 'Quits("bare"'), encoding="utf-8")
+    said = " ".join(refused(place, "check", "study.yaml").err.split())
+    assert "task.py:6 ended the command by sys.exit(0); raise an error there instead" in said
