@@ -17,6 +17,7 @@ from rich.console import Console
 from harness.cli.arguments import LOOPBACK, Host, KnownStudy, ModelName, Overrides, Port, StudyPath, Token
 from harness.cli.until_signal import until_signal
 from harness.core.errors import HarnessError, UserError
+from harness.core.user_code import ended_at
 from harness.core.workspace import HERE
 
 __all__ = ["app", "main"]
@@ -47,6 +48,8 @@ def main() -> None:
         status = app(standalone_mode=False)
     except HarnessError as error:
         _fail(str(error), 2 if isinstance(error, UserError) else 1)
+    except SystemExit as stop:  # of a task, a metric or a library: it would be status 0 without a word
+        _fail(ended_at(stop), 2)
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     except Exception as error:
@@ -126,7 +129,7 @@ def show(study: StudyPath, overrides: Overrides = None) -> None:
     from harness.cli.check_tables import tunings_and_prompts
     from harness.runner.study import Study
 
-    for part in tunings_and_prompts(Study.load(study, overrides or ()).check(test=False)):
+    for part in tunings_and_prompts(Study.load(study, overrides or ()).check(test=False, places=False)):
         out.print(part)
 
 

@@ -10,20 +10,51 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
+from urllib.parse import unquote
 
-from filelock import FileLock
-from sqlalchemy import create_engine, make_url
-from sqlalchemy.exc import SQLAlchemyError
-
+from harness.core.closest_match import closest
 from harness.core.errors import StoreError
 from harness.core.workspace import HERE
 
-__all__ = ["LOCK", "create", "reach", "sqlite_file"]
+__all__ = ["LOCK", "create", "reach", "sqlite_file", "with_driver"]
 
 LOCK = HERE.database_lock
 """Held while a database is made or migrated, by one process at a time; no study can have this name."""
+
+
+PATIENCE = 5
+"""Seconds that a database server may take to answer."""
+
+DRIVERS = {
+    "postgresql": {"psycopg2": ("psycopg2", "psycopg2-binary"), "psycopg": ("psycopg", "'psycopg[binary]'")},
+    "mysql": {"pymysql": ("pymysql", "pymysql"), "mysqldb": ("MySQLdb", "mysqlclient")},
+    "mssql": {"pyodbc": ("pyodbc", "pyodbc"), "pymssql": ("pymssql", "pymssql")},
+}
+"""Servers to drivers, by the names that SQLAlchemy has for them: the module of each, and the package it is in."""
+
+
+def with_driver(uri: str) -> str:
+    """Return a URL of a database that names the driver which is installed, where it names none; any other as it is.
+
+    SQLAlchemy takes one driver for each kind of database, whether it is there or not.
+
+    Raises:
+        StoreError: The driver is not installed, or none is.
+    """
+    scheme, there, rest = uri.partition("://")
+    server, _, named = scheme.partition("+")
+    server = "postgresql" if server == "postgres" else server
+    known = DRIVERS.get(server)
+    if not there or known is None or (named and named not in known):
+        return uri
+    installed = [driver for driver in known if find_spec(known[driver][0]) and named in ("", driver)]
+    if not installed:
+        package = known[named or next(iter(known))][1]
+        raise StoreError(f"no driver for {scheme} is installed, which a store there needs: pip install {package}")
+    return f"{server}+{installed[0]}://{rest}"
 
 
 def reach(what: str, uri: str, *, remedy: str) -> None:
@@ -41,12 +72,34 @@ def reach(what: str, uri: str, *, remedy: str) -> None:
         if file := sqlite_file(uri):
             _reach_file(file)
         else:
-            engine = create_engine(uri)
-            engine.connect().close()
-            engine.dispose()
-    except (SQLAlchemyError, sqlite3.Error, OSError, ValueError, ImportError) as error:
+            _reach_server(uri)
+    except (sqlite3.Error, OSError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise StoreError(f"{what} {uri!r} cannot be reached: {reason}; {remedy}") from error
+
+
+def _reach_server(uri: str) -> None:
+    """Connect to a database.
+
+    Raises:
+        ValueError: It does not answer, or this is none.
+    """
+    from sqlalchemy import create_engine, make_url  # a third of a second, which most studies do without
+    from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
+
+    try:
+        url = make_url(with_driver(uri))
+        waits = url.get_driver_name() in ("psycopg2", "psycopg", "pymysql", "mysqldb")
+        engine = create_engine(url, connect_args={"connect_timeout": PATIENCE} if waits else {})
+        engine.connect().close()
+        engine.dispose()
+    except NoSuchModuleError as error:
+        named = uri.partition(":")[0]
+        raise ValueError(f"{named!r} is no kind of database; {closest(named, ['sqlite', *DRIVERS])}") from error
+    except ImportError as error:
+        raise ValueError(f"its driver is not installed: {error}") from error
+    except SQLAlchemyError as error:
+        raise ValueError(str(error)) from error
 
 
 def create(uri: str, make: Callable[[str], object]) -> None:
@@ -54,6 +107,9 @@ def create(uri: str, make: Callable[[str], object]) -> None:
     path = sqlite_file(uri)
     if path is None:
         return
+    from filelock import FileLock
+    from sqlalchemy import make_url
+
     LOCK.parent.mkdir(exist_ok=True)
     with FileLock(LOCK):
         if path.exists() and path.stat().st_size:
@@ -80,9 +136,7 @@ def _write_ahead(path: Path) -> None:
 
 def sqlite_file(uri: str) -> Path | None:
     """Return the file of a sqlite URL, ``None`` for any other store."""
-    if not uri.startswith("sqlite"):
-        return None
-    database = make_url(uri).database
+    database = unquote(uri.partition(":///")[2].partition("?")[0]) if uri.startswith("sqlite") else ""
     return Path(database) if database and database != ":memory:" else None
 
 

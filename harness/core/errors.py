@@ -15,6 +15,7 @@ __all__ = [
     "HarnessError",
     "MetricError",
     "ModelError",
+    "NewerError",
     "Problem",
     "StoreAway",
     "StoreError",
@@ -59,6 +60,10 @@ class StoreError(UserError):
 
 class DamagedError(StoreError):
     """A stored file that is missing, cut or changed, or is not what a file of its kind holds."""
+
+
+class NewerError(StoreError):
+    """Something that a newer version of the harness stored; it is no damage, and nothing is done about it."""
 
 
 class StoreAway(StoreError):

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from harness.core.number_types import Rows, Seed
 from harness.core.yaml_section import Section
 
 __all__ = ["Data"]
@@ -26,13 +27,13 @@ class Data(Section):
     """Names that the task expects, to the names that the file has: ``{source: article, target: summary}``."""
     group: str | None = None
     """The file's column that says which rows belong together: a group stays in one split, and is resampled as one."""
-    train: int | None = Field(default=None, ge=1)
+    train: Rows | None = None
     """Rows used; left out: all."""
-    validation: int | None = Field(default=None, ge=1)
+    validation: Rows | None = None
     """Rows used; left out: all."""
-    test: int | None = Field(default=None, ge=1)
+    test: Rows | None = None
     """Rows used; left out: all."""
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     """Decides which rows are used, and which are carved out where the source lacks a split."""
     on_overlap: Literal["warn", "drop", "error"] = "warn"
     """Of duplicates across splits; ``drop``: from train, else from validation, never from test."""

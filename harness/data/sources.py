@@ -18,11 +18,15 @@ import numpy as np
 from harness.core.closest_match import closest
 from harness.core.errors import DataError
 from harness.core.example import SPLITS, Example, Split
+from harness.core.user_code import user_code
 from harness.data.data_keys import Data
 from harness.data.readers import FORMATS, Row, format_of, read_rows
 from harness.data.row_groups import group_of, in_whole_groups
 
 __all__ = ["Source", "SourceRow", "example_of", "examples_of", "open_source", "read_split", "split_rows"]
+
+PATIENCE = 5.0
+"""Seconds that the Hub may take to answer."""
 
 CARVED_SHARE = 0.1
 """The share of ``train`` that a missing split takes where the study gives no size."""
@@ -84,12 +88,11 @@ def _hub(data: Data) -> Source:
     """
     import datasets
     from huggingface_hub import HfApi
-    from huggingface_hub.constants import HF_HUB_ETAG_TIMEOUT
 
     assert data.hub is not None
     datasets.disable_progress_bars()  # downloads have their own
     with _hub_errors(data):
-        info = HfApi().dataset_info(data.hub, revision=data.revision, timeout=HF_HUB_ETAG_TIMEOUT)
+        info = HfApi().dataset_info(data.hub, revision=data.revision, timeout=PATIENCE)
         address = f"hf://datasets/{info.id}"  # a bare id might be taken for a folder of that name
         try:
             builder = datasets.load_dataset_builder(address, data.config, revision=info.sha)
@@ -263,13 +266,8 @@ def _carved(
 
 
 def _example(row: Row, id: str, make: Callable[[Mapping[str, Any], str], Example]) -> Example:
-    try:
+    with user_code("the task's example()", "correct the task file or the row", DataError):
         made = make(row, id)
-    except DataError:
-        raise
-    except Exception as error:  # whatever a task's own function raises is that task's problem, and is named as such
-        raised = f"{type(error).__name__}: {error}"
-        raise DataError(f"the task's example() raised {raised}; correct the task file or the row") from error
     if not isinstance(made, Example):
         raise DataError(f"the task's example() returned {made!r}; it must return an Example")
     return made

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, partial
 from importlib.metadata import version
 from numbers import Real
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.core.errors import MetricError
@@ -22,6 +22,9 @@ __all__ = ["LOWER_IS_BETTER", "PREFIX", "TextPair", "as_evaluate", "hub_metric",
 
 PREFIX = "evaluate:"
 """What a metric's name opens with where the metric is the Hub's, or a script's."""
+
+PATIENCE = 5.0
+"""Seconds that the Hub may take to answer."""
 
 LOWER_IS_BETTER = frozenset({"cer", "character", "charcut_mt", "perplexity", "ter", "wer"})
 """The Hub's error rates for text. `evaluate` knows no direction; for every other name, higher is taken as better."""
@@ -128,6 +131,8 @@ def hub_metric(name: str) -> Metric:
 def _load(name: str) -> evaluate.EvaluationModule:
     import evaluate
 
+    if not Path(name).exists() and not _hub_answers():
+        evaluate.config.HF_EVALUATE_OFFLINE = True  # what was used before is at hand; it would wait for minutes
     try:
         return evaluate.load(name, keep_in_memory=True)
     except (ImportError, OSError) as error:  # a package, the network or the metric is missing
@@ -135,6 +140,17 @@ def _load(name: str) -> evaluate.EvaluationModule:
             f"{PREFIX}{name} cannot be loaded ({error}). It needs a network, or a first use on this machine with one; "
             f"without, name a metric of the harness ({', '.join(registry.names())}) or the path of a metric script"
         ) from error
+
+
+def _hub_answers() -> bool:
+    import requests
+    from huggingface_hub.constants import ENDPOINT
+
+    try:
+        requests.head(ENDPOINT, timeout=PATIENCE)
+    except requests.RequestException:
+        return False
+    return True
 
 
 def _texts(prediction: Prediction, example: Example) -> TextPair:

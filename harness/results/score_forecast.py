@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.core.example import digest, fingerprint
+from harness.core.format_versions import FORMAT, refuse_newer
+from harness.core.whole_files import write_whole
 from harness.core.workspace import Workspace
 from harness.study.check import Checked
 
 __all__ = ["CellForecast", "Forecast", "keep_forecast", "kept_forecast"]
 
 PLAN = "plan.json"
+
+PLAN_FORMAT = 1
+"""The newest version of it."""
 
 
 class CellForecast(NamedTuple):
@@ -61,21 +66,40 @@ class Forecast:
 
 
 def keep_forecast(forecast: Forecast, weights: str, checked: Checked, workspace: Workspace) -> Path:
-    """Write what was predicted of a study and a model with this digest of its weights; return where."""
+    """Write what was predicted of a study and a model with this digest of its weights; return where.
+
+    Raises:
+        NewerError: A newer version's prediction stands there.
+    """
+    _kept(checked, workspace)
     file = workspace.study(checked.study.name) / PLAN
-    file.parent.mkdir(parents=True, exist_ok=True)
-    content = {"key": _key(checked, weights), "forecast": forecast.as_json()}
-    file.write_text(json.dumps(content), encoding="utf-8")
+    content = {FORMAT: PLAN_FORMAT, "key": _key(checked, weights), "forecast": forecast.as_json()}
+    write_whole(file, json.dumps(content))
     return file
 
 
 def kept_forecast(weights: str, checked: Checked, workspace: Workspace) -> Forecast | None:
-    """Return what was predicted of this very study, ``None`` where nothing was, or the study has changed since."""
+    """Return what was predicted of this very study, ``None`` where nothing was, or the study has changed since.
+
+    Raises:
+        NewerError: A newer version predicted it.
+    """
+    kept = _kept(checked, workspace)
     try:
-        kept = json.loads((workspace.study(checked.study.name) / PLAN).read_text(encoding="utf-8"))
-        return Forecast.from_json(kept["forecast"]) if kept["key"] == _key(checked, weights) else None
-    except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or cut short
+        return Forecast.from_json(kept["forecast"]) if kept and kept["key"] == _key(checked, weights) else None
+    except (LookupError, TypeError, ValueError, AttributeError):  # not by `keep_forecast`
         return None
+
+
+def _kept(checked: Checked, workspace: Workspace) -> dict[str, Any] | None:
+    """Return what is kept of a study, ``None`` where nothing is that can be read: it is soon predicted again."""
+    file = workspace.study(checked.study.name) / PLAN
+    try:
+        kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        refuse_newer(str(file), kept.get(FORMAT), PLAN_FORMAT)
+    except (FileNotFoundError, ValueError, AttributeError):
+        return None
+    return kept
 
 
 def _key(checked: Checked, weights: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.core.workspace import Workspace
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
-from harness.tracking.study_record import KeptModels
+from harness.tracking.study_record import KeptModels, refuse_newer_study
 
 __all__ = ["clean_study"]
 
@@ -19,7 +19,11 @@ def clean_study(study: str, tracker: MlflowTracker, workspace: Workspace) -> Ite
     """Delete caches, superseded and interrupted runs, and models that nothing names; yield what was freed.
 
     What an alias of the registry names stays, with the run that made it; other versions go with their models.
+
+    Raises:
+        NewerError: A newer version wrote to the study, and may have need of any of it.
     """
+    refuse_newer_study(tracker)
     folder = workspace.study(study)
     freed = _size_of(folder)
     shutil.rmtree(folder, ignore_errors=True)

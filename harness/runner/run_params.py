@@ -22,7 +22,7 @@ from harness.study.row_lengths import Fit
 from harness.study.search_space import SearchSpace
 from harness.study.settings import token_limits
 from harness.tracking.run_records import CellRecord
-from harness.tracking.schema import NONE, Artifacts, Params, Tags
+from harness.tracking.schema import NONE, RUN_FORMAT, Artifacts, Params, Tags
 from harness.tracking.store_protocols import DataUse, Registered, Tracker
 from harness.tracking.study_record import StudyRecord, summary_of
 from harness.training.trainer import ModelFacts
@@ -89,6 +89,7 @@ def _split_sizes(checked: Checked) -> dict[str, int]:
 
 def _tags(checked: Checked, facts: ModelFacts, data: Mapping[Split, str]) -> dict[str, str]:
     return {
+        Tags.FORMAT: str(RUN_FORMAT),
         Tags.STUDY: checked.study.name,
         Tags.MODEL_DIGEST: facts.weights,
         Tags.ARCHITECTURE_DIGEST: facts.architecture,
@@ -147,7 +148,7 @@ def open_summary(checked: Checked, record: StudyRecord, runs: StudyRuns) -> tupl
         summary = earlier.id
     else:
         params = {Params.TASK: checked.task.name, Params.MODEL: checked.study.model.name}
-        tags = {Tags.STUDY: checked.study.name}
+        tags = {Tags.FORMAT: str(RUN_FORMAT), Tags.STUDY: checked.study.name}
         summary = tracker.start("summary", phase="summary", parent=None, params=params, tags=tags)
     tracker.text(summary, checked.file.text, Artifacts.STUDY)
     tracker.text(summary, checked.task_file.read_text(encoding="utf-8"), Artifacts.task(checked.task_file.name))

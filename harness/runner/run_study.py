@@ -27,7 +27,7 @@ from harness.core.workspace import Workspace
 from harness.data.sources import read_split
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve_all
-from harness.results.score_forecast import kept_forecast
+from harness.results.score_forecast import Forecast, kept_forecast
 from harness.runner.executors.executor_table import EXECUTORS
 from harness.runner.executors.protocol import Executor, drive
 from harness.runner.finals.checkpoints import Checkpoints
@@ -49,6 +49,7 @@ from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.tracking.choose_store import opened
 from harness.tracking.mlflow.http import reach_store
 from harness.tracking.schema import NONE, Artifacts, Metrics
+from harness.tracking.study_record import refuse_newer_study
 from harness.training.trainer import ModelFacts
 
 __all__ = ["run"]
@@ -76,17 +77,21 @@ def run(
         raise UserError(f"unknown executor {executor!r}; {closest(executor, EXECUTORS)}")
     reach_store()
     reach_storage(checked.study.search.storage)
+    metrics = resolve_all(checked.metrics)
     progress.say(f"loading model {checked.study.model.name}")
     trains = EXECUTORS[executor](checked, workspace, progress.say)
     model = trains.facts()
     for caution in model.cautions:
         progress.say(f"caution: {caution}")
-    # Whatever the user must change has been found by now; from here on things are written.
+    forecast = kept_forecast(model.weights, checked, workspace)
     with _only_one(checked.study.name, workspace), opened(checked.study.name, progress.say) as tracker:
+        refuse_newer_study(tracker)
+        if checked.study.registered_as:
+            tracker.models.registry.refuse_taken(checked.study.registered_as)
+        # Whatever the user must change has been found by now; from here on things are written.
         storage = open_storage(checked.study.search.storage)
-        metrics = resolve_all(checked.metrics)
         runs = study_runs(checked, model, metrics, tracker)
-        driver = _Driver(checked, workspace, metrics, model, trains, runs, storage, progress)
+        driver = _Driver(checked, workspace, metrics, model, trains, runs, storage, forecast, progress)
         try:
             runs.settle(fresh=[cell.id for cell in chosen] if fresh else ())
             return driver.run(chosen)
@@ -123,13 +128,13 @@ class _Driver:
     executor: Executor
     runs: StudyRuns
     storage: BaseStorage
+    forecast: Forecast | None
     progress: Progress
 
     def run(self, chosen: Sequence[Cell]) -> Result:
         """Run what is missing of some cells, and report on the study."""
         checked, study, tracker = self.checked, self.checked.study, self.runs.tracker
-        forecast = kept_forecast(self.model.weights, checked, self.workspace)
-        record = study_record(checked, self.model, self.metrics, self.objective, self.runs, forecast)
+        record = study_record(checked, self.model, self.metrics, self.objective, self.runs, self.forecast)
         summary, was_there = open_summary(checked, record, self.runs)
         if not was_there:
             publish_begun(checked, self.objective, summary, tracker)

@@ -41,13 +41,17 @@ class Study:
         """The MLflow experiment's, and the report folder's."""
         return self.file.study.name
 
-    def check(self, *, test: bool = True) -> Checked:
-        """Find all that would fail, without weights; without ``test``, that split is left closed.
+    def check(self, *, test: bool = True, places: bool = True) -> Checked:
+        """Find all that would fail, without weights.
+
+        Args:
+            test: Whether that split is opened.
+            places: Whether all that a run writes to and connects with is tried; nothing is left behind.
 
         Raises:
             StudyError: All of it.
         """
-        return check(self.file, test=test)
+        return check(self.file, test=test, workspace=self.workspace if places else None)
 
     @cached_property
     def checked(self) -> Checked:

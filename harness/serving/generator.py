@@ -19,13 +19,14 @@ import torch
 from harness.core.closest_match import closest
 from harness.core.errors import DataError, ModelError, TemplateError
 from harness.core.example import Example, digest
+from harness.core.format_versions import FORMAT, refuse_newer
 from harness.data.prompt_forms import restored
 from harness.data.tokenization import Limits, PromptForm, Row, encode
 from harness.models.content_digests import architecture_digest, weights_digest
 from harness.models.delta import Base, load_delta, save_delta, trained_digest
 from harness.models.load import Loaded, load
 from harness.serving.abandoned_answers import Wanted, always, each_while_wanted, while_wanted
-from harness.serving.stored_files import READING, SETTINGS, content, verify_base, verify_files
+from harness.serving.stored_files import MODEL_FORMAT, READING, SETTINGS, content, verify_base, verify_files
 from harness.study.axes import Tuning
 from harness.study.grid import Cell
 from harness.study.settings import model_location
@@ -103,10 +104,13 @@ class Recipe:
 
         Raises:
             ModelError: It cannot be read.
+            NewerError: A newer version of the harness wrote it.
         """
         try:
-            return cls.from_json(json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
-        except (OSError, ValueError, LookupError, TypeError, TemplateError) as error:
+            found = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+            refuse_newer(f"model {folder}", found.get(FORMAT), MODEL_FORMAT)
+            return cls.from_json(found)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, TemplateError) as error:
             raise ModelError(
                 f"model {folder}: {SETTINGS} cannot be read: {error!r}; bring it back, or run its study again"
             ) from error
@@ -153,7 +157,7 @@ def save_model(folder: Path, loaded: Loaded, recipe: Recipe) -> None:
     else:
         save_delta(folder, loaded, recipe.tuning)
     loaded.tokenizer.save_pretrained(folder)
-    settings = {**recipe.as_json(), **content(folder, loaded)}
+    settings = {FORMAT: MODEL_FORMAT, **recipe.as_json(), **content(folder, loaded)}
     (folder / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=2), encoding="utf-8")
     _verify_stored(folder, loaded, recipe)
 

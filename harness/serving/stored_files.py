@@ -11,10 +11,13 @@ from harness.core.whole_files import file_digests
 from harness.models.content_digests import generation_digest, tokenizer_digest
 from harness.models.load import Loaded
 
-__all__ = ["FILES", "READING", "READ_ON_LOADING", "SETTINGS", "content", "verify_base", "verify_files"]
+__all__ = ["FILES", "MODEL_FORMAT", "READING", "READ_ON_LOADING", "SETTINGS", "content", "verify_base", "verify_files"]
 
 SETTINGS = "harness.json"
 """Holds the recipe, and `content` beside it."""
+
+MODEL_FORMAT = 1
+"""The newest version of a stored model's folder, delta or whole; beside the recipe as well."""
 
 FILES, READING = "files", "reading"
 """Beside the recipe in `SETTINGS`: the digests of all other files, and of what the base reads and writes by."""

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_vali
 from pydantic_core import InitErrorDetails
 
 from harness.core.closest_match import closest
+from harness.core.number_types import Count
 from harness.core.yaml_section import Section
 from harness.data.prompt_forms import PROMPT_FORMS, form_keys
 from harness.data.tokenization import PromptForm
@@ -95,7 +96,7 @@ class Tuning(Section):
 
     kind: str
     """One of `harness.study.tuning_kinds.TUNING_KINDS`."""
-    blocks: int | None = Field(default=None, ge=1)
+    blocks: Count | None = None
     """How many blocks, for a kind that takes a number of them."""
 
     @model_validator(mode="after")

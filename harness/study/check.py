@@ -12,6 +12,7 @@ from pathlib import Path
 from harness.core.closest_match import closest
 from harness.core.errors import MetricError
 from harness.core.example import SPLITS, Example, Split, fingerprint
+from harness.core.workspace import Workspace
 from harness.data.decoder_prefix import language_codes, refuse_language
 from harness.data.row_groups import likely_groups, separated
 from harness.data.sources import Source, SourceRow, examples_of, open_source, split_rows
@@ -19,16 +20,18 @@ from harness.data.tokenization import PromptForm, Reader
 from harness.data.train_test_overlap import Overlap, overlaps, settled
 from harness.metrics import get
 from harness.metrics.base import Metric, metric_name
-from harness.study.axes import AXES, Prompt
+from harness.study.axes import Prompt
 from harness.study.forgetting_texts import General, read_general
 from harness.study.grid import Cell, baseline_cell, expand
 from harness.study.load_study import StudyFile
 from harness.study.model_config import Description, describe
 from harness.study.model_notes import doubled_tokens, model_notes
+from harness.study.name_faults import refuse_names
 from harness.study.problems import Problems
 from harness.study.prompt_faults import alike, holding_targets, refuse_faults, refuse_without_fields, stray_fields
 from harness.study.row_lengths import UNLIMITED, Fit, measure
-from harness.study.self_scores import self_scores
+from harness.study.run_places import try_places
+from harness.study.self_scores import refuse_failing, self_scores
 from harness.study.settings import model_location, token_limits
 from harness.study.spec import StudySpec
 from harness.study.task import Task, load_task
@@ -88,30 +91,31 @@ class Checked:
         return self.study.search.metric or metric_name(self.metrics[0])
 
 
-def check(file: StudyFile, *, test: bool = True) -> Checked:
+def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = None) -> Checked:
     """Validate a study against its task, data and model, without weights.
 
     Args:
         file: A study file that was read.
         test: Whether to open the test split; a study without final runs never needs it.
+        workspace: Where it is to be run, which is tried; ``None``: nowhere.
 
     Raises:
         StudyError: All that would fail later.
     """
     study, problems = file.study, Problems(file)
+    try_places(study, workspace, problems)
     description, reader = _model(study, problems)
     task, task_file = _task(study, problems)
     prompts = _prompts(study, task, problems)
     metrics = _metrics(study, task, problems)
-    _baseline(study, problems)
+    refuse_names(study, task, problems)
     _tunings(study, description, problems)
     source, rows, examples = _data(study, task, task_file, problems, test=test)
     end = reader.tokenizer.eos_token if reader else None
     examples, taken_off = trimmed_targets(examples, end, problems)
     examples, found, left_out = _kept(study, examples, problems)
     refuse_without_fields(prompts, examples, problems)
-    fits: tuple[Fit, ...] = ()
-    cautions: list[str] = []
+    fits, cautions = tuple[Fit, ...](), list[str]()
     limits = token_limits(study, task) if description and description.tokenizer_file else UNLIMITED
     if source and examples and reader:
         fits, cautions = measure(study, prompts, examples, reader, limits, problems)
@@ -120,13 +124,14 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
         refuse_faults(prompts, fits, rows.get("train", []), study.data, task, task_file, problems)
     else:
         _render(prompts, examples, problems)
+    _tried(metrics, examples, problems)
     general = read_general(study, task.name, reader, at=problems.at)
     problems.stop()
     assert source is not None
     assert description is not None
     assert reader is not None
     forms = tuple(form for _, form in prompts)
-    cautions += doubled_tokens(forms, examples["train"][0], reader)
+    cautions += [*doubled_tokens(forms, examples["train"][0], reader), *_blind(metrics, examples)]
     notes = [*taken_off, *left_out, *model_notes(description, reader, limits, forms, examples)]
     test_rows = examples.pop("test", [])
     return Checked(
@@ -143,7 +148,7 @@ def check(file: StudyFile, *, test: bool = True) -> Checked:
         fits=fits,
         overlaps=found,
         general=general,
-        cautions=(*cautions, *_blind(metrics, examples, test_rows), *alike(fits), *_ungrouped(study, rows)),
+        cautions=(*cautions, *alike(fits), *_ungrouped(study, rows)),
         notes=(*stray_fields(forms, examples), *holding_targets(fits), *notes),
     )
 
@@ -210,17 +215,6 @@ def _metrics(study: StudySpec, task: Task, problems: Problems) -> tuple[Metric |
     return tuple(found)
 
 
-def _baseline(study: StudySpec, problems: Problems) -> None:
-    baseline = study.final.baseline
-    if baseline is None:
-        return
-    known = {axis.name: [level.name for level in axis.levels(study)] for axis in AXES}
-    for axis, name in baseline.levels.items():
-        if name not in known[axis]:
-            hint = closest(name, known[axis])
-            problems.add(f"final.baseline names {axis} {name!r}; {hint}", "final", "baseline", axis)
-
-
 def _tunings(study: StudySpec, description: Description | None, problems: Problems) -> None:
     for index, tuning in enumerate(study.tuning):
         if description and description.blocks and tuning.blocks and tuning.blocks > description.blocks:
@@ -265,9 +259,15 @@ def _kept(
     return examples, found, lines
 
 
-def _blind(metrics: tuple[Metric | str, ...], examples: dict[Split, list[Example]], test: list[Example]) -> list[str]:
+def _tried(metrics: tuple[Metric | str, ...], examples: dict[Split, list[Example]], problems: Problems) -> None:
+    if examples.get("validation"):
+        with problems.at("task"):
+            refuse_failing(metrics, examples["validation"][0])
+
+
+def _blind(metrics: tuple[Metric | str, ...], examples: dict[Split, list[Example]]) -> list[str]:
     """Say which metrics cannot tell right from wrong on the rows that are scored."""
-    return self_scores(metrics, [*examples["validation"], *test])
+    return self_scores(metrics, [*examples["validation"], *examples.get("test", [])])
 
 
 def _ungrouped(study: StudySpec, rows: dict[Split, list[SourceRow]]) -> list[str]:

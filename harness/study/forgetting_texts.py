@@ -23,6 +23,7 @@ from harness.data.sources import open_source, read_split
 from harness.data.template import Template
 from harness.data.tokenization import Encoded, Limits, Reader, encode
 from harness.metrics import get
+from harness.study.self_scores import refuse_failing
 from harness.study.spec import Generality, StudySpec
 from harness.study.task import Task, load_task, packaged
 
@@ -186,6 +187,7 @@ def _other(name: str, study: StudySpec, reader: Reader | None, *, taken: set[str
             get(metric)
     task = task.trimming(reader.tokenizer.eos_token if reader else None)
     examples = read_split(open_source(Data(), file.parent / task.data), "validation", Data(), task.example)
+    refuse_failing(task.metrics, examples[0])
     context = reader.context if reader else None
     target = min(task.max_target_tokens, context // 2 if context else task.max_target_tokens)
     limits = Limits(study.training.max_source_tokens or task.max_source_tokens, target, target)

@@ -17,6 +17,9 @@ from harness.study.spec import StudySpec
 
 __all__ = ["StudyFile", "read_study"]
 
+OUTSIDE = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
+"""What pydantic calls a number outside of its range."""
+
 Key = str | int
 Keys = tuple[Key, ...]
 
@@ -203,6 +206,9 @@ def _message(detail: Any, keys: Keys) -> str:
         return (
             f"{dotted} is {detail['input']!r}; use letters, digits, '_', '.' and '-', and begin with a letter or digit"
         )
+    if detail["type"] in OUTSIDE:
+        (limit,), words = detail["ctx"].values(), detail["type"].replace("_equal", " or equal to").replace("_", " ")
+        return f"{dotted} is {detail['input']!r}; it must be {words} {limit:,}"
     return f"{dotted} is {detail['input']!r}; {detail['msg'][:1].lower()}{detail['msg'][1:]}"
 
 

@@ -22,6 +22,9 @@ ADAPTER = "adapter_config.json"
 USED = (("model*.safetensors", "pytorch_model*.bin"), ("tokenizer.json", "*.model"))
 """Weights and tokenizer: of each, the files of the first pattern that there are any of."""
 
+PATIENCE = 5.0
+"""Seconds that the Hub may take to answer."""
+
 POINTER = b"version https://git-lfs"
 """How Git LFS begins what stands for a file that was not fetched."""
 
@@ -183,9 +186,16 @@ def _read(name: str, file: Path) -> Mapping[str, Any]:
 
 
 def _hub_file(name: str, file: str, revision: str | None) -> Path:
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # in its __all__, but not in its types
 
     with _readable(name, revision):
+        if not isinstance(try_to_load_from_cache(name, file, revision=revision), str):
+            try:  # the download would ask six times, for half a minute where nothing answers
+                get_hf_file_metadata(hf_hub_url(name, file, revision=revision), timeout=PATIENCE)
+            except (ConnectionError, httpx.RequestError) as error:
+                raise LocalEntryNotFoundError(f"{file} is not cached, and the Hub does not answer") from error
         return Path(hf_hub_download(name, file, revision=revision))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from harness.core.errors import DataError, MetricError, ModelError, Problem, StudyError, TaskError, TemplateError
+from harness.core.errors import Problem, StudyError, UserError
 from harness.study.load_study import StudyFile
 
 __all__ = ["Problems"]
@@ -24,7 +24,7 @@ class Problems:
         """Turn an error raised inside into a problem at that place of the file."""
         try:
             yield
-        except (DataError, MetricError, ModelError, TaskError, TemplateError) as error:
+        except UserError as error:
             self.add(str(error), *keys)
 
     def add(self, message: str, *keys: str | int) -> None:

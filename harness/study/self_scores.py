@@ -9,10 +9,11 @@ from dataclasses import replace
 
 from harness.core.errors import MetricError
 from harness.core.example import Example, Prediction
+from harness.core.user_code import user_code
 from harness.metrics import get, names
 from harness.metrics.base import Metric
 
-__all__ = ["self_scores"]
+__all__ = ["refuse_failing", "self_scores"]
 
 ROWS = 500
 """The most rows that are tried, evenly spread: a metric may take milliseconds for one."""
@@ -25,6 +26,19 @@ _ONE, _OTHER = "two words here now", "nothing of the kind"
 
 TRIED = 50
 """The most rows whose answers are exchanged, to see whether a metric tells any from another."""
+
+
+def refuse_failing(metrics: Sequence[Metric | str], row: Example) -> None:
+    """See that each metric of a task's own gives a number, on a reference as a prediction.
+
+    Raises:
+        MetricError: One does not.
+    """
+    for metric in metrics:
+        if isinstance(metric, Metric) and not _is_registered(metric):
+            with user_code(f"metric {metric.name!r}, on {row.id!r},", "correct it in the task file", MetricError):
+                float(_score(metric, [Prediction(row.id, row.target, 0.0, 1)], [row]))
+                metric.signature()
 
 
 def self_scores(metrics: Sequence[Metric | str], rows: Sequence[Example]) -> list[str]:

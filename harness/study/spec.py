@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from harness.core.closest_match import closest
+from harness.core.number_types import Amount, Count, Decay, Mebibytes, Rate, Rows, Seed, Share
 from harness.core.yaml_section import Section
 from harness.data.data_keys import Data
 from harness.study.axes import AXES, Prompt, Tuning, tuning_of
@@ -36,6 +37,10 @@ Precision = Literal["fp32", "bf16"]
 PROXIED = 3
 """Of how many trials of a cell loss and metric are compared, its best by loss; `harness.runner.search.trials` scores
 these."""
+
+
+NARROWEST = 1 + 1e-6
+"""The least ratio of a searched range's ends: of equal logarithms no place between them can be told."""
 
 
 class Model(Section):
@@ -66,25 +71,25 @@ class Model(Section):
 class Training(Section):
     """How every trial and final run trains."""
 
-    epochs: int = Field(default=3, ge=1)
+    epochs: Count = 3
     """Passes over the training split."""
-    batch_size: int = Field(default=16, ge=1)
+    batch_size: Count = 16
     """Examples per forward pass; a length bucket's last batch may hold fewer."""
-    accumulation: int = Field(default=1, ge=1)
+    accumulation: Count = 1
     """Forward passes per optimizer step."""
-    max_source_tokens: int | None = Field(default=None, ge=1)
+    max_source_tokens: Count | None = None
     """The most tokens of a rendered prompt; left out: the task's. Beyond, its shortened field is cut."""
-    max_target_tokens: int | None = Field(default=None, ge=1)
+    max_target_tokens: Count | None = None
     """The most tokens of a training target; left out: the task's. Longer rows are dropped and counted."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     """How the learning rate falls after warm-up."""
-    warmup: float = Field(default=0.0, ge=0.0, lt=1.0)
+    warmup: Share = 0.0
     """Share of the steps over which the learning rate rises from zero."""
-    weight_decay: float = Field(default=0.0, ge=0.0)
+    weight_decay: Decay = 0.0
     """AdamW's, on matrices alone: norms and biases are left out."""
-    clip: float | None = Field(default=1.0, gt=0.0)
+    clip: Amount | None = 1.0
     """The largest gradient norm; ``null``: no clipping."""
-    patience: int | None = Field(default=None, ge=1)
+    patience: Count | None = None
     """A run stops after so many epochs in a row without a better objective on validation; left out: never."""
     keep: Literal["last", "best"] = "last"
     """The epoch whose value and weights are a run's: its last one, or its best by the objective on validation."""
@@ -107,31 +112,31 @@ class Engine(Section):
 
     replay: bool = True
     """Whether its hidden states are recorded once and shared by all trials and final runs."""
-    memory_mib: float | None = Field(default=None, gt=0)
+    memory_mib: Mebibytes | None = Field(default=None, gt=0)
     """The most memory that recordings may take; left out: a quarter of what is free."""
-    disk_mib: float | None = Field(default=None, ge=0)
+    disk_mib: Mebibytes | None = None
     """The most disk that they may take in ``.harness``, for later runs; left out: a tenth of what is free; 0: none."""
 
 
 class Generation(Section):
     """How predictions are made; greedy by default."""
 
-    max_new_tokens: int | None = Field(default=None, ge=1)
+    max_new_tokens: Count | None = None
     """The most tokens of a prediction; left out: the targets' limit."""
-    num_beams: int = Field(default=1, ge=1)
+    num_beams: Count = Field(default=1, le=1_000)
     """1: greedy."""
     stop: tuple[str, ...] | None = None
     """Texts that end a prediction; left out: the task's."""
-    batch_size: int = Field(default=64, ge=1)
+    batch_size: Count = 64
     """Prompts per call of ``generate``."""
 
 
 class LearningRate(Section):
     """The range that every cell searches."""
 
-    low: float = Field(default=1e-5, gt=0)
+    low: Rate = 1e-5
     """Lower end, included."""
-    high: float = Field(default=1e-2, gt=0)
+    high: Rate = 1e-2
     """Upper end, included."""
     scale: Literal["log"] = "log"
     """Draws are uniform in the logarithm."""
@@ -140,6 +145,9 @@ class LearningRate(Section):
     def _ordered(self) -> LearningRate:
         if not self.low < self.high:
             raise ValueError(f"learning_rate needs low < high, but low={self.low} and high={self.high}; swap them")
+        if self.high / self.low < NARROWEST:
+            ends = f"low={self.low} and high={self.high}"
+            raise ValueError(f"learning_rate is no range to search: {ends} are all but equal; lower low or raise high")
         return self
 
 
@@ -147,7 +155,7 @@ class Search(Section):
     """How each cell's hyperparameters are tuned: the same space, budget and seed for all cells."""
 
     learning_rate: LearningRate = LearningRate()
-    trials: int = Field(default=8, ge=1)
+    trials: Count = 8
     """Draws per cell."""
     sampler: Literal["grid", "random", "tpe", "gp"] = "gp"
     """``grid``: evenly spaced points; ``gp``: one draw in each third of the range, then a Gaussian process."""
@@ -157,7 +165,7 @@ class Search(Section):
     """``median`` stops a trial that is below the median of the earlier ones at its epoch."""
     metric: str | None = None
     """The objective, on validation; a metric of the task or ``loss``; left out: the task's first."""
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     """Seeds the draws, and the training of every trial."""
     storage: str = "sqlite:///optuna.db"
     """Optuna's storage URL, passed on unchanged."""
@@ -190,7 +198,7 @@ class Baseline(Section):
 class Final(Section):
     """How winners are retrained and scored on the test split."""
 
-    seeds: tuple[int, ...] = (11, 12, 13)
+    seeds: tuple[Seed, ...] = (11, 12, 13)
     """One final run each; empty: no final runs, and the test split stays unread."""
     baseline: Baseline | None = None
     """Left out: the first prompt with ``full``, else the first cell."""
@@ -202,7 +210,7 @@ class Final(Section):
     """The registered model that the best one becomes a version of; left out: the study's name; ``null``: none."""
     prompt_alias: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]+$", max_length=100)
     """The alias that the winning prompt's version is given in the Prompt Registry when the study ends."""
-    smallest_difference: float | None = Field(default=None, gt=0)
+    smallest_difference: Amount | None = None
     """Of interest, in the leading metric's units: what the report plans further examples for. Left out: a fiftieth of
     the metric's range (0.02 of one from 0 to 1); none for a metric without a range."""
     pairs: bool = False
@@ -218,8 +226,8 @@ class Final(Section):
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(seeds)) < len(seeds) or any(seed < 0 for seed in seeds):
-            raise ValueError(f"final.seeds must be distinct and not negative, but are {list(seeds)}")
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"final.seeds must be distinct, but are {list(seeds)}")
         return seeds
 
 
@@ -234,7 +242,7 @@ class Generality(Section):
     """The Hub data set's commit, tag or branch."""
     tasks: tuple[str, ...] = ()
     """Other tasks, by name or path: their first prompts are scored on their own validation data."""
-    examples: int = Field(default=100, ge=1)
+    examples: Rows = 100
     """The most texts, and the most examples of each task; the first ones are taken."""
 
 
@@ -270,6 +278,8 @@ class StudySpec(Section):
     @property
     def registered_as(self) -> str | None:
         """The registered model that the best one becomes a version of, if any."""
+        if not self.final.seeds or self.final.models == "none":
+            return None
         return self.final.registered_as if "registered_as" in self.final.model_fields_set else self.name
 
     def tunings(self) -> tuple[Tuning, ...]:

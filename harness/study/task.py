@@ -8,23 +8,36 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from harness.core.closest_match import closest
-from harness.core.errors import DataError, TaskError
+from harness.core.errors import DataError, MetricError, TaskError
 from harness.core.example import Example
+from harness.core.number_types import Count
+from harness.core.user_code import ENDS, user_code
 from harness.data.prompt_forms import PROMPT_FORMS
 from harness.data.target_texts import trimmed
 from harness.data.tokenization import SOURCE_TOKENS, PromptForm
-from harness.metrics.base import Metric
+from harness.metrics import get, names
+from harness.metrics.base import Metric, metric_name
 from harness.study.reference_rows import REFERENCES
 
 __all__ = ["Task", "load_task", "packaged", "packaged_tasks", "plain_example"]
 
 Row = Mapping[str, Any]
+
+LONGEST = 100
+"""Characters of a name: MLflow takes some 250 with what stands before and behind it."""
+
+STORABLE = re.compile(r"[\w :-][\w .:-]*(/[\w :-][\w .:-]*)*")
+"""What MLflow takes as the name of a metric."""
 
 
 def plain_example(row: Row, id: str) -> Example:
@@ -150,10 +163,8 @@ def _load_file(path: Path) -> Task:
     if spec is None or spec.loader is None:
         raise TaskError(f"task file {path} is no Python file; its name must end in .py")
     module = importlib.util.module_from_spec(spec)
-    try:
+    with user_code(f"task file {path} cannot be loaded: it", "correct it"):
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # whatever a user's file raises is that file's problem
-        raise TaskError(f"task file {path} cannot be loaded: {type(error).__name__}: {error}") from error
     task = getattr(module, "task", None)
     if not isinstance(task, Task):
         raise TaskError(f"task file {path} must define `task = Task(...)`, but its `task` is {task!r}")
@@ -175,6 +186,47 @@ def _valid(task: Task, path: Path) -> Task:
         if name not in REFERENCES:
             raise TaskError(f"task file {path}: references names {name!r}; {closest(name, REFERENCES)}")
     for name in ("max_target_tokens", "max_source_tokens"):
-        if getattr(task, name) < 1:
-            raise TaskError(f"task file {path}: {name} is {getattr(task, name)}; it must be at least 1")
-    return task
+        try:
+            TypeAdapter(Count).validate_python(getattr(task, name), strict=True)
+        except ValidationError:
+            rule = "it must be a whole number from 1 to 1,000,000"
+            raise TaskError(f"task file {path}: {name} is {getattr(task, name)!r}; {rule}") from None
+    _refuse_names(task, path)
+    metrics = [_guarded(metric, path) if isinstance(metric, Metric) else metric for metric in task.metrics]
+    return replace(task, metrics=metrics)
+
+
+def _refuse_names(task: Task, path: Path) -> None:
+    """Refuse names that the store would refuse, some of them when the first scores are there."""
+    if not isinstance(task.name, str) or not 1 <= len(task.name.strip()) <= LONGEST:
+        raise TaskError(f"task file {path}: name is {task.name!r}; it must be a text of up to {LONGEST} characters")
+    metrics = [metric_name(metric) for metric in task.metrics]
+    for name in metrics:
+        if not STORABLE.fullmatch(name) or len(name) > LONGEST or name == "loss":
+            rule = f"take up to {LONGEST} letters, digits and ' _.:-', with '/' only between them; 'loss' is taken"
+            raise TaskError(f"task file {path}: a metric is called {name!r}; {rule}")
+        if metrics.count(name) > 1:
+            raise TaskError(f"task file {path}: two metrics are called {name!r}; give each a name of its own")
+
+
+def _guarded(metric: Metric, path: Path) -> Metric:
+    """Return a metric of the task's own whose functions cannot end the command; the harness's is left as it is."""
+    if metric.name in names() and metric is get(metric.name):
+        return metric
+
+    def guarded(function: Callable[..., Any], part: str) -> Callable[..., Any]:
+        @wraps(function)
+        def call(*arguments: Any) -> Any:
+            with user_code(
+                f"task file {path}: {part} of metric {metric.name!r}", "correct it", MetricError, caught=ENDS
+            ):
+                return function(*arguments)
+
+        return call
+
+    return replace(
+        metric,
+        statistics=guarded(metric.statistics, "statistics"),
+        reduce=guarded(metric.reduce, "reduce"),
+        signature=guarded(metric.signature, "signature"),
+    )

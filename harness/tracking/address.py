@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import os
 import urllib.parse
-import urllib.request
 from pathlib import Path
 
-__all__ = ["DEFAULT_STORE", "REMEDY", "is_server", "local_folder", "store_uri"]
+from harness.core.database_urls import with_driver
+
+__all__ = ["DEFAULT_ARTIFACTS", "DEFAULT_STORE", "FOREIGN", "REMEDY", "is_server", "local_folder", "store_uri"]
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
+DEFAULT_ARTIFACTS = "mlruns"
+"""Where MLflow keeps files of a store that is a database, unless the database says otherwise."""
 REMEDY = "check MLFLOW_TRACKING_URI; left out, the store is mlflow.db in the current folder"
 
 
+FOREIGN = ("file:", "databricks", "uc:")
+"""Stores that only MLflow itself can ask."""
+
+
 def store_uri() -> str:
-    """Return the store of this process: ``MLFLOW_TRACKING_URI``, else MLflow's own default."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
+    """Return the store of this process: ``MLFLOW_TRACKING_URI``, else MLflow's own default.
+
+    Raises:
+        StoreError: It is a database whose driver is not installed.
+    """
+    return with_driver(os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
 
 
 def local_folder(location: str) -> Path | None:
     """Return a folder on this machine, given MLflow's address of it; ``None`` where it is on a server."""
+    from urllib.request import url2pathname  # with all of HTTP, which `check` does without
+
     parts = urllib.parse.urlparse(location)
-    return Path(urllib.request.url2pathname(parts.path)) if parts.scheme in ("", "file") else None
+    return Path(url2pathname(parts.path)) if parts.scheme in ("", "file") else None
 
 
 def is_server(uri: str) -> bool:

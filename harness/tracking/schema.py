@@ -14,6 +14,7 @@ from typing import Final, Literal
 __all__ = [
     "FACTORS",
     "NONE",
+    "RUN_FORMAT",
     "Artifacts",
     "Metrics",
     "Outcome",
@@ -24,6 +25,7 @@ __all__ = [
     "Status",
     "Tags",
     "VersionTags",
+    "prompt_name",
     "score_name",
 ]
 
@@ -39,6 +41,9 @@ NONE: Final = "none"
 """A tag's or param's value where there is nothing to say: zero-shot's learning rate and seed, a test split that is
 closed, a study that keeps no model."""
 
+RUN_FORMAT: Final = 1
+"""The newest version of runs, their tags, params, metrics and tables of predictions."""
+
 TAG_LIMIT = 250
 """MLflow's longest name of a tag, in characters."""
 
@@ -50,6 +55,8 @@ class Tags:
     """Every run has it; see `Phase`."""
     PARENT: Final = "mlflow.parentRunId"
     """The id of the run above, by which MLflow's pages nest runs."""
+    FORMAT: Final = "format"
+    """The version of what a run says and of its files; see `harness.core.format_versions`."""
     STUDY: Final = "study"
     EDITION: Final = "edition"
     """What a look at test could have moved a user to change; see `harness.study.grid.edition`."""
@@ -249,6 +256,15 @@ def score_name(split: str, metric: str) -> str:
     'validation/chrf'
     """
     return f"{split}/{metric}"
+
+
+def prompt_name(task: str, prompt: str) -> str:
+    """Return the name of a prompt in the Prompt Registry, whose names are those of registered models as well.
+
+    >>> prompt_name("my task", "cue")
+    'my-task.cue'
+    """
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", f"{task}.{prompt}")
 
 
 class Artifacts:

@@ -120,6 +120,13 @@ class ModelRegistry(Protocol):
     def made_by(self, run: str, name: str | None = None) -> list[Version]:
         """Return the versions that a run made, of one registered model or of all."""
 
+    def refuse_taken(self, name: str) -> None:
+        """See that a model can be registered under a name, before there is one.
+
+        Raises:
+            StoreError: The name belongs to a prompt.
+        """
+
     def register(self, name: str, run: str, uri: str) -> Version:
         """Make a stored model a version of a registered one, which is made where there is none.
 

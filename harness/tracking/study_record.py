@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from harness.core.errors import DamagedError
+from harness.core.format_versions import FORMAT, refuse_newer
 from harness.tracking.schema import FACTORS, NONE, Artifacts, Tags
 from harness.tracking.store_protocols import Run, RunStore, damage
 
-__all__ = ["KeptModels", "StudyRecord", "summary_of"]
+__all__ = ["KeptModels", "StudyRecord", "refuse_newer_study", "summary_of"]
+
+RECORD_FORMAT = 1
+"""The newest version of ``study.json``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +72,11 @@ class StudyRecord:
 
         Raises:
             DamagedError: Its file is not what was stored.
+            NewerError: A newer version of the harness wrote it.
         """
         try:
             facts = json.loads(store.fetch(summary.id, Artifacts.FACTS))
+            refuse_newer(f"{Artifacts.FACTS} of run {summary.name} ({summary.id})", facts.get(FORMAT), RECORD_FORMAT)
             known = {own.name for own in fields(cls)}
             lists = {name: tuple(value) for name, value in facts.items() if isinstance(value, list)}
             return cls(**{name: value for name, value in {**facts, **lists}.items() if name in known})
@@ -78,7 +85,7 @@ class StudyRecord:
 
     def to_run(self, store: RunStore, summary: str) -> None:
         """Write a study on its summary run."""
-        facts = asdict(self)
+        facts = {FORMAT: RECORD_FORMAT, **asdict(self)}
         if not self.prompt_forms:
             del facts["prompt_forms"]
         store.text(summary, json.dumps(facts, ensure_ascii=False, indent=2), Artifacts.FACTS)
@@ -87,6 +94,17 @@ class StudyRecord:
 def summary_of(runs: Sequence[Run]) -> Run | None:
     """Return a study's summary run, ``None`` where it was never run to its end; of several the newest."""
     return next((run for run in reversed(runs) if run.phase == "summary"), None)
+
+
+def refuse_newer_study(store: RunStore) -> None:
+    """See that nothing of a study was written by a newer version; what is damaged is for others to mend.
+
+    Raises:
+        NewerError: Something was.
+    """
+    if summary := summary_of(store.runs()):
+        with suppress(DamagedError):
+            StudyRecord.from_run(store, summary)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -81,3 +82,40 @@ def test_what_a_model_on_the_hub_may_lack(tiny_folder: Callable[..., Path], tmp_
     assert found[0] is None
     assert found[1].startswith("model org/adapter: an adapter of org/base, by its adapter_config.json")
     assert found[2] == "model org/empty: on the Hub, but without config.json; name a transformers model"
+
+
+TIMED_SCRIPT = """
+import json, sys, time
+import huggingface_hub
+from huggingface_hub.utils import httpx
+from harness.core.errors import ModelError
+from harness.study.model_files import locate
+huggingface_hub.hf_hub_download, huggingface_hub.get_hf_file_metadata  # imported when they are named
+(name,) = json.loads(sys.argv[1])
+start = time.perf_counter()
+try:
+    said = locate(name).commit
+except ModelError as error:
+    said = str(error)
+print(json.dumps([said, time.perf_counter() - start]))
+"""
+
+
+@pytest.mark.parametrize("listens", [False, True], ids=["nobody", "somebody who says nothing"])
+def test_a_hub_that_does_not_answer_is_given_up_in_seconds(listens: bool, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        if not listens:
+            silent.close()
+        said, seconds = answers(TIMED_SCRIPT, ["org/mistyped"], tmp_path, HF_ENDPOINT=url)
+    assert said.startswith(
+        "model org/mistyped: no such folder, not in the local Hub cache, and the Hub cannot be reached"
+    )
+    assert seconds < 12, "the Hub's own library would go on for half a minute and more"
+
+
+def test_a_model_in_the_cache_is_read_where_the_hub_does_not_answer(hub: Hub, tmp_path: Path) -> None:
+    first, _ = answers(TIMED_SCRIPT, ["org/tiny"], tmp_path, HF_ENDPOINT=hub.url)
+    again, seconds = answers(TIMED_SCRIPT, ["org/tiny"], tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
+    assert first == again == COMMIT
+    assert seconds < 12

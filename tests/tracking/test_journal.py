@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import time
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.core.errors import StoreAway, StoreError
+from harness.core.errors import NewerError, StoreAway, StoreError
 from harness.tracking.mlflow.write_run import ENTRIES, TOTAL
 from harness.tracking.schema import Tags
 from harness.tracking.server_outage.journal import Journal, Record, unbroken
@@ -240,3 +241,45 @@ def test_a_signal_waits_for_the_end_of_the_block() -> None:
         block()
     assert reached == ["the end"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def lines(*content: Any) -> bytes:
+    return b"".join(json.dumps(line).encode() + b"\n" for line in content)
+
+
+def test_a_journal_says_its_version(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.add("run", "log", {})
+    first = json.loads(journal.file.read_bytes().splitlines()[0])
+    journal.close()
+    assert first == {"format": 1, "done": []}, "which earlier versions read as a note of nothing"
+
+
+def test_a_journal_of_a_newer_version_is_left_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "journal.jsonl"
+    file.write_bytes(lines([1, "run", "log", {}], {"format": 2, "done": []}, {"of": "later"}) + b'[2, "ru')
+    before = file.read_bytes()
+    with pytest.raises(NewerError, match=r"journal\.jsonl was written by a newer version \(format 2, .* up to 1\)"):
+        Journal(file)
+    assert file.read_bytes() == before
+
+
+def test_a_journal_without_a_version_is_read_and_gone_on_with(tmp_path: Path) -> None:
+    file = tmp_path / "journal.jsonl"
+    file.write_bytes(lines([1, "run", "log", {}], [2, "run", "log", {}], {"done": [1]}))
+    journal = Journal(file)
+    journal.add("run", "log", {})
+    assert [record.number for record in journal.waiting()] == [2, 3]
+    journal.close()
+    again = Journal(file)
+    assert [record.number for record in again.waiting()] == [2, 3]
+    again.close()
+
+
+@pytest.mark.parametrize("line", [{"format": "x", "done": []}, {"what": 1}, [1, "run"], 7, None, {"done": 3}])
+def test_a_line_that_means_nothing_is_damage(line: Any, tmp_path: Path) -> None:
+    file = tmp_path / "journal.jsonl"
+    file.write_bytes(lines([1, "run", "log", {}], line))
+    with pytest.raises(StoreError, match="journal.jsonl:2 is damaged"):
+        Journal(file)
+    assert file.exists()

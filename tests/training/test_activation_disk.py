@@ -388,3 +388,33 @@ def test_a_killed_writer_leaves_nothing_that_counts(tmp_path: Path) -> None:
     assert names(disk) == set()
     write(disk, "k", expected(3))
     assert same(disk.open("k"), expected(3))
+
+
+def test_two_versions_share_a_cache_in_peace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newer one's recording stays as it is, and the older one makes its own beside it; each finds its own."""
+    disk, newer, older = ActivationDisk(tmp_path, PLENTY), made(1), made(2)
+    with monkeypatch.context() as later:
+        later.setattr(module, "RECORDING_FORMAT", 2)
+        write(disk, "key", newer)
+    before = {file: file.read_bytes() for file in (tmp_path / "key").iterdir()}
+    assert disk.open("key") is None
+    assert not disk.has("key")
+    write(disk, "key", older)
+    write(disk, "key", older)  # again, as by another process
+    assert same(disk.open("key"), older)
+    assert {file: file.read_bytes() for file in (tmp_path / "key").iterdir()} == before
+    assert names(disk) == {"key", "key.format-1"}
+    with monkeypatch.context() as later:
+        later.setattr(module, "RECORDING_FORMAT", 2)
+        assert same(disk.open("key"), newer)
+    disk.remove("key")
+    assert names(disk) == {"key"}, "each removes its own"
+
+
+def test_a_recording_without_a_version_is_read(tmp_path: Path) -> None:
+    disk, tensors = ActivationDisk(tmp_path, PLENTY), made()
+    write(disk, "key", tensors)
+    manifest = json.loads((tmp_path / "key" / MANIFEST).read_text())
+    assert manifest.pop("format") == 1
+    (tmp_path / "key" / MANIFEST).write_text(json.dumps(manifest))
+    assert same(disk.open("key"), tensors)

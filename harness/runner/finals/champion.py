@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from harness.core.errors import NewerError
 from harness.core.example import Example, fingerprint
 from harness.core.progress import Progress
 from harness.metrics.base import Metric
@@ -113,6 +114,12 @@ class Contest:
     def _decide(self, best: Run, champion: Version | None) -> _Decision:
         if champion is None or champion.run == best.id:
             return _Decision(CHAMPION, "the first version", {})
+        try:
+            return self._held_against(champion, best)
+        except NewerError as error:  # its runs are not for this version to read
+            return _Decision(CHALLENGER, f"not comparable with version {champion.number}: {error}", {})
+
+    def _held_against(self, champion: Version, best: Run) -> _Decision:
         if best.id in {run.id for run in self.tracker.models.registry.siblings(champion.run)}:
             return _Decision(CHAMPION, f"of the same final runs as version {champion.number}", {})
         other = [

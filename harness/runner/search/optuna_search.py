@@ -18,10 +18,11 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
-from harness.core.database_urls import create, reach, sqlite_file
+from harness.core.database_urls import create, reach, sqlite_file, with_driver
 from harness.core.errors import StoreError
 from harness.core.example import digest
 from harness.runner.search.samplers import STARTUP, apart_from, distribution_of, pruner_of, sampler_of
+from harness.study.run_places import STORAGE_REMEDY
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.spec import Search
 
@@ -95,7 +96,7 @@ def reach_storage(url: str) -> None:
     Raises:
         StoreError: It does not.
     """
-    reach("search.storage", url, remedy="check the URL and its server; the default is sqlite:///optuna.db")
+    reach("search.storage", url, remedy=STORAGE_REMEDY)
 
 
 def open_storage(url: str) -> optuna.storages.BaseStorage:
@@ -105,6 +106,7 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
         StoreError: It cannot be reached, or holds something else.
     """
     reach_storage(url)
+    url = with_driver(url)
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce every trial
     try:
         create(url, _make)

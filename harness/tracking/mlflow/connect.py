@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+from pathlib import Path
 
+import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from harness.core.database_urls import LOCK, create, sqlite_file
-from harness.core.errors import StoreError
+from harness.core.errors import NewerError, StoreError
 from harness.tracking.address import REMEDY, store_uri
 from harness.tracking.mlflow.http import reach_store
 
 __all__ = ["connect", "connect_known"]
+
+SCHEMA = re.compile(r"database schema \(found version (\w+)")
+"""How MLflow says of any other schema than its own that it is out of date."""
+
+MIGRATIONS = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
+"""A file for every schema that this MLflow knows."""
 
 
 def connect(uri: str) -> MlflowClient:
@@ -37,6 +46,10 @@ def connect(uri: str) -> MlflowClient:
             return _migrated(uri)
     except (MlflowException, SQLAlchemyError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if (found := SCHEMA.search(reason)) and not any(MIGRATIONS.glob(f"{found[1]}_*.py")):
+            newer = f"was written by a newer MLflow (schema {found[1]})"
+            remedy = "install that one, or a later one (pip install --upgrade mlflow)"
+            raise NewerError(f"MLflow store {uri!r} {newer}: {remedy}") from error
         raise StoreError(f"MLflow store {uri!r} cannot be used: {reason}; {REMEDY}") from error
 
 

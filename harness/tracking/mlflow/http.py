@@ -14,13 +14,13 @@ from mlflow.exceptions import MlflowException
 
 from harness.core.database_urls import reach
 from harness.core.errors import StoreAway, StoreError
-from harness.tracking.address import REMEDY, is_server, store_uri
+from harness.tracking.address import FOREIGN, REMEDY, is_server, store_uri
 from harness.tracking.mlflow.mlflow_compat import http_status, is_of_database, knock
 
-__all__ = ["FOREIGN", "LONGEST", "answers", "ask", "backoff", "client_of", "is_absent", "reach_server", "reach_store"]
+__all__ = ["LONGEST", "answers", "ask", "backoff", "client_of", "is_absent", "reach_server", "reach_store"]
 
 
-PATIENCE = 10
+PATIENCE = 5
 """Seconds that a server may take to answer the first question."""
 
 ENOUGH = 5
@@ -142,10 +142,6 @@ def backoff(tries: int) -> float:
     [1.0, 2.0, 4.0, 30.0]
     """
     return float(min(2 ** min(tries - 1, 10), LONGEST))
-
-
-FOREIGN = ("file:", "databricks", "uc:")
-"""Stores that only MLflow itself can ask."""
 
 
 def reach_store() -> None:

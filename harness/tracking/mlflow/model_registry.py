@@ -46,6 +46,11 @@ class MlflowRegistry:
         return [self._whole(version) for version in versions if name in (None, version.name)]
 
     @asked
+    def refuse_taken(self, name: str) -> None:
+        if self._client.get_prompt(name) is not None:
+            raise StoreError(f"the best model cannot be registered as {name!r}: a prompt is; {REMEDY}")
+
+    @asked
     def register(self, name: str, run: str, uri: str) -> Version:
         if there := [version for version in self.made_by(run, name) if version.uri == uri]:
             return there[0]  # by a call whose answer was lost
@@ -67,8 +72,7 @@ class MlflowRegistry:
         except MlflowException as error:
             if error.error_code != EXISTS:
                 raise
-            if self._client.get_prompt(name) is not None:
-                raise StoreError(f"the best model cannot be registered as {name!r}: a prompt is; {REMEDY}") from error
+            self.refuse_taken(name)
 
     @asked
     def describe(self, version: Version, text: str, tags: Mapping[str, str]) -> None:

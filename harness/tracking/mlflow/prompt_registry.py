@@ -28,7 +28,7 @@ from harness.tracking.address import REMEDY, store_uri
 from harness.tracking.mlflow.connect import connect_known
 from harness.tracking.mlflow.mlflow_compat import EXISTS
 from harness.tracking.mlflow.prompt_text import from_registry, to_registry
-from harness.tracking.schema import PromptTags, Tags
+from harness.tracking.schema import PromptTags, Tags, prompt_name
 from harness.tracking.store_link import DIRECT, Link, asked
 from harness.tracking.store_protocols import Registered
 
@@ -49,7 +49,7 @@ class MlflowPrompts:
 
     @asked
     def register(self, prompt: PromptForm, *, task: str, study: str) -> Registered:
-        name = re.sub(r"[^A-Za-z0-9_.-]", "-", f"{task}.{prompt.name}")
+        name = prompt_name(task, prompt.name)
         text, message = to_registry(prompt.text), f"prompt {prompt.name} of {study}"
         tags = {PromptTags.TASK: task, PromptTags.STUDY: study, **_contract(prompt)}
         with FileLock(LOCK):
@@ -61,7 +61,7 @@ class MlflowPrompts:
                     attempts += 1
                     if error.error_code != EXISTS or attempts == ATTEMPTS:
                         what = f"prompt {prompt.name!r} cannot be registered as {name!r}"
-                        raise StoreError(f"{what}: {error.message}") from error
+                        raise StoreError(f"{what}: {error.message}; rename the prompt or that model") from error
                     time.sleep(PAUSE)  # a study elsewhere was faster, and its version is about to be there
 
     @asked

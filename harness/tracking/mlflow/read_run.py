@@ -7,14 +7,26 @@ import sys
 
 from mlflow.entities import Run as MlflowRun
 
-from harness.tracking.schema import Tags
+from harness.core.errors import DamagedError
+from harness.core.format_versions import refuse_newer
+from harness.tracking.schema import RUN_FORMAT, Tags
 from harness.tracking.store_protocols import Run
 
 __all__ = ["measured", "run_from"]
 
 
 def run_from(run: MlflowRun) -> Run:
-    """Return a run as the harness reads it."""
+    """Return a run as the harness reads it.
+
+    Raises:
+        NewerError: A newer version of the harness wrote it, and this one might misread it.
+        DamagedError: Its version is none.
+    """
+    version, what = run.data.tags.get(Tags.FORMAT), f"run {run.info.run_name} ({run.info.run_id})"
+    try:
+        refuse_newer(what, None if version is None else int(version), RUN_FORMAT)
+    except ValueError as error:
+        raise DamagedError(f"{what} is damaged: {error}") from error
     return Run(
         id=run.info.run_id,
         name=run.info.run_name,

@@ -2,7 +2,8 @@
 
 A journal is a file of lines. A record's line is written before the call that made it returns; a last line without an
 end was never acknowledged and is dropped. A note names the records that the server has, and the id that it gave to a
-run. What has no note is sent again by whoever opens the file next, so a record must bear being sent twice.
+run. What has no note is sent again by whoever opens the file next, so a record must bear being sent twice. The first
+note of each process names the format of its lines.
 """
 
 from __future__ import annotations
@@ -19,9 +20,13 @@ from typing import Any, NamedTuple
 from filelock import FileLock
 
 from harness.core.errors import StoreError
+from harness.core.format_versions import FORMAT, refuse_newer
 from harness.tracking.store_protocols import Kind
 
 __all__ = ["Journal", "Record", "unbroken"]
+
+JOURNAL_FORMAT = 1
+"""The newest version of lines."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -46,6 +51,7 @@ class Journal:
     Raises:
         filelock.Timeout: Another process has it open.
         StoreError: A line is damaged.
+        NewerError: A newer version of the harness wrote some.
     """
 
     def __init__(self, file: Path) -> None:
@@ -114,6 +120,7 @@ class Journal:
     def _write(self, line: Any) -> None:
         if self._descriptor is None:
             self._descriptor = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            self._write({FORMAT: JOURNAL_FORMAT, "done": []})
         rest = json.dumps(line).encode() + b"\n"
         while rest:
             rest = rest[os.write(self._descriptor, rest) :]
@@ -123,22 +130,28 @@ class Journal:
         if not self.file.exists():
             return []
         whole, end, _ = self.file.read_bytes().rpartition(b"\n")
-        os.truncate(self.file, len(whole) + len(end))
         records: dict[int, Record] = {}
         for place, line in enumerate(whole.splitlines(), start=1):
             try:
-                content = json.loads(line)
-            except ValueError as error:
-                raise StoreError(f"{self.file}:{place} is damaged: {error}; mend it, or move the file away") from error
-            if isinstance(content, list):
-                record = Record(*content)
-                records[record.number] = record
-                continue
-            for number in content["done"]:
-                records.pop(number, None)
-            if "name" in content:
-                self.names[content["run"]] = content["name"]
+                self._take(json.loads(line), records)
+            except (ValueError, TypeError, LookupError, AttributeError) as error:
+                raise StoreError(
+                    f"{self.file}:{place} is damaged: {error!r}; mend it, or move the file away"
+                ) from error
+        os.truncate(self.file, len(whole) + len(end))
         return list(records.values())
+
+    def _take(self, content: Any, records: dict[int, Record]) -> None:
+        """Add a record to those that wait, or take off what a note says that the server has."""
+        if isinstance(content, list):
+            record = Record(*content)
+            records[record.number] = record
+            return
+        refuse_newer(str(self.file), content.get(FORMAT), JOURNAL_FORMAT)
+        for number in content["done"]:
+            records.pop(number, None)
+        if "name" in content:
+            self.names[content["run"]] = content["name"]
 
 
 @contextmanager

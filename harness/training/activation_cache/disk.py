@@ -2,7 +2,8 @@
 
 A recording is a folder named by its key: shards in safetensors, and a manifest with the key and each shard's digest.
 It is written under a temporary name and renamed, so a kill leaves no half of it. Reading maps the files; the system
-keeps in memory what fits. See ``docs/decisions/recordings.md``.
+keeps in memory what fits. What a newer version wrote stays as it is, and is made anew beside it. See
+``docs/decisions/recordings.md``.
 """
 
 from __future__ import annotations
@@ -21,12 +22,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from harness.core.errors import NewerError
+from harness.core.format_versions import FORMAT, refuse_newer
+
 __all__ = ["ActivationDisk", "Writer"]
 
 SHARD = 2**27
 """Bytes that are held back before they are written, all writers of one pass together: 128 MiB."""
 
 MANIFEST = "manifest.json"
+
+RECORDING_FORMAT = 1
+"""The newest version of a recording's folder."""
 
 
 class ActivationDisk:
@@ -45,7 +52,7 @@ class ActivationDisk:
 
     def open(self, key: str) -> Mapping[str, Tensor] | None:
         """Return a recording, mapped from its files; ``None``, and nothing left, where it is absent or unsound."""
-        folder = self.folder / key
+        folder = self.place(key)
         try:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             shards = {folder / name: own for name, own in manifest["shards"].items()}
@@ -63,16 +70,28 @@ class ActivationDisk:
 
     def has(self, key: str) -> bool:
         """Return whether a recording is there."""
-        return (self.folder / key).exists()
+        return self.place(key).exists()
 
     def used(self, key: str) -> None:
         """Take note that a recording, if it is there, is in use: others go before it."""
         with contextlib.suppress(OSError):
-            os.utime(self.folder / key)
+            os.utime(self.place(key))
 
     def remove(self, key: str) -> None:
         """Delete a recording; who has it open may go on reading."""
-        shutil.rmtree(self.folder / key, ignore_errors=True)
+        shutil.rmtree(self.place(key), ignore_errors=True)
+
+    def place(self, key: str) -> Path:
+        """Return the folder of a recording: under its key, and of this version's name where a newer one took that."""
+        folder = self.folder / key
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            refuse_newer(str(folder), manifest.get(FORMAT), RECORDING_FORMAT)
+        except NewerError:
+            return self.folder / f"{key}.format-{RECORDING_FORMAT}"
+        except (OSError, ValueError, AttributeError):  # none, or not what `Writer` wrote
+            pass
+        return folder
 
     def make_room(self, needed: int) -> None:
         """Delete recordings, the least recently used first, until some more bytes fit the budget.
@@ -90,7 +109,7 @@ class ActivationDisk:
         for (_, size), name in finished:
             if total <= self.budget:
                 break
-            self.remove(name)
+            shutil.rmtree(self.folder / name, ignore_errors=True)
             total -= size
 
 
@@ -115,12 +134,13 @@ class Writer:
     def close(self) -> None:
         """Put the recording into its place, unless another process was faster; see `add`."""
         self._flush()
-        manifest = {"key": self._key, "shards": self._shards}
+        manifest = {FORMAT: RECORDING_FORMAT, "key": self._key, "shards": self._shards}
         (self._folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+        place = self._disk.place(self._key)
         try:
-            self._folder.rename(self._disk.folder / self._key)
+            self._folder.rename(place)
         except OSError:
-            if not (self._disk.folder / self._key).exists():
+            if not place.exists():
                 raise
             self.discard()
 

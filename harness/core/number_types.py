@@ -1,0 +1,44 @@
+"""Types of the numbers in a study file, each with its range: beyond it a number makes no sense, or overflows in use."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+__all__ = ["Amount", "Count", "Decay", "Mebibytes", "Rate", "Rows", "Seed", "Share"]
+
+
+def _no_boolean(value: Any) -> Any:
+    """Refuse what Python counts as 0 and 1."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("boolean", "it must be a number, not true or false")
+    return value
+
+
+_NUMBER = BeforeValidator(_no_boolean)
+
+Count = Annotated[int, _NUMBER, Field(ge=1, le=1_000_000)]
+"""Of epochs, trials, examples in a batch, tokens, blocks."""
+
+Rows = Annotated[int, _NUMBER, Field(ge=1)]
+"""Of a file: its own rows are the most."""
+
+Seed = Annotated[int, _NUMBER, Field(ge=0, le=2**63 - 1)]
+"""What any library takes, and any database holds."""
+
+Rate = Annotated[float, _NUMBER, Field(ge=1e-38, le=1e38)]
+"""A learning rate: a float32, with a logarithm."""
+
+Share = Annotated[float, _NUMBER, Field(ge=0.0, lt=1.0)]
+"""Of a whole, and never all of it."""
+
+Decay = Annotated[float, _NUMBER, Field(ge=0.0, le=1_000.0)]
+"""Of weights, by the step: times the learning rate."""
+
+Amount = Annotated[float, _NUMBER, Field(ge=1e-9, le=1e9)]
+"""In units of a score or a norm; its square is a number, too."""
+
+Mebibytes = Annotated[float, _NUMBER, Field(ge=0.0, le=1e9)]
+"""Up to a pebibyte."""
