@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.core.bounded_files import read_json
 from harness.core.example import digest, fingerprint
 from harness.core.workspace import Workspace
 from harness.study.check import Checked
@@ -72,7 +73,7 @@ def keep_forecast(forecast: Forecast, weights: str, checked: Checked, workspace:
 def kept_forecast(weights: str, checked: Checked, workspace: Workspace) -> Forecast | None:
     """Return what was predicted of this very study, ``None`` where nothing was, or the study has changed since."""
     try:
-        kept = json.loads((workspace.study(checked.study.name) / PLAN).read_text(encoding="utf-8"))
+        kept = read_json(workspace.study(checked.study.name) / PLAN)
         return Forecast.from_json(kept["forecast"]) if kept["key"] == _key(checked, weights) else None
     except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or cut short
         return None

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import torch
 
+from harness.core.bounded_files import read_json
 from harness.core.closest_match import closest
 from harness.core.errors import DataError, ModelError, TemplateError
 from harness.core.example import Example, digest
@@ -104,7 +105,7 @@ class Recipe:
             ModelError: It cannot be read.
         """
         try:
-            return cls.from_json(json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
+            return cls.from_json(read_json(folder / SETTINGS))
         except (OSError, ValueError, LookupError, TypeError, TemplateError) as error:
             raise ModelError(
                 f"model {folder}: {SETTINGS} cannot be read: {error!r}; bring it back, or train it again (--fresh)"

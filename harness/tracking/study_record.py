@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from harness.core.bounded_files import parse_json
 from harness.core.errors import DamagedError
 from harness.tracking.schema import FACTORS, NONE, Artifacts, Tags
 from harness.tracking.store_protocols import Run, RunStore, damage
@@ -69,7 +70,7 @@ class StudyRecord:
             DamagedError: Its file is not what was stored.
         """
         try:
-            facts = json.loads(store.fetch(summary.id, Artifacts.FACTS))
+            facts = parse_json(store.fetch(summary.id, Artifacts.FACTS))
             known = {own.name for own in fields(cls)}
             lists = {name: tuple(value) for name, value in facts.items() if isinstance(value, list)}
             return cls(**{name: value for name, value in {**facts, **lists}.items() if name in known})

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock
 
+from harness.core.bounded_files import parse_json, read_bytes
 from harness.core.errors import StoreError
 from harness.tracking.store_protocols import Kind
 
@@ -122,23 +123,26 @@ class Journal:
         """Return what an earlier process left, and cut off a line that it did not finish."""
         if not self.file.exists():
             return []
-        whole, end, _ = self.file.read_bytes().rpartition(b"\n")
+        whole, end, _ = read_bytes(self.file).rpartition(b"\n")
         os.truncate(self.file, len(whole) + len(end))
         records: dict[int, Record] = {}
         for place, line in enumerate(whole.splitlines(), start=1):
             try:
-                content = json.loads(line)
-            except ValueError as error:
+                self._take(parse_json(line.decode()), records)
+            except (ValueError, LookupError, TypeError) as error:
                 raise StoreError(f"{self.file}:{place} is damaged: {error}; mend it, or move the file away") from error
-            if isinstance(content, list):
-                record = Record(*content)
-                records[record.number] = record
-                continue
-            for number in content["done"]:
-                records.pop(number, None)
-            if "name" in content:
-                self.names[content["run"]] = content["name"]
         return list(records.values())
+
+    def _take(self, content: Any, records: dict[int, Record]) -> None:
+        """Take note of what a line says: a record, or which of them are done."""
+        if isinstance(content, list):
+            record = Record(*content)
+            records[record.number] = record
+            return
+        for number in content["done"]:
+            records.pop(number, None)
+        if "name" in content:
+            self.names[content["run"]] = content["name"]
 
 
 @contextmanager

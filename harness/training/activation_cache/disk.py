@@ -21,6 +21,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from harness.core.bounded_files import open_regular, read_json
+
 __all__ = ["ActivationDisk", "Writer"]
 
 SHARD = 2**27
@@ -47,7 +49,7 @@ class ActivationDisk:
         """Return a recording, mapped from its files; ``None``, and nothing left, where it is absent or unsound."""
         folder = self.folder / key
         try:
-            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            manifest = read_json(folder / MANIFEST)
             shards = {folder / name: own for name, own in manifest["shards"].items()}
             if manifest["key"] == key and shards and all(_digest(file) == own for file, own in shards.items()):
                 self.used(key)
@@ -160,5 +162,5 @@ def _usage(folder: Path) -> tuple[int, int]:
 
 
 def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
+    with open_regular(file) as stream:
         return hashlib.file_digest(stream, "blake2b").hexdigest()[:32]
