@@ -78,7 +78,7 @@ def test_no_file_name_occurs_twice() -> None:
 
 def test_tests_mirror_the_packages() -> None:
     mirrored = [path.parent.name for path in TESTS.glob("*/test_*.py")]
-    assert set(mirrored) <= {*PACKAGES, "seams", "tools"}
+    assert set(mirrored) <= {*PACKAGES, "hostile", "seams", "tools"}
     assert {path.name for path in TESTS.glob("test_*.py")} == {
         "test_documentation.py",
         "test_imports.py",

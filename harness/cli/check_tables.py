@@ -95,7 +95,7 @@ def _rendered_prompts(checked: Checked, loaded: Loaded) -> Iterator[RenderableTy
     for prompt in checked.prompts:
         text = prompt.render(example.fields)
         body = Text.assemble(text, "" if text[-1:].isspace() else " ", (example.target, "green"))
-        yield Panel(body, title=f"prompt {prompt.name} (target in green)", title_align="left")
+        yield Panel(body, title=Text(f"prompt {prompt.name} (target in green)"), title_align="left")
         row, _ = prompt.tokenize(example, loaded, limit=prompt_limit(loaded, limits))
         seam = f"\nits decoder: {_tokens(loaded, start)} " if start else " "
         tokens = f"{len(row.prompt)} tokens: {_tokens(loaded, row.prompt)}{seam}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import io
 import os
 import signal
 import sys
@@ -12,9 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from harness.cli.arguments import LOOPBACK, Host, KnownStudy, ModelName, Overrides, Port, StudyPath, Token
+from harness.cli.terminal import Terminal, bear_every_sign
 from harness.cli.until_signal import until_signal
 from harness.core.errors import HarnessError, UserError
 from harness.core.user_code import ended_at
@@ -29,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console(width=None if sys.stdout.isatty() else 120, markup=False, highlight=False)
+out = Terminal(width=None if sys.stdout.isatty() else 120)
 
 INTERRUPTED = 130
 """What typer returns in place of Ctrl-C's exception."""
@@ -44,6 +45,7 @@ def main() -> None:
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # the terminal was closed; nohup has it ignored
         signal.signal(signal.SIGHUP, _interrupt)
     sys.unraisablehook = _again
+    bear_every_sign()
     try:
         status = app(standalone_mode=False)
     except HarnessError as error:
@@ -55,8 +57,8 @@ def main() -> None:
     except Exception as error:
         if not hasattr(error, "exit_code"):
             raise
-        error.show()  # type: ignore[attr-defined]  # a usage error of the command line
-        sys.exit(error.exit_code)
+        error.show(usage := io.StringIO())  # type: ignore[attr-defined]  # a usage error of the command line
+        _fail(usage.getvalue().rstrip(), error.exit_code)
     if status == INTERRUPTED:
         _fail("interrupted; the same command goes on from here", 1)
     sys.exit(status or 0)
@@ -75,7 +77,7 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def _fail(message: str, status: int) -> None:
-    Console(stderr=True).print(message, style="red", highlight=False, markup=False, soft_wrap=True)
+    Terminal(stderr=True).print(message, style="red", soft_wrap=True)
     sys.exit(status)
 
 

@@ -94,7 +94,7 @@ class PlainProgress(_Estimate):
 
     def say(self, text: str) -> None:
         """Print a stage."""
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(text, soft_wrap=True)
 
 
 class _ProgressTable(_Estimate):

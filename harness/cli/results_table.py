@@ -24,7 +24,7 @@ def print_results(console: Console, results: Results, findings: Findings) -> Non
         *(f"caution: {one}" for one in cautions(results, findings)),
     ]
     for line in lines:
-        console.print(line, highlight=False, markup=False)
+        console.print(line)
 
 
 def _table(results: Results, findings: Findings) -> Table:

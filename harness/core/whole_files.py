@@ -6,6 +6,8 @@ import hashlib
 import os
 from pathlib import Path
 
+from harness.core.bounded_files import open_regular
+
 __all__ = ["file_digests", "write_whole"]
 
 
@@ -37,5 +39,5 @@ def file_digests(folder: Path, *, apart_from: str) -> dict[str, str]:
 
 
 def _file_digest(file: Path) -> str:
-    with file.open("rb") as stream:
+    with open_regular(file) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:32]

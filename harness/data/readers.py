@@ -14,11 +14,26 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.core.bounded_files import (
+    OVERHEAD,
+    ROW,
+    UNPACKED,
+    in_proportion,
+    numbered_lines,
+    parse_json,
+    read_unpacked,
+)
 from harness.core.errors import DataError
 
 __all__ = ["FORMATS", "Row", "format_of", "read_rows"]
 
 Row = dict[str, Any]
+
+COLUMNS = 1000
+"""The most of a row: which of them tell a target is tried out one by one."""
+
+BATCH = 16
+"""Rows of a small parquet file that are unpacked at a time; many times more of a large one."""
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -33,11 +48,16 @@ def read_rows(path: Path) -> list[Row]:
             f"{path}: unknown format; a data file ends in {', '.join('.' + k for k in FORMATS)}, or that .gz"
         )
     try:
-        return FORMATS[kind](path)
+        rows = FORMATS[kind](path)
     except FileNotFoundError:
         raise DataError(f"{path}: no such data file; set data.path") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read as {kind}: {error or type(error).__name__}") from error
+    if (widest := max(map(len, rows), default=0)) > COLUMNS:
+        raise DataError(
+            f"{path}: a row has {widest:,} columns; leave out what no prompt uses, at most {COLUMNS:,} stay"
+        )
+    return rows
 
 
 def format_of(path: Path) -> str | None:
@@ -55,17 +75,16 @@ def format_of(path: Path) -> str | None:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield numbered lines with their ends; a byte order mark at the start is no part of the first."""
     number = 0
-    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
-        lines = iter(file)
-        while True:
-            number += 1
-            try:
-                line = next(lines).decode("utf-8-sig" if number == 1 else "utf-8")
-            except StopIteration:
-                return
-            except (EOFError, UnicodeDecodeError, gzip.BadGzipFile, zlib.error) as error:
-                raise DataError(f"{path}:{number}: cannot be read: {error}; write the file again as UTF-8") from error
-            yield number, line
+    lines = numbered_lines(path)
+    while True:
+        number += 1
+        try:
+            line = next(lines)[1].decode("utf-8-sig" if number == 1 else "utf-8")
+        except StopIteration:
+            return
+        except (EOFError, UnicodeDecodeError, gzip.BadGzipFile, zlib.error) as error:
+            raise DataError(f"{path}:{number}: cannot be read: {error}; write the file again as UTF-8") from error
+        yield number, line
 
 
 def _full_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -76,10 +95,10 @@ def _jsonl(path: Path) -> list[Row]:
     rows = []
     for number, line in _full_lines(path):
         try:
-            row = json.loads(line)
+            row = parse_json(line)
             if "\\u" in line:
                 json.dumps(row, ensure_ascii=False).encode()  # half of a surrogate pair is no text
-        except (json.JSONDecodeError, UnicodeEncodeError, RecursionError) as error:
+        except ValueError as error:
             raise DataError(f"{path}:{number}: no valid JSON: {error}; correct the row or leave it out") from None
         if not isinstance(row, dict):
             raise DataError(f"{path}:{number}: a row must be an object with columns, but is {str(row)[:40]!r}")
@@ -88,7 +107,7 @@ def _jsonl(path: Path) -> list[Row]:
 
 
 def _csv(path: Path) -> list[Row]:
-    csv.field_size_limit(2**31 - 1)
+    csv.field_size_limit(ROW)
     rows = []
     reader = csv.DictReader((line for _, line in _lines(path)), strict=True)
     try:
@@ -122,11 +141,21 @@ def _parquet(path: Path) -> list[Row]:
     import pyarrow.parquet
 
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
-        rows: list[Row] = pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist()
-    except (pyarrow.ArrowException, EOFError, zlib.error) as error:
+        data = read_unpacked(path)
+        file = pyarrow.parquet.ParquetFile(io.BytesIO(data))
+        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+        list(in_proportion(groups, lambda group: group.total_byte_size, lambda: len(data)))
+        batches = file.iter_batches(BATCH if len(data) < UNPACKED else 64 * BATCH)
+        pieces: Iterator[list[Row]] = (batch.to_pylist() for batch in batches)
+        return [row for rows in in_proportion(pieces, _size, lambda: len(data)) for row in rows]
+    except (pyarrow.ArrowException, ValueError, OverflowError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read as parquet: {error}; write the file again") from error
-    return rows
+
+
+def _size(rows: list[Row]) -> int:
+    """Return about the bytes of rows: a value may be written once, and stand in a million of them."""
+    values = [value for row in rows for value in row.values()]
+    return OVERHEAD * len(rows) + sum(len(value if isinstance(value, str | bytes) else str(value)) for value in values)
 
 
 FORMATS: dict[str, Callable[[Path], list[Row]]] = {"jsonl": _jsonl, "csv": _csv, "txt": _txt, "parquet": _parquet}

@@ -270,6 +270,11 @@ def _example(row: Row, id: str, make: Callable[[Mapping[str, Any], str], Example
         made = make(row, id)
     if not isinstance(made, Example):
         raise DataError(f"the task's example() returned {made!r}; it must return an Example")
+    try:
+        for text in (made.id, made.target, *made.references, *made.fields.values()):
+            str(text).encode()
+    except UnicodeEncodeError as error:  # half of a surrogate pair
+        raise DataError(f"the task's example() returned what is no text: {error}; correct the task file") from None
     return made
 
 

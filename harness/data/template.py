@@ -6,20 +6,18 @@ instruction, every other field and the target are never cut.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from jinja2 import StrictUndefined, TemplateRuntimeError, TemplateSyntaxError, Undefined, meta, nodes
 from jinja2 import Template as JinjaTemplate
-from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import TemplateRuntimeError, TemplateSyntaxError, meta, nodes
 
 from harness.core.closest_match import closest
 from harness.core.errors import TemplateError
 from harness.core.example import Example
+from harness.data.template_sandbox import Sandbox
 from harness.data.tokenization import PromptForm, Reader, Row, prompt_ids, prompt_text, target_ids
 
 __all__ = ["Keep", "Rendered", "Template", "is_plain"]
@@ -89,7 +87,7 @@ class Template:
             TemplateError: A field is undefined, or the text asks for what the sandbox forbids.
         """
         try:
-            return _compile(self.name, self.text).render(fields)
+            return _ENVIRONMENT.render(_compile(self.name, self.text), fields)
         except Exception as error:  # a filter may raise anything at a value that it was not made for
             reason = str(error) if isinstance(error, TemplateRuntimeError) else f"{type(error).__name__}: {error}"
             raise TemplateError(f"prompt {self.name!r}: {reason}; known fields: {', '.join(fields)}") from error
@@ -158,44 +156,7 @@ class Template:
         return {**fields, self.shorten: piece}
 
 
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja2 that can neither reach out nor draw: the same fields give the same text, in every process."""
-
-    intercepted_binops = frozenset("-")
-
-    def __init__(self) -> None:
-        super().__init__(
-            undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False, finalize=_with_a_fixed_text
-        )
-        del self.filters["random"], self.globals["lipsum"]
-
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Return a difference; that of two views of a dictionary would be a set."""
-        return _with_a_fixed_text(super().call_binop(context, operator, left, right))
-
-
-def _with_a_fixed_text(value: Any) -> Any:
-    """Return a value that a prompt shows, unless its text would be another one in another process."""
-    if value is None or isinstance(value, (str, int, float, Undefined)):
-        return value
-    if isinstance(value, (set, frozenset)):
-        raise TemplateRuntimeError("it uses a set, whose order changes from run to run; sort a list instead")
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            _with_a_fixed_text(item)
-    elif _ADDRESS.search(shown := str(value)):
-        shown = _ADDRESS.sub("", shown)
-        raise TemplateRuntimeError(f"it shows {shown}, with an address that changes from run to run; {_remedy(value)}")
-    return value
-
-
-def _remedy(value: Any) -> str:
-    return "call it with ()" if callable(value) else "list its items, as with | join(', ')"
-
-
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-
-_ENVIRONMENT = _Sandbox()
+_ENVIRONMENT = Sandbox()
 
 
 def is_plain(prompt: PromptForm) -> bool:
@@ -224,6 +185,8 @@ def _names(name: str, text: str) -> frozenset[str]:
 @cache
 def _compile(name: str, text: str) -> JinjaTemplate:
     try:
-        return _ENVIRONMENT.from_string(text)
+        return _ENVIRONMENT.compiled(text)
     except TemplateSyntaxError as error:
         raise TemplateError(f"prompt {name!r}: {error.message} on line {error.lineno} of its text") from error
+    except (RecursionError, SyntaxError, MemoryError) as error:  # what Python itself says of code that is nested so
+        raise TemplateError(f"prompt {name!r}: its text is nested too deep ({error}); simplify it") from error

@@ -37,7 +37,7 @@ def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[
         "families": families,
         "effects_of_models": not all(row.difference.covers_seeds for family in families for row in family.rows),
         "charts": charts,
-        "searches": searches(results),
+        "searches": [_items(block) for block in searches(results).split("\n\n")],
         "cost_sentences": plain_tables.cost_sentences(results),
         "forecast": plain_tables.forecast(results),
         "scores": plain_tables.all_scores(results),
@@ -64,3 +64,8 @@ def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[
         "to_references": [row.turned for row in verdicts.to_references] if verdicts and not untestable else [],
         "untested": untestable,
     }
+
+
+def _items(block: str) -> str | list[str]:
+    """Return a paragraph, or the items of what is a list."""
+    return block.removeprefix("- ").split("\n- ") if block.startswith("- ") else block

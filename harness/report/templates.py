@@ -10,8 +10,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2 import Template as JinjaTemplate
+from markupsafe import Markup
 
-from harness.report import number_format
+from harness.core.printable import printable
+from harness.report import markdown, number_format
 from harness.study.tuning_kinds import in_words
 
 __all__ = ["count", "listed", "paragraphs", "template"]
@@ -31,38 +33,60 @@ FORMATS = (
 
 @cache
 def template(name: str) -> JinjaTemplate:
-    """Return a template by its path below ``report``.
+    """Return a template by its path below ``report``, HTML or Markdown: all values in it are escaped accordingly.
 
-    In one that ends in ``.html.j2`` all values are escaped and numbers typeset; in any other a filter ``table_row``
-    writes cells as a row of a Markdown table.
+    In HTML numbers are typeset.
     """
     html = name.endswith(".html.j2")
-    environment = Environment(
-        loader=PackageLoader("harness", "report"),
-        autoescape=html,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for kind in FORMATS:
-        write = getattr(number_format, kind)
-        environment.filters[kind] = _typesetting(write) if html else write
-    words: dict[str, Callable[..., Any]] = {
-        "count": count,
-        "fenced": _fenced,
-        "in_words": in_words,
-        "listed": listed,
-        "table_row": _table_row,
-    }
-    environment.filters |= words | {"places": number_format.places, "typeset": number_format.typeset}
-    environment.tests |= {"nan": math.isnan, "finite": math.isfinite}
+    environment = _environment(autoescape=True, finalize=_seen if html else markdown.paragraph)
+    if html:
+        environment.filters |= {kind: _typesetting(getattr(number_format, kind)) for kind in FORMATS}
     return environment.get_template(name)
 
 
 def paragraphs(name: str, **facts: Any) -> list[str]:
-    """Return the paragraphs of a template of prose: each in one line, apart from items of a list."""
-    blocks = re.split(r"\n\s*\n", template(name).render(**facts))
+    """Return the paragraphs of a template of prose: each in one line, apart from items of a list.
+
+    It is plain text, for a terminal too; what shows it elsewhere escapes it.
+    """
+    blocks = re.split(r"\n\s*\n", _prose(name).render(**facts))
     return [re.sub(r" *\n(?!- ) *| {2,}", " ", block.strip()) for block in blocks if block.strip()]
+
+
+@cache
+def _prose(name: str) -> JinjaTemplate:
+    return _environment(autoescape=False, finalize=_of_one_paragraph).get_template(name)
+
+
+def _environment(**options: Any) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("harness", "report"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        **options,
+    )
+    words: dict[str, Callable[..., Any]] = {
+        "code": markdown.code,
+        "count": count,
+        "fenced": markdown.fenced,
+        "in_words": in_words,
+        "listed": listed,
+        "table_row": markdown.table_row,
+    }
+    environment.filters |= words | {kind: getattr(number_format, kind) for kind in FORMATS}
+    environment.filters |= {"places": number_format.places, "typeset": number_format.typeset}
+    environment.tests |= {"nan": math.isnan, "finite": math.isfinite}
+    return environment
+
+
+def _of_one_paragraph(value: Any) -> Any:
+    return re.sub(r"\n\s*\n", " ", value) if isinstance(value, str) else value
+
+
+def _seen(value: Any) -> Any:
+    """Return a value with nothing hidden in it, to be escaped as HTML."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def count(number: int, noun: str) -> str:
@@ -82,13 +106,3 @@ def listed(names: Sequence[str], most: int = 8) -> str:
 
 def _typesetting(write: Callable[..., str]) -> Callable[..., str]:
     return lambda *arguments, **named: number_format.typeset(write(*arguments, **named))
-
-
-def _fenced(text: str) -> str:
-    """Return a text that Markdown shows as it is."""
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-    return f"{fence}\n{text}\n{fence}"
-
-
-def _table_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

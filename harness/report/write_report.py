@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import matplotlib
+
 from harness.core.whole_files import write_whole
 from harness.report.charts.draw_chart import draw_chart
 from harness.report.charts.draw_tables import draw_differences, draw_heat_map
@@ -31,13 +33,14 @@ def write_report(results: Results, folder: Path, *, findings: Findings | None = 
     folder.mkdir(parents=True, exist_ok=True)
     findings = findings or find(results)
     charts = gallery(results, findings)
-    drawings = {chart.name: drawn(draw_chart(chart), chart.name) for chart in charts.charts()}
-    pictures = {chart.name: picture(chart, drawings[chart.name]) for chart in charts.charts()}
-    if charts.depths:
-        drawings["heat"] = drawn(draw_heat_map(results), "heat")
-    if findings.verdicts and findings.verdicts.to_baseline:
-        drawings["differences"] = drawn(draw_differences(findings.verdicts), "differences")
-    write_figures(drawings, folder / "figures")
+    with matplotlib.rc_context({"text.parse_math": False}):  # a name with dollars is no formula
+        drawings = {chart.name: drawn(draw_chart(chart), chart.name) for chart in charts.charts()}
+        pictures = {chart.name: picture(chart, drawings[chart.name]) for chart in charts.charts()}
+        if charts.depths:
+            drawings["heat"] = drawn(draw_heat_map(results), "heat")
+        if findings.verdicts and findings.verdicts.to_baseline:
+            drawings["differences"] = drawn(draw_differences(findings.verdicts), "differences")
+        write_figures(drawings, folder / "figures")
     written = folder / "report.md"
     files = {
         "results.csv": results_csv(results),

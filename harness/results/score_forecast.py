@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.core.bounded_files import read_json
 from harness.core.example import digest, fingerprint
 from harness.core.format_versions import FORMAT, refuse_newer
 from harness.core.whole_files import write_whole
@@ -95,7 +96,7 @@ def _kept(checked: Checked, workspace: Workspace) -> dict[str, Any] | None:
     """Return what is kept of a study, ``None`` where nothing is that can be read: it is soon predicted again."""
     file = workspace.study(checked.study.name) / PLAN
     try:
-        kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        kept: dict[str, Any] = read_json(file)
         refuse_newer(str(file), kept.get(FORMAT), PLAN_FORMAT)
     except (FileNotFoundError, ValueError, AttributeError):
         return None

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import torch
 
+from harness.core.bounded_files import read_json
 from harness.core.closest_match import closest
 from harness.core.errors import DataError, ModelError, TemplateError
 from harness.core.example import Example, digest
@@ -107,7 +108,7 @@ class Recipe:
             NewerError: A newer version of the harness wrote it.
         """
         try:
-            found = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+            found = read_json(folder / SETTINGS)
             refuse_newer(f"model {folder}", found.get(FORMAT), MODEL_FORMAT)
             return cls.from_json(found)
         except (OSError, ValueError, LookupError, TypeError, AttributeError, TemplateError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import gzip
 import json
 import os
 import time
@@ -14,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from harness.core.bounded_files import numbered_lines, parse_json
 from harness.core.errors import DataError, UserError
 from harness.core.example import digest
 from harness.data.tokenization import Row
@@ -77,6 +77,8 @@ def predict_file(
     try:
         if output.exists() and output.samefile(source):
             raise UserError(f"--output {output} is the --input itself; name another file")
+        if output.exists() and not output.is_file():
+            raise UserError(f"--output {output} is no regular file, which a killed command could go on with")
         total = sum(1 for _ in _lines(source))
         start = told = time.perf_counter()
         with _only_one(output) as sink:
@@ -113,8 +115,7 @@ def _only_one(output: Path) -> Iterator[BinaryIO]:
 
 
 def _lines(source: Path) -> Iterator[tuple[int, bytes]]:
-    with gzip.open(source) if source.suffix == ".gz" else source.open("rb") as file:
-        yield from ((number, line) for number, line in enumerate(file, start=1) if line.strip())
+    return ((number, line) for number, line in numbered_lines(source) if line.strip())
 
 
 def _rows(source: Path) -> Iterator[_Request]:
@@ -131,9 +132,9 @@ def _rows(source: Path) -> Iterator[_Request]:
 
 def _columns(line: bytes) -> dict[str, Any]:
     try:
-        columns = json.loads(line.decode("utf-8-sig"))
+        columns = parse_json(line.decode("utf-8-sig"))
         json.dumps(columns, ensure_ascii=False).encode()  # half of a surrogate pair is no text
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DataError(f"no valid JSON: {error}") from None
     if not isinstance(columns, dict):
         raise DataError(f"it must be an object with columns, but is {str(columns)[:40]!r}")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from harness.core.bounded_files import read_json
 from harness.core.errors import ModelError
 from harness.core.whole_files import file_digests
 from harness.models.content_digests import generation_digest, tokenizer_digest
@@ -40,7 +40,7 @@ def verify_files(folder: Path) -> dict[str, dict[str, str]]:
     Raises:
         ModelError: Some are not: weights, tokenizer or configuration of another model would answer in its name.
     """
-    settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    settings = read_json(folder / SETTINGS)
     then = settings.get(FILES)
     if then is None:
         return {}

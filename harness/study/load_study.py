@@ -10,8 +10,10 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
+from harness.core.bounded_files import read_text
 from harness.core.closest_match import closest
 from harness.core.errors import Problem, StudyError
+from harness.core.plain_yaml import yaml_nodes, yaml_value
 from harness.core.yaml_section import Section
 from harness.study.spec import StudySpec
 
@@ -22,6 +24,15 @@ OUTSIDE = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
 Key = str | int
 Keys = tuple[Key, ...]
+
+STUDY = 2**20
+"""The most bytes of a study file."""
+
+DEEPEST = 8
+"""Sections within sections that a key on the command line may name."""
+
+QUOTED = 200
+"""The most characters of a value that a message shows."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,7 @@ def read_study(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
         StudyError: All that is wrong with it.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, "utf-8-sig", STUDY)
     except FileNotFoundError:
         raise StudyError([Problem(str(path), "no such study file; write one with `harness init`")]) from None
     except (OSError, UnicodeDecodeError) as error:
@@ -80,22 +91,16 @@ def read_study(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
 def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[Keys, int]]:
     """Return the file's tree and the line of each of its keys."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        tree = yaml.safe_load(text)
+        root, tree = yaml_nodes(text), yaml_value(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
         raise StudyError([Problem(place, f"no valid YAML: {getattr(error, 'problem', None) or error}")]) from None
-    except RecursionError:
-        raise StudyError([Problem(str(path), "no valid YAML: it is nested too deep")]) from None
-    if not isinstance(root, yaml.MappingNode):
+    if root is None or not isinstance(tree, dict):
         raise StudyError([Problem(str(path), "a study file must hold keys and values; see `harness init`")])
     lines: dict[Keys, int] = {}
     repeated: list[Problem] = []
-    try:
-        _walk(root, (), lines, repeated, path)
-    except RecursionError:
-        raise StudyError([Problem(str(path), "no valid YAML: an alias stands inside what it names")]) from None
+    _walk(root, (), lines, repeated, path)
     if repeated:
         raise StudyError(repeated)
     return tree, lines
@@ -123,7 +128,7 @@ def _apply_all(tree: dict[str, Any], overrides: Sequence[str]) -> None:
         try:
             _apply(tree, override)
         except ValueError as error:
-            problems.append(Problem("--set", f"{override!r}{error}"))
+            problems.append(Problem("--set", f"{_quoted(override)}{error}"))
     if problems:
         raise StudyError(problems)
 
@@ -134,18 +139,21 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     if not equals or not all(dotted.split(".")):
         raise ValueError(" must have the form key.sub=value")
     *parents, last = dotted.split(".")
+    if len(parents) > DEEPEST:
+        raise ValueError(f": no key lies more than {DEEPEST} sections deep")
     node = tree
     for key in parents:
         child = node.get(key)
         if child is None:
             child = node[key] = {}
         if not isinstance(child, dict):
-            raise ValueError(f": {key!r} holds {child!r}, no section with keys")
+            raise ValueError(f": {key!r} holds {_quoted(child)}, no section with keys")
         node = child
     try:
-        node[last] = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ValueError(": the value is no valid YAML; quote it") from None
+        node[last] = yaml_value(value)
+    except yaml.YAMLError as error:
+        reason = getattr(error, "problem", None) or error
+        raise ValueError(f": the value is no valid YAML, {reason}; quote it") from None
 
 
 def _place(path: Path, lines: dict[Keys, int], overrides: tuple[str, ...], keys: Keys) -> str:
@@ -153,13 +161,13 @@ def _place(path: Path, lines: dict[Keys, int], overrides: tuple[str, ...], keys:
     for override in overrides:
         reaches = f"{dotted}.".startswith(f"{_name(override)}.")
         if reaches or (keys not in lines and _name(override).startswith(f"{dotted}.")):
-            return f"--set {override}"
+            return f"--set {_cut(override)}"
     while keys not in lines:
         keys = keys[:-1]
     if not keys:
         return str(path)
     section = ".".join(str(key) for key in keys)
-    inside = [f" with --set {override}" for override in overrides if _name(override).startswith(f"{section}.")]
+    inside = [f" with --set {_cut(override)}" for override in overrides if _name(override).startswith(f"{section}.")]
     return f"{path}:{lines[keys]}" + "".join(inside)
 
 
@@ -188,7 +196,7 @@ def _problems(error: ValidationError, path: Path, lines: dict[Keys, int], overri
 
 
 def _message(detail: Any, keys: Keys) -> str:
-    dotted = ".".join(str(key) for key in keys)
+    dotted, value = ".".join(str(key) for key in keys), _quoted(detail["input"])
     if detail["type"] == "extra_forbidden":
         section = ".".join(str(key) for key in keys[:-1]) or "the study"
         return f"unknown key {keys[-1]!r} in {section}; {closest(str(keys[-1]), _known(keys[:-1]))}"
@@ -199,17 +207,23 @@ def _message(detail: Any, keys: Keys) -> str:
     if detail["type"] == "value_error":
         return str(detail["ctx"]["error"])
     if detail["type"] == "literal_error":
-        return f"{dotted} is {detail['input']!r}; it must be one of {detail['ctx']['expected'].replace(' or ', ', ')}"
+        return f"{dotted} is {value}; it must be one of {detail['ctx']['expected'].replace(' or ', ', ')}"
     if detail["type"] == "string_pattern_mismatch" and keys[-1] == "registered":
-        return f"{dotted} is {detail['input']!r}; write prompts:/name/3 (a version) or prompts:/name@alias"
+        return f"{dotted} is {value}; write prompts:/name/3 (a version) or prompts:/name@alias"
     if detail["type"] == "string_pattern_mismatch":
-        return (
-            f"{dotted} is {detail['input']!r}; use letters, digits, '_', '.' and '-', and begin with a letter or digit"
-        )
+        return f"{dotted} is {value}; use letters, digits, '_', '.' and '-', and begin with a letter or digit"
     if detail["type"] in OUTSIDE:
         (limit,), words = detail["ctx"].values(), detail["type"].replace("_equal", " or equal to").replace("_", " ")
-        return f"{dotted} is {detail['input']!r}; it must be {words} {limit:,}"
-    return f"{dotted} is {detail['input']!r}; {detail['msg'][:1].lower()}{detail['msg'][1:]}"
+        return f"{dotted} is {value}; it must be {words} {limit:,}"
+    return f"{dotted} is {value}; {detail['msg'][:1].lower()}{detail['msg'][1:]}"
+
+
+def _quoted(value: object) -> str:
+    return _cut(repr(value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= QUOTED else f"{text[:QUOTED]} ..."
 
 
 def _known(keys: Keys) -> list[str]:

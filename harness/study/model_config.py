@@ -18,6 +18,9 @@ __all__ = ["Description", "context", "describe"]
 
 Config = Mapping[str, Any]
 
+MOST_BLOCKS, MOST_ROWS = 10_000, 100_000_000
+"""Transformer layers, and tokens of a vocabulary, beyond which a number is no model's: loading would build them all."""
+
 # Where models of several parts keep what is said of text, as in transformers' own ``get_text_config``.
 ENCODER_PARTS = ("encoder", "text_encoder", "text_config")
 DECODER_PARTS = ("decoder", "generator", "text_config")
@@ -74,6 +77,8 @@ def describe(name: str, revision: str | None = None) -> Description:
     config = source.config
     two = bool(config.get("is_encoder_decoder"))
     encoder, decoder = _halves(config)
+    for half in (encoder, decoder):
+        _refuse_sizes(name, half)
     stacks = [_first(decoder, DECODER_BLOCKS), _first(encoder, ENCODER_BLOCKS) if two else 0]
     return Description(
         architecture=_architecture(name, config),
@@ -93,7 +98,15 @@ def context(config: Config) -> int | None:
     (1024, None)
     """
     limited = [half for half in _halves(config) if not _without_positions(half)]
-    return min((limit for half in limited if (limit := _first(half, CONTEXT))), default=None)
+    return min((limit for half in limited if (limit := _first(half, CONTEXT) or 0) > 0), default=None)
+
+
+def _refuse_sizes(name: str, config: Config) -> None:
+    for keys, most in (((*ENCODER_BLOCKS, *DECODER_BLOCKS), MOST_BLOCKS), ((*SOURCE_ROWS, *TARGET_ROWS), MOST_ROWS)):
+        for key in keys:
+            value = config.get(key)
+            if isinstance(value, int | float) and not 0 <= value <= most:
+                raise ModelError(f"model {name}: config.json says {key} {value}; a model has at most {most:,}")
 
 
 def _without_positions(config: Config) -> bool:
@@ -117,7 +130,7 @@ def _part(config: Config, names: tuple[str, ...]) -> Config:
 
 
 def _first(config: Config, keys: tuple[str, ...]) -> int | None:
-    return next((config[key] for key in keys if isinstance(config.get(key), int)), None)
+    return next((config[key] for key in keys if type(config.get(key)) is int), None)
 
 
 def _architecture(name: str, config: Config) -> str:

@@ -6,12 +6,12 @@ pointers in place of files.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.core.bounded_files import open_regular, read_json
 from harness.core.errors import ModelError
 
 __all__ = ["Source", "generation_settings", "locate", "tokenizer_file"]
@@ -153,12 +153,16 @@ def _refuse_pointers(name: str, folder: Path) -> None:
     for patterns in USED:
         files = next((files for pattern in patterns if (files := sorted(folder.glob(pattern)))), [])
         for file in files:
-            with file.open("rb") as content:
-                if content.read(len(POINTER)) == POINTER:
-                    raise ModelError(
-                        f"model {name}: {file.name} is a pointer of Git LFS and not the file itself; "
-                        "run `git lfs pull` in the folder"
-                    )
+            try:
+                with open_regular(file) as content:
+                    begins = content.read(len(POINTER))
+            except OSError as error:
+                raise ModelError(f"model {name}: {file.name} cannot be read: {error}; write the model again") from error
+            if begins == POINTER:
+                raise ModelError(
+                    f"model {name}: {file.name} is a pointer of Git LFS and not the file itself; "
+                    "run `git lfs pull` in the folder"
+                )
 
 
 def _quantization(source: Source) -> str | None:
@@ -177,7 +181,7 @@ def _quantization(source: Source) -> str | None:
 
 def _read(name: str, file: Path) -> Mapping[str, Any]:
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = read_json(file)
     except (OSError, ValueError) as error:
         raise ModelError(f"model {name}: {file.name} cannot be read: {error}; write the model again") from error
     if not isinstance(config, dict):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tokenizers import AddedToken, Tokenizer
 
+from harness.core.bounded_files import read_json
 from harness.core.errors import ModelError
 from harness.data.decoder_prefix import AnswerTokens, Beginning, answer_tokens, language_codes
 from harness.study.model_config import Description
@@ -108,7 +108,7 @@ def light_reader(description: Description, target_language: str | None = None) -
 
 def _settings(file: Path) -> dict[str, Any]:
     """Return what stands beside a tokenizer's vocabulary; nothing where there is no such file."""
-    settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    settings = read_json(file) if file.is_file() else {}
     return settings if isinstance(settings, dict) else {}
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from harness.core.bounded_files import open_regular, parse_json
 from harness.core.errors import ModelError
 
 __all__ = ["refuse_broken_weights"]
 
 LIMIT = 512 * 2**20
 """Bytes. Larger checkpoints are looked at when they are loaded, as all are, since reading them takes seconds."""
+
+HEADER = 100_000_000
+"""Bytes that safetensors itself reads of a header."""
 
 EXPONENTS = {
     "F64": (np.uint64, 0x7FF0_0000_0000_0000),
@@ -44,9 +47,9 @@ def refuse_broken_weights(folder: Path) -> None:
 def _broken(file: Path) -> Iterator[str]:
     """Yield the names of tensors that hold such weights; a file that is no safetensors is left to the loader."""
     try:
-        with file.open("rb") as content:
+        with open_regular(file) as content:
             size = int.from_bytes(content.read(8), "little")
-            header = json.loads(content.read(size))
+            header = parse_json(content.read(min(size, HEADER)).decode())
         values = np.memmap(file, np.uint8, "r", offset=8 + size) if file.stat().st_size > 8 + size else None
         for name, entry in header.items():
             bits, exponent = EXPONENTS.get(entry.get("dtype"), (None, 0))

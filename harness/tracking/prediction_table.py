@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from harness.core.bounded_files import parse_json
 from harness.core.errors import DamagedError
 from harness.core.example import Example, Prediction, Split
 from harness.tracking.schema import Artifacts
@@ -77,7 +78,7 @@ def is_whole(tracker: RunStore, run: Run, split: Split, ids: Sequence[str] = ())
 def _columns(tracker: RunStore, run: Run, split: Split) -> dict[str, list[Any]]:
     file = Artifacts.predictions(split)
     try:
-        content = json.loads(tracker.fetch(run.id, file))
+        content = parse_json(tracker.fetch(run.id, file))
         names, rows = content["columns"], content["data"]
         columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
         texts, numbers = ("source", "prediction", "reference"), ("nll", "tokens")
@@ -85,6 +86,7 @@ def _columns(tracker: RunStore, run: Run, split: Split) -> dict[str, list[Any]]:
             columns.keys() >= COLUMNS
             and all(isinstance(value, str) for name in texts for value in columns[name])
             and all(isinstance(value, int | float | None) for name in numbers for value in columns[name])
+            and all(isinstance(parse_json(value), list) for value in columns.get("references", ()))
         )
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise DamagedError(damage(file, run, f"it is no table: {error!r}")) from error

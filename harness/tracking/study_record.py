@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from harness.core.bounded_files import parse_json
 from harness.core.errors import DamagedError
 from harness.core.format_versions import FORMAT, refuse_newer
 from harness.tracking.schema import FACTORS, NONE, Artifacts, Tags
@@ -75,7 +76,7 @@ class StudyRecord:
             NewerError: A newer version of the harness wrote it.
         """
         try:
-            facts = json.loads(store.fetch(summary.id, Artifacts.FACTS))
+            facts = parse_json(store.fetch(summary.id, Artifacts.FACTS))
             refuse_newer(f"{Artifacts.FACTS} of run {summary.name} ({summary.id})", facts.get(FORMAT), RECORD_FORMAT)
             known = {own.name for own in fields(cls)}
             lists = {name: tuple(value) for name, value in facts.items() if isinstance(value, list)}

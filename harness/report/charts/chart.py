@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+import re
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, NamedTuple
 
-__all__ = ["Axis", "Chart", "Line", "Panel", "Point"]
+from harness.core.printable import printable
+
+__all__ = ["Axis", "Chart", "Line", "Panel", "Point", "legible"]
 
 
 class Point(NamedTuple):
@@ -80,3 +83,15 @@ class Chart:
         """Return a line for each entry of the legend, in order of appearance."""
         lines = [line for panel in self.panels for line in panel.lines if line.name]
         return list({(line.name, line.style, line.drawn): line for line in lines}.values())
+
+
+def legible(part: Any) -> Any:
+    """Return texts, charts or parts of them as a font can draw them: in one line, what is hidden as its escape."""
+    if isinstance(part, str):
+        return re.sub(r"[\t\n]+", " ", printable(part))
+    if isinstance(part, Chart):
+        return replace(part, **{field.name: legible(getattr(part, field.name)) for field in fields(part)})
+    if isinstance(part, list | tuple):
+        inside = [legible(one) for one in part]
+        return type(part)(*inside) if hasattr(part, "_fields") else type(part)(inside)
+    return part

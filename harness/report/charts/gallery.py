@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from harness.report.charts.chart import Chart
+from harness.report.charts.chart import Chart, legible
 from harness.report.charts.scores import depths, expected_best, learning_curves, learning_rates
 from harness.report.charts.tradeoffs import tradeoffs
 from harness.report.text.findings import Findings
@@ -29,10 +29,11 @@ class Gallery(NamedTuple):
 
 def gallery(results: Results, findings: Findings) -> Gallery:
     """Return the charts of a study."""
-    return Gallery(
+    charts = Gallery(
         depths(results, findings),
         learning_rates(results),
         expected_best(results),
         learning_curves(results),
         tradeoffs(results),
     )
+    return Gallery(*legible(charts))

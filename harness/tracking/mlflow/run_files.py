@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 
+from harness.core.bounded_files import OutOfBounds, read_bytes
 from harness.core.errors import DamagedError
 from harness.core.whole_files import write_whole
 from harness.tracking.address import local_folder
@@ -63,8 +64,10 @@ def read_text(client: MlflowClient, uri: str, run: str, file: str) -> str:
         return content.decode()
     except UnicodeDecodeError as error:
         raise DamagedError(damage(file, run_from(owner), str(error))) from error
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise DamagedError(damage(file, run_from(owner), "it is missing")) from error
+    except (OutOfBounds, PermissionError) as error:
+        raise DamagedError(damage(file, run_from(owner), str(error))) from error
 
 
 def text_digest(content: bytes) -> str:
@@ -79,7 +82,7 @@ def _bytes(address: str, uri: str) -> bytes:
         FileNotFoundError: There is none.
     """
     if place := local_folder(address):
-        return place.read_bytes()
+        return read_bytes(place)
     with tempfile.TemporaryDirectory() as folder:
         try:
             return Path(download_artifacts(address, dst_path=folder, tracking_uri=uri)).read_bytes()

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock
 
+from harness.core.bounded_files import parse_json, read_bytes
 from harness.core.errors import StoreError
 from harness.core.format_versions import FORMAT, refuse_newer
 from harness.tracking.store_protocols import Kind
@@ -129,11 +130,11 @@ class Journal:
         """Return what an earlier process left, and cut off a line that it did not finish."""
         if not self.file.exists():
             return []
-        whole, end, _ = self.file.read_bytes().rpartition(b"\n")
+        whole, end, _ = read_bytes(self.file).rpartition(b"\n")
         records: dict[int, Record] = {}
         for place, line in enumerate(whole.splitlines(), start=1):
             try:
-                self._take(json.loads(line), records)
+                self._take(parse_json(line.decode()), records)
             except (ValueError, TypeError, LookupError, AttributeError) as error:
                 raise StoreError(
                     f"{self.file}:{place} is damaged: {error!r}; mend it, or move the file away"

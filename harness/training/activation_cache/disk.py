@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from harness.core.bounded_files import open_regular, read_json
 from harness.core.errors import NewerError
 from harness.core.format_versions import FORMAT, refuse_newer
 
@@ -54,7 +55,7 @@ class ActivationDisk:
         """Return a recording, mapped from its files; ``None``, and nothing left, where it is absent or unsound."""
         folder = self.place(key)
         try:
-            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            manifest = read_json(folder / MANIFEST)
             shards = {folder / name: own for name, own in manifest["shards"].items()}
             if manifest["key"] == key and shards and all(_digest(file) == own for file, own in shards.items()):
                 self.used(key)
@@ -180,5 +181,5 @@ def _usage(folder: Path) -> tuple[int, int]:
 
 
 def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
+    with open_regular(file) as stream:
         return hashlib.file_digest(stream, "blake2b").hexdigest()[:32]

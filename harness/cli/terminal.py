@@ -1,0 +1,42 @@
+"""What is printed: a console that shows no character of a study's texts as it is where that would act on a terminal."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+from harness.core.printable import printable
+
+__all__ = ["Terminal", "bear_every_sign"]
+
+LONGEST = 20_000
+"""Characters of a text that is printed; a message may quote a value of any length."""
+
+
+class Terminal(Console):
+    """A console on which `printable` texts alone appear, whatever they hold that rich would take for its markup."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Escape a text before it is measured, so that columns keep their width."""
+        shown = text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+        return super().render_str(printable(shown), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Escape what came as `Text`, ready-made."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+
+def bear_every_sign() -> None:
+    """Have signs that standard output's encoding lacks printed as escapes."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -1,0 +1,192 @@
+"""Files that anybody may have written, read within bounds: regular ones alone, and no more of them than is stated here.
+
+A pipe would be waited for and a device read for ever; a few packed bytes, or brackets, may stand for gigabytes. What is
+out of bounds is an `OutOfBounds` that says so.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from io import BufferedIOBase, BufferedReader
+from pathlib import Path
+from typing import Any, TypeVar
+
+__all__ = [
+    "OVERHEAD",
+    "ROW",
+    "UNPACKED",
+    "OutOfBounds",
+    "in_proportion",
+    "numbered_lines",
+    "open_regular",
+    "parse_json",
+    "read_bytes",
+    "read_json",
+    "read_text",
+    "read_unpacked",
+]
+
+T = TypeVar("T")
+
+MIB = 2**20
+
+SETTINGS = 8 * MIB
+"""Bytes of a file of settings: a study, a model's configuration."""
+
+ROW = 8 * MIB
+"""Bytes of a line of data."""
+
+UNPACKED = 16 * MIB
+"""Bytes that any packed file may have inside; a larger one at most `RATIO` times what it takes on disk."""
+
+RATIO = 64
+"""What texts reach where passages repeat; what unpacks a thousandfold holds nothing."""
+
+OVERHEAD = 64
+"""Bytes that a row counts for beside its text, so that many short ones are in bounds too."""
+
+NESTING = 64
+"""Levels of lists and objects within each other, of what is read as JSON."""
+
+TOO_DEEP = f"it is nested deeper than {NESTING} levels"
+
+KINDS = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+class OutOfBounds(OSError):
+    """A file that is not read: no regular one, too large, or out of proportion."""
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file to be read.
+
+    Raises:
+        OSError: There is none, or it is a pipe, a device, a folder.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # else a pipe is waited for here
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        kind = next((name for test, name in KINDS if test(mode)), "something else")
+        raise OutOfBounds(f"it is {kind}, and only a regular file is read")
+    return os.fdopen(descriptor, "rb")
+
+
+def read_bytes(path: Path, most: int | None = None) -> bytes:
+    """Return the content of a regular file.
+
+    Raises:
+        OSError: It cannot be read, or is larger than ``most``.
+    """
+    with open_regular(path) as file:
+        content = file.read(-1 if most is None else most + 1)
+    if most is not None and len(content) > most:
+        raise OutOfBounds(f"it is larger than {most // MIB} MiB")
+    return content
+
+
+def read_text(path: Path, encoding: str = "utf-8", most: int = SETTINGS) -> str:
+    """Return the text of a file of settings, its lines ended as Python ends them.
+
+    Raises:
+        OSError: It cannot be read, or is larger than ``most``.
+        UnicodeDecodeError: It is no text.
+    """
+    return read_bytes(path, most).decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Return what a file of settings holds.
+
+    Raises:
+        OSError: It cannot be read, or is too large.
+        ValueError: It is no JSON, or nested too deep.
+    """
+    return parse_json(read_text(path))
+
+
+def parse_json(text: str) -> Any:
+    """Return what a text says as JSON.
+
+    Raises:
+        ValueError: It is no JSON, or nested too deep.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
+    _see_nesting(value, NESTING)
+    return value
+
+
+def _see_nesting(value: Any, left: int) -> None:
+    if not left:
+        raise ValueError(TOO_DEEP)
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        if isinstance(inner, dict | list):
+            _see_nesting(inner, left - 1)
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file, gzip or not, with their ends, counted from 1.
+
+    Raises:
+        OSError: It cannot be read, or a line or the whole is out of bounds.
+        EOFError: It is cut short.
+        zlib.error: It is damaged.
+    """
+    with ExitStack() as opened:
+        raw = opened.enter_context(open_regular(path))
+        file: BufferedIOBase = opened.enter_context(gzip.open(raw)) if _is_packed(path) else raw
+        lines: Iterator[bytes] = iter(partial(file.readline, ROW + 1), b"")
+        if file is not raw:
+            lines = in_proportion(lines, lambda line: OVERHEAD + len(line), raw.tell)
+        for number, line in enumerate(lines, start=1):
+            if len(line) > ROW:
+                raise OutOfBounds(f"line {number} is longer than {ROW // MIB} MiB")
+            yield number, line
+
+
+def read_unpacked(path: Path) -> bytes:
+    """Return the content of a regular file, unpacked where it is packed; raises what `numbered_lines` does."""
+    if not _is_packed(path):
+        return read_bytes(path)
+    with open_regular(path) as raw, gzip.open(raw) as file:
+        pieces: Iterator[bytes] = iter(partial(file.read, MIB), b"")
+        checked: Iterator[bytes] = in_proportion(pieces, len, raw.tell)
+        return b"".join(checked)
+
+
+def _is_packed(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
+
+
+def in_proportion(pieces: Iterable[T], size: Callable[[T], int], taken: Callable[[], int]) -> Iterator[T]:
+    """Pass pieces on while they are in proportion to the bytes of the file that they were packed in.
+
+    Args:
+        pieces: What comes out of it.
+        size: Bytes of a piece.
+        taken: How much of the file they took so far.
+
+    Raises:
+        OSError: They no longer are.
+    """
+    total = 0
+    for piece in pieces:
+        total += size(piece)
+        if total > max(UNPACKED, RATIO * taken()):
+            raise OutOfBounds(f"it unpacks to more than {UNPACKED // MIB} MiB and more than {RATIO} times its own size")
+        yield piece

@@ -1,0 +1,90 @@
+"""YAML as plain values, within bounds: a few aliases of aliases would stand for gigabytes, and a date is a text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from yaml.constructor import ConstructorError
+
+__all__ = ["yaml_nodes", "yaml_value"]
+
+NODES = 20_000
+"""Values that a text may hold, what an alias stands for counted again each time."""
+
+DATE = "tag:yaml.org,2002:timestamp"
+
+
+def yaml_nodes(text: str) -> yaml.Node | None:
+    """Return a text's nodes, with their lines; ``None`` where it is empty.
+
+    Raises:
+        yaml.YAMLError: It is no YAML, or out of bounds.
+    """
+    return _composed(_Loader(text))
+
+
+def yaml_value(text: str) -> Any:
+    """Return what a text says: texts, numbers, truth values, lists and mappings.
+
+    Raises:
+        yaml.YAMLError: It is no YAML, or out of bounds.
+    """
+    loader = _Loader(text)
+    root = _composed(loader)
+    return None if root is None else loader.construct_document(root)
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads dates as texts, and says where a value is none of its kind."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  # as PyYAML has it
+        sign: [(tag, pattern) for tag, pattern in resolvers if tag != DATE]
+        for sign, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._composed = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._composed += 1
+        if self._composed > NODES:
+            raise ConstructorError(None, None, f"it holds more than {NODES:,} values", self.get_mark())
+        return super().compose_node(parent, index)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        kind = node.tag.rpartition(":")[2]
+        try:
+            value = super().construct_object(node, deep)
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError):
+            raise ConstructorError(None, None, f"{str(node.value)[:40]!r} is no {kind}", node.start_mark) from None
+        if isinstance(value, int) and value.bit_length() > 63:
+            raise ConstructorError(None, None, "a whole number has at most 63 bits", node.start_mark)
+        return value
+
+
+def _composed(loader: _Loader) -> yaml.Node | None:
+    try:
+        root: yaml.Node | None = loader.get_single_node()
+        if root is not None:
+            _count(root, {})
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deep") from None
+    return root
+
+
+def _count(node: yaml.Node, counted: dict[int, int]) -> int:
+    """Return for how many values a node stands; it is counted once, however often aliases name it."""
+    if id(node) in counted:
+        if not counted[id(node)]:
+            raise yaml.YAMLError("an alias stands inside what it names")
+        return counted[id(node)]
+    counted[id(node)] = 0  # not yet known
+    inside = node.value if isinstance(node, yaml.CollectionNode) else ()
+    values = [part for item in inside for part in (item if isinstance(item, tuple) else (item,))]
+    count = 1 + sum(_count(value, counted) for value in values)
+    if count > NODES:
+        raise ConstructorError(None, None, f"its aliases stand for more than {NODES:,} values", node.start_mark)
+    counted[id(node)] = count
+    return count
