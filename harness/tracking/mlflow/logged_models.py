@@ -84,7 +84,7 @@ class MlflowModels:
         described = Model(artifact_path=model.artifact_location, run_id=run, model_id=model.model_id)
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:  # on the same disk as the weights
             whole = Path(scratch) / "whole"
-            wrap_model(folder, whole, card, described)
+            _wrap(folder, whole, card, described)
             self._client.set_logged_model_tags(model.model_id, {PageTags.FILES: json.dumps(_wrapping(whole))})
             self._client.log_model_artifacts(model.model_id, str(whole))
 
@@ -128,7 +128,7 @@ def remove_files(location: str) -> int:
     return freed
 
 
-def wrap_model(folder: Path, into: Path, card: ModelCard, described: Model | None = None) -> None:
+def _wrap(folder: Path, into: Path, card: ModelCard, described: Model) -> None:
     """Write a model as MLflow serves it, from its files and the code that serves it.
 
     Args:
