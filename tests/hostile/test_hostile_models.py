@@ -16,18 +16,13 @@ from tests.support.hostile_files import NO_FILES, instead_of
 ODD: dict[str, Any] = {
     "a thousand million": 10**9,
     "a million million": 10**12,
-    "more than 64 bits": 10**30,
     "below nothing": -1,
-    "nothing": 0,
-    "a half": 0.5,
     "no number": float("nan"),
-    "infinitely many": float("inf"),
     "a text": "12",
     "an escape sequence": "\x1b[2J",
     "a list": [1, 2],
     "an object": {"a": 1},
     "null": None,
-    "true": True,
 }
 
 SIZES = ("n_layer", "vocab_size", "n_embd", "n_head", "n_positions", "n_inner", "eos_token_id", "layer_norm_epsilon")
