@@ -89,6 +89,8 @@ def run(
         driver = _Driver(checked, workspace, metrics, model, trains, runs, storage, progress)
         try:
             runs.settle(fresh=[cell.id for cell in chosen] if fresh else ())
+            Checkpoints(workspace.study(checked.study.name), checked.study.final).drop_unfinished()
+            tracker.models.drop_unfinished()
             return driver.run(chosen)
         except KeyboardInterrupt as signal:
             clear_frames(signal.__traceback__)  # a query that was cut short would keep its database locked

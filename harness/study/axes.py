@@ -29,7 +29,7 @@ class Prompt(Section):
 
     model_config = ConfigDict(extra="allow")
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=150)
     """How ids and tables call it."""
     text: str | None = None
     """Jinja2 text; left out: the task's prompt of that name."""

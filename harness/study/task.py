@@ -16,6 +16,7 @@ from typing import Any
 from harness.core.closest_match import closest
 from harness.core.errors import DataError, TaskError
 from harness.core.example import Example
+from harness.core.named_path import named_path
 from harness.data.prompt_forms import PROMPT_FORMS
 from harness.data.target_texts import trimmed
 from harness.data.tokenization import SOURCE_TOKENS, PromptForm
@@ -139,7 +140,7 @@ def load_task(name: str, folder: Path | None = None) -> tuple[Task, Path]:
         if name not in tasks:
             raise TaskError(f"unknown task {name!r}; {closest(name, tasks)}; a task of your own is a path: ./{name}.py")
         return _load_file(tasks[name]), tasks[name]
-    path = (folder or Path()) / Path(name).expanduser()
+    path = named_path((folder or Path()) / named_path(name))
     if not path.is_file():
         raise TaskError(f"task file {name!r} does not exist in {path.parent.resolve()}; write one with `harness init`")
     return _load_file(path), path

@@ -7,7 +7,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-__all__ = ["DEFAULT_STORE", "REMEDY", "is_server", "local_folder", "store_uri"]
+__all__ = ["DEFAULT_STORE", "REMEDY", "address_of", "is_server", "local_folder", "store_uri"]
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 REMEDY = "check MLFLOW_TRACKING_URI; left out, the store is mlflow.db in the current folder"
@@ -19,9 +19,21 @@ def store_uri() -> str:
 
 
 def local_folder(location: str) -> Path | None:
-    """Return a folder on this machine, given MLflow's address of it; ``None`` where it is on a server."""
-    parts = urllib.parse.urlparse(location)
-    return Path(urllib.request.url2pathname(parts.path)) if parts.scheme in ("", "file") else None
+    """Return a folder on this machine, given MLflow's address of it; ``None`` where it is on a server.
+
+    As MLflow reads them: escapes such as ``%20`` hold in a bare path as well, ``#`` and ``?`` are part of it.
+    """
+    if location.startswith("file:"):
+        location = urllib.parse.urlparse(location).path
+    elif urllib.parse.urlparse(location).scheme:
+        return None
+    return Path(urllib.request.url2pathname(location))
+
+
+def address_of(folder: Path) -> str:
+    """Return MLflow's address of a folder on this machine, which `local_folder` takes back."""
+    bare = str(folder.absolute())
+    return bare if local_folder(bare) == folder.absolute() else folder.absolute().as_uri()
 
 
 def is_server(uri: str) -> bool:

@@ -92,7 +92,8 @@ class Contest:
         name, registry = self.study.registered_as, self.tracker.models.registry
         if name is None:
             return
-        version = next(iter(registry.made_by(best.id, name)), None) or registry.register(name, best.id, uri)
+        versions = [version for version in registry.made_by(best.id, name) if version.uri == uri]
+        version = versions[0] if versions else registry.register(name, best.id, uri)
         if VersionTags.SETTLED in version.tags:
             return
         alias = version.tags.get(VersionTags.DECISION)
@@ -113,6 +114,8 @@ class Contest:
     def _decide(self, best: Run, champion: Version | None) -> _Decision:
         if champion is None or champion.run == best.id:
             return _Decision(CHAMPION, "the first version", {})
+        if not self.tracker.models.holds(champion.uri):
+            return _Decision(CHAMPION, f"the files of version {champion.number} are gone", {})
         if best.id in {run.id for run in self.tracker.models.registry.siblings(champion.run)}:
             return _Decision(CHAMPION, f"of the same final runs as version {champion.number}", {})
         other = [

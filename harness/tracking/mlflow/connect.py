@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 
 from filelock import FileLock
 from mlflow import MlflowClient
@@ -14,6 +15,7 @@ from harness.core.database_urls import LOCK, create, sqlite_file
 from harness.core.errors import StoreError
 from harness.tracking.address import REMEDY, store_uri
 from harness.tracking.mlflow.http import reach_store
+from harness.tracking.mlflow.moved_store import follow_move
 
 __all__ = ["connect", "connect_known"]
 
@@ -34,8 +36,10 @@ def connect(uri: str) -> MlflowClient:
         create(uri, _migrated)
         LOCK.parent.mkdir(exist_ok=True)
         with FileLock(LOCK):
-            return _migrated(uri)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+            client = _migrated(uri)
+            follow_move(uri)
+            return client
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise StoreError(f"MLflow store {uri!r} cannot be used: {reason}; {REMEDY}") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,13 +19,15 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
 from harness.core.errors import ModelError
+from harness.core.whole_files import folder_size
 from harness.tracking.address import local_folder
+from harness.tracking.mlflow.mlflow_compat import UNKNOWN
 from harness.tracking.mlflow.model_registry import MlflowRegistry, model_id
 from harness.tracking.schema import Metrics, PageTags
 from harness.tracking.store_link import DIRECT, Link, asked, translate_values
 from harness.tracking.store_protocols import ModelCard, ModelRegistry
 
-__all__ = ["MlflowModels", "fetch_model", "remove_files", "wrap_model"]
+__all__ = ["MlflowModels", "fetch_model", "remove_files", "size_of", "wrap_model"]
 
 READY = LoggedModelStatus.READY
 
@@ -48,14 +51,22 @@ class MlflowModels:
     @asked
     def stored(self) -> dict[str, str]:
         own = self.link.own()
-        return {own.get(run, run): model.model_uri for run, model in self._logged() if model.status == READY}
+        whole = [(run, model) for run, model in self._logged() if model.status == READY]
+        return {own.get(run, run): model.model_uri for run, model in whole if _is_there(model)}
+
+    @asked
+    def holds(self, uri: str) -> bool:
+        try:
+            return _is_there(self._client.get_logged_model(uri.rpartition("/")[2]))
+        except MlflowException as error:
+            if error.error_code in UNKNOWN:
+                return False
+            raise
 
     @asked
     def store(self, run: str, folder: Path, card: ModelCard) -> str:
         run = self.link.server(run)
-        for owner, leftover in self._logged():
-            if owner == run and leftover.status != READY:
-                self.drop(leftover.model_uri)
+        self._drop_unfinished(run)
         client, params, tags = self._client, dict(card.params), translate_values(card.tags, self.link.servers)
         model = client.create_logged_model(
             self._experiment, name=card.name, source_run_id=run, params=params, tags=tags
@@ -75,9 +86,22 @@ class MlflowModels:
     @asked
     def drop(self, uri: str) -> int:
         identity = uri.rpartition("/")[2]
-        freed = remove_files(self._client.get_logged_model(identity).artifact_location)
+        freed = remove_files(self._client.get_logged_model(identity).artifact_location, identity)
         self._client.delete_logged_model(identity)
         return freed
+
+    @asked
+    def size(self, uri: str) -> int:
+        return size_of(self._client.get_logged_model(uri.rpartition("/")[2]).artifact_location)
+
+    @asked
+    def drop_unfinished(self) -> None:
+        self._drop_unfinished()
+
+    def _drop_unfinished(self, run: str | None = None) -> None:
+        for owner, model in self._logged():
+            if model.status != READY and run in (None, owner):
+                self.drop(model.model_uri)
 
     def _logged(self) -> list[tuple[str, LoggedModel]]:
         """Return all stored models, finished or not, with the run that each belongs to."""
@@ -85,13 +109,31 @@ class MlflowModels:
         return [(model.source_run_id, model) for model in models if model.source_run_id]
 
 
-def remove_files(location: str) -> int:
-    """Delete a local folder, given MLflow's address of it; return the bytes freed, 0 where it is on a server."""
+def _is_there(model: LoggedModel) -> bool:
+    folder = local_folder(model.artifact_location)
+    return folder is None or folder.is_dir()
+
+
+def size_of(location: str) -> int:
+    """Return the bytes of a local folder, given MLflow's address of it, 0 where it is on a server."""
     folder = local_folder(location)
-    if folder is None or not folder.is_dir():
+    return folder_size(folder) if folder else 0
+
+
+def remove_files(location: str, owner: str) -> int:
+    """Delete a local folder, given MLflow's address of it; return the bytes freed, 0 where it is on a server.
+
+    Only what lies in a folder by the name of the run or model that it belongs to is deleted: an address is a value in a
+    database, and may say anything.
+    """
+    folder = local_folder(location)
+    if folder is None or (folder.parent.name, folder.name) != (owner, "artifacts") or folder.is_symlink():
         return 0
-    freed = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    shutil.rmtree(folder)
+    freed = folder_size(folder)
+    if folder.exists():
+        shutil.rmtree(folder)
+    with suppress(OSError):  # there is more in it
+        folder.parent.rmdir()
     return freed
 
 

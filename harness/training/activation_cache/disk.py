@@ -21,6 +21,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from harness.core.errors import UserError
+from harness.core.workspace import inside
+
 __all__ = ["ActivationDisk", "Writer"]
 
 SHARD = 2**27
@@ -48,7 +51,7 @@ class ActivationDisk:
         folder = self.folder / key
         try:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            shards = {folder / name: own for name, own in manifest["shards"].items()}
+            shards = {inside(folder, name): own for name, own in manifest["shards"].items()}
             if manifest["key"] == key and shards and all(_digest(file) == own for file, own in shards.items()):
                 self.used(key)
                 handles: list[Any] = [safe_open(file, framework="pt") for file in shards]
@@ -56,7 +59,7 @@ class ActivationDisk:
         except FileNotFoundError:
             if not folder.exists():
                 return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError, UserError):
             pass  # not what `Writer` wrote
         self.remove(key)
         return None
