@@ -263,7 +263,7 @@ class ModelStore(Protocol):
         """Remove a stored model; return the bytes freed."""
 
     def drop_unfinished(self) -> None:
-        """Remove what a kill left of models that were being stored."""
+        """Remove what a kill left of models, and of files of the study's runs, that were being stored."""
 
 
 class StudyPages(Protocol):

@@ -37,6 +37,9 @@ PACKAGES = ("mlflow", "prompt-depth-harness", "torch", "transformers", "tokenize
 PARAMS = ParamSchema([ParamSpec("on_error", "string", "stop")])
 """What a request may say besides its rows."""
 
+DRAFTS = (".artifact.uploading.*", ".*.draft")
+"""Files that are being written, by MLflow and by `harness.core.whole_files`."""
+
 SCORED = (Metrics.VALIDATION, Metrics.TEST)
 
 
@@ -97,6 +100,9 @@ class MlflowModels:
     @asked
     def drop_unfinished(self) -> None:
         self._drop_unfinished()
+        folder = local_folder(self._client.get_experiment(self._experiment).artifact_location)
+        for draft in (file for pattern in DRAFTS for file in folder.rglob(pattern)) if folder else ():
+            draft.unlink(missing_ok=True)
 
     def _drop_unfinished(self, run: str | None = None) -> None:
         for owner, model in self._logged():
