@@ -98,7 +98,8 @@ def _models(runs: list[Run], tracker: MlflowTracker) -> tuple[list[Waste], set[s
     """Return the models that nothing names, and the ids of the runs whose models stay."""
     summaries = map(KeptModels.from_run, _summaries(runs))
     kept = {run for models in summaries for run in (models.run, *models.runs)}
-    stored, registry, found = tracker.models.stored(), tracker.models.registry, []
+    found: list[Waste] = []
+    stored, registry = tracker.models.stored(), tracker.models.registry
     if not kept:  # the summary was deleted in MLflow's pages, or is not there yet: nobody says which models are kept
         return [], {*stored}
     names = {run.id: run.name for run in [*runs, *tracker.runs(removed=True)]}

@@ -74,6 +74,7 @@ def run(
     chosen = select(checked.cells, cells)
     if executor not in EXECUTORS:
         raise UserError(f"unknown executor {executor!r}; {closest(executor, EXECUTORS)}")
+    folder, _ = workspace.study(checked.study.name), workspace.report(checked.study.name)  # or they are refused
     reach_store()
     reach_storage(checked.study.search.storage)
     progress.say(f"loading model {checked.study.model.name}")
@@ -89,7 +90,7 @@ def run(
         driver = _Driver(checked, workspace, metrics, model, trains, runs, storage, progress)
         try:
             runs.settle(fresh=[cell.id for cell in chosen] if fresh else ())
-            Checkpoints(workspace.study(checked.study.name), checked.study.final).drop_unfinished()
+            Checkpoints(folder, checked.study.final).drop_unfinished()
             tracker.models.drop_unfinished()
             return driver.run(chosen)
         except KeyboardInterrupt as signal:

@@ -11,16 +11,13 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from tests.support.study_fixture import Place, Places
-
-QUICK = ("--set", "search.trials=1", "--set", "final.seeds=[11]", "--set", "training.epochs=1")
+from tests.support.study_fixture import QUICK, Place, Places
 
 
 @pytest.fixture(scope="module")
-def edited(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def edited(finished: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A study that was run, edited and run again, so that runs of it are superseded."""
-    place = Places(tmp_path_factory.mktemp("clean"))()
-    place.run(*QUICK)
+    place = Places(tmp_path_factory.mktemp("clean")).copy(finished)
     place.edit("TL;DR:", "In short:")
     place.run(*QUICK)
     return place

@@ -12,9 +12,7 @@ from typing import Any
 import pytest
 
 from harness.cli.main import app
-from tests.support.study_fixture import Done, Place, Places
-
-QUICK = ("--set", "search.trials=1", "--set", "final.seeds=[11]", "--set", "training.epochs=1")
+from tests.support.study_fixture import QUICK, Done, Place, Places
 
 VICTIM = "VICTIM"
 """Stands for the absolute path of a folder that is nobody's business."""
@@ -43,18 +41,10 @@ OTHERS = {"init", "tasks"}
 """Commands that take a folder to write to, or nothing."""
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    place = Places(tmp_path_factory.mktemp("names"))()
-    place.run(*QUICK)
-    (place.folder / "asked.jsonl").write_text('{"source": "short note"}\n')
-    return place
-
-
 @pytest.fixture
-def place(done: Place, tmp_path: Path) -> Place:
+def place(finished: Place, tmp_path: Path) -> Place:
     """A study in a folder of its own, with a stranger's folder beside it."""
-    copied = Places(tmp_path).copy(done)
+    copied = Places(tmp_path).copy(finished)
     for name in ("model/config.json", "model/harness.json.txt", "artifacts/keep", "figures/mine.png", "a.txt"):
         file = copied.folder.parent / "victim" / name
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -10,16 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.kill_moments import kill_at, running, storing_the_model
-from tests.support.study_fixture import Place, Places
-
-QUICK = ("--set", "search.trials=1", "--set", "final.seeds=[11]", "--set", "training.epochs=1")
-
-
-@pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    place = Places(tmp_path_factory.mktemp("left"))()
-    place.run(*QUICK)
-    return place
+from tests.support.study_fixture import QUICK, Place, Places
 
 
 def dead_process() -> int:
@@ -28,8 +19,8 @@ def dead_process() -> int:
     return process.pid
 
 
-def test_half_written_models_and_files_go(done: Place, tmp_path: Path) -> None:
-    place = Places(tmp_path).copy(done)
+def test_half_written_models_and_files_go(finished: Place, tmp_path: Path) -> None:
+    place = Places(tmp_path).copy(finished)
     client, final = place.client(), place.runs("final", cell="bare/head")[0]
     unfinished = client.create_logged_model("1", name="half", source_run_id=final.info.run_id)
     own, run = place.folder / ".harness" / "tiny", place.folder / "mlruns" / "1" / final.info.run_id / "artifacts"

@@ -100,9 +100,9 @@ class MlflowModels:
     @asked
     def drop_unfinished(self) -> None:
         self._drop_unfinished()
-        folder = local_folder(self._client.get_experiment(self._experiment).artifact_location)
-        for draft in (file for pattern in DRAFTS for file in folder.rglob(pattern)) if folder else ():
-            draft.unlink(missing_ok=True)
+        if folder := local_folder(self._client.get_experiment(self._experiment).artifact_location):
+            for draft in [draft for pattern in DRAFTS for draft in folder.rglob(pattern)]:
+                draft.unlink(missing_ok=True)
 
     def _drop_unfinished(self, run: str | None = None) -> None:
         for owner, model in self._logged():
