@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_vali
 from pydantic_core import InitErrorDetails
 
 from harness.core.closest_match import closest
+from harness.core.workspace import LONGEST_NAME
 from harness.core.yaml_section import Section
 from harness.data.prompt_forms import PROMPT_FORMS, form_keys
 from harness.data.tokenization import PromptForm
@@ -29,7 +30,7 @@ class Prompt(Section):
 
     model_config = ConfigDict(extra="allow")
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=150)
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_NAME)
     """How ids and tables call it."""
     text: str | None = None
     """Jinja2 text; left out: the task's prompt of that name."""
