@@ -16,7 +16,7 @@ import torch
 
 from harness.models.load import Loaded, load
 from harness.testing import tiny_model
-from tests.support.study_fixture import Places
+from tests.support.study_fixture import QUICK, Place, Places
 
 # A shell's background jobs ignore Ctrl-C, and so would the processes that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -77,6 +77,15 @@ def pretrained() -> Callable[[str], Loaded]:
         return load(str(folder))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Return a place where the tiny study was run with `QUICK`, and rows to be answered; tests copy it."""
+    place = Places(tmp_path_factory.mktemp("finished"))()
+    place.run(*QUICK)
+    (place.folder / "asked.jsonl").write_text('{"source": "short note about"}\n')
+    return place
 
 
 @pytest.fixture(scope="session")

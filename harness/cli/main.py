@@ -7,7 +7,6 @@ import io
 import os
 import signal
 import sys
-import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +17,7 @@ from harness.cli.arguments import LOOPBACK, Host, KnownStudy, ModelName, Overrid
 from harness.cli.terminal import Terminal, bear_every_sign
 from harness.cli.until_signal import until_signal
 from harness.core.errors import HarnessError, UserError
+from harness.core.scratch import scratch
 from harness.core.user_code import ended_at
 from harness.core.workspace import HERE
 
@@ -47,7 +47,8 @@ def main() -> None:
     sys.unraisablehook = _again
     bear_every_sign()
     try:
-        status = app(standalone_mode=False)
+        with scratch():
+            status = app(standalone_mode=False)
     except HarnessError as error:
         _fail(str(error), 2 if isinstance(error, UserError) else 1)
     except SystemExit as stop:  # of a task, a metric or a library: it would be status 0 without a word
@@ -115,9 +116,9 @@ def plan(
     planned = Study.load(study, overrides or ())
     _ = planned.checked  # before anything heavy is imported
     from harness.cli.plan_tables import plan_tables
-    from harness.cli.progress_display import progress_on
+    from harness.cli.progress_display import progress_on, quiet_libraries
 
-    _quiet_libraries()
+    quiet_libraries()
     with progress_on(out) as progress:
         made, file = planned.plan(progress=progress, cells=cells)
     for part in plan_tables(made):
@@ -148,10 +149,10 @@ def run(
     planned = Study.load(study, overrides or ())
     checked = planned.checked
     from harness.cli.check_tables import duplicates
-    from harness.cli.progress_display import progress_on
+    from harness.cli.progress_display import progress_on, quiet_libraries
     from harness.cli.results_table import print_results
 
-    _quiet_libraries()
+    quiet_libraries()
     for line in [*duplicates(checked, across=True), *(f"caution: {caution}" for caution in checked.cautions)]:
         out.print(line, style="yellow", soft_wrap=True)
     with progress_on(out) as progress:
@@ -204,7 +205,7 @@ def ui(
         from harness.study.find_study import known_study
 
         experiment = known_study(study)[1].pages.experiment if study else None
-        serve_ui(experiment, port=port, tell=lambda line: out.print(line, soft_wrap=True))
+        serve_ui(experiment, port=port, tell=_tell)
 
 
 class OnError(StrEnum):
@@ -242,7 +243,7 @@ def serve(model: ModelName, port: Port = None, host: Host = LOOPBACK, token: Tok
     with until_signal(out):
         from harness.serving.serve import serve_model
 
-        serve_model(model, host=host, port=port, token=token, tell=lambda line: out.print(line, soft_wrap=True))
+        serve_model(model, host=host, port=port, token=token, tell=_tell)
 
 
 @app.command()
@@ -273,22 +274,17 @@ def tasks() -> None:
 
 
 @app.command()
-def clean(study: KnownStudy) -> None:
-    """Free what a study no longer needs: caches, superseded and interrupted runs, models that nothing names."""
-    from harness.runner.clean import clean_study
-    from harness.study.find_study import known_study
+def clean(
+    study: KnownStudy,
+    recordings: Annotated[bool, typer.Option("--recordings", help="Recordings of frozen parts too.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be deleted.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
+) -> None:
+    """List what a study no longer needs, ask, and delete it: caches, superseded runs, models that nothing names."""
+    from harness.cli.clean_up import clean_up
 
-    name, tracker = known_study(study)
-    for line in clean_study(name, tracker, HERE):
-        out.print(line)
+    clean_up(study, HERE, _tell, recordings=recordings, dry_run=dry_run, yes=yes)
 
 
-def _quiet_libraries() -> None:
-    """Keep libraries' progress bars and advice off the screen; what matters is checked and reported here."""
-    import datasets
-    from transformers.utils import logging
-
-    warnings.filterwarnings("ignore", module=r"mlflow\..*")
-    datasets.disable_progress_bars()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+def _tell(line: str) -> None:
+    out.print(line, soft_wrap=True)

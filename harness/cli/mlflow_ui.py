@@ -8,6 +8,7 @@ from collections.abc import Callable
 from harness.core.mlflow_server_process import free_port, serve
 from harness.report.mlflow_pages.page_views import OPENING
 from harness.tracking.address import is_server, store_uri
+from harness.tracking.mlflow.connect import connect_known
 from harness.tracking.mlflow.ui_views import Address
 
 __all__ = ["serve_ui"]
@@ -33,6 +34,7 @@ def serve_ui(experiment: str | None, *, port: int | None, tell: Callable[[str], 
     if is_server(uri):
         tell(_link(uri, experiment))
         return
+    connect_known()  # a store that was moved leads to its files again
     port = port or free_port()
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1"]

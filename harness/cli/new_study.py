@@ -8,6 +8,8 @@ from pathlib import Path
 
 from harness.core.errors import UserError
 from harness.core.example import SPLITS
+from harness.core.named_path import named_path
+from harness.core.whole_files import write_whole
 from harness.data.readers import read_rows
 from harness.study.task import packaged
 
@@ -108,7 +110,7 @@ def write_starter(folder: Path) -> list[Path]:
     Raises:
         UserError: One of them is there already; nothing is written then.
     """
-    source = packaged() / "data" / "summarization"
+    folder, source = named_path(folder), packaged() / "data" / "summarization"
     data = {split: list(islice(read_rows(source / f"{split}.jsonl.gz"), SIZES[split])) for split in SPLITS}
     lines = {split: [json.dumps(row, ensure_ascii=False) for row in rows] for split, rows in data.items()}
     files = {
@@ -119,7 +121,9 @@ def write_starter(folder: Path) -> list[Path]:
     for file in files:
         if file.exists():
             raise UserError(f"{file} is there already; run `harness init` in an empty folder, or name one")
-    for file, text in files.items():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+    try:
+        for file, text in files.items():
+            write_whole(file, text)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written to: {error}; name another folder") from error
     return list(files)

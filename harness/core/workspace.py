@@ -2,17 +2,58 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["HERE", "Workspace"]
+from harness.core.errors import UserError
+
+__all__ = ["HERE", "LONGEST_NAME", "STUDY_NAME", "Workspace", "inside", "is_study_name"]
+
+STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+LONGEST_NAME = 100
+
+LONGEST_FILE = 200
+"""Bytes of a file's name: file systems take 255, and drafts and locks add to it."""
+
+
+def is_study_name(name: str) -> bool:
+    """Return whether a study may be called so."""
+    return len(name) <= LONGEST_NAME and re.fullmatch(STUDY_NAME.rstrip("$"), name) is not None
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Return what lies in a folder under a name that may come from anywhere: a command line, a store, a file.
+
+    Raises:
+        UserError: The name is a path, or no file can be called so, or a link is there, which may lead anywhere.
+    """
+    if not _is_file_name(name):
+        raise UserError(
+            f"{name[:LONGEST_FILE]!r} cannot name anything in {folder}: it must be a plain name without '/', of at "
+            f"most {LONGEST_FILE} bytes; name it otherwise"
+        )
+    place = folder / name
+    if place.is_symlink():
+        raise UserError(f"{place} is a link, to {os.readlink(place)}, where a file or folder must be; remove the link")
+    return place
+
+
+def _is_file_name(name: str) -> bool:
+    try:
+        length = len(os.fsencode(name))
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return 0 < length <= LONGEST_FILE and name not in (".", "..") and not {"/", os.sep, "\0"} & set(name)
 
 
 @dataclass(frozen=True)
 class Workspace:
     """A folder in which studies are run; the current one unless another is named.
 
-    Names that begin with a dot are no study's: a study's name begins with a letter or a digit.
+    Names that begin with a dot are no study's: a study's name begins with a letter or a digit. What goes by a study's
+    name is refused where no study can have it, wherever the name came from.
     """
 
     home: Path = Path()
@@ -39,15 +80,28 @@ class Workspace:
 
     def study(self, name: str) -> Path:
         """Return a study's own folder: its plan, and models until the store has them."""
-        return self.state / name
+        return inside(self.state, _study(name))
 
     def study_lock(self, name: str) -> Path:
         """Return what is held while a study is run."""
-        return self.state / f".{name}.lock"
+        return inside(self.state, f".{_study(name)}.lock")
+
+    def journal(self, name: str, store: str) -> Path:
+        """Return what waits for a study's store, which a few hex digits stand for."""
+        return inside(self.journals, f"{_study(name)}-{store}.jsonl")
 
     def report(self, name: str) -> Path:
         """Return where a study's report goes."""
-        return self.home / "reports" / name
+        return inside(self.home / "reports", _study(name))
+
+
+def _study(name: str) -> str:
+    if not is_study_name(name):
+        raise UserError(
+            f"{name[:LONGEST_FILE]!r} is no study's name: that has letters, digits, '_', '.' and '-', at most "
+            f"{LONGEST_NAME} of them, and begins with a letter or digit; correct it"
+        )
+    return name
 
 
 HERE = Workspace()

@@ -18,6 +18,7 @@ import numpy as np
 from harness.core.closest_match import closest
 from harness.core.errors import DataError
 from harness.core.example import SPLITS, Example, Split
+from harness.core.named_path import named_path
 from harness.core.user_code import user_code
 from harness.data.data_keys import Data
 from harness.data.readers import FORMATS, Row, format_of, read_rows
@@ -55,7 +56,7 @@ def open_source(data: Data, default: Path) -> Source:
     """
     if data.hub:
         return _hub(data)
-    path = Path(data.path).expanduser() if data.path else default
+    path = named_path(data.path) if data.path else default
     if path.is_file():
         return Source(str(path), {"train": lambda: read_rows(path)})
     if not path.is_dir():

@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib
 
 from harness.core.whole_files import write_whole
+from harness.core.workspace import inside
 from harness.report.charts.draw_chart import draw_chart
 from harness.report.charts.draw_tables import draw_differences, draw_heat_map
 from harness.report.charts.figure_files import drawn, write_figures
@@ -40,7 +41,7 @@ def write_report(results: Results, folder: Path, *, findings: Findings | None = 
             drawings["heat"] = drawn(draw_heat_map(results), "heat")
         if findings.verdicts and findings.verdicts.to_baseline:
             drawings["differences"] = drawn(draw_differences(findings.verdicts), "differences")
-        write_figures(drawings, folder / "figures")
+        write_figures(drawings, inside(folder, "figures"))
     written = folder / "report.md"
     files = {
         "results.csv": results_csv(results),

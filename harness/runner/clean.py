@@ -1,54 +1,136 @@
-"""Freeing what a study no longer needs."""
+"""Freeing what a study no longer needs: found first, so that it can be shown, and deleted when somebody agrees."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
+from filelock import FileLock, Timeout
+
+from harness.core.errors import StoreError
+from harness.core.whole_files import folder_size
 from harness.core.workspace import Workspace
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
+from harness.tracking.store_protocols import Run, Version
 from harness.tracking.study_record import KeptModels, refuse_newer_study
 
-__all__ = ["clean_study"]
+__all__ = ["MIB", "Found", "Waste", "cleaning"]
+
 
 MIB = 2**20
 
 
-def clean_study(study: str, tracker: MlflowTracker, workspace: Workspace) -> Iterator[str]:
-    """Delete caches, superseded and interrupted runs, and models that nothing names; yield what was freed.
+class Waste(NamedTuple):
+    """One thing that may be deleted."""
 
-    What an alias of the registry names stays, with the run that made it; other versions go with their models.
+    kind: str
+    name: str
+    size: int
+    """Bytes, 0 where they are on a server."""
+    delete: Callable[[], object]
+
+
+class Found(NamedTuple):
+    """What a study leaves."""
+
+    waste: list[Waste]
+    """In the order in which it is to be deleted."""
+    stays: list[str]
+    """What is not deleted though it takes room, and why, a sentence each."""
+
+
+@contextmanager
+def cleaning(study: str, tracker: MlflowTracker, workspace: Workspace, *, recordings: bool = False) -> Iterator[Found]:
+    """Find what a study no longer needs; it cannot be run meanwhile.
+
+    Caches, models that nothing names, superseded and interrupted runs. What an alias of the registry names stays, with
+    the run that made it; other versions go with their models.
+
+    Args:
+        study: Its name.
+        tracker: Its.
+        workspace: Where it was run.
+        recordings: Whether recordings of frozen parts count, which all studies of the folder share.
 
     Raises:
+        StoreError: The study is being run.
         NewerError: A newer version wrote to the study, and may have need of any of it.
     """
     refuse_newer_study(tracker)
-    folder = workspace.study(study)
-    freed = _size_of(folder)
-    shutil.rmtree(folder, ignore_errors=True)
-    yield f"caches: {freed / MIB:.1f} MiB"
-    if recorded := _size_of(workspace.recordings):
-        stay = f"{recorded / MIB:.1f} MiB in {workspace.recordings}"
-        yield f"recordings of frozen parts, which all studies here share, stay: {stay}"
-    runs, registry = tracker.runs(), tracker.models.registry
-    summaries = [KeptModels.from_run(run) for run in runs if run.phase == "summary"]
+    lock = workspace.study_lock(study)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(lock, timeout=0):
+            runs, recorded = tracker.runs(), list(_recordings(workspace.recordings))
+            caches = list(_caches(workspace.study(study)))
+            models, kept = _models(runs, tracker)
+            waste = [*caches, *models, *_runs(runs, kept, tracker), *(recorded if recordings else ())]
+            yield Found(waste, list(_stays(runs, [] if recordings else recorded, kept, workspace)))
+    except Timeout:
+        raise StoreError(f"study {study!r} is being run in this folder; clean it when that has ended") from None
+
+
+def _stays(runs: list[Run], recorded: list[Waste], kept: set[str | None], workspace: Workspace) -> Iterator[str]:
+    if size := sum(each.size for each in recorded):
+        yield (
+            f"recordings of frozen parts, which all studies here share, stay: {size / MIB:.1f} MiB in "
+            f"{workspace.recordings}; --recordings deletes them, and who needs one makes it again"
+        )
+    if kept and not _summaries(runs):
+        yield (
+            f"all {len(kept)} stored models stay: the summary run, which says which of them are kept, is not there; "
+            "restore it in MLflow, or let `harness run` make it again"
+        )
+
+
+def _summaries(runs: list[Run]) -> list[Run]:
+    return [run for run in runs if run.phase == "summary"]
+
+
+def _caches(folder: Path) -> Iterator[Waste]:
+    if folder.is_dir():
+        yield Waste("caches", str(folder), folder_size(folder), partial(shutil.rmtree, folder))
+
+
+def _models(runs: list[Run], tracker: MlflowTracker) -> tuple[list[Waste], set[str | None]]:
+    """Return the models that nothing names, and the ids of the runs whose models stay."""
+    summaries = map(KeptModels.from_run, _summaries(runs))
     kept = {run for models in summaries for run in (models.run, *models.runs)}
-    models = {run: uri for run, uri in tracker.models.stored().items() if run not in kept}
-    for run in list(models):
+    found: list[Waste] = []
+    stored, registry = tracker.models.stored(), tracker.models.registry
+    if not kept:  # the summary was deleted in MLflow's pages, or is not there yet: nobody says which models are kept
+        return [], {*stored}
+    names = {run.id: run.name for run in [*runs, *tracker.runs(removed=True)]}
+    for run, uri in stored.items():
         versions = registry.made_by(run)
-        if any(version.aliases for version in versions):
+        if run in kept or any(version.aliases for version in versions):
             kept.add(run)
-            del models[run]
-        else:
-            for version in versions:
-                registry.forget(version)
-    freed = sum(tracker.models.drop(uri) for uri in models.values())
-    yield f"models: {freed / MIB:.1f} MiB ({len(models)} removed)"
-    stale = [run for run in runs if run.phase in ("superseded", "interrupted") and run.id not in kept]
-    freed = sum(tracker.remove(run.id) for run in stale)
-    yield f"superseded and interrupted runs: {freed / MIB:.1f} MiB ({len(stale)} removed)"
+            continue
+        registered = [f"{version.name} version {version.number}" for version in versions]
+        name = ", ".join([f"{uri} of {names.get(run, run)}", *registered])
+        found.append(Waste("models", name, tracker.models.size(uri), partial(_drop, uri, versions, tracker)))
+    return found, kept
 
 
-def _size_of(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+def _drop(uri: str, versions: list[Version], tracker: MlflowTracker) -> None:
+    for version in versions:
+        tracker.models.registry.forget(version)
+    tracker.models.drop(uri)
+
+
+def _runs(runs: list[Run], kept: set[str | None], tracker: MlflowTracker) -> Iterator[Waste]:
+    for run in runs:
+        if run.phase in ("superseded", "interrupted") and run.id not in kept:
+            name, delete = f"{run.name}, {run.id}", partial(tracker.remove, run.id)
+            yield Waste("superseded and interrupted runs", name, tracker.size(run.id), delete)
+
+
+def _recordings(folder: Path) -> Iterator[Waste]:
+    """Yield the finished recordings; what another process is writing stays, and what it reads it can read on."""
+    for each in sorted(folder.glob("[!.]*")):
+        if each.is_dir() and not each.is_symlink():
+            yield Waste("recordings", str(each), folder_size(each), partial(shutil.rmtree, each, ignore_errors=True))

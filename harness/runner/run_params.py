@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import cycle
@@ -151,7 +152,7 @@ def open_summary(checked: Checked, record: StudyRecord, runs: StudyRuns) -> tupl
         tags = {Tags.FORMAT: str(RUN_FORMAT), Tags.STUDY: checked.study.name}
         summary = tracker.start("summary", phase="summary", parent=None, params=params, tags=tags)
     tracker.text(summary, checked.file.text, Artifacts.STUDY)
-    tracker.text(summary, checked.task_file.read_text(encoding="utf-8"), Artifacts.task(checked.task_file.name))
+    tracker.text(summary, checked.task_file.read_text(encoding="utf-8"), Artifacts.task(record.task_file))
     record.to_run(tracker, summary)
     return summary, earlier is not None
 
@@ -172,7 +173,7 @@ def study_record(
         space=SearchSpace.of(study).record(),
         overrides=tuple(checked.file.overrides),
         file=str(checked.file.path),
-        task_file=checked.task_file.name,
+        task_file=re.sub(r"[^A-Za-z0-9_.-]", "_", checked.task_file.name),  # no address of a server needs escapes then
         edition=runs.tags[Tags.EDITION],
         forecast=forecast.as_json() if forecast else None,
         cells=tuple(cell.id for cell in checked.cells),

@@ -75,6 +75,7 @@ def run(
     chosen = select(checked.cells, cells)
     if executor not in EXECUTORS:
         raise UserError(f"unknown executor {executor!r}; {closest(executor, EXECUTORS)}")
+    folder, _ = workspace.study(checked.study.name), workspace.report(checked.study.name)  # or they are refused
     reach_store()
     reach_storage(checked.study.search.storage)
     metrics = resolve_all(checked.metrics)
@@ -94,6 +95,8 @@ def run(
         driver = _Driver(checked, workspace, metrics, model, trains, runs, storage, forecast, progress)
         try:
             runs.settle(fresh=[cell.id for cell in chosen] if fresh else ())
+            Checkpoints(folder, checked.study.final).drop_unfinished()
+            tracker.models.drop_unfinished()
             return driver.run(chosen)
         except KeyboardInterrupt as signal:
             clear_frames(signal.__traceback__)  # a query that was cut short would keep its database locked

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.core.errors import ModelError
+from harness.core.named_path import named_path
 from harness.study.find_study import find_study
 from harness.tracking.address import store_uri
 from harness.tracking.mlflow.connect import connect_known
@@ -36,8 +37,9 @@ def stored_model(name: str) -> Iterator[Path]:
         ModelError: There is no such model.
         StoreError: The store cannot be reached.
     """
-    if (Path(name) / "harness.json").is_file() or (Path(name) / "MLmodel").is_file():
-        yield Path(name)
+    folder = named_path(name)
+    if (folder / "harness.json").is_file() or (folder / "MLmodel").is_file():
+        yield folder
         return
     uri = name if name.startswith("models:/") else _of_run(name) or _of_study(name)
     client = connect_known() if uri else None

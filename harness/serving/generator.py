@@ -21,6 +21,7 @@ from harness.core.closest_match import closest
 from harness.core.errors import DataError, ModelError, TemplateError
 from harness.core.example import Example, digest
 from harness.core.format_versions import FORMAT, refuse_newer
+from harness.core.named_path import named_path
 from harness.data.prompt_forms import restored
 from harness.data.tokenization import Limits, PromptForm, Row, encode
 from harness.models.content_digests import architecture_digest, weights_digest
@@ -281,7 +282,7 @@ def _loaded(folder: Path, recipe: Recipe, reading: Mapping[str, str]) -> Loaded:
     if recipe.store == "full":
         return load(str(folder), **options)
     # A name may mean another folder wherever this is run.
-    place = base.folder if base.folder and Path(base.folder).is_dir() else model_location(base.name)
+    place = base.folder if base.folder and named_path(base.folder).is_dir() else model_location(base.name)
     pretrained = load(place, revision=base.commit, allow_pickle=base.allow_pickle, **options)
     verify_base(folder, pretrained, reading)
     return load_delta(folder, pretrained, tuning=recipe.tuning, base=base)

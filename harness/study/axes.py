@@ -14,6 +14,7 @@ from pydantic_core import InitErrorDetails
 
 from harness.core.closest_match import closest
 from harness.core.number_types import Count
+from harness.core.workspace import LONGEST_NAME
 from harness.core.yaml_section import Section
 from harness.data.prompt_forms import PROMPT_FORMS, form_keys
 from harness.data.tokenization import PromptForm
@@ -30,7 +31,7 @@ class Prompt(Section):
 
     model_config = ConfigDict(extra="allow")
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_NAME)
     """How ids and tables call it."""
     text: str | None = None
     """Jinja2 text; left out: the task's prompt of that name."""

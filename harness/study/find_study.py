@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.core.errors import UserError
+from harness.core.workspace import is_study_name
 from harness.study.load_study import read_study
 from harness.tracking.address import store_uri
 
@@ -19,12 +20,14 @@ def find_study(study: str) -> tuple[str, MlflowTracker | None]:
     """Return a study's name, given its file or its name, and its tracker where the store knows it.
 
     Raises:
-        UserError: The file cannot be read, or the store cannot be reached.
+        UserError: The file cannot be read, or the store cannot be reached, or the study was deleted there.
     """
     from harness.tracking.choose_store import deliver_left  # MLflow, which `check` does without
     from harness.tracking.mlflow.mlflow_tracker import find_experiment
 
     name = read_study(Path(study)).study.name if study.endswith((".yaml", ".yml")) else study
+    if not is_study_name(name):  # a store may hold experiments of other programs, called by paths
+        return name, None
     deliver_left(name)
     return name, find_experiment(name)
 

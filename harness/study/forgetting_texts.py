@@ -17,6 +17,7 @@ from typing import NamedTuple
 from harness.core.closest_match import closest
 from harness.core.errors import DataError, TaskError
 from harness.core.example import Example
+from harness.core.named_path import named_path
 from harness.data.data_keys import Data
 from harness.data.readers import FORMATS, Row, format_of, read_rows
 from harness.data.sources import open_source, read_split
@@ -90,7 +91,7 @@ def _texts(spec: Generality, *, embedded: bool) -> list[str]:
 
 
 def _rows(text: str, spec: Generality, *, embedded: bool) -> list[Row]:
-    path = Path(text).expanduser()
+    path = named_path(text)
     is_hub = text != DEFAULT and format_of(path) is None and re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", text)
     if not is_hub and (spec.config or spec.revision):
         raise DataError("generality.config and generality.revision belong to a Hub id; leave them out")

@@ -77,7 +77,7 @@ def read_study(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
         text = read_text(path, "utf-8-sig", STUDY)
     except FileNotFoundError:
         raise StudyError([Problem(str(path), "no such study file; write one with `harness init`")]) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # a name that no file can have, or no text
         raise StudyError([Problem(str(path), f"cannot be read as a study file: {error}")]) from error
     tree, lines = _parse(text, path)
     _apply_all(tree, overrides)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from harness.core.bounded_files import open_regular, read_json
 from harness.core.errors import ModelError
+from harness.core.named_path import named_path
 
 __all__ = ["Source", "generation_settings", "locate", "tokenizer_file"]
 
@@ -105,7 +106,7 @@ def _file(source: Source, name: str) -> Path | None:
 
 
 def _folder(name: str) -> Path | None:
-    path = Path(name).expanduser()
+    path = named_path(name)
     if path.is_dir():
         return path
     if path.exists():

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_v
 
 from harness.core.closest_match import closest
 from harness.core.number_types import Amount, Count, Decay, Mebibytes, Rate, Rows, Seed, Share
+from harness.core.workspace import LONGEST_NAME, STUDY_NAME
 from harness.core.yaml_section import Section
 from harness.data.data_keys import Data
 from harness.study.axes import AXES, Prompt, Tuning, tuning_of
@@ -249,7 +250,7 @@ class Generality(Section):
 class StudySpec(Section):
     """A whole study file."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
+    name: str = Field(pattern=STUDY_NAME, max_length=LONGEST_NAME)
     """The MLflow experiment's name and the report folder's; letters, digits, ``_``, ``.``, ``-``."""
     task: str
     """A task that travels with the harness, or the path of a task file."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.core.errors import UserError
+from harness.core.workspace import inside
 from harness.study.check import Checked, check
 from harness.study.load_study import read_study
 from harness.study.task import load_task
@@ -56,7 +57,7 @@ class StoredStudy(NamedTuple):
 def rebuilt(stored: StoredStudy, folder: Path) -> Checked:
     """Check the study as it was, its task from the store's copy."""
     record = stored.record
-    file, task = folder / Artifacts.STUDY, folder / record.task_file
+    file, task = folder / Artifacts.STUDY, inside(folder, record.task_file)
     file.write_text(stored.file, encoding="utf-8")
     task.write_text(stored.task, encoding="utf-8")
     overrides = [*record.overrides, f"task={json.dumps(str(task))}", *_pinned(stored)]

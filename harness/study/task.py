@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from harness.core.closest_match import closest
 from harness.core.errors import DataError, MetricError, TaskError
 from harness.core.example import Example
+from harness.core.named_path import named_path
 from harness.core.number_types import Count
 from harness.core.user_code import ENDS, user_code
 from harness.data.prompt_forms import PROMPT_FORMS
@@ -152,7 +153,7 @@ def load_task(name: str, folder: Path | None = None) -> tuple[Task, Path]:
         if name not in tasks:
             raise TaskError(f"unknown task {name!r}; {closest(name, tasks)}; a task of your own is a path: ./{name}.py")
         return _load_file(tasks[name]), tasks[name]
-    path = (folder or Path()) / Path(name).expanduser()
+    path = named_path((folder or Path()) / named_path(name))
     if not path.is_file():
         raise TaskError(f"task file {name!r} does not exist in {path.parent.resolve()}; write one with `harness init`")
     return _load_file(path), path

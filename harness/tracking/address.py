@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.core.database_urls import with_driver
 
-__all__ = ["DEFAULT_ARTIFACTS", "DEFAULT_STORE", "FOREIGN", "REMEDY", "is_server", "local_folder", "store_uri"]
+__all__ = ["DEFAULT_STORE", "FOREIGN", "REMEDY", "address_of", "is_server", "local_folder", "store_uri"]
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 DEFAULT_ARTIFACTS = "mlruns"
@@ -30,11 +30,23 @@ def store_uri() -> str:
 
 
 def local_folder(location: str) -> Path | None:
-    """Return a folder on this machine, given MLflow's address of it; ``None`` where it is on a server."""
+    """Return a folder on this machine, given MLflow's address of it; ``None`` where it is on a server.
+
+    As MLflow reads them: escapes such as ``%20`` hold in a bare path as well, ``#`` and ``?`` are part of it.
+    """
     from urllib.request import url2pathname  # with all of HTTP, which `check` does without
 
-    parts = urllib.parse.urlparse(location)
-    return Path(url2pathname(parts.path)) if parts.scheme in ("", "file") else None
+    if location.startswith("file:"):
+        location = urllib.parse.urlparse(location).path
+    elif urllib.parse.urlparse(location).scheme:
+        return None
+    return Path(url2pathname(location))
+
+
+def address_of(folder: Path) -> str:
+    """Return MLflow's address of a folder on this machine, which `local_folder` takes back."""
+    bare = str(folder.absolute())
+    return bare if local_folder(bare) == folder.absolute() else folder.absolute().as_uri()
 
 
 def is_server(uri: str) -> bool:

@@ -21,10 +21,7 @@ from harness.tracking.server_outage.outage_tracker import OutageTracker
 from harness.tracking.server_outage.sender import Sender
 from harness.tracking.store_protocols import Tracker
 
-__all__ = ["JOURNALS", "deliver_left", "opened"]
-
-JOURNALS = HERE.journals
-"""Outside the studies' own folders, which `harness clean` deletes; no study can have this name."""
+__all__ = ["deliver_left", "opened"]
 
 FAREWELL = 5.0
 """Seconds that a study which was cut short gives a server to take what is left."""
@@ -87,4 +84,4 @@ def _journaled(study: str, tell: Callable[[str], None]) -> OutageTracker:
 
 def _file(study: str) -> Path:
     """Return a study's journal for the server at hand."""
-    return JOURNALS / f"{study}-{hashlib.sha256(store_uri().rstrip('/').encode()).hexdigest()[:8]}.jsonl"
+    return HERE.journal(study, hashlib.sha256(store_uri().rstrip("/").encode()).hexdigest()[:8])

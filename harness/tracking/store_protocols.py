@@ -249,7 +249,10 @@ class ModelStore(Protocol):
     """The registered models of the store, whatever study they came from."""
 
     def stored(self) -> dict[str, str]:
-        """Return the stored models: run id to model URI; one that a kill left unfinished is none."""
+        """Return the stored models: run id to model URI; one that a kill left unfinished, or without files, is none."""
+
+    def holds(self, uri: str) -> bool:
+        """Return whether a model is there with its files, whatever study it came from."""
 
     def store(self, run: str, folder: Path, card: ModelCard) -> str:
         """Store a model made by a run, tie the run's scores and data to it, and return its URI.
@@ -270,8 +273,14 @@ class ModelStore(Protocol):
             ModelError: What describes and serves it there is missing or not what was stored.
         """
 
+    def size(self, uri: str) -> int:
+        """Return the bytes of a stored model, 0 where they are on a server."""
+
     def drop(self, uri: str) -> int:
         """Remove a stored model; return the bytes freed."""
+
+    def drop_unfinished(self) -> None:
+        """Remove what a kill left of models, and of files of the study's runs, that were being stored."""
 
 
 class StudyPages(Protocol):

@@ -95,9 +95,9 @@ def test_clean_removes_superseded_runs_and_says_how_much(tmp_path: Path) -> None
     place.run(*quick)
     stale = len(place.runs("superseded"))
     assert stale == 1 + 2 * (1 + 1 + 1) + 1  # one prompt's cells: zero-shot with its run, two that train with two each
-    shown = place.command("clean", "study.yaml")
+    shown = place.command("clean", "study.yaml", "--yes")
     assert shown.status == 0
-    assert f"({stale} removed)" in shown.out
+    assert f"deleted: superseded and interrupted runs: {stale}, " in shown.out
     assert not place.runs("superseded")
     assert len(place.runs("cell")) == 6
     assert "6 cells, 0 training runs to do" in place.run(*quick).out

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from unittest import mock
@@ -20,6 +23,17 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         write_whole(file, "new" * 100)
     assert file.read_text() == "old"
     assert [path.name for path in file.parent.iterdir()] == ["file.json"]
+
+
+def test_a_draft_that_a_kill_left_goes_with_the_next_write(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left, held = (tmp_path / f".file [1].json.{pid}.draft" for pid in (dead.pid, os.getppid()))
+    others = [tmp_path / name for name in (".file [1].json.swp", f".file 1.json.{dead.pid}.draft", ".file [1].json.1")]
+    for file in (left, held, *others):
+        file.touch()
+    write_whole(tmp_path / "file [1].json", "new")
+    assert {*tmp_path.iterdir()} == {held, *others, tmp_path / "file [1].json"}
 
 
 def test_digests_know_files_by_their_content(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_deleted_looks_still_count(done: Place, places: Places) -> None:
     place = places.copy(done)
     place.edit("TL;DR:", "In short:")
     place.run(*QUICK)
-    assert place.command("clean", "tiny").status == 0
+    assert place.command("clean", "tiny", "--yes").status == 0
     assert not place.runs("superseded")
     place.run(*QUICK)
     assert read(place).test_access == TestAccess(SCORED + 3, before_edit=SCORED)

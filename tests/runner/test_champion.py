@@ -283,12 +283,12 @@ def test_clean_keeps_what_an_alias_names(poor: Place, places: Places) -> None:
         for model in place.client().search_logged_models([place.runs()[0].info.experiment_id])
     }
     assert len(folders) == 2
-    assert place.command("clean", "tiny").status == 0
+    assert place.command("clean", "tiny", "--yes").status == 0
     assert set(versions(place)) == {"1", "2"}
     assert all(folder.is_dir() for folder in folders.values())
     assert champion.run_id in {run.info.run_id for run in place.runs()}
     place.client().delete_registered_model_alias("tiny", "champion")
-    assert place.command("clean", "tiny").status == 0
+    assert place.command("clean", "tiny", "--yes").status == 0
     assert set(versions(place)) == {"2"}
     assert not folders[champion.run_id].exists()
 

@@ -63,6 +63,9 @@ task = Task(
 )
 """
 
+QUICK = ("--set", "search.trials=1", "--set", "final.seeds=[11]", "--set", "training.epochs=1")
+"""As little as makes a study whole."""
+
 SIZES = {"train": 24, "validation": 8, "test": 8}
 WORDS = ["short", "note", "about", "the", "meeting", "it", "moved", "to", "Tuesday", "and", "room", "is", "booked"]
 

@@ -11,6 +11,7 @@ from rich.console import Group
 from rich.table import Table
 
 from harness.core.errors import UserError
+from harness.core.named_path import named_path
 from harness.report.compare.compare_studies import Compared
 from harness.report.compare.compared_pair import Side
 from harness.report.number_format import difference, interval, places, probability, score
@@ -86,6 +87,7 @@ def writable(file: Path) -> Path:
     Raises:
         UserError: It is a folder, or its folder does not exist.
     """
+    file = named_path(file)
     if file.is_dir() or not file.parent.is_dir():
         reason = "is a folder" if file.is_dir() else f"cannot be written: {file.parent} does not exist"
         raise UserError(f"--out {file} {reason}; name a file in a folder that is there")

@@ -93,7 +93,8 @@ class Contest:
         name, registry = self.study.registered_as, self.tracker.models.registry
         if name is None:
             return
-        version = registry.register(name, best.id, uri)
+        versions = [version for version in registry.made_by(best.id, name) if version.uri == uri]
+        version = versions[0] if versions else registry.register(name, best.id, uri)
         if VersionTags.SETTLED in version.tags:
             return
         alias = version.tags.get(VersionTags.DECISION)
@@ -114,6 +115,8 @@ class Contest:
     def _decide(self, best: Run, champion: Version | None) -> _Decision:
         if champion is None or champion.run == best.id:
             return _Decision(CHAMPION, "the first version", {})
+        if not self.tracker.models.holds(champion.uri):
+            return _Decision(CHAMPION, f"the files of version {champion.number} are gone", {})
         try:
             return self._held_against(champion, best)
         except NewerError as error:  # its runs are not for this version to read

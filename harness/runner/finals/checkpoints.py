@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.core.workspace import inside
 from harness.study.search_space import Hyperparameters, format_value
 from harness.study.spec import Final
 from harness.tracking.schema import NONE
@@ -69,7 +70,7 @@ class Checkpoints:
 
     def of(self, cell: str, seed: str) -> Checkpoint:
         """Return the checkpoint of a cell's final run."""
-        return Checkpoint(self._of(cell) / seed)
+        return Checkpoint(inside(self._of(cell), seed))
 
     def keep(self, cell: str, seed: str | None) -> None:
         """Drop what is there of a cell but the final run of a seed; all of it for ``None``."""
@@ -78,13 +79,19 @@ class Checkpoints:
                 (folder / NOTE).unlink(missing_ok=True)  # first, so that it vouches for no half of a folder
                 shutil.rmtree(folder)
 
+    def drop_unfinished(self) -> None:
+        """Drop what a killed process, of an earlier version too, left half-written; only where the study is held."""
+        for top, pattern in (("finals", "*/*.new"), ("finals", "*/*/tmp*"), ("best", "tmp*")):
+            for folder in inside(self.folder, top).glob(pattern):
+                shutil.rmtree(folder, ignore_errors=True)
+
     def clear(self) -> None:
         """Drop them all, and those that earlier versions left."""
         for name in ("finals", "kept", "best"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def _of(self, cell: str) -> Path:
-        return self.folder / "finals" / cell.replace("/", "--")
+        return inside(inside(self.folder, "finals"), cell.replace("/", "--"))
 
 
 def models_size(final: Final, parameters: Sequence[tuple[int, int]], itemsize: int) -> str:

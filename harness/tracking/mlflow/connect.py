@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sqlite3
 from pathlib import Path
 
 import mlflow
@@ -17,6 +18,7 @@ from harness.core.database_urls import LOCK, create, sqlite_file
 from harness.core.errors import NewerError, StoreError
 from harness.tracking.address import REMEDY, store_uri
 from harness.tracking.mlflow.http import reach_store
+from harness.tracking.mlflow.moved_store import follow_move
 
 __all__ = ["connect", "connect_known"]
 
@@ -43,8 +45,10 @@ def connect(uri: str) -> MlflowClient:
         create(uri, _migrated)
         LOCK.parent.mkdir(exist_ok=True)
         with FileLock(LOCK):
-            return _migrated(uri)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+            client = _migrated(uri)
+            follow_move(uri)
+            return client
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         if (found := SCHEMA.search(reason)) and not any(MIGRATIONS.glob(f"{found[1]}_*.py")):
             newer = f"was written by a newer MLflow (schema {found[1]})"

@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 import tempfile
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,14 +20,16 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
 from harness.core.errors import ModelError
+from harness.core.whole_files import folder_size
 from harness.tracking.address import local_folder
+from harness.tracking.mlflow.mlflow_compat import UNKNOWN
 from harness.tracking.mlflow.model_registry import MlflowRegistry, model_id
 from harness.tracking.mlflow.run_files import text_digest
 from harness.tracking.schema import Metrics, PageTags
 from harness.tracking.store_link import DIRECT, Link, asked, translate_values
 from harness.tracking.store_protocols import ModelCard, ModelRegistry
 
-__all__ = ["MlflowModels", "fetch_model", "remove_files"]
+__all__ = ["MlflowModels", "fetch_model", "remove_files", "size_of"]
 
 READY = LoggedModelStatus.READY
 
@@ -38,6 +41,9 @@ PARAMS = ParamSchema([ParamSpec("on_error", "string", "stop")])
 
 VOUCHING = "artifacts/*/harness.json"
 """Inside a model of MLflow's: holds the digests of the files beside it."""
+
+DRAFTS = (".artifact.uploading.*", ".*.draft")
+"""Files that are being written, by MLflow and by `harness.core.whole_files`."""
 
 SCORED = (Metrics.VALIDATION, Metrics.TEST)
 
@@ -53,17 +59,24 @@ class MlflowModels:
     @asked
     def stored(self) -> dict[str, str]:
         own = self.link.own()
-        return {own.get(run, run): model.model_uri for run, model in self._logged() if model.status == READY}
+        whole = [(run, model) for run, model in self._logged() if model.status == READY]
+        return {own.get(run, run): model.model_uri for run, model in whole if _is_there(model)}
+
+    @asked
+    def holds(self, uri: str) -> bool:
+        try:
+            return _is_there(self._client.get_logged_model(uri.rpartition("/")[2]))
+        except MlflowException as error:
+            if error.error_code in UNKNOWN:
+                return False
+            raise
 
     @asked
     def store(self, run: str, folder: Path, card: ModelCard) -> str:
         run, client = self.link.server(run), self._client
-        there = [model for owner, model in self._logged() if owner == run]
-        for leftover in there:
-            if leftover.status != READY:
-                self.drop(leftover.model_uri)
-        if ready := next((model for model in there if model.status == READY), None):
-            remove_files(ready.artifact_location)
+        self._drop_unfinished(run)
+        if ready := next((model for owner, model in self._logged() if owner == run), None):
+            remove_files(ready.artifact_location, ready.model_id)
             self._write(ready, folder, card, run)
             return str(ready.model_uri)
         params, tags = dict(card.params), translate_values(card.tags, self.link.servers)
@@ -102,9 +115,25 @@ class MlflowModels:
     @asked
     def drop(self, uri: str) -> int:
         identity = uri.rpartition("/")[2]
-        freed = remove_files(self._client.get_logged_model(identity).artifact_location)
+        freed = remove_files(self._client.get_logged_model(identity).artifact_location, identity)
         self._client.delete_logged_model(identity)
         return freed
+
+    @asked
+    def size(self, uri: str) -> int:
+        return size_of(self._client.get_logged_model(uri.rpartition("/")[2]).artifact_location)
+
+    @asked
+    def drop_unfinished(self) -> None:
+        self._drop_unfinished()
+        if folder := local_folder(self._client.get_experiment(self._experiment).artifact_location):
+            for draft in [draft for pattern in DRAFTS for draft in folder.rglob(pattern)]:
+                draft.unlink(missing_ok=True)
+
+    def _drop_unfinished(self, run: str | None = None) -> None:
+        for owner, model in self._logged():
+            if model.status != READY and run in (None, owner):
+                self.drop(model.model_uri)
 
     def _logged(self) -> list[tuple[str, LoggedModel]]:
         """Return all stored models, finished or not, with the run that each belongs to."""
@@ -118,13 +147,31 @@ def _wrapping(folder: Path) -> dict[str, str]:
     return {str(file.relative_to(folder)): text_digest(file.read_bytes()) for file in files}
 
 
-def remove_files(location: str) -> int:
-    """Delete a local folder, given MLflow's address of it; return the bytes freed, 0 where it is on a server."""
+def _is_there(model: LoggedModel) -> bool:
+    folder = local_folder(model.artifact_location)
+    return folder is None or folder.is_dir()
+
+
+def size_of(location: str) -> int:
+    """Return the bytes of a local folder, given MLflow's address of it, 0 where it is on a server."""
     folder = local_folder(location)
-    if folder is None or not folder.is_dir():
+    return folder_size(folder) if folder else 0
+
+
+def remove_files(location: str, owner: str) -> int:
+    """Delete a local folder, given MLflow's address of it; return the bytes freed, 0 where it is on a server.
+
+    Only what lies in a folder by the name of the run or model that it belongs to is deleted: an address is a value in a
+    database, and may say anything.
+    """
+    folder = local_folder(location)
+    if folder is None or (folder.parent.name, folder.name) != (owner, "artifacts") or folder.is_symlink():
         return 0
-    freed = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    shutil.rmtree(folder)
+    freed = folder_size(folder)
+    if folder.exists():
+        shutil.rmtree(folder)
+    with suppress(OSError):  # there is more in it
+        folder.parent.rmdir()
     return freed
 
 

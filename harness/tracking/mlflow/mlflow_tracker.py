@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,15 +15,16 @@ from typing import Any
 
 import pandas as pd
 from mlflow import MlflowClient
+from mlflow.entities import Experiment, ViewType
 from mlflow.entities import Run as MlflowRun
-from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
 from harness.core.errors import StoreError
 from harness.tracking.address import is_server, store_uri
 from harness.tracking.mlflow.connect import connect, connect_known
-from harness.tracking.mlflow.logged_models import MlflowModels, remove_files
+from harness.tracking.mlflow.logged_models import MlflowModels, remove_files, size_of
 from harness.tracking.mlflow.mlflow_compat import EXISTS
+from harness.tracking.mlflow.moved_store import artifacts_of, refuse_absent
 from harness.tracking.mlflow.prompt_registry import MlflowPrompts
 from harness.tracking.mlflow.read_run import measured, run_from
 from harness.tracking.mlflow.run_files import read_text, text_digest, write_folder
@@ -39,6 +41,9 @@ PARAM_LIMIT = 6000
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
+RUN_ID = re.compile("[0-9a-f]{1,32}")
+"""An id of a run, or how one begins."""
+
 READERS = 8
 """What a server is asked for at a time, since a call mostly waits for its answer."""
 
@@ -47,45 +52,55 @@ def find_experiment(study: str) -> MlflowTracker | None:
     """Return the tracker of a study that was run before, ``None`` where the store does not know it.
 
     Raises:
-        StoreError: The store cannot be reached.
+        StoreError: The store cannot be reached, its experiment was deleted, or its files are elsewhere.
     """
     client = connect_known()
     experiment = client.get_experiment_by_name(study) if client else None
-    return MlflowTracker(client, store_uri(), experiment.experiment_id) if client and experiment else None
+    return MlflowTracker(client, store_uri(), _usable(client, experiment)) if client and experiment else None
 
 
 def find_run(identity: str) -> list[tuple[str, MlflowTracker, Run]]:
     """Return the runs of any study whose id begins so: the study's name, its tracker, the run.
 
     Raises:
-        StoreError: The store cannot be reached.
+        StoreError: The store cannot be reached, or files of such a study are elsewhere.
     """
-    client = connect_known()
+    client = connect_known() if RUN_ID.fullmatch(identity) else None
     if client is None:
         return []
-    names = {experiment.experiment_id: experiment.name for experiment in client.search_experiments()}
-    runs = client.search_runs(list(names), filter_string=f"attributes.run_id LIKE '{identity}%'")
-    owners = [(run.info.experiment_id, run_from(run)) for run in runs]
-    return [(names[owner], MlflowTracker(client, store_uri(), owner), run) for owner, run in owners]
+    known = {experiment.experiment_id: experiment for experiment in client.search_experiments()}
+    runs = client.search_runs(list(known), filter_string=f"attributes.run_id LIKE '{identity}%'")
+    owners = [(known[run.info.experiment_id], run_from(run)) for run in runs]
+    return [(owner.name, MlflowTracker(client, store_uri(), _usable(client, owner)), run) for owner, run in owners]
 
 
 def open_experiment(client: MlflowClient, study: str) -> str:
     """Return the id of a study's experiment, created where it is missing.
 
     Raises:
-        StoreError: It was deleted.
+        StoreError: It was deleted, or its files are elsewhere.
     """
     experiment = client.get_experiment_by_name(study)
     if experiment is None:
         try:
-            return str(client.create_experiment(study))
+            return str(client.create_experiment(study, None if is_server(store_uri()) else artifacts_of(study)))
         except MlflowException as error:
             if error.error_code != EXISTS:
                 raise
             return open_experiment(client, study)  # made meanwhile, perhaps by a call whose answer was lost
+    return _usable(client, experiment)
+
+
+def _usable(client: MlflowClient, experiment: Experiment) -> str:
+    """Return the id of an experiment that may be read and written."""
+    identity = str(experiment.experiment_id)
     if experiment.lifecycle_stage == "deleted":
-        raise StoreError(f"MLflow experiment {study!r} was deleted; restore it or give the study another name")
-    return str(experiment.experiment_id)
+        raise StoreError(
+            f"study {experiment.name!r} was deleted in MLflow, in store {store_uri()}; bring it back with "
+            f"`mlflow experiments restore --experiment-id {identity}`, or give the study another name"
+        )
+    refuse_absent(client, experiment)
+    return identity
 
 
 class MlflowTracker:
@@ -157,11 +172,15 @@ class MlflowTracker:
     def fetch(self, run: str, file: str) -> str:
         return read_text(self._client, self.uri, self.link.server(run), file)
 
+    def size(self, run: str) -> int:
+        """Return the bytes of a run's files, 0 where they are on a server."""
+        return size_of(self._client.get_run(run).info.artifact_uri)
+
     def remove(self, run: str) -> int:
         """Delete a run and its local artifacts; return the bytes freed."""
         location = self._client.get_run(run).info.artifact_uri
         self._client.delete_run(run)  # first: a run that a kill leaves without its files would be taken for whole
-        return remove_files(location)
+        return remove_files(location, run)
 
     def start(
         self, name: str, *, phase: Phase, parent: str | None, params: Mapping[str, Any], tags: Mapping[str, str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from functools import reduce
 from pathlib import Path
 
 import requests
@@ -12,8 +13,9 @@ from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 
 from harness.core.bounded_files import OutOfBounds, read_bytes
-from harness.core.errors import DamagedError
+from harness.core.errors import DamagedError, UserError
 from harness.core.whole_files import write_whole
+from harness.core.workspace import inside
 from harness.tracking.address import local_folder
 from harness.tracking.mlflow.http import is_absent
 from harness.tracking.mlflow.read_run import run_from
@@ -29,7 +31,7 @@ def write_text(client: MlflowClient, run: str, text: str, file: str) -> None:
     if place is None:
         client.log_text(run, text, file)
     else:
-        write_whole(place / file, text)
+        write_whole(_file(place, file), text)
 
 
 def write_folder(client: MlflowClient, run: str, folder: Path, into: str) -> None:
@@ -40,7 +42,7 @@ def write_folder(client: MlflowClient, run: str, folder: Path, into: str) -> Non
         return
     for file in folder.rglob("*"):
         if file.is_file():
-            write_whole(place / into / file.relative_to(folder), file.read_bytes())
+            write_whole(_file(place, f"{into}/{file.relative_to(folder).as_posix()}"), file.read_bytes())
 
 
 def read_text(client: MlflowClient, uri: str, run: str, file: str) -> str:
@@ -57,7 +59,7 @@ def read_text(client: MlflowClient, uri: str, run: str, file: str) -> str:
     """
     owner = client.get_run(run)
     try:
-        content = _bytes(f"{owner.info.artifact_uri}/{file}", uri)
+        content = _bytes(owner.info.artifact_uri, file, uri)
         then, now = owner.data.tags.get(Tags.file_digest(file)), text_digest(content)
         if then and then != now:
             raise DamagedError(damage(file, run_from(owner), f"its digest was {then} and is {now}"))
@@ -66,7 +68,9 @@ def read_text(client: MlflowClient, uri: str, run: str, file: str) -> str:
         raise DamagedError(damage(file, run_from(owner), str(error))) from error
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DamagedError(damage(file, run_from(owner), "it is missing")) from error
-    except (OutOfBounds, PermissionError) as error:
+    except DamagedError:
+        raise
+    except (OutOfBounds, PermissionError, UserError) as error:  # the last: its name, or a link, leads elsewhere
         raise DamagedError(damage(file, run_from(owner), str(error))) from error
 
 
@@ -75,18 +79,29 @@ def text_digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _bytes(address: str, uri: str) -> bytes:
+def _file(place: Path, file: str) -> Path:
+    """Return a file in a run's folder, by its path in there.
+
+    Raises:
+        UserError: It would lie elsewhere.
+    """
+    return reduce(inside, file.split("/"), place)
+
+
+def _bytes(root: str, file: str, uri: str) -> bytes:
     """Return a file by its address: asked by run, MLflow first looks for models of that run, which takes longer.
 
     Raises:
         FileNotFoundError: There is none.
+        UserError: Its name is a path that leads elsewhere.
     """
-    if place := local_folder(address):
-        return read_bytes(place)
+    if place := local_folder(root):
+        return read_bytes(_file(place, file))
     with tempfile.TemporaryDirectory() as folder:
+        _file(Path(folder), file)
         try:
-            return Path(download_artifacts(address, dst_path=folder, tracking_uri=uri)).read_bytes()
+            return Path(download_artifacts(f"{root}/{file}", dst_path=folder, tracking_uri=uri)).read_bytes()
         except (MlflowException, requests.RequestException) as error:
             if is_absent(error):
-                raise FileNotFoundError(address) from error
+                raise FileNotFoundError(f"{root}/{file}") from error
             raise

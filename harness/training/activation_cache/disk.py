@@ -23,8 +23,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from harness.core.bounded_files import open_regular, read_json
-from harness.core.errors import NewerError
+from harness.core.errors import NewerError, UserError
 from harness.core.format_versions import FORMAT, refuse_newer
+from harness.core.workspace import inside
 
 __all__ = ["ActivationDisk", "Writer"]
 
@@ -56,7 +57,7 @@ class ActivationDisk:
         folder = self.place(key)
         try:
             manifest = read_json(folder / MANIFEST)
-            shards = {folder / name: own for name, own in manifest["shards"].items()}
+            shards = {inside(folder, name): own for name, own in manifest["shards"].items()}
             if manifest["key"] == key and shards and all(_digest(file) == own for file, own in shards.items()):
                 self.used(key)
                 handles: list[Any] = [safe_open(file, framework="pt") for file in shards]
@@ -64,7 +65,7 @@ class ActivationDisk:
         except FileNotFoundError:
             if not folder.exists():
                 return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError, UserError):
             pass  # not what `Writer` wrote
         self.remove(key)
         return None
