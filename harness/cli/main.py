@@ -6,15 +6,26 @@ import _thread
 import os
 import signal
 import sys
-import warnings
-from enum import StrEnum
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from harness.cli.options import (
+    AllowPickle,
+    KnownStudy,
+    ModelName,
+    OnError,
+    Overrides,
+    Port,
+    StudyPath,
+    TrustRemoteCode,
+)
 from harness.core.errors import HarnessError, UserError
+from harness.core.passwords import masked
+from harness.core.permissions import Permissions
 from harness.core.workspace import HERE
 
 __all__ = ["app", "main"]
@@ -30,18 +41,6 @@ out = Console(width=None if sys.stdout.isatty() else 120, markup=False, highligh
 
 INTERRUPTED = 130
 """What typer returns in place of Ctrl-C's exception."""
-
-StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file, such as experiments/quickstart.yaml.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY.SUB=VALUE", help="Override a key of the study file; repeatable."),
-]
-KnownStudy = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or a study's name.")]
-ModelName = Annotated[
-    str,
-    typer.Argument(metavar="MODEL", help="models:/name@champion, models:/m-..., a run's id, a study's name or folder."),
-]
-Port = Annotated[int | None, typer.Option(help="Left out: a free one.")]
 
 
 def main() -> None:
@@ -61,6 +60,7 @@ def main() -> None:
         status = INTERRUPTED
     except Exception as error:
         if not hasattr(error, "exit_code"):
+            sys.excepthook = _without_passwords  # typer has put its own there
             raise
         error.show()  # type: ignore[attr-defined]  # a usage error of the command line
         sys.exit(error.exit_code)
@@ -77,11 +77,16 @@ def _again(lost: Any) -> None:
         sys.__unraisablehook__(lost)
 
 
+def _without_passwords(*error: Any) -> None:
+    sys.stderr.write(masked("".join(traceback.format_exception(*error)), os.environ.get("MLFLOW_TRACKING_URI", "")))
+
+
 def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
 def _fail(message: str, status: int) -> None:
+    message = masked(message, os.environ.get("MLFLOW_TRACKING_URI", ""))
     Console(stderr=True).print(message, style="red", highlight=False, markup=False, soft_wrap=True)
     sys.exit(status)
 
@@ -120,9 +125,9 @@ def plan(
     planned = Study.load(study, overrides or ())
     _ = planned.checked  # before anything heavy is imported
     from harness.cli.plan_tables import plan_tables
-    from harness.cli.progress_display import progress_on
+    from harness.cli.progress_display import progress_on, quiet_libraries
 
-    _quiet_libraries()
+    quiet_libraries()
     with progress_on(out) as progress:
         made, file = planned.plan(progress=progress, cells=cells)
     for part in plan_tables(made):
@@ -153,10 +158,10 @@ def run(
     planned = Study.load(study, overrides or ())
     checked = planned.checked
     from harness.cli.check_tables import duplicates
-    from harness.cli.progress_display import progress_on
+    from harness.cli.progress_display import progress_on, quiet_libraries
     from harness.cli.results_table import print_results
 
-    _quiet_libraries()
+    quiet_libraries()
     for line in [*duplicates(checked, across=True), *(f"caution: {caution}" for caution in checked.cautions)]:
         out.print(line, style="yellow", soft_wrap=True)
     with progress_on(out) as progress:
@@ -211,19 +216,14 @@ def ui(
     serve_ui(experiment, port=port, tell=lambda line: out.print(line, soft_wrap=True))
 
 
-class OnError(StrEnum):
-    """What becomes of malformed rows."""
-
-    STOP = "stop"
-    SKIP = "skip"
-
-
 @app.command()
 def predict(
     model: ModelName,
     source: Annotated[Path, typer.Option("--input", help="Rows as jsonl, with the prompt's fields and maybe an id.")],
     output: Annotated[Path, typer.Option("--output", help="Where answers go, a line each; what is there is kept.")],
     on_error: Annotated[OnError, typer.Option(help="A malformed row: stop there, or note it.")] = OnError.STOP,
+    trust_remote_code: TrustRemoteCode = False,
+    allow_pickle: AllowPickle = False,
 ) -> None:
     """Answer the rows of a file; the same command again goes on where it was stopped."""
     from harness.cli.progress_display import progress_on
@@ -233,7 +233,7 @@ def predict(
 
     with progress_on(out) as progress:
         with stored_model(model) as folder:
-            generator = Generator(folder)
+            generator = Generator(folder, Permissions(trust_remote_code, allow_pickle))
         tally = predict_file(generator, source, output, skip=on_error is OnError.SKIP, say=progress.say)
     skipped = f", {tally.failed:,} malformed" if tally.failed else ""
     before = f", {tally.found:,} were there" if tally.found else ""
@@ -241,21 +241,31 @@ def predict(
 
 
 @app.command()
-def serve(model: ModelName, port: Port = None) -> None:
+def serve(
+    model: ModelName,
+    port: Port = None,
+    trust_remote_code: TrustRemoteCode = False,
+    allow_pickle: AllowPickle = False,
+) -> None:
     """Serve a model over HTTP on this machine, until Ctrl-C."""
     from harness.serving.serve import serve_model
 
-    serve_model(model, port=port, tell=lambda line: out.print(line, soft_wrap=True))
+    allowed = Permissions(trust_remote_code, allow_pickle)
+    serve_model(model, port=port, tell=lambda line: out.print(line, soft_wrap=True), allowed=allowed)
 
 
 @app.command()
-def reproduce(run: Annotated[str, typer.Argument(metavar="RUN", help="A final run's id, or how it begins.")]) -> None:
+def reproduce(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A final run's id, or how it begins.")],
+    trust_remote_code: TrustRemoteCode = False,
+    allow_pickle: AllowPickle = False,
+) -> None:
     """Do a final run again from what the store holds: status 0 the same to the last bit, 1 different, 2 it cannot."""
     from harness.cli.progress_display import progress_on
     from harness.runner.reproduce import reproduce as do_again
 
     with progress_on(out) as progress:
-        done = do_again(run, HERE, progress=progress)
+        done = do_again(run, HERE, progress=progress, allowed=Permissions(trust_remote_code, allow_pickle))
     for changed in done.changed:
         out.print(f"changed: {changed}", style="yellow", soft_wrap=True)
     for different in done.differences:
@@ -284,14 +294,3 @@ def clean(study: KnownStudy) -> None:
     name, tracker = known_study(study)
     for line in clean_study(name, tracker, HERE):
         out.print(line)
-
-
-def _quiet_libraries() -> None:
-    """Keep libraries' progress bars and advice off the screen; what matters is checked and reported here."""
-    import datasets
-    from transformers.utils import logging
-
-    warnings.filterwarnings("ignore", module=r"mlflow\..*")
-    datasets.disable_progress_bars()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()

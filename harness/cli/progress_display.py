@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from statistics import fmean
@@ -16,7 +17,7 @@ from rich.text import Text
 from harness.core.progress import Progress
 from harness.report import number_format
 
-__all__ = ["PlainProgress", "progress_on"]
+__all__ = ["PlainProgress", "progress_on", "quiet_libraries"]
 
 
 @contextmanager
@@ -125,3 +126,14 @@ class _ProgressTable(_Estimate):
         elapsed = number_format.duration(time.monotonic() - self._start)
         line = f"{done}/{total} runs, {elapsed} so far, about {self.left} left" if total else elapsed
         return Group(table, Text(f"{line}  {self._stage}", style="cyan"))
+
+
+def quiet_libraries() -> None:
+    """Keep libraries' progress bars and advice off the screen; what matters is checked and reported here."""
+    import datasets
+    from transformers.utils import logging
+
+    warnings.filterwarnings("ignore", module=r"mlflow\..*")
+    datasets.disable_progress_bars()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()

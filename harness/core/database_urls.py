@@ -18,9 +18,10 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from harness.core.errors import StoreError
+from harness.core.passwords import masked
 from harness.core.workspace import HERE
 
-__all__ = ["LOCK", "create", "reach", "sqlite_file"]
+__all__ = ["LOCK", "create", "reach", "reason_of", "shown", "sqlite_file"]
 
 LOCK = HERE.database_lock
 """Held while a database is made or migrated, by one process at a time; no study can have this name."""
@@ -31,7 +32,7 @@ def reach(what: str, uri: str, *, remedy: str) -> None:
 
     Args:
         what: How messages call the store.
-        uri: A URL of a database as SQLAlchemy reads it.
+        uri: A URL of a database as SQLAlchemy reads it; its password is in no message.
         remedy: What messages advise.
 
     Raises:
@@ -45,8 +46,17 @@ def reach(what: str, uri: str, *, remedy: str) -> None:
             engine.connect().close()
             engine.dispose()
     except (SQLAlchemyError, sqlite3.Error, OSError, ValueError, ImportError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise StoreError(f"{what} {uri!r} cannot be reached: {reason}; {remedy}") from error
+        raise StoreError(f"{what} {shown(uri)} cannot be reached: {reason_of(error, uri)}; {remedy}") from error
+
+
+def shown(uri: str) -> str:
+    """Return how messages quote a database's URL, without its password."""
+    return repr(masked(uri, uri))
+
+
+def reason_of(error: BaseException, uri: str) -> str:
+    """Return the first line of what went wrong with a database, which may have quoted parts of its URL."""
+    return masked((str(error).strip() or type(error).__name__).splitlines()[0], uri)
 
 
 def create(uri: str, make: Callable[[str], object]) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
 from harness.core.errors import StoreError
+from harness.core.python_child import child_environment
 
 __all__ = ["free_port", "serve"]
 
@@ -33,7 +34,7 @@ def serve(
     """Run a server until it is interrupted.
 
     Args:
-        command: Starts it; it answers ``/health`` when it is ready.
+        command: Starts it, from `harness.core.python_child.python`; it answers ``/health`` when it is ready.
         address: Where; on this machine.
         what: How messages call it.
         patience: Seconds that it may take to answer.
@@ -44,10 +45,15 @@ def serve(
         StoreError: The port is taken, or the server does not come up, or it ends by itself.
     """
     _see_free(address, what)
-    with tempfile.TemporaryFile() as said:
+    # Uvicorn looks for its application's modules in the working folder first, unless it is told of another one.
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryDirectory() as empty:
         # In a session of its own: a server may be several processes, which are stopped together.
         server = subprocess.Popen(
-            command, stdout=said, stderr=said, start_new_session=True, env={**os.environ, **(env or {})}
+            command,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+            env=child_environment(UVICORN_APP_DIR=empty, **env or {}),
         )
         try:
             _wait(server, address, said, what=what, patience=patience)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, partial
 from importlib.metadata import version
 from numbers import Real
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.core.errors import MetricError
@@ -126,6 +126,7 @@ def hub_metric(name: str) -> Metric:
 
 @cache
 def _load(name: str) -> evaluate.EvaluationModule:
+    _refuse_namesake(name)
     import evaluate
 
     try:
@@ -135,6 +136,16 @@ def _load(name: str) -> evaluate.EvaluationModule:
             f"{PREFIX}{name} cannot be loaded ({error}). It needs a network, or a first use on this machine with one; "
             f"without, name a metric of the harness ({', '.join(registry.names())}) or the path of a metric script"
         ) from error
+
+
+def _refuse_namesake(name: str) -> None:
+    """Refuse a name of the Hub's that a folder here has as well: `evaluate` would run the script that lies in it."""
+    script = Path(name) / f"{Path(name).name}.py"
+    if script.is_file() and not name.startswith((".", "/", "~")):
+        raise MetricError(
+            f"{PREFIX}{name} names a metric of the Hub, but {script} in this folder would run in its place; "
+            f"write {PREFIX}./{name} to mean that one, or move it away"
+        )
 
 
 def _texts(prediction: Prediction, example: Example) -> TextPair:

@@ -17,8 +17,10 @@ from typing import Any, Literal
 import torch
 
 from harness.core.closest_match import closest
+from harness.core.environment_names import resolved
 from harness.core.errors import DataError, ModelError, TemplateError
 from harness.core.example import Example, digest
+from harness.core.permissions import Permissions
 from harness.data.prompt_forms import restored
 from harness.data.tokenization import Limits, PromptForm, Row, encode
 from harness.models.content_digests import architecture_digest, weights_digest
@@ -37,6 +39,7 @@ from harness.training.proofs import texts_depend_on_others
 from harness.training.setup import TrainingSetup
 
 __all__ = [
+    "FOLDER",
     "SERVED",
     "SETTINGS",
     "Generator",
@@ -49,6 +52,9 @@ __all__ = [
 
 SERVED = Path(__file__).parent / "pyfunc.py"
 """What MLflow runs to serve such a folder."""
+
+FOLDER = "HARNESS_SERVED_MODEL"
+"""Names the environment variable by which `SERVED` is told of a folder that is not inside the model of MLflow's."""
 
 INSIDE = Path("artifacts") / "model"
 """Where MLflow puts such a folder in a model of its own."""
@@ -116,7 +122,7 @@ def recipe_of_run(cell: Cell, setup: TrainingSetup) -> Recipe:
     spec, loaded = setup.study.model, setup.loaded
     place = Path(model_location(spec.name)).expanduser()
     base = Base(
-        name=spec.name,
+        name=setup.model_name,
         folder=str(place.resolve()) if loaded.commit is None and spec.name != "embedded" else None,
         commit=loaded.commit,
         dtype=spec.dtype,
@@ -160,7 +166,7 @@ def save_model(folder: Path, loaded: Loaded, recipe: Recipe) -> None:
 def _verify_stored(folder: Path, loaded: Loaded, recipe: Recipe) -> None:
     """See that a model that was stored whole loads back as it is; of a delta, `load_delta` sees that its base fits."""
     if recipe.store == "full":
-        stored = _loaded(folder, recipe, {})
+        stored = _loaded(folder, recipe, {}, Permissions(recipe.base.trust_remote_code, recipe.base.allow_pickle))
         if stored.digest != weights_digest(loaded.model):
             raise ModelError(
                 f"model {folder}: {type(loaded.model).__name__} does not load back as it was stored: this transformers "
@@ -185,19 +191,20 @@ class Generator:
 
     Args:
         folder: What `save_model` wrote, or MLflow's model around it.
+        allowed: What the model may do; left out, what the environment says. What the folder says counts for nothing.
 
     Raises:
         ModelError: The folder is no such model, a file of it or the base of its delta has changed.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, allowed: Permissions | None = None) -> None:
         folder = model_folder(folder)
         self.recipe = Recipe.read(folder)
         verified = verify_files(folder)
         self.digest = digest({**self.recipe.as_json(), **verified})
         """Of weights, tokenizer, prompt and settings together."""
         self._one_at_a_time = Lock()  # a server asks from several threads; generation settings are the model's own
-        self._loaded = _loaded(folder, self.recipe, verified.get(READING, {}))
+        self._loaded = _loaded(folder, self.recipe, verified.get(READING, {}), allowed or Permissions.of_environment())
         torch.nn.Module.to(self._loaded.model, device("auto"))
         self._decoding: Decoding | None = None
 
@@ -265,14 +272,14 @@ class Generator:
         return [None if row is None else next(said) for row in rows]
 
 
-def _loaded(folder: Path, recipe: Recipe, reading: Mapping[str, str]) -> Loaded:
+def _loaded(folder: Path, recipe: Recipe, reading: Mapping[str, str], allowed: Permissions) -> Loaded:
     base = recipe.base
-    options: dict[str, Any] = {"dtype": base.dtype, "trust_remote_code": base.trust_remote_code, **base.languages}
+    options: dict[str, Any] = {"dtype": base.dtype, "trust_remote_code": allowed.trust_remote_code, **base.languages}
     if recipe.store == "full":
         return load(str(folder), **options)
     # A name may mean another folder wherever this is run.
-    place = base.folder if base.folder and Path(base.folder).is_dir() else model_location(base.name)
-    pretrained = load(place, revision=base.commit, allow_pickle=base.allow_pickle, **options)
+    place = base.folder if base.folder and Path(base.folder).is_dir() else model_location(resolved(base.name, "model"))
+    pretrained = load(place, revision=base.commit, allow_pickle=allowed.allow_pickle, **options)
     verify_base(folder, pretrained, reading)
     return load_delta(folder, pretrained, tuning=recipe.tuning, base=base)
 

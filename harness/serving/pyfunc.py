@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
 from harness.core.errors import UserError
-from harness.serving.generator import Generator
+from harness.serving.generator import FOLDER, Generator
 
 
 class TextModel(PythonModel):
@@ -19,7 +20,7 @@ class TextModel(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Load the weights."""
-        self._generator = Generator(Path(context.artifacts["model"]))
+        self._generator = Generator(Path(os.environ.get(FOLDER) or context.artifacts["model"]))
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.core.mlflow_server_process import free_port, serve
+from harness.core.permissions import Permissions
+from harness.core.python_child import python
 from harness.serving.find_model import stored_model
-from harness.serving.generator import SERVED, Recipe, model_folder
+from harness.serving.generator import FOLDER, SERVED, Recipe, model_folder
 from harness.serving.stored_files import verify_files
 from harness.tracking.mlflow.logged_models import wrap_model
 from harness.tracking.store_protocols import ModelCard
@@ -22,13 +24,14 @@ PATIENCE = 600.0
 """Seconds that loading a model may take."""
 
 
-def serve_model(name: str, *, port: int | None, tell: Callable[[str], None]) -> None:
+def serve_model(name: str, *, port: int | None, tell: Callable[[str], None], allowed: Permissions) -> None:
     """Serve a model by MLflow's scoring server until interrupted.
 
     Args:
         name: See `harness.serving.find_model.stored_model`.
         port: Left out: a free one.
         tell: Prints a line.
+        allowed: What the model may do.
 
     Raises:
         ModelError: There is no such model.
@@ -37,14 +40,15 @@ def serve_model(name: str, *, port: int | None, tell: Callable[[str], None]) -> 
     port = port or free_port()
     address = f"http://127.0.0.1:{port}"
     with stored_model(name) as folder, tempfile.TemporaryDirectory() as scratch:
-        recipe = Recipe.read(model_folder(folder))
-        verify_files(model_folder(folder))
+        folder = model_folder(folder)
+        recipe = Recipe.read(folder)
+        verify_files(folder)
         example = dict.fromkeys(sorted(recipe.prompt.names()) or ["source"], "some text")
-        if not (folder / "MLmodel").is_file():
-            wrapped = Path(scratch) / "model"
-            wrap_model(folder, wrapped, ModelCard(name, SERVED, example, {}, {}))
-            folder = wrapped
-        command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(folder), "--env-manager", "local"]
+        # With the code of this harness: that in an MLflow model may be any. The weights stay where they are.
+        nothing, served = Path(scratch) / "model", Path(scratch) / "served"
+        nothing.mkdir()
+        wrap_model(nothing, served, ModelCard(name, SERVED, example, {}, {}))
+        command = python("-m", "mlflow", "models", "serve", "-m", str(served), "--env-manager", "local")
         command += ["--host", "127.0.0.1", "--port", str(port)]
 
         def announce() -> None:
@@ -55,5 +59,6 @@ def serve_model(name: str, *, port: int | None, tell: Callable[[str], None]) -> 
 
         # MLflow calls uvicorn by name, which lies beside this Python.
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        serve(command, address, what="the model", patience=PATIENCE, announce=announce, env={"PATH": path})
+        env = {"PATH": path, FOLDER: str(folder.resolve()), **allowed.as_environment()}
+        serve(command, address, what="the model", patience=PATIENCE, announce=announce, env=env)
         tell("stopped")

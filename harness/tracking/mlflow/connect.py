@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from harness.core.database_urls import LOCK, create, sqlite_file
+from harness.core.database_urls import LOCK, create, reason_of, shown, sqlite_file
 from harness.core.errors import StoreError
 from harness.tracking.address import REMEDY, store_uri
 from harness.tracking.mlflow.http import reach_store
@@ -36,8 +36,7 @@ def connect(uri: str) -> MlflowClient:
         with FileLock(LOCK):
             return _migrated(uri)
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise StoreError(f"MLflow store {uri!r} cannot be used: {reason}; {REMEDY}") from error
+        raise StoreError(f"MLflow store {shown(uri)} cannot be used: {reason_of(error, uri)}; {REMEDY}") from error
 
 
 def _migrated(uri: str) -> MlflowClient:

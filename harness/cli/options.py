@@ -1,0 +1,52 @@
+"""Arguments and options that several commands have."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.core.permissions import PICKLE, REMOTE_CODE
+
+__all__ = [
+    "AllowPickle",
+    "KnownStudy",
+    "ModelName",
+    "OnError",
+    "Overrides",
+    "Port",
+    "StudyPath",
+    "TrustRemoteCode",
+]
+
+StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file, such as experiments/quickstart.yaml.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.SUB=VALUE", help="Override a key of the study file; repeatable."),
+]
+KnownStudy = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or a study's name.")]
+ModelName = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="models:/name@champion, models:/m-..., a run's id, a study's name or folder."),
+]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-remote-code",
+        envvar=REMOTE_CODE,
+        help="Code that comes with the model, or that the store holds, may run.",
+    ),
+]
+AllowPickle = Annotated[
+    bool, typer.Option("--allow-pickle", envvar=PICKLE, help="Weights that are no safetensors may be read.")
+]
+Port = Annotated[int | None, typer.Option(help="Left out: a free one.")]
+
+
+class OnError(StrEnum):
+    """What becomes of malformed rows."""
+
+    STOP = "stop"
+    SKIP = "skip"
