@@ -10,6 +10,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from harness.core.quiet_libraries import keep_quiet
+
 if TYPE_CHECKING:
     from harness.core.example import Example, Prediction
     from harness.data.template import Template
@@ -66,3 +68,4 @@ class _AliasLoader(Loader):
 
 
 sys.meta_path.append(_AliasFinder())
+keep_quiet()  # here, since libraries decide when they are imported

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # before torch is there to read it
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="harness-tests-")  # what is remembered of task files
 
 import torch
 

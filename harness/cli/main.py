@@ -7,16 +7,30 @@ import io
 import os
 import signal
 import sys
-from enum import StrEnum
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from harness.cli.arguments import LOOPBACK, Host, KnownStudy, ModelName, Overrides, Port, StudyPath, Token
+from harness.cli.options import (
+    LOOPBACK,
+    AllowPickle,
+    Host,
+    KnownStudy,
+    ModelName,
+    OnError,
+    Overrides,
+    Port,
+    StudyPath,
+    Token,
+    TrustRemoteCode,
+)
 from harness.cli.terminal import Terminal, bear_every_sign
 from harness.cli.until_signal import until_signal
 from harness.core.errors import HarnessError, UserError
+from harness.core.passwords import masked
+from harness.core.permissions import Permissions
 from harness.core.scratch import scratch
 from harness.core.user_code import ended_at
 from harness.core.workspace import HERE
@@ -57,6 +71,7 @@ def main() -> None:
         status = INTERRUPTED
     except Exception as error:
         if not hasattr(error, "exit_code"):
+            sys.excepthook = _without_passwords  # typer has put its own there
             raise
         error.show(usage := io.StringIO())  # type: ignore[attr-defined]  # a usage error of the command line
         _fail(usage.getvalue().rstrip(), error.exit_code)
@@ -73,11 +88,16 @@ def _again(lost: Any) -> None:
         sys.__unraisablehook__(lost)
 
 
+def _without_passwords(*error: Any) -> None:
+    sys.stderr.write(masked("".join(traceback.format_exception(*error)), os.environ.get("MLFLOW_TRACKING_URI", "")))
+
+
 def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt(number)
 
 
 def _fail(message: str, status: int) -> None:
+    message = masked(message, os.environ.get("MLFLOW_TRACKING_URI", ""))
     Terminal(stderr=True).print(message, style="red", soft_wrap=True)
     sys.exit(status)
 
@@ -208,19 +228,14 @@ def ui(
         serve_ui(experiment, port=port, tell=_tell)
 
 
-class OnError(StrEnum):
-    """What becomes of malformed rows."""
-
-    STOP = "stop"
-    SKIP = "skip"
-
-
 @app.command()
 def predict(
     model: ModelName,
     source: Annotated[Path, typer.Option("--input", help="Rows as jsonl, with the prompt's fields and maybe an id.")],
     output: Annotated[Path, typer.Option("--output", help="Where answers go, a line each; what is there is kept.")],
     on_error: Annotated[OnError, typer.Option(help="A malformed row: stop there, or note it.")] = OnError.STOP,
+    trust_remote_code: TrustRemoteCode = False,
+    allow_pickle: AllowPickle = False,
 ) -> None:
     """Answer the rows of a file; the same command again goes on where it was stopped."""
     from harness.cli.progress_display import progress_on
@@ -230,7 +245,7 @@ def predict(
 
     with progress_on(out) as progress:
         with stored_model(model) as folder:
-            generator = Generator(folder)
+            generator = Generator(folder, Permissions(trust_remote_code, allow_pickle))
         tally = predict_file(generator, source, output, skip=on_error is OnError.SKIP, say=progress.say)
     skipped = f", {tally.failed:,} malformed" if tally.failed else ""
     before = f", {tally.found:,} were there" if tally.found else ""
@@ -238,22 +253,34 @@ def predict(
 
 
 @app.command()
-def serve(model: ModelName, port: Port = None, host: Host = LOOPBACK, token: Token = None) -> None:
+def serve(
+    model: ModelName,
+    port: Port = None,
+    host: Host = LOOPBACK,
+    token: Token = None,
+    trust_remote_code: TrustRemoteCode = False,
+    allow_pickle: AllowPickle = False,
+) -> None:
     """Serve a model over HTTP, until Ctrl-C."""
     with until_signal(out):
         from harness.serving.serve import serve_model
 
-        serve_model(model, host=host, port=port, token=token, tell=_tell)
+        allowed = Permissions(trust_remote_code, allow_pickle)
+        serve_model(model, host=host, port=port, token=token, tell=_tell, allowed=allowed)
 
 
 @app.command()
-def reproduce(run: Annotated[str, typer.Argument(metavar="RUN", help="A final run's id, or how it begins.")]) -> None:
+def reproduce(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A final run's id, or how it begins.")],
+    trust_remote_code: TrustRemoteCode = False,
+    allow_pickle: AllowPickle = False,
+) -> None:
     """Do a final run again from what the store holds: status 0 the same to the last bit, 1 different, 2 it cannot."""
     from harness.cli.progress_display import progress_on
     from harness.runner.reproduce import reproduce as do_again
 
     with progress_on(out) as progress:
-        done = do_again(run, HERE, progress=progress)
+        done = do_again(run, HERE, progress=progress, allowed=Permissions(trust_remote_code, allow_pickle))
     for changed in done.changed:
         out.print(f"changed: {changed}", style="yellow", soft_wrap=True)
     for different in done.differences:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 from harness.core.mlflow_server_process import free_port, serve
+from harness.core.passwords import masked, without_user
+from harness.core.python_child import python
 from harness.report.mlflow_pages.page_views import OPENING
 from harness.tracking.address import is_server, store_uri
 from harness.tracking.mlflow.connect import connect_known
@@ -32,19 +33,20 @@ def serve_ui(experiment: str | None, *, port: int | None, tell: Callable[[str], 
     """
     uri = store_uri()
     if is_server(uri):
-        tell(_link(uri, experiment))
+        tell(_link(without_user(uri), experiment))  # the browser asks
         return
     connect_known()  # a store that was moved leads to its files again
     port = port or free_port()
     address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1", "--allowed-hosts", HOSTS]
+    command = python("-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1")
+    command += ["--allowed-hosts", HOSTS]
+    env = {"MLFLOW_BACKEND_STORE_URI": uri, **ALONE}  # a command line is everybody's to read
 
     def announce() -> None:
-        tell(f"MLflow UI on {uri}: {_link(address, experiment)}")
+        tell(f"MLflow UI on {masked(uri, uri)}: {_link(address, experiment)}")
         tell("Ctrl-C stops it")
 
-    serve(command, address, what="the MLflow UI", patience=PATIENCE, announce=announce, env=ALONE)
+    serve(command, address, what="the MLflow UI", patience=PATIENCE, announce=announce, env=env)
 
 
 def _link(base: str, experiment: str | None) -> str:

@@ -17,9 +17,10 @@ from urllib.parse import unquote
 
 from harness.core.closest_match import closest
 from harness.core.errors import StoreError
+from harness.core.passwords import masked
 from harness.core.workspace import HERE
 
-__all__ = ["LOCK", "create", "reach", "sqlite_file", "with_driver"]
+__all__ = ["LOCK", "create", "reach", "reason_of", "shown", "sqlite_file", "with_driver"]
 
 LOCK = HERE.database_lock
 """Held while a database is made or migrated, by one process at a time; no study can have this name."""
@@ -62,7 +63,7 @@ def reach(what: str, uri: str, *, remedy: str) -> None:
 
     Args:
         what: How messages call the store.
-        uri: A URL of a database as SQLAlchemy reads it.
+        uri: A URL of a database as SQLAlchemy reads it; its password is in no message.
         remedy: What messages advise.
 
     Raises:
@@ -74,8 +75,17 @@ def reach(what: str, uri: str, *, remedy: str) -> None:
         else:
             _reach_server(uri)
     except (sqlite3.Error, OSError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise StoreError(f"{what} {uri!r} cannot be reached: {reason}; {remedy}") from error
+        raise StoreError(f"{what} {shown(uri)} cannot be reached: {reason_of(error, uri)}; {remedy}") from error
+
+
+def shown(uri: str) -> str:
+    """Return how messages quote a database's URL, without its password."""
+    return repr(masked(uri, uri))
+
+
+def reason_of(error: BaseException, uri: str) -> str:
+    """Return the first line of what went wrong with a database, which may have quoted parts of its URL."""
+    return masked((str(error).strip() or type(error).__name__).splitlines()[0], uri)
 
 
 def _reach_server(uri: str) -> None:

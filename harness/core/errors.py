@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from harness.core.passwords import masked
+
 __all__ = [
     "DamagedError",
     "DataError",
@@ -22,12 +24,16 @@ __all__ = [
     "StudyError",
     "TaskError",
     "TemplateError",
+    "UnsetName",
     "UserError",
 ]
 
 
 class HarnessError(Exception):
-    """Base of everything that the harness raises on purpose."""
+    """Base of everything that the harness raises on purpose; no message holds a password of an address."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(masked(message))
 
 
 class UserError(HarnessError):
@@ -75,7 +81,20 @@ class StoreAway(StoreError):
     """
 
     def __init__(self, message: str, reason: str) -> None:
-        self.reason = reason
+        self.reason = masked(reason)
+        super().__init__(message)
+
+
+class UnsetName(UserError):
+    """A ``${NAME}`` of a study file that the environment does not have.
+
+    Args:
+        message: All there is to say.
+        key: Where it stands, ``search.storage`` for one.
+    """
+
+    def __init__(self, message: str, key: str) -> None:
+        self.key = key
         super().__init__(message)
 
 

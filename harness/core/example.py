@@ -55,6 +55,9 @@ class Prediction(NamedTuple):
     tokens: int
     """How many tokens ``nll`` sums over."""
 
+    statistics: Mapping[str, Sequence[float]] | None = None
+    """By metric, what it contributes, where its text was kept off the store (``tracking.texts``)."""
+
 
 def digest(value: Any) -> str:
     """Return a short content hash (16 hex digits) of a JSON value, key order ignored.

@@ -15,6 +15,7 @@ from typing import IO
 
 from harness.core.ends_with_parent import ending_with_parent
 from harness.core.errors import StoreError
+from harness.core.python_child import child_environment
 
 __all__ = ["free_port", "serve"]
 
@@ -34,7 +35,7 @@ def serve(
     """Run a server until this process is interrupted, or ends in any other way.
 
     Args:
-        command: Starts it; it answers ``/health`` when it is ready.
+        command: Starts it, from `harness.core.python_child.python`; it answers ``/health`` when it is ready.
         address: Where; on this machine.
         what: How messages call it.
         patience: Seconds that it may take to answer.
@@ -46,7 +47,8 @@ def serve(
         KeyboardInterrupt: It was interrupted; the server is stopped.
     """
     _see_free(address, what)
-    with tempfile.TemporaryFile() as said:
+    # Uvicorn looks for its application's modules in the working folder first, unless it is told of another one.
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryDirectory() as empty:
         # In a session of its own: a server may be several processes, which are stopped together.
         server = subprocess.Popen(
             ending_with_parent(command),
@@ -54,7 +56,7 @@ def serve(
             stdout=said,
             stderr=said,
             start_new_session=True,
-            env={**os.environ, **(env or {})},
+            env=child_environment(UVICORN_APP_DIR=empty, **env or {}),
         )
         try:
             _wait(server, address, said, what=what, patience=patience)

@@ -73,6 +73,10 @@ class Workspace:
         """What waits for a tracking server that is away."""
         return self.state / ".journals"
 
+    def texts(self, study: str) -> Path:
+        """Return where predictions are that a study keeps off its tracking store; `harness clean` leaves them."""
+        return self.state / ".texts" / study
+
     @property
     def database_lock(self) -> Path:
         """Held while a database is made or migrated, by one process at a time."""

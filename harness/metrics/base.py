@@ -50,6 +50,13 @@ class Metric:
     range: tuple[float, float] = (-math.inf, math.inf)
     """The least and the largest score; intervals end there."""
 
+    def contribution(self, prediction: Prediction, example: Example) -> Statistic:
+        """Return what one prediction contributes, as the store has it where the text was kept off it."""
+        stored = prediction.statistics or {}
+        if self.name in stored:
+            return np.array(stored[self.name], dtype=np.float64)
+        return self.statistics(prediction, example)
+
     @property
     def smallest_difference(self) -> float | None:
         """The smallest difference of interest unless a study names one: a fiftieth of the range.

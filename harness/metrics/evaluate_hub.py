@@ -129,6 +129,7 @@ def hub_metric(name: str) -> Metric:
 
 @cache
 def _load(name: str) -> evaluate.EvaluationModule:
+    _refuse_namesake(name)
     import evaluate
 
     if not Path(name).exists() and not _hub_answers():
@@ -151,6 +152,16 @@ def _hub_answers() -> bool:
     except requests.RequestException:
         return False
     return True
+
+
+def _refuse_namesake(name: str) -> None:
+    """Refuse a name of the Hub's that a folder here has as well: `evaluate` would run the script that lies in it."""
+    script = Path(name) / f"{Path(name).name}.py"
+    if script.is_file() and not name.startswith((".", "/", "~")):
+        raise MetricError(
+            f"{PREFIX}{name} names a metric of the Hub, but {script} in this folder would run in its place; "
+            f"write {PREFIX}./{name} to mean that one, or move it away"
+        )
 
 
 def _texts(prediction: Prediction, example: Example) -> TextPair:

@@ -38,6 +38,12 @@ AUTO = (
     (AutoModelForSeq2SeqLM, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING),
 )
 
+TRUST = (
+    "set model.trust_remote_code in the study, say --trust-remote-code of a stored model, if you trust the code that "
+    "comes with it"
+)
+UNPICKLE = "set model.allow_pickle in the study, say --allow-pickle of a stored model, if you trust these files"
+
 
 class Loaded(NamedTuple):
     """A pretrained model, ready to be tuned."""
@@ -99,7 +105,7 @@ def load(
     with _quiet(progress=source.commit is not None):
         remedy = "check config.json, and that this transformers knows the architecture"
         if "auto_map" in source.config and not trust_remote_code:
-            remedy += ", or set model.trust_remote_code, if you trust the code that comes with it"
+            remedy += f", or {TRUST}"
         with _readable(name, "configuration", remedy):
             config = AutoConfig.from_pretrained(source.name, **options)
         model = _model(name, source, config, {**options, "dtype": dtype}, allow_pickle)
@@ -139,7 +145,7 @@ def load_study_model(spec: Model) -> Loaded:
 def _model(name: str, source: Source, config: Any, options: Mapping[str, Any], allow_pickle: bool) -> PreTrainedModel:
     auto = _auto_class(name, config)
     remedy = "the folder needs intact weights as model.safetensors (or its shards) of a language model"
-    remedy += "" if allow_pickle else ", or set model.allow_pickle"
+    remedy += "" if allow_pickle else f", or {UNPICKLE}"
     with _buildable(name, auto, config, options), _readable(name, "weights", remedy):
         loaded: tuple[PreTrainedModel, dict[str, Any]] = auto.from_pretrained(
             source.name,
@@ -231,6 +237,8 @@ def _readable(name: str, what: str, remedy: str) -> Iterator[None]:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         # Of the strict configuration errors the first line is a heading.
         reason = " ".join(lines[:2]) if isinstance(error, StrictDataclassError) else "".join(lines[:1])
+        if "trust_remote_code" in str(error):  # of a tokenizer, say, whose model needs no code of its own
+            remedy = TRUST
         raise ModelError(
             f"model {name}: cannot load its {what}: {type(error).__name__}: {reason[:300]}; {remedy}"
         ) from error

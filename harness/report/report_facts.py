@@ -8,7 +8,7 @@ from harness.report import plain_tables
 from harness.report.charts.gallery import Gallery
 from harness.report.ranked_table import ranked_table
 from harness.report.samples import first_examples, samples
-from harness.report.study_facts import best_model, prompt_texts, study_facts, study_file
+from harness.report.study_facts import best_model, kept_off, prompt_texts, study_facts, study_file
 from harness.report.templates import paragraphs
 from harness.report.text.cautions import caption_on_test, cautions
 from harness.report.text.effects import effect_families
@@ -48,6 +48,7 @@ def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[
         "generality": plain_tables.generality(results),
         "glossary": glossary(results, findings),
         "samples": samples(results, findings),
+        "kept_off": kept_off(results),
         "first": first_examples(results, findings),
         "prompts": prompt_texts(results),
         "better": better,

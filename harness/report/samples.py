@@ -54,7 +54,7 @@ class Samples(NamedTuple):
 def samples(results: Results, findings: Findings, *, most: int = 4) -> Samples | None:
     """Return what tells the first cell from the baseline, or where it is that the second: so many wins and losses."""
     verdicts, metric = findings.verdicts, results.metric
-    if verdicts is None or isinstance(metric, str):
+    if verdicts is None or isinstance(metric, str) or (results.answers and results.answers.kept_off):
         return None
     ranked = [cell.id for cell in results.ranked() if cell.id in verdicts.scores and cell.id != verdicts.best]
     if not ranked:
@@ -76,7 +76,7 @@ def samples(results: Results, findings: Findings, *, most: int = 4) -> Samples |
 def first_examples(results: Results, findings: Findings, *, most: int = 3) -> list[Sample]:
     """Return the first test examples with what every prompt, depth and level of further axes made of them."""
     verdicts = findings.verdicts
-    if verdicts is None or results.answers is None:
+    if verdicts is None or results.answers is None or results.answers.kept_off:
         return []
     best = next(cell for cell in results.cells if cell.id == verdicts.best)
     groups = {}

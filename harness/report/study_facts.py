@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import yaml
 
+from harness.core.passwords import masked
+from harness.core.workspace import HERE
 from harness.data.template import Template
 from harness.report.number_format import amount
 from harness.report.templates import count
 from harness.results.collect import Results
 from harness.tracking.schema import Params
 
-__all__ = ["BestModel", "best_model", "prompt_texts", "study_facts", "study_file"]
-
-PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]+@")
+__all__ = ["BestModel", "best_model", "kept_off", "prompt_texts", "study_facts", "study_file"]
 
 
 class BestModel(NamedTuple):
@@ -82,7 +81,7 @@ def _runs(results: Results) -> str:
 def study_file(results: Results) -> str:
     """Return the study file with all defaults, as YAML; keys without a value are left out, passwords are hidden."""
     text = yaml.safe_dump(_said(results.settings), sort_keys=False, allow_unicode=True) if results.settings else ""
-    return PASSWORD.sub(r"\1***@", text)
+    return masked(text)
 
 
 def _said(value: Any) -> Any:
@@ -100,9 +99,19 @@ def best_model(results: Results) -> BestModel | None:
     return BestModel(uri, cell, results.kept.reason, command, f'model = mlflow.pyfunc.load_model("{uri}")')
 
 
+def kept_off(results: Results) -> str:
+    """Return where predictions are that the store has no texts of; empty where it has all."""
+    if not (results.answers and results.answers.kept_off):
+        return ""
+    folder = HERE.texts(results.study)
+    return (
+        f"Examples and predictions stay off the store (tracking.texts: false): where the study was run, see {folder}."
+    )
+
+
 def prompt_texts(results: Results) -> list[tuple[str, str, str]]:
     """Return each prompt's name, its text, and what it makes of the first test example where the source is enough."""
-    example = results.answers.examples[0] if results.answers else None
+    example = results.answers.examples[0] if results.answers and not results.answers.kept_off else None
     prompts = []
     for name, text in results.prompts.items():
         form = results.forms.get(name, Template(name, text))

@@ -13,7 +13,7 @@ from harness.data.tokenization import PromptForm
 from harness.metrics.base import Metric
 from harness.results.cell_result import CellResult, Final, Trial
 from harness.results.loss_curves import Losses, read_losses
-from harness.results.predictions import named_metric, read_answers
+from harness.results.predictions import named_metric, read_answers, scored_by
 from harness.results.score_forecast import Forecast
 from harness.results.test_access import TestAccess, count_accesses
 from harness.stats.verdicts import Answers
@@ -157,7 +157,7 @@ def collect(tracker: RunStore, study: str) -> Results:
         recordings_mib=summary.metrics.get(Metrics.RECORDINGS, math.nan),
         answers=answers,
         damaged=damaged,
-        metric=named_metric(record.lead, record),
+        metric=scored_by(named_metric(record.lead, record), answers),
         prompts=record.prompts,
         forms=_forms(record),
         curves=read_losses(tracker, {cell: _learned(parents[cell], runs) for cell in record.cells if cell in parents}),

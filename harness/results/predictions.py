@@ -7,18 +7,20 @@ from collections.abc import Sequence
 
 from harness.core.errors import DamagedError, HarnessError
 from harness.core.example import Prediction
-from harness.metrics.base import Metric
-from harness.metrics.evaluate_hub import resolve
+from harness.metrics import registry
+from harness.metrics.base import Metric, metric_name
+from harness.metrics.evaluate_hub import resolve_all
 from harness.metrics.tokens import EXACT_MATCH
 from harness.stats.verdicts import Answered, Answers
 from harness.study.task import load_task
-from harness.tracking.prediction_table import read_examples, read_predictions
+from harness.study.task_files import has_run, task_path
+from harness.tracking.prediction_table import read_asked, read_predictions
 from harness.tracking.run_records import seed_order
 from harness.tracking.schema import Artifacts, Params, Tags
 from harness.tracking.store_protocols import Run, RunStore, damage
 from harness.tracking.study_record import StudyRecord
 
-__all__ = ["exact_share", "named_metric", "read_answers"]
+__all__ = ["exact_share", "named_metric", "read_answers", "scored_by"]
 
 
 def read_answers(
@@ -48,7 +50,7 @@ def read_answers(
             answered[cell] = Answered(said, seeded=own[0].params[Params.SEED].isdigit())
     rows = {run.params[Params.REFERENCE]: tables[run.id] for run in fixed if run.id in tables}
     beside = {name: Answered((table,), seeded=False) for name, table in rows.items()}
-    return Answers(read_examples(tracker, whole[-1], "test"), answered, beside), damaged
+    return Answers(read_asked(tracker, whole[::-1], "test"), answered, beside), damaged
 
 
 def _tables(tracker: RunStore, runs: Sequence[Run]) -> tuple[dict[str, tuple[Prediction, ...]], tuple[str, ...]]:
@@ -75,19 +77,32 @@ def exact_share(answers: Answers, cell: str) -> float:
     """Return which share of a cell's answers, over all its final runs, equals a target up to white space."""
     runs = answers.cells[cell].runs
     pairs = [pair for run in runs for pair in zip(run, answers.examples, strict=True)]
-    return EXACT_MATCH.reduce([EXACT_MATCH.statistics(*pair) for pair in pairs])
+    return EXACT_MATCH.reduce([EXACT_MATCH.contribution(*pair) for pair in pairs])
+
+
+def scored_by(metric: Metric | str, answers: Answers | None) -> Metric | str:
+    """Return a metric, or the reason why stored predictions cannot be scored with it: their texts are not stored."""
+    if answers is None or isinstance(metric, str) or not answers.lacks(metric):
+        return metric
+    return f"{metric.name} is scored from texts, and these stay off the store (tracking.texts: false)"
 
 
 def named_metric(name: str, record: StudyRecord) -> Metric | str:
     """Return a metric of a study, or the reason why predictions cannot be scored with it any more.
 
     It is looked up by name, then in the study's task; its signature must be the one that the scores in the store were
-    computed with, so that intervals and scores are about the same numbers.
+    computed with, so that intervals and scores are about the same numbers. The store's word runs no code: a task's file
+    must be one that was run by hand.
     """
-    signed = record.signatures.get(name)
+    signed, task = record.signatures.get(name), task_path(record.study["task"])
     if signed is None:
         return f"final runs have no {name} by example"
-    found = [metric for metric in (_known(name), _of_task(name, record.study["task"])) if metric]
+    own = registry.get(name) if name in registry.names() else None
+    if own and own.signature() == signed:
+        return own
+    if task.is_file() and not has_run(task.read_text(encoding="utf-8", errors="replace")):
+        return f"{name} is of task file {task}, which was not run as it now stands; name the study's file to allow it"
+    found = [metric for metric in (own, _of_task(name, record.study["task"])) if metric]
     same = [metric for metric in found if metric.signature() == signed]
     if same:
         return same[0]
@@ -95,18 +110,10 @@ def named_metric(name: str, record: StudyRecord) -> Metric | str:
     return f"{name} was {signed} when the study was run; {now}"
 
 
-def _known(name: str) -> Metric | None:
-    try:
-        return resolve(name)
-    except HarnessError:
-        return None
-
-
 def _of_task(name: str, task: str) -> Metric | None:
     """Return a metric as the study's task makes it, if the task can still be read."""
     try:
-        named = load_task(task)[0].metrics
+        named = [metric for metric in load_task(task)[0].metrics if metric_name(metric) == name]
+        return resolve_all(named)[0] if named else None
     except HarnessError:
         return None
-    metrics = [_known(metric) if isinstance(metric, str) else metric for metric in named]
-    return next((metric for metric in metrics if metric and metric.name == name), None)

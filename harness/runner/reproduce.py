@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from harness.core.errors import UserError
 from harness.core.example import Example, fingerprint
+from harness.core.passwords import masked
+from harness.core.permissions import Permissions
 from harness.core.progress import Progress
 from harness.core.provenance import provenance
 from harness.core.workspace import Workspace
@@ -29,6 +31,7 @@ from harness.study.load_study import read_study
 from harness.study.search_space import SearchSpace
 from harness.study.study_from_store import StoredStudy, rebuilt
 from harness.study.task import load_task
+from harness.study.task_files import has_run, prompt_in, task_path
 from harness.tracking.mlflow.mlflow_tracker import find_run
 from harness.tracking.schema import Metrics, Params, Tags
 from harness.tracking.store_protocols import Run, Tracker
@@ -39,6 +42,7 @@ __all__ = ["Difference", "Reproduction", "reproduce"]
 SCORED = (Metrics.VALIDATION, Metrics.TEST)
 WEIGHTS = "weights"
 UNKNOWN = "not recorded"
+NOTHING_MORE = Permissions()
 
 
 class Difference(NamedTuple):
@@ -67,8 +71,16 @@ class Reproduction:
     """Empty where metrics and weights are the same to the last bit."""
 
 
-def reproduce(run: str, workspace: Workspace, *, progress: Progress) -> Reproduction:
+def reproduce(
+    run: str, workspace: Workspace, *, progress: Progress, allowed: Permissions = NOTHING_MORE
+) -> Reproduction:
     """Do a final run, named by its id or how that begins, again, without a trace in the store.
+
+    Args:
+        run: The id.
+        workspace: Where recordings are.
+        progress: Who watches.
+        allowed: What the model, and a task that was never run here, may do; what the store says counts for nothing.
 
     Raises:
         UserError: There is no such final run, or data, prompt or model are not what they were; names each.
@@ -77,7 +89,7 @@ def reproduce(run: str, workspace: Workspace, *, progress: Progress) -> Reproduc
     kept = StoredStudy.fetch(tracker, recorded)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            checked = rebuilt(kept, Path(folder))
+            checked = rebuilt(kept, Path(folder), allowed)
         except UserError as error:
             raise UserError(f"run {recorded.name} cannot be done again: {error}") from error
         name = recorded.tags[Tags.CELL]
@@ -148,9 +160,19 @@ def _prompt(kept: StoredStudy, cell: Cell) -> list[Difference]:
             study = read_study(file, kept.record.overrides).study
             prompt = next((prompt for prompt in study.prompts if prompt.name == name), None)
             if prompt is not None and not prompt.registered:
-                texts.append((prompt.form() or load_task(study.task)[0].prompt(name)).text)
+                texts.append(form.text if (form := prompt.form()) else _of_task(study.task, name, kept.prompt))
     others = [text for text in texts if text != kept.prompt]
     return [Difference(f"prompt {name}", repr(kept.prompt), repr(text)) for text in others[:1]]
+
+
+def _of_task(task: str, name: str, then: str) -> str:
+    """Return the text of a prompt of a task's file as it now is, as far as the file says it without being run."""
+    file = task_path(task)
+    source = file.read_text(encoding="utf-8") if file.is_file() else ""
+    if has_run(source):
+        return load_task(task)[0].prompt(name).text
+    found = prompt_in(source, name)
+    return then if found is None else found
 
 
 def _digests(run: Run, checked: Checked, model: ModelFacts, test: Sequence[Example] | None) -> Iterator[Difference]:
@@ -178,10 +200,8 @@ def _surroundings(kept: StoredStudy, run: Run) -> Iterator[Difference]:
             yield Difference(what, then, now)
         elif now.endswith("+changes"):
             yield Difference(what, then, f"{now}, whose uncommitted changes cannot be compared")
-    try:
-        task = load_task(name)[1].read_text(encoding="utf-8")
-    except UserError:
-        task = None
+    file = task_path(name)
+    task = masked(file.read_text(encoding="utf-8")) if file.is_file() else None
     if task != kept.task:
         yield Difference(f"task {name}", "as the store holds it", "gone" if task is None else "another text")
 

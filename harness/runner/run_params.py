@@ -7,9 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
+from harness.core.environment_names import written
 from harness.core.example import Example, Split, fingerprint
+from harness.core.passwords import masked, masked_all
 from harness.core.provenance import provenance
+from harness.core.workspace import Workspace
 from harness.data.prompt_forms import form_of
 from harness.metrics.base import Metric
 from harness.report.charts.palette import COLORS
@@ -22,6 +26,7 @@ from harness.study.grid import Cell, cell_digests, cell_study, edition
 from harness.study.row_lengths import Fit
 from harness.study.search_space import SearchSpace
 from harness.study.settings import token_limits
+from harness.tracking.prediction_table import TextsKeptOff
 from harness.tracking.run_records import CellRecord
 from harness.tracking.schema import NONE, RUN_FORMAT, Artifacts, Params, Tags
 from harness.tracking.store_protocols import DataUse, Registered, Tracker
@@ -30,8 +35,13 @@ from harness.training.trainer import ModelFacts
 
 __all__ = ["alias_winner", "data_use", "open_summary", "study_record", "study_runs"]
 
+QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
+"""What `repr` makes of a text."""
 
-def study_runs(checked: Checked, facts: ModelFacts, metrics: Sequence[Metric], tracker: Tracker) -> StudyRuns:
+
+def study_runs(
+    checked: Checked, facts: ModelFacts, metrics: Sequence[Metric], tracker: Tracker, workspace: Workspace
+) -> StudyRuns:
     """Return the runs of a study: those in the store, and what those to come will carry."""
     data = {split: fingerprint(examples) for split, examples in checked.examples.items()}
     identity = {
@@ -53,6 +63,7 @@ def study_runs(checked: Checked, facts: ModelFacts, metrics: Sequence[Metric], t
         tags=_tags(checked, facts, data) | {Tags.EDITION: edition(checked.study, digests)},
         links={cell.id: {**prompts[cell.prompt.name].link, Tags.COLOR: colors[cell.prompt]} for cell in checked.cells},
         data={split: data_use(checked, split, examples) for split, examples in checked.examples.items()},
+        kept_off=None if checked.study.tracking.texts else TextsKeptOff(workspace.texts(checked.study.name), metrics),
     )
 
 
@@ -67,7 +78,7 @@ def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> Cel
         id=cell.id,
         digest=digest,
         task=checked.task.name,
-        model=study.model.name,
+        model=checked.file.study.model.name,
         factors=cell.levels,
         trainable_parameters=trainable,
         parameters=total,
@@ -104,17 +115,41 @@ def _tags(checked: Checked, facts: ModelFacts, data: Mapping[Split, str]) -> dic
 
 def data_use(checked: Checked, split: Split, examples: Sequence[Example]) -> DataUse:
     """Return one split of a study's data as its runs use it."""
-    hub, origin = checked.study.data.hub, checked.source.origin
-    first = examples[0]
-    return DataUse(
+    hub, origin = checked.file.study.data.hub, _written(checked.source.origin, checked)
+    used = DataUse(
         name=hub or Path(origin).name,
         split=split,
         digest=fingerprint(examples),
         source=origin,
         source_type="hf" if hub else "local",
         rows=len(examples),
-        fields=(*first.fields, "target"),
+        fields=(*examples[0].fields, "target"),
     )
+    return used if checked.study.tracking.texts else used._replace(source=used.digest, source_type="local", fields=())
+
+
+def _written(text: str, checked: Checked) -> str:
+    """Return a text to be stored: no password, and ``${NAME}`` where the study file has it."""
+    return masked(written(text, " ".join([checked.file.text, *checked.file.overrides])))
+
+
+def _without_rows(line: str, checked: Checked) -> str:
+    """Return a caution to be stored; what it quotes may be of a row."""
+    line = _written(line, checked)
+    return line if checked.study.tracking.texts else QUOTED.sub("'…'", line)
+
+
+def _masked(text: str, checked: Checked) -> str:
+    """Return what a study file, or an override of it, says without passwords."""
+    storage = checked.file.study.search.storage
+    return masked(text.replace(storage, masked(storage, storage)))
+
+
+def _said(checked: Checked) -> dict[str, Any]:
+    """Return the study as its file says it, defaults filled in, without passwords."""
+    said: dict[str, Any] = masked_all(checked.file.study.model_dump(mode="json"))
+    said["search"]["storage"] = _masked(checked.file.study.search.storage, checked)
+    return said
 
 
 def _registered(prompt: Prompt, checked: Checked, tracker: Tracker) -> Registered:
@@ -148,11 +183,12 @@ def open_summary(checked: Checked, record: StudyRecord, runs: StudyRuns) -> tupl
         tracker.reopen(earlier.id)
         summary = earlier.id
     else:
-        params = {Params.TASK: checked.task.name, Params.MODEL: checked.study.model.name}
+        params = {Params.TASK: checked.task.name, Params.MODEL: checked.file.study.model.name}
         tags = {Tags.FORMAT: str(RUN_FORMAT), Tags.STUDY: checked.study.name}
         summary = tracker.start("summary", phase="summary", parent=None, params=params, tags=tags)
-    tracker.text(summary, checked.file.text, Artifacts.STUDY)
-    tracker.text(summary, checked.task_file.read_text(encoding="utf-8"), Artifacts.task(record.task_file))
+    tracker.text(summary, _masked(checked.file.text, checked), Artifacts.STUDY)
+    task = masked(checked.task_file.read_text(encoding="utf-8"))
+    tracker.text(summary, task, Artifacts.task(record.task_file))
     record.to_run(tracker, summary)
     return summary, earlier is not None
 
@@ -168,10 +204,10 @@ def study_record(
     """Return what a report needs to know of a study beside its runs."""
     study = checked.study
     return StudyRecord(
-        question=checked.file.question,
-        study=study.model_dump(mode="json"),
+        question=masked(checked.file.question),
+        study=_said(checked),
         space=SearchSpace.of(study).record(),
-        overrides=tuple(checked.file.overrides),
+        overrides=tuple(_masked(override, checked) for override in checked.file.overrides),
         file=str(checked.file.path),
         task_file=re.sub(r"[^A-Za-z0-9_.-]", "_", checked.task_file.name),  # no address of a server needs escapes then
         edition=runs.tags[Tags.EDITION],
@@ -188,9 +224,9 @@ def study_record(
         objective=objective.name,
         baseline=checked.baseline.id,
         data=_data(checked, model.fits),
-        cautions=(*checked.cautions, *model.cautions),
+        cautions=tuple(_without_rows(line, checked) for line in (*checked.cautions, *model.cautions)),
         leaks=tuple(o.line() for o in checked.overlaps if o.across and o.twins and study.data.on_overlap == "warn"),
-        provenance={"model": study.model.name, "weights": model.weights}
+        provenance={"model": checked.file.study.model.name, "weights": model.weights}
         | ({"energy": ", ".join(model.energy)} if model.energy else {})
         | provenance(checked.file.path.resolve().parent),
     )
@@ -198,7 +234,7 @@ def study_record(
 
 def _data(checked: Checked, fits: Sequence[Fit]) -> dict[str, str | int]:
     return (
-        {"source": checked.source.origin}
+        {"source": _written(checked.source.origin, checked)}
         | {f"{split} examples": size for split, size in _split_sizes(checked).items()}
         | {f"prompt {fit.prompt}": f"{fit.truncated:.1%} shortened, {fit.dropped} dropped" for fit in fits}
         | {f"duplicates, {o.earlier} and {o.later}": o.line() for o in checked.overlaps if o.twins}

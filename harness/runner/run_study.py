@@ -46,6 +46,7 @@ from harness.runner.search.trials import SearchQueue
 from harness.study.check import Checked
 from harness.study.grid import Cell, cell_study, neighbor, select, with_neighbors
 from harness.study.search_space import Hyperparameters, SearchSpace
+from harness.study.task_files import remember, task_path
 from harness.tracking.choose_store import opened
 from harness.tracking.mlflow.http import reach_store
 from harness.tracking.schema import NONE, Artifacts, Metrics
@@ -75,6 +76,7 @@ def run(
     chosen = select(checked.cells, cells)
     if executor not in EXECUTORS:
         raise UserError(f"unknown executor {executor!r}; {closest(executor, EXECUTORS)}")
+    remember(map(task_path, (checked.study.task, *checked.study.generality.tasks)))
     folder, _ = workspace.study(checked.study.name), workspace.report(checked.study.name)  # or they are refused
     reach_store()
     reach_storage(checked.study.search.storage)
@@ -91,7 +93,7 @@ def run(
             tracker.models.registry.refuse_taken(checked.study.registered_as)
         # Whatever the user must change has been found by now; from here on things are written.
         storage = open_storage(checked.study.search.storage)
-        runs = study_runs(checked, model, metrics, tracker)
+        runs = study_runs(checked, model, metrics, tracker, workspace)
         driver = _Driver(checked, workspace, metrics, model, trains, runs, storage, forecast, progress)
         try:
             runs.settle(fresh=[cell.id for cell in chosen] if fresh else ())

@@ -9,47 +9,34 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-from harness.core.bounded_files import read_json
 from harness.core.closest_match import closest
+from harness.core.environment_names import resolved
 from harness.core.errors import DataError, ModelError, TemplateError
 from harness.core.example import Example, digest
-from harness.core.format_versions import FORMAT, refuse_newer
+from harness.core.format_versions import FORMAT
 from harness.core.named_path import named_path
-from harness.data.prompt_forms import restored
-from harness.data.tokenization import Limits, PromptForm, Row, encode
-from harness.models.content_digests import architecture_digest, weights_digest
-from harness.models.delta import Base, load_delta, save_delta, trained_digest
+from harness.core.permissions import Permissions
+from harness.data.tokenization import Row, encode
+from harness.models.content_digests import weights_digest
+from harness.models.delta import load_delta, save_delta
 from harness.models.load import Loaded, load
 from harness.serving.abandoned_answers import Wanted, always, each_while_wanted, while_wanted
+from harness.serving.recipe import Recipe
 from harness.serving.stored_files import MODEL_FORMAT, READING, SETTINGS, content, verify_base, verify_files
-from harness.study.axes import Tuning
-from harness.study.grid import Cell
 from harness.study.settings import model_location
-from harness.study.spec import Precision
 from harness.training.batching import prompt_batches
 from harness.training.evaluation import Decoding, generate
 from harness.training.loop import device
 from harness.training.precision import scoring
 from harness.training.proofs import texts_depend_on_others
-from harness.training.setup import TrainingSetup
 
-__all__ = [
-    "SERVED",
-    "SETTINGS",
-    "Generator",
-    "Recipe",
-    "Store",
-    "model_folder",
-    "recipe_of_run",
-    "save_model",
-]
+__all__ = ["SERVED", "SETTINGS", "Generator", "model_folder", "save_model"]
 
 SERVED = Path(__file__).parent / "pyfunc.py"
 """What MLflow runs to serve such a folder."""
@@ -59,90 +46,6 @@ INSIDE = Path("artifacts") / "model"
 
 LISTED = 5
 """The most malformed rows that one message names."""
-
-Store = Literal["full", "delta"]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a model answers: everything but weights and tokenizer."""
-
-    prompt: PromptForm
-    limits: Limits
-    decoding: Decoding
-    precision: Precision
-    tuning: Tuning
-    base: Base
-    store: Store
-    weights: str
-    """Digest of the tensors that trained."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what `from_json` reads."""
-        base = self.base._asdict()
-        if not base["languages"]:
-            del base["languages"]  # as in the digests of those who name none, early ones among them
-        parts = {"prompt": asdict(self.prompt), "tuning": self.tuning.model_dump(), "base": base}
-        settings = {"limits": self.limits._asdict(), "decoding": self.decoding._asdict()}
-        return {**parts, **settings, "precision": self.precision, "store": self.store, "weights": self.weights}
-
-    @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Recipe:
-        """Return what `as_json` made."""
-        return cls(
-            prompt=restored(found["prompt"]),
-            limits=Limits(**found["limits"]),
-            decoding=Decoding(**{**found["decoding"], "stop": tuple(found["decoding"]["stop"])}),
-            precision=found["precision"],
-            tuning=Tuning(**found["tuning"]),
-            base=Base(**found["base"]),
-            store=found["store"],
-            weights=found["weights"],
-        )
-
-    @classmethod
-    def read(cls, folder: Path) -> Recipe:
-        """Read a folder's.
-
-        Raises:
-            ModelError: It cannot be read.
-            NewerError: A newer version of the harness wrote it.
-        """
-        try:
-            found = read_json(folder / SETTINGS)
-            refuse_newer(f"model {folder}", found.get(FORMAT), MODEL_FORMAT)
-            return cls.from_json(found)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, TemplateError) as error:
-            raise ModelError(
-                f"model {folder}: {SETTINGS} cannot be read: {error!r}; bring it back, or run its study again"
-            ) from error
-
-
-def recipe_of_run(cell: Cell, setup: TrainingSetup) -> Recipe:
-    """Return the recipe of a model that is being trained, as it stands."""
-    spec, loaded = setup.study.model, setup.loaded
-    place = Path(model_location(spec.name)).expanduser()
-    base = Base(
-        name=spec.name,
-        folder=str(place.resolve()) if loaded.commit is None and spec.name != "embedded" else None,
-        commit=loaded.commit,
-        dtype=spec.dtype,
-        trust_remote_code=spec.trust_remote_code,
-        allow_pickle=spec.allow_pickle,
-        weights=loaded.digest,
-        architecture=architecture_digest(loaded.model),
-        languages=spec.languages,
-    )
-    return Recipe(
-        prompt=cell.prompt,
-        limits=setup.limits,
-        decoding=setup.decoding,
-        precision=setup.study.training.precision,
-        tuning=cell.tuning,
-        base=base,
-        store=setup.study.final.store if cell.tuning.trains else "delta",  # nothing changed: the base by reference
-        weights=trained_digest(loaded, cell.tuning),
-    )
 
 
 def save_model(folder: Path, loaded: Loaded, recipe: Recipe) -> None:
@@ -167,7 +70,7 @@ def save_model(folder: Path, loaded: Loaded, recipe: Recipe) -> None:
 def _verify_stored(folder: Path, loaded: Loaded, recipe: Recipe) -> None:
     """See that a model that was stored whole loads back as it is; of a delta, `load_delta` sees that its base fits."""
     if recipe.store == "full":
-        stored = _loaded(folder, recipe, {})
+        stored = _loaded(folder, recipe, {}, Permissions(recipe.base.trust_remote_code, recipe.base.allow_pickle))
         if stored.digest != weights_digest(loaded.model):
             raise ModelError(
                 f"model {folder}: {type(loaded.model).__name__} does not load back as it was stored: this transformers "
@@ -192,19 +95,20 @@ class Generator:
 
     Args:
         folder: What `save_model` wrote, or MLflow's model around it.
+        allowed: What the model may do; left out, what the environment says. What the folder says counts for nothing.
 
     Raises:
         ModelError: The folder is no such model, a file of it or the base of its delta has changed.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, allowed: Permissions | None = None) -> None:
         folder = model_folder(folder)
         self.recipe = Recipe.read(folder)
         verified = verify_files(folder)
         self.digest = digest({**self.recipe.as_json(), **verified})
         """Of weights, tokenizer, prompt and settings together."""
         self._one_at_a_time = Lock()  # a server asks from several threads; generation settings are the model's own
-        self._loaded = _loaded(folder, self.recipe, verified.get(READING, {}))
+        self._loaded = _loaded(folder, self.recipe, verified.get(READING, {}), allowed or Permissions.of_environment())
         torch.nn.Module.to(self._loaded.model, device("auto"))
         self._decoding: Decoding | None = None
 
@@ -276,14 +180,15 @@ class Generator:
         return [None if row is None else next(said) for row in rows]
 
 
-def _loaded(folder: Path, recipe: Recipe, reading: Mapping[str, str]) -> Loaded:
+def _loaded(folder: Path, recipe: Recipe, reading: Mapping[str, str], allowed: Permissions) -> Loaded:
     base = recipe.base
-    options: dict[str, Any] = {"dtype": base.dtype, "trust_remote_code": base.trust_remote_code, **base.languages}
+    options: dict[str, Any] = {"dtype": base.dtype, "trust_remote_code": allowed.trust_remote_code, **base.languages}
     if recipe.store == "full":
         return load(str(folder), **options)
     # A name may mean another folder wherever this is run.
-    place = base.folder if base.folder and named_path(base.folder).is_dir() else model_location(base.name)
-    pretrained = load(place, revision=base.commit, allow_pickle=base.allow_pickle, **options)
+    known = base.folder if base.folder and named_path(base.folder).is_dir() else None
+    place = known or model_location(resolved(base.name, "model"))
+    pretrained = load(place, revision=base.commit, allow_pickle=allowed.allow_pickle, **options)
     verify_base(folder, pretrained, reading)
     return load_delta(folder, pretrained, tuning=recipe.tuning, base=base)
 

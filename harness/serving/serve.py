@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from harness.core.errors import StoreError
+from harness.core.permissions import Permissions
 from harness.serving.answer_queue import AnswerQueue
 from harness.serving.callers import TOKEN, Callers, is_loopback, token_from
 from harness.serving.find_model import stored_model
@@ -26,7 +27,9 @@ GRACE = 2.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def serve_model(name: str, *, host: str, port: int | None, token: str | None, tell: Callable[[str], None]) -> None:
+def serve_model(
+    name: str, *, host: str, port: int | None, token: str | None, tell: Callable[[str], None], allowed: Permissions
+) -> None:
     """Serve a model until a signal comes.
 
     Args:
@@ -35,6 +38,7 @@ def serve_model(name: str, *, host: str, port: int | None, token: str | None, te
         port: Left out: a free one.
         token: What callers must show; left out: that of the environment, if any.
         tell: Prints a line.
+        allowed: What the model may do.
 
     Raises:
         UserError: There is no such model, or the token or the address cannot be had.
@@ -44,7 +48,7 @@ def serve_model(name: str, *, host: str, port: int | None, token: str | None, te
     with _listening(host, port or 0) as listener:
         callers = Callers(host, listener.getsockname()[0], token)
         with stored_model(name) as folder:
-            generator = Generator(folder)
+            generator = Generator(folder, allowed)
         listener.listen()
         _announce(name, generator.fields, _address(host, listener), callers, tell)
         if in_process_list:

@@ -18,6 +18,7 @@ import numpy as np
 
 from harness.core.example import Example, Prediction
 from harness.metrics.base import Metric, Statistic
+from harness.metrics.likelihood import LOSS, PERPLEXITY
 from harness.stats import (
     RESAMPLES,
     Comparison,
@@ -70,6 +71,19 @@ class Answers(NamedTuple):
     """By cell id, in grid order."""
     references: Mapping[str, Answered]
     """By name: rows that need no model."""
+
+    @property
+    def kept_off(self) -> bool:
+        """Whether some texts were kept off the store, which has what they contribute to metrics instead."""
+        return any(said.statistics is not None for said in self._first_ones())
+
+    def lacks(self, metric: Metric) -> bool:
+        """Return whether a metric needs texts that were kept off the store."""
+        reads_texts = metric.name not in (LOSS.name, PERPLEXITY.name)
+        return reads_texts and any(metric.name not in (said.statistics or {metric.name}) for said in self._first_ones())
+
+    def _first_ones(self) -> list[Prediction]:
+        return [run[0] for said in (*self.cells.values(), *self.references.values()) for run in said.runs if run]
 
 
 Scored = Mapping[str, Sequence[Sequence[Statistic]]]
@@ -125,7 +139,7 @@ def score_answers(answers: Answers, metric: Metric) -> Scored:
     """Return what every stored prediction contributes to a metric; texts are read here and nowhere else."""
     return {
         name: [
-            [metric.statistics(said, example) for said, example in zip(run, answers.examples, strict=True)]
+            [metric.contribution(said, example) for said, example in zip(run, answers.examples, strict=True)]
             for run in cell.runs
         ]
         for name, cell in {**answers.cells, **answers.references}.items()

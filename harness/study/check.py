@@ -72,8 +72,8 @@ class Checked:
 
     @property
     def study(self) -> StudySpec:
-        """The study file's content."""
-        return self.file.study
+        """The study file's content, with what each ``${NAME}`` stands for; stored is ``file.study``."""
+        return self.file.resolved
 
     @property
     def cells(self) -> list[Cell]:
@@ -102,7 +102,8 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     Raises:
         StudyError: All that would fail later.
     """
-    study, problems = file.study, Problems(file)
+    problems = Problems(file)
+    study = problems.resolved()
     try_places(study, workspace, problems)
     description, reader = _model(study, problems)
     task, task_file = _task(study, problems)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from harness.core.errors import UserError
 from harness.core.workspace import is_study_name
 from harness.study.load_study import read_study
+from harness.study.task_files import remember, task_path
 from harness.tracking.address import store_uri
 
 if TYPE_CHECKING:
@@ -25,7 +26,11 @@ def find_study(study: str) -> tuple[str, MlflowTracker | None]:
     from harness.tracking.choose_store import deliver_left  # MLflow, which `check` does without
     from harness.tracking.mlflow.mlflow_tracker import find_experiment
 
-    name = read_study(Path(study)).study.name if study.endswith((".yaml", ".yml")) else study
+    name = study
+    if study.endswith((".yaml", ".yml")):
+        spec = read_study(Path(study)).study
+        name = spec.name
+        remember(file for file in [task_path(spec.task)] if file.is_file())  # named by hand, as for a run
     if not is_study_name(name):  # a store may hold experiments of other programs, called by paths
         return name, None
     deliver_left(name)

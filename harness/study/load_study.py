@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 
 from harness.core.bounded_files import read_text
 from harness.core.closest_match import closest
+from harness.core.environment_names import resolved
 from harness.core.errors import Problem, StudyError
 from harness.core.plain_yaml import yaml_nodes, yaml_value
 from harness.core.yaml_section import Section
@@ -40,6 +42,7 @@ class StudyFile:
     """A study and where it came from."""
 
     study: StudySpec
+    """As it is written; what is stored of a study is this."""
     path: Path
     text: str
     """The file as written."""
@@ -57,6 +60,20 @@ class StudyFile:
                 break
             lines.append(line.lstrip("#").strip())
         return " ".join(line for line in lines if line)
+
+    @cached_property
+    def resolved(self) -> StudySpec:
+        """The study with what each ``${NAME}`` of its model and data stands for.
+
+        Raises:
+            UnsetName: The environment has no such name.
+        """
+        spec, sections = self.study, dict[str, Section]()
+        for name, section in {"model": spec.model, "data": spec.data}.items():
+            said = section.model_dump()
+            if (now := resolved(said, name)) != said:
+                sections[name] = type(section).model_validate(now)
+        return spec.model_copy(update=sections)
 
     def place(self, *keys: Key) -> str:
         """Return ``file:line`` of a key, or of the nearest one around it that the file has."""

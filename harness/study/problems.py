@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from harness.core.errors import Problem, StudyError, UserError
+from harness.core.environment_names import resolved
+from harness.core.errors import Problem, StudyError, UnsetName, UserError
 from harness.study.load_study import StudyFile
+from harness.study.spec import StudySpec
 
 __all__ = ["Problems"]
 
@@ -18,6 +20,19 @@ class Problems:
 
     file: StudyFile
     problems: list[Problem] = field(default_factory=list)
+
+    def resolved(self) -> StudySpec:
+        """Return the study with what each ``${NAME}`` stands for; that of its storage is looked up.
+
+        Raises:
+            StudyError: The environment has no such name.
+        """
+        try:
+            resolved(self.file.study.search.storage, "search.storage")
+            return self.file.resolved
+        except UnsetName as error:
+            place = self.file.place(*error.key.split("."))
+            raise StudyError([*self.problems, Problem(place, str(error))]) from None
 
     @contextmanager
     def at(self, *keys: str | int) -> Iterator[None]:

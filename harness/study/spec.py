@@ -30,6 +30,7 @@ __all__ = [
     "Precision",
     "Search",
     "StudySpec",
+    "Tracking",
     "Training",
 ]
 
@@ -247,6 +248,14 @@ class Generality(Section):
     """The most texts, and the most examples of each task; the first ones are taken."""
 
 
+class Tracking(Section):
+    """What the tracking store is told."""
+
+    texts: bool = True
+    """``false``: no example, filled-in prompt or prediction goes there, but ids, scores and digests; the texts are kept
+    in ``.harness/.texts``."""
+
+
 class StudySpec(Section):
     """A whole study file."""
 
@@ -254,6 +263,7 @@ class StudySpec(Section):
     """The MLflow experiment's name and the report folder's; letters, digits, ``_``, ``.``, ``-``."""
     task: str
     """A task that travels with the harness, or the path of a task file."""
+    tracking: Tracking = Tracking()
     model: Model = Model()
     data: Data = Data()
     prompts: tuple[Prompt, ...] = Field(min_length=1)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from harness.core.errors import DataError, TaskError, TemplateError
 from harness.core.example import Example
+from harness.core.python_child import child_environment, python
 from harness.data.data_keys import Data
 from harness.data.sources import SourceRow, example_of
 from harness.data.template import is_plain
@@ -106,9 +107,8 @@ def _rendered(prompt: PromptForm, example: Example) -> str:
 
 def _elsewhere(work: bytes) -> list[list[_Seen]]:
     """Return what processes with other hash seeds see; one that fails, for a task that needs this one, sees nothing."""
-    command = [sys.executable, "-c", f"from {__name__} import look; look()"]
-    path = os.pathsep.join(filter(None, sys.path))
-    environments = [{**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": seed} for seed in HASH_SEEDS]
+    command = python("-c", f"from {__name__} import look; look()")
+    environments = [child_environment(PYTHONHASHSEED=seed) for seed in HASH_SEEDS]
     processes = [
         subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL

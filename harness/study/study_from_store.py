@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.core.errors import UserError
+from harness.core.permissions import Permissions
 from harness.core.workspace import inside
 from harness.study.check import Checked, check
 from harness.study.load_study import read_study
+from harness.study.spec import Search
 from harness.study.task import load_task
+from harness.study.task_files import has_run, task_path
 from harness.tracking.run_records import prompt_versions
 from harness.tracking.schema import Artifacts
 from harness.tracking.store_protocols import Run, RunStore
@@ -54,17 +57,29 @@ class StoredStudy(NamedTuple):
         )
 
 
-def rebuilt(stored: StoredStudy, folder: Path) -> Checked:
-    """Check the study as it was, its task from the store's copy."""
+def rebuilt(stored: StoredStudy, folder: Path, allowed: Permissions) -> Checked:
+    """Check the study as it was, its task from the store's copy, which is code, as are the files of other tasks.
+
+    Raises:
+        UserError: It does not pass, or such code was never run here and is not allowed.
+    """
     record = stored.record
+    _refuse_unknown(f"the store's copy of task {record.task_file}", stored.task, allowed)
     file, task = folder / Artifacts.STUDY, inside(folder, record.task_file)
     file.write_text(stored.file, encoding="utf-8")
     task.write_text(stored.task, encoding="utf-8")
     overrides = [*record.overrides, f"task={json.dumps(str(task))}", *_pinned(stored)]
+    overrides += [f"model.{name}={json.dumps(said)}" for name, said in allowed._asdict().items()]
+    overrides.append(f"search.storage={json.dumps(Search().storage)}")  # nothing is searched
     data = record.study["data"]
     if not data["path"] and not data["hub"]:  # the task's own: where it is now, if it is anywhere
-        overrides.append(f"data.path={json.dumps(_task_data(record))}")
+        place = task_path(record.study["task"])
+        own = place.parent / load_task(str(task))[0].data if place.is_file() else record.data["source"]
+        overrides.append(f"data.path={json.dumps(str(own))}")
     read = read_study(file, overrides)
+    for other in map(task_path, read.study.generality.tasks):
+        if other.is_file():
+            _refuse_unknown(f"task {other}", other.read_text(encoding="utf-8"), allowed)
     return check(read, test=bool(read.study.final.seeds))
 
 
@@ -83,9 +98,7 @@ def _pinned(stored: StoredStudy) -> list[str]:
     return [f"prompts={json.dumps(set_keys)}"]
 
 
-def _task_data(record: StudyRecord) -> str:
-    try:
-        task, file = load_task(record.study["task"])
-    except UserError:
-        return str(record.data["source"])
-    return str(file.parent / task.data)
+def _refuse_unknown(what: str, text: str, allowed: Permissions) -> None:
+    """Refuse a task file that nobody ran here by hand, unless it is allowed to run."""
+    if not (allowed.trust_remote_code or has_run(text)):
+        raise UserError(f"{what} is code that was not run here before; read it, then say --trust-remote-code")

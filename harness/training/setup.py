@@ -53,6 +53,8 @@ class TrainingSetup:
     def __init__(self, checked: Checked, say: Callable[[str], None]) -> None:
         study, task = checked.study, checked.task
         self.study = study
+        self.model_name = checked.file.study.model.name
+        """As it is written, for what is stored."""
         self.metrics: list[Metric] = resolve_all(checked.metrics)
         keep_freed()
         self.loaded = load_study_model(study.model)

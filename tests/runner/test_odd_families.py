@@ -19,7 +19,8 @@ from harness.models.apply_tuning import apply, reset
 from harness.models.find_blocks import anatomy
 from harness.models.load import load
 from harness.serving import generator
-from harness.serving.generator import Generator, recipe_of_run, save_model
+from harness.serving.generator import Generator, save_model
+from harness.serving.recipe import recipe_of_run
 from harness.study.axes import Tuning
 from harness.study.check import check
 from harness.study.grid import Cell

@@ -8,7 +8,8 @@ from harness.data.template import Template
 from harness.data.tokenization import Limits
 from harness.models.delta import Base
 from harness.models.load import Loaded
-from harness.serving.generator import Recipe, save_model
+from harness.serving.generator import save_model
+from harness.serving.recipe import Recipe
 from harness.study.axes import Tuning
 from harness.training.evaluation import Decoding
 

@@ -11,10 +11,10 @@ from harness.core.example import SPLITS, Prediction, Split
 from harness.metrics.base import Metric
 from harness.metrics.likelihood import LOSS, PERPLEXITY
 from harness.report.compare.compared_pair import Side, find_side
-from harness.results.predictions import named_metric
+from harness.results.predictions import named_metric, scored_by
 from harness.stats import Comparison
 from harness.stats.verdicts import Answered, Answers, Verdicts, judge, score_answers, units
-from harness.tracking.prediction_table import read_examples, read_predictions
+from harness.tracking.prediction_table import KEPT_OFF, read_asked, read_predictions
 from harness.tracking.schema import Params, Tags
 
 __all__ = ["Compared", "compare"]
@@ -58,6 +58,8 @@ def compare(a: str, b: str, *, metric: str | None = None, split: str = "test") -
         raise UserError("\n".join(problems))
     by = _metric(name, sides)
     answers = _answers(sides, on)
+    if isinstance(reason := scored_by(by, answers), str):
+        raise UserError(f"{reason}; choose another with --metric")
     if by.name in (LOSS.name, PERPLEXITY.name):
         _refuse_other_tokens(by.name, answers)
     one, other = (side.name for side in sides)
@@ -122,7 +124,8 @@ def _metric(name: str, sides: Sequence[Side]) -> Metric:
 
 def _answers(sides: Sequence[Side], on: Split) -> Answers:
     """Return both sides' stored predictions in one order of the examples."""
-    examples = read_examples(sides[0].tracker, sides[0].runs[0], on)
+    found = [read_asked(side.tracker, side.runs, on) for side in sides]
+    examples = next((asked for asked in found if asked[0].target != KEPT_OFF), found[0])
     if units(examples) < 2:
         what = "example" if len(examples) == 1 else "group of examples"
         raise UserError(f"{on} holds one {what}; a comparison takes two or more")

@@ -15,7 +15,8 @@ from harness.core.example import Example, Split
 from harness.core.workspace import Workspace
 from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, JobQueue, Measured, Reply, Scored, Trained
 from harness.runner.objective import is_maximized
-from harness.serving.generator import recipe_of_run, save_model
+from harness.serving.generator import save_model
+from harness.serving.recipe import recipe_of_run
 from harness.study.check import Checked
 from harness.study.grid import cell_study
 from harness.study.search_space import applied

@@ -20,7 +20,7 @@ from harness.runner.objective import Objective
 from harness.stats import Comparison
 from harness.stats.verdicts import Answered, Answers, compare_two, units
 from harness.study.spec import StudySpec
-from harness.tracking.prediction_table import is_whole, read_examples, read_predictions
+from harness.tracking.prediction_table import is_whole, read_asked, read_predictions
 from harness.tracking.schema import Metrics, Params, Tags, VersionTags, score_name
 from harness.tracking.store_protocols import Run, Tracker, Version
 
@@ -139,20 +139,23 @@ class Contest:
         """Return what both cells answered on validation, or why they cannot be compared."""
         tracker, registry = self.tracker, self.tracker.models.registry
         said: dict[str, Answered] = {}
-        asked: tuple[Example, ...] = ()
+        asked: list[Run] = []
         for name, run in ((CHAMPION, champion.run), (CHALLENGER, best.id)):
             runs = [sibling for sibling in registry.siblings(run) if is_whole(tracker, sibling, "validation")]
             if not runs:
                 return f"the runs of the {name} are gone, or what they answered is damaged"
             predictions = tuple(read_predictions(tracker, each, "validation") for each in runs)
             said[name] = Answered(predictions, seeded=runs[-1].params[Params.SEED].isdigit())
-            asked = read_examples(tracker, runs[-1], "validation")
+            asked.append(runs[-1])
         orders = {tuple(each.id for each in run) for cell in said.values() for run in cell.runs}
         if len(orders) > 1:
             return "their runs answered other examples"
-        if units(asked) < 2:
-            return f"one {'example' if len(asked) == 1 else 'group of examples'} is no sample"
-        return Answers(asked, said, {})
+        answers = Answers(read_asked(tracker, asked[::-1], "validation"), said, {})
+        if units(answers.examples) < 2:
+            return f"one {'example' if len(answers.examples) == 1 else 'group of examples'} is no sample"
+        if answers.lacks(self.metric):
+            return f"{self.metric.name} is scored from texts, which were kept off the store"
+        return answers
 
 
 def _judged(found: Comparison, champion: Version, answers: Answers) -> _Decision:

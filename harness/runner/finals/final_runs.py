@@ -126,7 +126,8 @@ class FinalsQueue:
         final.values |= event.metrics
         if event.predictions:
             examples = self.examples[event.split]
-            write_predictions(self.runs.tracker, final.run, event.split, examples, event.predictions)
+            made = event.split, examples, event.predictions
+            write_predictions(self.runs.tracker, final.run, *made, self.runs.kept_off)
         if event.split == "validation":
             self.runs.tracker.tags(final.run, {Tags.TRUNK: event.trunk, Tags.WEIGHTS_DIGEST: event.weights})
             if self.final.seeds and not self._is_answered(event, final):
@@ -145,7 +146,7 @@ class FinalsQueue:
         self.runs.tracker.tags(final.run, {Tags.SCORED: twin.id if twin else "yes"})
         if twin is None:
             return False
-        copy_predictions(self.runs.tracker, twin, final.run, "test")
+        copy_predictions(self.runs.tracker, twin, final.run, "test", self.runs.kept_off)
         final.values |= {name: value for name, value in twin.metrics.items() if name.startswith(Metrics.TEST)}
         return True
 

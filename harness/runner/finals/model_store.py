@@ -15,7 +15,8 @@ from harness.runner.finals.champion import Contest, middle_run, reason_for
 from harness.runner.finals.checkpoints import Checkpoints
 from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
-from harness.serving.generator import SERVED, Recipe, Store, model_folder
+from harness.serving.generator import SERVED, model_folder
+from harness.serving.recipe import Recipe, Store
 from harness.serving.stored_files import verify_files
 from harness.study.check import Checked
 from harness.study.search_space import SearchSpace
@@ -150,6 +151,8 @@ class ModelKeeper:
     def _card(self, run: Run) -> ModelCard:
         cell = next(cell for cell in self.checked.cells if cell.id == run.tags[Tags.CELL])
         fields = self.checked.examples["validation"][0].fields
+        if self.runs.kept_off:
+            fields = dict.fromkeys(fields, "some text")
         note = model_note(run, self.objective.lead, Address(self.runs.tracker.pages.experiment))
         own = {Tags.BEST_RUN: run.id, Tags.NOTE: note}
         return ModelCard(

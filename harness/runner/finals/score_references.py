@@ -65,5 +65,5 @@ def _score(record: ReferenceRecord, task: str, metrics: Sequence[Metric], exampl
         for metric in metrics:
             pairs = zip(predictions, rows, strict=True)
             values[score_name(split, metric.name)] = metric.reduce([metric.statistics(*pair) for pair in pairs])
-        write_predictions(runs.tracker, run, split, rows, predictions)
+        write_predictions(runs.tracker, run, split, rows, predictions, runs.kept_off)
     runs.end(run, metrics=values)

@@ -18,6 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 from harness.core.example import Split, digest
+from harness.tracking.prediction_table import TextsKeptOff
 from harness.tracking.run_records import CellRecord
 from harness.tracking.schema import NONE, Params, Tags
 from harness.tracking.store_protocols import DataUse, Phase, Run, Status, Tracker
@@ -38,6 +39,8 @@ class StudyRuns:
     """Cell ids to the tags that lead from its runs to its registered prompt."""
     data: dict[Split, DataUse]
     """The splits that runs which start now read: test is added when it is opened."""
+    kept_off: TextsKeptOff | None = None
+    """Where texts go that are to stay off the store."""
     _runs: dict[str, Run] = field(default_factory=dict, init=False)
     _parents: dict[str, str] = field(default_factory=dict, init=False)
     _noted: dict[str, dict[str, str]] = field(default_factory=dict, init=False)

@@ -18,7 +18,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
-from harness.core.database_urls import create, reach, sqlite_file, with_driver
+from harness.core.database_urls import create, reach, reason_of, shown, sqlite_file, with_driver
+from harness.core.environment_names import resolved
 from harness.core.errors import StoreError
 from harness.core.example import digest
 from harness.runner.search.samplers import STARTUP, apart_from, distribution_of, pruner_of, sampler_of
@@ -91,12 +92,12 @@ class EndedTrial(NamedTuple):
 
 
 def reach_storage(url: str) -> None:
-    """See that Optuna's storage answers, without writing to it.
+    """See that Optuna's storage, as the study file has it, answers, without writing to it.
 
     Raises:
-        StoreError: It does not.
+        UserError: It does not, or it reads an environment variable that is not set.
     """
-    reach("search.storage", url, remedy=STORAGE_REMEDY)
+    reach("search.storage", resolved(url, "search.storage"), remedy=STORAGE_REMEDY)
 
 
 def open_storage(url: str) -> optuna.storages.BaseStorage:
@@ -106,14 +107,14 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
         StoreError: It cannot be reached, or holds something else.
     """
     reach_storage(url)
-    url = with_driver(url)
+    url = with_driver(resolved(url, "search.storage"))
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce every trial
     try:
         create(url, _make)
         return _quick(url) if sqlite_file(url) else optuna.storages.get_storage(url)
     except (SQLAlchemyError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise StoreError(f"search.storage {url!r} cannot be used: {reason}; name another database") from error
+        reason = reason_of(error, url)
+        raise StoreError(f"search.storage {shown(url)} cannot be used: {reason}; name another database") from error
 
 
 def _make(url: str) -> None:

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from harness.core.database_urls import LOCK, create, sqlite_file
+from harness.core.database_urls import LOCK, create, reason_of, shown, sqlite_file
 from harness.core.errors import NewerError, StoreError
 from harness.tracking.address import REMEDY, store_uri
 from harness.tracking.mlflow.http import reach_store
@@ -49,12 +49,12 @@ def connect(uri: str) -> MlflowClient:
             follow_move(uri)
             return client
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = reason_of(error, uri)
         if (found := SCHEMA.search(reason)) and not any(MIGRATIONS.glob(f"{found[1]}_*.py")):
             newer = f"was written by a newer MLflow (schema {found[1]})"
             remedy = "install that one, or a later one (pip install --upgrade mlflow)"
-            raise NewerError(f"MLflow store {uri!r} {newer}: {remedy}") from error
-        raise StoreError(f"MLflow store {uri!r} cannot be used: {reason}; {REMEDY}") from error
+            raise NewerError(f"MLflow store {shown(uri)} {newer}: {remedy}") from error
+        raise StoreError(f"MLflow store {shown(uri)} cannot be used: {reason}; {REMEDY}") from error
 
 
 def _migrated(uri: str) -> MlflowClient:

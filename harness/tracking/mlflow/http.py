@@ -12,8 +12,9 @@ import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from harness.core.database_urls import reach
+from harness.core.database_urls import reach, shown
 from harness.core.errors import StoreAway, StoreError
+from harness.core.passwords import masked
 from harness.tracking.address import FOREIGN, REMEDY, is_server, store_uri
 from harness.tracking.mlflow.mlflow_compat import http_status, is_of_database, knock
 
@@ -72,16 +73,18 @@ def answers(uri: str) -> Iterator[None]:
 
 
 def _error(uri: str, error: MlflowException | requests.RequestException) -> StoreError:
-    reason, passes = _reason(error), False
+    reason, passes = masked(_reason(error), uri), False
     if isinstance(error, MlflowException):
         status, passes = http_status(error), is_of_database(error)
     else:
         status = error.response.status_code if error.response is not None else 500
     if passes or status in (408, 429) or (status >= 500 and status != 501):
-        return StoreAway(f"MLflow store {uri!r} cannot be reached: {reason}; {REMEDY}", reason)
+        return StoreAway(f"MLflow store {shown(uri)} cannot be reached: {reason}; {REMEDY}", reason)
     if status in (401, 403):
-        return StoreError(f"MLflow store {uri!r} refuses these credentials (HTTP {status}): {reason}; {CREDENTIALS}")
-    return StoreError(f"MLflow store {uri!r} refuses (HTTP {status}): {reason}")
+        return StoreError(
+            f"MLflow store {shown(uri)} refuses these credentials (HTTP {status}): {reason}; {CREDENTIALS}"
+        )
+    return StoreError(f"MLflow store {shown(uri)} refuses (HTTP {status}): {reason}")
 
 
 def is_absent(error: MlflowException | requests.RequestException) -> bool:
@@ -128,7 +131,7 @@ def _give_up(uri: str, trouble: StoreAway) -> None:
         reach_server(uri)
     except StoreAway:
         return
-    raise StoreError(f"MLflow store {uri!r} answers, but not to this: {trouble.reason}") from trouble
+    raise StoreError(f"MLflow store {shown(uri)} answers, but not to this: {trouble.reason}") from trouble
 
 
 LONGEST = 30.0

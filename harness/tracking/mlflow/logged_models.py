@@ -19,6 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
+from harness.core.database_urls import reason_of, shown
 from harness.core.errors import ModelError
 from harness.core.whole_files import folder_size
 from harness.tracking.address import local_folder
@@ -231,8 +232,8 @@ def fetch_model(client: MlflowClient, uri: str, into: Path) -> Path:
         options = {"dst_path": str(into), "tracking_uri": client.tracking_uri}
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, **options))
     except (MlflowException, OSError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"model {uri} cannot be had from store {client.tracking_uri}: {reason}") from error
+        store = client.tracking_uri
+        raise ModelError(f"model {uri} cannot be had from store {shown(store)}: {reason_of(error, store)}") from error
 
 
 def _identity(client: MlflowClient, uri: str) -> str:

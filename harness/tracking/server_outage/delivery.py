@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from harness.core.errors import StoreAway
+from harness.core.passwords import masked
 from harness.tracking.mlflow.http import ask
 from harness.tracking.server_outage.journal import Journal
 from harness.tracking.server_outage.sender import Sender
@@ -30,6 +31,7 @@ class Delivery(Link):
         self.journal = journal
         self._sender, self._tell = sender, tell
         self._away = self._raised = False
+        self._store = masked(sender.uri, sender.uri)
 
     def announce(self) -> None:
         """Have a new record sent; say, once each, what the sender met meanwhile.
@@ -45,9 +47,9 @@ class Delivery(Link):
         if self._away != bool(trouble):
             self._away = bool(trouble)
             self._tell(
-                f"store {self._sender.uri} does not answer: {trouble.reason}; records wait in {self.journal.file}"
+                f"store {self._store} does not answer: {trouble.reason}; records wait in {self.journal.file}"
                 if trouble
-                else f"store {self._sender.uri} answers again"
+                else f"store {self._store} answers again"
             )
 
     def ask(self, question: Callable[[], Answer]) -> Answer:
@@ -81,5 +83,5 @@ class Delivery(Link):
         """Say why something takes longer."""
         waiting = f"{len(self.journal)} records wait in {self.journal.file}"
         hint = "Ctrl-C is safe, the same command goes on"
-        self._tell(f"store {self._sender.uri} does not answer: {trouble.reason}; {waiting}; {hint}")
+        self._tell(f"store {self._store} does not answer: {trouble.reason}; {waiting}; {hint}")
         self._away = True
