@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import _thread
 import os
-import signal
 import sys
 import warnings
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from harness.core import interrupts
 from harness.core.errors import HarnessError, UserError
+from harness.core.failures import explained
 from harness.core.workspace import HERE
 
 __all__ = ["app", "main"]
@@ -45,45 +46,44 @@ Port = Annotated[int | None, typer.Option(help="Left out: a free one.")]
 
 
 def main() -> None:
-    """Run the command: status 0 done, 2 the user must change something, 1 anything else."""
+    """Run the command: status 0 done, 2 the user must change something, 130 or 143 after a signal, 1 anything else."""
     if "OMP_WAIT_POLICY" not in os.environ:
         # Threads that spin long while they wait are slowed up to ten times over by any other busy process.
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
-    signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # the terminal was closed; nohup has it ignored
-        signal.signal(signal.SIGHUP, _interrupt)
-    sys.unraisablehook = _again
+    with interrupts.listening():
+        sys.exit(_run())
+
+
+def _run() -> int:
+    """Run the command and tell how it failed, if it did; return its status."""
     try:
-        status = app(standalone_mode=False)
-    except HarnessError as error:
-        _fail(str(error), 2 if isinstance(error, UserError) else 1)
+        interrupts.check()  # it was being imported
+        status = app(standalone_mode=False) or 0
+        sys.stdout.flush()  # a full disk may show no earlier
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     except Exception as error:
-        if not hasattr(error, "exit_code"):
+        interrupts.arrived()
+        if hasattr(error, "exit_code"):
+            error.show()  # type: ignore[attr-defined]  # a usage error of the command line
+            return int(error.exit_code)
+        told = error if isinstance(error, HarnessError) else explained(error)
+        if told is None and not interrupts.status():
             raise
-        error.show()  # type: ignore[attr-defined]  # a usage error of the command line
-        sys.exit(error.exit_code)
-    if status == INTERRUPTED:
-        _fail("interrupted; the same command goes on from here", 1)
-    sys.exit(status or 0)
+        if told is not None:
+            _tell(str(told))
+            return interrupts.status() or (2 if isinstance(told, UserError) else 1)
+        status = INTERRUPTED  # in a callback of a library, which made another error of it
+    if status != INTERRUPTED:
+        return interrupts.status() or status
+    interrupts.arrived()
+    _tell("interrupted; the same command goes on from here")
+    return interrupts.status() or INTERRUPTED
 
 
-def _again(lost: Any) -> None:
-    """Interrupt once more where Ctrl-C fell into a destructor, in which Python reports exceptions and drops them."""
-    if isinstance(lost.exc_value, KeyboardInterrupt):
-        _thread.interrupt_main()
-    else:
-        sys.__unraisablehook__(lost)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _fail(message: str, status: int) -> None:
-    Console(stderr=True).print(message, style="red", highlight=False, markup=False, soft_wrap=True)
-    sys.exit(status)
+def _tell(message: str) -> None:
+    with suppress(OSError):  # whoever listened has gone, or its disk is full
+        Console(stderr=True).print(message, style="red", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

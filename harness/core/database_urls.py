@@ -7,23 +7,28 @@ between leaves a database that neither can use again.
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from filelock import FileLock
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from harness.core.errors import StoreError
-from harness.core.workspace import HERE
+from harness.core.failures import database_trouble
+from harness.core.workspace import HERE, Workspace
 
-__all__ = ["LOCK", "create", "reach", "sqlite_file"]
+__all__ = ["LOCK", "create", "making", "reach", "sqlite_file"]
 
 LOCK = HERE.database_lock
-"""Held while a database is made or migrated, by one process at a time; no study can have this name."""
+"""Held while a database in this folder is made or migrated, by one process at a time; no study can have this name."""
+
+MAKING = 0x70726F6D7074
+"""The lock of a PostgreSQL server that stands for the same; any number that others hardly take."""
 
 
 def reach(what: str, uri: str, *, remedy: str) -> None:
@@ -46,7 +51,9 @@ def reach(what: str, uri: str, *, remedy: str) -> None:
             engine.dispose()
     except (SQLAlchemyError, sqlite3.Error, OSError, ValueError, ImportError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise StoreError(f"{what} {uri!r} cannot be reached: {reason}; {remedy}") from error
+        said = isinstance(error, sqlite3.OperationalError)  # such as that another process has locked it
+        told = database_trouble(reason, remedy) if said else f"{reason}; {remedy}"
+        raise StoreError(f"{what} {uri!r} cannot be reached: {told}") from error
 
 
 def create(uri: str, make: Callable[[str], object]) -> None:
@@ -54,8 +61,7 @@ def create(uri: str, make: Callable[[str], object]) -> None:
     path = sqlite_file(uri)
     if path is None:
         return
-    LOCK.parent.mkdir(exist_ok=True)
-    with FileLock(LOCK):
+    with making(uri):
         if path.exists() and path.stat().st_size:
             return
         fresh = path.with_name(f"{path.name}.new")
@@ -66,6 +72,26 @@ def create(uri: str, make: Callable[[str], object]) -> None:
         for log in ("-wal", "-shm"):  # of a database that was deleted: sqlite would write it into the new one
             path.with_name(f"{path.name}{log}").unlink(missing_ok=True)
         fresh.replace(path)
+
+
+@contextmanager
+def making(uri: str) -> Iterator[None]:
+    """Have one process at a time make or migrate a database, whatever folder it works in; wait for the others."""
+    if file := sqlite_file(uri):
+        lock = Workspace(file.parent).database_lock
+        if os.access(file.parent, os.W_OK):  # else nothing can be made there
+            lock.parent.mkdir(exist_ok=True)
+            with FileLock(lock):
+                yield
+            return
+    elif uri.startswith("postgres"):
+        engine = create_engine(uri)
+        with closing(engine.connect()) as connection:
+            connection.execute(text("select pg_advisory_lock(:key)"), {"key": MAKING})
+            yield
+        engine.dispose()
+        return
+    yield
 
 
 def _write_ahead(path: Path) -> None:

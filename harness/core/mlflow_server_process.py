@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
+from harness.core import interrupts
 from harness.core.errors import StoreError
 
 __all__ = ["free_port", "serve"]
@@ -50,9 +51,10 @@ def serve(
             command, stdout=said, stderr=said, start_new_session=True, env={**os.environ, **(env or {})}
         )
         try:
-            _wait(server, address, said, what=what, patience=patience)
-            announce()
-            status = server.wait()
+            with interrupts.at_once():
+                _wait(server, address, said, what=what, patience=patience)
+                announce()
+                status = server.wait()
         except KeyboardInterrupt:
             return
         finally:

@@ -10,18 +10,18 @@ This process is the driver: it alone asks Optuna, writes to tracking and decides
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from traceback import clear_frames
 
-from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage
 
+from harness.core import interrupts
 from harness.core.closest_match import closest
-from harness.core.errors import DataError, StoreError, UserError
+from harness.core.errors import DataError, UserError
 from harness.core.example import Example, Split, fingerprint
+from harness.core.failures import STARVED, explained
 from harness.core.progress import Progress
 from harness.core.workspace import Workspace
 from harness.data.sources import read_split
@@ -35,20 +35,23 @@ from harness.runner.finals.final_runs import FinalsQueue
 from harness.runner.finals.model_store import ModelKeeper
 from harness.runner.finals.score_references import score_references
 from harness.runner.objective import Objective, objective_of
+from harness.runner.only_one import only_one
 from harness.runner.publish_pages import publish_begun, publish_results
 from harness.runner.result import Result
 from harness.runner.resume.damaged_runs import retire_damaged
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.runner.run_params import alias_winner, data_use, open_summary, study_record, study_runs
-from harness.runner.search.optuna_search import CellSearch, known_search, open_storage, reach_storage
+from harness.runner.search.optuna_search import Best, CellSearch, known_search, open_storage, reach_storage
 from harness.runner.search.settle_trials import Copied, settle_trials
 from harness.runner.search.trials import SearchQueue
 from harness.study.check import Checked
 from harness.study.grid import Cell, cell_study, neighbor, select, with_neighbors
 from harness.study.search_space import Hyperparameters, SearchSpace
+from harness.tracking.address import store_uri
 from harness.tracking.choose_store import opened
 from harness.tracking.mlflow.http import reach_store
-from harness.tracking.schema import NONE, Artifacts, Metrics
+from harness.tracking.mlflow.study_lease import leased
+from harness.tracking.schema import NONE, Artifacts, Metrics, Status
 from harness.training.trainer import ModelFacts
 
 __all__ = ["run"]
@@ -82,7 +85,12 @@ def run(
     for caution in model.cautions:
         progress.say(f"caution: {caution}")
     # Whatever the user must change has been found by now; from here on things are written.
-    with _only_one(checked.study.name, workspace), opened(checked.study.name, progress.say) as tracker:
+    name, say = checked.study.name, progress.say
+    with (
+        only_one(name, workspace) as machine,
+        opened(name, say) as tracker,
+        leased(store_uri(), tracker.pages.experiment, machine, say),
+    ):
         storage = open_storage(checked.study.search.storage)
         metrics = resolve_all(checked.metrics)
         runs = study_runs(checked, model, metrics, tracker)
@@ -90,26 +98,22 @@ def run(
         try:
             runs.settle(fresh=[cell.id for cell in chosen] if fresh else ())
             return driver.run(chosen)
-        except KeyboardInterrupt as signal:
-            clear_frames(signal.__traceback__)  # a query that was cut short would keep its database locked
-            runs.end_all("KILLED")
-            raise
-        except BaseException:
-            runs.end_all("FAILED")
+        except BaseException as error:
+            interrupts.arrived()
+            was_cut = isinstance(error, KeyboardInterrupt) or bool(interrupts.status())
+            if was_cut:
+                clear_frames(error.__traceback__)  # a query that was cut short would keep its database locked
+            _close(runs, "KILLED" if was_cut else "FAILED")
             raise
 
 
-@contextmanager
-def _only_one(study: str, workspace: Workspace) -> Iterator[None]:
-    """Refuse a second process on the same study in the same folder."""
-    workspace.state.mkdir(parents=True, exist_ok=True)
+def _close(runs: StudyRuns, status: Status) -> None:
+    """End all that is open; where the machine does not let it, the next command does."""
     try:
-        with FileLock(workspace.study_lock(study), timeout=0):
-            yield
-    except Timeout:
-        raise StoreError(
-            f"study {study!r} is being run by another process in this folder; wait for it or end it"
-        ) from None
+        runs.end_all(status)
+    except Exception as error:
+        if explained(error) is None:
+            raise
 
 
 @dataclass(frozen=True)
@@ -216,8 +220,16 @@ class _Driver:
         neighbors = {cell.id: start.id for cell in cells if (start := neighbor(cell, study, self.checked.cells))}
         queue = SearchQueue(searches, neighbors, self.objective, self.runs, self.progress)
         drive(self.executor, queue)
+        self._refuse_starved(cells, searches, queue.winners)
         winners = {cell: best.hyperparameters for cell, best in queue.winners.items()}
         return {cell.id: winners.get(cell.id, Hyperparameters()) for cell in cells}
+
+    @staticmethod
+    def _refuse_starved(cells: Sequence[Cell], searches: Mapping[str, CellSearch], winners: Mapping[str, Best]) -> None:
+        """See that something is left of a study in which memory ran out."""
+        why = [search.last_failure() for search in searches.values()]
+        if len(why) == len(cells) and not winners and any(reason.startswith(STARVED) for reason in why):
+            raise UserError(f"no trial came to its end: {why[-1]}; `--fresh` tries them again")
 
     def _run_finals(
         self,

@@ -69,7 +69,7 @@ class StudyRecord:
             DamagedError: Its file is not what was stored.
         """
         try:
-            facts = json.loads(store.fetch(summary.id, Artifacts.FACTS))
+            facts = json.loads(store.fetch(summary.id, Artifacts.FACTS), object_hook=_refusing_gaps(summary))
             known = {own.name for own in fields(cls)}
             lists = {name: tuple(value) for name, value in facts.items() if isinstance(value, list)}
             return cls(**{name: value for name, value in {**facts, **lists}.items() if name in known})
@@ -82,6 +82,16 @@ class StudyRecord:
         if not self.prompt_forms:
             del facts["prompt_forms"]
         store.text(summary, json.dumps(facts, ensure_ascii=False, indent=2), Artifacts.FACTS)
+
+
+def _refusing_gaps(summary: Run) -> type[dict[str, Any]]:
+    """Return a kind of object that says of a key which it lacks that its file is damaged."""
+
+    class Facts(dict[str, Any]):
+        def __missing__(self, key: str) -> Any:
+            raise DamagedError(damage(Artifacts.FACTS, summary, f"it lacks {key!r}"))
+
+    return Facts
 
 
 def summary_of(runs: Sequence[Run]) -> Run | None:

@@ -131,7 +131,7 @@ class Place:
         """Start ``harness`` as a process of its own, with the default stores."""
         settings = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
         return subprocess.Popen(
-            [sys.executable, "-c", "from harness.cli.main import main; main()", *arguments],
+            [sys.executable, "-m", "harness", *arguments],
             cwd=self.folder,
             env={**settings, "OMP_NUM_THREADS": "1", **(env or {})},
             stdout=subprocess.PIPE,

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from harness.core.errors import Diverged
 from harness.core.example import Example, Split
+from harness.core.failures import explained, is_out_of_memory
 from harness.core.workspace import Workspace
 from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, JobQueue, Measured, Reply, Scored, Trained
 from harness.runner.objective import is_maximized
@@ -103,6 +104,10 @@ class JobRun:
                     outcome = "stopped"
             except Diverged as divergence:
                 outcome, error = "diverged", str(divergence)
+            except (MemoryError, RuntimeError) as failure:  # fails this run alone, as a loss that diverged does
+                if not is_out_of_memory(failure):
+                    raise
+                outcome, error = "diverged", str(explained(failure))
         yield Ended(self._job.name, outcome, error, run.trunk, run.costs())
 
     def _train(self, run: TrainingRun) -> Generator[Event, Reply, bool]:

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
-from harness.core.database_urls import create, reach, sqlite_file
+from harness.core.database_urls import create, making, reach, sqlite_file
 from harness.core.errors import StoreError
 from harness.core.example import digest
 from harness.runner.search.samplers import STARTUP, apart_from, distribution_of, pruner_of, sampler_of
@@ -108,7 +108,8 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce every trial
     try:
         create(url, _make)
-        return _quick(url) if sqlite_file(url) else optuna.storages.get_storage(url)
+        with making(url):
+            return _quick(url) if sqlite_file(url) else optuna.storages.get_storage(url)
     except (SQLAlchemyError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise StoreError(f"search.storage {url!r} cannot be used: {reason}; name another database") from error
@@ -256,6 +257,10 @@ class CellSearch:
         """Record a trial that diverged; it counts as finished."""
         trial.optuna.set_user_attr(DIVERGED, reason)
         self._study.tell(trial.optuna.number, state=TrialState.FAIL)
+
+    def last_failure(self) -> str:
+        """Return why the last trial that diverged did; empty where none did."""
+        return next((t.user_attrs[DIVERGED] for t in reversed(self.finished()) if DIVERGED in t.user_attrs), "")
 
     def counted(self) -> list[FrozenTrial]:
         """Return the trials that the cell's result is made of: the first of the budget, whatever more were run once."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import os
 
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from harness.core.database_urls import LOCK, create, sqlite_file
+from harness.core.database_urls import create, making, sqlite_file
 from harness.core.errors import StoreError
 from harness.tracking.address import REMEDY, store_uri
 from harness.tracking.mlflow.http import reach_store
@@ -32,8 +31,7 @@ def connect(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
         create(uri, _migrated)
-        LOCK.parent.mkdir(exist_ok=True)
-        with FileLock(LOCK):
+        with making(uri):
             return _migrated(uri)
     except (MlflowException, SQLAlchemyError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -115,8 +115,13 @@ class Journal:
         if self._descriptor is None:
             self._descriptor = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         rest = json.dumps(line).encode() + b"\n"
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
+        end = os.fstat(self._descriptor).st_size
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError:
+            os.ftruncate(self._descriptor, end)  # a full disk: what is told next must not follow half a line
+            raise
 
     def _read(self) -> list[Record]:
         """Return what an earlier process left, and cut off a line that it did not finish."""
@@ -156,5 +161,9 @@ def unbroken() -> Iterator[None]:
     finally:
         for number in SIGNALS:
             signal.signal(number, before[number])
-    if held:
-        signal.raise_signal(held[0])
+    for number in held[:1]:
+        handler = before[number]
+        if callable(handler):
+            handler(number, None)  # not raised anew, which would count as a second signal
+        else:
+            signal.raise_signal(number)

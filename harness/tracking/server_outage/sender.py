@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from harness.core import interrupts
 from harness.core.errors import StoreAway, StoreError
 from harness.tracking.mlflow.http import answers, backoff
 from harness.tracking.mlflow.write_run import ENTRIES, TOTAL, RunWriter
@@ -83,6 +84,7 @@ class Sender:
                 self._hurry = True
                 self._changed.notify_all()
                 while len(self._journal):
+                    interrupts.check()
                     if self.failure:
                         raise self.failure
                     if not self._thread.is_alive():
