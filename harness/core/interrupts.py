@@ -50,7 +50,8 @@ class _Listener:
         self._insists, self._own = False, 0
         self._ear, self._mouth = socket.socketpair()
         self._mouth.setblocking(False)
-        threading.Thread(target=self._watch, name="harness signals", daemon=True).start()
+        self._watcher = threading.Thread(target=self._watch, name="harness signals", daemon=True)
+        self._watcher.start()
         self._woken = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
         handled = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]  # as nohup has SIGHUP
         self._before = {number: signal.signal(number, self._handle) for number in handled}
@@ -61,6 +62,8 @@ class _Listener:
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._woken)
         self._mouth.close()
+        self._watcher.join()
+        self._ear.close()
 
     def check(self) -> None:
         """Raise what was caught, until it arrives."""
@@ -81,7 +84,7 @@ class _Listener:
         began = time.monotonic()
         insists, end = began + GRACE, began + LIMIT
         while (now := time.monotonic()) < end:
-            heard = self._next(max(0.0, min(insists, end) - now))
+            heard, now = self._next(max(0.0, min(insists, end) - now)), time.monotonic()
             if heard is None:
                 return
             if heard and self._own:
@@ -89,7 +92,7 @@ class _Listener:
             elif heard and now - began > SAME:
                 break
             elif not heard:
-                insists = time.monotonic() + GRACE
+                insists = now + GRACE * (now % 1.0)  # never in step with what drops it
                 self._insist()
         with suppress(OSError):
             os.write(2, FAREWELL)

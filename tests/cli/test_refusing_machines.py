@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from collections.abc import Iterator
 
 import pytest
 
@@ -28,6 +29,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Place:
 def on_a_small_disk(tmp_path: Path) -> Iterator[tuple[SmallDisk, Place]]:
     with small_disk(tmp_path / "disk") as disk:
         yield disk, Places(disk.folder)()
+
+
+def ended(process: subprocess.Popen[str]) -> Done:
+    out, err = process.communicate(timeout=300)
+    return Done(process.returncode, out, err)
 
 
 def is_told(done: Done, *words: str) -> bool:
@@ -66,10 +72,9 @@ def test_a_disk_that_fills_at_forty_moments(tmp_path: Path, whole: Place) -> Non
     for number in range(40):
         with on_a_small_disk(tmp_path / str(number)) as (disk, place):
             disk.leave(int((number + 0.5) / 40 * needed(place, whole)))
-            process = place.process(*STUDY)
-            out, err = process.communicate(timeout=300)
-            if process.returncode:
-                assert is_told(Done(process.returncode, out, err), "no space is left"), number
+            done = ended(place.process(*STUDY))
+            if done.status:
+                assert is_told(done, "no space is left"), number
             disk.clear()
             goes_on(place, whole)
 
@@ -79,8 +84,7 @@ def test_a_full_folder_for_temporary_files_is_named(tmp_path: Path, whole: Place
         place = places()
         disk.leave(16 * 4096)
         process = place.process(*STUDY, env={"TMPDIR": str(disk.folder)})
-        out, err = process.communicate(timeout=300)
-        assert is_told(Done(process.returncode, out, err), str(disk.folder), "no space is left")
+        assert is_told(ended(process), str(disk.folder), "no space is left")
         goes_on(place, whole)
 
 
@@ -114,11 +118,19 @@ def test_a_database_that_another_process_locks_is_named(name: str, whole: Place,
     goes_on(place, whole)
 
 
-USER = 65534
+NOBODY = 65534
 
 
-@pytest.mark.skipif(shutil.which("setpriv") is None, reason="there is no setpriv program")
-def test_what_this_user_may_not_do_is_named(whole: Place, places: Places) -> None:
-    place = places()
-    command = ["setpriv", f"--reuid={USER}", "--clear-groups", "--inh-caps=-all"]
-    assert command
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root, to become somebody else")
+@pytest.mark.parametrize("name", [".harness", "reports", "."])
+def test_what_this_user_may_not_do_is_named(name: str, tmp_path: Path, whole: Place) -> None:
+    with small_disk(tmp_path / "disk") as disk:  # which others can enter, unlike pytest's own folders
+        place = Places(disk.folder)()
+        (place.folder / name).mkdir(exist_ok=True)
+        for file in [place.folder, *place.folder.rglob("*")]:
+            os.chown(file, NOBODY, NOBODY)
+        (place.folder / name).chmod(0o555)
+        become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+        assert is_told(ended(place.process(*STUDY, through=become)), "may not", "permission")
+        (place.folder / name).chmod(0o755)
+        goes_on(place, whole)

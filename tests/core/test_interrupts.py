@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -10,6 +11,8 @@ import textwrap
 import time
 
 import pytest
+
+from harness.core import interrupts
 
 HOOKS = {
     "destructor": """
@@ -99,8 +102,7 @@ def ended(process: subprocess.Popen[str], number: int) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("hook", list(HOOKS))
+@pytest.mark.parametrize(("hook", "number"), list(zip(HOOKS, itertools.cycle(interrupts.SIGNALS))))
 def test_a_signal_in_a_hook_is_raised_behind_it(hook: str, number: signal.Signals) -> None:
     process = child("hook()\ninterrupts.check()", HOOKS[hook])
     time.sleep(0.12)
@@ -162,11 +164,14 @@ def test_nothing_disturbs_what_is_being_closed() -> None:
 
 FORKED = """
 import os, signal
+ear, mouth = os.pipe()
 with interrupts.listening():
     child = os.fork()
     if not child:
+        os.write(mouth, b".")
         time.sleep(30)
         os._exit(0)
+    os.read(ear, 1)  # what comes while Python forks is dropped by Python
     os.kill(child, signal.SIGTERM)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), interrupts.status(), flush=True)
 """

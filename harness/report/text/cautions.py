@@ -5,6 +5,7 @@ The sentences are in ``cautions.md.j2``, the gravest first.
 
 from __future__ import annotations
 
+from harness.core.failures import STARVED
 from harness.report.templates import paragraphs
 from harness.report.text.findings import Findings
 from harness.report.text.recommendation import leading_references
