@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from traceback import walk_tb
@@ -155,13 +154,10 @@ def _full() -> list[str]:
 
 def _place(error: BaseException) -> str:
     """Return the database that a call was made to: the engine, which SQLAlchemy's frames know and its errors do not."""
-    engines = (getattr(frame.f_locals.get("self"), "engine", None) for frame in _frames(error))
+    frames = (frame for frame, _ in walk_tb(error.__traceback__))
+    engines = (getattr(frame.f_locals.get("self"), "engine", None) for frame in frames)
     urls = (getattr(engine, "url", None) for engine in engines)
     return next((str(url) for url in urls if url is not None), "of a store")
-
-
-def _frames(error: BaseException) -> Iterator[object]:
-    yield from (frame for frame, _ in walk_tb(error.__traceback__))
 
 
 def _is_a(error: BaseException, *names: str) -> bool:

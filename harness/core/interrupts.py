@@ -68,7 +68,7 @@ class _Listener:
     def check(self) -> None:
         """Raise what was caught, until it arrives."""
         if self.caught and not self.has_arrived:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(self.caught)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.caught = self.caught or number
@@ -135,7 +135,7 @@ def listening() -> Iterator[None]:
 
 
 def check() -> None:
-    """Raise KeyboardInterrupt if a signal was caught; where nothing that lasts is half done."""
+    """Raise KeyboardInterrupt with its number if a signal was caught; where nothing that lasts is half done."""
     if _listener:
         _listener.check()
 

@@ -132,5 +132,5 @@ def test_ui_serves_the_study_and_stops(done: Place) -> None:
     finally:
         server.send_signal(signal.SIGINT)
         out, err = server.communicate(timeout=90)
-    assert server.returncode == 0, err
+    assert server.returncode == 130, err
     assert "stopped" in out

@@ -161,9 +161,9 @@ def unbroken() -> Iterator[None]:
     finally:
         for number in SIGNALS:
             signal.signal(number, before[number])
-    for number in held[:1]:
-        handler = before[number]
+    for caught in held[:1]:
+        handler = before[signal.Signals(caught)]
         if callable(handler):
-            handler(number, None)  # not raised anew, which would count as a second signal
+            handler(caught, None)  # not raised anew, which would count as a second signal
         else:
-            signal.raise_signal(number)
+            signal.raise_signal(caught)
