@@ -105,7 +105,7 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
         StoreError: It cannot be reached, or holds something else.
     """
     reach_storage(url)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce every trial
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # it would announce every trial, and what it raises
     try:
         create(url, _make)
         with making(url):

@@ -26,8 +26,8 @@ def connect(uri: str) -> MlflowClient:
         StoreError: The store cannot be reached or used.
     """
     reach_store()
-    for name in ("mlflow.store.db.utils", "alembic.runtime.migration"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("mlflow.store.db.utils", "alembic.runtime.migration", "sqlalchemy.pool"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # they write tracebacks of what they raise as well
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
         create(uri, _migrated)
