@@ -187,6 +187,7 @@ def compare(
     file: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the comparison as JSON.")] = None,
 ) -> None:
     """Compare two studies, cells or runs on the same examples, from what the store holds."""
+    from harness.core.whole_files import write_whole
     from harness.report.compare import compare_studies, render_comparison
 
     written = render_comparison.writable(file) if file else None
@@ -194,7 +195,7 @@ def compare(
     out.print(render_comparison.table(compared))
     out.print(render_comparison.sentence(compared), soft_wrap=True)
     if written:
-        written.write_text(render_comparison.as_json(compared), encoding="utf-8")
+        write_whole(written, render_comparison.as_json(compared))
         out.print(f"written: {written}", soft_wrap=True)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.core.errors import UserError
 from harness.core.example import SPLITS
+from harness.core.whole_files import write_whole
 from harness.data.readers import read_rows
 from harness.study.task import packaged
 
@@ -116,10 +117,9 @@ def write_starter(folder: Path) -> list[Path]:
         folder / "my_task.py": TASK.format(row=lines["train"][0]),
         **{folder / "data" / f"{split}.jsonl": "\n".join(rows) + "\n" for split, rows in lines.items()},
     }
-    for file in files:
-        if file.exists():
+    for file, text in files.items():
+        if file.exists() and file.read_bytes() != text.encode():  # else an earlier command was cut short
             raise UserError(f"{file} is there already; run `harness init` in an empty folder, or name one")
     for file, text in files.items():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        write_whole(file, text)
     return list(files)

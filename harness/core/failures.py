@@ -59,7 +59,7 @@ WRAPPED = re.compile(r"\[Errno (?P<c>\d+)\](?:[^:\n]*: '(?P<file>[^'\n]+)')?|\(o
 """How libraries quote an error of the system."""
 
 TORN = ("PytorchStreamWriter failed", "iostream error")
-"""What torch says where a file cannot be written, whyever."""
+"""What torch says where a file cannot be written."""
 
 STARVED = "memory ran out"
 """How sentences about that begin."""
@@ -126,7 +126,7 @@ def _system(error: BaseException) -> HarnessError | None:
     number, file = _number_and_file(error)
     if number is None:
         return HarnessError(_reason(error)) if isinstance(error, OSError) else None
-    where = file or (" and ".join(_full()) if number == errno.ENOSPC else "")
+    where = os.path.abspath(file) if file else (" and ".join(_full()) if number == errno.ENOSPC else "")
     if number not in CAUSES:
         return HarnessError(f"{where}: {_reason(error)}" if where else _reason(error))
     cause, remedy = CAUSES[number]
@@ -140,16 +140,18 @@ def _number_and_file(error: BaseException) -> tuple[int | None, str]:
     if quoted := WRAPPED.search(str(error)):
         return int(quoted["c"] or quoted["rust"]), quoted["file"] or ""
     if isinstance(error, RuntimeError) and any(words in str(error) for words in TORN):
-        return (errno.ENOSPC if _full() else errno.EIO), ""
+        return errno.ENOSPC, ""  # as far as it says
     return None, ""
 
 
 def _full() -> list[str]:
-    """Return the folders that are written to and have hardly any room."""
+    """Return the folders that are written to and have hardly any room, else all of them, with the room there is."""
     places = [str(Path.cwd())]
     with suppress(OSError):  # where none can be written, there is none
         places.append(tempfile.gettempdir())
-    return [place for place in places if shutil.disk_usage(place).free < TIGHT]
+    room = {place: shutil.disk_usage(place).free for place in places}
+    tight = {place: free for place, free in room.items() if free < TIGHT}
+    return [f"{place} ({free / 2**20:,.0f} MiB free)" for place, free in (tight or room).items()]
 
 
 def _place(error: BaseException) -> str:

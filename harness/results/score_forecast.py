@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.core.example import digest, fingerprint
+from harness.core.whole_files import write_whole
 from harness.core.workspace import Workspace
 from harness.study.check import Checked
 
@@ -63,9 +64,8 @@ class Forecast:
 def keep_forecast(forecast: Forecast, weights: str, checked: Checked, workspace: Workspace) -> Path:
     """Write what was predicted of a study and a model with this digest of its weights; return where."""
     file = workspace.study(checked.study.name) / PLAN
-    file.parent.mkdir(parents=True, exist_ok=True)
     content = {"key": _key(checked, weights), "forecast": forecast.as_json()}
-    file.write_text(json.dumps(content), encoding="utf-8")
+    write_whole(file, json.dumps(content))
     return file
 
 

@@ -41,7 +41,7 @@ from harness.runner.result import Result
 from harness.runner.resume.damaged_runs import retire_damaged
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.runner.run_params import alias_winner, data_use, open_summary, study_record, study_runs
-from harness.runner.search.optuna_search import Best, CellSearch, known_search, open_storage, reach_storage
+from harness.runner.search.optuna_search import CellSearch, known_search, open_storage, reach_storage
 from harness.runner.search.settle_trials import Copied, settle_trials
 from harness.runner.search.trials import SearchQueue
 from harness.study.check import Checked
@@ -169,6 +169,7 @@ class _Driver:
         tracker.files(summary, result.folder, Artifacts.REPORT)
         publish_results(result, study.final.seeds, summary, tracker)
         self.runs.end(summary)
+        self._refuse_starved(searches, winners)
         return result
 
     @cached_property
@@ -220,16 +221,15 @@ class _Driver:
         neighbors = {cell.id: start.id for cell in cells if (start := neighbor(cell, study, self.checked.cells))}
         queue = SearchQueue(searches, neighbors, self.objective, self.runs, self.progress)
         drive(self.executor, queue)
-        self._refuse_starved(cells, searches, queue.winners)
         winners = {cell: best.hyperparameters for cell, best in queue.winners.items()}
         return {cell.id: winners.get(cell.id, Hyperparameters()) for cell in cells}
 
     @staticmethod
-    def _refuse_starved(cells: Sequence[Cell], searches: Mapping[str, CellSearch], winners: Mapping[str, Best]) -> None:
-        """See that something is left of a study in which memory ran out."""
-        why = [search.last_failure() for search in searches.values()]
-        if len(why) == len(cells) and not winners and any(reason.startswith(STARVED) for reason in why):
-            raise UserError(f"no trial came to its end: {why[-1]}; `--fresh` tries them again")
+    def _refuse_starved(searches: Mapping[str, CellSearch], winners: Mapping[str, Hyperparameters]) -> None:
+        """See that not all that trains ran out of memory; what does not train has its results by now."""
+        why = next((why for search in searches.values() if (why := search.last_failure()).startswith(STARVED)), "")
+        if why and not any(winners.values()):
+            raise UserError(f"no trial came to its end: {why}; `--fresh` tries them again")
 
     def _run_finals(
         self,

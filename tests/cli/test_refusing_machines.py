@@ -113,7 +113,7 @@ def test_a_database_that_another_process_locks_is_named(name: str, whole: Place,
     shutil.copy(whole.folder / "optuna.db", place.folder / "optuna.db")
     with closing(sqlite3.connect(place.folder / name, isolation_level=None)) as other:
         other.execute("begin exclusive")
-        assert is_told(place.command(*STUDY), name, "another process has locked it", "the same command goes on")
+        assert is_told(place.command(*STUDY), name, "another process has locked it", "wait for that one")
         other.execute("rollback")
     goes_on(place, whole)
 
