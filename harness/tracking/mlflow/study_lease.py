@@ -6,6 +6,7 @@ machine does not see that lock. It sees whether the tag still changes, which nee
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import threading
@@ -44,10 +45,13 @@ def leased(uri: str, experiment: str, machine: str, tell: Callable[[str], None])
         StoreError: A process elsewhere has it.
     """
     client = client_of(uri) if is_server(uri) else MlflowClient(uri)
+    process = f"process {os.getpid()} on {platform.node() or 'another machine'}"
+    signs = (f"{machine} {process}, {number}" for number in itertools.count())
     with answers(uri):
         _await_silence(client, experiment, machine, tell)
+        client.set_experiment_tag(experiment, PageTags.LEASE, next(signs))
     over = threading.Event()
-    beats = threading.Thread(target=_renew, args=(client, uri, experiment, machine, over), daemon=True)
+    beats = threading.Thread(target=_renew, args=(client, uri, experiment, signs, over), daemon=True)
     beats.start()
     try:
         yield
@@ -75,14 +79,11 @@ def _held(client: MlflowClient, experiment: str) -> str:
     return str(client.get_experiment(experiment).tags.get(PageTags.LEASE, ""))
 
 
-def _renew(client: MlflowClient, uri: str, experiment: str, machine: str, over: threading.Event) -> None:
-    """Say every now and then who has the study, and at the end that nobody has; a store that is away misses some."""
-    who, count = f"process {os.getpid()} on {platform.node() or 'another machine'}", 0
+def _renew(client: MlflowClient, uri: str, experiment: str, signs: Iterator[str], over: threading.Event) -> None:
+    """Give a sign every now and then, and at the end say that nobody has it; a store that is away misses some."""
     while True:
-        held = "" if over.is_set() else f"{machine} {who}, {count}"
+        held = "" if over.wait(BEAT) else next(signs)
         with suppress(StoreError), answers(uri):
             client.set_experiment_tag(experiment, PageTags.LEASE, held)
         if not held:
             return
-        over.wait(BEAT)
-        count += 1
