@@ -113,7 +113,7 @@ def test_private_parts_of_libraries_are_used_in_compat_files_alone(path: Path) -
     if path.stem.endswith("_compat"):
         return
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Attribute) and node.attr not in {"_replace", "_asdict", "_fields"}:
+        if isinstance(node, ast.Attribute) and node.attr not in {"_replace", "_asdict", "_fields", "_exit"}:
             is_own = isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
             assert is_own or not re.match("_[a-z]", node.attr), ast.unparse(node)
         if isinstance(node, ast.ImportFrom) and node.module and not node.module.startswith(("harness", "__")):

@@ -137,7 +137,7 @@ def _number_and_file(error: BaseException) -> tuple[int | None, str]:
     """Return the system's number of an error, ``None`` of one that is not the system's, and the file, if it says so."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno, str(error.filename or "")
-    if quoted := WRAPPED.search(str(error)):
+    if (quoted := WRAPPED.search(str(error))) and int(quoted["c"] or quoted["rust"]) in CAUSES:
         return int(quoted["c"] or quoted["rust"]), quoted["file"] or ""
     if isinstance(error, RuntimeError) and any(words in str(error) for words in TORN):
         return errno.ENOSPC, ""  # as far as it says
