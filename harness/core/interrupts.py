@@ -47,7 +47,8 @@ class _Listener:
         """Whether the exception has come to where things are closed: nothing is raised any more."""
         self.raises = False
         """Whether the main thread waits where a signal may raise."""
-        self._insists, self._own = False, 0
+        self._is_on_its_way = self._insists = False
+        self._own = 0
         self._ear, self._mouth = socket.socketpair()
         self._mouth.setblocking(False)
         self._watcher = threading.Thread(target=self._watch, name="harness signals", daemon=True)
@@ -66,15 +67,18 @@ class _Listener:
         self._ear.close()
 
     def check(self) -> None:
-        """Raise what was caught, until it arrives."""
+        """Raise what was caught, until it arrives; on the way there, servers are stopped and files closed."""
         if self.caught and not self.has_arrived:
+            self._is_on_its_way = True
             raise KeyboardInterrupt(self.caught)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.caught = self.caught or number
-        if self.raises or self._insists:
-            self._insists = False
+        if self.raises:
             self.check()
+        elif self._insists and not self.has_arrived:
+            self._insists = False
+            raise KeyboardInterrupt(self.caught)
 
     def _watch(self) -> None:
         first = self._next(None)
@@ -100,7 +104,7 @@ class _Listener:
 
     def _insist(self) -> None:
         """Interrupt the main thread where it stands."""
-        if not self.has_arrived:
+        if not (self.has_arrived or self._is_on_its_way):
             self._insists, self._own = True, self._own + 1
             signal.pthread_kill(threading.main_thread().ident or 0, self.caught)
 

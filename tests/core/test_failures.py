@@ -18,6 +18,7 @@ from sqlalchemy import create_engine, text
 
 from harness.core.errors import UserError
 from harness.core.failures import CAUSES, explained, is_out_of_memory
+from tests.support.full_files import files_end_at
 
 
 def full(_: Path) -> None:
@@ -26,12 +27,8 @@ def full(_: Path) -> None:
 
 
 def too_large(folder: Path) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-    try:
+    with files_end_at(4096):
         (folder / "large").write_bytes(bytes(10_000))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def too_many(folder: Path) -> None:
