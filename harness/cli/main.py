@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import _thread
 import io
 import os
-import signal
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,7 +27,9 @@ from harness.cli.options import (
 )
 from harness.cli.terminal import Terminal, bear_every_sign
 from harness.cli.until_signal import until_signal
+from harness.core import interrupts
 from harness.core.errors import HarnessError, UserError
+from harness.core.failures import explained
 from harness.core.passwords import masked
 from harness.core.permissions import Permissions
 from harness.core.scratch import scratch
@@ -51,55 +52,57 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command: status 0 done, 2 the user must change something, 1 anything else."""
+    """Run the command: status 0 done, 2 the user must change something, 130 or 143 after a signal, 1 anything else."""
     if "OMP_WAIT_POLICY" not in os.environ:
         # Threads that spin long while they wait are slowed up to ten times over by any other busy process.
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
-    signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # the terminal was closed; nohup has it ignored
-        signal.signal(signal.SIGHUP, _interrupt)
-    sys.unraisablehook = _again
     bear_every_sign()
+    with interrupts.listening():
+        sys.exit(_run())
+
+
+def _run() -> int:
+    """Run the command and tell how it failed, if it did; return its status."""
     try:
+        interrupts.check()  # it was being imported
         with scratch():
-            status = app(standalone_mode=False)
-    except HarnessError as error:
-        _fail(str(error), 2 if isinstance(error, UserError) else 1)
-    except SystemExit as stop:  # of a task, a metric or a library: it would be status 0 without a word
-        _fail(ended_at(stop), 2)
+            status = app(standalone_mode=False) or 0
+        sys.stdout.flush()  # a full disk may show no earlier
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
+    except SystemExit as stop:  # of a task, a metric or a library: it would be status 0 without a word
+        interrupts.arrived()
+        _complain(ended_at(stop))
+        return 2
     except Exception as error:
-        if not hasattr(error, "exit_code"):
+        interrupts.arrived()
+        if hasattr(error, "exit_code"):
+            error.show(usage := io.StringIO())  # type: ignore[attr-defined]  # a usage error of the command line
+            _complain(usage.getvalue().rstrip())
+            return int(error.exit_code)
+        told = error if isinstance(error, HarnessError) else explained(error)
+        if told is None and not interrupts.status():
             sys.excepthook = _without_passwords  # typer has put its own there
             raise
-        error.show(usage := io.StringIO())  # type: ignore[attr-defined]  # a usage error of the command line
-        _fail(usage.getvalue().rstrip(), error.exit_code)
-    if status == INTERRUPTED:
-        _fail("interrupted; the same command goes on from here", 1)
-    sys.exit(status or 0)
-
-
-def _again(lost: Any) -> None:
-    """Interrupt once more where Ctrl-C fell into a destructor, in which Python reports exceptions and drops them."""
-    if isinstance(lost.exc_value, KeyboardInterrupt):
-        _thread.interrupt_main()
-    else:
-        sys.__unraisablehook__(lost)
+        if told is not None:
+            _complain(str(told))
+            return interrupts.status() or (2 if isinstance(told, UserError) else 1)
+        status = INTERRUPTED  # in a callback of a library, which made another error of it
+    if status != INTERRUPTED:
+        return interrupts.status() or status
+    interrupts.arrived()
+    _complain("interrupted; the same command goes on from here")
+    return interrupts.status() or INTERRUPTED
 
 
 def _without_passwords(*error: Any) -> None:
     sys.stderr.write(masked("".join(traceback.format_exception(*error)), os.environ.get("MLFLOW_TRACKING_URI", "")))
 
 
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt(number)
-
-
-def _fail(message: str, status: int) -> None:
+def _complain(message: str) -> None:
     message = masked(message, os.environ.get("MLFLOW_TRACKING_URI", ""))
-    Terminal(stderr=True).print(message, style="red", soft_wrap=True)
-    sys.exit(status)
+    with suppress(OSError):  # whoever listened has gone, or its disk is full
+        Terminal(stderr=True).print(message, style="red", soft_wrap=True)
 
 
 @app.command()
@@ -203,6 +206,7 @@ def compare(
     file: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the comparison as JSON.")] = None,
 ) -> None:
     """Compare two studies, cells or runs on the same examples, from what the store holds."""
+    from harness.core.whole_files import write_whole
     from harness.report.compare import compare_studies, render_comparison
 
     written = render_comparison.writable(file) if file else None
@@ -210,7 +214,7 @@ def compare(
     out.print(render_comparison.table(compared))
     out.print(render_comparison.sentence(compared), soft_wrap=True)
     if written:
-        written.write_text(render_comparison.as_json(compared), encoding="utf-8")
+        write_whole(written, render_comparison.as_json(compared))
         out.print(f"written: {written}", soft_wrap=True)
 
 

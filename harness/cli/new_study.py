@@ -118,12 +118,9 @@ def write_starter(folder: Path) -> list[Path]:
         folder / "my_task.py": TASK.format(row=lines["train"][0]),
         **{folder / "data" / f"{split}.jsonl": "\n".join(rows) + "\n" for split, rows in lines.items()},
     }
-    for file in files:
-        if file.exists():
+    for file, text in files.items():
+        if file.exists() and file.read_bytes() != text.encode():  # else an earlier command was cut short
             raise UserError(f"{file} is there already; run `harness init` in an empty folder, or name one")
-    try:
-        for file, text in files.items():
-            write_whole(file, text)
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written to: {error}; name another folder") from error
+    for file, text in files.items():
+        write_whole(file, text)
     return list(files)

@@ -7,9 +7,10 @@ between leaves a database that neither can use again.
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -17,13 +18,17 @@ from urllib.parse import unquote
 
 from harness.core.closest_match import closest
 from harness.core.errors import StoreError
+from harness.core.failures import database_trouble
 from harness.core.passwords import masked
-from harness.core.workspace import HERE
+from harness.core.workspace import HERE, Workspace
 
-__all__ = ["LOCK", "create", "reach", "reason_of", "shown", "sqlite_file", "with_driver"]
+__all__ = ["LOCK", "create", "making", "reach", "reason_of", "shown", "sqlite_file", "with_driver"]
 
 LOCK = HERE.database_lock
-"""Held while a database is made or migrated, by one process at a time; no study can have this name."""
+"""Held while a database in this folder is made or migrated, by one process at a time; no study can have this name."""
+
+MAKING = 0x70726F6D7074
+"""The lock of a PostgreSQL server that stands for the same; any number that others hardly take."""
 
 
 PATIENCE = 5
@@ -75,7 +80,9 @@ def reach(what: str, uri: str, *, remedy: str) -> None:
         else:
             _reach_server(uri)
     except (sqlite3.Error, OSError, ValueError) as error:
-        raise StoreError(f"{what} {shown(uri)} cannot be reached: {reason_of(error, uri)}; {remedy}") from error
+        reason, said = reason_of(error, uri), isinstance(error, sqlite3.OperationalError)  # such as of a lock
+        told = database_trouble(reason, remedy) if said else f"{reason}; {remedy}"
+        raise StoreError(f"{what} {shown(uri)} cannot be reached: {told}") from error
 
 
 def shown(uri: str) -> str:
@@ -117,11 +124,9 @@ def create(uri: str, make: Callable[[str], object]) -> None:
     path = sqlite_file(uri)
     if path is None:
         return
-    from filelock import FileLock
     from sqlalchemy import make_url
 
-    LOCK.parent.mkdir(exist_ok=True)
-    with FileLock(LOCK):
+    with making(uri):
         if path.exists() and path.stat().st_size:
             return
         fresh = path.with_name(f"{path.name}.new")
@@ -132,6 +137,29 @@ def create(uri: str, make: Callable[[str], object]) -> None:
         for log in ("-wal", "-shm"):  # of a database that was deleted: sqlite would write it into the new one
             path.with_name(f"{path.name}{log}").unlink(missing_ok=True)
         fresh.replace(path)
+
+
+@contextmanager
+def making(uri: str) -> Iterator[None]:
+    """Have one process at a time make or migrate a database, whatever folder it works in; wait for the others."""
+    from filelock import FileLock
+    from sqlalchemy import create_engine, text
+
+    if file := sqlite_file(uri):
+        lock = Workspace(file.parent).database_lock
+        if os.access(file.parent, os.W_OK):  # else nothing can be made there
+            lock.parent.mkdir(exist_ok=True)
+            with FileLock(lock):
+                yield
+            return
+    elif uri.startswith("postgres"):
+        engine = create_engine(with_driver(uri))
+        with closing(engine.connect()) as connection:
+            connection.execute(text("select pg_advisory_lock(:key)"), {"key": MAKING})
+            yield
+        engine.dispose()
+        return
+    yield
 
 
 def _write_ahead(path: Path) -> None:

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
+from harness.core import interrupts
 from harness.core.ends_with_parent import ending_with_parent
 from harness.core.errors import StoreError
 from harness.core.python_child import child_environment
@@ -59,9 +60,10 @@ def serve(
             env=child_environment(UVICORN_APP_DIR=empty, **env or {}),
         )
         try:
-            _wait(server, address, said, what=what, patience=patience)
-            announce()
-            status = server.wait()
+            with interrupts.at_once():
+                _wait(server, address, said, what=what, patience=patience)
+                announce()
+                status = server.wait()
         finally:
             _stop(server)
         raise StoreError(f"{what} on {address} ended by itself with status {status}: {_last(said)}; start it again")

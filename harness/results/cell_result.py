@@ -20,7 +20,7 @@ class Trial:
     index: int
     hyperparameters: Hyperparameters
     state: str
-    """``complete``, ``pruned`` or ``diverged``."""
+    """``complete``, ``pruned`` or ``diverged``, which stands for any failure of one trial alone."""
     value: float
     """The objective; nan unless complete."""
     metrics: Mapping[str, float]
@@ -28,6 +28,8 @@ class Trial:
     costs: Mapping[str, float]
     warm_start: str | None = None
     """The id of the cell that the hyperparameters were taken from, where they were not drawn."""
+    error: str = ""
+    """Why it failed."""
 
     @property
     def learning_rate(self) -> float:

@@ -234,4 +234,5 @@ def _trial(trial: TrialRecord, space: SearchSpace) -> Trial:
         metrics=trial.scores,
         costs=trial.costs,
         warm_start=trial.warm_start,
+        error=trial.error,
     )

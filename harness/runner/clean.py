@@ -9,11 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock, Timeout
-
-from harness.core.errors import StoreError
 from harness.core.whole_files import folder_size
 from harness.core.workspace import Workspace
+from harness.runner.only_one import only_one
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
 from harness.tracking.store_protocols import Run, Version
 from harness.tracking.study_record import KeptModels, refuse_newer_study
@@ -61,17 +59,12 @@ def cleaning(study: str, tracker: MlflowTracker, workspace: Workspace, *, record
         NewerError: A newer version wrote to the study, and may have need of any of it.
     """
     refuse_newer_study(tracker)
-    lock = workspace.study_lock(study)
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(lock, timeout=0):
-            runs, recorded = tracker.runs(), list(_recordings(workspace.recordings))
-            caches = list(_caches(workspace.study(study)))
-            models, kept = _models(runs, tracker)
-            waste = [*caches, *models, *_runs(runs, kept, tracker), *(recorded if recordings else ())]
-            yield Found(waste, list(_stays(runs, [] if recordings else recorded, kept, workspace)))
-    except Timeout:
-        raise StoreError(f"study {study!r} is being run in this folder; clean it when that has ended") from None
+    with only_one(study, workspace):
+        runs, recorded = tracker.runs(), list(_recordings(workspace.recordings))
+        caches = list(_caches(workspace.study(study)))
+        models, kept = _models(runs, tracker)
+        waste = [*caches, *models, *_runs(runs, kept, tracker), *(recorded if recordings else ())]
+        yield Found(waste, list(_stays(runs, [] if recordings else recorded, kept, workspace)))
 
 
 def _stays(runs: list[Run], recorded: list[Waste], kept: set[str | None], workspace: Workspace) -> Iterator[str]:

@@ -10,18 +10,19 @@ This process is the driver: it alone asks Optuna, writes to tracking and decides
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from traceback import clear_frames
 
-from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage
 
+from harness.core import interrupts
 from harness.core.closest_match import closest
-from harness.core.errors import DataError, StoreError, UserError
+from harness.core.errors import DataError, UserError
 from harness.core.example import Example, Split, fingerprint
+from harness.core.failures import STARVED, explained
 from harness.core.progress import Progress
 from harness.core.workspace import Workspace
 from harness.data.sources import read_split
@@ -35,6 +36,7 @@ from harness.runner.finals.final_runs import FinalsQueue
 from harness.runner.finals.model_store import ModelKeeper
 from harness.runner.finals.score_references import score_references
 from harness.runner.objective import Objective, objective_of
+from harness.runner.only_one import only_one
 from harness.runner.publish_pages import publish_begun, publish_results
 from harness.runner.result import Result
 from harness.runner.resume.damaged_runs import retire_damaged
@@ -47,9 +49,11 @@ from harness.study.check import Checked
 from harness.study.grid import Cell, cell_study, neighbor, select, with_neighbors
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.task_files import remember, task_path
+from harness.tracking.address import store_uri
 from harness.tracking.choose_store import opened
 from harness.tracking.mlflow.http import reach_store
-from harness.tracking.schema import NONE, Artifacts, Metrics
+from harness.tracking.mlflow.study_lease import leased
+from harness.tracking.schema import NONE, Artifacts, Metrics, Status
 from harness.tracking.study_record import refuse_newer_study
 from harness.training.trainer import ModelFacts
 
@@ -87,11 +91,15 @@ def run(
     for caution in model.cautions:
         progress.say(f"caution: {caution}")
     forecast = kept_forecast(model.weights, checked, workspace)
-    with _only_one(checked.study.name, workspace), opened(checked.study.name, progress.say) as tracker:
+    name, say = checked.study.name, progress.say
+    with ExitStack() as held:
+        machine = held.enter_context(only_one(name, workspace))
+        tracker = held.enter_context(opened(name, say))
         refuse_newer_study(tracker)
         if checked.study.registered_as:
             tracker.models.registry.refuse_taken(checked.study.registered_as)
         # Whatever the user must change has been found by now; from here on things are written.
+        held.enter_context(leased(store_uri(), tracker.pages.experiment, machine, say))
         storage = open_storage(checked.study.search.storage)
         runs = study_runs(checked, model, metrics, tracker, workspace)
         driver = _Driver(checked, workspace, metrics, model, trains, runs, storage, forecast, progress)
@@ -100,26 +108,22 @@ def run(
             Checkpoints(folder, checked.study.final).drop_unfinished()
             tracker.models.drop_unfinished()
             return driver.run(chosen)
-        except KeyboardInterrupt as signal:
-            clear_frames(signal.__traceback__)  # a query that was cut short would keep its database locked
-            runs.end_all("KILLED")
-            raise
-        except BaseException:
-            runs.end_all("FAILED")
+        except BaseException as error:
+            interrupts.arrived()
+            was_cut = isinstance(error, KeyboardInterrupt) or bool(interrupts.status())
+            if was_cut:
+                clear_frames(error.__traceback__)  # a query that was cut short would keep its database locked
+            _close(runs, "KILLED" if was_cut else "FAILED")
             raise
 
 
-@contextmanager
-def _only_one(study: str, workspace: Workspace) -> Iterator[None]:
-    """Refuse a second process on the same study in the same folder."""
-    workspace.state.mkdir(parents=True, exist_ok=True)
+def _close(runs: StudyRuns, status: Status) -> None:
+    """End all that is open; where the machine does not let it, the next command does."""
     try:
-        with FileLock(workspace.study_lock(study), timeout=0):
-            yield
-    except Timeout:
-        raise StoreError(
-            f"study {study!r} is being run by another process in this folder; wait for it or end it"
-        ) from None
+        runs.end_all(status)
+    except Exception as error:
+        if explained(error) is None:
+            raise
 
 
 @dataclass(frozen=True)
@@ -175,6 +179,7 @@ class _Driver:
         tracker.files(summary, result.folder, Artifacts.REPORT)
         publish_results(result, study.final.seeds, summary, tracker)
         self.runs.end(summary)
+        self._refuse_starved(searches, winners)
         return result
 
     @cached_property
@@ -228,6 +233,13 @@ class _Driver:
         drive(self.executor, queue)
         winners = {cell: best.hyperparameters for cell, best in queue.winners.items()}
         return {cell.id: winners.get(cell.id, Hyperparameters()) for cell in cells}
+
+    @staticmethod
+    def _refuse_starved(searches: Mapping[str, CellSearch], winners: Mapping[str, Hyperparameters]) -> None:
+        """See that not all that trains ran out of memory; what does not train has its results by now."""
+        why = next((why for search in searches.values() if (why := search.last_failure()).startswith(STARVED)), "")
+        if why and not any(winners.values()):
+            raise UserError(f"no trial came to its end: {why}; `--fresh` tries them again")
 
     def _run_finals(
         self,

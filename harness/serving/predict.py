@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 from harness.core.bounded_files import numbered_lines, parse_json
 from harness.core.errors import DataError, UserError
 from harness.core.example import digest
+from harness.core.failures import explained
 from harness.data.tokenization import Row
 from harness.serving.generator import Generator
 
@@ -88,7 +89,7 @@ def predict_file(
                 rows = [_encoded(request, generator) for request in window]
                 bad = [place for place, row in enumerate(rows) if isinstance(row, DataError)]
                 end = bad[0] if bad and not skip else len(rows)
-                sink.write(b"".join(_answers(window[:end], rows[:end], generator)))
+                _append(sink, b"".join(_answers(window[:end], rows[:end], generator)))
                 failed = len(bad) if skip else 0
                 tally = tally._replace(answered=tally.answered + end - failed, failed=tally.failed + failed)
                 if end < len(rows):
@@ -98,7 +99,8 @@ def predict_file(
                     told = time.perf_counter()
                     say(_progress(tally, total, told - start))
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"predict cannot read {source} or write {output}: {error}") from error
+        reason = explained(error) or error
+        raise UserError(f"predict cannot read {source} or write {output}: {reason}") from error
     say(_progress(tally, total, time.perf_counter() - start))
     return tally
 
@@ -112,6 +114,12 @@ def _only_one(output: Path) -> Iterator[BinaryIO]:
         except BlockingIOError:
             raise UserError(f"--output {output} is being written by another process; wait for it or end it") from None
         yield sink
+
+
+def _append(sink: BinaryIO, lines: bytes) -> None:
+    """Write all of it: a disk that is nearly full takes a part, and says so only when asked again."""
+    while lines:
+        lines = lines[sink.write(lines) :]
 
 
 def _lines(source: Path) -> Iterator[tuple[int, bytes]]:

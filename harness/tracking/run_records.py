@@ -131,6 +131,8 @@ class TrialRecord(_TrainedRun):
     """``None`` until it has ended."""
     value: float = math.nan
     """The objective; nan unless complete."""
+    error: str = ""
+    """Why it failed."""
 
     @classmethod
     def from_run(cls, run: Run, searched: Sequence[str]) -> TrialRecord:
@@ -147,6 +149,7 @@ class TrialRecord(_TrainedRun):
             warm_start=run.tags.get(Tags.WARM_START),
             outcome=outcome,
             value=run.metrics.get(Metrics.OBJECTIVE, math.nan) if outcome == "complete" else math.nan,
+            error=run.tags.get(Tags.ERROR, ""),
             **_trained(run, searched),
         )
 

@@ -76,7 +76,7 @@ class StudyRecord:
             NewerError: A newer version of the harness wrote it.
         """
         try:
-            facts = parse_json(store.fetch(summary.id, Artifacts.FACTS))
+            facts = _refusing_gaps(parse_json(store.fetch(summary.id, Artifacts.FACTS)), summary)
             refuse_newer(f"{Artifacts.FACTS} of run {summary.name} ({summary.id})", facts.get(FORMAT), RECORD_FORMAT)
             known = {own.name for own in fields(cls)}
             lists = {name: tuple(value) for name, value in facts.items() if isinstance(value, list)}
@@ -90,6 +90,21 @@ class StudyRecord:
         if not self.prompt_forms:
             del facts["prompt_forms"]
         store.text(summary, json.dumps(facts, ensure_ascii=False, indent=2), Artifacts.FACTS)
+
+
+def _refusing_gaps(facts: Any, summary: Run) -> Any:
+    """Return what a file holds; its objects say of a key which they lack that the file is damaged."""
+
+    class Facts(dict[str, Any]):
+        def __missing__(self, key: str) -> Any:
+            raise DamagedError(damage(Artifacts.FACTS, summary, f"it lacks {key!r}"))
+
+    def complete(value: Any) -> Any:
+        if isinstance(value, dict):
+            return Facts({key: complete(inner) for key, inner in value.items()})
+        return [complete(inner) for inner in value] if isinstance(value, list) else value
+
+    return complete(facts)
 
 
 def summary_of(runs: Sequence[Run]) -> Run | None:

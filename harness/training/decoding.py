@@ -18,6 +18,7 @@ from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLa
 from transformers.generation import LogitsProcessorList, StoppingCriteriaList
 from transformers.utils import ModelOutput
 
+from harness.core import interrupts
 from harness.models.content_digests import GENERATION_TOKENS
 from harness.models.transformers_compat import first_call, has_generation_steps, pad_token, with_new_token
 
@@ -52,6 +53,7 @@ def greedy(
     ends = any(hasattr(criterion, "eos_token_id") for criterion in stopping_criteria)
     batch = _Batch(input_ids, pad_token(generation_config) if ends else None)
     while True:
+        interrupts.check()
         model_kwargs = with_new_token(model, outputs, model_kwargs)
         batch.append(logits_processor(batch.ids, outputs.logits[:, -1].float()).argmax(dim=-1))
         batch.running &= ~stopping_criteria(batch.ids, None)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from transformers import StoppingCriteriaList
 
+from harness.core import interrupts
 from harness.core.errors import MetricError
 from harness.core.example import Example, Prediction
 from harness.data.target_texts import decoded
@@ -58,6 +59,7 @@ def likelihoods(forward: ForwardPass, batches: Sequence[Batch]) -> list[Likeliho
     by_index: dict[int, Likelihood] = {}
     with torch.no_grad():
         for batch in batches:
+            interrupts.check()
             nlls = forward.row_nlls(batch.to(forward.model.device))
             counts = (batch.inputs["labels"] >= 0).sum(dim=1)
             for index, nll, tokens in zip(batch.indices, nlls.tolist(), counts.tolist(), strict=True):
@@ -96,6 +98,7 @@ def generate(
     predictions: dict[int, str] = {}
     with torch.no_grad(), generation_settings(model, **settings, do_sample=False):
         for batch in batches:
+            interrupts.check()
             stop = StoppingCriteriaList([_Stop(loaded, decoding.stop, batch.skip)] if decoding.stop else [])
             inputs = {name: tensor.to(model.device) for name, tensor in batch.inputs.items()}
             replay = trunk.replaying(prompt_rows(batch, model.device)) if trunk else nullcontext()

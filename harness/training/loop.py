@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from transformers import get_scheduler
 
+from harness.core import interrupts
 from harness.core.errors import Diverged, ModelError
 from harness.models.apply_tuning import Trainable, set_modes
 from harness.study.spec import Training
@@ -158,6 +159,7 @@ def _step(
     device = forward.model.device
     total = torch.zeros((), device=device)
     for batch in batches:
+        interrupts.check()
         loss = forward.total_nll(batch.to(device)) / tokens
         torch.autograd.backward(loss)
         total += loss.detach()

@@ -112,6 +112,16 @@ def test_init_refuses_to_overwrite(tmp_path: Path) -> None:
     assert place.files() == before
 
 
+def test_init_goes_on_where_it_was_cut_short(tmp_path: Path) -> None:
+    place = Places(tmp_path)(store=False)
+    assert place.command("init", "fresh").status == 0
+    fresh = place.folder / "fresh"
+    before = {file: file.read_bytes() for file in fresh.rglob("*") if file.is_file()}
+    (fresh / "data" / "test.jsonl").unlink()
+    assert place.command("init", "fresh").status == 0
+    assert {file: file.read_bytes() for file in fresh.rglob("*") if file.is_file()} == before
+
+
 def test_the_starter_study_passes_its_check(tmp_path: Path) -> None:
     place = Places(tmp_path)(store=False)
     assert place.command("init", "fresh").status == 0

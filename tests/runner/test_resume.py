@@ -221,7 +221,7 @@ def test_ctrl_c_leaves_a_clean_store(untouched: Place, places: Places) -> None:
     time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 1, err
+    assert process.returncode == 130, err
     assert err.strip() == "interrupted; the same command goes on from here"
     place.clean()
     assert {run.info.status for run in place.runs("interrupted")} <= {"KILLED"}

@@ -20,6 +20,7 @@ from harness.data.template import Template
 from harness.models.load import Loaded
 from harness.serving.generator import Generator
 from harness.serving.predict import predict_file
+from tests.support.full_files import files_end_at
 from tests.support.model_folders import folder_of
 from tests.support.study_fixture import WORDS, Place, Places
 
@@ -89,6 +90,18 @@ def test_a_kill_at_any_byte_changes_nothing(generator: Generator, tmp_path: Path
     assert torn.read_bytes() == expected
     assert tally.found == expected[:cut].count(b"\n")
     assert tally.answered + tally.failed + tally.found == 15
+
+
+def test_a_full_disk_is_told_and_the_same_command_goes_on(generator: Generator, tmp_path: Path) -> None:
+    source = write(tmp_path / "in.jsonl", [{"id": i, "source": text} for i, text in enumerate(TEXTS)])
+    predict_file(generator, source, tmp_path / "whole.jsonl", skip=False)
+    expected = (tmp_path / "whole.jsonl").read_bytes()
+    for room in (10, len(expected) // 3, len(expected) - 1):  # each ends in the middle of a line
+        with files_end_at(room), pytest.raises(UserError, match="no file may grow that large"):
+            predict_file(generator, source, tmp_path / "out.jsonl", skip=False)
+        assert (tmp_path / "out.jsonl").read_bytes() == expected[:room]
+    predict_file(generator, source, tmp_path / "out.jsonl", skip=False)
+    assert (tmp_path / "out.jsonl").read_bytes() == expected
 
 
 MALFORMED = {

@@ -130,12 +130,14 @@ class Place:
         assert done.status == 0, done.err
         return done
 
-    def process(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start ``harness`` as a process of its own, with the default stores."""
+    def process(
+        self, *arguments: str, env: Mapping[str, str] | None = None, through: Sequence[str] = ()
+    ) -> subprocess.Popen[str]:
+        """Start ``harness`` as a process of its own, with the default stores, maybe through another program."""
         settings = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
         return subprocess.Popen(
             # As installed: nothing is imported from the working folder.
-            [sys.executable, "-P", "-c", "from harness.cli.main import main; main()", *arguments],
+            [*through, sys.executable, "-P", "-m", "harness", *arguments],
             cwd=self.folder,
             env={**settings, "OMP_NUM_THREADS": "1", **(env or {})},
             stdout=subprocess.PIPE,

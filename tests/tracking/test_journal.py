@@ -22,6 +22,7 @@ from harness.tracking.schema import Tags
 from harness.tracking.server_outage.journal import Journal, Record, unbroken
 from harness.tracking.server_outage.sender import Sender, merged, step_of
 from tests.support.faulty_store import FAULTS, Faulty, Store, deeds, killed_in_silence
+from tests.support.full_files import files_end_at
 
 pytestmark = pytest.mark.usefixtures(killed_in_silence.__name__)
 
@@ -283,3 +284,17 @@ def test_a_line_that_means_nothing_is_damage(line: Any, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="journal.jsonl:2 is damaged"):
         Journal(file)
     assert file.exists()
+
+
+@pytest.mark.parametrize("room", [0, 1, 20])
+def test_a_disk_that_fills_leaves_no_half_of_a_line(room: int, tmp_path: Path) -> None:
+    file = tmp_path / "journal.jsonl"
+    journal = Journal(file)
+    first = journal.add("run", "update", {"name": "one"})
+    with files_end_at(file.stat().st_size + room), pytest.raises(OSError, match="too large"):
+        journal.add("run", "update", {"name": "two"})
+    third = journal.add("run", "update", {"name": "three"})
+    journal.close()
+    again = Journal(file)
+    assert again.waiting() == [first, third]
+    again.close()

@@ -11,6 +11,8 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from harness.core.whole_files import write_whole
+
 __all__ = ["Drawing", "drawn", "write_figures"]
 
 PIXELS = 7e6
@@ -45,5 +47,7 @@ def write_figures(drawings: Mapping[str, Drawing], folder: Path) -> None:
         old.unlink()  # a study that claims less now must not show what it claimed before
     for name, (figure, svg) in drawings.items():
         width, height = figure.get_size_inches()
-        (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
-        figure.savefig(folder / f"{name}.png", dpi=min(SHARPEST, (PIXELS / width / height) ** 0.5))
+        write_whole(folder / f"{name}.svg", svg)
+        pixels = io.BytesIO()
+        figure.savefig(pixels, format="png", dpi=min(SHARPEST, (PIXELS / width / height) ** 0.5))
+        write_whole(folder / f"{name}.png", pixels.getvalue())

@@ -5,6 +5,7 @@ The sentences are in ``cautions.md.j2``, the gravest first.
 
 from __future__ import annotations
 
+from harness.core.failures import STARVED
 from harness.report.templates import paragraphs
 from harness.report.text.findings import Findings
 from harness.report.text.recommendation import leading_references
@@ -36,6 +37,7 @@ def cautions(results: Results, findings: Findings) -> list[str]:
     """Return one sentence for each weak spot, the gravest first."""
     flip = rank_flip(results)
     verdicts, trials = findings.verdicts, [(cell.id, trial) for cell in results.cells for trial in cell.trials]
+    failed = [(cell, trial) for cell, trial in trials if trial.state == "diverged"]
     scores = verdicts.scores if verdicts else {}
     cells = [*(cell.id for cell in results.cells), *results.absent]
     rows, unit = _test_units(results)
@@ -54,7 +56,8 @@ def cautions(results: Results, findings: Findings) -> list[str]:
         empty=_empty(results),
         unclaimed=[cell for cell in cells if cell not in scores] if verdicts else [],
         flattered_by=_flattered_by(results, findings),
-        diverged=[cell for cell, trial in trials if trial.state == "diverged"],
+        diverged=[cell for cell, trial in failed if not trial.error.startswith(STARVED)],
+        starved=[cell for cell, trial in failed if trial.error.startswith(STARVED)],
         single=[cell for cell, score in scores.items() if not score.covers_seeds],
         edges=_edges(results),
         flip=flip if flip and flip.chance >= RANK_FLIP else None,

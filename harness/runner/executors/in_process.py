@@ -12,6 +12,7 @@ from torch import Tensor
 
 from harness.core.errors import Diverged
 from harness.core.example import Example, Split
+from harness.core.failures import explained, is_out_of_memory
 from harness.core.workspace import Workspace
 from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, JobQueue, Measured, Reply, Scored, Trained
 from harness.runner.objective import is_maximized
@@ -96,15 +97,21 @@ class JobRun:
         before = self._forgetting.before() if self._forgetting else {}  # while the model is as it was loaded
         outcome: Literal["complete", "stopped", "diverged"] = "complete"
         error = ""
-        with self._trainer.run(self._cell, generates=not self._job.is_trial) as run:
-            try:
+        run: TrainingRun | None = None
+        try:
+            with self._trainer.run(self._cell, generates=not self._job.is_trial) as run:
                 if (yield from self._train(run)):
                     yield from self._finish(run, before)
                 else:
                     outcome = "stopped"
-            except Diverged as divergence:
-                outcome, error = "diverged", str(divergence)
-        yield Ended(self._job.name, outcome, error, run.trunk, run.costs())
+        except Diverged as divergence:
+            outcome, error = "diverged", str(divergence)
+        except (MemoryError, RuntimeError) as failure:  # fails this run alone, as a loss that diverged does
+            if not is_out_of_memory(failure):
+                raise
+            outcome, error = "diverged", str(explained(failure))
+        trunk, costs = (run.trunk, run.costs()) if run else ("", {})
+        yield Ended(self._job.name, outcome, error, trunk, costs)
 
     def _train(self, run: TrainingRun) -> Generator[Event, Reply, bool]:
         """Train to the end, and return whether it was reached; the driver may stop it before."""

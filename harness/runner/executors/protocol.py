@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Literal, NamedTuple, Protocol
 
+from harness.core import interrupts
 from harness.core.example import Example, Prediction, Split
 from harness.study.search_space import Hyperparameters
 from harness.training.trainer import ModelFacts
@@ -187,6 +188,7 @@ def drive(executor: Executor, queue: JobQueue) -> None:
     with closing(executor.run(queue)) as events:
         event = next(events, None)
         while event is not None:
+            interrupts.check()
             try:
                 event = events.send(queue.handle(event))
             except StopIteration:

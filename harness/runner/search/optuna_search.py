@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
-from harness.core.database_urls import create, reach, reason_of, shown, sqlite_file, with_driver
+from harness.core.database_urls import create, making, reach, reason_of, shown, sqlite_file, with_driver
 from harness.core.environment_names import resolved
 from harness.core.errors import StoreError
 from harness.core.example import digest
@@ -108,10 +108,11 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
     """
     reach_storage(url)
     url = with_driver(resolved(url, "search.storage"))
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce every trial
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # it would announce every trial, and what it raises
     try:
         create(url, _make)
-        return _quick(url) if sqlite_file(url) else optuna.storages.get_storage(url)
+        with making(url):
+            return _quick(url) if sqlite_file(url) else optuna.storages.get_storage(url)
     except (SQLAlchemyError, RuntimeError) as error:
         reason = reason_of(error, url)
         raise StoreError(f"search.storage {shown(url)} cannot be used: {reason}; name another database") from error
@@ -259,6 +260,10 @@ class CellSearch:
         """Record a trial that diverged; it counts as finished."""
         trial.optuna.set_user_attr(DIVERGED, reason)
         self._study.tell(trial.optuna.number, state=TrialState.FAIL)
+
+    def last_failure(self) -> str:
+        """Return why the last trial that diverged did; empty where none did."""
+        return next((t.user_attrs[DIVERGED] for t in reversed(self.finished()) if DIVERGED in t.user_attrs), "")
 
     def counted(self) -> list[FrozenTrial]:
         """Return the trials that the cell's result is made of: the first of the budget, whatever more were run once."""

@@ -160,6 +160,8 @@ class SearchQueue:
         best = self._best(cell)
         if best:
             self.winners[cell] = best
+        elif why := search.last_failure():
+            self.progress.say(f"{cell}: no trial came to its end, the last one since {why}")
         winner = str(best.trial) if best else NONE
         self.runs.note(cell, {Tags.BEST_TRIAL: winner, Tags.TRIALS: str(len(search.counted()))})
 

@@ -9,12 +9,11 @@ import sqlite3
 from pathlib import Path
 
 import mlflow
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from harness.core.database_urls import LOCK, create, reason_of, shown, sqlite_file
+from harness.core.database_urls import create, making, reason_of, shown, sqlite_file
 from harness.core.errors import NewerError, StoreError
 from harness.tracking.address import REMEDY, store_uri
 from harness.tracking.mlflow.http import reach_store
@@ -38,13 +37,12 @@ def connect(uri: str) -> MlflowClient:
         StoreError: The store cannot be reached or used.
     """
     reach_store()
-    for name in ("mlflow.store.db.utils", "alembic.runtime.migration"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("mlflow.store.db.utils", "alembic.runtime.migration", "sqlalchemy.pool"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # they write tracebacks of what they raise as well
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
         create(uri, _migrated)
-        LOCK.parent.mkdir(exist_ok=True)
-        with FileLock(LOCK):
+        with making(uri):
             client = _migrated(uri)
             follow_move(uri)
             return client

@@ -12,6 +12,7 @@ import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from harness.core import interrupts
 from harness.core.database_urls import reach, shown
 from harness.core.errors import StoreAway, StoreError
 from harness.core.passwords import masked
@@ -123,7 +124,8 @@ def ask(uri: str, question: Callable[[], Answer], tell: Callable[[StoreAway], No
                 tell(trouble)
             if tries >= ENOUGH:
                 _give_up(uri, trouble)
-            time.sleep(backoff(tries))
+            with interrupts.at_once():
+                time.sleep(backoff(tries))
 
 
 def _give_up(uri: str, trouble: StoreAway) -> None:

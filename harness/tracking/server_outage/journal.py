@@ -123,8 +123,13 @@ class Journal:
             self._descriptor = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
             self._write({FORMAT: JOURNAL_FORMAT, "done": []})
         rest = json.dumps(line).encode() + b"\n"
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
+        end = os.fstat(self._descriptor).st_size
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError:
+            os.ftruncate(self._descriptor, end)  # a full disk: what is told next must not follow half a line
+            raise
 
     def _read(self) -> list[Record]:
         """Return what an earlier process left, and cut off a line that it did not finish."""
@@ -170,5 +175,9 @@ def unbroken() -> Iterator[None]:
     finally:
         for number in SIGNALS:
             signal.signal(number, before[number])
-    if held:
-        signal.raise_signal(held[0])
+    for caught in held[:1]:
+        handler = before[signal.Signals(caught)]
+        if callable(handler):
+            handler(caught, None)  # not raised anew, which would count as a second signal
+        else:
+            signal.raise_signal(caught)

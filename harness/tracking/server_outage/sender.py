@@ -15,7 +15,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from harness.core import interrupts
 from harness.core.errors import StoreAway, StoreError
+from harness.core.failures import explained
 from harness.tracking.mlflow.http import answers, backoff
 from harness.tracking.mlflow.write_run import ENTRIES, TOTAL, RunWriter
 from harness.tracking.schema import Tags
@@ -83,6 +85,7 @@ class Sender:
                 self._hurry = True
                 self._changed.notify_all()
                 while len(self._journal):
+                    interrupts.check()
                     if self.failure:
                         raise self.failure
                     if not self._thread.is_alive():
@@ -118,6 +121,7 @@ class Sender:
             try:
                 with answers(self.uri):
                     name = self._send(step, again=tries > 0 or step[0].number <= self._journal.left)
+                self._journal.delivered(step, name)
             except StoreAway as trouble:
                 tries += 1
                 self._wait(trouble, self._pause(tries))
@@ -126,8 +130,10 @@ class Sender:
                 waiting = f"{len(self._journal)} records wait in {self._journal.file}; move it away to give them up"
                 self.failure = StoreError(f"{failure}; {waiting}")
                 return self.wake()
+            except OSError as failure:  # the journal's own disk; what the server has by now is sent again
+                self.failure = StoreError(f"{self._journal.file} cannot be written: {explained(failure)}")
+                return self.wake()
             tries, self.trouble, gathered = 0, None, gathered - len(step)
-            self._journal.delivered(step, name)
             self.wake()
 
     def _wait(self, trouble: StoreAway, seconds: float) -> None:
