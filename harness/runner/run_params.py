@@ -7,7 +7,7 @@ from dataclasses import asdict
 from itertools import cycle
 from pathlib import Path
 
-from harness.core.example import Example, Split, fingerprint
+from harness.core.example import Example, Split, field_names, fingerprint
 from harness.core.provenance import provenance
 from harness.data.prompt_forms import form_of
 from harness.metrics.base import Metric
@@ -104,7 +104,6 @@ def _tags(checked: Checked, facts: ModelFacts, data: Mapping[Split, str]) -> dic
 def data_use(checked: Checked, split: Split, examples: Sequence[Example]) -> DataUse:
     """Return one split of a study's data as its runs use it."""
     hub, origin = checked.study.data.hub, checked.source.origin
-    first = examples[0]
     return DataUse(
         name=hub or Path(origin).name,
         split=split,
@@ -112,7 +111,7 @@ def data_use(checked: Checked, split: Split, examples: Sequence[Example]) -> Dat
         source=origin,
         source_type="hf" if hub else "local",
         rows=len(examples),
-        fields=(*first.fields, "target"),
+        fields=(*field_names(examples), "target"),
     )
 
 

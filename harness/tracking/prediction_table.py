@@ -27,7 +27,7 @@ def write_predictions(
 ) -> None:
     """Store a run's predictions on all examples of a split, in their order."""
     table: dict[str, list[Any]] = {  # MLflow's page groups by the first column and compares the second
-        "source": [example.fields["source"] for example in examples],
+        "source": [example.source for example in examples],
         "prediction": [prediction.text for prediction in predictions],
         "reference": [example.target for example in examples],
         "id": [prediction.id for prediction in predictions],
