@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from io import BufferedIOBase, BufferedReader, TextIOWrapper
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -177,12 +177,11 @@ def _numbered(lines: Iterator[Line], packed: BufferedReader | None) -> Iterator[
 
 
 @contextmanager
-def unpacked(path: Path) -> Iterator[tuple[BufferedReader, BufferedIOBase]]:
+def unpacked(path: Path) -> Iterator[tuple[BufferedReader, BufferedReader | gzip.GzipFile]]:
     """Open a regular file, gzip or not; yields it as it lies on disk, and what is in it."""
     with ExitStack() as opened:
         raw = opened.enter_context(open_regular(path))
-        file: BufferedIOBase = opened.enter_context(gzip.open(raw)) if _is_packed(path) else raw
-        yield raw, file
+        yield raw, opened.enter_context(gzip.open(raw)) if _is_packed(path) else raw
 
 
 def read_unpacked(path: Path) -> bytes:

@@ -16,7 +16,7 @@ import numpy as np
 
 from harness.core.closest_match import closest
 from harness.core.errors import DataError
-from harness.core.example import Example, Split
+from harness.core.example import Example, Split, as_text
 from harness.core.user_code import user_code
 from harness.data.data_keys import Data
 from harness.data.hub_data import hub_splits
@@ -59,7 +59,8 @@ def open_source(data: Data, default: Path, folder: Path = Path()) -> Source:
         DataError: There is nothing there, or no ``train``.
     """
     if data.hub:
-        return Source(*hub_splits(data))
+        origin, readers = hub_splits(data)
+        return Source(origin, readers)
     if data.splits:
         base = Path(data.path).expanduser() if data.path else folder
         files = {split: (base / Path(name).expanduser(),) for split, name in data.splits.items()}
