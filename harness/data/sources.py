@@ -40,7 +40,7 @@ class Source:
     origin: str
     """A path or Hub id, for messages and provenance."""
 
-    readers: Mapping[str, Callable[[], list[Row]]]
+    readers: Mapping[Split, Callable[[], list[Row]]]
     """One per split that the source has."""
 
     notes: list[str] = field(default_factory=list)
