@@ -11,13 +11,14 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from io import BufferedIOBase, BufferedReader
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 from typing import Any, TypeVar
 
 __all__ = [
+    "MIB",
     "OVERHEAD",
     "ROW",
     "UNPACKED",
@@ -30,9 +31,12 @@ __all__ = [
     "read_json",
     "read_text",
     "read_unpacked",
+    "text_lines",
+    "unpacked",
 ]
 
 T = TypeVar("T")
+Line = TypeVar("Line", bytes, str)
 
 MIB = 2**20
 
@@ -147,16 +151,37 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         EOFError: It is cut short.
         zlib.error: It is damaged.
     """
+    with unpacked(path) as (raw, file):
+        lines: Iterator[bytes] = iter(partial(file.readline, ROW + 1), b"")
+        yield from _numbered(lines, None if file is raw else raw)
+
+
+def text_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a file of text, as `numbered_lines` does.
+
+    Raises:
+        UnicodeDecodeError: It is no text of this encoding.
+    """
+    with unpacked(path) as (raw, file), TextIOWrapper(file, encoding, newline="\n") as text:
+        lines: Iterator[str] = iter(partial(text.readline, ROW + 1), "")
+        yield from _numbered(lines, None if file is raw else raw)
+
+
+def _numbered(lines: Iterator[Line], packed: BufferedReader | None) -> Iterator[tuple[int, Line]]:
+    if packed is not None:
+        lines = in_proportion(lines, lambda line: OVERHEAD + len(line), packed.tell)
+    for number, line in enumerate(lines, start=1):
+        if len(line) > ROW:
+            raise OutOfBounds(f"line {number} is longer than {ROW // MIB} MiB")
+        yield number, line
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[tuple[BufferedReader, BufferedReader | gzip.GzipFile]]:
+    """Open a regular file, gzip or not; yields it as it lies on disk, and what is in it."""
     with ExitStack() as opened:
         raw = opened.enter_context(open_regular(path))
-        file: BufferedIOBase = opened.enter_context(gzip.open(raw)) if _is_packed(path) else raw
-        lines: Iterator[bytes] = iter(partial(file.readline, ROW + 1), b"")
-        if file is not raw:
-            lines = in_proportion(lines, lambda line: OVERHEAD + len(line), raw.tell)
-        for number, line in enumerate(lines, start=1):
-            if len(line) > ROW:
-                raise OutOfBounds(f"line {number} is longer than {ROW // MIB} MiB")
-            yield number, line
+        yield raw, opened.enter_context(gzip.open(raw)) if _is_packed(path) else raw
 
 
 def read_unpacked(path: Path) -> bytes:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-__all__ = ["SPLITS", "Example", "Prediction", "Split", "digest", "fingerprint"]
+__all__ = ["SPLITS", "Example", "Prediction", "Split", "as_text", "digest", "field_names", "fingerprint"]
 
 Split = Literal["train", "validation", "test"]
 
@@ -23,8 +23,8 @@ class Example:
     id: str
     """Unique within its split."""
 
-    fields: Mapping[str, str]
-    """What a prompt template may use; always holds ``source``."""
+    fields: Mapping[str, Any]
+    """What a prompt template may use: texts, numbers, ``None`` or whatever else a row holds."""
 
     target: str
     """The text that training teaches."""
@@ -38,6 +38,12 @@ class Example:
     def __post_init__(self) -> None:
         if not self.references:
             object.__setattr__(self, "references", (self.target,))
+
+    @property
+    def source(self) -> str:
+        """The field of that name as text; of an example without one all its fields, a line each."""
+        shown = [self.fields["source"]] if "source" in self.fields else list(self.fields.values())
+        return "\n".join(map(as_text, shown))
 
 
 class Prediction(NamedTuple):
@@ -59,6 +65,22 @@ class Prediction(NamedTuple):
     """By metric, what it contributes, where its text was kept off the store (``tracking.texts``)."""
 
 
+def as_text(value: Any) -> str:
+    """Return a value as a prompt shows it: a text as it is, nothing for ``None``, all else as JSON writes it.
+
+    >>> as_text("a"), as_text(None), as_text(True), as_text([1.5, "b"])
+    ('a', '', 'true', '[1.5, "b"]')
+    """
+    if isinstance(value, bool | int | float | list | tuple | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return "" if value is None else str(value)
+
+
+def field_names(examples: Iterable[Example]) -> list[str]:
+    """Return the names of all fields that any of some examples has, in the order in which they come."""
+    return list(dict.fromkeys(name for example in examples for name in example.fields))
+
+
 def digest(value: Any) -> str:
     """Return a short content hash (16 hex digits) of a JSON value, key order ignored.
 
@@ -75,5 +97,6 @@ def fingerprint(examples: Sequence[Example]) -> str:
 
 
 def _content(example: Example) -> list[Any]:
-    content = [example.id, dict(example.fields), example.target, list(example.references)]
+    fields = {name: as_text(value) for name, value in example.fields.items()}
+    content = [example.id, fields, example.target, list(example.references)]
     return content if example.group is None else [*content, example.group]

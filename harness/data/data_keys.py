@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from encodings.aliases import aliases
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from harness.core.closest_match import closest
+from harness.core.example import Split
 from harness.core.number_types import Rows, Seed
 from harness.core.yaml_section import Section
 
 __all__ = ["Data"]
+
+LOCAL = ("path", "splits", "delimiter", "encoding")
+"""Keys of files on this machine."""
 
 
 class Data(Section):
     """Where examples come from, and how many of them are used."""
 
     path: str | None = None
-    """A file, or a folder with ``train``, ``validation``, ``test`` as jsonl, csv, parquet or txt, gzip or not."""
+    """A file, or a folder with ``train``, ``validation``, ``test`` as jsonl, json, csv, tsv, parquet or txt, gzip or
+    not; also called ``valid``, ``val``, ``dev`` or ``eval``, in any case, and in shards as the Hub names them."""
+    splits: dict[Split, str] = Field(default_factory=dict)
+    """The file of each split: ``{train: a.csv, validation: b.csv}``, in the folder ``path``, else from the study's."""
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
+    """Between the columns of csv and tsv files; left out: found, and told."""
+    encoding: str | None = None
+    """Of files of text, as Python calls it: ``cp1252``; left out: found, and told."""
     hub: str | None = None
     """A data set's Hub id, instead of ``path``."""
     config: str | None = None
@@ -38,10 +51,22 @@ class Data(Section):
     on_overlap: Literal["warn", "drop", "error"] = "warn"
     """Of duplicates across splits; ``drop``: from train, else from validation, never from test."""
 
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, encoding: str | None) -> str | None:
+        try:
+            "".encode(encoding or "utf-8").decode(encoding or "utf-8")
+        except (LookupError, UnicodeError):
+            hint = closest(str(encoding), sorted(set(aliases.values())))
+            raise ValueError(f"data.encoding {encoding!r} is none that Python knows; {hint}") from None
+        return encoding
+
     @model_validator(mode="after")
     def _one_source(self) -> Data:
-        if self.path and self.hub:
-            raise ValueError("data names both path and hub; keep one")
+        if self.hub and (other := next((key for key in LOCAL if getattr(self, key)), None)):
+            raise ValueError(f"data names both {other} and hub; keep one")
+        if self.splits and "train" not in self.splits:
+            raise ValueError(f"data.splits names {', '.join(self.splits)}, but no train; name its file too")
         if not self.hub and (self.config or self.revision):
             raise ValueError("data.config and data.revision belong to data.hub, which is not given")
         return self

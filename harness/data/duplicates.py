@@ -141,7 +141,7 @@ def _form(example: Example, worth: Worth) -> Form:
 
 
 def _texts(example: Example) -> tuple[Readings, Readings]:
-    return _readings(example.fields["source"]), _readings(example.target, mark=OF_TARGET)
+    return _readings(example.source), _readings(example.target, mark=OF_TARGET)
 
 
 def _joined(text: Sequence[str]) -> str:

@@ -1,31 +1,23 @@
-"""File readers: jsonl, csv, parquet and plain text, gzip or not, to rows.
+"""File readers: jsonl, JSON, csv, tsv, parquet and plain text, gzip or not, to rows.
 
 A plain-text line is ``source<TAB>target``, or, in a file without tabs, the one column ``text``.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
 import io
 import json
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from harness.core.bounded_files import (
-    OVERHEAD,
-    ROW,
-    UNPACKED,
-    in_proportion,
-    numbered_lines,
-    parse_json,
-    read_unpacked,
-)
+from harness.core.bounded_files import OVERHEAD, UNPACKED, in_proportion, parse_json, read_unpacked
 from harness.core.errors import DataError
+from harness.data.csv_files import read_csv
+from harness.data.text_files import Text, open_text
 
-__all__ = ["FORMATS", "Row", "format_of", "read_rows"]
+__all__ = ["FORMATS", "Row", "Table", "format_of", "read_rows", "read_table"]
 
 Row = dict[str, Any]
 
@@ -36,8 +28,26 @@ BATCH = 16
 """Rows of a small parquet file that are unpacked at a time; many times more of a large one."""
 
 
+class Table(NamedTuple):
+    """What a file holds."""
+
+    rows: list[Row]
+    notes: list[str] = []
+    """How it was read, where its name does not say it."""
+
+
 def read_rows(path: Path) -> list[Row]:
-    """Return all rows of a file.
+    """Return all rows of a file; raises what `read_table` does."""
+    return read_table(path).rows
+
+
+def read_table(path: Path, *, encoding: str | None = None, delimiter: str | None = None) -> Table:
+    """Return what a file holds.
+
+    Args:
+        path: Its place.
+        encoding: Of its text, as Python calls it; ``None``: found.
+        delimiter: Between the columns of CSV and TSV; ``None``: found.
 
     Raises:
         DataError: The file is missing, of an unknown format, unreadable or malformed; names the row.
@@ -48,16 +58,16 @@ def read_rows(path: Path) -> list[Row]:
             f"{path}: unknown format; a data file ends in {', '.join('.' + k for k in FORMATS)}, or that .gz"
         )
     try:
-        rows = FORMATS[kind](path)
+        table = FORMATS[kind](path, encoding, delimiter)
     except FileNotFoundError:
         raise DataError(f"{path}: no such data file; set data.path") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read as {kind}: {error or type(error).__name__}") from error
-    if (widest := max(map(len, rows), default=0)) > COLUMNS:
+    if (widest := max(map(len, table.rows), default=0)) > COLUMNS:
         raise DataError(
             f"{path}: a row has {widest:,} columns; leave out what no prompt uses, at most {COLUMNS:,} stay"
         )
-    return rows
+    return table
 
 
 def format_of(path: Path) -> str | None:
@@ -72,71 +82,72 @@ def format_of(path: Path) -> str | None:
     return suffixes[-1] if suffixes and suffixes[-1] in FORMATS else None
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield numbered lines with their ends; a byte order mark at the start is no part of the first."""
-    number = 0
-    lines = numbered_lines(path)
-    while True:
-        number += 1
-        try:
-            line = next(lines)[1].decode("utf-8-sig" if number == 1 else "utf-8")
-        except StopIteration:
-            return
-        except (EOFError, UnicodeDecodeError, gzip.BadGzipFile, zlib.error) as error:
-            raise DataError(f"{path}:{number}: cannot be read: {error}; write the file again as UTF-8") from error
-        yield number, line
+def _full_lines(text: Text) -> Iterator[tuple[int, str]]:
+    return ((number, line.rstrip("\r\n")) for number, line in text.lines if line.strip())
 
 
-def _full_lines(path: Path) -> Iterator[tuple[int, str]]:
-    return ((number, line.rstrip("\r\n")) for number, line in _lines(path) if line.strip())
+def _jsonl(path: Path, encoding: str | None, delimiter: str | None) -> Table:
+    text = open_text(path, encoding)
+    rows = [_object(f"{path}:{number}", line) for number, line in _full_lines(text)]
+    return Table(rows, [text.note] if text.note else [])
 
 
-def _jsonl(path: Path) -> list[Row]:
-    rows = []
-    for number, line in _full_lines(path):
-        try:
-            row = parse_json(line)
-            if "\\u" in line:
-                json.dumps(row, ensure_ascii=False).encode()  # half of a surrogate pair is no text
-        except ValueError as error:
-            raise DataError(f"{path}:{number}: no valid JSON: {error}; correct the row or leave it out") from None
-        if not isinstance(row, dict):
-            raise DataError(f"{path}:{number}: a row must be an object with columns, but is {str(row)[:40]!r}")
-        rows.append(row)
-    return rows
-
-
-def _csv(path: Path) -> list[Row]:
-    csv.field_size_limit(ROW)
-    rows = []
-    reader = csv.DictReader((line for _, line in _lines(path)), strict=True)
+def _object(place: str, line: str) -> Row:
     try:
-        names = list(reader.fieldnames or ())
-        if len(set(names)) < len(names):
-            raise DataError(f"{path}:1: columns must have distinct names, but are {', '.join(names)}")
-        for row in reader:
-            if None in row or None in row.values():
-                raise DataError(f"{path}:{reader.line_num}: not as many values as columns ({', '.join(names)})")
-            rows.append(dict(row))
-    except csv.Error as error:
-        raise DataError(f"{path}:{reader.line_num + 1}: no valid CSV: {error}; check the quotes") from None
-    return rows
+        value = parse_json(line)
+        if "\\u" in line:
+            json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+    except ValueError as error:
+        raise DataError(f"{place}: no valid JSON: {error}; correct the row or leave it out") from None
+    return _row(place, value)
 
 
-def _txt(path: Path) -> list[Row]:
-    lines = list(_full_lines(path))
+def _row(place: str, value: Any) -> Row:
+    if not isinstance(value, dict):
+        raise DataError(f"{place}: a row must be an object with columns, but is {str(value)[:40]!r}")
+    return value
+
+
+def _json(path: Path, encoding: str | None, delimiter: str | None) -> Table:
+    """Read an array of rows; a file of that name with a row a line is read as such."""
+    text = open_text(path, encoding)
+    first = next((line for _, line in text.lines if line.strip()), "")
+    if not first.lstrip().startswith("["):
+        return _jsonl(path, encoding, delimiter)
+    whole = "".join(line for _, line in open_text(path, encoding).lines)
+    try:
+        values = parse_json(whole)
+        if "\\u" in whole:
+            json.dumps(values, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+    except ValueError as error:
+        raise DataError(f"{path}: no valid JSON: {error}; write an array of rows") from None
+    rows = [_row(f"{path}, row {number}", value) for number, value in enumerate(values, start=1)]
+    return Table(rows, [text.note] if text.note else [])
+
+
+def _csv(path: Path, encoding: str | None, delimiter: str | None) -> Table:
+    return Table(*read_csv(path, encoding, delimiter))
+
+
+def _tsv(path: Path, encoding: str | None, delimiter: str | None) -> Table:
+    return Table(*read_csv(path, encoding, delimiter or "\t"))
+
+
+def _txt(path: Path, encoding: str | None, delimiter: str | None) -> Table:
+    text = open_text(path, encoding)
+    lines, notes = list(_full_lines(text)), [text.note] if text.note else []
     if not any("\t" in line for _, line in lines):
-        return [{"text": line} for _, line in lines]
+        return Table([{"text": line} for _, line in lines], notes)
     rows = []
     for number, line in lines:
         parts = line.split("\t")
         if len(parts) != 2:
             raise DataError(f"{path}:{number}: a line must be source<TAB>target, but has {len(parts) - 1} tabs")
         rows.append({"source": parts[0], "target": parts[1]})
-    return rows
+    return Table(rows, notes)
 
 
-def _parquet(path: Path) -> list[Row]:
+def _parquet(path: Path, encoding: str | None, delimiter: str | None) -> Table:
     import pyarrow
     import pyarrow.parquet
 
@@ -147,7 +158,7 @@ def _parquet(path: Path) -> list[Row]:
         list(in_proportion(groups, lambda group: group.total_byte_size, lambda: len(data)))
         batches = file.iter_batches(BATCH if len(data) < UNPACKED else 64 * BATCH)
         pieces: Iterator[list[Row]] = (batch.to_pylist() for batch in batches)
-        return [row for rows in in_proportion(pieces, _size, lambda: len(data)) for row in rows]
+        return Table([row for rows in in_proportion(pieces, _size, lambda: len(data)) for row in rows])
     except (pyarrow.ArrowException, ValueError, OverflowError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read as parquet: {error}; write the file again") from error
 
@@ -158,5 +169,12 @@ def _size(rows: list[Row]) -> int:
     return OVERHEAD * len(rows) + sum(len(value if isinstance(value, str | bytes) else str(value)) for value in values)
 
 
-FORMATS: dict[str, Callable[[Path], list[Row]]] = {"jsonl": _jsonl, "csv": _csv, "txt": _txt, "parquet": _parquet}
+FORMATS: dict[str, Callable[[Path, str | None, str | None], Table]] = {
+    "jsonl": _jsonl,
+    "json": _json,
+    "csv": _csv,
+    "tsv": _tsv,
+    "txt": _txt,
+    "parquet": _parquet,
+}
 """The formats that are read, by file ending."""

@@ -6,9 +6,8 @@ before it is asked for, so that a search never opens the test split's file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,17 +16,19 @@ import numpy as np
 
 from harness.core.closest_match import closest
 from harness.core.errors import DataError
-from harness.core.example import SPLITS, Example, Split
+from harness.core.example import Example, Split, as_text
 from harness.core.named_path import named_path
 from harness.core.user_code import user_code
 from harness.data.data_keys import Data
-from harness.data.readers import FORMATS, Row, format_of, read_rows
+from harness.data.hub_data import hub_splits
+from harness.data.readers import Row, read_table
 from harness.data.row_groups import group_of, in_whole_groups
+from harness.data.split_files import SplitFiles, split_files
 
 __all__ = ["Source", "SourceRow", "example_of", "examples_of", "open_source", "read_split", "split_rows"]
 
-PATIENCE = 5.0
-"""Seconds that the Hub may take to answer."""
+LISTED = 10
+"""Files that a line names."""
 
 CARVED_SHARE = 0.1
 """The share of ``train`` that a missing split takes where the study gives no size."""
@@ -40,120 +41,54 @@ class Source:
     origin: str
     """A path or Hub id, for messages and provenance."""
 
-    readers: Mapping[str, Callable[[], list[Row]]]
+    readers: Mapping[Split, Callable[[], list[Row]]]
     """One per split that the source has."""
 
+    notes: list[str] = field(default_factory=list)
+    """What is told of it: files left unread and, once they are read, how files were and which splits are carved."""
 
-def open_source(data: Data, default: Path) -> Source:
+
+def open_source(data: Data, default: Path, folder: Path = Path()) -> Source:
     """Find the study's data without reading it.
 
     Args:
         data: The study's section.
         default: The task's own data, where the study names none.
+        folder: Where paths of ``splits`` start if no folder is named.
 
     Raises:
         DataError: There is nothing there, or no ``train``.
     """
     if data.hub:
-        return _hub(data)
+        origin, readers = hub_splits(data)
+        return Source(origin, readers)
+    if data.splits:
+        base = named_path(data.path) if data.path else folder
+        files = {split: (base / named_path(name),) for split, name in data.splits.items()}
+        return _files(str(base), SplitFiles(files, ()), data)
     path = named_path(data.path) if data.path else default
     if path.is_file():
-        return Source(str(path), {"train": lambda: read_rows(path)})
+        return _files(str(path), SplitFiles({"train": (path,)}, ()), data)
     if not path.is_dir():
         raise DataError(f"data.path {str(path)!r} is neither a file nor a folder; paths start from the current folder")
-    files = _split_files(path)
-    if "train" not in files:
-        endings = ", ".join(FORMATS)
-        raise DataError(f"folder {path} holds no train file; name it train with one of the endings {endings} (or .gz)")
-    return Source(str(path), {split: lambda file=file: read_rows(file) for split, file in files.items()})  # type: ignore[misc]
+    return _files(str(path), split_files(path), data)
 
 
-def _split_files(folder: Path) -> dict[str, Path]:
-    files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        split = path.name.partition(".")[0]
-        if split not in SPLITS or format_of(path) is None:
-            continue
-        if split in files:
-            raise DataError(f"folder {folder} holds both {files[split].name} and {path.name}; keep one file a split")
-        files[split] = path
-    return files
+def _files(origin: str, found: SplitFiles, data: Data) -> Source:
+    """Return the source that some files are."""
+    notes = [f"in {origin} these files are not read: {_listed(found.unread)}."] if found.unread else []
+
+    def rows(files: Sequence[Path]) -> list[Row]:
+        tables = [read_table(file, encoding=data.encoding, delimiter=data.delimiter) for file in files]
+        notes.extend(note for table in tables for note in table.notes if note not in notes)
+        return [row for table in tables for row in table.rows]
+
+    return Source(origin, {split: partial(rows, files) for split, files in found.files.items()}, notes)
 
 
-def _hub(data: Data) -> Source:
-    """Find a data set on the Hub, at the commit that the revision stands for now.
-
-    Opening it asks for descriptions and lists of files. `datasets` would prepare all splits for the sake of one; it is
-    given one split's files at a time instead, so that ``test`` is downloaded when it is read and no sooner. Files are
-    cached; lists are not, hence the Hub is needed every time.
-    """
-    import datasets
-    from huggingface_hub import HfApi
-
-    assert data.hub is not None
-    datasets.disable_progress_bars()  # downloads have their own
-    with _hub_errors(data):
-        info = HfApi().dataset_info(data.hub, revision=data.revision, timeout=PATIENCE)
-        address = f"hf://datasets/{info.id}"  # a bare id might be taken for a folder of that name
-        try:
-            builder = datasets.load_dataset_builder(address, data.config, revision=info.sha)
-        except ValueError:
-            known = datasets.get_dataset_config_names(address, revision=info.sha)
-            if data.config in known:
-                raise
-            raise _no_config(data, known) from None
-    files = {str(split): list(urls) for split, urls in (builder.config.data_files or {}).items()}
-    if "train" not in files:
-        raise DataError(
-            f"data.hub {data.hub!r} has no split 'train'; it needs one, but has {', '.join(files) or 'none'}"
-        )
-
-    def rows(split: Split) -> list[Row]:
-        options = {"revision": info.sha, "features": builder.info.features, "data_files": {split: files[split]}}
-        with _hub_errors(data):
-            loaded: list[Row] = datasets.load_dataset(address, builder.config.name, split=split, **options).to_list()
-        return loaded
-
-    return Source(f"hub:{info.id}@{info.sha}", {split: partial(rows, split) for split in SPLITS if split in files})
-
-
-def _no_config(data: Data, known: Sequence[str]) -> DataError:
-    if data.config is None:
-        return DataError(f"data.hub {data.hub!r} has no default; set data.config to one of {', '.join(known)}")
-    return DataError(f"data.hub {data.hub!r} has no data.config {data.config!r}; {closest(data.config, known)}")
-
-
-@contextmanager
-def _hub_errors(data: Data) -> Iterator[None]:
-    """Say what the Hub's refusals mean."""
-    from datasets.exceptions import DatasetsError
-    from huggingface_hub import errors
-    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # in its __all__, but not in its types
-
-    login = "log in with `hf auth login`"
-    try:
-        yield
-    except errors.HFValidationError as error:
-        raise DataError(f"data.hub {data.hub!r} is no Hub id; it must be org/name") from error
-    except errors.GatedRepoError as error:
-        raise DataError(f"data.hub {data.hub!r} is gated; accept its terms on the Hub, then {login}") from error
-    except errors.RepositoryNotFoundError as error:
-        raise DataError(
-            f"data.hub {data.hub!r}: the Hub has no such data set, or a private one; correct the id, or {login}"
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise DataError(
-            f"data.hub {data.hub!r} has no data.revision {data.revision!r}; name a branch, tag or commit of it"
-        ) from error
-    except (ConnectionError, httpx.RequestError) as error:
-        raise DataError(
-            f"data.hub {data.hub!r}: the Hub cannot be reached; check the network, or name files in data.path"
-        ) from error
-    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
-        reason = " ".join(str(error.__cause__ or error).split())[:300]
-        raise DataError(
-            f"data.hub {data.hub!r} cannot be read: {reason}; check its files on the Hub, or name files in data.path"
-        ) from error
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"{', '.join(names[:LISTED])}{more}"
 
 
 class SourceRow(NamedTuple):
@@ -261,6 +196,8 @@ def _carved(
                 f"{source.origin}: its {rows} rows{groups} cannot give {dict(sizes)} and leave rows to train on"
             )
         if name == split:
+            note = f"{name} is {taken} of the {rows} rows of train: there is no file for it in {source.origin}."
+            source.notes.append(note)
             return units[start:end]
         start = end
     return units[start:]
@@ -271,9 +208,11 @@ def _example(row: Row, id: str, make: Callable[[Mapping[str, Any], str], Example
         made = make(row, id)
     if not isinstance(made, Example):
         raise DataError(f"the task's example() returned {made!r}; it must return an Example")
+    references = tuple(map(as_text, made.references))
+    made = replace(made, id=as_text(made.id), target=as_text(made.target), references=references)
     try:
-        for text in (made.id, made.target, *made.references, *made.fields.values()):
-            str(text).encode()
+        for text in (made.id, made.target, *made.references, *map(as_text, made.fields.values())):
+            text.encode()
     except UnicodeEncodeError as error:  # half of a surrogate pair
         raise DataError(f"the task's example() returned what is no text: {error}; correct the task file") from None
     return made

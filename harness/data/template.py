@@ -6,17 +6,17 @@ instruction, every other field and the target are never cut.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from jinja2 import Template as JinjaTemplate
 from jinja2 import TemplateRuntimeError, TemplateSyntaxError, meta, nodes
 
 from harness.core.closest_match import closest
 from harness.core.errors import TemplateError
-from harness.core.example import Example
+from harness.core.example import Example, as_text
 from harness.data.template_sandbox import Sandbox
 from harness.data.tokenization import PromptForm, Reader, Row, prompt_ids, prompt_text, target_ids
 
@@ -63,16 +63,17 @@ class Template:
         """
         return _names(self.name, self.text)
 
-    def validate(self, fields: Mapping[str, object]) -> None:
-        """Check the template against the fields that examples have.
+    def validate(self, fields: Collection[str]) -> None:
+        """Check the template against the names of fields that examples have; not each needs to have all of them.
 
         Raises:
-            TemplateError: It uses a field that is not there, or shortens one that it does not use.
+            TemplateError: It uses a field that none has, or shortens one that it does not use.
         """
         used = self.names()
         for name in sorted(used - set(fields)):
             raise TemplateError(
-                f"prompt {self.name!r}: field {name!r} is undefined in its text; {closest(name, fields)}"
+                f"prompt {self.name!r}: field {name!r} is undefined in its text; {closest(name, fields)}; a column of "
+                f"another name is mapped with data.columns: {{{name}: <its name>}}"
             )
         if self.shorten is not None and self.shorten not in used:
             raise TemplateError(
@@ -80,8 +81,8 @@ class Template:
                 f"{closest(self.shorten, sorted(used))}"
             )
 
-    def render(self, fields: Mapping[str, str]) -> str:
-        """Fill the fields in, with nothing shortened.
+    def render(self, fields: Mapping[str, Any]) -> str:
+        """Fill the fields in, with nothing shortened; what is shown of them is `as_text`.
 
         Raises:
             TemplateError: A field is undefined, or the text asks for what the sandbox forbids.
@@ -92,7 +93,7 @@ class Template:
             reason = str(error) if isinstance(error, TemplateRuntimeError) else f"{type(error).__name__}: {error}"
             raise TemplateError(f"prompt {self.name!r}: {reason}; known fields: {', '.join(fields)}") from error
 
-    def fit(self, fields: Mapping[str, str], *, limit: int, count: Callable[[str], int]) -> Rendered:
+    def fit(self, fields: Mapping[str, Any], *, limit: int, count: Callable[[str], int]) -> Rendered:
         """Render within a number of tokens, shortening the one field that may be.
 
         Whole words are dropped where the field has spaces, characters where a single word is too long.
@@ -108,7 +109,7 @@ class Template:
         text = self.render(fields)
         if count(text) <= limit:
             return Rendered(text, truncated=False)
-        low, high, best = 0, len(fields[self.shorten]) - 1 if self.shorten else -1, None
+        low, high, best = 0, len(as_text(fields.get(self.shorten))) - 1 if self.shorten else -1, None
         while low <= high:
             middle = (low + high) // 2
             candidate = self.render(self._shortened(fields, middle))
@@ -139,10 +140,10 @@ class Template:
         target = target_ids(reader, text, example.target)
         return Row(example.id, prompt_ids(reader, text), target, rendered.truncated), text
 
-    def _shortened(self, fields: Mapping[str, str], size: int) -> dict[str, str]:
+    def _shortened(self, fields: Mapping[str, Any], size: int) -> dict[str, Any]:
         """Return the fields with the shortened one cut to at most ``size`` characters, at a word's edge if any."""
         assert self.shorten is not None
-        value = fields[self.shorten]
+        value = as_text(fields[self.shorten])
         if self.keep == "start":
             piece = value[:size]
             if not (value[size : size + 1].isspace() or piece[-1:].isspace()):

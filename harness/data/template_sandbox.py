@@ -18,6 +18,8 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
+from harness.core.example import as_text
+
 __all__ = ["Sandbox"]
 
 WORK = 2**24
@@ -110,9 +112,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return costing
 
     def _written(self, value: Any) -> Any:
-        """Return a value that a prompt shows."""
+        """Return a value as a prompt shows it; one that is undefined is left to raise."""
         self.spend(_size(value))
-        return _with_a_fixed_text(value)
+        return value if isinstance(value, Undefined) else as_text(_with_a_fixed_text(value))
 
 
 class _Counting(NodeTransformer):

@@ -7,7 +7,7 @@ encoder-decoder reads the prompt with its encoder, and the target is its decoder
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import Field
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -117,14 +117,14 @@ class PromptForm(Protocol):
             TemplateError: It cannot be read.
         """
 
-    def validate(self, fields: Mapping[str, object]) -> None:
-        """Check it against the fields that examples have.
+    def validate(self, fields: Collection[str]) -> None:
+        """Check it against the names of fields that examples have; not each needs to have all of them.
 
         Raises:
-            TemplateError: It uses a field that is not there, or breaks a rule of its own.
+            TemplateError: It uses a field that none has, or breaks a rule of its own.
         """
 
-    def render(self, fields: Mapping[str, str]) -> str:
+    def render(self, fields: Mapping[str, Any]) -> str:
         """Return the prompt as people read it, with nothing shortened.
 
         Raises:
@@ -234,7 +234,7 @@ def _tokenized(example: Example, prompt: PromptForm, reader: Reader, limit: int)
     except TemplateError as error:
         context = f" (the model's context is {reader.context})" if reader.context is not None else ""
         raise DataError(f"example {example.id!r}: {error}{context}") from error
-    if not row.prompt:
+    if not row.prompt or not text.strip():
         raise DataError(f"example {example.id!r}: prompt {prompt.name!r} renders to {text!r}; it must not be empty")
     _refuse_without_embedding(reader, row, prompt)
     return row, text

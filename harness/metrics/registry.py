@@ -31,7 +31,7 @@ from harness.metrics.rouge import KINDS, rouge
 from harness.metrics.sacrebleu import bleu, chrf, ter
 from harness.metrics.tokens import EXACT_MATCH, LENGTH_RATIO, TOKEN_F1
 
-__all__ = ["get", "names"]
+__all__ = ["get", "is_registered", "names"]
 
 _METRICS: dict[str, Callable[[], Metric]] = {
     **{kind: partial(rouge, kind) for kind in KINDS},
@@ -51,6 +51,11 @@ _METRICS: dict[str, Callable[[], Metric]] = {
 def names() -> list[str]:
     """Return the names that `get` knows."""
     return list(_METRICS)
+
+
+def is_registered(metric: Metric) -> bool:
+    """Return whether a metric is one of these in its default form."""
+    return metric.name in _METRICS and metric is get(metric.name)
 
 
 @cache

@@ -113,7 +113,7 @@ def _sample(number: int, groups: dict[str, list[str]], results: Results, finding
 
     references = tuple(_cut(text) for text in example.references)
     by_group = {name: tuple(answer(cell) for cell in cells) for name, cells in groups.items()}
-    return Sample(example.id, _cut(example.fields["source"]), references, by_group)
+    return Sample(example.id, _cut(example.source), references, by_group)
 
 
 def _cut(text: str) -> str:

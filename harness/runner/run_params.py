@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.environment_names import written
-from harness.core.example import Example, Split, fingerprint
+from harness.core.example import Example, Split, field_names, fingerprint
 from harness.core.passwords import masked, masked_all
 from harness.core.provenance import provenance
 from harness.core.workspace import Workspace
@@ -123,7 +123,7 @@ def data_use(checked: Checked, split: Split, examples: Sequence[Example]) -> Dat
         source=origin,
         source_type="hf" if hub else "local",
         rows=len(examples),
-        fields=(*examples[0].fields, "target"),
+        fields=(*field_names(examples), "target"),
     )
     return used if checked.study.tracking.texts else used._replace(source=used.digest, source_type="local", fields=())
 

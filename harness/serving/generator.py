@@ -18,7 +18,7 @@ import torch
 from harness.core.closest_match import closest
 from harness.core.environment_names import resolved
 from harness.core.errors import DataError, ModelError, TemplateError
-from harness.core.example import Example, digest
+from harness.core.example import Example, as_text, digest
 from harness.core.format_versions import FORMAT
 from harness.core.named_path import named_path
 from harness.core.permissions import Permissions
@@ -114,7 +114,7 @@ class Generator:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The columns that a row must have."""
+        """The columns that the prompt uses."""
         return tuple(sorted(self.recipe.prompt.names()))
 
     def row(self, id: str, columns: Mapping[str, Any]) -> Row:
@@ -125,13 +125,18 @@ class Generator:
             columns: With those that the prompt uses.
 
         Raises:
-            DataError: A column is missing or no text, or the prompt cannot be made to fit.
+            DataError: A column is missing that the prompt cannot do without, nothing of the prompt is left, or it
+                cannot be made to fit.
         """
-        fields = {name: _text(name, columns) for name in self.fields}
+        fields = {name: _value(name, columns[name]) for name in self.fields if name in columns}
         example = Example(id=id, fields=fields, target="-")
         try:
             return encode([example], self.recipe.prompt, self._loaded, limits=self.recipe.limits).rows[0]
-        except TemplateError as error:
+        except (DataError, TemplateError) as error:
+            for name in self.fields:
+                if name not in columns:
+                    hint = closest(name, sorted(map(str, columns)))
+                    raise DataError(f"column {name!r} is missing; {hint}") from error
             raise DataError(str(error)) from error
 
     def answer(self, rows: Sequence[Row]) -> list[str]:
@@ -193,19 +198,10 @@ def _loaded(folder: Path, recipe: Recipe, reading: Mapping[str, str], allowed: P
     return load_delta(folder, pretrained, tuning=recipe.tuning, base=base)
 
 
-def _text(name: str, columns: Mapping[str, Any]) -> str:
-    """Return a field's text; numbers become text, as they do in training."""
-    if name not in columns:
-        raise DataError(f"column {name!r} is missing; {closest(name, sorted(map(str, columns)))}")
-    value = columns[name]
-    if value is None or (isinstance(value, float) and math.isnan(value)):  # a table's empty place
-        raise DataError(f"column {name!r} holds nothing; it must be a text")
-    if name == "source" and not (isinstance(value, str) and value.strip()):
-        raise DataError(f"column {name!r} holds {value!r}; it must be a text that is not empty")
-    if not isinstance(value, str | int | float):
-        raise DataError(f"column {name!r} holds {str(value)[:40]!r}; it must be a text")
+def _value(name: str, value: Any) -> Any:
+    """Return a field's value; a table has a number that is none in an empty place."""
     try:
-        str(value).encode()
+        as_text(value).encode()
     except UnicodeEncodeError:
         raise DataError(f"column {name!r} holds half of a character ({ascii(value)[:40]}); write it whole") from None
-    return str(value)
+    return None if isinstance(value, float) and math.isnan(value) else value

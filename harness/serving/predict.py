@@ -5,9 +5,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,7 @@ from harness.core.bounded_files import numbered_lines, parse_json
 from harness.core.errors import DataError, UserError
 from harness.core.example import digest
 from harness.core.failures import explained
+from harness.data.readers import format_of, read_rows
 from harness.data.tokenization import Row
 from harness.serving.generator import Generator
 
@@ -27,6 +29,9 @@ WINDOW = 4
 
 KEYS = ("prediction", "error")
 """What a line of the output says of a row, behind its id."""
+
+STANDARD_INPUT = "-"
+"""Names no file, but rows as jsonl that another command writes."""
 
 INTERVAL = 2.0
 """Seconds between two words about progress."""
@@ -58,7 +63,7 @@ class _Request(NamedTuple):
 def predict_file(
     generator: Generator, source: Path, output: Path, *, skip: bool, say: Callable[[str], None] = lambda text: None
 ) -> Tally:
-    """Answer every row of a jsonl file, gzip or not; a command that was killed goes on where it stopped.
+    """Answer every row of a file that training could read; a command that was killed goes on where it stopped.
 
     Each line of the output holds ``id``, ``prediction``, and the digests ``model``, of weights and settings, and
     ``row``, of the input's line; of a malformed row ``error`` in place of ``prediction``. A line that a kill cut short
@@ -66,7 +71,8 @@ def predict_file(
 
     Args:
         generator: The model.
-        source: Rows with the prompt's fields and, if they have one, an ``id``; empty lines do not count.
+        source: Rows with the prompt's fields and, if they have one, an ``id``; empty lines do not count. A name of no
+            known format is read as jsonl, ``-`` is standard input.
         output: Where answers go; lines are appended.
         skip: Whether malformed rows are noted there, and the rest is answered.
         say: Told how far it is.
@@ -76,15 +82,16 @@ def predict_file(
             another input or model, another process writes it, or a file cannot be read or written.
     """
     try:
-        if output.exists() and output.samefile(source):
+        if output.exists() and source.exists() and output.samefile(source):
             raise UserError(f"--output {output} is the --input itself; name another file")
         if output.exists() and not output.is_file():
             raise UserError(f"--output {output} is no regular file, which a killed command could go on with")
-        total = sum(1 for _ in _lines(source))
+        requests = _requests(source)
+        total = sum(1 for _ in requests())
         start = told = time.perf_counter()
         with _only_one(output) as sink:
-            tally = Tally(0, 0, _resume(output, _rows(source), generator.digest))
-            asked = islice(_rows(source), tally.found, None)
+            tally = Tally(0, 0, _resume(output, requests(), generator.digest))
+            asked = islice(requests(), tally.found, None)
             while window := list(islice(asked, WINDOW * generator.recipe.decoding.batch_size)):
                 rows = [_encoded(request, generator) for request in window]
                 bad = [place for place, row in enumerate(rows) if isinstance(row, DataError)]
@@ -122,20 +129,32 @@ def _append(sink: BinaryIO, lines: bytes) -> None:
         lines = lines[sink.write(lines) :]
 
 
-def _lines(source: Path) -> Iterator[tuple[int, bytes]]:
-    return ((number, line) for number, line in numbered_lines(source) if line.strip())
+def _requests(source: Path) -> Callable[[], Iterator[_Request]]:
+    """Return what gives the rows of a file from its start; all but those of jsonl are read at once."""
+    if str(source) == STANDARD_INPUT:
+        lines = [*enumerate(sys.stdin.buffer, start=1)]
+        return lambda: _lines(lines)
+    if format_of(source) in (None, "jsonl"):
+        return lambda: _lines(numbered_lines(source))
+    rows = read_rows(source)
+    texts = [json.dumps(row, sort_keys=True, ensure_ascii=False, default=str) for row in rows]
+    return lambda: (_request(number, text, rows[number - 1]) for number, text in enumerate(texts, start=1))
 
 
-def _rows(source: Path) -> Iterator[_Request]:
-    for number, line in _lines(source):
-        own = digest(line.strip().hex())[:12]
-        try:
-            columns = _columns(line)
-        except DataError as error:
-            yield _Request(number, f"row-{number}", own, error)
-        else:
-            id = columns.get("id")
-            yield _Request(number, f"row-{number}" if id in (None, "") else id, own, columns)
+def _lines(lines: Iterable[tuple[int, bytes]]) -> Iterator[_Request]:
+    for number, line in lines:
+        if line.strip():
+            try:
+                columns: dict[str, Any] | DataError = _columns(line)
+            except DataError as error:
+                columns = error
+            yield _request(number, line.strip(), columns)
+
+
+def _request(number: int, content: bytes | str, columns: dict[str, Any] | DataError) -> _Request:
+    own = content if isinstance(content, bytes) else content.encode()
+    id = columns.get("id") if isinstance(columns, dict) else None
+    return _Request(number, f"row-{number}" if id in (None, "") else id, digest(own.hex())[:12], columns)
 
 
 def _columns(line: bytes) -> dict[str, Any]:

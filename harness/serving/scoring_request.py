@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from harness.core.closest_match import closest
 from harness.core.errors import DataError
+from harness.data.csv_files import typed
 
 __all__ = ["MOST_ROWS", "ScoringRequest", "TooManyRows", "read_request", "see_content_type"]
 
@@ -169,7 +170,8 @@ def _csv(text: str) -> list[Row]:
     for number, line in enumerate(lines, start=1):
         if len(line) != len(names):
             raise DataError(f"row {number} holds {len(line)} values for {len(names)} columns; quote those with commas")
-    return [dict(zip(names, (value or None for value in line), strict=True)) for line in lines]
+    columns = [typed(column) for column in zip(*lines, strict=True)]  # as in a file
+    return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
 
 
 def _see_count(count: int) -> None:

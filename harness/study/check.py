@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.core.closest_match import closest
 from harness.core.errors import MetricError
-from harness.core.example import SPLITS, Example, Split, fingerprint
+from harness.core.example import SPLITS, Example, Split, field_names, fingerprint
 from harness.core.workspace import Workspace
 from harness.data.decoder_prefix import language_codes, refuse_language
 from harness.data.row_groups import likely_groups, separated
@@ -20,6 +20,7 @@ from harness.data.tokenization import PromptForm, Reader
 from harness.data.train_test_overlap import Overlap, overlaps, settled
 from harness.metrics import get
 from harness.metrics.base import Metric, metric_name
+from harness.metrics.try_metrics import try_metrics
 from harness.study.axes import Prompt
 from harness.study.forgetting_texts import General, read_general
 from harness.study.grid import Cell, baseline_cell, expand
@@ -31,7 +32,7 @@ from harness.study.problems import Problems
 from harness.study.prompt_faults import alike, holding_targets, refuse_faults, refuse_without_fields, stray_fields
 from harness.study.row_lengths import UNLIMITED, Fit, measure
 from harness.study.run_places import try_places
-from harness.study.self_scores import refuse_failing, self_scores
+from harness.study.self_scores import self_scores
 from harness.study.settings import model_location, token_limits
 from harness.study.spec import StudySpec
 from harness.study.task import Task, load_task
@@ -111,7 +112,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     metrics = _metrics(study, task, problems)
     refuse_names(study, task, problems)
     _tunings(study, description, problems)
-    source, rows, examples = _data(study, task, task_file, problems, test=test)
+    source, rows, examples = _data(study, task, task_file, file.path.parent, problems, test=test)
     end = reader.tokenizer.eos_token if reader else None
     examples, taken_off = trimmed_targets(examples, end, problems)
     examples, found, left_out = _kept(study, examples, problems)
@@ -133,7 +134,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     assert reader is not None
     forms = tuple(form for _, form in prompts)
     cautions += [*doubled_tokens(forms, examples["train"][0], reader), *_blind(metrics, examples)]
-    notes = [*taken_off, *left_out, *model_notes(description, reader, limits, forms, examples)]
+    notes = [*source.notes, *taken_off, *left_out, *model_notes(description, reader, limits, forms, examples)]
     test_rows = examples.pop("test", [])
     return Checked(
         file=file,
@@ -227,13 +228,13 @@ def _tunings(study: StudySpec, description: Description | None, problems: Proble
 
 
 def _data(
-    study: StudySpec, task: Task, task_file: Path, problems: Problems, *, test: bool
+    study: StudySpec, task: Task, task_file: Path, folder: Path, problems: Problems, *, test: bool
 ) -> tuple[Source | None, dict[Split, list[SourceRow]], dict[Split, list[Example]]]:
     source: Source | None = None
     rows: dict[Split, list[SourceRow]] = {}
     examples: dict[Split, list[Example]] = {}
     with problems.at("data"):
-        source = open_source(study.data, task_file.parent / task.data)
+        source = open_source(study.data, task_file.parent / task.data, folder)
     for split in SPLITS if source else ():
         if split == "test" and not test:
             continue
@@ -261,9 +262,8 @@ def _kept(
 
 
 def _tried(metrics: tuple[Metric | str, ...], examples: dict[Split, list[Example]], problems: Problems) -> None:
-    if examples.get("validation"):
-        with problems.at("task"):
-            refuse_failing(metrics, examples["validation"][0])
+    with problems.at("task"):
+        try_metrics(metrics, examples.get("validation", []))
 
 
 def _blind(metrics: tuple[Metric | str, ...], examples: dict[Split, list[Example]]) -> list[str]:
@@ -284,7 +284,7 @@ def _ungrouped(study: StudySpec, rows: dict[Split, list[SourceRow]]) -> list[str
 def _render(prompts: list[tuple[int, PromptForm]], examples: dict[Split, list[Example]], problems: Problems) -> None:
     for index, form in prompts:
         with problems.at("prompts", index):
-            for split in examples.values():
-                for example in split:
-                    form.validate(example.fields)
-                    form.render(example.fields)
+            rows = [example for split in examples.values() for example in split]
+            form.validate(field_names(rows))
+            for example in rows:
+                form.render(example.fields)

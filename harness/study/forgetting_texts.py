@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from harness.core.closest_match import closest
 from harness.core.errors import DataError, TaskError
-from harness.core.example import Example
+from harness.core.example import Example, field_names
 from harness.core.named_path import named_path
 from harness.data.data_keys import Data
 from harness.data.readers import FORMATS, Row, format_of, read_rows
@@ -24,7 +24,7 @@ from harness.data.sources import open_source, read_split
 from harness.data.template import Template
 from harness.data.tokenization import Encoded, Limits, Reader, encode
 from harness.metrics import get
-from harness.study.self_scores import refuse_failing
+from harness.metrics.try_metrics import try_metrics
 from harness.study.spec import Generality, StudySpec
 from harness.study.task import Task, load_task, packaged
 
@@ -188,7 +188,7 @@ def _other(name: str, study: StudySpec, reader: Reader | None, *, taken: set[str
             get(metric)
     task = task.trimming(reader.tokenizer.eos_token if reader else None)
     examples = read_split(open_source(Data(), file.parent / task.data), "validation", Data(), task.example)
-    refuse_failing(task.metrics, examples[0])
+    try_metrics(task.metrics, examples)
     context = reader.context if reader else None
     target = min(task.max_target_tokens, context // 2 if context else task.max_target_tokens)
     limits = Limits(study.training.max_source_tokens or task.max_source_tokens, target, target)
@@ -203,6 +203,5 @@ def encode_task(other: OtherTask, reader: Reader) -> Encoded:
         TemplateError: The prompt does not fit the data.
     """
     prompt = other.task.prompts[0]
-    for example in other.examples:
-        prompt.validate(example.fields)
+    prompt.validate(field_names(other.examples))
     return encode(other.examples, prompt, reader, limits=other.limits)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from harness.core.example import Example, Split
+from harness.core.example import Example, Split, as_text
 from harness.data.tokenization import Limits, PromptForm, Reader, prompt_ids, prompt_limit, prompt_text
 from harness.study.model_config import Description
 
@@ -85,7 +85,7 @@ def special_tokens_in_texts(
     pattern = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))))
     rows = [example for part in examples.values() for example in part]
     fields = sorted({field for form in forms for field in form.names()})
-    columns = {f"field {field}": [row.fields.get(field, "") for row in rows] for field in fields}
+    columns = {f"field {field}": [as_text(row.fields.get(field)) for row in rows] for field in fields}
     columns["target"] = [row.target for row in rows]
     own = [
         f"prompt {form.name} ({', '.join(map(repr, found))})" for form in forms if (found := pattern.findall(form.text))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from harness.core.environment_names import resolved
 from harness.core.errors import Problem, StudyError, UnsetName, UserError
+from harness.core.example import Split
 from harness.study.load_study import StudyFile
 from harness.study.spec import StudySpec
 
-__all__ = ["Problems"]
+__all__ = ["Problems", "listed_rows"]
+
+LISTED = 20
+"""Rows of a split that a problem names."""
 
 
 @dataclass
@@ -56,3 +60,17 @@ class Problems:
         """
         if self.problems:
             raise StudyError(self.problems)
+
+
+def listed_rows(ids: Mapping[Split, Sequence[str]]) -> str:
+    """Return how many rows there are and which, by split.
+
+    >>> listed_rows({"train": ["a", "b"], "test": ["c"]})
+    "3 rows (train 'a', 'b'; test 'c')"
+    """
+    places = []
+    for split, part in ids.items():
+        more = f" and {len(part) - LISTED} more" if len(part) > LISTED else ""
+        places.append(f"{split} {', '.join(map(repr, part[:LISTED]))}{more}")
+    count = sum(map(len, ids.values()))
+    return f"{count} row{'s' * (count != 1)} ({'; '.join(places)})"

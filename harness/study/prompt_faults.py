@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from harness.core.errors import TemplateError
-from harness.core.example import Example, Split
+from harness.core.example import Example, Split, field_names
 from harness.data.data_keys import Data
 from harness.data.sources import SourceRow
 from harness.data.tokenization import PromptForm
@@ -50,8 +51,7 @@ def refuse_without_fields(
 
 
 def _fields(examples: Mapping[Split, Sequence[Example]]) -> list[str]:
-    first = next((rows[0] for rows in examples.values() if rows), None)
-    return list(first.fields) if first else ["source"]
+    return field_names(chain.from_iterable(examples.values())) or ["source"]
 
 
 def _instead(prompt: PromptForm, fields: Iterable[str]) -> str:

@@ -65,7 +65,7 @@ def _nearest_reply(train: Sequence[Example], sources: Sequence[str]) -> list[str
     Terms are `harness.metrics.tokens.words`, weighted by (1 + log tf) log(n / df) (Manning, Raghavan and Schütze 2008,
     "Introduction to Information Retrieval", section 6.4).
     """
-    bags = [Counter(words(example.fields["source"])) for example in train]
+    bags = [Counter(words(example.source)) for example in train]
     frequency = Counter(word for bag in bags for word in bag)
     terms = {
         word: _Term(column, math.log(len(train) / count)) for column, (word, count) in enumerate(frequency.items())

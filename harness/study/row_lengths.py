@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
 from typing import NamedTuple
 
 from harness.core.errors import DataError, TemplateError
-from harness.core.example import Example, Split, digest
+from harness.core.example import Example, Split, digest, field_names
 from harness.data.tokenization import (
     Encoded,
     Limits,
@@ -21,7 +23,7 @@ from harness.data.tokenization import (
     prompt_text,
     target_ids,
 )
-from harness.study.problems import Problems
+from harness.study.problems import Problems, listed_rows
 from harness.study.spec import StudySpec
 
 __all__ = ["TOLD", "UNLIMITED", "Fit", "holds", "ids_digest", "measure"]
@@ -109,17 +111,32 @@ def _fit_of(
 ) -> Fit | None:
     """Return how a prompt fits; what cannot be encoded at all becomes a problem."""
     encoded: dict[Split, Encoded] = {}
+    fields = field_names(chain.from_iterable(examples.values()))
     for split, rows in examples.items():
         try:
-            for example in rows:
-                form.validate(example.fields)
+            form.validate(fields)
             encoded[split] = encode(rows, form, reader, limits=limits, drop_long_targets=split == "train")
         except (DataError, TemplateError) as error:
+            if empty := _empty(form, examples):
+                rule = f"prompt {form.name!r} renders to an empty text; correct the rows, or leave them out"
+                problems.add(f"of {listed_rows(empty)} {rule}", "prompts", place)
+                break
             if isinstance(error, TemplateError) or isinstance(error.__cause__, TemplateError):
                 problems.add(str(error), "prompts", place)
                 break  # it would fail on the other splits as well
             problems.add(str(error), "data", split)
     return _fit(form, examples, encoded, reader) if "train" in encoded else None
+
+
+def _empty(form: PromptForm, examples: Mapping[Split, Sequence[Example]]) -> dict[Split, list[str]]:
+    """Return the ids of the rows, by split, that leave nothing of a prompt."""
+    empty: dict[Split, list[str]] = {}
+    for split, rows in examples.items():
+        for example in rows:
+            with suppress(TemplateError):
+                if not form.render(example.fields).strip():
+                    empty.setdefault(split, []).append(example.id)
+    return empty
 
 
 def _fit(
@@ -143,7 +160,7 @@ def _fit(
         fitting=_fitting(form, examples, reader) if max(shortened.values()) >= TOLD else 0,
         with_target=sum(_tells(text, example.target) for example, text in read) / len(read),
         texts=digest(texts),
-        constant=len(set(texts)) == 1 and len({example.fields["source"] for example, _ in read}) > 1,
+        constant=len(set(texts)) == 1 and len({example.source for example, _ in read}) > 1,
         ids=ids_digest(train.rows),
     )
 

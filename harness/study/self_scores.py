@@ -9,11 +9,10 @@ from dataclasses import replace
 
 from harness.core.errors import MetricError
 from harness.core.example import Example, Prediction
-from harness.core.user_code import user_code
-from harness.metrics import get, names
 from harness.metrics.base import Metric
+from harness.metrics.registry import is_registered
 
-__all__ = ["refuse_failing", "self_scores"]
+__all__ = ["self_scores"]
 
 ROWS = 500
 """The most rows that are tried, evenly spread: a metric may take milliseconds for one."""
@@ -26,19 +25,6 @@ _ONE, _OTHER = "two words here now", "nothing of the kind"
 
 TRIED = 50
 """The most rows whose answers are exchanged, to see whether a metric tells any from another."""
-
-
-def refuse_failing(metrics: Sequence[Metric | str], row: Example) -> None:
-    """See that each metric of a task's own gives a number, on a reference as a prediction.
-
-    Raises:
-        MetricError: One does not.
-    """
-    for metric in metrics:
-        if isinstance(metric, Metric) and not _is_registered(metric):
-            with user_code(f"metric {metric.name!r}, on {row.id!r},", "correct it in the task file", MetricError):
-                float(_score(metric, [Prediction(row.id, row.target, 0.0, 1)], [row]))
-                metric.signature()
 
 
 def self_scores(metrics: Sequence[Metric | str], rows: Sequence[Example]) -> list[str]:
@@ -82,7 +68,7 @@ def _agrees(metric: Metric, rows: Sequence[Example]) -> bool:
 
 def _is_constant(metric: Metric, rows: Sequence[Example]) -> bool:
     """Return whether a metric of one's own gives one score to all that is tried, whatever it says and how likely."""
-    if _is_registered(metric) or not math.isfinite(_best(metric)):
+    if is_registered(metric) or not math.isfinite(_best(metric)):
         return False
     tries = [(row, (row.target, _OTHER, "")) for row in rows[:TRIED]]
     scores = {
@@ -93,13 +79,9 @@ def _is_constant(metric: Metric, rows: Sequence[Example]) -> bool:
     return len(scores) == 1
 
 
-def _is_registered(metric: Metric) -> bool:
-    return metric.name in names() and metric is get(metric.name)
-
-
 def _short(metric: Metric, rows: Sequence[Example]) -> list[Example]:
     """Return the rows whose target, as a prediction, does not get the best score; none where all together do."""
-    if _is_registered(metric):
+    if is_registered(metric):
         rows = _doubtful(rows)
     predictions = [Prediction(row.id, row.target, 0.0, 1) for row in rows]
     if not rows or not (_agrees(metric, rows) or _is_constant(metric, rows)):

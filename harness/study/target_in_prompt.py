@@ -120,7 +120,7 @@ class _Trial:
             return beside or sum(holds(prompt.render(one.fields), one.target) for one in moved) * 2 > len(inside)
         return any(
             after.target != pair.example.target
-            and after.fields["source"] == pair.example.fields["source"]
+            and after.source == pair.example.source
             and _differ(prompt, pair.example, after)
             for pair, after in self._exchanged([column])
         )
@@ -175,8 +175,9 @@ def _replaced(value: Any, old: str, new: str) -> Iterator[Any]:
 
 
 def _with_source(example: Example, other: Example) -> Example:
-    """Return an example with another one's source."""
-    return replace(example, fields={**example.fields, "source": other.fields["source"]})
+    """Return an example with another one's source, if it has a field of that name."""
+    source = {name: other.fields[name] for name in ("source",) if name in other.fields}
+    return replace(example, fields={**example.fields, **source})
 
 
 def _differ(prompt: PromptForm, one: Example, other: Example) -> bool:

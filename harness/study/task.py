@@ -1,7 +1,7 @@
 """A task: one Python file that says what a row means, which prompts there are and how answers are scored.
 
-A task file defines one module-level name, ``task``. Data with columns ``source`` and ``target`` (optional ``id``
-and ``references``) suits every task without a mapping.
+A task file defines one module-level name, ``task``. Data with a column ``target`` (optional ``id`` and
+``references``), and with those that its prompts use, suits a task without a mapping.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.core.closest_match import closest
 from harness.core.errors import DataError, MetricError, TaskError
-from harness.core.example import Example
+from harness.core.example import Example, as_text
 from harness.core.named_path import named_path
 from harness.core.number_types import Count
 from harness.core.user_code import ENDS, user_code
@@ -42,35 +42,30 @@ STORABLE = re.compile(r"[\w :-][\w .:-]*(/[\w :-][\w .:-]*)*")
 
 
 def plain_example(row: Row, id: str) -> Example:
-    """Turn a row with ``source`` and ``target`` into an example; every other column becomes a field as well.
+    """Turn a row with a ``target`` into an example; every other column becomes a field, with its value as it is.
 
     Args:
         row: Column names to values.
         id: The example's id where the row has none.
 
     Raises:
-        DataError: A column is missing, or the source or target is no text or empty.
+        DataError: There is no target, or references are no list.
     """
-    for column in ("source", "target"):
-        value = row.get(column)
-        if column not in row:
-            raise DataError(
-                f"column {column!r} is missing; {closest(column, sorted(row))}; "
-                f"map it with data.columns: {{{column}: <its name>}}"
-            )
-        if not isinstance(value, str) or not value.strip():
-            raise DataError(f"column {column!r} holds {value!r}; it must be a text that is not empty")
-    fields = {name: str(value) for name, value in row.items() if name not in {"id", "target", "references"}}
+    if "target" not in row:
+        raise DataError(
+            f"column 'target' is missing; {closest('target', sorted(row))}; map it with data.columns: {{target: <its "
+            "name>}"
+        )
+    fields = {name: value for name, value in row.items() if name not in {"id", "target", "references"}}
     own = row.get("id")
-    return Example(id if own in (None, "") else str(own), fields, row["target"], _references(row))
+    return Example(id if own in (None, "") else as_text(own), fields, as_text(row["target"]), _references(row))
 
 
 def _references(row: Row) -> tuple[str, ...]:
     references = row.get("references") or ()
-    texts = isinstance(references, Sequence) and not isinstance(references, str)
-    if not texts or not all(isinstance(text, str) for text in references):
+    if not isinstance(references, Sequence) or isinstance(references, str):
         raise DataError(f"column 'references' holds {references!r}; it must be a list of texts")
-    return tuple(references)
+    return tuple(map(as_text, references))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from harness.core.example import Example, Prediction, Split
 from harness.data.target_texts import decoded, said_by_heart, trimmed
 from harness.data.tokenization import Reader, target_ids
 from harness.metrics.base import Metric
-from harness.study.problems import Problems
+from harness.study.problems import Problems, listed_rows
 from harness.study.settings import stop_texts
 from harness.study.spec import StudySpec
 from harness.study.task import Task
@@ -57,11 +57,9 @@ def trimmed_targets(
         problems: Takes targets of which nothing is left.
     """
     after = {split: [trimmed(example, end) for example in part] for split, part in examples.items()}
-    for split, part in after.items():
-        emptied = [new.id for new, old in zip(part, examples[split], strict=True) if old.target and not new.target]
-        if emptied:
-            rule = f"nothing but white space or the end token's text {end!r} for a target; correct the rows"
-            problems.add(f"{len(emptied)} {split} examples ({emptied[0]!r}) have {rule}", "data")
+    if empty := {split: ids for split, part in after.items() if (ids := [row.id for row in part if not row.target])}:
+        rule = "have no target, or one of nothing but white space or the end token; correct the rows, or leave them out"
+        problems.add(f"{listed_rows(empty)} {rule}", "data")
     count = sum(new is not old for split in examples for new, old in zip(after[split], examples[split], strict=True))
     what = f"white space or the end token's text {end!r}" if end else "white space"
     line = f"{count} targets or references have {what} at an end: it is taken off, as it is off predictions."

@@ -76,7 +76,7 @@ def write_predictions(
         kept_off: Where texts go instead, if they are to stay off the store.
     """
     table: dict[str, list[Any]] = {  # MLflow's page groups by the first column and compares the second
-        "source": [example.fields["source"] for example in examples],
+        "source": [example.source for example in examples],
         "prediction": [prediction.text for prediction in predictions],
         "reference": [example.target for example in examples],
         "id": [prediction.id for prediction in predictions],

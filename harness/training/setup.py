@@ -17,6 +17,7 @@ from harness.core.example import Example, Split
 from harness.data.tokenization import Encoded, PromptForm, Row, encode
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve_all
+from harness.metrics.try_metrics import try_metrics
 from harness.models.hooks import misfits_told
 from harness.models.last_block import block_asked_at_labels, modules_at_labels
 from harness.models.load import load_study_model
@@ -56,6 +57,7 @@ class TrainingSetup:
         self.model_name = checked.file.study.model.name
         """As it is written, for what is stored."""
         self.metrics: list[Metric] = resolve_all(checked.metrics)
+        try_metrics(self.metrics, checked.examples["validation"])
         keep_freed()
         self.loaded = load_study_model(study.model)
         self.limits = token_limits(study, task)

@@ -42,6 +42,8 @@ dataset_info:
 # Letters
 """
 
+SMALL = {".gitattributes", "README.md"}
+
 SCRIPT = """
 import json, sys, time
 from harness.core.errors import DataError
@@ -84,8 +86,10 @@ def read(rows: list[dict[str, str]]) -> list[list[str]]:
 @pytest.fixture
 def hub() -> Iterator[Hub]:
     """A Hub with data sets of two commits, of two configurations, and some that cannot be used."""
-    old = {f"data/{split}-00000-of-00001.parquet": parquet(written("old", split)) for split in SPLITS}
-    new = {f"{split}.jsonl": jsonl(study_rows(split)) for split in SPLITS}
+    old = {".gitattributes": b""} | {
+        f"data/{split}-00000-of-00001.parquet": parquet(written("old", split)) for split in SPLITS
+    }
+    new = {".gitattributes": b""} | {f"{split}.jsonl": jsonl(study_rows(split)) for split in SPLITS}
     letters = {
         "README.md": CARD.encode(),
         "plain/train.jsonl": jsonl(written("plain", "train")),
@@ -125,15 +129,31 @@ def test_rows_come_from_the_hub(hub: Hub, tmp_path: Path) -> None:
     assert len(commit[2]["train"]) == 2
     assert {tuple(row) for row in commit[2]["train"]} < {tuple(row) for row in tag[2]["train"]}
     assert formal == [f"hub:org/letters@{OTHER}", ["test", "train"], {"test": [["row-1", "d", "4"]]}]
-    assert plain[1] == ["train"]
-    carved = [row for split in SPLITS for row in plain[2][split]]
+    assert plain[1] == ["train", "validation"]  # dev is another name of it
+    assert set(map(tuple, plain[2]["validation"])) < set(map(tuple, read(written("plain", "dev"))))
+    carved = [row for split in ("train", "test") for row in plain[2][split]]
     assert sorted(carved) == read(written("plain", "train"))
-    assert {split: len(plain[2][split]) for split in SPLITS} == {"train": 6, "validation": 1, "test": 1}
+    assert {split: len(plain[2][split]) for split in SPLITS} == {"train": 7, "validation": 1, "test": 1}
 
     # What is read is downloaded, once: of the first case no test split, of the formal letters no train.
-    assert hub.sent(NEW) == ["README.md", "train.jsonl", "validation.jsonl"]
-    assert hub.sent(OLD) == sorted(f"data/{split}-00000-of-00001.parquet" for split in SPLITS)
-    assert hub.sent(OTHER) == ["README.md", "formal/test.csv", "plain/train.jsonl"]
+    assert set(hub.sent(NEW)) - SMALL == {"train.jsonl", "validation.jsonl"}
+    assert set(hub.sent(OLD)) - SMALL == {f"data/{split}-00000-of-00001.parquet" for split in SPLITS}
+    assert set(hub.sent(OTHER)) - SMALL == {"formal/test.csv", "plain/dev.jsonl", "plain/train.jsonl"}
+
+
+def test_what_is_cached_is_read_offline(hub: Hub, tmp_path: Path) -> None:
+    cases: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+        ({"hub": "org/notes"}, SPLITS),
+        ({"hub": "org/letters", "config": "plain", "test": 1}, SPLITS),
+        ({"hub": "org/notes", "revision": OLD}, SPLITS),
+    ]
+    before = answers(SCRIPT, cases, tmp_path, HF_ENDPOINT=hub.url)
+    asked = len(hub.asked)
+    never: tuple[dict[str, Any], tuple[str, ...]] = ({"hub": "org/torn"}, ("train",))
+    *after, refused = answers(SCRIPT, [*cases, never], tmp_path, HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="1")
+    assert after == before
+    assert len(hub.asked) == asked
+    assert "data.hub 'org/torn' is not in the cache, and HF_HUB_OFFLINE is set" in refused[0]
 
 
 def test_what_is_missing_is_named(hub: Hub, tmp_path: Path) -> None:
@@ -165,7 +185,8 @@ def test_without_a_network_the_hub_cannot_be_reached(offline: str, tmp_path: Pat
         pass
     settings = {"HF_ENDPOINT": gone.url, "HF_HUB_OFFLINE": offline}
     ((message, seconds),) = answers(SCRIPT, [({"hub": "org/notes"}, ("train",))], tmp_path, **settings)
-    assert message == "data.hub 'org/notes': the Hub cannot be reached; check the network, or name files in data.path"
+    reasons = {"0": ": the Hub cannot be reached;", "1": " is not in the cache, and HF_HUB_OFFLINE is set;"}
+    assert message.startswith(f"data.hub 'org/notes'{reasons[offline]}")
     assert seconds < 15
 
 

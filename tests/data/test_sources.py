@@ -112,7 +112,7 @@ def test_a_quoted_csv_value_may_hold_lines(tmp_path: Path) -> None:
     file.write_bytes(b'source,target\n"two\nlines",y\nz,w\n')
     assert [row["source"] for row in read_rows(file)] == ["two\nlines", "z"]
     file.write_bytes(b'source,target\n"two\nlines",y\nz\n')
-    with pytest.raises(DataError, match="a.csv:4: not as many"):
+    with pytest.raises(DataError, match="a.csv:4: 1 values, but 2 columns"):
         read_rows(file)
 
 

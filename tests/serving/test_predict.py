@@ -109,9 +109,8 @@ MALFORMED = {
     "half a surrogate": ('{"source": "\\ud800"}', "no valid JSON"),
     "no object": ('["a"]', "must be an object"),
     "another column": ('{"sorce": "a"}', "did you mean 'sorce'"),
-    "nothing": ('{"source": null}', "holds nothing"),
-    "a number": ('{"source": 5}', "must be a text"),
-    "blank": ('{"source": "  "}', "must be a text that is not empty"),
+    "nothing": ('{"source": null}', "must not be empty"),
+    "blank": ('{"source": "  "}', "must not be empty"),
 }
 
 

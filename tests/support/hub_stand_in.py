@@ -105,7 +105,10 @@ def _answer(repos: Mapping[str, Repo], address: str) -> Answer:
         recursive = parse_qs(url.query).get("recursive", [""])[0].lower() == "true"
         entries = _tree(files, path, recursive=recursive)
         return Answer(json.dumps(entries).encode()) if entries else Answer(refusal="EntryNotFound")
-    return Answer(json.dumps({"id": match["repo"].removeprefix("datasets/"), "sha": commit}).encode())
+    siblings = [{"rfilename": name} for name in files]
+    return Answer(
+        json.dumps({"id": match["repo"].removeprefix("datasets/"), "sha": commit, "siblings": siblings}).encode()
+    )
 
 
 def _tree(files: Mapping[str, bytes], folder: str, *, recursive: bool) -> list[dict[str, Any]]:

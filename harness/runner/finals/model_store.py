@@ -150,7 +150,9 @@ class ModelKeeper:
 
     def _card(self, run: Run) -> ModelCard:
         cell = next(cell for cell in self.checked.cells if cell.id == run.tags[Tags.CELL])
-        fields = self.checked.examples["validation"][0].fields
+        used = cell.prompt.names()
+        rows = self.checked.examples["validation"]
+        fields = max((row.fields for row in rows), key=lambda fields: len(used & fields.keys()))
         if self.runs.kept_off:
             fields = dict.fromkeys(fields, "some text")
         note = model_note(run, self.objective.lead, Address(self.runs.tracker.pages.experiment))
@@ -158,7 +160,7 @@ class ModelKeeper:
         return ModelCard(
             name=re.sub(r"[^A-Za-z0-9 _-]", "-", run.name),
             code=SERVED,
-            example={name: fields[name] for name in sorted(cell.prompt.names()) or ["source"]},
+            example={name: fields[name] for name in sorted(used & fields.keys())},
             params={name: run.params[name] for name in (*MODEL_PARAMS, *self.spaces[cell.id].names)}
             | {Params.STORE: self._form(run)},
             tags={name: run.tags[name] for name in MODEL_TAGS if name in run.tags} | own,

@@ -60,7 +60,7 @@ def _score(record: ReferenceRecord, task: str, metrics: Sequence[Metric], exampl
     values: dict[str, float] = {}
     for split in SPLITS:
         rows = examples[split]
-        texts = REFERENCES[record.name](examples["train"], [row.fields["source"] for row in rows])
+        texts = REFERENCES[record.name](examples["train"], [row.source for row in rows])
         predictions = [Prediction(row.id, text, math.nan, 0) for row, text in zip(rows, texts, strict=True)]
         for metric in metrics:
             pairs = zip(predictions, rows, strict=True)

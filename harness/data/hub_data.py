@@ -1,0 +1,126 @@
+"""Data sets on the Hub: their splits, each downloaded when it is read, and what the Hub's refusals mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import PurePath
+from typing import NamedTuple
+
+from harness.core.closest_match import closest
+from harness.core.errors import DataError
+from harness.core.example import Split
+from harness.data.data_keys import Data
+from harness.data.readers import Row
+from harness.data.split_files import SPLIT_NAMES
+
+__all__ = ["hub_splits"]
+
+PATIENCE = 5.0
+"""Seconds that the Hub may take to answer."""
+
+
+def hub_splits(data: Data) -> tuple[str, dict[Split, Callable[[], list[Row]]]]:
+    """Find a data set on the Hub, at the commit that the revision stands for now; return its name and its splits.
+
+    Opening it asks for descriptions and lists of files. `datasets` would prepare all splits for the sake of one; it is
+    given one split's files at a time instead, so that ``test`` is downloaded when it is read and no sooner. Files are
+    cached; lists are not, hence the Hub is asked every time, unless ``HF_HUB_OFFLINE`` says not to: then what the cache
+    holds of the commit is all there is.
+    """
+    import datasets
+
+    datasets.disable_progress_bars()  # downloads have their own
+    with _hub_errors(data):
+        place = _place(data)
+        try:
+            builder = datasets.load_dataset_builder(place.address, data.config, revision=place.revision)
+        except ValueError:
+            known = datasets.get_dataset_config_names(place.address, revision=place.revision)
+            if data.config in known:
+                raise
+            raise _no_config(data, known) from None
+    files = {str(name): list(urls) for name, urls in (builder.config.data_files or {}).items()}
+    names = {split: name for name in files if (split := SPLIT_NAMES.get(name.lower()))}
+    if "train" not in names:
+        raise DataError(
+            f"data.hub {data.hub!r} has no split 'train'; it needs one, but has {', '.join(files) or 'none'}"
+        )
+
+    def rows(name: str) -> list[Row]:
+        options = {"revision": place.revision, "features": builder.info.features, "data_files": {name: files[name]}}
+        with _hub_errors(data):
+            loaded = datasets.load_dataset(place.address, builder.config.name, split=name, **options)
+            return list(loaded.to_list())
+
+    return place.origin, {split: partial(rows, name) for split, name in names.items()}
+
+
+class _Place(NamedTuple):
+    """Where a data set is."""
+
+    address: str
+    """What `datasets` takes."""
+    revision: str | None
+    origin: str
+    """The data set and its commit, as studies record it."""
+
+
+def _place(data: Data) -> _Place:
+    from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
+
+    assert data.hub is not None
+    if constants.HF_HUB_OFFLINE:
+        folder = snapshot_download(data.hub, repo_type="dataset", revision=data.revision, local_files_only=True)
+        return _Place(folder, None, f"hub:{data.hub}@{PurePath(folder).name}")
+    info = HfApi().dataset_info(data.hub, revision=data.revision, timeout=PATIENCE)
+    files = {sibling.rfilename for sibling in info.siblings or ()}
+    if small := next((name for name in ("README.md", ".gitattributes") if name in files), None):
+        hf_hub_download(info.id, small, repo_type="dataset", revision=data.revision)  # the cache notes the revision
+    address = f"hf://datasets/{info.id}"  # a bare id might be taken for a folder of that name
+    return _Place(address, info.sha, f"hub:{info.id}@{info.sha}")
+
+
+def _no_config(data: Data, known: Sequence[str]) -> DataError:
+    if data.config is None:
+        return DataError(f"data.hub {data.hub!r} has no default; set data.config to one of {', '.join(known)}")
+    return DataError(f"data.hub {data.hub!r} has no data.config {data.config!r}; {closest(data.config, known)}")
+
+
+@contextmanager
+def _hub_errors(data: Data) -> Iterator[None]:
+    """Say what the Hub's refusals mean."""
+    from datasets.exceptions import DatasetsError
+    from huggingface_hub import errors
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # in its __all__, but not in its types
+
+    login = "log in with `hf auth login`"
+    try:
+        yield
+    except errors.HFValidationError as error:
+        raise DataError(f"data.hub {data.hub!r} is no Hub id; it must be org/name") from error
+    except errors.GatedRepoError as error:
+        raise DataError(f"data.hub {data.hub!r} is gated; accept its terms on the Hub, then {login}") from error
+    except errors.RepositoryNotFoundError as error:
+        raise DataError(
+            f"data.hub {data.hub!r}: the Hub has no such data set, or a private one; correct the id, or {login}"
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise DataError(
+            f"data.hub {data.hub!r} has no data.revision {data.revision!r}; name a branch, tag or commit of it"
+        ) from error
+    except errors.LocalEntryNotFoundError as error:
+        raise DataError(
+            f"data.hub {data.hub!r} is not in the cache, and HF_HUB_OFFLINE is set; load it once without, or name "
+            "files in data.path"
+        ) from error
+    except (ConnectionError, httpx.RequestError) as error:
+        raise DataError(
+            f"data.hub {data.hub!r}: the Hub cannot be reached; check the network, or name files in data.path"
+        ) from error
+    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+        reason = " ".join(str(error.__cause__ or error).split())[:300]
+        raise DataError(
+            f"data.hub {data.hub!r} cannot be read: {reason}; check its files on the Hub, or name files in data.path"
+        ) from error
