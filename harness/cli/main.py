@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
-import traceback
-from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from harness.cli.exit_status import exit_status
 from harness.cli.options import (
     LOOPBACK,
     AllowPickle,
@@ -28,12 +26,7 @@ from harness.cli.options import (
 from harness.cli.terminal import Terminal, bear_every_sign
 from harness.cli.until_signal import until_signal
 from harness.core import interrupts
-from harness.core.errors import HarnessError, UserError
-from harness.core.failures import explained
-from harness.core.passwords import masked
 from harness.core.permissions import Permissions
-from harness.core.scratch import scratch
-from harness.core.user_code import ended_at
 from harness.core.workspace import HERE
 
 __all__ = ["app", "main"]
@@ -47,9 +40,6 @@ app = typer.Typer(
 )
 out = Terminal(width=None if sys.stdout.isatty() else 120)
 
-INTERRUPTED = 130
-"""What typer returns in place of Ctrl-C's exception."""
-
 
 def main() -> None:
     """Run the command: status 0 done, 2 the user must change something, 130 or 143 after a signal, 1 anything else."""
@@ -58,51 +48,7 @@ def main() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     bear_every_sign()
     with interrupts.listening():
-        sys.exit(_run())
-
-
-def _run() -> int:
-    """Run the command and tell how it failed, if it did; return its status."""
-    try:
-        interrupts.check()  # it was being imported
-        with scratch():
-            status = app(standalone_mode=False) or 0
-        sys.stdout.flush()  # a full disk may show no earlier
-    except (KeyboardInterrupt, typer.Abort):
-        status = INTERRUPTED
-    except SystemExit as stop:  # of a task, a metric or a library: it would be status 0 without a word
-        interrupts.arrived()
-        _complain(ended_at(stop))
-        return 2
-    except Exception as error:
-        interrupts.arrived()
-        if hasattr(error, "exit_code"):
-            error.show(usage := io.StringIO())  # type: ignore[attr-defined]  # a usage error of the command line
-            _complain(usage.getvalue().rstrip())
-            return int(error.exit_code)
-        told = error if isinstance(error, HarnessError) else explained(error)
-        if told is None and not interrupts.status():
-            sys.excepthook = _without_passwords  # typer has put its own there
-            raise
-        if told is not None:
-            _complain(str(told))
-            return interrupts.status() or (2 if isinstance(told, UserError) else 1)
-        status = INTERRUPTED  # in a callback of a library, which made another error of it
-    if status != INTERRUPTED:
-        return interrupts.status() or status
-    interrupts.arrived()
-    _complain("interrupted; the same command goes on from here")
-    return interrupts.status() or INTERRUPTED
-
-
-def _without_passwords(*error: Any) -> None:
-    sys.stderr.write(masked("".join(traceback.format_exception(*error)), os.environ.get("MLFLOW_TRACKING_URI", "")))
-
-
-def _complain(message: str) -> None:
-    message = masked(message, os.environ.get("MLFLOW_TRACKING_URI", ""))
-    with suppress(OSError):  # whoever listened has gone, or its disk is full
-        Terminal(stderr=True).print(message, style="red", soft_wrap=True)
+        sys.exit(exit_status(app))
 
 
 @app.command()

@@ -42,7 +42,8 @@ from harness.runner.result import Result
 from harness.runner.resume.damaged_runs import retire_damaged
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.runner.run_params import alias_winner, data_use, open_summary, study_record, study_runs
-from harness.runner.search.optuna_search import CellSearch, known_search, open_storage, reach_storage
+from harness.runner.search.optuna_search import CellSearch, known_search
+from harness.runner.search.optuna_storage import open_storage, reach_storage
 from harness.runner.search.settle_trials import Copied, settle_trials
 from harness.runner.search.trials import SearchQueue
 from harness.study.check import Checked

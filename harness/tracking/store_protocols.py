@@ -257,8 +257,7 @@ class ModelStore(Protocol):
     def store(self, run: str, folder: Path, card: ModelCard) -> str:
         """Store a model made by a run, tie the run's scores and data to it, and return its URI.
 
-        One that is stored already, and damaged, gets its files anew under the URI that it has, so that whatever names
-        it (a registered version, say) leads to them again.
+        One that is stored already, and damaged, gets its files anew under the URI that it has, and keeps its names.
 
         Args:
             run: The id of the run that made it.

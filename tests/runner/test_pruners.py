@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from optuna.storages import BaseStorage, InMemoryStorage
 
 from harness.core.errors import StudyError
-from harness.runner.search.optuna_search import CellSearch, open_storage
+from harness.runner.search.optuna_search import CellSearch
+from harness.runner.search.optuna_storage import open_storage
 from harness.study.load_study import read_study
 from harness.study.spec import Search
 from tests.support.search_spaces import DEFAULT_SPACE

@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from benchmarks.tracking_server import NoDatabase, database
 from harness.core.errors import StoreError
-from harness.runner.search.optuna_search import reach_storage
+from harness.runner.search.optuna_storage import reach_storage
 from tests.support.canary import stored
 from tests.support.study_fixture import Place, Places
 

@@ -16,7 +16,7 @@ from harness.results.score_forecast import CellForecast, Forecast
 from harness.runner.finals.checkpoints import models_size
 from harness.runner.planning.probe import SCORED, Speed, longest_prompt, probe_trainer, sample, speed_of
 from harness.runner.planning.workload import Work, cuts_of, works
-from harness.runner.search.optuna_search import reach_storage
+from harness.runner.search.optuna_storage import reach_storage
 from harness.study.axes import Tuning
 from harness.study.check import Checked
 from harness.study.forgetting_texts import General

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import random
-import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -15,15 +14,9 @@ from typing import Literal, NamedTuple
 
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy import event
-from sqlalchemy.exc import SQLAlchemyError
 
-from harness.core.database_urls import create, making, reach, reason_of, shown, sqlite_file, with_driver
-from harness.core.environment_names import resolved
-from harness.core.errors import StoreError
 from harness.core.example import digest
 from harness.runner.search.samplers import STARTUP, apart_from, distribution_of, pruner_of, sampler_of
-from harness.study.run_places import STORAGE_REMEDY
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.spec import Search
 
@@ -37,8 +30,6 @@ __all__ = [
     "OpenTrial",
     "Outcome",
     "known_search",
-    "open_storage",
-    "reach_storage",
     "startup_points",
 ]
 
@@ -89,52 +80,6 @@ class EndedTrial(NamedTuple):
         if trial.state == TrialState.COMPLETE:
             return cls("complete", trial.value, curve)
         return cls("diverged" if trial.state == TrialState.FAIL else "pruned", None, curve, error)
-
-
-def reach_storage(url: str) -> None:
-    """See that Optuna's storage, as the study file has it, answers, without writing to it.
-
-    Raises:
-        UserError: It does not, or it reads an environment variable that is not set.
-    """
-    reach("search.storage", resolved(url, "search.storage"), remedy=STORAGE_REMEDY)
-
-
-def open_storage(url: str) -> optuna.storages.BaseStorage:
-    """Open Optuna's storage.
-
-    Raises:
-        StoreError: It cannot be reached, or holds something else.
-    """
-    reach_storage(url)
-    url = with_driver(resolved(url, "search.storage"))
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # it would announce every trial, and what it raises
-    try:
-        create(url, _make)
-        with making(url):
-            return _quick(url) if sqlite_file(url) else optuna.storages.get_storage(url)
-    except (SQLAlchemyError, RuntimeError) as error:
-        reason = reason_of(error, url)
-        raise StoreError(f"search.storage {shown(url)} cannot be used: {reason}; name another database") from error
-
-
-def _make(url: str) -> None:
-    storage = optuna.storages.RDBStorage(url)
-    storage.remove_session()
-    storage.engine.dispose()
-
-
-def _quick(url: str) -> optuna.storages.BaseStorage:
-    """Open a sqlite database that does not wait for the disk; docs/decisions/sqlite.md says what a power cut costs."""
-    storage = optuna.storages.RDBStorage(url)
-
-    def relax(connection: sqlite3.Connection, _: object) -> None:
-        if connection.execute("pragma journal_mode").fetchone() == ("wal",):
-            connection.execute("pragma synchronous = normal")
-
-    event.listen(storage.engine, "connect", relax)
-    storage.engine.dispose()
-    return optuna.storages.get_storage(storage)
 
 
 def known_search(storage: optuna.storages.BaseStorage, prefix: str, identity: str) -> str | None:
