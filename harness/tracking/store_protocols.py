@@ -92,7 +92,7 @@ class ModelCard(NamedTuple):
     name: str
     code: Path
     """The file that serves it."""
-    example: Mapping[str, str]
+    example: Mapping[str, Any]
     """A row that it answers, with every column that it needs."""
     params: Mapping[str, str]
     tags: Mapping[str, str]
@@ -121,11 +121,7 @@ class ModelRegistry(Protocol):
         """Return the versions that a run made, of one registered model or of all."""
 
     def refuse_taken(self, name: str) -> None:
-        """See that a model can be registered under a name, before there is one.
-
-        Raises:
-            StoreError: The name belongs to a prompt.
-        """
+        """See that a model can be registered under a name; a StoreError says that it belongs to a prompt."""
 
     def register(self, name: str, run: str, uri: str) -> Version:
         """Make a stored model a version of a registered one, which is made where there is none.

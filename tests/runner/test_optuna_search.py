@@ -18,10 +18,9 @@ from harness.runner.search.optuna_search import (
     CellSearch,
     EndedTrial,
     OpenTrial,
-    open_storage,
-    reach_storage,
     startup_points,
 )
+from harness.runner.search.optuna_storage import open_storage, reach_storage
 from harness.study.dimension import Dimension
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.spec import Search
