@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from harness.core.database_urls import create, making, reach, sqlite_file
 from harness.core.errors import StoreError
 from harness.core.example import digest
+from harness.core.failures import explained
 from harness.runner.search.samplers import STARTUP, apart_from, distribution_of, pruner_of, sampler_of
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.spec import Search
@@ -111,6 +112,8 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
         with making(url):
             return _quick(url) if sqlite_file(url) else optuna.storages.get_storage(url)
     except (SQLAlchemyError, RuntimeError) as error:
+        if told := explained(error):
+            raise told from error
         reason = str(error).strip().splitlines()[0]
         raise StoreError(f"search.storage {url!r} cannot be used: {reason}; name another database") from error
 

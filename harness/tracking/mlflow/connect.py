@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from harness.core.database_urls import create, making, sqlite_file
 from harness.core.errors import StoreError
+from harness.core.failures import explained
 from harness.tracking.address import REMEDY, store_uri
 from harness.tracking.mlflow.http import reach_store
 
@@ -34,6 +35,8 @@ def connect(uri: str) -> MlflowClient:
         with making(uri):
             return _migrated(uri)
     except (MlflowException, SQLAlchemyError, OSError) as error:
+        if told := explained(error):
+            raise told from error
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise StoreError(f"MLflow store {uri!r} cannot be used: {reason}; {REMEDY}") from error
 
