@@ -126,17 +126,20 @@ def _system(error: BaseException) -> HarnessError | None:
     number, file = _number_and_file(error)
     if number is None:
         return HarnessError(_reason(error)) if isinstance(error, OSError) else None
-    where = os.path.abspath(file) if file else (" and ".join(_full()) if number == errno.ENOSPC else "")
+    where, said = os.path.abspath(file) if file else "a file", os.strerror(number)
     if number not in CAUSES:
-        return HarnessError(f"{where}: {_reason(error)}" if where else _reason(error))
+        return HarnessError(f"{where}: {_reason(error)}" if file else _reason(error))
     cause, remedy = CAUSES[number]
-    return UserError(f"{where or 'a file'}: {cause} ({os.strerror(number)}); {remedy}, and {GOES_ON}")
+    if number == errno.ENOSPC:  # a copy names its source, and a write names nothing
+        said = f"{said}: {' and '.join(_full())}"
+    return UserError(f"{where}: {cause} ({said}); {remedy}, and {GOES_ON}")
 
 
 def _number_and_file(error: BaseException) -> tuple[int | None, str]:
     """Return the system's number of an error, ``None`` of one that is not the system's, and the file, if it says so."""
     if isinstance(error, OSError) and error.errno is not None:
-        return error.errno, str(error.filename or "")
+        copied = error.filename2 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS) else None
+        return error.errno, str(copied or error.filename or "")
     if (quoted := WRAPPED.search(str(error))) and int(quoted["c"] or quoted["rust"]) in CAUSES:
         return int(quoted["c"] or quoted["rust"]), quoted["file"] or ""
     if isinstance(error, RuntimeError) and any(words in str(error) for words in TORN):
@@ -158,8 +161,10 @@ def _place(error: BaseException) -> str:
     """Return the database that a call was made to: the engine, which SQLAlchemy's frames know and its errors do not."""
     frames = (frame for frame, _ in walk_tb(error.__traceback__))
     engines = (getattr(frame.f_locals.get("self"), "engine", None) for frame in frames)
-    urls = (getattr(engine, "url", None) for engine in engines)
-    return next((str(url) for url in urls if url is not None), "of a store")
+    url = next((url for engine in engines if (url := getattr(engine, "url", None)) is not None), None)
+    if url is None:
+        return "of a store"
+    return os.path.abspath(url.database) if url.drivername.startswith("sqlite") and url.database else str(url)
 
 
 def _is_a(error: BaseException, *names: str) -> bool:

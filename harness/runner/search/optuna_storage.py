@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from harness.core.database_urls import create, making, reach, reason_of, shown, sqlite_file, with_driver
 from harness.core.environment_names import resolved
 from harness.core.errors import StoreError
+from harness.core.failures import explained
 from harness.study.run_places import STORAGE_REMEDY
 
 __all__ = ["open_storage", "reach_storage"]
@@ -39,6 +40,8 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
         with making(url):
             return _quick(url) if sqlite_file(url) else optuna.storages.get_storage(url)
     except (SQLAlchemyError, RuntimeError) as error:
+        if told := explained(error):
+            raise told from error
         reason = reason_of(error, url)
         raise StoreError(f"search.storage {shown(url)} cannot be used: {reason}; name another database") from error
 

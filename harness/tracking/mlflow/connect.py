@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from harness.core.database_urls import create, making, reason_of, shown, sqlite_file
 from harness.core.errors import NewerError, StoreError
+from harness.core.failures import explained
 from harness.tracking.address import REMEDY, store_uri
 from harness.tracking.mlflow.http import reach_store
 from harness.tracking.mlflow.moved_store import follow_move
@@ -52,6 +53,8 @@ def connect(uri: str) -> MlflowClient:
             newer = f"was written by a newer MLflow (schema {found[1]})"
             remedy = "install that one, or a later one (pip install --upgrade mlflow)"
             raise NewerError(f"MLflow store {shown(uri)} {newer}: {remedy}") from error
+        if told := explained(error):
+            raise told from error
         raise StoreError(f"MLflow store {shown(uri)} cannot be used: {reason}; {REMEDY}") from error
 
 
