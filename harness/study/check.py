@@ -129,9 +129,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     _tried(metrics, examples, problems)
     general = read_general(study, task.name, reader, at=problems.at)
     problems.stop()
-    assert source is not None
-    assert description is not None
-    assert reader is not None
+    assert source is not None and description is not None and reader is not None  # noqa: PT018  # else it has stopped
     forms = tuple(form for _, form in prompts)
     cautions += [*doubled_tokens(forms, examples["train"][0], reader), *_blind(metrics, examples)]
     notes = [*source.notes, *taken_off, *left_out, *model_notes(description, reader, limits, forms, examples)]

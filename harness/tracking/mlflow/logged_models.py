@@ -18,6 +18,7 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+from mlflow.types.schema import AnyType
 
 from harness.core.database_urls import reason_of, shown
 from harness.core.errors import ModelError
@@ -185,7 +186,8 @@ def _wrap(folder: Path, into: Path, card: ModelCard, described: Model) -> None:
         card: Its code and example.
         described: Where it will live, if in a store.
     """
-    inputs = Schema([ColSpec("string", name) for name in card.example])
+    kinds = {name: "string" if isinstance(value, str) else AnyType() for name, value in card.example.items()}
+    inputs = Schema([ColSpec(kind, name) for name, kind in kinds.items()])
     for chatter in ("mlflow.pyfunc", "mlflow.utils.environment"):
         logging.getLogger(chatter).setLevel(logging.WARNING)
     mlflow.pyfunc.save_model(
