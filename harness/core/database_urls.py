@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from harness.core.closest_match import closest
 from harness.core.errors import StoreError
-from harness.core.failures import database_trouble
+from harness.core.failures import database_trouble, explained
 from harness.core.passwords import masked
 from harness.core.workspace import HERE, Workspace
 
@@ -80,6 +80,8 @@ def reach(what: str, uri: str, *, remedy: str) -> None:
         else:
             _reach_server(uri)
     except (sqlite3.Error, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno and (refused := explained(error)):
+            raise refused from error  # of the folder, not of the address
         reason, said = reason_of(error, uri), isinstance(error, sqlite3.OperationalError)  # such as of a lock
         told = database_trouble(reason, remedy) if said else f"{reason}; {remedy}"
         raise StoreError(f"{what} {shown(uri)} cannot be reached: {told}") from error

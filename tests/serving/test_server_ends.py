@@ -25,6 +25,8 @@ from harness.serving.serve import serve_model
 from tests.support.model_folders import folder_of
 from tests.support.served_model import Served, serving
 
+pytestmark = pytest.mark.slow  # whole commands, many times
+
 LONG = json.dumps({"inputs": ["a short note about the meeting"] * 1_000}).encode()
 
 
