@@ -97,5 +97,5 @@ def _table(path: Path, lines: Iterator[str], mark: str) -> tuple[list[str], list
                 )
             table.append(row)
     except csv.Error as error:
-        raise DataError(f"{path}:{reader.line_num + 1}: no valid CSV: {error}; check the quotes") from None
+        raise DataError(f"{path}:{reader.line_num}: no valid CSV: {error}; check the quotes") from None
     return names, table

@@ -13,6 +13,7 @@ from email.message import Message
 from itertools import islice
 from typing import Any, NamedTuple
 
+from harness.core.bounded_files import ROW
 from harness.core.closest_match import closest
 from harness.core.errors import DataError
 from harness.data.csv_files import typed
@@ -90,15 +91,15 @@ def read_request(body: bytes, kind: str, fields: Sequence[str]) -> ScoringReques
     return ScoringRequest(rows, _skips(asked.get("params")))
 
 
-def _skips(params: Any) -> bool:
-    if params is None:
+def _skips(options: Any) -> bool:
+    if options is None:
         return False
-    if not isinstance(params, dict):
-        raise DataError(f'params is {_short(params)}; it must be an object, such as {{"on_error": "skip"}}')
-    for name in params:
+    if not isinstance(options, dict):
+        raise DataError(f'params is {_short(options)}; it must be an object, such as {{"on_error": "skip"}}')
+    for name in options:
         if name != "on_error":
             raise DataError(f"parameter {_short(name)} is unknown; {closest(name[:40], ['on_error'])}")
-    asked = params.get("on_error", "stop")
+    asked = options.get("on_error", "stop")
     if asked not in ("stop", "skip"):
         raise DataError(f"parameter on_error is {_short(asked)}; it must be stop or skip")
     return bool(asked == "skip")
@@ -159,6 +160,7 @@ FORMS: dict[str, Callable[[Any, Sequence[str]], list[Row]]] = {
 
 
 def _csv(text: str) -> list[Row]:
+    csv.field_size_limit(ROW)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         names = next(reader, [])

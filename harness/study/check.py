@@ -283,6 +283,7 @@ def _render(prompts: list[tuple[int, PromptForm]], examples: dict[Split, list[Ex
     for index, form in prompts:
         with problems.at("prompts", index):
             rows = [example for split in examples.values() for example in split]
-            form.validate(field_names(rows))
+            if rows:
+                form.validate(field_names(rows))
             for example in rows:
                 form.render(example.fields)

@@ -69,18 +69,22 @@ def rebuilt(stored: StoredStudy, folder: Path, allowed: Permissions) -> Checked:
     file.write_text(stored.file, encoding="utf-8")
     task.write_text(stored.task, encoding="utf-8")
     overrides = [*record.overrides, f"task={json.dumps(str(task))}", *_pinned(stored)]
-    overrides += [f"model.{name}={json.dumps(said)}" for name, said in allowed._asdict().items()]
-    overrides.append(f"search.storage={json.dumps(Search().storage)}")  # nothing is searched
+    overrides += [_override("model", name, said) for name, said in allowed._asdict().items()]
+    overrides.append(_override("search", "storage", Search().storage))  # nothing is searched
     data = record.study["data"]
     if not data["path"] and not data["hub"]:  # the task's own: where it is now, if it is anywhere
         place = task_path(record.study["task"])
         own = place.parent / load_task(str(task))[0].data if place.is_file() else record.data["source"]
-        overrides.append(f"data.path={json.dumps(str(own))}")
+        overrides.append(_override("data", "path", str(own)))
     read = read_study(file, overrides)
     for other in map(task_path, read.study.generality.tasks):
         if other.is_file():
             _refuse_unknown(f"task {other}", other.read_text(encoding="utf-8"), allowed)
     return check(read, test=bool(read.study.final.seeds))
+
+
+def _override(section: str, key: str, value: object) -> str:
+    return f"{section}.{key}={json.dumps(value)}"
 
 
 def _pinned(stored: StoredStudy) -> list[str]:

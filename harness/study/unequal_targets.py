@@ -58,8 +58,8 @@ def trimmed_targets(
     """
     after = {split: [trimmed(example, end) for example in part] for split, part in examples.items()}
     if empty := {split: ids for split, part in after.items() if (ids := [row.id for row in part if not row.target])}:
-        rule = "have no target, or one of nothing but white space or the end token; correct the rows, or leave them out"
-        problems.add(f"{listed_rows(empty)} {rule}", "data")
+        rule = "without a target, or with one of nothing but white space or the end token"
+        problems.add(f"{rule}: {listed_rows(empty)}; correct the rows, or leave them out", "data")
     count = sum(new is not old for split in examples for new, old in zip(after[split], examples[split], strict=True))
     what = f"white space or the end token's text {end!r}" if end else "white space"
     line = f"{count} targets or references have {what} at an end: it is taken off, as it is off predictions."

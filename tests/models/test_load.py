@@ -134,7 +134,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "not a language model": (config(model_type="vit"), r"by its ViTConfig no language model"),
     "wrong type": (config(hidden_size="wide"), r"configuration: .*'hidden_size' expected int, got str"),
     "impossible heads": (config(num_attention_heads=5, head_dim=None), r"not a multiple of the number of attention"),
-    "unknown activation": (config(hidden_act="zork"), r"weights: KeyError: 'zork'"),
+    "unknown activation": (config(hidden_act="zork"), r"architecture: KeyError: 'zork'"),
     "no weights": (without("model.safetensors"), r"no file named model\.safetensors.*set model\.allow_pickle"),
     "empty weights": (content("model.safetensors", b""), r"weights: SafetensorError: .*header"),
     "garbage": (content("model.safetensors", b"hello" * 99), r"weights: SafetensorError: .*header too large"),

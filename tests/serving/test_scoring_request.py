@@ -129,7 +129,7 @@ def test_each_is_refused_with_a_sentence(body: bytes, says: str | None) -> None:
         (b'source\n"a\n', "line 2"),
         (b"source,x\na\n", "row 1 holds 1 values for 2 columns"),
         (b"source,source\na,b\n", "distinct"),
-        (b"source\n" + b"a" * 200_000, "cannot be read"),
+        (b"source\n" + b"a" * 200_000, None),
         (b"," * 200_000, "columns"),
         (b"source\na\x00\n", None),
     ],

@@ -193,21 +193,28 @@ STUDY_PARTS = {
 DATA = {
     "no such folder": Case(edit("path: data", "path: dta"), (line("path: data"), "'dta'", "current folder")),
     "no such file": Case(edit("path: data", "path: data/trein.jsonl"), (line("path: data"), "trein.jsonl")),
-    "no train": Case(gone("data/train.jsonl"), (line("path: data"), "no train file", "jsonl, csv, txt, parquet")),
+    "no train": Case(
+        gone("data/train.jsonl"), (line("path: data"), "no train file", "jsonl, json, csv, tsv, txt, parquet")
+    ),
     "unknown format": Case(edit("path: data", "path: study.yaml"), (line("path: data"), "unknown format", ".jsonl")),
     "two files of a split": Case(file("data/train.csv", "source,target\n"), ("train.csv and train.jsonl", "keep one")),
     "missing column": Case(
         train("train.jsonl", b'{"src": "a", "target": "b"}\n'),
-        (line("path: data"), "train row 1", "'source' is missing", "did you mean 'src'", "data.columns: {source:"),
+        (line("- bare"), "example 'row-1': prompt 'bare': 'source' is undefined; known fields: src"),
     ),
     "mapped column missing": Case(
         nothing,
         ("with --set data.columns={source: text}: ", "'text'", "train row 1"),
         put("data.columns={source: text}"),
     ),
-    "empty text": Case(split("train", {"id": "x", "source": " ", "target": "b"}), ("train row 25", "' '", "not empty")),
-    "null": Case(split("validation", {"id": "x", "source": "a", "target": None}), ("validation row 9", "None")),
-    "number": Case(split("test", {"id": "x", "source": "a", "target": 3}), ("test row 9", "holds 3")),
+    "empty text": Case(
+        split("train", {"id": "x", "source": " ", "target": "b"}),
+        (line("- bare"), "of 1 row (train 'x')", "empty text"),
+    ),
+    "null": Case(
+        split("validation", {"id": "x", "source": "a", "target": None}),
+        (line("path: data"), "without a target", "(validation 'x')"),
+    ),
     "empty split": Case(file("data/validation.jsonl", ""), (line("path: data"), "'validation' is empty")),
     "empty test split": Case(file("data/test.jsonl", "\n"), (line("path: data"), "'test' is empty")),
     "more rows than there are": Case(
@@ -216,19 +223,22 @@ DATA = {
     "no row": Case(nothing, ("--set data.train=0: ", "data.train is 0"), put("data.train=0")),
     "no JSON": Case(train("train.jsonl", GOOD_LINES + b"{nope\n"), ("data/train.jsonl:11: ", "no valid JSON")),
     "no object": Case(train("train.jsonl", GOOD_LINES + b"[1, 2]\n"), ("data/train.jsonl:11: ", "'[1, 2]'", "object")),
-    "no UTF-8": Case(train("train.jsonl", GOOD_LINES + b"\xff\n"), ("data/train.jsonl:11: ", "0xff", "UTF-8")),
+    "no UTF-8": Case(train("train.jsonl", GOOD_LINES + b"\xff\n"), ("data/train.jsonl:11: ", "no valid JSON")),
     "half a character": Case(
         train("train.jsonl", GOOD_LINES + b'{"source": "\\ud800", "target": "x"}\n'),
         ("data/train.jsonl:11: ", "surrogates"),
     ),
-    "no gzip": Case(train("train.jsonl.gz", b"no gzip"), ("data/train.jsonl.gz:1: ", "gzip")),
+    "no gzip": Case(train("train.jsonl.gz", b"no gzip"), ("data/train.jsonl.gz: ", "gzip")),
     "gzip cut short": Case(
         train("train.jsonl.gz", gzip.compress(GOOD_LINES)[:-20]), ("data/train.jsonl.gz:", "ended before")
     ),
     "csv row too short": Case(
-        train("train.csv", b"source,target\na,b\nc\n"), ("data/train.csv:3: ", "not as many values", "source, target")
+        train("train.csv", b"source,target\na,b\nc\n"),
+        ("data/train.csv:3: ", "1 values, but 2 columns", "source, target"),
     ),
-    "csv row too long": Case(train("train.csv", b"source,target\na,b,c\n"), ("data/train.csv:2: ", "not as many")),
+    "csv row too long": Case(
+        train("train.csv", b"source,target\na,b,c\n"), ("data/train.csv:2: ", "3 values, but 2 columns")
+    ),
     "csv quotes": Case(train("train.csv", b'source,target\n"c,d\n'), ("data/train.csv:2: ", "quotes")),
     "csv column twice": Case(train("train.csv", b"source,source,target\n"), ("data/train.csv:1: ", "distinct")),
     "too many tabs": Case(train("train.txt", b"a\tb\nc\td\te\n"), ("data/train.txt:2: ", "source<TAB>target")),
