@@ -14,6 +14,7 @@ __all__ = [
     "DamagedError",
     "DataError",
     "Diverged",
+    "EmptyPrompt",
     "HarnessError",
     "MetricError",
     "ModelError",
@@ -46,6 +47,10 @@ class TaskError(UserError):
 
 class DataError(UserError):
     """A data file, column or split that is missing or malformed."""
+
+
+class EmptyPrompt(DataError):
+    """A row leaves nothing of a prompt."""
 
 
 class TemplateError(UserError):

@@ -10,6 +10,9 @@ from harness.core.errors import UserError
 
 __all__ = ["named_path"]
 
+DEEPEST = 200
+"""Folders that a path may name."""
+
 
 def named_path(name: str | Path) -> Path:
     """Return the path that a user means, whether anything is there or not; a leading ``~`` is their home folder.
@@ -19,6 +22,8 @@ def named_path(name: str | Path) -> Path:
     """
     try:
         path = Path(name).expanduser()
+        if len(path.parts) > DEEPEST:
+            raise ValueError(f"it has more than {DEEPEST} folders within each other")
         with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             os.stat(path)
     except (OSError, RuntimeError, ValueError) as error:

@@ -60,7 +60,7 @@ def _named(folder: Path) -> tuple[dict[Split, list[Path]], tuple[str, ...]]:
     unread = []
     for path in sorted(folder.iterdir()):
         split = SPLIT_NAMES.get(_stem(path).lower())
-        if path.is_file() and split and format_of(path):
+        if split and format_of(path):  # one that is no file is refused when it is read
             found.setdefault(split, []).append(path)
         elif path.is_file() and not path.name.startswith("."):
             unread.append(path.name)

@@ -86,7 +86,7 @@ _LITERAL = re.compile(r"[:;=]['-]?[()]|(?<!\w)!(?=\w)")
 _MEASURE = re.compile(r"(?<=\d)['\"](?!\w)")
 """Feet or inches, unless such marks stand in pairs."""
 
-_ADDRESS = re.compile(r"\w[^\s@:]*(?:@|://)\S*\w")
+_ADDRESS = re.compile(r"(?<!\w)\w[^\s@:]{0,99}(?:@|://)\S*\w")
 
 _UNIT = re.compile(r"(?<=\d)[ \u00a0\u202f]?(?:(?=\w{2,4}\b)[^\W\d_]*[a-zµμ][A-ZΩ]\w*|M[gms]|[KMGTP]b(?:ps|it|its)?)\b")
 """Units behind a number by whose capitals they are told from others (milli and mega, molar and meter, bit and byte).
@@ -111,7 +111,7 @@ _TELLING = re.compile(
     r"|(?<![wn.-])-+(?=w(?![wn]))|(?<=(?<![wn])w)-(?![wn]{2})|(?<=n)-(?![wn])"  # on a side of an operand
     rf"|(?<={_OPERAND} )-(?= {_OPERAND})"
     r"|(?<=[^\n] )-+(?=w)"  # in front of an option
-    r"|[d.-]+(?=s)|(?<=s)[d.-]+(?=[wn])"  # joining a sign
+    r"|[d.-]{1,40}(?=s)|(?<=s)[d.-]+(?=[wn])"  # joining a sign
     r"|(?<=[wn])\(|(?<=s)\(|(?<=s )\(|\)(?= ?s)|\)(?=[wn])"  # calling or grouping
     r"|[se]"
 )

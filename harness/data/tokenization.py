@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import Field
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-from harness.core.errors import DataError, TemplateError
+from harness.core.errors import DataError, EmptyPrompt, TemplateError
 from harness.core.example import Example
 from harness.data.decoder_prefix import AnswerTokens
 
@@ -235,7 +235,7 @@ def _tokenized(example: Example, prompt: PromptForm, reader: Reader, limit: int)
         context = f" (the model's context is {reader.context})" if reader.context is not None else ""
         raise DataError(f"example {example.id!r}: {error}{context}") from error
     if not row.prompt or not text.strip():
-        raise DataError(f"example {example.id!r}: prompt {prompt.name!r} renders to {text!r}; it must not be empty")
+        raise EmptyPrompt(f"example {example.id!r}: prompt {prompt.name!r} renders to {text!r}; it must not be empty")
     _refuse_without_embedding(reader, row, prompt)
     return row, text
 

@@ -217,6 +217,9 @@ def _prepare(name: str, tokenizer: PreTrainedTokenizerBase, *, rows: int) -> Non
     # Without files, transformers makes some families an empty tokenizer, in silence; T5's has the mark of a space.
     if len(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)) < 2:
         raise ModelError(f"model {name}: its tokenizer's files are missing; put tokenizer.json beside the weights")
+    if not isinstance(tokenizer.model_max_length, int | float):
+        length = f"{tokenizer.model_max_length!r:.40}"
+        raise ModelError(f"model {name}: model_max_length in tokenizer_config.json is {length}; it must be a number")
     if tokenizer.eos_token_id is None:
         raise ModelError(f"model {name}: its tokenizer has no end token; set eos_token in tokenizer_config.json")
     if max(tokenizer.vocab_size - 1, tokenizer.eos_token_id) >= rows:

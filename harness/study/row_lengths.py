@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import chain
 from typing import NamedTuple
 
-from harness.core.errors import DataError, TemplateError
+from harness.core.errors import DataError, EmptyPrompt, TemplateError
 from harness.core.example import Example, Split, digest, field_names
 from harness.data.tokenization import (
     Encoded,
@@ -116,11 +116,11 @@ def _fit_of(
         try:
             form.validate(fields)
             encoded[split] = encode(rows, form, reader, limits=limits, drop_long_targets=split == "train")
+        except EmptyPrompt:
+            rule = f"prompt {form.name!r} renders to an empty text; correct the rows, or leave them out"
+            problems.add(f"of {listed_rows(_empty(form, examples))} {rule}", "prompts", place)
+            break
         except (DataError, TemplateError) as error:
-            if empty := _empty(form, examples):
-                rule = f"prompt {form.name!r} renders to an empty text; correct the rows, or leave them out"
-                problems.add(f"of {listed_rows(empty)} {rule}", "prompts", place)
-                break
             if isinstance(error, TemplateError) or isinstance(error.__cause__, TemplateError):
                 problems.add(str(error), "prompts", place)
                 break  # it would fail on the other splits as well

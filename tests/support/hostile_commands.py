@@ -141,14 +141,14 @@ def _forked(arguments: Sequence[str], work: Path, encoding: str) -> Ended:
         if time.perf_counter() - start > PATIENCE:
             os.killpg(child, signal.SIGKILL)
             os.wait4(child, 0)
-            return Ended(None, _read(said), PATIENCE, 0)
+            return Ended(None, _read(said, encoding), PATIENCE, 0)
         time.sleep(0.005)
     code, seconds = os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
-    return Ended(code, _read(said), seconds, max(0, usage.ru_maxrss * 1024 - memory))
+    return Ended(code, _read(said, encoding), seconds, max(0, usage.ru_maxrss * 1024 - memory))
 
 
-def _read(said: Path) -> str:
-    return said.read_bytes().decode("utf-8", "surrogateescape") if said.exists() else ""
+def _read(said: Path, encoding: str) -> str:
+    return said.read_bytes().decode(encoding, "surrogateescape") if said.exists() else ""
 
 
 def _become(work: Callable[[], int], said: Path, encoding: str) -> None:
