@@ -10,10 +10,10 @@ quickstart: $(INSTALLED)  ## install, then run the quickstart study
 	$(BIN)/harness run experiments/quickstart.yaml
 
 test: lint  ## lint, types, and all tests that take less than a minute
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not slow and not hostile"  # two processes of one thread each
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not slow and not hostile and not demand"  # two processes of one thread each
 
 test-all: test  ## the slow tests as well
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m "slow and not demand"
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m hostile tests/hostile
 
 lint: $(TOOLS)

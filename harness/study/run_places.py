@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
 
 from harness.core.database_urls import reach, sqlite_file
+from harness.core.environment_names import resolved
 from harness.core.errors import StoreError
 from harness.core.workspace import Workspace
 from harness.study.problems import Problems
@@ -42,7 +43,7 @@ def try_places(study: StudySpec, workspace: Workspace | None, problems: Problems
     with problems.at():
         _try_tracking(workspace)
     with problems.at("search", "storage"):
-        _try_database("search.storage", study.search.storage, STORAGE_REMEDY)
+        _try_database("search.storage", resolved(study.search.storage, "search.storage"), STORAGE_REMEDY)
 
 
 def _temporary() -> Path:

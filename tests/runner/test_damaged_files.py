@@ -243,8 +243,10 @@ def test_a_damaged_model_is_stored_again_under_its_names(damage: str, done: Plac
     uri, folder = model_of(place)
     whole = every_file(folder)
     MODEL_DAMAGE[damage](folder)
+    folder_was_there = folder.exists()  # else it counts as one that was not stored yet
     again = place.run(*SMALL)
-    assert "is damaged, so that run is done again for it" in again.out
+    assert ("is damaged, so that run is done again for it" in again.out) == folder_was_there
+    assert "storing the model of" in again.out
     assert "another model" not in again.out
     assert model_of(place) == (uri, folder)
     weights = [name for name in whole if name.endswith(".safetensors")]

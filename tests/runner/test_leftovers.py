@@ -12,7 +12,7 @@ import pytest
 from tests.support.kill_moments import kill_at, running, storing_the_model
 from tests.support.study_fixture import QUICK, Place, Places
 
-pytestmark = pytest.mark.slow  # whole commands, many times
+pytestmark = pytest.mark.demand  # whole commands, many times
 
 
 def dead_process() -> int:

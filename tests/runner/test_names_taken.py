@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.study_fixture import Place, Places
 
-pytestmark = pytest.mark.slow  # whole commands, many times
+pytestmark = pytest.mark.demand  # whole commands, many times
 
 SMALL = ("--set", "prompts=[bare]", "--set", "tuning=[none]", "--set", "final.seeds=[11]")
 

@@ -16,7 +16,7 @@ from harness.tracking.mlflow.run_files import text_digest
 from harness.tracking.schema import RUN_FORMAT, Artifacts, Tags
 from tests.support.study_fixture import Place, Places, rows, write_rows
 
-pytestmark = pytest.mark.slow  # whole commands, many times
+pytestmark = pytest.mark.demand  # whole commands, many times
 
 SMALL = (
     *("--set", "prompts=[bare]", "--set", "tuning=[none, head]", "--set", "search.trials=1"),

@@ -94,7 +94,7 @@ def test_a_base_of_pickles_is_read_where_the_person_says_so(
     assert place.command("reproduce", run, "--allow-pickle").status == 0
 
 
-@pytest.mark.slow
+@pytest.mark.demand
 def test_serve_runs_its_own_code_and_not_the_model_s(place: Place, tmp_path: Path) -> None:
     canaries = Canaries(tmp_path / "sang")
     short = ("search.trials=1", "final.seeds=[11]", "prompts=[bare]", "tuning=[none, head]")

@@ -25,7 +25,7 @@ from harness.serving.serve import serve_model
 from tests.support.model_folders import folder_of
 from tests.support.served_model import Served, serving
 
-pytestmark = pytest.mark.slow  # whole commands, many times
+pytestmark = pytest.mark.demand  # whole commands, many times
 
 LONG = json.dumps({"inputs": ["a short note about the meeting"] * 1_000}).encode()
 

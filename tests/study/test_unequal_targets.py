@@ -189,8 +189,8 @@ def test_a_target_of_which_nothing_is_left_is_refused(places: Places) -> None:
     with_targets(place, lambda row: {"target": end if row["id"].endswith("-3") else row["target"]})
     done = place.command("check", "study.yaml")
     assert done.status == 2
-    for split in SPLITS:
-        assert f"1 {split} examples ('{split}-3') have nothing but white space or the end token's text" in done.err
+    named = "; ".join(f"{split} '{split}-3'" for split in SPLITS)
+    assert f"or with one of nothing but white space or the end token: 3 rows ({named})" in done.err
 
 
 @pytest.mark.parametrize("others", [["b"], []])

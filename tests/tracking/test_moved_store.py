@@ -24,7 +24,7 @@ from harness.tracking.address import address_of, local_folder
 from tests.support.old_store import ARCHIVE
 from tests.support.study_fixture import QUICK, Place, Places
 
-pytestmark = pytest.mark.slow  # whole commands, many times
+pytestmark = pytest.mark.demand  # whole commands, many times
 
 NOTHING_TO_DO = "6 cells, 0 training runs to do"
 

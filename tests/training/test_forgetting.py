@@ -157,7 +157,7 @@ def test_a_model_that_overflows_has_an_infinite_perplexity(tiny: Callable[..., L
 
 
 REFUSED = {
-    "{text: defalt}": "study.yaml:8: generality.text is 'defalt'; it must be default, a file (jsonl, csv, txt",
+    "{text: defalt}": "study.yaml:8: generality.text is 'defalt'; it must be default, a file (jsonl, json, csv",
     "{text: away.txt}": "study.yaml:8: generality.text 'away.txt' is no file",
     "{text: odd.jsonl}": "every row needs a column 'text' with a text; did you mean 'texts'?",
     "{text: short.txt}": "holds no text of at least 40 characters",
