@@ -186,7 +186,8 @@ def _wrap(folder: Path, into: Path, card: ModelCard, described: Model) -> None:
         card: Its code and example.
         described: Where it will live, if in a store.
     """
-    kinds = {name: "string" if isinstance(value, str) else AnyType() for name, value in card.example.items()}
+    other: Any = AnyType()  # type: ignore[no-untyped-call]
+    kinds = {name: "string" if isinstance(value, str) else other for name, value in card.example.items()}
     inputs = Schema([ColSpec(kind, name) for name, kind in kinds.items()])
     for chatter in ("mlflow.pyfunc", "mlflow.utils.environment"):
         logging.getLogger(chatter).setLevel(logging.WARNING)
