@@ -102,11 +102,11 @@ def test_fifty_requests_say_what_predict_and_this_process_say(done: Place, said:
         assert answers == [[text] for text in said]
         assert ask(address, {"dataframe_records": [{"source": text} for text in TEXTS]}) == said
         with pytest.raises(urllib.error.HTTPError) as refused:
-            ask(address, {"dataframe_records": [{"source": "a"}, {"source": " "}, {"source": 5}]})
+            ask(address, {"dataframe_records": [{"source": "a"}, {"source": " "}, {"source": "\n"}]})
         assert refused.value.code == 400
         message = refused.value.read().decode()
-        assert "row 2: column" in message
-        assert "row 3: column" in message
+        assert "row 2: example" in message
+        assert "row 3: example" in message
         mixed = [{"source": TEXTS[0]}, {"source": " "}, {"source": TEXTS[1]}]
         skipping = {"dataframe_records": mixed, "params": {"on_error": "skip"}}
         assert ask(address, skipping) == [said[0], None, said[1]]

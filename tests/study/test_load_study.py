@@ -150,13 +150,13 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
     optional = {
         "model": st.fixed_dictionaries({}, optional={"name": texts.filter(bool), "dtype": st.just("bfloat16")}),
         "data": st.fixed_dictionaries(
-            {}, optional={"path": texts, "train": st.integers(1), "columns": st.dictionaries(texts, texts)}
+            {}, optional={"path": texts, "train": st.integers(1, 2**63 - 1), "columns": st.dictionaries(texts, texts)}
         ),
         "training": st.fixed_dictionaries(
             {"epochs": st.integers(2, 99)},
             optional={"warmup": st.floats(0, 0.99), "clip": st.none(), "patience": st.just(1), "keep": st.just("best")},
         ),
-        "generality": st.fixed_dictionaries({}, optional={"text": st.none() | texts, "examples": st.integers(1)}),
+        "generality": st.fixed_dictionaries({}, optional={"text": st.none() | texts, "examples": st.integers(1, 2**62)}),
         "generation": st.fixed_dictionaries({}, optional={"stop": st.lists(texts, max_size=3)}),
         "search": st.fixed_dictionaries(
             {"learning_rate": st.just({"low": low, "high": low * draw(st.floats(1.5, 1e6))})},
