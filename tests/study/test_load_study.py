@@ -156,7 +156,7 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
             {"epochs": st.integers(2, 99)},
             optional={"warmup": st.floats(0, 0.99), "clip": st.none(), "patience": st.just(1), "keep": st.just("best")},
         ),
-        "generality": st.fixed_dictionaries({}, optional={"text": st.none() | texts, "examples": st.integers(1, 2**62)}),
+        "generality": st.fixed_dictionaries({}, optional={"text": st.none() | texts, "examples": st.integers(1, 9**9)}),
         "generation": st.fixed_dictionaries({}, optional={"stop": st.lists(texts, max_size=3)}),
         "search": st.fixed_dictionaries(
             {"learning_rate": st.just({"low": low, "high": low * draw(st.floats(1.5, 1e6))})},
