@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from harness.core.errors import DataError, ModelError
+from harness.core.permissions import Permissions
 from harness.data.template import Template
 from harness.models.load import Loaded
 from harness.serving.generator import SETTINGS, Generator
@@ -79,7 +80,7 @@ def test_a_file_is_not_gone_on_with_by_another_model(says: str, model: Path, tmp
         predict_file(Generator(model), source, output, skip=False)
     assert output.read_bytes() == half
     with pytest.raises(ModelError, match=says):
-        serve_model(str(model), host="127.0.0.1", port=None, token=None, tell=lambda line: None)
+        serve_model(str(model), host="127.0.0.1", port=None, token=None, tell=lambda line: None, allowed=Permissions())
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
