@@ -32,7 +32,7 @@ def paragraph(value: Any) -> Any:
     """Return a value as a paragraph, or a piece of one, shows it: text in one line; markup stays what it is."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    text = _inline(value)
+    text = re.sub(r"^\s+", " ", _inline(value))  # a tab or four spaces would begin a block of code
     begin = _BEGIN.match(text)
     return Markup(f"{text[: begin.end() - 1]}\\{text[begin.end() - 1 :]}" if begin else text)
 

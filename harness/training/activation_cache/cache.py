@@ -226,9 +226,13 @@ class ActivationCache:
                 held.pinned = before
                 return None
             stores[point.name] = store
-        return Trunk(
-            self.loaded.model, request.points, lambda name: stores[_point_of(name)][name], recorded=request.passes
-        )
+
+        def fetch(name: str) -> Tensor:
+            if name not in (store := stores[_point_of(name)]):
+                raise ModelError(f"the recording lacks {name!r}")
+            return store[name]
+
+        return Trunk(self.loaded.model, request.points, fetch, recorded=request.passes)
 
     def _record(self, request: _Request, cuts: Sequence[int]) -> None:
         """Record in one pass what is missing.
