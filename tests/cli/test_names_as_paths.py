@@ -14,8 +14,6 @@ import pytest
 from harness.cli.main import app
 from tests.support.study_fixture import QUICK, Done, Place, Places
 
-pytestmark = pytest.mark.demand  # whole commands, many times
-
 VICTIM = "VICTIM"
 """Stands for the absolute path of a folder that is nobody's business."""
 

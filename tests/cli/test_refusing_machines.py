@@ -16,8 +16,6 @@ import pytest
 from tests.support.small_disk import SmallDisk, read_only, small_disk
 from tests.support.study_fixture import Done, Place, Places
 
-pytestmark = pytest.mark.demand  # whole commands, many times
-
 STUDY = ("run", "study.yaml", "--set", "prompts=[bare]", "--set", "tuning=[none, head]")
 
 

@@ -6,8 +6,6 @@ import pytest
 
 from tests.support.study_fixture import Place, Places
 
-pytestmark = pytest.mark.demand  # whole commands, many times
-
 SMALL = ("--set", "prompts=[bare]", "--set", "tuning=[none]", "--set", "final.seeds=[11]")
 
 

@@ -16,8 +16,6 @@ from harness.tracking.mlflow.run_files import text_digest
 from harness.tracking.schema import RUN_FORMAT, Artifacts, Tags
 from tests.support.study_fixture import Place, Places, rows, write_rows
 
-pytestmark = pytest.mark.demand  # whole commands, many times
-
 SMALL = (
     *("--set", "prompts=[bare]", "--set", "tuning=[none, head]", "--set", "search.trials=1"),
     *("--set", "final.seeds=[11]", "--set", "final.store=delta", "--set", "training.epochs=1"),

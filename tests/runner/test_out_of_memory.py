@@ -7,8 +7,6 @@ import pytest
 from tests.support.fuse import TASK_WITH_FUSE
 from tests.support.study_fixture import Place, Places
 
-pytestmark = pytest.mark.demand  # whole commands, many times
-
 STUDY = ("--set", "prompts=[bare]", "--set", "tuning=[none, head]", "--set", "search.trials=3")
 RAISED = 'raise RuntimeError("the fuse has burned down")'
 WAYS = {

@@ -13,8 +13,6 @@ from harness.study.task_files import has_run, prompt_in, remember
 from tests.support.canary import Canaries
 from tests.support.study_fixture import TASK, Place, Places
 
-pytestmark = pytest.mark.demand  # whole commands, many times
-
 SHORT = ("search.trials=1", "final.seeds=[11]", "tuning=[none, head]", "final.models=none")
 OWN_METRIC = """
 import numpy as np

@@ -10,8 +10,6 @@ import pytest
 from tests.support.canary import stored
 from tests.support.study_fixture import SIZES, TASK, Place, Places, rows, write_rows
 
-pytestmark = pytest.mark.demand  # whole commands, many times
-
 SHORT = ("search.trials=1", "final.seeds=[11, 12]", "tuning=[none, head]")
 OFF = (*SHORT, "tracking.texts=false", "final.models=cells")
 CANARY = "canaryword"
