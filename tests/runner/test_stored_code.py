@@ -61,6 +61,7 @@ def verdicts(place: Place) -> int:
     return len(told["comparisons"])
 
 
+@pytest.mark.slow
 def test_whoever_ran_a_study_reads_it_by_its_name(done: Place) -> None:
     assert done.command("report", "tiny").status == 0
     assert verdicts(done)
@@ -89,6 +90,7 @@ def test_a_stranger_s_store_runs_nothing(elsewhere: Place, tmp_path: Path) -> No
     assert canaries.sang() == ["task"]
 
 
+@pytest.mark.slow
 def test_naming_the_study_s_file_allows_its_task(elsewhere: Place) -> None:
     assert elsewhere.command("report", "tiny").status == 0
     assert verdicts(elsewhere) == 0
@@ -96,6 +98,7 @@ def test_naming_the_study_s_file_allows_its_task(elsewhere: Place) -> None:
     assert verdicts(elsewhere)
 
 
+@pytest.mark.slow
 def test_a_store_cannot_name_another_file_or_a_metric_s_script(done: Place, places: Places, tmp_path: Path) -> None:
     place, canaries = places.copy(done), Canaries(tmp_path / "sang")
     (place.folder / "evil.py").write_text(canaries.python("evil"))
@@ -114,6 +117,7 @@ def test_a_store_cannot_name_another_file_or_a_metric_s_script(done: Place, plac
     assert canaries.sang() == []
 
 
+@pytest.mark.slow
 def test_the_study_s_text_in_a_store_allows_nothing(done: Place, places: Places, tmp_path: Path) -> None:
     place, canaries = places.copy(done), Canaries(tmp_path / "sang")
     (place.folder / "evil.py").write_text(canaries.python("evil"))

@@ -124,6 +124,7 @@ sys.exit(128 + number)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("signals", "seconds"), [(1, 9.0), (2, 2.0)])
 def test_it_ends_in_time_even_inside_one_long_computation_and_at_once_when_asked_twice(
     signals: int, seconds: float
