@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 from mlflow.entities import Run
 
+from tests.support.first_of_kind import first_of_kind
 from tests.support.study_fixture import Place, Places, rows, write_rows
 
 SMALL = tuple(
@@ -222,7 +223,7 @@ def other_rows(place: Place, split: str) -> None:
     write_rows(place.folder / "data" / f"{split}.jsonl", changed)
 
 
-@pytest.mark.parametrize("split", ["train", "validation", "test"])
+@pytest.mark.parametrize("split", first_of_kind(["train", "validation", "test"]))
 def test_other_rows_are_refused_by_split_and_digest(split: str, done: Place, places: Places) -> None:
     place = places.copy(done)
     other_rows(place, split)
@@ -238,6 +239,7 @@ def test_other_rows_are_refused_by_split_and_digest(split: str, done: Place, pla
     assert other.status == (0 if split == "test" else 2)
 
 
+@pytest.mark.slow
 def test_another_version_of_a_metric_and_another_lead_are_refused(done: Place, places: Places) -> None:
     place = places.copy(done)
     task = place.folder / "task.py"
@@ -262,6 +264,7 @@ def test_another_version_of_a_metric_and_another_lead_are_refused(done: Place, p
     assert "by perplexity; choose with --metric among: chrf, perplexity" in shown.err
 
 
+@pytest.mark.slow
 def test_likelihoods_of_two_tokenizers_are_refused(done: Place, places: Places, tmp_path: Path) -> None:
     from harness.testing import tiny_model
 
@@ -287,6 +290,7 @@ def test_likelihoods_of_two_tokenizers_are_refused(done: Place, places: Places, 
     assert math.isfinite(compared(place, "tiny:bare/none", "third:bare/none")["difference"])
 
 
+@pytest.mark.slow
 def test_a_study_without_final_runs_has_no_side_on_test(places: Places) -> None:
     place = places()
     closed = ("--set", "final.seeds=[]", "--set", "prompts=[bare]")
@@ -300,6 +304,7 @@ def test_a_study_without_final_runs_has_no_side_on_test(places: Places) -> None:
     assert "tiny:bare/head has no final runs with predictions on validation" in shown.err
 
 
+@pytest.mark.slow
 def test_superseded_cells_and_runs_are_refused_and_others_go_on(done: Place, places: Places) -> None:
     place = places.copy(done)
     stale = finals(place, "cue/head")[0].info.run_id

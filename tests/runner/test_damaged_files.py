@@ -19,6 +19,7 @@ from harness.core.errors import DamagedError
 from harness.runner.finals.checkpoints import Checkpoint
 from harness.tracking.mlflow.mlflow_tracker import find_run
 from harness.tracking.prediction_table import is_whole, read_predictions
+from tests.support.first_of_kind import first_of_kind
 from tests.support.study_fixture import Place, Places
 
 SMALL = ("--set", "tuning=[none, head]", "--set", "prompts=[bare]")
@@ -69,7 +70,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("damage", ["cut", "missing", "other columns", "another answer"])
+@pytest.mark.parametrize("damage", first_of_kind(["cut", "missing", "other columns", "another answer"]))
 def test_a_final_run_with_a_damaged_table_is_named_and_done_again(damage: str, done: Place, place: Place) -> None:
     run = place.runs("final", cell="bare/head")[0]
     DAMAGE[damage](file_of(run, "predictions/test.json"))
@@ -96,7 +97,7 @@ def no_numbers(file: Path) -> None:
     file.write_text(json.dumps({**table, "data": [[*row[:place], "x", *row[place + 1 :]] for row in table["data"]]}))
 
 
-@pytest.mark.parametrize("damage", [a_row_less, other_rows, no_numbers])
+@pytest.mark.parametrize("damage", first_of_kind([a_row_less, other_rows, no_numbers]))
 def test_a_table_of_other_rows_is_damaged_in_a_store_without_digests(
     damage: Callable[[Path], None], done: Place, place: Place
 ) -> None:
@@ -111,6 +112,7 @@ def test_a_table_of_other_rows_is_damaged_in_a_store_without_digests(
     assert place.results() == done.results()
 
 
+@pytest.mark.slow
 def test_tables_of_zero_shot_references_and_validation_are_done_again(done: Place, place: Place) -> None:
     (zero,), references = place.runs("final", cell="bare/none"), place.runs("reference")
     other = place.runs("final", cell="bare/head")[1]
@@ -135,13 +137,15 @@ def test_a_report_without_any_table_says_so(place: Place) -> None:
 
 @pytest.mark.parametrize(
     ("name", "damage"),
-    [
-        ("study.json", "cut"),
-        ("study.json", "no facts"),
-        ("study.yaml", "cut"),
-        ("task/task.py", "no JSON"),
-        ("prompt.jinja", "empty"),
-    ],
+    first_of_kind(
+        [
+            ("study.json", "cut"),
+            ("study.json", "no facts"),
+            ("study.yaml", "cut"),
+            ("task/task.py", "no JSON"),
+            ("prompt.jinja", "empty"),
+        ]
+    ),
 )
 def test_files_of_a_study_are_written_again(name: str, damage: str, done: Place, place: Place) -> None:
     phase = "cell" if name == "prompt.jinja" else "summary"
@@ -238,7 +242,7 @@ def edited(file: Path, key: str) -> None:
     file.write_text(re.sub(rf'"{key}": \d+', f'"{key}": 1', text))
 
 
-@pytest.mark.parametrize("damage", MODEL_DAMAGE)
+@pytest.mark.parametrize("damage", first_of_kind(MODEL_DAMAGE))
 def test_a_damaged_model_is_stored_again_under_its_names(damage: str, done: Place, place: Place) -> None:
     uri, folder = model_of(place)
     whole = every_file(folder)

@@ -17,6 +17,7 @@ from benchmarks.tracking_server import NoDatabase, database
 from harness.core.errors import StoreError
 from harness.runner.search.optuna_storage import reach_storage
 from tests.support.canary import stored
+from tests.support.first_of_kind import first_of_kind
 from tests.support.study_fixture import Place, Places
 
 PASSWORD = "s3cr3t%2Fof%40ours"
@@ -59,7 +60,7 @@ def written(place: Place) -> Iterator[tuple[str, bytes]]:
             yield str(file.relative_to(place.folder)), file.read_bytes()
 
 
-@pytest.mark.parametrize("how", ["in the file", "by --set", "by name"])
+@pytest.mark.parametrize("how", first_of_kind(["in the file", "by --set", "by name"]))
 def test_a_storage_s_password_is_in_no_byte(
     how: str, server: str, places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +87,7 @@ def test_a_storage_s_password_is_in_no_byte(
     assert place.command("report", "tiny").status == 0
 
 
+@pytest.mark.slow
 def test_a_tracking_database_s_password_is_in_no_byte_and_on_no_screen(server: str, places: Places) -> None:
     place = places(store=False)
     address = new_database(server, "tracking")

@@ -25,6 +25,7 @@ from harness.training.evaluation import Decoding, generate, prompts_of
 from harness.training.fast_matmul import install, is_faster, is_installed, product
 from harness.training.loss import ForwardPass
 from harness.training.torch_compat import onednn_linear
+from tests.support.first_of_kind import first_of_kind
 from tests.support.training_runs import LAST, encoded, opened, trained, without_key_bias
 
 pytestmark = pytest.mark.skipif(
@@ -206,7 +207,7 @@ def test_recordings_of_two_libraries_have_two_names(tiny: Model) -> None:
 # Whole models
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", first_of_kind(FAMILIES))
 def test_twenty_steps(tiny: Model, family: str) -> None:
     """Replay gives the very numbers of the live pass, and they are torch's own but for rounding."""
     expected = trained(tiny(family), LAST, None)
