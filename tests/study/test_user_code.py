@@ -12,6 +12,7 @@ import pytest
 from harness.core.errors import DataError, TaskError
 from harness.core.user_code import ENDS, user_code
 from harness.study.task import load_task
+from tests.support.first_of_kind import first_of_kind
 from tests.support.study_fixture import TASK, Done, Place, Places
 
 ENDINGS = ["sys.exit(0)", "raise GeneratorExit", "1 / 0"]
@@ -21,7 +22,6 @@ OWN = """
 import os, sys
 from harness import Example, Metric, Template
 import numpy as np
-from tests.support.first_of_kind import first_of_kind
 
 
 def example(row, id):
