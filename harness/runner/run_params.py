@@ -141,14 +141,17 @@ def _without_rows(line: str, checked: Checked) -> str:
 
 def _masked(text: str, checked: Checked) -> str:
     """Return what a study file, or an override of it, says without passwords."""
-    storage = checked.file.study.search.storage
-    return masked(text.replace(storage, masked(storage, storage)))
+    for address in filter(None, (checked.file.study.search.storage, checked.file.study.tracking.uri)):
+        text = text.replace(address, masked(address, address))
+    return masked(text)
 
 
 def _said(checked: Checked) -> dict[str, Any]:
     """Return the study as its file says it, defaults filled in, without passwords."""
     said: dict[str, Any] = masked_all(checked.file.study.model_dump(mode="json"))
     said["search"]["storage"] = _masked(checked.file.study.search.storage, checked)
+    if uri := checked.file.study.tracking.uri:
+        said["tracking"]["uri"] = _masked(uri, checked)
     return said
 
 

@@ -184,17 +184,17 @@ def _prompts(study: StudySpec, task: Task, problems: Problems) -> list[tuple[int
     found = []
     for index, prompt in enumerate(study.prompts):
         with problems.at("prompts", index):
-            form = _form(prompt, task)
+            form = _form(prompt, task, problems.file)
             form.names()
             found.append((index, form))
     return found
 
 
-def _form(prompt: Prompt, task: Task) -> PromptForm:
+def _form(prompt: Prompt, task: Task, file: StudyFile) -> PromptForm:
     if prompt.registered:
         from harness.tracking.mlflow.prompt_registry import prompt_of  # heavy, and most studies do without
 
-        return prompt_of(prompt.registered, prompt.name)
+        return prompt_of(prompt.registered, prompt.name, file.address.store)
     return prompt.form() or task.prompt(prompt.name)
 
 

@@ -154,6 +154,8 @@ class PageTags:
     """What the tags of a study's ready-made views begin with."""
     KIND: Final = "mlflow.experimentKind"
     LEAD: Final = "mlflow.experiment.primaryMetric.name"
+    STUDY: Final = "harness.study"
+    """Of an experiment: the name of the study whose it is."""
     LEASE: Final = "harness.lease"
     """Of a study: the process that runs it; see `harness.tracking.mlflow.study_lease`."""
     SPLIT: Final = "mlflow.data.context"

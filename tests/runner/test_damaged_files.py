@@ -169,7 +169,7 @@ def test_a_damaged_side_is_not_compared(place: Place) -> None:
 def test_any_damage_is_seen(damage: str, place: Place) -> None:
     run = place.runs("final", cell="bare/none")[0]
     with mock.patch.dict(os.environ, {"MLFLOW_TRACKING_URI": place.uri}):
-        ((_, tracker, ours),) = find_run(run.info.run_id)
+        ((_, tracker, ours),) = find_run(run.info.run_id, place.uri)
     assert is_whole(tracker, ours, "validation")
     DAMAGE[damage](file_of(run, "predictions/validation.json"))
     assert not is_whole(tracker, ours, "validation")
@@ -183,7 +183,7 @@ def test_a_cut_at_any_byte_is_seen(old: bool, place: Place) -> None:
     file = file_of(run, "predictions/test.json")
     whole = file.read_bytes()
     with mock.patch.dict(os.environ, {"MLFLOW_TRACKING_URI": place.uri}):
-        ((_, tracker, ours),) = find_run(run.info.run_id)
+        ((_, tracker, ours),) = find_run(run.info.run_id, place.uri)
     assert is_whole(tracker, ours, "test")
 
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

@@ -231,10 +231,11 @@ def test_a_study_killed_while_the_server_is_away_goes_on(server: TrackingServer,
 
 CROWD = """
 import sys
+from harness.tracking.address import StudyAddress, store_uri
 from harness.tracking.choose_store import opened
 
 number = int(sys.argv[1])
-with opened("crowd", print) as tracker:
+with opened(StudyAddress("crowd", "crowd", store_uri()), print) as tracker:
     tracker.runs()
     above = tracker.start(f"{number}", phase="cell", parent=None, params={"number": number}, tags={})
     for trial in range(25):
