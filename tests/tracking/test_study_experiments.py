@@ -23,7 +23,7 @@ def moved(finished: Place, places: Places) -> Place:
     """Return a finished study whose experiment has a path for a name, in the store and in the file."""
     place = places.copy(finished)
     client = place.client()
-    client.rename_experiment(client.get_experiment_by_name("tiny").experiment_id, PATH)
+    client.rename_experiment(identity(client, "tiny"), PATH)
     place.edit("task: ./task.py", f'task: ./task.py\ntracking: {{experiment: "{PATH}"}}')
     return place
 
@@ -39,6 +39,12 @@ def store(request: pytest.FixtureRequest, places: Places, monkeypatch: pytest.Mo
 
 def at(store: MlflowClient, study: str, experiment: str) -> StudyAddress:
     return StudyAddress(study, experiment, store.tracking_uri)
+
+
+def identity(store: MlflowClient, experiment: str) -> str:
+    found = store.get_experiment_by_name(experiment)
+    assert found is not None
+    return str(found.experiment_id)
 
 
 def succeeded(done: Done) -> str:
@@ -62,8 +68,7 @@ def test_its_report_is_written_again(moved: Place, name: str) -> None:
 
 def test_a_run_s_id_leads_to_the_study_s_name(moved: Place) -> None:
     client = moved.client()
-    experiment = client.get_experiment_by_name(PATH)
-    one, other, *_ = client.search_runs([experiment.experiment_id], "tags.phase = 'final'")
+    one, other, *_ = client.search_runs([identity(client, PATH)], "tags.phase = 'final'")
     said = succeeded(moved.command("compare", one.info.run_id, other.info.run_id))
     assert "tiny:" in said
     assert PATH not in said
@@ -92,11 +97,11 @@ def test_a_store_of_the_study_s_own_comes_before_that_of_the_environment(places:
     succeeded(place.command("report", "study.yaml", env=env))
     succeeded(place.command("predict", "study.yaml", "--input", "data/test.jsonl", "--output", "said.jsonl", env=env))
     client = MlflowClient(f"sqlite:///{place.folder}/own.db")
-    experiment = client.get_experiment_by_name("tiny")
-    (summary,) = client.search_runs([experiment.experiment_id], "tags.phase = 'summary'")
+    experiment = identity(client, "tiny")
+    (summary,) = client.search_runs([experiment], "tags.phase = 'summary'")
     stored = client.download_artifacts(summary.info.run_id, "study.json")
     assert "${STORES}/own.db" in Path(stored).read_text()
-    (final, *_) = client.search_runs([experiment.experiment_id], "tags.phase = 'final'")
+    (final, *_) = client.search_runs([experiment], "tags.phase = 'final'")
     succeeded(place.command("reproduce", final.info.run_id, env={"MLFLOW_TRACKING_URI": client.tracking_uri}))
     lost = place.command("report", "tiny", env=env)
     assert lost.status == 2
@@ -120,7 +125,7 @@ def test_two_studies_in_one_experiment_are_refused(store: MlflowClient) -> None:
     open_experiment(store, at(store, "a", "/x"))
     with pytest.raises(StoreError, match=r"'/x'.*study 'a'.*tracking\.experiment"):
         open_experiment(store, at(store, "b", "/x"))
-    assert open_experiment(store, at(store, "a", "/x")) == store.get_experiment_by_name("/x").experiment_id
+    assert open_experiment(store, at(store, "a", "/x")) == identity(store, "/x")
 
 
 def test_an_experiment_of_an_earlier_version_is_its_study_s(store: MlflowClient) -> None:
@@ -145,7 +150,7 @@ def test_a_study_in_two_experiments_is_told_apart_by_its_file_alone(store: Mlflo
         open_experiment(store, at(store, "twice", experiment))
     with pytest.raises(StoreError, match=r"several experiments.*'/twice'.*file"):
         address_by_name(store, "twice")
-    store.delete_experiment(store.get_experiment_by_name("twice").experiment_id)
+    store.delete_experiment(identity(store, "twice"))
     assert address_by_name(store, "twice") == at(store, "twice", "/twice")
 
 

@@ -22,14 +22,14 @@ from benchmarks.proxy import proxy
 from benchmarks.tracking_server import NoDatabase, TrackingServer, free_port, tracking_server
 from harness.core.errors import StoreAway, StoreError
 from harness.tracking.mlflow.http import reach_server
-from harness.tracking.schema import Tags
+from harness.tracking.schema import HIDDEN, Tags
 from tests.support.study_fixture import PARENT, Place, Places
 
 CELLS = ("--set", "tuning=[none, head]", "--set", "final.seeds=[11, 12]")
 """Two cells that train, two that do not."""
 
-OWN = {Tags.RECORD, "search", "study", "best_model", "best_run", "kept_runs", "mlflow.note.content", "note_digest"}
-OWN |= {"digest.study.json"}  # its forecast and places differ
+OWN = {Tags.RECORD, "study", "best_model", "best_run", "kept_runs", "mlflow.note.content"}
+OWN |= {HIDDEN + name for name in ("search", "note_digest", "digest.study.json")}  # a forecast and places differ
 """Tags that name a run, a study or a moment."""
 
 MEASURED = ("cost/", "energy/", "system/")

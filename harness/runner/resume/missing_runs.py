@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from harness.core.example import Split, digest
 from harness.tracking.prediction_table import TextsKeptOff
-from harness.tracking.run_records import CellRecord
+from harness.tracking.run_records import CellRecord, chart_metrics
 from harness.tracking.schema import NONE, Params, Tags
 from harness.tracking.store_protocols import DataUse, Phase, Run, Status, Tracker
 
@@ -106,6 +106,7 @@ class StudyRuns:
         title, parent = f"{cell} {name}", self._parents[cell]
         params, tags = {**self.cells[cell].params(), **params}, {**self._tags_of(cell), **tags}
         run = self.tracker.start(title, phase=phase, parent=parent, params=params, tags=tags)
+        self.tracker.metrics(run, chart_metrics(params))
         self.tracker.inputs(run, self._read_by(cell))
         return run
 
@@ -157,7 +158,7 @@ class StudyRuns:
 
     def conclude(self, cell: str, params: Mapping[str, Any], metrics: Mapping[str, float], status: Status) -> str:
         """Write a parent's result and end it; return its id, which is new where it said something else before."""
-        run = self._runs[self._parents[cell]]
+        run, metrics = self._runs[self._parents[cell]], {**metrics, **chart_metrics(params)}
         moved = any(key in run.params and run.params[key] != str(value) for key, value in params.items())
         if moved or run.metrics.keys() - metrics.keys():
             heir = self._start_parent(cell, {**self._noted.get(cell, {}), Tags.SEARCH: self.search(cell)})

@@ -21,6 +21,7 @@ from mlflow.entities import ViewType
 from harness.tracking.address import StudyAddress, is_server
 from harness.tracking.mlflow.connect import connect, connect_known
 from harness.tracking.mlflow.logged_models import MlflowModels, remove_files, size_of
+from harness.tracking.mlflow.mlflow_compat import origin_tags
 from harness.tracking.mlflow.prompt_registry import MlflowPrompts
 from harness.tracking.mlflow.read_run import measured, run_from
 from harness.tracking.mlflow.run_files import read_text, text_digest, write_folder
@@ -166,7 +167,7 @@ class MlflowTracker:
         self, name: str, *, phase: Phase, parent: str | None, params: Mapping[str, Any], tags: Mapping[str, str]
     ) -> str:
         above = {Tags.PARENT: parent} if parent else {}
-        run = self._start({"name": name, "tags": {**tags, Tags.PHASE: phase, **above}, "time": _now()})
+        run = self._start({"name": name, "tags": {**origin_tags(), **tags, Tags.PHASE: phase, **above}, "time": _now()})
         self.params(run, params)
         return run
 
