@@ -50,8 +50,8 @@ def knock(uri: str, *, seconds: int) -> None:
 def one_column(name: str, kind: Any) -> Schema:
     """Return the schema of a table with this column, or of a plain list of its values.
 
-    Of a list MLflow makes a table whose column is called 0, and holds that against the schema. Only its first column may
-    be called so, and the one that is left out must be optional.
+    Of a list MLflow makes a table whose column is called 0, and holds that against the schema. Only its first column
+    may be called so, and the one that is left out must be optional.
     """
     return Schema([ColSpec(kind, each, required=False) for each in (0, name)])  # type: ignore[arg-type]
 
