@@ -20,12 +20,15 @@ import pytest
 from mlflow.exceptions import MlflowException
 from packaging.requirements import Requirement
 
+from harness.core.errors import ModelError
 from harness.data.template import Template
 from harness.models.load import Loaded
 from harness.serving.carried_code import carried_files
 from harness.serving.generator import SERVED, model_folder
 from harness.serving.recipe import Recipe
+from harness.tracking.address import StudyAddress
 from harness.tracking.mlflow.logged_models import MlflowModels
+from harness.tracking.mlflow.mlflow_tracker import find_experiment
 from harness.tracking.store_protocols import ModelCard
 from tests.support.model_folders import folder_of
 from tests.support.study_fixture import Place, Places
@@ -113,9 +116,11 @@ def test_changed_code_is_a_changed_model(finished: Place, places: Places) -> Non
     place = places.copy(finished)
     file = stored(place) / "code" / "harness" / "serving" / "generator.py"
     file.write_text(file.read_text() + "\n")
-    assert (
-        "code" in place.run("--set", "search.trials=1", "--set", "final.seeds=[11]", "--set", "training.epochs=1").out
-    )
+    tracker = find_experiment(StudyAddress("tiny", "tiny", place.uri))
+    assert tracker is not None
+    (uri,) = tracker.models.stored().values()
+    with pytest.raises(ModelError, match="not as it was stored: code"):
+        tracker.models.folder(uri)
 
 
 def test_texts_tables_and_records_are_answered_alike(folder: Path) -> None:
