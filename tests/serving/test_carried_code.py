@@ -37,9 +37,9 @@ TEXTS = ["short note about the meeting", "it moved"]
 
 ALONE = """
 import importlib.util, json, sys
-sys.meta_path[:] = [each for each in sys.meta_path if "editable" not in str(each)]
 sys.path[:] = [each for each in sys.path if "site-packages" in each or "python3" in each]
-assert importlib.util.find_spec("harness") is None, "it would be imported from elsewhere"
+elsewhere = importlib.util.find_spec("harness")
+assert elsewhere is None or elsewhere.origin is None, "it would be imported from elsewhere"
 import mlflow
 folder, texts = sys.argv[1], json.loads(sys.argv[2])
 said = mlflow.pyfunc.load_model(folder).predict(texts)
@@ -136,6 +136,7 @@ def test_texts_tables_and_records_are_answered_alike(folder: Path) -> None:
     assert "source" in model.metadata.signature.inputs.input_names()
 
 
+@pytest.mark.filterwarnings("ignore:Operation with range:DeprecationWarning")  # in MLflow's own reading of an example
 def test_texts_alone_do_not_fill_two_fields(tiny: Callable[..., Loaded], places: Places) -> None:
     model = mlflow.pyfunc.load_model(str(of_fields(tiny, places(), "question", "context")))
     with pytest.raises(MlflowException, match="question.*context|context.*question"):

@@ -23,7 +23,7 @@ from benchmarks.tracking_server import NoDatabase, TrackingServer, free_port, tr
 from harness.core.errors import StoreAway, StoreError
 from harness.tracking.mlflow.http import reach_server
 from harness.tracking.schema import HIDDEN, Tags
-from tests.support.study_fixture import PARENT, Place, Places
+from tests.support.study_fixture import PARENT, QUICK, Place, Places
 
 CELLS = ("--set", "tuning=[none, head]", "--set", "final.seeds=[11, 12]")
 """Two cells that train, two that do not."""
@@ -309,3 +309,19 @@ def test_credentials_are_mlflows_own(
         with pytest.raises(error, match=message):
             reach_server(guarded.uri)
         assert guarded.requests
+
+
+@pytest.mark.slow
+def test_a_study_names_its_server_and_an_experiment_by_a_path(server: TrackingServer, places: Places) -> None:
+    place, path = places(), "/Users/me@example.org/on a server"
+    options = ("--set", f"tracking.uri={server.uri}", "--set", f'tracking.experiment="{path}"', "--set", "name=pathed")
+    done = place.command("run", "study.yaml", *QUICK, *options)
+    assert done.status == 0, done.err
+    assert place.client().get_experiment_by_name("pathed") is None, "the environment names another store"
+    experiment = MlflowClient(server.uri).get_experiment_by_name(path)
+    assert experiment is not None
+    runs = MlflowClient(server.uri).search_runs([experiment.experiment_id])
+    assert all(run.data.tags["mlflow.user"] == run.info.user_id != "unknown" for run in runs)
+    for name in ("pathed", path):
+        found = place.command("clean", name, "--dry-run", env={"MLFLOW_TRACKING_URI": server.uri})
+        assert found.status == 0, found.err

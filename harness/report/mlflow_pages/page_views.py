@@ -86,6 +86,8 @@ def study_views(facts: ViewFacts) -> list[View]:
         "Learning rates",
         "every trial's objective by the logarithm of its learning rate",
         f"{PHASE} = 'search'",
+        order=PROMPT,  # in the order of time, cells would stand in for their trials
+        ascending=True,
         columns=(PROMPT, f"params.{Params.TUNING}", RATE, OBJECTIVE),
         charts=(points(Metrics.LOG_RATE, Metrics.OBJECTIVE),),
         mode="CHART",

@@ -31,7 +31,10 @@ __all__ = ["ModelKeeper"]
 
 MODEL_PARAMS = (Params.TASK, Params.MODEL, Params.PROMPT, Params.TUNING, Params.SEED)
 """What a stored model says of its run's params."""
-MODEL_TAGS = (Tags.STUDY, Tags.CELL, Tags.CELL_DIGEST, Tags.MODEL_DIGEST, Tags.WEIGHTS_DIGEST, Tags.PROMPT_URI)
+MODEL_TAGS = (
+    *(Tags.STUDY, Tags.CELL, Tags.CELL_DIGEST, Tags.MODEL_DIGEST, Tags.WEIGHTS_DIGEST, Tags.PROMPT_URI),
+    *(Tags.SOURCE, Tags.SOURCE_COMMIT),
+)
 """What it says of its tags, as far as the run has them."""
 
 UNRANKED = "nothing can be ranked"

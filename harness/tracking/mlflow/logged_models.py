@@ -26,7 +26,7 @@ from harness.core.database_urls import reason_of, shown
 from harness.core.errors import ModelError
 from harness.core.whole_files import folder_size
 from harness.tracking.address import local_folder
-from harness.tracking.mlflow.mlflow_compat import UNKNOWN, one_column
+from harness.tracking.mlflow.mlflow_compat import UNKNOWN, one_column, origin_tags
 from harness.tracking.mlflow.model_registry import MlflowRegistry, model_id
 from harness.tracking.mlflow.run_files import text_digest
 from harness.tracking.schema import Metrics, PageTags
@@ -89,7 +89,7 @@ class MlflowModels:
             remove_files(ready.artifact_location, ready.model_id)
             self._write(ready, folder, card, run)
             return str(ready.model_uri)
-        params, tags = dict(card.params), translate_values(card.tags, self.link.servers)
+        params, tags = dict(card.params), {**origin_tags(), **translate_values(card.tags, self.link.servers)}
         model = client.create_logged_model(
             self._experiment, name=card.name, source_run_id=run, params=params, tags=tags
         )

@@ -167,7 +167,7 @@ class MlflowTracker:
         self, name: str, *, phase: Phase, parent: str | None, params: Mapping[str, Any], tags: Mapping[str, str]
     ) -> str:
         above = {Tags.PARENT: parent} if parent else {}
-        run = self._start({"name": name, "tags": {**origin_tags(), **tags, Tags.PHASE: phase, **above}, "time": _now()})
+        run = self._start({"name": name, "tags": {Tags.PHASE: phase, **origin_tags(), **tags, **above}, "time": _now()})
         self.params(run, params)
         return run
 
