@@ -123,6 +123,14 @@ def test_changed_code_is_a_changed_model(finished: Place, places: Places) -> Non
         tracker.models.folder(uri)
 
 
+def test_the_harness_runs_none_of_it(finished: Place, places: Places) -> None:
+    place = places.copy(finished)
+    for file in stored(place).rglob("*.py"):
+        file.write_text("raise SystemExit('it ran')\n")
+    done = place.command("predict", str(stored(place)), "--input", "asked.jsonl", "--output", "said.jsonl")
+    assert done.status == 0, done.err
+
+
 def test_texts_tables_and_records_are_answered_alike(folder: Path) -> None:
     model = mlflow.pyfunc.load_model(str(folder))
     said = model.predict(TEXTS)
