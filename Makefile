@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 TOOLS := .venv/.tools
 
-.PHONY: quickstart test test-all lint lowest format bench base-model data
+.PHONY: quickstart test test-slow test-all lint lowest format bench base-model data
 
 quickstart: $(INSTALLED)  ## install, then run the quickstart study
 	$(BIN)/harness run experiments/quickstart.yaml
@@ -12,9 +12,10 @@ quickstart: $(INSTALLED)  ## install, then run the quickstart study
 test: lint  ## lint, types, and all tests that take less than a minute
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not slow and not hostile and not demand"  # two processes of one thread each
 
-test-all: test  ## the slow tests as well
-	$(BIN)/pytest -m "slow and not demand"
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m hostile tests/hostile
+test-slow: $(TOOLS)  ## the tests that take longer: whole commands, real servers, every hostile case
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "(slow or hostile) and not demand"
+
+test-all: test test-slow
 
 lint: $(TOOLS)
 	$(BIN)/ruff check .
@@ -30,7 +31,7 @@ lowest:  ## tests on the lowest versions that pyproject.toml allows, in an envir
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	$(PYTHON) -m tools.lowest_versions > $(LOWEST)/pins.txt
 	$(LOWEST)/bin/pip install --quiet --constraint $(LOWEST)/pins.txt --editable ".[test]"
-	OMP_NUM_THREADS=1 $(LOWEST)/bin/pytest -o filterwarnings=default -m "not slow" $(addprefix tests/,$(WITH_LOWEST))
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/pytest -o filterwarnings=default -m "not slow and not hostile and not demand" $(addprefix tests/,$(WITH_LOWEST))
 
 format: $(TOOLS)
 	$(BIN)/ruff check --fix .

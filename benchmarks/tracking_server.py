@@ -108,7 +108,7 @@ class TrackingServer:
             self._process = subprocess.Popen(
                 self._command,
                 cwd=self._folder,
-                env={**settings, "OMP_NUM_THREADS": "1"},
+                env={**settings, "OMP_NUM_THREADS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
                 stdout=said,
                 stderr=said,
                 start_new_session=True,

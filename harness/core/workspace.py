@@ -75,7 +75,7 @@ class Workspace:
 
     def texts(self, study: str) -> Path:
         """Return where predictions are that a study keeps off its tracking store; `harness clean` leaves them."""
-        return self.state / ".texts" / study
+        return inside(self.state / ".texts", _study(study))
 
     @property
     def database_lock(self) -> Path:

@@ -14,8 +14,6 @@ import pytest
 from harness.cli.main import app
 from tests.support.study_fixture import QUICK, Done, Place, Places
 
-pytestmark = pytest.mark.demand  # whole commands, many times
-
 VICTIM = "VICTIM"
 """Stands for the absolute path of a folder that is nobody's business."""
 
@@ -78,6 +76,7 @@ def test_every_command_is_walked() -> None:
     assert names == ARGUMENTS.keys() | OTHERS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ARGUMENTS)
 def test_no_command_takes_a_name_as_a_path(command: str, place: Place) -> None:
     before = around(place)
@@ -106,6 +105,7 @@ def test_a_task_file_out_of_a_store_stays_in_its_folder(place: Place) -> None:
         assert around(place) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("column", ["runs.artifact_uri", "logged_models.artifact_location"])
 def test_clean_deletes_no_folder_that_an_address_in_the_store_names(column: str, place: Place) -> None:
     before, (table, field) = around(place), column.split(".")
@@ -117,6 +117,7 @@ def test_clean_deletes_no_folder_that_an_address_in_the_store_names(column: str,
         place.client().restore_run(place.client().search_runs(["1"], run_view_type=2)[0].info.run_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "key"),
     [("params", "seed"), ("tags", "cell"), ("tags", "best_cell"), ("tags", "kept_runs"), ("tags", "study")],
@@ -129,6 +130,7 @@ def test_values_out_of_a_store_lead_nowhere(table: str, key: str, place: Place) 
         assert around(place) == before, arguments
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("link", [".harness/tiny", "reports/tiny", "reports/tiny/figures", ".harness/tiny/finals"])
 def test_links_lead_nowhere(link: str, place: Place) -> None:
     before, own = around(place), place.folder / link
@@ -144,6 +146,7 @@ def test_links_lead_nowhere(link: str, place: Place) -> None:
     assert place.command("report", "tiny").status == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["x" * 300, "~no-such-user-here/x", "/".join(["x" * 200] * 40)])
 def test_paths_that_no_file_can_have_are_refused(name: str, place: Place) -> None:
     commands = [
@@ -161,6 +164,7 @@ def test_paths_that_no_file_can_have_are_refused(name: str, place: Place) -> Non
         assert refused(shown), (arguments, shown)
 
 
+@pytest.mark.slow
 def test_a_long_name_of_a_prompt_is_refused_before_anything_is_trained(place: Place) -> None:
     place.edit("name: cue,", f"name: {'x' * 101},")
     assert refused(place.command("run", "study.yaml", *QUICK))

@@ -16,8 +16,6 @@ import pytest
 from tests.support.small_disk import SmallDisk, read_only, small_disk
 from tests.support.study_fixture import Done, Place, Places
 
-pytestmark = pytest.mark.demand  # whole commands, many times
-
 STUDY = ("run", "study.yaml", "--set", "prompts=[bare]", "--set", "tuning=[none, head]")
 
 
@@ -61,6 +59,7 @@ def needed(place: Place, whole: Place) -> int:
     return size(whole.folder) - size(place.folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9])
 def test_a_full_disk_is_named_and_the_same_command_goes_on(share: float, tmp_path: Path, whole: Place) -> None:
     with on_a_small_disk(tmp_path) as (disk, place):
@@ -82,6 +81,7 @@ def test_a_disk_that_fills_at_forty_moments(tmp_path: Path, whole: Place) -> Non
             goes_on(place, whole)
 
 
+@pytest.mark.slow
 def test_a_full_folder_for_temporary_files_is_named(tmp_path: Path, whole: Place, places: Places) -> None:
     with small_disk(tmp_path / "tmp", mib=1) as disk:
         place = places()
@@ -91,6 +91,7 @@ def test_a_full_folder_for_temporary_files_is_named(tmp_path: Path, whole: Place
         goes_on(place, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [".harness", "reports"])
 def test_a_folder_that_can_only_be_read_is_named(name: str, whole: Place, places: Places) -> None:
     place = places()
@@ -110,6 +111,7 @@ def test_a_file_where_a_folder_belongs_is_named(name: str, whole: Place, places:
     goes_on(place, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mlflow.db", "optuna.db"])
 def test_a_database_that_another_process_locks_is_named(name: str, whole: Place, places: Places) -> None:
     place = places()
@@ -124,6 +126,7 @@ def test_a_database_that_another_process_locks_is_named(name: str, whole: Place,
 NOBODY = 65534
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root, to become somebody else")
 @pytest.mark.parametrize("name", [".harness", "reports"])
 def test_what_this_user_may_not_do_is_named(name: str, whole: Place) -> None:

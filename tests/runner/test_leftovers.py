@@ -12,8 +12,6 @@ import pytest
 from tests.support.kill_moments import kill_at, running, storing_the_model
 from tests.support.study_fixture import QUICK, Place, Places
 
-pytestmark = pytest.mark.demand  # whole commands, many times
-
 
 def dead_process() -> int:
     process = subprocess.Popen([sys.executable, "-c", ""])

@@ -6,8 +6,6 @@ import pytest
 
 from tests.support.study_fixture import Place, Places
 
-pytestmark = pytest.mark.demand  # whole commands, many times
-
 SMALL = ("--set", "prompts=[bare]", "--set", "tuning=[none]", "--set", "final.seeds=[11]")
 
 
@@ -35,12 +33,14 @@ def test_a_study_that_is_called_like_a_prompt_is_refused_before_it_trains(place:
     place.run(*SMALL, "--set", "final.registered_as=small")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("without", [("--set", "final.models=none"), ("--set", "final.registered_as=null")])
 def test_a_study_that_registers_no_model_may_be_called_like_a_prompt(without: tuple[str, ...], place: Place) -> None:
     place.client().register_prompt("tiny", "{{ source }}")
     place.run(*SMALL, *without)
 
 
+@pytest.mark.slow
 def test_a_prompt_that_is_called_like_a_model_is_refused_before_it_trains(place: Place) -> None:
     place.client().create_registered_model("tiny_task.bare")
     said = refused(place, "run", "study.yaml", *SMALL)
@@ -49,12 +49,14 @@ def test_a_prompt_that_is_called_like_a_model_is_refused_before_it_trains(place:
     assert no_runs(place)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny_task.bare", "tiny_task.cue"])
 def test_a_prompt_of_the_study_itself_is_told_by_check(name: str, place: Place) -> None:
     said = refused(place, "check", "study.yaml", "--set", f"final.registered_as={name}")
     assert f"cannot be registered as '{name}': a prompt of the study is" in said
 
 
+@pytest.mark.slow
 def test_a_registered_prompt_that_the_study_names_is_told_by_check(place: Place) -> None:
     place.client().register_prompt("tiny", "{{ source }}")
     said = refused(place, "check", "study.yaml", "--set", "prompts=['prompts:/tiny/1']")

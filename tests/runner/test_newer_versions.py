@@ -16,8 +16,6 @@ from harness.tracking.mlflow.run_files import text_digest
 from harness.tracking.schema import HIDDEN, RUN_FORMAT, Artifacts, Tags
 from tests.support.study_fixture import Place, Places, rows, write_rows
 
-pytestmark = pytest.mark.demand  # whole commands, many times
-
 SMALL = (
     *("--set", "prompts=[bare]", "--set", "tuning=[none, head]", "--set", "search.trials=1"),
     *("--set", "final.seeds=[11]", "--set", "final.store=delta", "--set", "training.epochs=1"),
@@ -80,6 +78,7 @@ def test_every_run_and_record_says_its_version(done: Place) -> None:
     assert json.loads(file.read_text(encoding="utf-8"))["format"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [lambda place: rewrite_record(place, 2), lambda place: tag_run(place, str(RUN_FORMAT + 1))],
@@ -98,6 +97,7 @@ def test_a_newer_study_is_left_as_it_is(change: Callable[[Place], None], place: 
         assert state(place) == before, command
 
 
+@pytest.mark.slow
 def test_a_newer_plan_is_neither_read_nor_written_over(place: Place) -> None:
     keep_plan(place)
     before = state(place)
@@ -108,6 +108,7 @@ def test_a_newer_plan_is_neither_read_nor_written_over(place: Place) -> None:
         assert state(place) == before, command
 
 
+@pytest.mark.slow
 def test_a_newer_model_does_not_answer(place: Place) -> None:
     (settings,) = [
         file for file in place.folder.rglob("harness.json") if "mlruns" in file.parts or "models" in file.parts
@@ -130,6 +131,7 @@ def test_what_is_no_version_is_damage(version: object, place: Place) -> None:
     assert "newer" not in refused.err
 
 
+@pytest.mark.slow
 def test_a_record_that_was_changed_is_damage_whatever_version_it_says(place: Place) -> None:
     rewrite_record(place, 9, told=False)
     refused = place.command("report", "tiny")
@@ -138,12 +140,14 @@ def test_a_record_that_was_changed_is_damage_whatever_version_it_says(place: Pla
     assert "0 training runs to do" in place.run(*SMALL).out, "and a run writes it again"
 
 
+@pytest.mark.slow
 def test_a_run_without_a_version_is_read(place: Place) -> None:
     for run in place.runs():
         place.client().delete_tag(run.info.run_id, Tags.FORMAT)
     assert "0 training runs to do" in place.run(*SMALL).out
 
 
+@pytest.mark.slow
 def test_a_champion_of_a_newer_version_stays(place: Place) -> None:
     """Its study is another one, so this one runs; what that version's runs say is not for this one to judge."""
     for run in place.runs("final"):

@@ -7,8 +7,6 @@ import pytest
 from tests.support.fuse import TASK_WITH_FUSE
 from tests.support.study_fixture import Place, Places
 
-pytestmark = pytest.mark.demand  # whole commands, many times
-
 STUDY = ("--set", "prompts=[bare]", "--set", "tuning=[none, head]", "--set", "search.trials=3")
 RAISED = 'raise RuntimeError("the fuse has burned down")'
 WAYS = {
@@ -30,6 +28,7 @@ def burning(places: Places, way: str, *, always: bool = False) -> Place:
     return place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", list(WAYS))
 def test_one_trial_fails_alone(way: str, places: Places) -> None:
     place = burning(places, WAYS[way])
@@ -57,6 +56,7 @@ def test_a_final_run_fails_alone(places: Places) -> None:
     assert [run.info.status for run in place.runs("final", cell="bare/head")].count("FAILED") == 1
 
 
+@pytest.mark.slow
 def test_where_all_fail_one_sentence_says_so(places: Places) -> None:
     place = burning(places, WAYS["torch on the processor"], always=True)
     (place.folder / "fuse").write_text("1")

@@ -13,8 +13,6 @@ from harness.study.task_files import has_run, prompt_in, remember
 from tests.support.canary import Canaries
 from tests.support.study_fixture import TASK, Place, Places
 
-pytestmark = pytest.mark.demand  # whole commands, many times
-
 SHORT = ("search.trials=1", "final.seeds=[11]", "tuning=[none, head]", "final.models=none")
 OWN_METRIC = """
 import numpy as np
@@ -63,6 +61,7 @@ def verdicts(place: Place) -> int:
     return len(told["comparisons"])
 
 
+@pytest.mark.slow
 def test_whoever_ran_a_study_reads_it_by_its_name(done: Place) -> None:
     assert done.command("report", "tiny").status == 0
     assert verdicts(done)
@@ -91,6 +90,7 @@ def test_a_stranger_s_store_runs_nothing(elsewhere: Place, tmp_path: Path) -> No
     assert canaries.sang() == ["task"]
 
 
+@pytest.mark.slow
 def test_naming_the_study_s_file_allows_its_task(elsewhere: Place) -> None:
     assert elsewhere.command("report", "tiny").status == 0
     assert verdicts(elsewhere) == 0
@@ -98,6 +98,7 @@ def test_naming_the_study_s_file_allows_its_task(elsewhere: Place) -> None:
     assert verdicts(elsewhere)
 
 
+@pytest.mark.slow
 def test_a_store_cannot_name_another_file_or_a_metric_s_script(done: Place, places: Places, tmp_path: Path) -> None:
     place, canaries = places.copy(done), Canaries(tmp_path / "sang")
     (place.folder / "evil.py").write_text(canaries.python("evil"))
@@ -116,6 +117,7 @@ def test_a_store_cannot_name_another_file_or_a_metric_s_script(done: Place, plac
     assert canaries.sang() == []
 
 
+@pytest.mark.slow
 def test_the_study_s_text_in_a_store_allows_nothing(done: Place, places: Places, tmp_path: Path) -> None:
     place, canaries = places.copy(done), Canaries(tmp_path / "sang")
     (place.folder / "evil.py").write_text(canaries.python("evil"))

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from harness.core.errors import StoreError, UserError
+from harness.core.permissions import Permissions
 from harness.data.template import Template
 from harness.models.load import Loaded
 from harness.serving.answer_queue import PLACES
@@ -24,8 +25,6 @@ from harness.serving.http_server import Refused, Request
 from harness.serving.serve import serve_model
 from tests.support.model_folders import folder_of
 from tests.support.served_model import Served, serving
-
-pytestmark = pytest.mark.demand  # whole commands, many times
 
 LONG = json.dumps({"inputs": ["a short note about the meeting"] * 1_000}).encode()
 
@@ -125,6 +124,7 @@ sys.exit(128 + number)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("signals", "seconds"), [(1, 9.0), (2, 2.0)])
 def test_it_ends_in_time_even_inside_one_long_computation_and_at_once_when_asked_twice(
     signals: int, seconds: float
@@ -156,7 +156,9 @@ def test_a_port_in_use_and_an_address_of_nobody_are_refused_before_the_model_is_
             ("no.such.host.invalid", None, "--host 'no.such.host.invalid'"),
         ):
             with pytest.raises(StoreError, match=says) as refused:
-                serve_model(str(tmp_path / "none"), host=host, port=number, token=None, tell=print)
+                serve_model(
+                    str(tmp_path / "none"), host=host, port=number, token=None, tell=print, allowed=Permissions()
+                )
             assert "\n" not in str(refused.value)
 
 

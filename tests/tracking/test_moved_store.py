@@ -24,8 +24,6 @@ from harness.tracking.address import address_of, local_folder
 from tests.support.old_store import ARCHIVE
 from tests.support.study_fixture import QUICK, Place, Places
 
-pytestmark = pytest.mark.demand  # whole commands, many times
-
 NOTHING_TO_DO = "6 cells, 0 training runs to do"
 
 
@@ -66,6 +64,7 @@ def works(place: Place) -> None:
     assert [address for address in addresses if place.folder not in Path(address).parents] == []
 
 
+@pytest.mark.slow
 def test_a_moved_store_works_where_it_is_now(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     before, results = place.folder, place.results()
     there = moved(place)
@@ -80,6 +79,7 @@ def test_a_moved_store_works_where_it_is_now(place: Place, caplog: pytest.LogCap
     assert plain[0] == json.loads((there.folder / "answers.jsonl").read_text())["prediction"]
 
 
+@pytest.mark.slow
 def test_what_begins_with_run_goes_on_in_the_new_place(place: Place) -> None:
     there = moved(place)
     there.run(*QUICK, "--set", "search.trials=2", "--cells", "bare/head")
@@ -87,6 +87,7 @@ def test_what_begins_with_run_goes_on_in_the_new_place(place: Place) -> None:
     assert [run for run in there.runs() if str(there.folder) not in run.info.artifact_uri] == []
 
 
+@pytest.mark.slow
 def test_a_copied_store_leaves_the_first_one_alone(place: Place) -> None:
     there = copied(place)
     before = content(place.folder)
@@ -97,6 +98,7 @@ def test_a_copied_store_leaves_the_first_one_alone(place: Place) -> None:
     works(place)
 
 
+@pytest.mark.slow
 def test_a_store_that_an_earlier_version_wrote_may_have_moved(tmp_path: Path) -> None:
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(tmp_path / "new", filter="data")
@@ -111,6 +113,7 @@ def test_a_store_that_an_earlier_version_wrote_may_have_moved(tmp_path: Path) ->
     assert not Path("/old-store").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("commands", [["report", "tiny"], ["clean", "tiny", "--yes"], ["predict", "tiny"], ["run"]])
 def test_a_copy_of_the_database_alone_is_refused(commands: list[str], place: Place) -> None:
     there = copied(place)
@@ -127,6 +130,7 @@ def test_a_copy_of_the_database_alone_is_refused(commands: list[str], place: Pla
     assert content(place.folder) == other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("commands", [["report", "tiny"], ["clean", "tiny", "--yes"], ["predict", "tiny"], ["run"]])
 def test_a_store_whose_files_are_gone_with_their_folder_is_refused(commands: list[str], place: Place) -> None:
     database = place.folder.parent / "database"
@@ -159,6 +163,7 @@ def changed(before: dict[str, str], place: Place) -> list[str]:
     return [name for name in after if after[name] != before.get(name) and not name.endswith((".lock", "-shm", "-wal"))]
 
 
+@pytest.mark.slow
 def test_only_the_folder_of_the_work_moved(place: Place) -> None:
     database = place.folder.parent / "database"
     database.mkdir()
@@ -173,6 +178,7 @@ def test_only_the_folder_of_the_work_moved(place: Place) -> None:
     assert not place.folder.exists()
 
 
+@pytest.mark.slow
 def test_files_that_were_deleted_in_place_are_made_again(place: Place) -> None:
     results = place.results()
     shutil.rmtree(place.folder / "mlruns")
@@ -184,6 +190,7 @@ def test_files_that_were_deleted_in_place_are_made_again(place: Place) -> None:
     works(place)
 
 
+@pytest.mark.slow
 def test_a_store_behind_a_link_is_the_same_store(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     link = Place(place.folder.with_name("link"))
     link.folder.symlink_to(place.folder)
@@ -202,7 +209,8 @@ def test_addresses_of_runs_made_after_a_move_into_the_old_place_stay(place: Plac
     assert Path(address) == place.folder / "mlruns" / "1" / final / "artifacts"
 
 
-@pytest.mark.parametrize("name", ["a b", "100%", "a%20b", "a#b", "what?", "größer", "a%25b#c?d e", "a;b&c=d+e"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a#b", "a%25b c?d;e&f=g+h größer 100%"])
 def test_a_folder_whose_name_needs_escapes(name: str, tmp_path: Path) -> None:
     fresh = Places(tmp_path)()
     place = Place(fresh.folder.rename(tmp_path / name))
@@ -267,6 +275,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.slow
 def test_a_study_that_was_deleted_in_mlflow_is_left_alone(place: Place) -> None:
     place.client().delete_experiment("1")
     before = content(place.folder / "mlruns")
@@ -279,6 +288,7 @@ def test_a_study_that_was_deleted_in_mlflow_is_left_alone(place: Place) -> None:
     works(place)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", ["summary", "cell", "final", "search", "reference"])
 def test_runs_that_were_deleted_in_mlflow(phase: str, place: Place) -> None:
     champion = place.client().get_model_version_by_alias("tiny", "champion")

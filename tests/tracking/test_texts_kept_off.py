@@ -10,8 +10,6 @@ import pytest
 from tests.support.canary import stored
 from tests.support.study_fixture import SIZES, TASK, Place, Places, rows, write_rows
 
-pytestmark = pytest.mark.demand  # whole commands, many times
-
 SHORT = ("search.trials=1", "final.seeds=[11, 12]", "tuning=[none, head]")
 OFF = (*SHORT, "tracking.texts=false", "final.models=cells")
 CANARY = "canaryword"
@@ -65,6 +63,7 @@ def tables(place: Place) -> list[Path]:
     return list((place.folder / ".harness" / ".texts" / "tiny").glob("*.jsonl"))
 
 
+@pytest.mark.slow
 def test_no_byte_of_a_row_or_an_answer_reaches_the_store(done: Place, usual: Place) -> None:
     said = {json.loads(line)["prediction"] for file in tables(done) for line in file.read_text().splitlines()}
     long = [text.encode() for text in said if len(text) > 12]
@@ -79,6 +78,7 @@ def test_no_byte_of_a_row_or_an_answer_reaches_the_store(done: Place, usual: Pla
             assert text not in content, place
 
 
+@pytest.mark.slow
 def test_numbers_and_claims_are_the_same(done: Place, usual: Place) -> None:
     assert done.results() == usual.results()
     names = ("references.csv", "verdicts.json")
@@ -93,6 +93,7 @@ def test_numbers_and_claims_are_the_same(done: Place, usual: Place) -> None:
             assert told == other
 
 
+@pytest.mark.slow
 def test_the_report_says_where_texts_are_and_they_are_there(done: Place) -> None:
     for name in ("report.md", "report.html"):
         page = (done.folder / "reports" / "tiny" / name).read_text()
@@ -108,6 +109,7 @@ def test_the_report_says_where_texts_are_and_they_are_there(done: Place) -> None
         assert all(CANARY in row["source"] and CANARY in row["reference"] and row["references"] for row in told)
 
 
+@pytest.mark.slow
 def test_another_folder_reads_the_same_from_the_store_alone(done: Place, places: Places) -> None:
     place = places.copy(done)
     before = (place.folder / "reports" / "tiny" / "verdicts.json").read_bytes()
@@ -120,6 +122,7 @@ def test_another_folder_reads_the_same_from_the_store_alone(done: Place, places:
     assert perplexity.status == 0, perplexity.err
 
 
+@pytest.mark.slow
 def test_the_same_command_again_does_nothing_and_more_seeds_extend_it(done: Place, places: Places) -> None:
     place = places.copy(done)
     runs = len(place.runs())
@@ -130,6 +133,7 @@ def test_the_same_command_again_does_nothing_and_more_seeds_extend_it(done: Plac
     assert all(CANARY.encode() not in content for _, content in stored(place))
 
 
+@pytest.mark.slow
 def test_the_champion_answers_and_is_challenged(done: Place, places: Places) -> None:
     place = places.copy(done)
     (place.folder / "in.jsonl").write_text(json.dumps({"source": "a short note"}) + "\n")
@@ -142,11 +146,13 @@ def test_the_champion_answers_and_is_challenged(done: Place, places: Places) -> 
     assert "by the paired test" in " ".join(said.split()), said
 
 
+@pytest.mark.slow
 def test_a_final_run_can_be_done_again(done: Place) -> None:
     shown = done.command("reproduce", done.runs("final", cell="bare/head")[0].info.run_id)
     assert shown.status == 0, shown.out + shown.err
 
 
+@pytest.mark.slow
 def test_a_study_that_had_its_texts_stored_gets_new_runs_without(usual: Place, places: Places) -> None:
     place = places.copy(usual)
     place.run(*sets(*OFF[:1], "final.seeds=[11, 12, 13]", *OFF[2:]))
