@@ -50,9 +50,11 @@ def main() -> None:
 
 def measure(seconds: float, trials: int, slow: Proxy) -> dict[str, Any]:
     """Run trials of a length, one after another, and return what they took."""
+    from harness.tracking.address import StudyAddress, store_uri
     from harness.tracking.choose_store import opened
 
-    with opened(f"trials of {seconds:g} s", print) as tracker:
+    name = f"trials-of-{seconds:g}-s"
+    with opened(StudyAddress(name, name, store_uri()), print) as tracker:
         tracker.runs()  # as a study begins
         first, before = len(slow.requests), processor_time()
         start = time.perf_counter()

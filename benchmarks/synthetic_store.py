@@ -18,6 +18,7 @@ from mlflow.entities import Metric, Param
 from harness.core.example import Example, Prediction
 from harness.metrics import get
 from harness.study.search_space import NONE, format_value
+from harness.tracking.address import StudyAddress, store_uri
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
 from harness.tracking.study_record import StudyRecord
 
@@ -51,7 +52,7 @@ class _Writer:
 
     def __init__(self, size: Size) -> None:
         self.size = size
-        self.tracker = MlflowTracker.open(NAME)
+        self.tracker = MlflowTracker.open(StudyAddress(NAME, NAME, store_uri()))
         self.client = MlflowClient(self.tracker.uri)
         self.now = 1_700_000_000_000
 

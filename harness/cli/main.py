@@ -127,7 +127,7 @@ def run(
     with progress_on(out) as progress:
         result = planned.run(progress=progress, cells=cells, fresh=fresh)
     print_results(out, result.results, result.findings)
-    out.print("next: harness ui")
+    out.print(f"next: harness ui {study}" if planned.file.study.tracking.uri else "next: harness ui", soft_wrap=True)
     out.print(f"report: {result.folder / 'report.md'}", soft_wrap=True)
 
 
@@ -172,10 +172,8 @@ def ui(
     """Start the MLflow UI on the studies' store."""
     with until_signal(out):
         from harness.cli.mlflow_ui import serve_ui
-        from harness.study.find_study import known_study
 
-        experiment = known_study(study)[1].pages.experiment if study else None
-        serve_ui(experiment, port=port, tell=_tell)
+        serve_ui(study, port=port, tell=_tell)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from harness.core.mlflow_server_process import free_port, serve
 from harness.core.passwords import masked, without_user
 from harness.core.python_child import python
 from harness.report.mlflow_pages.page_views import OPENING
+from harness.study.find_study import known_study
 from harness.tracking.address import is_server, store_uri
 from harness.tracking.mlflow.connect import connect_known
 from harness.tracking.mlflow.ui_views import Address
@@ -24,18 +25,19 @@ HOSTS = "localhost,localhost:*,127.0.0.1,127.0.0.1:*"
 """What browsers may call this machine; MLflow's own list lets names such as ``10.example.org`` in as well."""
 
 
-def serve_ui(experiment: str | None, *, port: int | None, tell: Callable[[str], None]) -> None:
-    """Serve until interrupted, with a link to the study of this MLflow experiment, on a free port if none is named.
+def serve_ui(study: str | None, *, port: int | None, tell: Callable[[str], None]) -> None:
+    """Serve until interrupted, with a link to a study if one is named, on a free port if none is.
 
     Raises:
-        StoreError: The server does not come up, or ends by itself.
+        UserError: The store does not know the study, or the server does not come up, or ends by itself.
         KeyboardInterrupt: It was interrupted.
     """
-    uri = store_uri()
+    tracker = known_study(study)[1] if study else None
+    uri, experiment = (tracker.uri, tracker.pages.experiment) if tracker else (store_uri(), None)
     if is_server(uri):
         tell(_link(without_user(uri), experiment))  # the browser asks
         return
-    connect_known()  # a store that was moved leads to its files again
+    connect_known(uri)  # a store that was moved leads to its files again
     port = port or free_port()
     address = f"http://127.0.0.1:{port}"
     command = python("-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1")

@@ -11,7 +11,7 @@ from harness.core.example import SPLITS
 from harness.core.named_path import named_path
 from harness.core.whole_files import write_whole
 from harness.data.readers import read_rows
-from harness.study.task import packaged
+from harness.study.packaged_files import packaged
 
 __all__ = ["write_starter"]
 

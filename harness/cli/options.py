@@ -32,7 +32,9 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY.SUB=VALUE", help="Override a key of the study file; repeatable."),
 ]
-KnownStudy = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or a study's name.")]
+KnownStudy = Annotated[
+    str, typer.Argument(metavar="STUDY", help="A study file, or a study's or its experiment's name.")
+]
 ModelName = Annotated[
     str,
     typer.Argument(metavar="MODEL", help="models:/name@champion, models:/m-..., a run's id, a study's name or folder."),

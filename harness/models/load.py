@@ -28,7 +28,7 @@ from harness.models.content_digests import weights_digest
 from harness.models.languages import beginning, set_languages
 from harness.study.model_config import context
 from harness.study.model_files import Source, locate
-from harness.study.settings import model_location
+from harness.study.packaged_files import model_location
 from harness.study.spec import Model
 
 __all__ = ["Loaded", "load", "load_study_model", "skeleton"]

@@ -59,7 +59,7 @@ def cleaning(study: str, tracker: MlflowTracker, workspace: Workspace, *, record
         NewerError: A newer version wrote to the study, and may have need of any of it.
     """
     refuse_newer_study(tracker)
-    with only_one(study, workspace):
+    with only_one(study, tracker.uri, workspace):
         runs, recorded = tracker.runs(), list(_recordings(workspace.recordings))
         caches = list(_caches(workspace.study(study)))
         models, kept = _models(runs, tracker)

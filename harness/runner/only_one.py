@@ -15,7 +15,6 @@ from filelock import FileLock, Timeout
 from harness.core.database_urls import sqlite_file
 from harness.core.errors import StoreError
 from harness.core.workspace import Workspace
-from harness.tracking.address import store_uri
 
 __all__ = ["only_one"]
 
@@ -23,8 +22,8 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 @contextmanager
-def only_one(study: str, workspace: Workspace) -> Iterator[str]:
-    """Lock a study; the locks end with this process.
+def only_one(study: str, store: str, workspace: Workspace) -> Iterator[str]:
+    """Lock a study of a store; the locks end with this process.
 
     Yields:
         What stands for the lock on the store's study, and for this machine since it was started: no two processes
@@ -33,7 +32,7 @@ def only_one(study: str, workspace: Workspace) -> Iterator[str]:
     Raises:
         StoreError: Another process has it, in this folder or in another one.
     """
-    own, shared = workspace.study_lock(study), _store_lock(study)
+    own, shared = workspace.study_lock(study), _store_lock(study, store)
     with ExitStack() as held:
         for lock in dict.fromkeys((own.resolve(), shared.resolve())):
             lock.parent.mkdir(parents=True, exist_ok=True)
@@ -48,9 +47,9 @@ def only_one(study: str, workspace: Workspace) -> Iterator[str]:
         yield f"{boot}:{found.st_dev}:{found.st_ino}"
 
 
-def _store_lock(study: str) -> Path:
-    """Return a lock that whoever runs a study of this store from this machine holds: beside a sqlite database."""
-    if file := sqlite_file(store_uri()):
+def _store_lock(study: str, store: str) -> Path:
+    """Return a lock that whoever runs a study of a store from this machine holds: beside a sqlite database."""
+    if file := sqlite_file(store):
         return Workspace(file.parent).study_lock(study)
-    name = hashlib.sha256(f"{store_uri().rstrip('/')} {study}".encode()).hexdigest()[:12]
+    name = hashlib.sha256(f"{store.rstrip('/')} {study}".encode()).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"harness-{os.getuid()}-{name}.lock"

@@ -32,7 +32,8 @@ from harness.study.search_space import SearchSpace
 from harness.study.study_from_store import StoredStudy, rebuilt
 from harness.study.task import load_task
 from harness.study.task_files import has_run, prompt_in, task_path
-from harness.tracking.mlflow.mlflow_tracker import find_run
+from harness.tracking.address import store_uri
+from harness.tracking.mlflow.mlflow_tracker import MlflowTracker, find_run
 from harness.tracking.schema import Metrics, Params, Tags
 from harness.tracking.store_protocols import Run, Tracker
 from harness.training.trainer import ModelFacts
@@ -89,7 +90,7 @@ def reproduce(
     kept = StoredStudy.fetch(tracker, recorded)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            checked = rebuilt(kept, Path(folder), allowed)
+            checked = rebuilt(kept, Path(folder), tracker.uri, allowed)
         except UserError as error:
             raise UserError(f"run {recorded.name} cannot be done again: {error}") from error
         name = recorded.tags[Tags.CELL]
@@ -124,8 +125,8 @@ def _difference(name: str, then: str, now: str) -> Difference | None:
     return Difference(name, then, f"{now}{by}") if then != now else None
 
 
-def _final_run(identity: str) -> tuple[Tracker, Run]:
-    found = find_run(identity)
+def _final_run(identity: str) -> tuple[MlflowTracker, Run]:
+    found = find_run(identity, store_uri())
     if len(found) != 1:
         many = f"{len(found)} runs have an id that begins so" if found else "there is no such run"
         raise UserError(f"run {identity!r}: {many}; take the id of a final run from the MLflow UI")

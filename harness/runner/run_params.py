@@ -28,7 +28,7 @@ from harness.study.search_space import SearchSpace
 from harness.study.settings import token_limits
 from harness.tracking.prediction_table import TextsKeptOff
 from harness.tracking.run_records import CellRecord
-from harness.tracking.schema import NONE, RUN_FORMAT, Artifacts, Params, Tags
+from harness.tracking.schema import NONE, Artifacts, Params, Tags
 from harness.tracking.store_protocols import DataUse, Registered, Tracker
 from harness.tracking.study_record import StudyRecord, summary_of
 from harness.training.trainer import ModelFacts
@@ -101,7 +101,6 @@ def _split_sizes(checked: Checked) -> dict[str, int]:
 
 def _tags(checked: Checked, facts: ModelFacts, data: Mapping[Split, str]) -> dict[str, str]:
     return {
-        Tags.FORMAT: str(RUN_FORMAT),
         Tags.STUDY: checked.study.name,
         Tags.MODEL_DIGEST: facts.weights,
         Tags.ARCHITECTURE_DIGEST: facts.architecture,
@@ -109,8 +108,16 @@ def _tags(checked: Checked, facts: ModelFacts, data: Mapping[Split, str]) -> dic
         Tags.GENERATION_DIGEST: facts.generation,
         Tags.MODEL_COMMIT: facts.commit or NONE,
         **{Tags.data_digest(split): value for split, value in data.items()},
-        **provenance(checked.file.path.resolve().parent),
+        **(said := provenance(checked.file.path.resolve().parent)),
+        **_source(checked, said["commit"]),
     }
+
+
+def _source(checked: Checked, commit: str) -> dict[str, str]:
+    """Return what MLflow's pages show as a run's source and version; ``commit`` is that of `provenance`."""
+    head, _, changes = commit.partition("+")
+    version = {} if commit == "none" else {Tags.SOURCE_COMMIT: head, Tags.SOURCE_CHANGED: str(bool(changes)).lower()}
+    return {Tags.SOURCE: checked.file.path.name, **version}
 
 
 def data_use(checked: Checked, split: Split, examples: Sequence[Example]) -> DataUse:
@@ -141,14 +148,17 @@ def _without_rows(line: str, checked: Checked) -> str:
 
 def _masked(text: str, checked: Checked) -> str:
     """Return what a study file, or an override of it, says without passwords."""
-    storage = checked.file.study.search.storage
-    return masked(text.replace(storage, masked(storage, storage)))
+    for address in filter(None, (checked.file.study.search.storage, checked.file.study.tracking.uri)):
+        text = text.replace(address, masked(address, address))
+    return masked(text)
 
 
 def _said(checked: Checked) -> dict[str, Any]:
     """Return the study as its file says it, defaults filled in, without passwords."""
     said: dict[str, Any] = masked_all(checked.file.study.model_dump(mode="json"))
     said["search"]["storage"] = _masked(checked.file.study.search.storage, checked)
+    if uri := checked.file.study.tracking.uri:
+        said["tracking"]["uri"] = _masked(uri, checked)
     return said
 
 
@@ -184,7 +194,8 @@ def open_summary(checked: Checked, record: StudyRecord, runs: StudyRuns) -> tupl
         summary = earlier.id
     else:
         params = {Params.TASK: checked.task.name, Params.MODEL: checked.file.study.model.name}
-        tags = {Tags.FORMAT: str(RUN_FORMAT), Tags.STUDY: checked.study.name}
+        source = (Tags.STUDY, Tags.SOURCE, Tags.SOURCE_COMMIT, Tags.SOURCE_CHANGED)
+        tags = {name: runs.tags[name] for name in source if name in runs.tags}
         summary = tracker.start("summary", phase="summary", parent=None, params=params, tags=tags)
     tracker.text(summary, _masked(checked.file.text, checked), Artifacts.STUDY)
     task = masked(checked.task_file.read_text(encoding="utf-8"))

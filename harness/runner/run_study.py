@@ -50,7 +50,6 @@ from harness.study.check import Checked
 from harness.study.grid import Cell, cell_study, neighbor, select, with_neighbors
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.task_files import remember, task_path
-from harness.tracking.address import store_uri
 from harness.tracking.choose_store import opened
 from harness.tracking.mlflow.http import reach_store
 from harness.tracking.mlflow.study_lease import leased
@@ -83,7 +82,8 @@ def run(
         raise UserError(f"unknown executor {executor!r}; {closest(executor, EXECUTORS)}")
     remember(map(task_path, (checked.study.task, *checked.study.generality.tasks)))
     folder, _ = workspace.study(checked.study.name), workspace.report(checked.study.name)  # or they are refused
-    reach_store()
+    address = checked.file.address
+    reach_store(address.store)
     reach_storage(checked.study.search.storage)
     metrics = resolve_all(checked.metrics)
     progress.say(f"loading model {checked.study.model.name}")
@@ -94,13 +94,13 @@ def run(
     forecast = kept_forecast(model.weights, checked, workspace)
     name, say = checked.study.name, progress.say
     with ExitStack() as held:
-        machine = held.enter_context(only_one(name, workspace))
-        tracker = held.enter_context(opened(name, say))
+        machine = held.enter_context(only_one(name, address.store, workspace))
+        tracker = held.enter_context(opened(address, say))
         refuse_newer_study(tracker)
         if checked.study.registered_as:
             tracker.models.registry.refuse_taken(checked.study.registered_as)
         # Whatever the user must change has been found by now; from here on things are written.
-        held.enter_context(leased(store_uri(), tracker.pages.experiment, machine, say))
+        held.enter_context(leased(address.store, tracker.pages.experiment, machine, say))
         storage = open_storage(checked.study.search.storage)
         runs = study_runs(checked, model, metrics, tracker, workspace)
         driver = _Driver(checked, workspace, metrics, model, trains, runs, storage, forecast, progress)

@@ -38,7 +38,7 @@ class Study:
 
     @property
     def name(self) -> str:
-        """The MLflow experiment's, and the report folder's."""
+        """The report folder's, and the MLflow experiment's unless the file names another."""
         return self.file.study.name
 
     def check(self, *, test: bool = True, places: bool = True) -> Checked:

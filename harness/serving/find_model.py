@@ -41,16 +41,17 @@ def stored_model(name: str) -> Iterator[Path]:
     if (folder / "harness.json").is_file() or (folder / "MLmodel").is_file():
         yield folder
         return
-    uri = name if name.startswith("models:/") else _of_run(name) or _of_study(name)
-    client = connect_known() if uri else None
+    uri, store = (name, store_uri()) if name.startswith("models:/") else _of_run(name) or _of_study(name)
+    client = connect_known(store) if uri else None
     if uri is None or client is None:
-        raise ModelError(f"no model {name!r} here or in store {store_uri()}; name it as {NAMES}")
+        raise ModelError(f"no model {name!r} here or in store {store}; name it as {NAMES}")
     with tempfile.TemporaryDirectory() as scratch:
         yield fetch_model(client, uri, Path(scratch))
 
 
-def _of_run(name: str) -> str | None:
-    found = find_run(name) if RUN.fullmatch(name) else []
+def _of_run(name: str) -> tuple[str, str] | None:
+    """Return the URI of the model that a run made, and its store."""
+    found = find_run(name, store_uri()) if RUN.fullmatch(name) else []
     if not found:
         return None
     if len(found) > 1:
@@ -59,17 +60,18 @@ def _of_run(name: str) -> str | None:
     uri = tracker.models.stored().get(run.id)
     if uri is None:
         raise ModelError(f"run {run.name} of study {study} keeps no model; final.models: cells keeps one for each cell")
-    return uri
+    return uri, tracker.uri
 
 
-def _of_study(name: str) -> str | None:
-    study, tracker = find_study(name)
+def _of_study(name: str) -> tuple[str | None, str]:
+    """Return the URI of a study's best model, ``None`` where there is no such study, and the store."""
+    study, store, tracker = find_study(name)
     if tracker is None:
-        return None
+        return None, store
     summary = summary_of(tracker.runs())
     kept = KeptModels.from_run(summary) if summary else None
     if kept and kept.model:
-        return kept.model
+        return kept.model, store
     if kept and kept.reason and kept.run is None:
         raise ModelError(f"study {study} offers no model: {kept.reason}; its report says why")
     raise ModelError(f"study {study} keeps no model; it needs final.seeds, and final.models: best or cells")

@@ -29,7 +29,7 @@ from harness.models.load import Loaded, load
 from harness.serving.abandoned_answers import Wanted, always, each_while_wanted, while_wanted
 from harness.serving.recipe import Recipe
 from harness.serving.stored_files import MODEL_FORMAT, READING, SETTINGS, content, verify_base, verify_files
-from harness.study.settings import model_location
+from harness.study.packaged_files import model_location
 from harness.training.batching import prompt_batches
 from harness.training.evaluation import Decoding, generate
 from harness.training.loop import device

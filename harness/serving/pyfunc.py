@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
-from harness.core.errors import UserError
+from harness.core.errors import DataError, UserError
 from harness.serving.generator import Generator
 
 
@@ -24,7 +24,7 @@ class TextModel(PythonModel):
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> list[str | None]:
-        """Answer rows that have the prompt's fields as columns.
+        """Answer rows that have the prompt's fields as columns, or texts where the prompt has one field.
 
         A malformed one is refused by its number; with the parameter ``on_error: skip`` its answer is null instead.
         """
@@ -32,9 +32,23 @@ class TextModel(PythonModel):
         try:
             if asked not in ("stop", "skip"):
                 raise UserError(f"parameter on_error is {asked!r}; it must be stop or skip")
-            return self._generator(model_input.to_dict("records"), skip=asked == "skip")
+            return self._generator(self._rows(model_input), skip=asked == "skip")
         except UserError as error:  # so that a server answers 400 and says why
             raise MlflowException.invalid_parameter_value(str(error)) from error
+
+    def _rows(self, table: pd.DataFrame) -> list[dict[Any, Any]]:
+        """Return the rows of a table; of a list MLflow makes a column 0, and unknown columns it drops.
+
+        Raises:
+            DataError: None of the prompt's columns is left.
+        """
+        fields = self._generator.fields
+        if len(fields) == 1 and fields[0] not in table and 0 in table:
+            table = table.rename(columns={0: fields[0]})
+        if fields and not len(table.columns):
+            raise DataError(f"the input has none of the columns {', '.join(fields)}, which the prompt reads; name them")
+        rows: list[dict[Any, Any]] = table.to_dict("records")
+        return rows
 
 
 set_model(TextModel())

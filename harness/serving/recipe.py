@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.core.bounded_files import read_json
 from harness.core.errors import ModelError, TemplateError
@@ -16,11 +16,13 @@ from harness.models.content_digests import architecture_digest
 from harness.models.delta import Base, trained_digest
 from harness.serving.stored_files import MODEL_FORMAT, SETTINGS
 from harness.study.axes import Tuning
-from harness.study.grid import Cell
-from harness.study.settings import model_location
+from harness.study.packaged_files import model_location
 from harness.study.spec import Precision
 from harness.training.evaluation import Decoding
-from harness.training.setup import TrainingSetup
+
+if TYPE_CHECKING:  # what trains is no part of what answers, which a stored model carries
+    from harness.study.grid import Cell
+    from harness.training.setup import TrainingSetup
 
 __all__ = ["Recipe", "Store", "recipe_of_run"]
 

@@ -28,12 +28,13 @@ from harness.study.load_study import StudyFile
 from harness.study.model_config import Description, describe
 from harness.study.model_notes import doubled_tokens, model_notes
 from harness.study.name_faults import refuse_names
+from harness.study.packaged_files import model_location
 from harness.study.problems import Problems
 from harness.study.prompt_faults import alike, holding_targets, refuse_faults, refuse_without_fields, stray_fields
 from harness.study.row_lengths import UNLIMITED, Fit, measure
 from harness.study.run_places import try_places
 from harness.study.self_scores import self_scores
-from harness.study.settings import model_location, token_limits
+from harness.study.settings import token_limits
 from harness.study.spec import StudySpec
 from harness.study.task import Task, load_task
 from harness.study.tokenizer_without_model import light_reader
@@ -184,17 +185,17 @@ def _prompts(study: StudySpec, task: Task, problems: Problems) -> list[tuple[int
     found = []
     for index, prompt in enumerate(study.prompts):
         with problems.at("prompts", index):
-            form = _form(prompt, task)
+            form = _form(prompt, task, problems.file)
             form.names()
             found.append((index, form))
     return found
 
 
-def _form(prompt: Prompt, task: Task) -> PromptForm:
+def _form(prompt: Prompt, task: Task, file: StudyFile) -> PromptForm:
     if prompt.registered:
         from harness.tracking.mlflow.prompt_registry import prompt_of  # heavy, and most studies do without
 
-        return prompt_of(prompt.registered, prompt.name)
+        return prompt_of(prompt.registered, prompt.name, file.address.store)
     return prompt.form() or task.prompt(prompt.name)
 
 

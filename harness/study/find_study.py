@@ -1,49 +1,61 @@
-"""A study that was run before, by its name or its file."""
+"""A study that was run before, by its file, its name, or the name of its experiment."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.core.errors import UserError
-from harness.core.workspace import is_study_name
 from harness.study.load_study import read_study
 from harness.study.task_files import remember, task_path
-from harness.tracking.address import store_uri
+from harness.tracking.address import StudyAddress, store_uri
 
 if TYPE_CHECKING:
     from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
 
-__all__ = ["find_study", "known_study"]
+__all__ = ["FoundStudy", "find_study", "known_study"]
 
 
-def find_study(study: str) -> tuple[str, MlflowTracker | None]:
-    """Return a study's name, given its file or its name, and its tracker where the store knows it.
+class FoundStudy(NamedTuple):
+    """A study that was looked for."""
+
+    name: str
+    store: str
+    """Where: the store that its file names, else that of this process."""
+    tracker: MlflowTracker | None
+    """``None`` where that store does not know it."""
+
+
+def find_study(study: str) -> FoundStudy:
+    """Look for a study by its file, its name, or the name of its experiment.
 
     Raises:
         UserError: The file cannot be read, or the store cannot be reached, or the study was deleted there.
     """
     from harness.tracking.choose_store import deliver_left  # MLflow, which `check` does without
-    from harness.tracking.mlflow.mlflow_tracker import find_experiment
+    from harness.tracking.mlflow.mlflow_tracker import find_experiment, known_address
 
-    name = study
+    address: StudyAddress | None
     if study.endswith((".yaml", ".yml")):
-        spec = read_study(Path(study)).study
-        name = spec.name
-        remember(file for file in [task_path(spec.task)] if file.is_file())  # named by hand, as for a run
-    if not is_study_name(name):  # a store may hold experiments of other programs, called by paths
-        return name, None
-    deliver_left(name)
-    return name, find_experiment(name)
+        file = read_study(Path(study))
+        remember(task for task in [task_path(file.study.task)] if task.is_file())  # named by hand, as for a run
+        address = file.address
+    else:
+        address = known_address(study, store_uri())
+    if address is None:
+        return FoundStudy(study, store_uri(), None)
+    deliver_left(address)
+    return FoundStudy(address.study, address.store, find_experiment(address))
 
 
 def known_study(study: str) -> tuple[str, MlflowTracker]:
-    """Return the name and tracker of a study that was run, given its file or its name.
+    """Return the name and tracker of a study that was run; see `find_study`.
 
     Raises:
         UserError: The store does not know it, or cannot be reached.
     """
-    name, tracker = find_study(study)
+    name, store, tracker = find_study(study)
     if tracker is None:
-        raise UserError(f"store {store_uri()} knows no study {name!r}; run it with `harness run`")
+        remedy = "run it with `harness run`, or name its file if that has tracking.uri"
+        raise UserError(f"store {store} knows no study {name!r}; {remedy}")
     return name, tracker

@@ -25,8 +25,9 @@ from harness.data.template import Template
 from harness.data.tokenization import Encoded, Limits, Reader, encode
 from harness.metrics import get
 from harness.metrics.try_metrics import try_metrics
+from harness.study.packaged_files import packaged
 from harness.study.spec import Generality, StudySpec
-from harness.study.task import Task, load_task, packaged
+from harness.study.task import Task, load_task
 
 __all__ = ["General", "OtherTask", "encode_task", "encode_texts", "passage", "read_general"]
 

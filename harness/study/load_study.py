@@ -18,6 +18,7 @@ from harness.core.errors import Problem, StudyError
 from harness.core.plain_yaml import yaml_nodes, yaml_value
 from harness.core.yaml_section import Section
 from harness.study.spec import StudySpec
+from harness.tracking.address import StudyAddress, store_uri
 
 __all__ = ["StudyFile", "read_study"]
 
@@ -74,6 +75,17 @@ class StudyFile:
             if (now := resolved(said, name)) != said:
                 sections[name] = type(section).model_validate(now)
         return spec.model_copy(update=sections)
+
+    @property
+    def address(self) -> StudyAddress:
+        """Where its runs are: as the study says, before the environment does.
+
+        Raises:
+            UnsetName: The environment lacks a ``${NAME}`` of it.
+            StoreError: The store is a database whose driver is not installed.
+        """
+        name, tracking = self.study.name, resolved(self.study.tracking.model_dump(), "tracking")
+        return StudyAddress(name, tracking["experiment"] or name, store_uri(tracking["uri"]))
 
     def place(self, *keys: Key) -> str:
         """Return ``file:line`` of a key, or of the nearest one around it that the file has."""

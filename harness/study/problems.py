@@ -26,13 +26,14 @@ class Problems:
     problems: list[Problem] = field(default_factory=list)
 
     def resolved(self) -> StudySpec:
-        """Return the study with what each ``${NAME}`` stands for; that of its storage is looked up.
+        """Return the study with what each ``${NAME}`` stands for; those of its stores are looked up.
 
         Raises:
             StudyError: The environment has no such name.
         """
         try:
             resolved(self.file.study.search.storage, "search.storage")
+            resolved(self.file.study.tracking.model_dump(), "tracking")
             return self.file.resolved
         except UnsetName as error:
             place = self.file.place(*error.key.split("."))

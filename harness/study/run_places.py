@@ -15,7 +15,7 @@ from harness.core.errors import StoreError
 from harness.core.workspace import Workspace
 from harness.study.problems import Problems
 from harness.study.spec import StudySpec
-from harness.tracking.address import DEFAULT_ARTIFACTS, FOREIGN, REMEDY, is_server, store_uri
+from harness.tracking.address import DATABRICKS, DEFAULT_ARTIFACTS, FOREIGN, REMEDY, StudyAddress, is_server
 
 __all__ = ["STORAGE_REMEDY", "try_folder", "try_places"]
 
@@ -40,8 +40,8 @@ def try_places(study: StudySpec, workspace: Workspace | None, problems: Problems
     for file in (workspace.database_lock, workspace.study_lock(study.name)):
         with problems.at():
             _try_file(file)
-    with problems.at():
-        _try_tracking(workspace)
+    with problems.at(*(["tracking", "uri"] if study.tracking.uri else [])):
+        _try_tracking(problems.file.address, workspace)
     with problems.at("search", "storage"):
         _try_database("search.storage", resolved(study.search.storage, "search.storage"), STORAGE_REMEDY)
 
@@ -53,8 +53,13 @@ def _temporary() -> Path:
         raise StoreError(f"{error.strerror}; free some space, or name a folder in TMPDIR") from error
 
 
-def _try_tracking(workspace: Workspace) -> None:
-    uri = store_uri()
+def _try_tracking(address: StudyAddress, workspace: Workspace) -> None:
+    uri = address.store
+    if uri.startswith(DATABRICKS) and not address.experiment.startswith("/"):
+        raise StoreError(
+            f"experiment {address.experiment!r} cannot be on Databricks, where one is a path; "
+            "set tracking.experiment: /Users/.../name"
+        )
     if is_server(uri):
         try_folder(workspace.journals)
         _ask(uri)

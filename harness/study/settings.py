@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from harness.data.tokenization import Limits
 from harness.study.spec import StudySpec
-from harness.study.task import Task, packaged
+from harness.study.task import Task
 
-__all__ = ["model_location", "new_tokens", "stop_texts", "token_limits"]
-
-
-def model_location(name: str) -> str:
-    """Return what `from_pretrained` takes: the embedded model's folder, or the name as it is."""
-    return str(packaged() / "base_model") if name == "embedded" else name
+__all__ = ["new_tokens", "stop_texts", "token_limits"]
 
 
 def new_tokens(study: StudySpec, task: Task) -> int:

@@ -37,9 +37,7 @@ __all__ = [
 Precision = Literal["fp32", "bf16"]
 
 PROXIED = 3
-"""Of how many trials of a cell loss and metric are compared, its best by loss; `harness.runner.search.trials` scores
-these."""
-
+"""Of how many trials of a cell, its best by loss, loss and metric are compared; see `runner/search/trials.py`."""
 
 NARROWEST = 1 + 1e-6
 """The least ratio of a searched range's ends: of equal logarithms no place between them can be told."""
@@ -55,8 +53,7 @@ class Model(Section):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """What the weights are loaded as, whatever the checkpoint holds."""
     source_language: str | None = None
-    """The language of prompts, by its code in the model's tokenizer (mBART, M2M100, NLLB); left out: the tokenizer's
-    own."""
+    """The language of prompts, as the model's tokenizer (mBART, M2M100, NLLB) calls it; left out: its own."""
     target_language: str | None = None
     """The language of answers, likewise; left out: that of the model's generation settings, else the tokenizer's."""
     trust_remote_code: bool = False
@@ -249,18 +246,21 @@ class Generality(Section):
 
 
 class Tracking(Section):
-    """What the tracking store is told."""
+    """Where runs are recorded, and what the tracking store is told."""
 
+    uri: str | None = None
+    """The store, whatever ``MLFLOW_TRACKING_URI`` says; left out: what that says, else ``mlflow.db``."""
+    experiment: str | None = Field(default=None, min_length=1, max_length=500)
+    """What MLflow calls the experiment, which is this study's alone: any text or path; left out: the study's name."""
     texts: bool = True
-    """``false``: no example, filled-in prompt or prediction goes there, but ids, scores and digests; the texts are kept
-    in ``.harness/.texts``."""
+    """``false``: no example, filled-in prompt or prediction goes there; these are kept in ``.harness/.texts``."""
 
 
 class StudySpec(Section):
     """A whole study file."""
 
     name: str = Field(pattern=STUDY_NAME, max_length=LONGEST_NAME)
-    """The MLflow experiment's name and the report folder's; letters, digits, ``_``, ``.``, ``-``."""
+    """The report folder's, and the MLflow experiment's unless `Tracking` says otherwise: a plain word."""
     task: str
     """A task that travels with the harness, or the path of a task file."""
     tracking: Tracking = Tracking()

@@ -57,8 +57,10 @@ class StoredStudy(NamedTuple):
         )
 
 
-def rebuilt(stored: StoredStudy, folder: Path, allowed: Permissions) -> Checked:
+def rebuilt(stored: StoredStudy, folder: Path, store: str, allowed: Permissions) -> Checked:
     """Check the study as it was, its task from the store's copy, which is code, as are the files of other tasks.
+
+    Its registered prompts are those of the store that it was found in.
 
     Raises:
         UserError: It does not pass, or such code was never run here and is not allowed.
@@ -71,6 +73,7 @@ def rebuilt(stored: StoredStudy, folder: Path, allowed: Permissions) -> Checked:
     overrides = [*record.overrides, f"task={json.dumps(str(task))}", *_pinned(stored)]
     overrides += [_override("model", name, said) for name, said in allowed._asdict().items()]
     overrides.append(_override("search", "storage", Search().storage))  # nothing is searched
+    overrides.append(_override("tracking", "uri", store))
     data = record.study["data"]
     if not data["path"] and not data["hub"]:  # the task's own: where it is now, if it is anywhere
         place = task_path(record.study["task"])

@@ -28,9 +28,10 @@ from harness.data.target_texts import trimmed
 from harness.data.tokenization import SOURCE_TOKENS, PromptForm
 from harness.metrics import get, names
 from harness.metrics.base import Metric, metric_name
+from harness.study.packaged_files import packaged
 from harness.study.reference_rows import REFERENCES
 
-__all__ = ["Task", "load_task", "packaged", "packaged_tasks", "plain_example"]
+__all__ = ["Task", "load_task", "packaged_tasks", "plain_example"]
 
 Row = Mapping[str, Any]
 
@@ -114,15 +115,6 @@ class Task:
     def trimming(self, end: str | None) -> Task:
         """Return the task with examples that are `trimmed`: their targets end as predictions do."""
         return replace(self, example=lambda row, id: trimmed(self.example(row, id), end))
-
-
-def packaged() -> Path:
-    """Return the folder of what travels with the harness: tasks, their data, the embedded model.
-
-    It is ``harness/tasks`` in an installed wheel and ``tasks`` beside the package in a checkout.
-    """
-    package = Path(__file__).parents[1]
-    return package / "tasks" if (package / "tasks").is_dir() else package.parent / "tasks"
 
 
 def packaged_tasks() -> dict[str, Path]:

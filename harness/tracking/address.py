@@ -1,32 +1,57 @@
-"""Where the store of this process is, and whether it answers."""
+"""Where a study's runs are: the store that it names, else that of this process, and the experiment in it."""
 
 from __future__ import annotations
 
 import os
 import urllib.parse
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.core.database_urls import with_driver
 
-__all__ = ["DEFAULT_STORE", "FOREIGN", "REMEDY", "address_of", "is_server", "local_folder", "store_uri"]
+__all__ = [
+    "DATABRICKS",
+    "DEFAULT_STORE",
+    "FOREIGN",
+    "REMEDY",
+    "StudyAddress",
+    "address_of",
+    "is_server",
+    "local_folder",
+    "store_uri",
+]
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 DEFAULT_ARTIFACTS = "mlruns"
 """Where MLflow keeps files of a store that is a database, unless the database says otherwise."""
-REMEDY = "check MLFLOW_TRACKING_URI; left out, the store is mlflow.db in the current folder"
+REMEDY = (
+    "check MLFLOW_TRACKING_URI, or tracking.uri of the study; left out, the store is mlflow.db in the current folder"
+)
 
+DATABRICKS = "databricks"
+"""How stores begin whose experiments are paths, such as ``/Users/me/x``."""
 
-FOREIGN = ("file:", "databricks", "uc:")
+FOREIGN = ("file:", DATABRICKS, "uc:")
 """Stores that only MLflow itself can ask."""
 
 
-def store_uri() -> str:
-    """Return the store of this process: ``MLFLOW_TRACKING_URI``, else MLflow's own default.
+class StudyAddress(NamedTuple):
+    """Where the runs of a study are."""
+
+    study: str
+    """Its name."""
+    experiment: str
+    """MLflow's, which may be a path."""
+    store: str
+
+
+def store_uri(named: str | None = None) -> str:
+    """Return the store that a study names, else that of this process: ``MLFLOW_TRACKING_URI``, else MLflow's default.
 
     Raises:
         StoreError: It is a database whose driver is not installed.
     """
-    return with_driver(os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
+    return with_driver(named or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
 
 
 def local_folder(location: str) -> Path | None:

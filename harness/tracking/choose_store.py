@@ -11,9 +11,10 @@ from filelock import Timeout
 
 from harness.core.errors import StoreError
 from harness.core.workspace import HERE
-from harness.tracking.address import is_server, store_uri
+from harness.tracking.address import StudyAddress, is_server
 from harness.tracking.mlflow.http import ask, client_of, reach_store
-from harness.tracking.mlflow.mlflow_tracker import MlflowTracker, open_experiment
+from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
+from harness.tracking.mlflow.study_experiments import open_experiment
 from harness.tracking.mlflow.write_run import RunWriter
 from harness.tracking.server_outage.delivery import Delivery
 from harness.tracking.server_outage.journal import Journal
@@ -31,17 +32,18 @@ BACKLOG = 300.0
 
 
 @contextmanager
-def opened(study: str, tell: Callable[[str], None]) -> Iterator[Tracker]:
+def opened(address: StudyAddress, tell: Callable[[str], None]) -> Iterator[Tracker]:
     """Open a study's experiment; at the end the store has everything, or a journal keeps it for the next command.
 
     Raises:
-        StoreError: The store cannot be used, its experiment was deleted, or another process has the journal open.
+        StoreError: The store cannot be used, its experiment was deleted or is another study's, or another process
+            has the journal open.
     """
-    if not is_server(store_uri()):
-        yield MlflowTracker.open(study)
+    if not is_server(address.store):
+        yield MlflowTracker.open(address)
         return
     try:
-        tracker = _journaled(study, tell)
+        tracker = _journaled(address, tell)
     except Timeout as error:
         raise StoreError(f"another process delivers {error.lock_file}; wait for it or end it") from error
     try:
@@ -52,29 +54,30 @@ def opened(study: str, tell: Callable[[str], None]) -> Iterator[Tracker]:
     tracker.close()
 
 
-def deliver_left(study: str) -> None:
+def deliver_left(address: StudyAddress) -> None:
     """Deliver what an earlier process of a study left in its journal, so that the store may be read.
 
     Raises:
         StoreError: The server does not answer, or does not take it.
     """
-    if not is_server(store_uri()) or not _file(study).exists():
+    if not is_server(address.store) or not _file(address).exists():
         return
-    reach_store()
+    reach_store(address.store)
     try:
-        tracker = _journaled(study, lambda line: None)
+        tracker = _journaled(address, lambda line: None)
     except Timeout:
         return  # the study is running, and delivers it itself
     if not tracker.close(seconds=BACKLOG):
-        raise StoreError(f"store {store_uri()} does not take what waits in {_file(study)}; try again when it answers")
+        waiting = f"store {address.store} does not take what waits in {_file(address)}"
+        raise StoreError(f"{waiting}; try again when it answers")
 
 
-def _journaled(study: str, tell: Callable[[str], None]) -> OutageTracker:
-    uri = store_uri()
-    journal = Journal(_file(study))
+def _journaled(address: StudyAddress, tell: Callable[[str], None]) -> OutageTracker:
+    uri = address.store
+    journal = Journal(_file(address))
     client = client_of(uri)
     try:
-        experiment = ask(uri, lambda: open_experiment(client, study), lambda trouble: tell(str(trouble)))
+        experiment = ask(uri, lambda: open_experiment(client, address), lambda trouble: tell(str(trouble)))
     except BaseException:
         journal.close()
         raise
@@ -82,6 +85,8 @@ def _journaled(study: str, tell: Callable[[str], None]) -> OutageTracker:
     return OutageTracker(client, uri, experiment, Delivery(journal, sender, tell))
 
 
-def _file(study: str) -> Path:
-    """Return a study's journal for the server at hand."""
-    return HERE.journal(study, hashlib.sha256(store_uri().rstrip("/").encode()).hexdigest()[:8])
+def _file(address: StudyAddress) -> Path:
+    """Return a study's journal for its server, and for its experiment where that has a name of its own."""
+    study, experiment, store = address
+    place = store.rstrip("/") + (f" {experiment}" if experiment != study else "")
+    return HERE.journal(study, hashlib.sha256(place.encode()).hexdigest()[:8])

@@ -20,6 +20,7 @@ __all__ = [
     "FinalRecord",
     "ReferenceRecord",
     "TrialRecord",
+    "chart_metrics",
     "in_order_of",
     "prompt_versions",
     "seed_order",
@@ -226,6 +227,16 @@ class ReferenceRecord:
 def prompt_versions(cells: Iterable[Run]) -> dict[str, str]:
     """Return the versions that cells used, ``prompts:/name/3`` by prompt, as far as they were registered."""
     return {run.params[Params.PROMPT]: run.tags[Tags.PROMPT_URI] for run in cells if Tags.PROMPT_URI in run.tags}
+
+
+def chart_metrics(params: Mapping[str, Any]) -> dict[str, float]:
+    """Return what charts need of a run's params as numbers.
+
+    >>> chart_metrics({"learning_rate": "0.001"}), chart_metrics({"learning_rate": "none"})
+    ({'log10_learning_rate': -3.0}, {})
+    """
+    rate = params.get(Params.LEARNING_RATE, NONE)
+    return {} if rate == NONE else {Metrics.LOG_RATE: math.log10(float(rate))}
 
 
 def _scores(run: Run) -> dict[str, float]:

@@ -1,9 +1,7 @@
 """The schema of the store: the names of what runs carry. Nothing else in the harness spells one of them out.
 
-What runs say with these names is read and written by the records in `harness.tracking.run_records` and
-`harness.tracking.study_record`. Three kinds of names live with what they name: costs in `harness.core.cost_names`,
-versions and machine in `harness.core.provenance`, keys of a study's own sections (``training.epochs``) in
-`harness.study.spec`.
+What runs say with these names is read and written by `run_records` and `study_record`. Three kinds of names live with
+what they name: costs in `core.cost_names`, versions and machine in `core.provenance`, keys of a study in `study.spec`.
 """
 
 from __future__ import annotations
@@ -13,6 +11,7 @@ from typing import Final, Literal
 
 __all__ = [
     "FACTORS",
+    "HIDDEN",
     "NONE",
     "RUN_FORMAT",
     "Artifacts",
@@ -41,11 +40,14 @@ NONE: Final = "none"
 """A tag's or param's value where there is nothing to say: zero-shot's learning rate and seed, a test split that is
 closed, a study that keeps no model."""
 
-RUN_FORMAT: Final = 1
-"""The newest version of runs, their tags, params, metrics and tables of predictions."""
+RUN_FORMAT: Final = 2
+"""The newest version of runs, their tags, params, metrics and tables of predictions; in 1 no tag was `HIDDEN`."""
 
-TAG_LIMIT = 250
-"""MLflow's longest name of a tag, in characters."""
+HIDDEN: Final = "mlflow.harness."
+"""What the names of tags begin with in the store that its pages do not show."""
+
+TAG_LIMIT = 250 - len(HIDDEN)
+"""MLflow's longest name of a tag, in characters, without that."""
 
 
 class Tags:
@@ -96,7 +98,6 @@ class Tags:
     """Of a cell: how many trials the winner is the best of, from the first on; the store may hold more."""
     VERDICT: Final = "verdict"
     """Of a cell: what is claimed of it."""
-
     TEST_DIGEST: Final = "test_digest"
     """The test rows; ``none`` while test is closed."""
     GENERALITY_DIGEST: Final = "generality_digest"
@@ -111,25 +112,25 @@ class Tags:
     """All that a reference row's scores depend on."""
 
     BEST_MODEL: Final = "best_model"
-    """Of the summary, as the next five."""
     BEST_RUN: Final = "best_run"
     BEST_CELL: Final = "best_cell"
     BEST_SEED: Final = "best_seed"
     BEST_REASON: Final = "best_reason"
-    """Why it is this run's model."""
     KEPT_RUNS: Final = "kept_runs"
-    """The ids of the runs whose models are kept."""
+    """Of the summary, as the five before: the ids of the runs whose models are kept."""
 
     NOTE: Final = "mlflow.note.content"
     """What the pages show as the description of a run, or of the study; Markdown."""
     NOTE_DIGEST: Final = "note_digest"
     """By which a description is known as ours."""
     COLOR: Final = "mlflow.runColor"
-    """The color of a run in the pages' charts."""
     PROMPTS: Final = "mlflow.linkedPrompts"
-    """What the pages know a run's prompts by."""
     TABLES: Final = "mlflow.loggedArtifacts"
-    """What the pages know tables among a run's artifacts by."""
+    """What the pages know a run's prompts by, and tables among its artifacts."""
+    SOURCE: Final = "mlflow.source.name"
+    SOURCE_COMMIT: Final = "mlflow.source.git.commit"
+    SOURCE_CHANGED: Final = "mlflow.source.git.dirty"
+    """The study file, the commit of its repository, and whether files differ from that: what the pages say of a run."""
     RECORD: Final = "harness.record"
     """By which a run is found whose start a server did not answer."""
 
@@ -154,13 +155,15 @@ class PageTags:
     """What the tags of a study's ready-made views begin with."""
     KIND: Final = "mlflow.experimentKind"
     LEAD: Final = "mlflow.experiment.primaryMetric.name"
+    STUDY: Final = "harness.study"
+    """Of an experiment: the name of the study whose it is."""
     LEASE: Final = "harness.lease"
     """Of a study: the process that runs it; see `harness.tracking.mlflow.study_lease`."""
     SPLIT: Final = "mlflow.data.context"
     """Of the data that a run read."""
     VERSIONS: Final = "mlflow.modelVersions"
     """Of a stored model: from which the pages lead to its versions."""
-    FILES: Final = "mlflow.harness.files"
+    FILES: Final = HIDDEN + "files"
     """Of a stored model: digests of the files that describe and serve it; the pages hide what is called so."""
 
 
@@ -235,6 +238,8 @@ class Metrics:
     """Validation loss minus train loss."""
     VALIDATION_LOSS: Final = "validation/loss"
     BEST_EPOCH: Final = "best_epoch"
+    LOG_RATE: Final = "log10_learning_rate"
+    """For charts, whose axes the pages draw linear."""
     TRAINABLE: Final = "trainable_parameters"
     """As a metric it sorts as a number."""
     RECORDINGS: Final = "recordings_mib"

@@ -74,7 +74,6 @@ class DataUse(NamedTuple):
     source_type: Literal["local", "hf"]
     rows: int
     fields: tuple[str, ...]
-    """What a row holds."""
 
 
 class Registered(NamedTuple):
@@ -91,7 +90,8 @@ class ModelCard(NamedTuple):
 
     name: str
     code: Path
-    """The file that serves it."""
+    package: Mapping[str, Path]
+    """The file that serves it, and those that it imports, by their places in a folder of code."""
     example: Mapping[str, Any]
     """A row that it answers, with every column that it needs."""
     params: Mapping[str, str]

@@ -99,7 +99,7 @@ def test_a_task_file_out_of_a_store_stays_in_its_folder(place: Place) -> None:
         text = json.dumps({**json.loads(facts.read_text()), "task_file": name})
         facts.write_text(text)
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        place.client().set_tag(summary.info.run_id, "digest.study.json", digest)
+        place.client().set_tag(summary.info.run_id, "mlflow.harness.digest.study.json", digest)
         shown = place.command("reproduce", final.info.run_id)
         assert refused(shown), shown
         assert around(place) == before

@@ -47,12 +47,12 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @contextmanager
 def store(place: Place) -> Iterator[Tracker]:
-    from harness.tracking.mlflow.mlflow_tracker import find_experiment
+    from harness.study.find_study import find_study
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place.folder)
         patch.setenv("MLFLOW_TRACKING_URI", place.uri)
-        tracker = find_experiment("tiny")
+        tracker = find_study("tiny").tracker
         assert tracker is not None
         yield tracker
 

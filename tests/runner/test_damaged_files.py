@@ -103,7 +103,7 @@ def test_a_table_of_other_rows_is_damaged_in_a_store_without_digests(
 ) -> None:
     """As an earlier version wrote it."""
     run = place.runs("final", cell="bare/head")[0]
-    place.client().delete_tag(run.info.run_id, "digest.predictions/test.json")
+    place.client().delete_tag(run.info.run_id, "mlflow.harness.digest.predictions/test.json")
     damage(file_of(run, "predictions/test.json"))
     assert place.command("report", "tiny").status == 0
     text = (place.folder / "reports" / "tiny" / "report.md").read_text()
@@ -173,7 +173,7 @@ def test_a_damaged_side_is_not_compared(place: Place) -> None:
 def test_any_damage_is_seen(damage: str, place: Place) -> None:
     run = place.runs("final", cell="bare/none")[0]
     with mock.patch.dict(os.environ, {"MLFLOW_TRACKING_URI": place.uri}):
-        ((_, tracker, ours),) = find_run(run.info.run_id)
+        ((_, tracker, ours),) = find_run(run.info.run_id, place.uri)
     assert is_whole(tracker, ours, "validation")
     DAMAGE[damage](file_of(run, "predictions/validation.json"))
     assert not is_whole(tracker, ours, "validation")
@@ -183,11 +183,11 @@ def test_any_damage_is_seen(damage: str, place: Place) -> None:
 def test_a_cut_at_any_byte_is_seen(old: bool, place: Place) -> None:
     run = place.runs("final", cell="bare/head")[0]
     if old:
-        place.client().delete_tag(run.info.run_id, "digest.predictions/test.json")
+        place.client().delete_tag(run.info.run_id, "mlflow.harness.digest.predictions/test.json")
     file = file_of(run, "predictions/test.json")
     whole = file.read_bytes()
     with mock.patch.dict(os.environ, {"MLFLOW_TRACKING_URI": place.uri}):
-        ((_, tracker, ours),) = find_run(run.info.run_id)
+        ((_, tracker, ours),) = find_run(run.info.run_id, place.uri)
     assert is_whole(tracker, ours, "test")
 
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

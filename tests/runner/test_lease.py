@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from harness.core.errors import StoreError
 from harness.core.workspace import HERE
 from harness.runner.only_one import only_one
+from harness.tracking.address import store_uri
 from harness.tracking.mlflow import study_lease
 from harness.tracking.mlflow.study_lease import leased
 from harness.tracking.schema import PageTags
@@ -96,7 +97,7 @@ def test_two_studies_of_one_store_do_not_meet(places: Places, monkeypatch: pytes
     place = places()
     monkeypatch.chdir(place.folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    with only_one("a", HERE) as one, only_one("b", HERE) as other:
+    with only_one("a", store_uri(), HERE) as one, only_one("b", store_uri(), HERE) as other:
         assert one != other
-    with only_one("a", HERE) as again:
+    with only_one("a", store_uri(), HERE) as again:
         assert again == one

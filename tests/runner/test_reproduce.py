@@ -46,9 +46,9 @@ def contents(place: Place) -> dict[str, list[tuple[object, ...]]]:
 @pytest.mark.parametrize("tuning", TUNINGS)
 def test_every_tuning_comes_out_the_same(tuning: str, prompt: str, done: Place) -> None:
     run, before = final(done, f"{prompt}/{tuning}"), contents(done)
-    digest = run.data.tags["weights_digest"]
+    digest = run.data.tags["mlflow.harness.weights_digest"]
     assert re.fullmatch("[0-9a-f]{16}", digest)
-    assert (digest == run.data.tags["model_digest"]) == (tuning == "none")
+    assert (digest == run.data.tags["mlflow.harness.model_digest"]) == (tuning == "none")
     shown = done.command("reproduce", run.info.run_id)
     assert shown.status == 0, shown.out + shown.err
     scores = [name for name in run.data.metrics if name.startswith(("validation/", "test/"))]
@@ -179,7 +179,7 @@ def test_differences_are_stated(done: Place, places: Places) -> None:
     assert found is not None
     assert float(found[1]) == then != float(found[2])
     assert float(found[3]) == pytest.approx(float(found[2]) - then, rel=1e-2)
-    assert f"different: weights: then {run.data.tags['weights_digest']}, now " in shown.out
+    assert f"different: weights: then {run.data.tags['mlflow.harness.weights_digest']}, now " in shown.out
     assert "results differ" in shown.out
 
 

@@ -294,9 +294,9 @@ def test_the_study_that_ran_is_kept_as_written(untouched: Place) -> None:
     assert facts["overrides"] == ["tuning=[none, head]"]
 
 
-def bare_parent(place: Place, like: Run, **more: str) -> None:
+def bare_parent(place: Place, like: Run, *more: str) -> None:
     """Start a parent run as a kill leaves it: made, but not yet described."""
-    tags = {key: like.data.tags[key] for key in ("phase", "cell", "cell_digest")} | more
+    tags = {key: like.data.tags[key] for key in ("phase", "cell", "mlflow.harness.cell_digest", *more)}
     place.client().create_run(like.info.experiment_id, tags=tags, run_name=tags["cell"])
 
 
@@ -317,7 +317,7 @@ def test_a_parent_that_was_just_made_is_described_and_used(untouched: Place, pla
 def test_a_parent_that_was_being_replaced_hands_its_children_over(untouched: Place, places: Places) -> None:
     place = places.copy(untouched)
     (parent,) = place.runs("cell", cell="cue/head")
-    bare_parent(place, parent, search=parent.data.tags["search"])
+    bare_parent(place, parent, "mlflow.harness.search")
     place.run(*SMALL)
     place.clean()
     (heir,) = place.runs("cell", cell="cue/head")

@@ -49,7 +49,7 @@ def put(place: Place, name: str, text: str) -> None:
     """Change a file of the summary's as somebody would who owns the store."""
     artifact(place, name).write_text(text)
     with closing(sqlite3.connect(place.folder / "mlflow.db")) as store, store:
-        store.execute("delete from tags where key like ?", (f"digest.%{name}",))
+        store.execute("delete from tags where key like ?", (f"%digest.%{name}",))
 
 
 def run_of(place: Place, cell: str = "cue/head") -> str:

@@ -100,7 +100,7 @@ def test_it_is_registered_as_a_form_of_its_own(way: Way, place: Place, monkeypat
     assert version.template == "{{ source }} is what"
     assert (version.tags["form"], version.tags["loud"]) == ("backwards", "yes")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", place.uri)
-    assert isinstance(prompt_of(uri, "again"), Backwards)
+    assert isinstance(prompt_of(uri, "again", place.uri), Backwards)
     succeed(place, "check", "study.yaml", "--set", f"prompts=[{uri}]", *OPTIONS[-2:])
 
 

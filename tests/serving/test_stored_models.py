@@ -85,7 +85,7 @@ def test_a_model_carries_its_cell_scores_and_data(done: Place) -> None:
         for name in ("prompt", "tuning", "learning_rate", "seed", "model", "task"):
             assert model.params[name] == data.params[name]
         assert model.tags["prompt_uri"] == data.tags["prompt_uri"]
-        assert model.tags["weights_digest"] == data.tags["weights_digest"]
+        assert model.tags["weights_digest"] == data.tags["mlflow.harness.weights_digest"]
         scores = {metric.key: metric for metric in model.metrics}
         expected = {name: value for name, value in data.metrics.items() if name.startswith(("validation/", "test/"))}
         assert {name: metric.value for name, metric in scores.items()} == expected

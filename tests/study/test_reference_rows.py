@@ -183,7 +183,11 @@ def test_rows_are_parent_runs_with_what_they_said(done: Place) -> None:
             "reference": row["reference"],
             **{f"data.{split}": str(size) for split, size in SIZES.items()},
         }
-        shared = {key: value for key, value in cell.data.tags.items() if key.startswith(("data_digest", "version"))}
+        shared = {
+            key: value
+            for key, value in cell.data.tags.items()
+            if key.startswith(("mlflow.harness.data_digest", "version"))
+        }
         assert shared
         assert shared.items() <= run.data.tags.items()
         scores = {name: float(value) for name, value in row.items() if name != "reference"}

@@ -22,14 +22,14 @@ from benchmarks.proxy import proxy
 from benchmarks.tracking_server import NoDatabase, TrackingServer, free_port, tracking_server
 from harness.core.errors import StoreAway, StoreError
 from harness.tracking.mlflow.http import reach_server
-from harness.tracking.schema import Tags
-from tests.support.study_fixture import PARENT, Place, Places
+from harness.tracking.schema import HIDDEN, Tags
+from tests.support.study_fixture import PARENT, QUICK, Place, Places
 
 CELLS = ("--set", "tuning=[none, head]", "--set", "final.seeds=[11, 12]")
 """Two cells that train, two that do not."""
 
-OWN = {Tags.RECORD, "search", "study", "best_model", "best_run", "kept_runs", "mlflow.note.content", "note_digest"}
-OWN |= {"digest.study.json"}  # its forecast and places differ
+OWN = {Tags.RECORD, "study", "best_model", "best_run", "kept_runs", "mlflow.note.content"}
+OWN |= {HIDDEN + name for name in ("search", "note_digest", "digest.study.json")}  # a forecast and places differ
 """Tags that name a run, a study or a moment."""
 
 MEASURED = ("cost/", "energy/", "system/")
@@ -231,10 +231,11 @@ def test_a_study_killed_while_the_server_is_away_goes_on(server: TrackingServer,
 
 CROWD = """
 import sys
+from harness.tracking.address import StudyAddress, store_uri
 from harness.tracking.choose_store import opened
 
 number = int(sys.argv[1])
-with opened("crowd", print) as tracker:
+with opened(StudyAddress("crowd", "crowd", store_uri()), print) as tracker:
     tracker.runs()
     above = tracker.start(f"{number}", phase="cell", parent=None, params={"number": number}, tags={})
     for trial in range(25):
@@ -308,3 +309,19 @@ def test_credentials_are_mlflows_own(
         with pytest.raises(error, match=message):
             reach_server(guarded.uri)
         assert guarded.requests
+
+
+@pytest.mark.slow
+def test_a_study_names_its_server_and_an_experiment_by_a_path(server: TrackingServer, places: Places) -> None:
+    place, path = places(), "/Users/me@example.org/on a server"
+    options = ("--set", f"tracking.uri={server.uri}", "--set", f'tracking.experiment="{path}"', "--set", "name=pathed")
+    done = place.command("run", "study.yaml", *QUICK, *options)
+    assert done.status == 0, done.err
+    assert place.client().get_experiment_by_name("pathed") is None, "the environment names another store"
+    experiment = MlflowClient(server.uri).get_experiment_by_name(path)
+    assert experiment is not None
+    runs = MlflowClient(server.uri).search_runs([experiment.experiment_id])
+    assert all(run.data.tags["mlflow.user"] == run.info.user_id != "unknown" for run in runs)
+    for name in ("pathed", path):
+        found = place.command("clean", name, "--dry-run", env={"MLFLOW_TRACKING_URI": server.uri})
+        assert found.status == 0, found.err

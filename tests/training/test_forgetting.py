@@ -21,7 +21,7 @@ from harness.study.axes import Tuning
 from harness.study.check import check
 from harness.study.forgetting_texts import LONGEST, SHORTEST, General, _halves, encode_texts, passage
 from harness.study.load_study import read_study
-from harness.study.task import packaged
+from harness.study.packaged_files import packaged
 from harness.training.forgetting import Forgetting
 from harness.training.loss import ForwardPass
 from tests.support.hub_stand_in import Repo, answers, serving

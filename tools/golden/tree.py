@@ -25,6 +25,7 @@ EXCLUDED = {
     r"python|platform|processor|cpus": "the machine",
     r"version\..*": "versions of packages, the harness among them",
     r"commit": "of the repository around the study's folder",
+    r"mlflow\.(user|source\..*)": "who ran it, and the same commit",
 }
 """Names of tags, params and metrics that are left out, and why; all others are compared."""
 
@@ -36,6 +37,9 @@ VARIES = {
     r"task/(summarization|translation|reply_generation)\.py": "the tree's own file, which follows the tree's names",
 }
 """Artifacts whose names alone are compared, and why; of all others the content is."""
+
+HIDDEN = "mlflow.harness."
+"""What the names of tags begin with that MLflow's pages hide; earlier commits stored them without."""
 
 
 def run_tree(folder: Path, tree: Path) -> dict[str, Any]:
@@ -75,7 +79,8 @@ class _Names:
 
     def tags(self, tags: Mapping[str, str]) -> dict[str, str]:
         """Return what is compared of some tags or params."""
-        return {name: self(tags[name]) for name in sorted(tags) if not _is(name, EXCLUDED)}
+        own = {name.removeprefix(HIDDEN): value for name, value in tags.items()}
+        return {name: self(own[name]) for name in sorted(own) if not _is(name, EXCLUDED)}
 
 
 def _is(name: str, patterns: Mapping[str, str]) -> bool:

@@ -48,11 +48,11 @@ def find_side(text: str, split: Split) -> Side:
         UserError: There is no such side, or it has no such final runs.
     """
     study, _, cell = text.partition(":")
-    name, tracker = find_study(study)
+    name, store, tracker = find_study(study)
     if tracker is None and not cell and RUN_ID.fullmatch(text):
         return _run_side(text, split)
     if tracker is None:
-        raise UserError(f"store {store_uri()} knows no study {name!r}; run it with `harness run`, or {FORMS}")
+        raise UserError(f"store {store} knows no study {name!r}; run it with `harness run`, or {FORMS}")
     runs = tracker.runs()
     record = _record(name, tracker, runs)
     if cell:
@@ -117,7 +117,7 @@ def _no_finals(what: str, record: StudyRecord, split: Split) -> str:
 
 
 def _run_side(identity: str, split: Split) -> Side:
-    matches = find_run(identity)
+    matches = find_run(identity, store_uri())
     if not matches:
         raise UserError(f"store {store_uri()} knows no study and no run {identity!r}; {FORMS}")
     if len(matches) > 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from harness.tracking.mlflow.ui_views import View, lines
+from harness.tracking.mlflow.ui_views import View, lines, points
 from harness.tracking.schema import FACTORS, Metrics, Params, Tags, score_name
 
 __all__ = ["OPENING", "ViewFacts", "study_views"]
@@ -81,6 +81,17 @@ def study_views(facts: ViewFacts) -> list[View]:
         charts=(lines(Metrics.VALIDATION_LOSS), lines(Metrics.TRAIN_LOSS)),
         mode="CHART",
     )
+    rates = View(
+        "rates",
+        "Learning rates",
+        "every trial's objective by the logarithm of its learning rate",
+        f"{PHASE} = 'search'",
+        order=PROMPT,  # in the order of time, cells would stand in for their trials
+        ascending=True,
+        columns=(PROMPT, f"params.{Params.TUNING}", RATE, OBJECTIVE),
+        charts=(points(Metrics.LOG_RATE, Metrics.OBJECTIVE),),
+        mode="CHART",
+    )
     predictions = View(
         "predictions",
         "Predictions side by side",
@@ -91,4 +102,4 @@ def study_views(facts: ViewFacts) -> list[View]:
         columns=(PROMPT,),
         mode="ARTIFACT",
     )
-    return [ranked, runs, curves, *([] if facts.seed is None else [predictions])]
+    return [ranked, runs, curves, rates, *([] if facts.seed is None else [predictions])]

@@ -15,6 +15,7 @@ from harness.runner.finals.champion import Contest, middle_run, reason_for
 from harness.runner.finals.checkpoints import Checkpoints
 from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
+from harness.serving.carried_code import carried_files
 from harness.serving.generator import SERVED, model_folder
 from harness.serving.recipe import Recipe, Store
 from harness.serving.stored_files import verify_files
@@ -30,7 +31,10 @@ __all__ = ["ModelKeeper"]
 
 MODEL_PARAMS = (Params.TASK, Params.MODEL, Params.PROMPT, Params.TUNING, Params.SEED)
 """What a stored model says of its run's params."""
-MODEL_TAGS = (Tags.STUDY, Tags.CELL, Tags.CELL_DIGEST, Tags.MODEL_DIGEST, Tags.WEIGHTS_DIGEST, Tags.PROMPT_URI)
+MODEL_TAGS = (
+    *(Tags.STUDY, Tags.CELL, Tags.CELL_DIGEST, Tags.MODEL_DIGEST, Tags.WEIGHTS_DIGEST, Tags.PROMPT_URI),
+    *(Tags.SOURCE, Tags.SOURCE_COMMIT),
+)
 """What it says of its tags, as far as the run has them."""
 
 UNRANKED = "nothing can be ranked"
@@ -143,12 +147,12 @@ class ModelKeeper:
         if scored not in (None, weights):
             facts = f"its weights have the digest {weights}, those that were scored {scored}"
             self.progress.say(f"caution: {run.name} trained again is another model: {facts}")
-        uri = self.runs.tracker.models.store(run.id, checkpoint.model, self._card(run))
+        uri = self.runs.tracker.models.store(run.id, checkpoint.model, self._card(run, Recipe.read(checkpoint.model)))
         self.checkpoints.keep(cell, None)
         self.runs.tracker.tags(run.id, {Tags.STORED: self._form(run)})
         return uri
 
-    def _card(self, run: Run) -> ModelCard:
+    def _card(self, run: Run, recipe: Recipe) -> ModelCard:
         cell = next(cell for cell in self.checked.cells if cell.id == run.tags[Tags.CELL])
         used = cell.prompt.names()
         rows = self.checked.examples["validation"]
@@ -160,6 +164,7 @@ class ModelKeeper:
         return ModelCard(
             name=re.sub(r"[^A-Za-z0-9 _-]", "-", run.name),
             code=SERVED,
+            package=carried_files(recipe),
             example={name: fields[name] for name in sorted(used & fields.keys())},
             params={name: run.params[name] for name in (*MODEL_PARAMS, *self.spaces[cell.id].names)}
             | {Params.STORE: self._form(run)},

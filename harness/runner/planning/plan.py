@@ -100,7 +100,7 @@ def plan(checked: Checked, workspace: Workspace, *, say: Callable[[str], None], 
     """
     start, study = time.perf_counter(), checked.study
     chosen = select(checked.cells, cells)
-    reach_store()
+    reach_store(checked.file.address.store)
     reach_storage(study.search.storage)
     searched = with_neighbors(chosen, study, checked.cells)
     prompts = list(dict.fromkeys(cell.prompt for cell in searched))

@@ -19,11 +19,14 @@ from uuid import uuid4
 
 from harness.core.example import Split, digest
 from harness.tracking.prediction_table import TextsKeptOff
-from harness.tracking.run_records import CellRecord
+from harness.tracking.run_records import CellRecord, chart_metrics
 from harness.tracking.schema import NONE, Params, Tags
 from harness.tracking.store_protocols import DataUse, Phase, Run, Status, Tracker
 
 __all__ = ["StudyRuns"]
+
+UNJUDGED = "none as yet"
+"""The verdict on a cell until its study has ended."""
 
 
 @dataclass
@@ -104,8 +107,9 @@ class StudyRuns:
     def start(self, cell: str, name: str, *, phase: Phase, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
         """Start a child run of a cell and return its id."""
         title, parent = f"{cell} {name}", self._parents[cell]
-        params, tags = {**self.cells[cell].params(), **params}, {**self._tags_of(cell), **tags}
+        params, tags = {**self.cells[cell].params(), **params}, {**tags, **self._tags_of(cell), **tags}
         run = self.tracker.start(title, phase=phase, parent=parent, params=params, tags=tags)
+        self.tracker.metrics(run, chart_metrics(params))
         self.tracker.inputs(run, self._read_by(cell))
         return run
 
@@ -157,7 +161,7 @@ class StudyRuns:
 
     def conclude(self, cell: str, params: Mapping[str, Any], metrics: Mapping[str, float], status: Status) -> str:
         """Write a parent's result and end it; return its id, which is new where it said something else before."""
-        run = self._runs[self._parents[cell]]
+        run, metrics = self._runs[self._parents[cell]], {**metrics, **chart_metrics(params)}
         moved = any(key in run.params and run.params[key] != str(value) for key, value in params.items())
         if moved or run.metrics.keys() - metrics.keys():
             heir = self._start_parent(cell, {**self._noted.get(cell, {}), Tags.SEARCH: self.search(cell)})
@@ -193,12 +197,13 @@ class StudyRuns:
         return self._runs[run]
 
     def _start_parent(self, cell: str, carried: Mapping[str, str]) -> str:
-        tags = {**self._tags_of(cell), Tags.SEARCH: uuid4().hex, **carried}
+        # MLflow's pages list tags as they were first set, so what is looked for stands first, known or not.
+        tags = {Tags.VERDICT: UNJUDGED, **self._tags_of(cell), Tags.SEARCH: uuid4().hex, **carried}
         params = self.cells[cell].params()
         return self._read(self.tracker.start(cell, phase="cell", parent=None, params=params, tags=tags)).id
 
     def _tags_of(self, cell: str) -> dict[str, str]:
-        return {**self.tags, **self.links[cell], **self.cells[cell].tags()}
+        return {**self.cells[cell].tags(), **self.links[cell], **self.tags}
 
     def _read_by(self, cell: str) -> list[DataUse]:
         """Return what a cell's runs read by now; zero-shot reads no training rows."""

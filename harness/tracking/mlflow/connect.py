@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from harness.core.database_urls import create, making, reason_of, shown, sqlite_file
 from harness.core.errors import NewerError, StoreError
 from harness.core.failures import explained
-from harness.tracking.address import REMEDY, store_uri
+from harness.tracking.address import REMEDY
 from harness.tracking.mlflow.http import reach_store
 from harness.tracking.mlflow.moved_store import follow_move
 
@@ -37,7 +37,7 @@ def connect(uri: str) -> MlflowClient:
     Raises:
         StoreError: The store cannot be reached or used.
     """
-    reach_store()
+    reach_store(uri)
     for name in ("mlflow.store.db.utils", "alembic.runtime.migration", "sqlalchemy.pool"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # they write tracebacks of what they raise as well
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -64,13 +64,12 @@ def _migrated(uri: str) -> MlflowClient:
     return client
 
 
-def connect_known() -> MlflowClient | None:
+def connect_known(uri: str) -> MlflowClient | None:
     """Connect to a store that is there, ``None`` where a database would have to be made first.
 
     Raises:
         StoreError: The store cannot be reached or used.
     """
-    uri = store_uri()
-    reach_store()
+    reach_store(uri)
     file = sqlite_file(uri)
     return None if file and not file.exists() else connect(uri)

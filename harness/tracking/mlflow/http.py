@@ -16,7 +16,7 @@ from harness.core import interrupts
 from harness.core.database_urls import reach, shown
 from harness.core.errors import StoreAway, StoreError
 from harness.core.passwords import masked
-from harness.tracking.address import FOREIGN, REMEDY, is_server, store_uri
+from harness.tracking.address import FOREIGN, REMEDY, is_server
 from harness.tracking.mlflow.mlflow_compat import http_status, is_of_database, knock
 
 __all__ = ["LONGEST", "answers", "ask", "backoff", "client_of", "is_absent", "reach_server", "reach_store"]
@@ -149,13 +149,12 @@ def backoff(tries: int) -> float:
     return float(min(2 ** min(tries - 1, 10), LONGEST))
 
 
-def reach_store() -> None:
-    """See that the store answers, without writing to it.
+def reach_store(uri: str) -> None:
+    """See that a store answers, without writing to it.
 
     Raises:
         StoreError: It does not.
     """
-    uri = store_uri()
     if is_server(uri):
         reach_server(uri)
     elif "://" in uri and not uri.startswith(FOREIGN):

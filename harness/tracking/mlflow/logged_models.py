@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +26,7 @@ from harness.core.database_urls import reason_of, shown
 from harness.core.errors import ModelError
 from harness.core.whole_files import folder_size
 from harness.tracking.address import local_folder
-from harness.tracking.mlflow.mlflow_compat import UNKNOWN
+from harness.tracking.mlflow.mlflow_compat import UNKNOWN, one_column, origin_tags
 from harness.tracking.mlflow.model_registry import MlflowRegistry, model_id
 from harness.tracking.mlflow.run_files import text_digest
 from harness.tracking.schema import Metrics, PageTags
@@ -36,8 +37,14 @@ __all__ = ["MlflowModels", "fetch_model", "remove_files", "size_of"]
 
 READY = LoggedModelStatus.READY
 
-PACKAGES = ("mlflow", "prompt-depth-harness", "torch", "transformers", "tokenizers", "safetensors")
-"""What a served model is pinned to."""
+PACKAGES = (
+    *("mlflow", "torch", "transformers", "tokenizers", "safetensors", "huggingface-hub"),
+    *("numpy", "pandas", "pydantic", "jinja2"),
+)
+"""What a served model is pinned to: what the code that it carries imports, all of it published."""
+
+CODE = "code"
+"""Where MLflow keeps the code that a model carries."""
 
 PARAMS = ParamSchema([ParamSpec("on_error", "string", "stop")])
 """What a request may say besides its rows."""
@@ -82,7 +89,7 @@ class MlflowModels:
             remove_files(ready.artifact_location, ready.model_id)
             self._write(ready, folder, card, run)
             return str(ready.model_uri)
-        params, tags = dict(card.params), translate_values(card.tags, self.link.servers)
+        params, tags = dict(card.params), {**origin_tags(), **translate_values(card.tags, self.link.servers)}
         model = client.create_logged_model(
             self._experiment, name=card.name, source_run_id=run, params=params, tags=tags
         )
@@ -147,7 +154,10 @@ class MlflowModels:
 def _wrapping(folder: Path) -> dict[str, str]:
     """Return digests of what a model is wrapped in: all files but those that `VOUCHING` holds digests of."""
     files = [file for file in (*folder.glob("*"), *folder.glob(VOUCHING)) if file.is_file()]
-    return {str(file.relative_to(folder)): text_digest(file.read_bytes()) for file in files}
+    found = {str(file.relative_to(folder)): text_digest(file.read_bytes()) for file in files}
+    code = {str(file.relative_to(folder)): file.read_bytes() for file in sorted((folder / CODE).rglob("*.py"))}
+    together = [f"{name} {text_digest(content)}" for name, content in code.items()]
+    return {**found, **({CODE: text_digest("\n".join(together).encode())} if code else {})}
 
 
 def _is_there(model: LoggedModel) -> bool:
@@ -183,24 +193,37 @@ def _wrap(folder: Path, into: Path, card: ModelCard, described: Model) -> None:
 
     Args:
         folder: What `harness.serving.generator.save_model` wrote.
-        into: A folder that is not there yet.
+        into: A folder that is not there yet, in one of its own.
         card: Its code and example.
         described: Where it will live, if in a store.
     """
-    other: Any = AnyType()  # type: ignore[no-untyped-call]
-    kinds = {name: "string" if isinstance(value, str) else other for name, value in card.example.items()}
-    inputs = Schema([ColSpec(kind, name) for name, kind in kinds.items()])
+    for place, file in card.package.items():
+        copy = into.parent / CODE / place
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
     for chatter in ("mlflow.pyfunc", "mlflow.utils.environment"):
         logging.getLogger(chatter).setLevel(logging.WARNING)
     mlflow.pyfunc.save_model(
         str(into),
         python_model=str(card.code),
+        code_paths=[str(each) for each in (into.parent / CODE).iterdir()],
         artifacts={"model": str(folder)},
-        signature=ModelSignature(inputs=inputs, outputs=Schema([ColSpec("string")]), params=PARAMS),
+        signature=ModelSignature(inputs=_inputs(card.example), outputs=Schema([ColSpec("string")]), params=PARAMS),
         input_example=pd.DataFrame([dict(card.example)]),
-        pip_requirements=[f"{package}=={version(package)}" for package in PACKAGES],
+        # What follows a + is a build's own name, which no index knows.
+        pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in PACKAGES],
         mlflow_model=described,
     )
+
+
+def _inputs(example: Mapping[str, Any]) -> Schema:
+    """Return which columns a model reads, by a row of them; texts alone will do where there is one."""
+    other: Any = AnyType()  # type: ignore[no-untyped-call]
+    kinds = {name: "string" if isinstance(value, str) else other for name, value in example.items()}
+    if len(kinds) == 1:
+        ((name, kind),) = kinds.items()
+        return one_column(name, kind)
+    return Schema([ColSpec(kind, name) for name, kind in kinds.items()])
 
 
 def _scores(client: MlflowClient, run: MlflowRun, model: str) -> list[Metric]:

@@ -1,10 +1,11 @@
-"""What MLflow does not promise to keep: its own way to a server, and the codes of its errors.
+"""What MLflow does not promise to keep: its way to a server, what it says of who runs it, the codes of its errors.
 
 Tested with MLflow 3.17. Where a later one has moved them, this is the file to mend.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from mlflow.exceptions import MlflowException
@@ -15,10 +16,13 @@ from mlflow.protos.databricks_pb2 import (
     RESOURCE_DOES_NOT_EXIST,
     ErrorCode,
 )
+from mlflow.tracking.context.git_context import GitRunContext
+from mlflow.tracking.context.registry import resolve_tags
+from mlflow.types import ColSpec, Schema
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request, verify_rest_response
 
-__all__ = ["EXISTS", "UNKNOWN", "http_status", "is_of_database", "knock"]
+__all__ = ["EXISTS", "UNKNOWN", "http_status", "is_of_database", "knock", "one_column", "origin_tags"]
 
 EXISTS = ErrorCode.Name(RESOURCE_ALREADY_EXISTS)
 """The code where a name is taken."""
@@ -41,6 +45,25 @@ def knock(uri: str, *, seconds: int) -> None:
     one = {"max_results": 1}
     answer = http_request(credentials, SEARCH, "GET", params=one, **options)  # type: ignore[no-untyped-call]
     verify_rest_response(answer, SEARCH)
+
+
+def one_column(name: str, kind: Any) -> Schema:
+    """Return the schema of a table with this column, or of a plain list of its values.
+
+    Of a list MLflow makes a table whose column is called 0, and holds that against the schema. Only its first column
+    may be called so, and the one that is left out must be optional.
+    """
+    return Schema([ColSpec(kind, each, required=False) for each in (0, name)])  # type: ignore[arg-type]
+
+
+@cache
+def origin_tags() -> dict[str, str]:
+    """Return what MLflow says of a run by itself where it is asked to start one: its user, its source, its notebook.
+
+    The commit is left to `harness.core.git_commit`: MLflow asks git about the repository of whatever Python runs.
+    """
+    said: dict[str, str] = resolve_tags(ignore=[GitRunContext])  # type: ignore[list-item]
+    return said
 
 
 def http_status(error: MlflowException) -> int:

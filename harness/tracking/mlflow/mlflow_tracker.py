@@ -15,26 +15,24 @@ from typing import Any
 
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import Experiment, ViewType
 from mlflow.entities import Run as MlflowRun
-from mlflow.exceptions import MlflowException
+from mlflow.entities import ViewType
 
-from harness.core.errors import StoreError
-from harness.tracking.address import is_server, store_uri
+from harness.tracking.address import StudyAddress, is_server
 from harness.tracking.mlflow.connect import connect, connect_known
 from harness.tracking.mlflow.logged_models import MlflowModels, remove_files, size_of
-from harness.tracking.mlflow.mlflow_compat import EXISTS
-from harness.tracking.mlflow.moved_store import artifacts_of, refuse_absent
+from harness.tracking.mlflow.mlflow_compat import origin_tags
 from harness.tracking.mlflow.prompt_registry import MlflowPrompts
 from harness.tracking.mlflow.read_run import measured, run_from
 from harness.tracking.mlflow.run_files import read_text, text_digest, write_folder
+from harness.tracking.mlflow.study_experiments import address_by_name, existing_experiment, open_experiment, usable
 from harness.tracking.mlflow.ui_views import described
 from harness.tracking.mlflow.write_run import ENTRIES, TOTAL, RunWriter
 from harness.tracking.schema import Tags
 from harness.tracking.store_link import DIRECT, Link, asked, translate_values
 from harness.tracking.store_protocols import DataUse, Kind, ModelStore, Phase, PromptRegistry, Run, Status, StudyPages
 
-__all__ = ["MlflowPages", "MlflowTracker", "find_experiment", "find_run", "open_experiment"]
+__all__ = ["MlflowPages", "MlflowTracker", "find_experiment", "find_run", "known_address"]
 
 PARAM_LIMIT = 6000
 """MLflow's longest param value, in characters."""
@@ -48,59 +46,43 @@ READERS = 8
 """What a server is asked for at a time, since a call mostly waits for its answer."""
 
 
-def find_experiment(study: str) -> MlflowTracker | None:
+def known_address(name: str, store: str) -> StudyAddress | None:
+    """Return where a study is, by its name or by its experiment's, ``None`` where the store does not know it.
+
+    Raises:
+        StoreError: The store cannot be reached, or knows several.
+    """
+    client = connect_known(store)
+    return address_by_name(client, name) if client else None
+
+
+def find_experiment(address: StudyAddress) -> MlflowTracker | None:
     """Return the tracker of a study that was run before, ``None`` where the store does not know it.
 
     Raises:
-        StoreError: The store cannot be reached, its experiment was deleted, or its files are elsewhere.
+        StoreError: The store cannot be reached, its experiment was deleted or is another's, or its files are elsewhere.
     """
-    client = connect_known()
-    experiment = client.get_experiment_by_name(study) if client else None
-    return MlflowTracker(client, store_uri(), _usable(client, experiment)) if client and experiment else None
+    client = connect_known(address.store)
+    experiment = existing_experiment(client, address) if client else None
+    return MlflowTracker(client, address.store, experiment) if client and experiment else None
 
 
-def find_run(identity: str) -> list[tuple[str, MlflowTracker, Run]]:
+def find_run(identity: str, store: str) -> list[tuple[str, MlflowTracker, Run]]:
     """Return the runs of any study whose id begins so: the study's name, its tracker, the run.
 
     Raises:
         StoreError: The store cannot be reached, or files of such a study are elsewhere.
     """
-    client = connect_known() if RUN_ID.fullmatch(identity) else None
+    client = connect_known(store) if RUN_ID.fullmatch(identity) else None
     if client is None:
         return []
     known = {experiment.experiment_id: experiment for experiment in client.search_experiments()}
     runs = client.search_runs(list(known), filter_string=f"attributes.run_id LIKE '{identity}%'")
     owners = [(known[run.info.experiment_id], run_from(run)) for run in runs]
-    return [(owner.name, MlflowTracker(client, store_uri(), _usable(client, owner)), run) for owner, run in owners]
-
-
-def open_experiment(client: MlflowClient, study: str) -> str:
-    """Return the id of a study's experiment, created where it is missing.
-
-    Raises:
-        StoreError: It was deleted, or its files are elsewhere.
-    """
-    experiment = client.get_experiment_by_name(study)
-    if experiment is None:
-        try:
-            return str(client.create_experiment(study, None if is_server(store_uri()) else artifacts_of(study)))
-        except MlflowException as error:
-            if error.error_code != EXISTS:
-                raise
-            return open_experiment(client, study)  # made meanwhile, perhaps by a call whose answer was lost
-    return _usable(client, experiment)
-
-
-def _usable(client: MlflowClient, experiment: Experiment) -> str:
-    """Return the id of an experiment that may be read and written."""
-    identity = str(experiment.experiment_id)
-    if experiment.lifecycle_stage == "deleted":
-        raise StoreError(
-            f"study {experiment.name!r} was deleted in MLflow, in store {store_uri()}; bring it back with "
-            f"`mlflow experiments restore --experiment-id {identity}`, or give the study another name"
-        )
-    refuse_absent(client, experiment)
-    return identity
+    return [
+        (run.tags.get(Tags.STUDY, owner.name), MlflowTracker(client, store, usable(client, owner)), run)
+        for owner, run in owners
+    ]
 
 
 class MlflowTracker:
@@ -122,15 +104,14 @@ class MlflowTracker:
         self._writer = RunWriter(client, experiment)
 
     @classmethod
-    def open(cls, study: str) -> MlflowTracker:
+    def open(cls, address: StudyAddress) -> MlflowTracker:
         """Open a study's experiment, creating store and experiment where they are missing.
 
         Raises:
-            StoreError: The store cannot be reached, or its experiment was deleted.
+            StoreError: The store cannot be reached, or its experiment was deleted or is another study's.
         """
-        uri = store_uri()
-        client = connect(uri)
-        return MlflowTracker(client, uri, open_experiment(client, study))
+        client = connect(address.store)
+        return MlflowTracker(client, address.store, open_experiment(client, address))
 
     @asked
     def runs(self, *, removed: bool = False) -> list[Run]:
@@ -186,7 +167,7 @@ class MlflowTracker:
         self, name: str, *, phase: Phase, parent: str | None, params: Mapping[str, Any], tags: Mapping[str, str]
     ) -> str:
         above = {Tags.PARENT: parent} if parent else {}
-        run = self._start({"name": name, "tags": {**tags, Tags.PHASE: phase, **above}, "time": _now()})
+        run = self._start({"name": name, "tags": {Tags.PHASE: phase, **origin_tags(), **tags, **above}, "time": _now()})
         self.params(run, params)
         return run
 

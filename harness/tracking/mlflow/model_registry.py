@@ -101,15 +101,16 @@ class MlflowRegistry:
             if error.error_code in UNKNOWN:
                 return []
             raise
-        cell, rate = own.data.tags.get(Tags.CELL_DIGEST, ""), own.data.params.get(Params.LEARNING_RATE, "")
+        cell, rate = own.data.tags.get(Tags.CELL, ""), own.data.params.get(Params.LEARNING_RATE, "")
         runs = self._client.search_runs(
             [own.info.experiment_id],
-            filter_string=f"tags.{Tags.CELL_DIGEST} = '{cell}' and params.{Params.LEARNING_RATE} = '{rate}'",
+            filter_string=f"tags.{Tags.CELL} = '{cell}' and params.{Params.LEARNING_RATE} = '{rate}'",
             run_view_type=ViewType.ACTIVE_ONLY,
             max_results=1000,
         )
-        finals = [run_from(final) for final in runs if Tags.TEST_DIGEST in final.data.tags]
-        finished = [final for final in finals if final.status == "FINISHED"]
+        digest = run_from(own).tags.get(Tags.CELL_DIGEST)
+        alike = [each for each in map(run_from, runs) if each.tags.get(Tags.CELL_DIGEST) == digest]
+        finished = [each for each in alike if Tags.TEST_DIGEST in each.tags and each.status == "FINISHED"]
         finished.sort(key=lambda final: final.id == run)  # of two runs of one seed the later one counts
         return self.link.to_own({final.params[Params.SEED]: final for final in finished}.values())
 

@@ -19,7 +19,7 @@ from mlflow.entities import Experiment, ViewType
 
 from harness.core.database_urls import sqlite_file
 from harness.core.errors import StoreError
-from harness.tracking.address import address_of, local_folder, store_uri
+from harness.tracking.address import address_of, local_folder
 
 __all__ = ["artifacts_of", "follow_move", "refuse_absent"]
 
@@ -106,11 +106,12 @@ def refuse_absent(client: MlflowClient, experiment: Experiment) -> None:
     Raises:
         StoreError: They are gone with their folder, or belong to the store that this one is a copy of.
     """
-    place, file = local_folder(experiment.artifact_location), sqlite_file(store_uri())
+    store = client.tracking_uri
+    place, file = local_folder(experiment.artifact_location), sqlite_file(store)
     homes = [Path(FILES), *([file.resolve().parent / FILES] if file else [])]
     if place is None or any(_is_same(place.parent, home) for home in homes):
         return
-    what = f"the files of study {experiment.name!r} are in {place} by store {store_uri()}"
+    what = f"the files of study {experiment.name!r} are in {place} by store {store}"
     if file and _is_copied(experiment, file, place.parent.parent / file.name):
         files = place.parent
         raise StoreError(

@@ -24,7 +24,7 @@ from harness.core.errors import StoreError, TemplateError
 from harness.data.prompt_forms import PROMPT_FORMS, form_keys, form_of, restored
 from harness.data.template import Keep
 from harness.data.tokenization import PromptForm
-from harness.tracking.address import REMEDY, store_uri
+from harness.tracking.address import REMEDY
 from harness.tracking.mlflow.connect import connect_known
 from harness.tracking.mlflow.mlflow_compat import EXISTS
 from harness.tracking.mlflow.prompt_text import from_registry, to_registry
@@ -94,20 +94,21 @@ class MlflowPrompts:
         return f",{','.join(dict.fromkeys([*filter(None, held), self._experiment]))},"
 
 
-def prompt_of(uri: str, name: str) -> PromptForm:
+def prompt_of(uri: str, name: str, store: str) -> PromptForm:
     """Return a registered prompt as it is used here.
 
     Args:
-        uri: ``prompts:/name/3`` or ``prompts:/name@alias``, in the store of this process.
+        uri: ``prompts:/name/3`` or ``prompts:/name@alias``.
         name: How the study calls it.
+        store: Whose registry.
 
     Raises:
         StoreError: The store cannot be reached.
         TemplateError: There is none, it is a chat or of an unknown form, or it means something else in Jinja2.
     """
-    client = connect_known()
+    client = connect_known(store)
     if client is None:
-        raise TemplateError(f"{uri} is not in the registry: there is no store {store_uri()} yet; {REMEDY}")
+        raise TemplateError(f"{uri} is not in the registry: there is no store {store} yet; {REMEDY}")
     version = _load(client, uri)
     if not isinstance(version.template, str):
         raise TemplateError(f"{uri} is a chat of several messages; a study's prompt is one text")

@@ -9,6 +9,7 @@ from mlflow.entities import Run as MlflowRun
 
 from harness.core.errors import DamagedError
 from harness.core.format_versions import refuse_newer
+from harness.tracking.mlflow.hidden_tags import as_read
 from harness.tracking.schema import RUN_FORMAT, Tags
 from harness.tracking.store_protocols import Run
 
@@ -33,7 +34,7 @@ def run_from(run: MlflowRun) -> Run:
         status=run.info.status,
         parent=run.data.tags.get(Tags.PARENT),
         params=dict(run.data.params),
-        tags=dict(run.data.tags),
+        tags=as_read(run.data.tags),
         metrics={name: measured(value) for name, value in run.data.metrics.items()},
         started=run.info.start_time / 1000,
         seconds=(run.info.end_time - run.info.start_time) / 1000 if run.info.end_time else math.nan,

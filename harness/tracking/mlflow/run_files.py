@@ -17,6 +17,7 @@ from harness.core.errors import DamagedError, UserError
 from harness.core.whole_files import write_whole
 from harness.core.workspace import inside
 from harness.tracking.address import local_folder
+from harness.tracking.mlflow.hidden_tags import as_read
 from harness.tracking.mlflow.http import is_absent
 from harness.tracking.mlflow.read_run import run_from
 from harness.tracking.schema import Tags
@@ -60,7 +61,7 @@ def read_text(client: MlflowClient, uri: str, run: str, file: str) -> str:
     owner = client.get_run(run)
     try:
         content = _bytes(owner.info.artifact_uri, file, uri)
-        then, now = owner.data.tags.get(Tags.file_digest(file)), text_digest(content)
+        then, now = as_read(owner.data.tags).get(Tags.file_digest(file)), text_digest(content)
         if then and then != now:
             raise DamagedError(damage(file, run_from(owner), f"its digest was {then} and is {now}"))
         return content.decode()

@@ -26,6 +26,7 @@ __all__ = [
     "described",
     "lines",
     "page_tags",
+    "points",
 ]
 
 NOTE_LIMIT = 7500
@@ -155,6 +156,11 @@ def lines(metric: str) -> Chart:
     whole = {"yAxisKey": "metric", "yAxisExpressions": [], "range": {}, "ignoreOutliers": False}
     steps = {"selectedXAxisMetricKey": "", "useGlobalXaxisKey": True, "useGlobalLineSmoothing": False}
     return {"type": "LINE", **shape, **scales, **whole, **steps}
+
+
+def points(across: str, up: str) -> Chart:
+    """Return a chart of one metric by another, a point for each run; the pages draw its axes linear."""
+    return {"type": "SCATTER", "xaxis": {"key": across, "type": "METRIC"}, "yaxis": {"key": up, "type": "METRIC"}}
 
 
 def _quoted(column: str) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
+from harness.tracking.mlflow.hidden_tags import as_stored
 from harness.tracking.mlflow.run_files import write_text
-from harness.tracking.schema import PageTags, Tags
+from harness.tracking.schema import RUN_FORMAT, PageTags, Tags
 from harness.tracking.store_protocols import DataUse
 
 __all__ = ["ENTRIES", "TOTAL", "RunWriter"]
@@ -30,7 +31,8 @@ class RunWriter:
 
     def start(self, content: Mapping[str, Any]) -> str:
         """Start a run, and return the store's id of it."""
-        run = self._client.create_run(self._experiment, content["time"], content["tags"], content["name"])
+        tags = {**as_stored(content["tags"]), Tags.FORMAT: str(RUN_FORMAT)}
+        run = self._client.create_run(self._experiment, content["time"], tags, content["name"])
         return str(run.info.run_id)
 
     def find(self, key: str) -> str | None:
@@ -40,7 +42,7 @@ class RunWriter:
 
     def log(self, run: str, content: Mapping[str, Any]) -> None:
         params = [Param(key, value) for key, value in content.get("params", {}).items()]
-        tags = [RunTag(key, value) for key, value in content.get("tags", {}).items()]
+        tags = [RunTag(key, value) for key, value in as_stored(content.get("tags", {})).items()]
         metrics = [Metric(key, value, time, step) for key, value, step, time in content.get("metrics", ())]
         self._client.log_batch(run, metrics=metrics, params=params, tags=tags)
 
