@@ -92,7 +92,9 @@ def many_cells(folder: Path, tree: Path, share: float) -> list[tuple[str, dict[s
 
 
 def small_study(folder: Path, tree: Path, share: float) -> list[tuple[str, dict[str, Any]]]:
-    write_study(folder, prompts=["bare", "cue"], tuning=["none", "head"], data={"train": 64, "validation": 16, "test": 32})
+    write_study(
+        folder, prompts=["bare", "cue"], tuning=["none", "head"], data={"train": 64, "validation": 16, "test": 32}
+    )
     started = time.time()
     run(command(["run", "study.yaml"]), folder, tree)
     measured(["run", "study.yaml"], folder, tree)  # writes down what the first one found
@@ -120,7 +122,11 @@ def write_study(folder: Path, **sections: Any) -> None:
         "model": {"name": "embedded", "dtype": "float32"},
         "training": {"epochs": 1, "max_source_tokens": 128},
         "generation": {"max_new_tokens": 12},
-        "search": {"learning_rate": {"low": 3.0e-4, "high": 1.0e-2, "scale": "log"}, "trials": TRIALS, "sampler": "random"},
+        "search": {
+            "learning_rate": {"low": 3.0e-4, "high": 1.0e-2, "scale": "log"},
+            "trials": TRIALS,
+            "sampler": "random",
+        },
         "final": {"seeds": [11]},
         **sections,
     }
@@ -141,7 +147,11 @@ def write_rows(folder: Path, rows: int) -> None:
                 for place in generator.integers(WORDS, size=NAMES):
                     chosen[place] = f"Name{int(1e5 * generator.random() ** 2)}"
                 source, target = " ".join(chosen[8:]), " ".join(chosen[:8])
-                row = {"id": f"{split}-{number}", "source": f"{source.capitalize()}.", "target": f"{target.capitalize()}."}
+                row = {
+                    "id": f"{split}-{number}",
+                    "source": f"{source.capitalize()}.",
+                    "target": f"{target.capitalize()}.",
+                }
                 file.write(json.dumps(row) + "\n")
 
 

@@ -65,9 +65,7 @@ class MadeUp:
     def _scored(self, job: Job, split: str, quality: float) -> Scored:
         rows, draw = self._rows[split], random.Random(f"{job.cell} {job.seed} {split}")
         said = [
-            Prediction(
-                row.id, " ".join(w if draw.random() < quality else "um" for w in row.target.split()), 2.0, 9
-            )
+            Prediction(row.id, " ".join(w if draw.random() < quality else "um" for w in row.target.split()), 2.0, 9)
             for row in rows
         ]
         scores = {

@@ -32,7 +32,18 @@ from harness.core.example import Example
 from harness.data.telling_marks import pieces, undressed
 from harness.metrics.tokens import words
 
-__all__ = ["BITS_PER_EDIT", "KINDS", "Form", "Forms", "Kind", "Reading", "Readings", "Worth", "WORDS_PER_EDIT", "is_near"]
+__all__ = [
+    "BITS_PER_EDIT",
+    "KINDS",
+    "WORDS_PER_EDIT",
+    "Form",
+    "Forms",
+    "Kind",
+    "Reading",
+    "Readings",
+    "Worth",
+    "is_near",
+]
 
 Kind = Literal["row", "source", "near"]
 

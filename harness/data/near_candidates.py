@@ -132,4 +132,6 @@ class _Bounds:
 def _sizes(texts: Iterable[Readings]) -> Numbers:
     """Return the fewest words of each text, the most, and the most that may be edited."""
     sizes = [[len(reading.words) for reading in text] for text in texts]
-    return np.array([(min(one), max(one), max(1, max(one) // WORDS_PER_EDIT)) for one in sizes], np.int64).reshape(-1, 3).T
+    return (
+        np.array([(min(one), max(one), max(1, max(one) // WORDS_PER_EDIT)) for one in sizes], np.int64).reshape(-1, 3).T
+    )

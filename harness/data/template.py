@@ -177,9 +177,10 @@ def is_plain(prompt: PromptForm) -> bool:
 def _joined(text: str, fields: Mapping[str, Any]) -> str | None:
     """Return what a template of text and fields renders where the fields are texts; else ``None``: Jinja's to say."""
     values = [fields.get(part) if named else part for part, named in _parts(text)]
-    if not values or any(type(value) is not str for value in values):
+    texts = [value for value in values if type(value) is str]
+    if not texts or len(texts) < len(values):
         return None
-    joined = "".join(values)
+    joined = "".join(texts)
     return joined if len(joined) <= WORK and (joined.isascii() or _is_text(joined)) else None
 
 
@@ -198,9 +199,9 @@ def _parts(text: str) -> tuple[tuple[str, bool], ...]:
         outputs = _ENVIRONMENT.parse(text).body
     except (TemplateSyntaxError, RecursionError, SyntaxError, MemoryError):
         return ()
+    parts = [part for output in outputs if isinstance(output, nodes.Output) for part in output.nodes]
     if not all(isinstance(output, nodes.Output) for output in outputs):
         return ()
-    parts = [part for output in outputs for part in output.nodes]
     if not all(isinstance(part, nodes.TemplateData) or _is_field(part) for part in parts):
         return ()
     return tuple((part.name, True) if isinstance(part, nodes.Name) else (part.data, False) for part in parts)

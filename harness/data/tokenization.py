@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from harness.core.errors import DataError, EmptyPrompt, TemplateError
 from harness.core.example import Example
 from harness.data.decoder_prefix import AnswerTokens
+from harness.data.token_seam import Ids, prompt_ids, prompt_text, target_ids
 
 __all__ = [
     "SOURCE_TOKENS",
@@ -28,14 +29,11 @@ __all__ = [
     "prompt_ids",
     "prompt_limit",
     "prompt_text",
-    "read_ahead",
     "target_ids",
 ]
 
 SOURCE_TOKENS = 256
 """The most tokens of a prompt where neither a study nor its task says."""
-
-Ids = tuple[int, ...]
 
 
 class Reader(Protocol):
@@ -193,7 +191,8 @@ def encode_each(
             embeddings, a prompt renders to nothing, or no row is left.
     """
     limit, met, left = prompt_limit(reader, limits), 0, 0
-    for met, example in enumerate(examples, start=1):
+    for example in examples:
+        met += 1
         row, text = _tokenized(example, prompt, reader, limit)
         if not drop_long_targets or len(row.target) <= limits.target + 1:
             left += 1
@@ -260,63 +259,3 @@ def _refuse_without_embedding(reader: Reader, row: Row, prompt: PromptForm) -> N
                 f"after {rows} rows; use the tokenizer that was saved with the weights, or store the model after "
                 "model.resize_token_embeddings(len(tokenizer))"
             )
-
-
-def prompt_text(reader: Reader, text: str) -> str:
-    """Return a prompt as a model reads it: a causal one's ends in no space, since its target begins with one."""
-    return text if reader.is_encoder_decoder else text.rstrip(" \t")
-
-
-def prompt_ids(reader: Reader, text: str) -> Ids:
-    """Return the ids of a `prompt_text`, without an end token where a target follows in the same sequence."""
-    ids = tuple(reader.tokenizer(text, verbose=False)["input_ids"])
-    return ids if reader.is_encoder_decoder else _without_end(reader, ids)
-
-
-def target_ids(reader: Reader, prompt: str, target: str) -> Ids:
-    """Return the ids of a target behind a `prompt_text`, with exactly one end token.
-
-    Behind an encoder they begin as generation does; what a tokenizer puts behind targets, as mBART does, is left out.
-    """
-    if reader.is_encoder_decoder:
-        bare = reader.tokenizer(text_target=target.strip(), add_special_tokens=False, verbose=False)["input_ids"]
-        ids = (*reader.answers.prefix, *bare)
-    else:
-        ids = _continuation(reader, prompt, target.strip())
-    return (*_without_end(reader, ids), reader.tokenizer.eos_token_id)
-
-
-def _continuation(reader: Reader, prompt: str, target: str) -> Ids:
-    """Return the ids of a target as they follow a prompt.
-
-    A stand-in for the prompt's end is tokenized with the target, and its own ids are taken off. So one rule serves
-    tokenizers that mark a word by the space in front of it and those that mark the first word of any text.
-    """
-    anchor, joint = _anchored(prompt, target)
-    head, ids = _bare_ids(reader, anchor), _bare_ids(reader, joint)
-    # Where the stand-in merges with the target, or newlines are dropped: as if nothing stood in front.
-    return ids[len(head) :] if ids[: len(head)] == head else _bare_ids(reader, target)
-
-
-def _anchored(prompt: str, target: str) -> tuple[str, str]:
-    """Return the stand-in for a prompt's end, and the same with a target behind it."""
-    return ("\n", f"\n{target}") if prompt[-1:].isspace() else (":", f": {target}")
-
-
-def read_ahead(reader: Reader, prompts: Sequence[str], targets: Sequence[str]) -> None:
-    """Have the `prompt_text` and the targets of some rows tokenized at once, by a tokenizer that is quicker so."""
-    ahead = getattr(reader.tokenizer, "read_ahead", None)
-    if ahead:
-        stripped = [target.strip() for target in targets]
-        behind = [_anchored(*pair)[1] for pair in zip(prompts, stripped, strict=True)]
-        ahead(prompts, stripped if reader.is_encoder_decoder else behind)
-
-
-def _bare_ids(reader: Reader, text: str) -> Ids:
-    return tuple(reader.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
-
-
-def _without_end(reader: Reader, ids: Ids) -> Ids:
-    while ids and ids[-1] == reader.tokenizer.eos_token_id:
-        ids = ids[:-1]
-    return ids

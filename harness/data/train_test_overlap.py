@@ -172,11 +172,7 @@ class _Compared:
         numbers = self._numbers(later)
         last = {self._sources[number]: number for number in numbers}
         start = self._starts[earlier]
-        same = {
-            number - start
-            for number in self._numbers(earlier)
-            if number < last.get(self._sources[number], -1)
-        }
+        same = {number - start for number in self._numbers(earlier) if number < last.get(self._sources[number], -1)}
         return same.union(*(self._nears(number, earlier) for number in self._near if number in numbers))
 
     def _nears(self, number: int, split: Split) -> list[int]:

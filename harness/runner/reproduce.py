@@ -35,7 +35,7 @@ from harness.study.task_files import has_run, prompt_in, task_path
 from harness.tracking.mlflow.mlflow_tracker import find_run
 from harness.tracking.schema import Metrics, Params, Tags
 from harness.tracking.store_protocols import Run, Tracker
-from harness.training.trainer import ModelFacts
+from harness.training.model_facts import ModelFacts
 
 __all__ = ["Difference", "Reproduction", "reproduce"]
 

@@ -28,6 +28,9 @@ _DRAWS = 20_000
 _HELD = 2**25
 """Deviates held at once, 256 MiB: fewer draws where comparisons are thousands."""
 
+_STEPS = 1000
+"""Comparisons whose quantiles are taken at once, which copies their deviates."""
+
 
 class StepDown(NamedTuple):
     """A family of comparisons, adjusted."""
@@ -87,13 +90,16 @@ def _smallest(weights: Floats, covariance: Floats) -> Floats:
     deviations = np.linalg.norm(sums, axis=1, keepdims=True)
     sums = np.divide(sums, deviations, out=np.zeros_like(sums), where=deviations > 0)
     draws = min(_DRAWS, _HELD // len(weights))
-    statistics = np.abs(np.random.default_rng(0).standard_normal((draws, len(covariance))) @ sums.T)
-    smallest: Floats = 2 * ndtr(-np.maximum.accumulate(statistics[:, ::-1], axis=1)[:, ::-1])
+    smallest: Floats = np.random.default_rng(0).standard_normal((draws, len(covariance))) @ sums.T
+    np.abs(smallest, out=smallest)  # in place from here on: it may be hundreds of MiB
+    np.maximum.accumulate(smallest[:, ::-1], axis=1, out=smallest[:, ::-1])
+    ndtr(np.negative(smallest, out=smallest), out=smallest)
+    smallest *= 2
     return smallest
 
 
 def _alphas(smallest: Floats, alpha: float) -> Floats:
     """Return for each step the p-value that a comparison by itself must not exceed; never below Bonferroni's."""
-    remaining = np.arange(smallest.shape[1], 0, -1)
-    quantiles: Floats = np.quantile(smallest, alpha, axis=0)
-    return np.maximum(quantiles, alpha / remaining)
+    steps = smallest.shape[1]
+    parts = [np.quantile(smallest[:, start : start + _STEPS], alpha, axis=0) for start in range(0, steps, _STEPS)]
+    return np.maximum(np.concatenate(parts), alpha / np.arange(steps, 0, -1))

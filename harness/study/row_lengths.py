@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
 
@@ -21,13 +20,13 @@ from harness.data.tokenization import (
     prompt_ids,
     prompt_limit,
     prompt_text,
-    read_ahead,
     target_ids,
 )
 from harness.study.problems import Problems, listed_rows
+from harness.study.row_counts import RowCount, read_ahead
 from harness.study.spec import StudySpec
 
-__all__ = ["TOLD", "UNLIMITED", "Fit", "holds", "ids_digest", "measure"]
+__all__ = ["TOLD", "UNLIMITED", "Fit", "ids_digest", "measure"]
 
 UNLIMITED = Limits(sys.maxsize, sys.maxsize, sys.maxsize)
 """Where tokens cannot be counted yet: nothing is shortened or dropped."""
@@ -37,13 +36,6 @@ TOLD = 0.05
 
 FITTING = 0.95
 """The share of rows that a proposed limit lets through whole."""
-
-
-BATCH = 1024
-"""Rows that are tokenized at once."""
-
-BACKWARDS = 8
-"""Characters of a target from which on it hardly stands backwards in a text by chance."""
 
 
 class Fit(NamedTuple):
@@ -117,13 +109,13 @@ def _fit_of(
     problems: Problems,
 ) -> Fit | None:
     """Return how a prompt fits; what cannot be encoded at all becomes a problem."""
-    counts: dict[Split, _Count] = {}
+    counts: dict[Split, RowCount] = {}
     texts = ListDigest()
     fields = field_names(chain.from_iterable(examples.values()))
     for split, rows in examples.items():
         try:
             form.validate(fields)
-            count, each = _Count(texts), _ahead(rows, form, reader)
+            count, each = RowCount(texts), read_ahead(rows, form, reader)
             for passing in encode_each(each, form, reader, limits=limits, drop_long_targets=split == "train"):
                 count.add(*passing)
             counts[split] = count
@@ -139,50 +131,6 @@ def _fit_of(
     return _fit(form, examples, counts, reader) if "train" in counts else None
 
 
-@dataclass
-class _Count:
-    """What is counted of a split's rows as they pass."""
-
-    texts: ListDigest
-    """Of all splits."""
-    ids: ListDigest = field(default_factory=ListDigest)
-    rows: int = 0
-    longest: int = 0
-    shortened: int = 0
-    telling: int = 0
-    prompts: set[str] = field(default_factory=set)
-    """Up to two of them, and of the sources."""
-    sources: set[str] = field(default_factory=set)
-
-    def add(self, example: Example, row: Row, text: str) -> None:
-        """Count a row."""
-        self.texts.add(text)
-        self.ids.add((row.prompt, row.target))
-        self.rows += 1
-        self.longest = max(self.longest, len(row.prompt))
-        self.shortened += row.truncated
-        self.telling += _tells(text, example.target)
-        if len(self.prompts) < 2:
-            self.prompts.add(text)
-        if len(self.sources) < 2:
-            self.sources.add(example.source)
-
-    @property
-    def share(self) -> float:
-        """The share of prompts that were shortened."""
-        return self.shortened / max(self.rows, 1)
-
-
-def _ahead(examples: Sequence[Example], form: PromptForm, reader: Reader) -> Iterator[Example]:
-    """Pass examples on, a batch of them tokenized at once."""
-    for start in range(0, len(examples), BATCH):
-        part = examples[start : start + BATCH]
-        with suppress(TemplateError):  # told of when that row is encoded
-            texts = [prompt_text(reader, form.render(example.fields)) for example in part]
-            read_ahead(reader, texts, [example.target for example in part])
-        yield from part
-
-
 def _empty(form: PromptForm, examples: Mapping[Split, Sequence[Example]]) -> dict[Split, list[str]]:
     """Return the ids of the rows, by split, that leave nothing of a prompt."""
     empty: dict[Split, list[str]] = {}
@@ -195,7 +143,7 @@ def _empty(form: PromptForm, examples: Mapping[Split, Sequence[Example]]) -> dic
 
 
 def _fit(
-    form: PromptForm, examples: Mapping[Split, Sequence[Example]], counts: Mapping[Split, _Count], reader: Reader
+    form: PromptForm, examples: Mapping[Split, Sequence[Example]], counts: Mapping[Split, RowCount], reader: Reader
 ) -> Fit:
     train, parts = counts["train"], counts.values()
     shortened = {split: count.share for split, count in counts.items()}
@@ -223,32 +171,6 @@ def _fitting(form: PromptForm, examples: Mapping[Split, Sequence[Example]], read
 
 def _quantile(lengths: Sequence[int]) -> int:
     return sorted(lengths)[math.ceil(FITTING * len(lengths)) - 1]
-
-
-def holds(text: str, target: str) -> bool:
-    """Return whether a text holds another one as whole words, however both are spaced."""
-    return _holds(_spaced(text), _spaced(target))
-
-
-def _spaced(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _holds(text: str, target: str) -> bool:
-    start = text.find(target) if target else -1
-    while start >= 0:
-        around = text[start - 1 : start] if start else "", text[start + len(target) :][:1]
-        inside = target[0].isalnum() and around[0].isalnum(), target[-1].isalnum() and around[1].isalnum()
-        if not any(inside):
-            return True
-        start = text.find(target, start + 1)
-    return False
-
-
-def _tells(text: str, target: str) -> bool:
-    """Return whether a text holds a target, whatever its case; or one that is no short word, read backwards."""
-    text, target = _spaced(text.casefold()), target.strip().casefold()
-    return _holds(text, _spaced(target)) or (len(target) >= BACKWARDS and _holds(text, _spaced(target[::-1])))
 
 
 def _length_cautions(
