@@ -35,9 +35,15 @@ class _Tokenizer:
 
 @cache
 def _tokenizer(tokenizer: str, stemmer: bool) -> _Tokenizer:
-    from rouge_score.tokenizers import DefaultTokenizer
+    if tokenizer == "unicode":
+        return _Tokenizer(words)
+    if stemmer:
+        from rouge_score.tokenizers import DefaultTokenizer  # nltk, which takes seconds to import
 
-    return _Tokenizer(words if tokenizer == "unicode" else DefaultTokenizer(stemmer).tokenize)
+        return _Tokenizer(DefaultTokenizer(stemmer).tokenize)
+    from rouge_score.tokenize import tokenize  # all that the default tokenizer is without a stemmer
+
+    return _Tokenizer(lambda text: tokenize(text, None))
 
 
 @cache
