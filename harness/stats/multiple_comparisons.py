@@ -227,7 +227,10 @@ def _family(
     weighed = [Weighed.of(contrast.weights, cells, of=of, luck=(luck, luck)) for contrast in contrasts]
     p_values = [one.p for one in weighed]
     names = sorted({name for contrast in contrasts for name in contrast.weights})  # chance is the same in any order
-    weights = np.array([[contrast.weights.get(name, 0.0) for name in names] for contrast in contrasts])
+    places = {name: place for place, name in enumerate(names)}
+    weights = np.zeros((len(contrasts), len(names)))
+    for row, contrast in zip(weights, contrasts, strict=True):
+        row[[places[name] for name in contrast.weights]] = list(contrast.weights.values())
     adjusted = step_down(p_values, weights, _covariance([cells[name] for name in names], of, luck), level=level)
     return tuple(
         Comparison(c.a, c.b, difference, p, _verdict(difference.value, p, 1 - level, higher_is_better))

@@ -28,8 +28,8 @@ _DRAWS = 20_000
 _HELD = 2**25
 """Deviates held at once, 256 MiB: fewer draws where comparisons are thousands."""
 
-_STEPS = 1000
-"""Comparisons whose quantiles are taken at once, which copies their deviates."""
+_STEPS, _ROWS = 1000, 64
+"""Comparisons whose quantiles are taken at once, and draws that are worked on at once, since both take copies."""
 
 
 class StepDown(NamedTuple):
@@ -84,17 +84,21 @@ def step_down(p_values: Sequence[float], weights: Floats, covariance: Floats, *,
 
 
 def _smallest(weights: Floats, covariance: Floats) -> Floats:
-    """Return, for each draw and comparison, the smallest p-value of that comparison and all after it."""
+    """Return, for each draw and comparison, the smallest p-value of that comparison and all after it.
+
+    Done in place, and some draws at a time: with tens of thousands of comparisons each array has hundreds of MiB.
+    """
     values, vectors = np.linalg.eigh(covariance)
     sums = weights @ (vectors * np.sqrt(np.maximum(values, 0.0)))  # (comparisons, deviates)
     deviations = np.linalg.norm(sums, axis=1, keepdims=True)
-    sums = np.divide(sums, deviations, out=np.zeros_like(sums), where=deviations > 0)
+    varies = deviations > 0
+    np.divide(sums, deviations, out=sums, where=varies)
+    sums[~varies[:, 0]] = 0.0
     draws = min(_DRAWS, _HELD // len(weights))
     smallest: Floats = np.random.default_rng(0).standard_normal((draws, len(covariance))) @ sums.T
-    np.abs(smallest, out=smallest)  # in place from here on: it may be hundreds of MiB
-    np.maximum.accumulate(smallest[:, ::-1], axis=1, out=smallest[:, ::-1])
-    ndtr(np.negative(smallest, out=smallest), out=smallest)
-    smallest *= 2
+    for start in range(0, draws, _ROWS):
+        some = smallest[start : start + _ROWS]
+        some[:] = 2 * ndtr(-np.maximum.accumulate(np.abs(some)[:, ::-1], axis=1)[:, ::-1])
     return smallest
 
 
