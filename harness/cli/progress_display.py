@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -129,11 +131,15 @@ class _ProgressTable(_Estimate):
 
 
 def quiet_libraries() -> None:
-    """Keep libraries' progress bars and advice off the screen; what matters is checked and reported here."""
-    import datasets
-    from transformers.utils import logging
+    """Keep libraries' progress bars and advice off the screen; what matters is checked and reported here.
 
+    Those that are not imported yet, and may never be, are told by the variables that they read when they are.
+    """
     warnings.filterwarnings("ignore", module=r"mlflow\..*")
-    datasets.disable_progress_bars()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    os.environ |= {"HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+    if "datasets" in sys.modules:
+        sys.modules["datasets"].disable_progress_bars()
+    if "transformers.utils.logging" in sys.modules:
+        sys.modules["transformers.utils.logging"].disable_progress_bar()
+        sys.modules["transformers.utils.logging"].set_verbosity_error()

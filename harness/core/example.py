@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-__all__ = ["SPLITS", "Example", "Prediction", "Split", "as_text", "digest", "field_names", "fingerprint"]
+__all__ = ["SPLITS", "Example", "ListDigest", "Prediction", "Split", "as_text", "digest", "field_names", "fingerprint"]
 
 Split = Literal["train", "validation", "test"]
 
@@ -81,19 +81,45 @@ def field_names(examples: Iterable[Example]) -> list[str]:
     return list(dict.fromkeys(name for example in examples for name in example.fields))
 
 
+_DENSE = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
 def digest(value: Any) -> str:
     """Return a short content hash (16 hex digits) of a JSON value, key order ignored.
 
     >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
     True
     """
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(_DENSE.encode(value).encode()).hexdigest()[:16]
 
 
-def fingerprint(examples: Sequence[Example]) -> str:
-    """Return the content hash of examples in their order."""
-    return digest([_content(example) for example in examples])
+class ListDigest:
+    """The `digest` of a list, of which no more than an item need be there at a time."""
+
+    def __init__(self) -> None:
+        self._total, self._between = hashlib.sha256(b"["), b""
+
+    def add(self, item: Any) -> None:
+        """Take the next item."""
+        self._total.update(self._between + _DENSE.encode(item).encode())
+        self._between = b","
+
+    def __str__(self) -> str:
+        total = self._total.copy()
+        total.update(b"]")
+        return total.hexdigest()[:16]
+
+
+def fingerprint(examples: Iterable[Example]) -> str:
+    """Return the content hash of examples in their order.
+
+    >>> fingerprint([]) == digest([])
+    True
+    """
+    total = ListDigest()
+    for example in examples:
+        total.add(_content(example))
+    return str(total)
 
 
 def _content(example: Example) -> list[Any]:

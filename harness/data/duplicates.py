@@ -16,10 +16,7 @@ The second half of ``near`` is for short sentences. "The box is at the theater" 
 word apart in every language, as many honest rows of everyday text are; but common words are all they share. Where the
 target was left as it is, half the bits suffice, since there is one edit the fewer.
 
-The search is exact: no sampling, no signatures. Rows that are at most e words apart share one of the e + 1 rarest
-words of each (prefix filtering: Chaudhuri, Ganti and Kaushik 2006, "A Primitive Operator for Similarity Joins in Data
-Cleaning", section 4; Bayardo, Ma and Srikant 2007, "Scaling Up All Pairs Similarity Search"), so an index of these few
-words meets every pair that is near.
+The search is exact: no sampling, no signatures (`harness.data.near_candidates`).
 """
 
 from __future__ import annotations
@@ -27,7 +24,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import Literal, NamedTuple
 
@@ -35,7 +32,18 @@ from harness.core.example import Example
 from harness.data.telling_marks import pieces, undressed
 from harness.metrics.tokens import words
 
-__all__ = ["BITS_PER_EDIT", "KINDS", "Form", "Index", "Kind", "Reading", "Readings", "Worth"]
+__all__ = [
+    "BITS_PER_EDIT",
+    "KINDS",
+    "WORDS_PER_EDIT",
+    "Form",
+    "Forms",
+    "Kind",
+    "Reading",
+    "Readings",
+    "Worth",
+    "is_near",
+]
 
 Kind = Literal["row", "source", "near"]
 
@@ -51,6 +59,8 @@ WORDS_PER_EDIT = 20
 OF_TARGET = "> "
 """What a target's words are marked with."""
 
+_NUMBERS = re.compile(r"\d \d")
+
 _GAP = re.compile(r"(?<!\d) | (?!\d)")
 
 
@@ -58,9 +68,13 @@ class Reading(NamedTuple):
     """A text as it is compared; a target's words are marked, so that they are no source's."""
 
     words: tuple[str, ...]
-    distinct: frozenset[str]
     marks: tuple[str, ...]
     """The telling ones among the words."""
+
+    @property
+    def distinct(self) -> frozenset[str]:
+        """The words, once each."""
+        return frozenset(self.words)
 
     @property
     def room(self) -> int:
@@ -72,33 +86,11 @@ Readings = tuple[Reading, ...]
 """Of one text: with marks read as spaces and, where that makes a difference, with marks left out."""
 
 
-class Worth(dict[str, float]):
-    """What it says about two rows that they share a word, in bits."""
-
-    def __init__(self, train: Sequence[Example]) -> None:
-        counts: Counter[str] = Counter()
-        for example in train:
-            readings = (reading for text in _texts(example) for reading in text)
-            counts.update(frozenset().union(*(reading.distinct for reading in readings)))
-        super().__init__({word: math.log2((len(train) + 1) / (count + 1)) for word, count in counts.items()})
-        self._unseen = math.log2(len(train) + 1)
-
-    def __missing__(self, word: str) -> float:
-        return self._unseen
-
-    def rarest(self, source: Reading, target: Reading) -> list[str]:
-        """Return so many of a row's rarest words that any near duplicate has one of them."""
-        distinct = source.distinct | target.distinct
-        most = min(source.room + target.room, int(math.fsum(self[word] for word in distinct) / BITS_PER_EDIT))
-        return sorted(distinct, key=lambda word: (-self[word], word))[: most + 1]
-
-
 class Form(NamedTuple):
     """A row as it is compared, and all rows that read the same."""
 
     source: Readings
     target: Readings
-    rare: frozenset[str]
     numbers: list[int]
 
     @property
@@ -107,68 +99,72 @@ class Form(NamedTuple):
         return _joined(self.source[0].words), _joined(self.target[0].words)
 
 
-class Index:
-    """The rows of a split by their forms, their sources and their rare words."""
+class Forms(list[Form]):
+    """The rows of a split by their forms, in the order of their first rows."""
 
-    def __init__(self, examples: Sequence[Example], worth: Worth) -> None:
+    def __init__(self, examples: Sequence[Example]) -> None:
         self.ids = [example.id for example in examples]
-        self._worth = worth
-        self._sources: dict[str, list[int]] = {}
-        self._rare: dict[str, list[int]] = {}
+        known: dict[str, str] = {}  # a word is kept once, however many rows have it
         forms: dict[tuple[Readings, Readings], Form] = {}
         for number, example in enumerate(examples):
-            form = _form(example, worth)
-            forms.setdefault((form.source, form.target), form).numbers.append(number)
-        self.forms = list(forms.values())
-        for number, form in enumerate(self.forms):
-            self._sources.setdefault(form.letters[0], []).append(number)
-            for word in form.rare:
-                self._rare.setdefault(word, []).append(number)
-
-    def twins(self, form: Form) -> dict[int, Kind]:
-        """Return the numbers of the forms here that are duplicates of a form, and of what kind."""
-        same = self._sources.get(form.letters[0], ())
-        kinds: dict[int, Kind] = {n: "row" if self.forms[n].letters == form.letters else "source" for n in same}
-        met = {number for word in form.rare for number in self._rare.get(word, ())}
-        kinds |= {n: "near" for n in met if n not in kinds and _is_near(form, self.forms[n], self._worth)}
-        return kinds
+            source, target = _readings(example.source, known), _readings(example.target, known, mark=OF_TARGET)
+            if (source, target) not in forms:
+                forms[source, target] = Form(source, target, [])
+            forms[source, target].numbers.append(number)
+        super().__init__(forms.values())
 
 
-def _form(example: Example, worth: Worth) -> Form:
-    source, target = _texts(example)
-    rare = frozenset(word for pair in product(source, target) for word in worth.rarest(*pair))
-    return Form(source, target, rare, [])
+class Worth(dict[str, float]):
+    """What it says about two rows that they share a word, in bits."""
 
+    def __init__(self, train: Forms) -> None:
+        counts: Counter[str] = Counter()
+        for form in train:
+            for word in {word for text in (*form.source, *form.target) for word in text.words}:
+                counts[word] += len(form.numbers)
+        rows = len(train.ids)
+        super().__init__({word: math.log2((rows + 1) / (count + 1)) for word, count in counts.items()})
+        self.unseen = math.log2(rows + 1)
 
-def _texts(example: Example) -> tuple[Readings, Readings]:
-    return _readings(example.source), _readings(example.target, mark=OF_TARGET)
+    def __missing__(self, word: str) -> float:
+        return self.unseen
+
+    def bits(self, words: Iterable[str]) -> float:
+        """Return what it says that two rows share some words."""
+        return math.fsum(self[word] for word in words)
 
 
 def _joined(text: Sequence[str]) -> str:
     """Return words without the spaces between them, but for those between two numbers."""
-    return _GAP.sub("", " ".join([word.removeprefix(OF_TARGET) for word in text]))
+    bare = [word.removeprefix(OF_TARGET) for word in text] if text[0].startswith(OF_TARGET) else text
+    joined = " ".join(bare)
+    return _GAP.sub("", joined) if _NUMBERS.search(joined) else joined.replace(" ", "")
 
 
-def _readings(text: str, mark: str = "") -> Readings:
-    parts = list(pieces(text))
-    marks = tuple(mark + part for part, telling in parts if telling)
-    dressed, bare = [], []
-    for part, telling in parts:
+def _readings(text: str, known: dict[str, str], mark: str = "") -> Readings:
+    dressed: list[str] = []
+    bare: list[str] = []
+    marks: list[str] = []
+    for part, telling in pieces(text):
+        if telling:
+            marks.append(mark + part)
         dressed += [part] if telling else words(part)
         bare += [part] if telling else words(undressed(part))
-    ways = dict.fromkeys((tuple(dressed), tuple(bare)))
-    marked = [tuple(mark + word for word in way or (text.strip(),)) for way in ways]  # "?!" has no words
-    return tuple(Reading(way, frozenset(way), marks) for way in marked)
+    ways = [dressed] if dressed == bare else [dressed, bare]
+    kept = [tuple([known.setdefault(word, word) for word in way or [text.strip()]]) for way in ways]
+    marked = [tuple([known.setdefault(mark + word, mark + word) for word in way]) for way in kept] if mark else kept
+    return tuple([Reading(way, tuple(marks)) for way in dict.fromkeys(marked)])
 
 
-def _is_near(a: Form, b: Form, worth: Worth) -> bool:
+def is_near(a: Form, b: Form, worth: Worth) -> bool:
+    """Return whether two rows of different sources are near."""
     if a.source[0].marks != b.source[0].marks or a.target[0].marks != b.target[0].marks:
         return False
     target = _closest(a.target, b.target)  # first, since most pairs of rows differ there, and it is short
     source = _closest(a.source, b.source) if target else None
     if source is None or target is None:
         return False
-    shared = math.fsum(worth[word] for pair in (source, target) for word in pair.shared)
+    shared = worth.bits(word for pair in (source, target) for word in pair.shared)
     return (source.edits + target.edits) * BITS_PER_EDIT <= shared
 
 

@@ -117,6 +117,12 @@ _TELLING = re.compile(
 )
 
 
+_MAY_TELL = re.compile(r"[nse()-]")
+"""What has to be in a text that has a telling mark, unless it is an exclamation mark."""
+
+_DIGIT = re.compile(r"\d")
+
+
 def pieces(text: str) -> Iterator[tuple[str, bool]]:
     """Yield a text in pieces, case folded: each telling mark by itself, and what stands between them.
 
@@ -129,7 +135,9 @@ def pieces(text: str) -> Iterator[tuple[str, bool]]:
     >>> [piece for piece, telling in pieces("1.5 mg of -5 C++!") if telling]
     ['.', '-', '+', '+']
     """
-    text = _INVISIBLE.sub("", unicodedata.normalize("NFC", _capitals_marked(text).casefold()))
+    text = unicodedata.normalize("NFC", _capitals_marked(text).casefold())
+    if not text.isascii():
+        text = _INVISIBLE.sub("", text)
     start = 0
     for place in sorted(_places(text)):
         yield text[start:place], False
@@ -140,9 +148,13 @@ def pieces(text: str) -> Iterator[tuple[str, bool]]:
 
 def _capitals_marked(text: str) -> str:
     """Return a text in which what case folding, or the end of a word, would take from it is marked."""
-    text = _UNIT.sub(lambda unit: re.sub(r"[A-ZΩ]", rf"\g<0>{_MARKED}", unit[0]), text)
-    text = _CHARGE.sub(lambda formula: formula[0][:-1] + _MARKED, text)
-    return _FACTORIAL.sub(lambda product: product[0].replace("!", _MARKED), text)
+    if _DIGIT.search(text):
+        text = _UNIT.sub(lambda unit: re.sub(r"[A-ZΩ]", rf"\g<0>{_MARKED}", unit[0]), text)
+    if "-" in text or "−" in text:
+        text = _CHARGE.sub(lambda formula: formula[0][:-1] + _MARKED, text)
+    if "!" in text:
+        text = _FACTORIAL.sub(lambda product: product[0].replace("!", _MARKED), text)
+    return text
 
 
 class _Undressed(dict[int, str]):
@@ -168,6 +180,8 @@ def undressed(text: str) -> str:
 def _places(text: str) -> set[int]:
     """Return where the telling marks are."""
     classes = text.translate(_classes)
+    if not _MAY_TELL.search(classes) and "!" not in text:  # as most texts, of words and sentences alone
+        return set()
     places = {place for match in _TELLING.finditer(classes) for place in range(*match.span())}
     places |= {place for match in _LITERAL.finditer(text) for place in range(*match.span())}
     places |= {match.start() for match in _MEASURE.finditer(text) if text.count(match[0]) % 2}

@@ -17,7 +17,7 @@ from jinja2 import TemplateRuntimeError, TemplateSyntaxError, meta, nodes
 from harness.core.closest_match import closest
 from harness.core.errors import TemplateError
 from harness.core.example import Example, as_text
-from harness.data.template_sandbox import Sandbox
+from harness.data.template_sandbox import WORK, Sandbox
 from harness.data.tokenization import PromptForm, Reader, Row, prompt_ids, prompt_text, target_ids
 
 __all__ = ["Keep", "Rendered", "Template", "is_plain"]
@@ -87,6 +87,8 @@ class Template:
         Raises:
             TemplateError: A field is undefined, or the text asks for what the sandbox forbids.
         """
+        if (text := _joined(self.text, fields)) is not None:
+            return text
         try:
             return _ENVIRONMENT.render(_compile(self.name, self.text), fields)
         except Exception as error:  # a filter may raise anything at a value that it was not made for
@@ -169,12 +171,44 @@ def is_plain(prompt: PromptForm) -> bool:
     if type(prompt) is not Template:
         return False
     prompt.names()
-    outputs = _ENVIRONMENT.parse(prompt.text).body
-    return all(
-        isinstance(output, nodes.Output)
-        and all(isinstance(part, (nodes.TemplateData, nodes.Name)) for part in output.nodes)
-        for output in outputs
-    )
+    return bool(_parts(prompt.text))
+
+
+def _joined(text: str, fields: Mapping[str, Any]) -> str | None:
+    """Return what a template of text and fields renders where the fields are texts; else ``None``: Jinja's to say."""
+    values = [fields.get(part) if named else part for part, named in _parts(text)]
+    texts = [value for value in values if type(value) is str]
+    if not texts or len(texts) < len(values):
+        return None
+    joined = "".join(texts)
+    return joined if len(joined) <= WORK and (joined.isascii() or _is_text(joined)) else None
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@cache
+def _parts(text: str) -> tuple[tuple[str, bool], ...]:
+    """Return the parts of a template of text and fields alone, and which are names of fields; of any other none."""
+    try:
+        outputs = _ENVIRONMENT.parse(text).body
+    except (TemplateSyntaxError, RecursionError, SyntaxError, MemoryError):
+        return ()
+    parts = [part for output in outputs if isinstance(output, nodes.Output) for part in output.nodes]
+    if not all(isinstance(output, nodes.Output) for output in outputs):
+        return ()
+    if not all(isinstance(part, nodes.TemplateData) or _is_field(part) for part in parts):
+        return ()
+    return tuple((part.name, True) if isinstance(part, nodes.Name) else (part.data, False) for part in parts)
+
+
+def _is_field(part: nodes.Node) -> bool:
+    return isinstance(part, nodes.Name) and part.name != "self"  # which Jinja knows as the template
 
 
 @cache

@@ -20,7 +20,7 @@ from jinja2.visitor import NodeTransformer
 
 from harness.core.example import as_text
 
-__all__ = ["Sandbox"]
+__all__ = ["WORK", "Sandbox"]
 
 WORK = 2**24
 """Characters: some hundred times what the largest models read."""

@@ -7,13 +7,14 @@ encoder-decoder reads the prompt with its encoder, and the target is its decoder
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from harness.core.errors import DataError, EmptyPrompt, TemplateError
 from harness.core.example import Example
 from harness.data.decoder_prefix import AnswerTokens
+from harness.data.token_seam import Ids, prompt_ids, prompt_text, target_ids
 
 __all__ = [
     "SOURCE_TOKENS",
@@ -24,6 +25,7 @@ __all__ = [
     "Reader",
     "Row",
     "encode",
+    "encode_each",
     "prompt_ids",
     "prompt_limit",
     "prompt_text",
@@ -32,8 +34,6 @@ __all__ = [
 
 SOURCE_TOKENS = 256
 """The most tokens of a prompt where neither a study nor its task says."""
-
-Ids = tuple[int, ...]
 
 
 class Reader(Protocol):
@@ -163,7 +163,17 @@ class Encoded(NamedTuple):
 def encode(
     examples: Sequence[Example], prompt: PromptForm, reader: Reader, *, limits: Limits, drop_long_targets: bool = False
 ) -> Encoded:
-    """Render and tokenize the examples of one split.
+    """Render and tokenize the examples of one split; takes and raises what `encode_each` does."""
+    each = list(encode_each(examples, prompt, reader, limits=limits, drop_long_targets=drop_long_targets))
+    rows = [row for _, row, _ in each]
+    rate = sum(row.truncated for row in rows) / max(len(rows), 1)
+    return Encoded(rows, [text for _, _, text in each], rate, dropped=len(examples) - len(rows))
+
+
+def encode_each(
+    examples: Iterable[Example], prompt: PromptForm, reader: Reader, *, limits: Limits, drop_long_targets: bool = False
+) -> Iterator[tuple[Example, Row, str]]:
+    """Yield each example of one split, what it is in token ids, and its prompt as the model reads it.
 
     Spaces at the end of a causal model's prompt are stripped; its target then starts with one, unless the prompt
     ends in a newline. Targets are stripped, as predictions are.
@@ -173,28 +183,25 @@ def encode(
         prompt: Renders the prompts, and shortens those that are too long.
         reader: The model, or what stands for it.
         limits: The most tokens.
-        drop_long_targets: For training: leave out and count examples whose target exceeds its limit. Elsewhere a
-            target is kept as far as the model's context reaches.
+        drop_long_targets: For training: leave out examples whose target exceeds its limit. Elsewhere a target is kept
+            as far as the model's context reaches.
 
     Raises:
         DataError: A prompt or a target cannot fit the model's context or holds a token without a row in its
             embeddings, a prompt renders to nothing, or no row is left.
     """
-    limit = prompt_limit(reader, limits)
-    rows, texts = [], []
+    limit, met, left = prompt_limit(reader, limits), 0, 0
     for example in examples:
+        met += 1
         row, text = _tokenized(example, prompt, reader, limit)
-        if drop_long_targets and len(row.target) > limits.target + 1:
-            continue
-        rows.append(_within(reader, row))
-        texts.append(text)
-    if examples and not rows:
+        if not drop_long_targets or len(row.target) <= limits.target + 1:
+            left += 1
+            yield example, _within(reader, row), text
+    if met and not left:
         raise DataError(
-            f"each of the {len(examples)} training targets takes more than {limits.target} tokens; "
+            f"each of the {met} training targets takes more than {limits.target} tokens; "
             "raise training.max_target_tokens"
         )
-    rate = sum(row.truncated for row in rows) / max(len(rows), 1)
-    return Encoded(rows, texts, rate, dropped=len(examples) - len(rows))
 
 
 def prompt_limit(reader: Reader, limits: Limits) -> int:
@@ -252,49 +259,3 @@ def _refuse_without_embedding(reader: Reader, row: Row, prompt: PromptForm) -> N
                 f"after {rows} rows; use the tokenizer that was saved with the weights, or store the model after "
                 "model.resize_token_embeddings(len(tokenizer))"
             )
-
-
-def prompt_text(reader: Reader, text: str) -> str:
-    """Return a prompt as a model reads it: a causal one's ends in no space, since its target begins with one."""
-    return text if reader.is_encoder_decoder else text.rstrip(" \t")
-
-
-def prompt_ids(reader: Reader, text: str) -> Ids:
-    """Return the ids of a `prompt_text`, without an end token where a target follows in the same sequence."""
-    ids = tuple(reader.tokenizer(text, verbose=False)["input_ids"])
-    return ids if reader.is_encoder_decoder else _without_end(reader, ids)
-
-
-def target_ids(reader: Reader, prompt: str, target: str) -> Ids:
-    """Return the ids of a target behind a `prompt_text`, with exactly one end token.
-
-    Behind an encoder they begin as generation does; what a tokenizer puts behind targets, as mBART does, is left out.
-    """
-    if reader.is_encoder_decoder:
-        bare = reader.tokenizer(text_target=target.strip(), add_special_tokens=False, verbose=False)["input_ids"]
-        ids = (*reader.answers.prefix, *bare)
-    else:
-        ids = _continuation(reader, prompt, target.strip())
-    return (*_without_end(reader, ids), reader.tokenizer.eos_token_id)
-
-
-def _continuation(reader: Reader, prompt: str, target: str) -> Ids:
-    """Return the ids of a target as they follow a prompt.
-
-    A stand-in for the prompt's end is tokenized with the target, and its own ids are taken off. So one rule serves
-    tokenizers that mark a word by the space in front of it and those that mark the first word of any text.
-    """
-    anchor, joint = ("\n", f"\n{target}") if prompt[-1:].isspace() else (":", f": {target}")
-    head, ids = _bare_ids(reader, anchor), _bare_ids(reader, joint)
-    # Where the stand-in merges with the target, or newlines are dropped: as if nothing stood in front.
-    return ids[len(head) :] if ids[: len(head)] == head else _bare_ids(reader, target)
-
-
-def _bare_ids(reader: Reader, text: str) -> Ids:
-    return tuple(reader.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
-
-
-def _without_end(reader: Reader, ids: Ids) -> Ids:
-    while ids and ids[-1] == reader.tokenizer.eos_token_id:
-        ids = ids[:-1]
-    return ids

@@ -5,13 +5,14 @@ When two rows are duplicates, exact or near, is said in `harness.data.duplicates
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations_with_replacement
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, combinations_with_replacement
 from typing import Literal, NamedTuple
 
 from harness.core.errors import DataError
 from harness.core.example import SPLITS, Example, Split
-from harness.data.duplicates import KINDS, Form, Index, Kind, Worth
+from harness.data.duplicates import KINDS, Forms, Kind, Worth, is_near
+from harness.data.near_candidates import near_candidates
 
 __all__ = ["Overlap", "Twin", "lost", "overlaps", "settled"]
 
@@ -76,9 +77,9 @@ def overlaps(examples: Mapping[Split, Sequence[Example]]) -> tuple[Overlap, ...]
     Args:
         examples: The splits at hand; ``train`` among them, whose words say which words are rare.
     """
-    worth = Worth(examples["train"])
-    indexes = {split: Index(examples[split], worth) for split in SPLITS if split in examples}
-    return tuple(_overlap(a, b, indexes) for a, b in combinations_with_replacement(indexes, 2))
+    parts = {split: Forms(examples[split]) for split in SPLITS if split in examples}
+    compared = _Compared(parts)
+    return tuple(compared.overlap(a, b) for a, b in combinations_with_replacement(parts, 2))
 
 
 def settled(
@@ -112,25 +113,73 @@ def lost(split: Split, found: Sequence[Overlap]) -> frozenset[str]:
     return frozenset(id for overlap in found if overlap.across and overlap.earlier == split for id in overlap.others)
 
 
-def _overlap(earlier: Split, later: Split, indexes: Mapping[Split, Index]) -> Overlap:
-    there, here = indexes[earlier], indexes[later]
-    twins: dict[int, Twin] = {}
-    others: set[str] = set()
-    for position, form in enumerate(here.forms):
-        kinds = there.twins(form)
-        if there is here:
-            kinds = {number: kind for number, kind in kinds.items() if number < position}
-        for number, other, kind in _rows(form, kinds, there, within=there is here):
-            twins[number] = Twin(here.ids[number], there.ids[other], kind)
-            others.add(there.ids[other])
-        others.update(there.ids[number] for other in kinds for number in there.forms[other].numbers)
-    return Overlap(earlier, later, len(here.ids), tuple(twins[number] for number in sorted(twins)), frozenset(others))
+class _Compared:
+    """The rows of all splits, compared with each other."""
 
+    def __init__(self, parts: Mapping[Split, Forms]) -> None:
+        self._parts, worth = parts, Worth(parts["train"])
+        sizes = accumulate(map(len, parts.values()), initial=0)
+        self._starts = dict(zip(parts, sizes, strict=False))
+        forms = [form for part in parts.values() for form in part]
+        sources: dict[str, int] = {}
+        rows: dict[tuple[int, str], int] = {}
+        letters = [(sources.setdefault(form.letters[0], len(sources)), form.letters[1]) for form in forms]
+        self._sources = [source for source, _ in letters]
+        self._rows = [rows.setdefault(row, len(rows)) for row in letters]
+        self._near: dict[int, set[int]] = {}
+        """Forms that are near duplicates of earlier ones, by number: theirs."""
+        for one, other in near_candidates(forms, self._sources, worth):
+            if one not in self._near.get(other, ()) and is_near(forms[one], forms[other], worth):
+                self._near.setdefault(other, set()).add(one)
 
-def _rows(form: Form, kinds: Mapping[int, Kind], there: Index, *, within: bool) -> Iterator[tuple[int, int, Kind]]:
-    """Yield each row of a form that has a duplicate, with the first of the worst kind."""
-    if kinds:
-        kind, other = min((KINDS.index(kind), there.forms[number].numbers[0]) for number, kind in kinds.items())
-        yield from ((number, other, KINDS[kind]) for number in form.numbers)
-    if within:
-        yield from ((number, form.numbers[0], "row") for number in form.numbers[1:])
+    def overlap(self, earlier: Split, later: Split) -> Overlap:
+        """Return what two splits have in common."""
+        there, here = self._parts[earlier], self._parts[later]
+        twins: dict[int, Twin] = {}
+        others = {number for form in self._met(earlier, later) for number in there[form].numbers}
+        first = self._first(earlier)
+        for position, form in enumerate(here):
+            kinds = self._kinds(self._starts[later] + position, earlier, *first)
+            if kinds:
+                kind, one = min(kinds)
+                other = there.ids[there[one].numbers[0]]
+                twins |= {number: Twin(here.ids[number], other, KINDS[kind]) for number in form.numbers}
+            if earlier == later and len(form.numbers) > 1:
+                number, *repeated = form.numbers
+                twins |= {again: Twin(here.ids[again], here.ids[number], "row") for again in repeated}
+                others.add(number)
+        ordered = tuple(twins[number] for number in sorted(twins))
+        return Overlap(earlier, later, len(here.ids), ordered, frozenset(there.ids[number] for number in others))
+
+    def _first(self, split: Split) -> tuple[dict[int, int], dict[int, int]]:
+        """Return the first form of a split that has each row's letters, and each source's."""
+        numbers = self._numbers(split)
+        backwards = range(len(numbers) - 1, -1, -1)
+        rows = {self._rows[numbers[position]]: position for position in backwards}
+        return rows, {self._sources[numbers[position]]: position for position in backwards}
+
+    def _kinds(
+        self, number: int, split: Split, rows: Mapping[int, int], sources: Mapping[int, int]
+    ) -> list[tuple[int, int]]:
+        """Return how a form is like earlier ones of a split: kinds by their place in `KINDS`, with their first form."""
+        start = self._starts[split]
+        near = min(self._nears(number, split), default=None)
+        found = enumerate((rows.get(self._rows[number]), sources.get(self._sources[number]), near))
+        return [(kind, one) for kind, one in found if one is not None and start + one < number]
+
+    def _met(self, earlier: Split, later: Split) -> set[int]:
+        """Return the forms of a split that forms of a later one, or later forms of the same, are duplicates of."""
+        numbers = self._numbers(later)
+        last = {self._sources[number]: number for number in numbers}
+        start = self._starts[earlier]
+        same = {number - start for number in self._numbers(earlier) if number < last.get(self._sources[number], -1)}
+        return same.union(*(self._nears(number, earlier) for number in self._near if number in numbers))
+
+    def _nears(self, number: int, split: Split) -> list[int]:
+        """Return the forms of a split that a later form is near."""
+        numbers = self._numbers(split)
+        return [one - numbers.start for one in self._near.get(number, ()) if one in numbers]
+
+    def _numbers(self, split: Split) -> range:
+        start = self._starts[split]
+        return range(start, start + len(self._parts[split]))

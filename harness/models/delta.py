@@ -6,10 +6,7 @@ so the base's digests are kept with it, and compared before a tensor of it is us
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -17,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from harness.core.errors import ModelError
 from harness.models.apply_tuning import apply, restore, snapshot
+from harness.models.base_of_delta import Base
 from harness.models.checkpoint_misfits import refuse_non_finite
 from harness.models.content_digests import architecture_digest, tensors_digest, weights_digest
 from harness.models.load import Loaded
@@ -25,27 +23,6 @@ from harness.study.axes import Tuning
 __all__ = ["Base", "load_delta", "save_delta", "trained_digest"]
 
 FILE = "delta.safetensors"
-
-
-class Base(NamedTuple):
-    """Which pretrained model a tuned one was made from."""
-
-    name: str
-    """As the study names it: a folder, a Hub id, or ``embedded``."""
-    folder: str | None
-    """Where a named folder was; looked into where the name leads nowhere."""
-    commit: str | None
-    """The Hub commit; ``None`` for a folder."""
-    dtype: str
-    """What the weights were loaded as."""
-    trust_remote_code: bool
-    allow_pickle: bool
-    weights: str
-    """Digest of the weights as loaded."""
-    architecture: str
-    """Digest of what the configuration says about the numbers."""
-    languages: Mapping[str, str] = MappingProxyType({})
-    """Those that the study named, by the keys of `harness.models.load.load`."""
 
 
 def trained_digest(loaded: Loaded, tuning: Tuning) -> str:

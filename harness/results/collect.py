@@ -133,7 +133,11 @@ def collect(tracker: RunStore, study: str) -> Results:
     finals = [run for run in scored if run.phase == "final" and run.parent in current]
     rows = finals[-1].tags.get(Tags.TEST_DIGEST) if finals else None
     space = SearchSpace.from_record(record.space, record.study["search"])
-    cells = [_cell(parents[cell], record.axes, runs, rows, space) for cell in record.cells if cell in parents]
+    below: dict[str | None, list[Run]] = {}
+    for run in runs:
+        below.setdefault(run.parent, []).append(run)
+    children = {cell: below.get(parents[cell].id, []) for cell in record.cells if cell in parents}
+    cells = [_cell(parents[cell], record.axes, part, rows, space) for cell, part in children.items()]
     answers, damaged = read_answers(
         tracker,
         finals,
@@ -160,7 +164,7 @@ def collect(tracker: RunStore, study: str) -> Results:
         metric=scored_by(named_metric(record.lead, record), answers),
         prompts=record.prompts,
         forms=_forms(record),
-        curves=read_losses(tracker, {cell: _learned(parents[cell], runs) for cell in record.cells if cell in parents}),
+        curves=read_losses(tracker, {cell: _learned(parents[cell], part) for cell, part in children.items()}),
         references=_references(runs),
         test_access=count_accesses([*runs, *tracker.runs(removed=True)], edition=record.edition, rows=rows),
         leaks=record.leaks,
@@ -186,9 +190,8 @@ def _ranks(run: Run) -> bool:
     return run.status == "FINISHED" and is_sound
 
 
-def _learned(parent: Run, runs: Sequence[Run]) -> list[Run]:
+def _learned(parent: Run, children: Sequence[Run]) -> list[Run]:
     """Return the runs that show how a cell learned: its final runs, else its winning trial."""
-    children = [run for run in runs if run.parent == parent.id]
     finals = [run for run in children if run.phase == "final" and _ranks(run)]
     if finals:
         return sorted(finals, key=seed_order)
@@ -202,9 +205,11 @@ def _references(runs: Sequence[Run]) -> dict[str, Mapping[str, float]]:
     return {name: scores[name] for name in REFERENCES if name in scores}
 
 
-def _cell(parent: Run, axes: Sequence[str], runs: Sequence[Run], rows: str | None, space: SearchSpace) -> CellResult:
+def _cell(
+    parent: Run, axes: Sequence[str], children: Sequence[Run], rows: str | None, space: SearchSpace
+) -> CellResult:
     """Return a cell's results; scores on other test rows than these are left out."""
-    cell, children = CellRecord.from_run(parent, axes), [run for run in runs if run.parent == parent.id]
+    cell = CellRecord.from_run(parent, axes)
     searched = sorted((run for run in children if run.phase == "search"), key=lambda run: int(run.tags[Tags.TRIAL]))
     counted = searched[: cell.counted]
     trials = [TrialRecord.from_run(run, space.names) for run in counted]

@@ -12,7 +12,7 @@ from harness.study.check import Checked
 from harness.tracking.mlflow.ui_views import Address, View, described, page_tags
 from harness.tracking.run_records import prompt_versions
 from harness.tracking.schema import Tags, score_name
-from harness.tracking.store_protocols import Tracker
+from harness.tracking.store_protocols import Run, Tracker
 from harness.tracking.study_record import KeptModels
 
 __all__ = ["publish_begun", "publish_results"]
@@ -44,12 +44,18 @@ def publish_results(result: Result, seeds: Sequence[int], summary: str, tracker:
     )
     lead = score_name("validation", results.lead)
     pages.label({**page_tags(links.views, lead=lead), Tags.NOTE: descriptions.study_note(results, findings, links)})
-    tracker.tags(summary, described(descriptions.summary_note(results, findings, links), runs[summary].tags))
+    _tell(tracker, runs[summary], described(descriptions.summary_note(results, findings, links), runs[summary].tags))
     for cell in results.cells:
         run = cells[cell.id]
         judged = descriptions.verdict(cell.id, results, findings)
         tags = described(descriptions.cell_note(cell, results, findings, links), run.tags)
-        tracker.tags(run.id, {**tags, Tags.VERDICT: judged} if judged else tags)
+        _tell(tracker, run, {**tags, Tags.VERDICT: judged} if judged else tags)
+
+
+def _tell(tracker: Tracker, run: Run, tags: Mapping[str, str]) -> None:
+    """Set those tags of a run that say something new."""
+    if not tags.items() <= run.tags.items():
+        tracker.tags(run.id, tags)
 
 
 def _views(lead: str, levels: Mapping[str, str], seeds: Sequence[int], *, maximize: bool) -> list[View]:

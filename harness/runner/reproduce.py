@@ -36,7 +36,7 @@ from harness.tracking.address import store_uri
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker, find_run
 from harness.tracking.schema import Metrics, Params, Tags
 from harness.tracking.store_protocols import Run, Tracker
-from harness.training.trainer import ModelFacts
+from harness.training.model_facts import ModelFacts
 
 __all__ = ["Difference", "Reproduction", "reproduce"]
 

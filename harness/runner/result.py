@@ -7,7 +7,6 @@ from pathlib import Path
 
 from harness.core.workspace import HERE, Workspace
 from harness.report.text.findings import Findings, find
-from harness.report.write_report import write_report
 from harness.results.collect import Results, collect
 from harness.study.find_study import known_study
 from harness.tracking.store_protocols import Tracker
@@ -55,4 +54,6 @@ class Result:
 
     def report(self) -> Path:
         """Write the report, and return its page."""
+        from harness.report.write_report import write_report  # matplotlib
+
         return write_report(self.results, self.folder, findings=self.findings)

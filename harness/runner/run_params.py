@@ -31,7 +31,7 @@ from harness.tracking.run_records import CellRecord
 from harness.tracking.schema import NONE, Artifacts, Params, Tags
 from harness.tracking.store_protocols import DataUse, Registered, Tracker
 from harness.tracking.study_record import StudyRecord, summary_of
-from harness.training.trainer import ModelFacts
+from harness.training.model_facts import ModelFacts
 
 __all__ = ["alias_winner", "data_use", "open_summary", "study_record", "study_runs"]
 

@@ -30,6 +30,7 @@ from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve_all
 from harness.results.score_forecast import Forecast, kept_forecast
 from harness.runner.executors.executor_table import EXECUTORS
+from harness.runner.executors.known_model import KnownModel
 from harness.runner.executors.protocol import Executor, drive
 from harness.runner.finals.checkpoints import Checkpoints
 from harness.runner.finals.final_runs import FinalsQueue
@@ -46,6 +47,7 @@ from harness.runner.search.optuna_search import CellSearch, known_search
 from harness.runner.search.optuna_storage import open_storage, reach_storage
 from harness.runner.search.settle_trials import Copied, settle_trials
 from harness.runner.search.trials import SearchQueue
+from harness.runner.written_report import write_if_new
 from harness.study.check import Checked
 from harness.study.grid import Cell, cell_study, neighbor, select, with_neighbors
 from harness.study.search_space import Hyperparameters, SearchSpace
@@ -55,7 +57,7 @@ from harness.tracking.mlflow.http import reach_store
 from harness.tracking.mlflow.study_lease import leased
 from harness.tracking.schema import NONE, Artifacts, Metrics, Status
 from harness.tracking.study_record import refuse_newer_study
-from harness.training.trainer import ModelFacts
+from harness.training.model_facts import ModelFacts
 
 __all__ = ["run"]
 
@@ -86,8 +88,7 @@ def run(
     reach_store(address.store)
     reach_storage(checked.study.search.storage)
     metrics = resolve_all(checked.metrics)
-    progress.say(f"loading model {checked.study.model.name}")
-    trains = EXECUTORS[executor](checked, workspace, progress.say)
+    trains = KnownModel(EXECUTORS[executor], checked, workspace, progress.say)
     model = trains.facts()
     for caution in model.cautions:
         progress.say(f"caution: {caution}")
@@ -176,8 +177,7 @@ class _Driver:
         result = replace(result, results=replace(result.results, kept=kept))
         if first := result.first:
             alias_winner(first, checked, tracker)
-        result.report()
-        tracker.files(summary, result.folder, Artifacts.REPORT)
+        write_if_new(result, summary, tracker)
         publish_results(result, study.final.seeds, summary, tracker)
         self.runs.end(summary)
         self._refuse_starved(searches, winners)

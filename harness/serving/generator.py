@@ -28,21 +28,24 @@ from harness.models.delta import load_delta, save_delta
 from harness.models.load import Loaded, load
 from harness.serving.abandoned_answers import Wanted, always, each_while_wanted, while_wanted
 from harness.serving.recipe import Recipe
-from harness.serving.stored_files import MODEL_FORMAT, READING, SETTINGS, content, verify_base, verify_files
+from harness.serving.stored_files import (
+    MODEL_FORMAT,
+    READING,
+    SETTINGS,
+    content,
+    model_folder,
+    verify_base,
+    verify_files,
+)
 from harness.study.packaged_files import model_location
 from harness.training.batching import prompt_batches
-from harness.training.evaluation import Decoding, generate
+from harness.training.evaluation import generate
 from harness.training.loop import device
+from harness.training.model_facts import Decoding
 from harness.training.precision import scoring
 from harness.training.proofs import texts_depend_on_others
 
-__all__ = ["SERVED", "SETTINGS", "Generator", "model_folder", "save_model"]
-
-SERVED = Path(__file__).parent / "pyfunc.py"
-"""What MLflow runs to serve such a folder."""
-
-INSIDE = Path("artifacts") / "model"
-"""Where MLflow puts such a folder in a model of its own."""
+__all__ = ["SETTINGS", "Generator", "model_folder", "save_model"]
 
 LISTED = 5
 """The most malformed rows that one message names."""
@@ -76,18 +79,6 @@ def _verify_stored(folder: Path, loaded: Loaded, recipe: Recipe) -> None:
                 f"model {folder}: {type(loaded.model).__name__} does not load back as it was stored: this transformers "
                 "changes its weights; set final.store: delta"
             )
-
-
-def model_folder(folder: Path) -> Path:
-    """Return the folder that `save_model` wrote: this one, or the one inside a model of MLflow's.
-
-    Raises:
-        ModelError: There is none.
-    """
-    for candidate in (folder, folder / INSIDE):
-        if (candidate / SETTINGS).is_file():
-            return candidate
-    raise ModelError(f"model {folder}: no {SETTINGS} in it; name a folder that a study stored, or a model's URI")
 
 
 class Generator:

@@ -12,13 +12,12 @@ from harness.core.errors import ModelError, TemplateError
 from harness.core.format_versions import FORMAT, refuse_newer
 from harness.data.prompt_forms import restored
 from harness.data.tokenization import Limits, PromptForm
-from harness.models.content_digests import architecture_digest
-from harness.models.delta import Base, trained_digest
+from harness.models.base_of_delta import Base
 from harness.serving.stored_files import MODEL_FORMAT, SETTINGS
 from harness.study.axes import Tuning
 from harness.study.packaged_files import model_location
 from harness.study.spec import Precision
-from harness.training.evaluation import Decoding
+from harness.training.model_facts import Decoding
 
 if TYPE_CHECKING:  # what trains is no part of what answers, which a stored model carries
     from harness.study.grid import Cell
@@ -86,6 +85,9 @@ class Recipe:
 
 def recipe_of_run(cell: Cell, setup: TrainingSetup) -> Recipe:
     """Return the recipe of a model that is being trained, as it stands."""
+    from harness.models.content_digests import architecture_digest  # torch
+    from harness.models.delta import trained_digest
+
     spec, loaded = setup.study.model, setup.loaded
     place = Path(model_location(spec.name)).expanduser()
     base = Base(

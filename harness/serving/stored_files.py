@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.core.bounded_files import read_json
 from harness.core.errors import ModelError
 from harness.core.whole_files import file_digests
-from harness.models.content_digests import generation_digest, tokenizer_digest
-from harness.models.load import Loaded
 
-__all__ = ["FILES", "MODEL_FORMAT", "READING", "READ_ON_LOADING", "SETTINGS", "content", "verify_base", "verify_files"]
+if TYPE_CHECKING:
+    from harness.models.load import Loaded
+
+__all__ = [
+    "FILES",
+    "MODEL_FORMAT",
+    "READING",
+    "READ_ON_LOADING",
+    "SERVED",
+    "SETTINGS",
+    "content",
+    "model_folder",
+    "verify_base",
+    "verify_files",
+]
 
 SETTINGS = "harness.json"
 """Holds the recipe, and `content` beside it."""
@@ -22,8 +35,26 @@ MODEL_FORMAT = 1
 FILES, READING = "files", "reading"
 """Beside the recipe in `SETTINGS`: the digests of all other files, and of what the base reads and writes by."""
 
+SERVED = Path(__file__).parent / "pyfunc.py"
+"""What MLflow runs to serve such a folder."""
+
+INSIDE = Path("artifacts") / "model"
+"""Where MLflow puts such a folder in a model of its own."""
+
 READ_ON_LOADING = {".json", ".safetensors", ".bin", ".model", ".jinja", ".txt", ".py"}
 """Kinds of files that loading a model would read, were they added to its folder."""
+
+
+def model_folder(folder: Path) -> Path:
+    """Return the folder that `save_model` wrote: this one, or the one inside a model of MLflow's.
+
+    Raises:
+        ModelError: There is none.
+    """
+    for candidate in (folder, folder / INSIDE):
+        if (candidate / SETTINGS).is_file():
+            return candidate
+    raise ModelError(f"model {folder}: no {SETTINGS} in it; name a folder that a study stored, or a model's URI")
 
 
 def content(folder: Path, loaded: Loaded) -> dict[str, dict[str, str]]:
@@ -58,6 +89,8 @@ def verify_files(folder: Path) -> dict[str, dict[str, str]]:
 
 def _reading(loaded: Loaded) -> dict[str, str]:
     """Return digests of what a model reads and writes by, beside its weights and its configuration."""
+    from harness.models.content_digests import generation_digest, tokenizer_digest  # torch
+
     return {"tokenizer": tokenizer_digest(loaded.tokenizer), "generation settings": generation_digest(loaded.model)}
 
 

@@ -47,7 +47,7 @@ from harness.stats.resampling import Floats
 from harness.stats.seed_variance import SeedVariance, standard_error
 from harness.stats.trained_cells import Trained
 
-__all__ = ["Estimate", "Target", "estimate", "seeds_of"]
+__all__ = ["Estimate", "Target", "Weighed", "estimate", "seeds_of"]
 
 Target: TypeAlias = Literal["procedure", "models"]
 """What an estimate is about; see the head of this file."""
@@ -117,79 +117,106 @@ def estimate(
         of: What the estimate is about; see the head of this file.
         luck: How many times the seeds' variance counts below the value and above it.
     """
-    parts = {name: weight for name, weight in weights.items() if weight}
-    value = sum(weight * cells[name].value for name, weight in parts.items())
-    with np.errstate(invalid="ignore"):  # two infinite perplexities
-        draws = np.sum([weight * cells[name].draws for name, weight in parts.items()], axis=0)
-    covers = of == "procedure" and all(cells[name].covers_seeds for name in parts)
-    defined = math.isfinite(value) and bool(np.isfinite(draws).all())
-    if not defined or any(cells[name].biased for name in parts):
-        nan = math.nan
-        return Estimate(value, low=nan, high=nan, error=nan, degrees=nan, p=nan, covers_seeds=covers)
-    seeds = seeds_of(parts, cells) if of == "procedure" else []
-    units = cells[next(iter(parts))].units
-    error, degrees = standard_error(float(draws.var(ddof=1)), units, seeds)
-    below = _Side(draws, units, [part.scaled(luck[0]) for part in seeds], level, -1)
-    above = _Side(draws, units, [part.scaled(luck[1]) for part in seeds], level, +1)
-    facing = below if value > 0 else above
-    p = max(facing.p(value), 2.0 ** (1 - units))
-    if share := _share(parts, cells):
-        low, high = wilson(value, *below.worth(value, share)), wilson(value, *above.worth(value, share), upper=True)
-    elif error:
-        tested = facing if len(parts) > 1 else None  # the interval of a difference says of 0 what its test says
-        low, high = (value + side.sign * side.reach(tested=side is tested) for side in (below, above))
-    else:
-        low = high = math.nan  # no spread was seen
-    return Estimate(value, low, high, error, degrees, p, covers)
+    return Weighed.of(weights, cells, of=of, luck=luck).at(level)
 
 
 class _Side(NamedTuple):
     """How far the truth may lie from an estimate on one side of it."""
 
-    draws: Floats
-    units: int
-    seeds: Sequence[SeedVariance]
-    level: float
     sign: int
     """-1 below the estimate, 1 above it."""
+    error: float
+    """Standard error."""
+    degrees: float
+    deviation: float
+    """The standard deviation on this side, by the quantile."""
 
-    @property
-    def error(self) -> tuple[float, float]:
-        """Standard error and degrees of freedom."""
-        return standard_error(float(self.draws.var(ddof=1)), self.units, self.seeds)
-
-    @property
-    def student(self) -> float:
-        """How many deviations an interval of this level reaches."""
-        return float(stdtrit(self.error[1], (1 + self.level) / 2))
-
-    @property
-    def deviation(self) -> float:
-        """The standard deviation on this side, by the quantile."""
-        quantile, normal = float(np.quantile(self.draws, ndtr(self.sign * _QUANTILE))), self.sign * _QUANTILE
-        deviation = max(0.0, (quantile - float(self.draws.mean())) / normal)
-        return math.sqrt(deviation**2 + math.fsum(part.variance for part in self.seeds))
+    @classmethod
+    def of(cls, draws: Floats, variance: float, units: int, seeds: Sequence[SeedVariance], sign: int) -> _Side:
+        """Return a side of an estimate, by its resamples and their variance."""
+        quantile, normal = float(np.quantile(draws, ndtr(sign * _QUANTILE))), sign * _QUANTILE
+        by_examples = max(0.0, (quantile - float(draws.mean())) / normal)
+        deviation = math.sqrt(by_examples**2 + math.fsum(part.variance for part in seeds))
+        return cls(sign, *standard_error(variance, units, seeds), deviation)
 
     @property
     def largest(self) -> float:
         """The standard error, or the deviation on this side where that is the larger: what tests go by."""
-        return max(self.error[0], self.deviation)
+        return max(self.error, self.deviation)
 
-    def reach(self, *, tested: bool) -> float:
+    def student(self, level: float) -> float:
+        """Return how many deviations an interval of a level reaches."""
+        return float(stdtrit(self.degrees, (1 + level) / 2))
+
+    def reach(self, level: float, *, tested: bool) -> float:
         """Return how far an interval reaches, as far as a test of this side goes or by its shape alone."""
-        return self.student * (self.largest if tested else self.deviation)
+        return self.student(level) * (self.largest if tested else self.deviation)
 
     def p(self, value: float) -> float:
         if not self.largest:
             return 0.0 if value else 1.0
-        return float(2 * stdtr(self.error[1], -abs(value) / self.largest))
+        return float(2 * stdtr(self.degrees, -abs(value) / self.largest))
 
-    def worth(self, value: float, cell: Trained) -> tuple[float, float]:
+    def worth(self, value: float, cell: Trained, level: float) -> tuple[float, float]:
         """Return how many examples a share of right ones is worth, and Student's quantile."""
-        error, _ = self.error
-        if not error or value in (0.0, 1.0):
-            return float(cell.units), self.student
-        return min(value * (1 - value) / error**2, float(cell.units * len(cell.scores))), self.student
+        if not self.error or value in (0.0, 1.0):
+            return float(cell.units), self.student(level)
+        return min(value * (1 - value) / self.error**2, float(cell.units * len(cell.scores))), self.student(level)
+
+
+class Weighed(NamedTuple):
+    """A weighted sum of cells, from which estimates at any level follow; its resamples are not kept."""
+
+    value: float
+    covers_seeds: bool
+    error: float
+    degrees: float
+    p: float
+    """nan where there is no test; the sides are ``None`` then."""
+    sides: tuple[_Side, _Side] | None
+    """Below the value and above it."""
+    share: Trained | None
+    """The cell that the sum consists of, if its scores are shares of right examples."""
+    is_difference: bool
+
+    @classmethod
+    def of(
+        cls, weights: Mapping[str, float], cells: Mapping[str, Trained], *, of: Target, luck: tuple[float, float]
+    ) -> Weighed:
+        """Return what `estimate` stands on; takes the same."""
+        parts = {name: weight for name, weight in weights.items() if weight}
+        value = sum(weight * cells[name].value for name, weight in parts.items())
+        with np.errstate(invalid="ignore"):  # two infinite perplexities
+            draws = np.sum([weight * cells[name].draws for name, weight in parts.items()], axis=0)
+        covers = of == "procedure" and all(cells[name].covers_seeds for name in parts)
+        defined = math.isfinite(value) and bool(np.isfinite(draws).all())
+        if not defined or any(cells[name].biased for name in parts):
+            return cls(value, covers, math.nan, math.nan, math.nan, None, None, is_difference=len(parts) > 1)
+        seeds = seeds_of(parts, cells) if of == "procedure" else []
+        units, variance = cells[next(iter(parts))].units, float(draws.var(ddof=1))
+        below, above = (
+            _Side.of(draws, variance, units, [part.scaled(times) for part in seeds], sign)
+            for times, sign in zip(luck, (-1, +1), strict=True)
+        )
+        p = max((below if value > 0 else above).p(value), 2.0 ** (1 - units))
+        error, degrees = standard_error(variance, units, seeds)
+        return cls(value, covers, error, degrees, p, (below, above), _share(parts, cells), len(parts) > 1)
+
+    def at(self, level: float) -> Estimate:
+        """Return the estimate with an interval at a level."""
+        low = high = math.nan  # unless a spread was seen
+        if self.sides:
+            below, above = self.sides
+            tested = below if self.value > 0 else above
+            if self.share:
+                low = wilson(self.value, *below.worth(self.value, self.share, level))
+                high = wilson(self.value, *above.worth(self.value, self.share, level), upper=True)
+            elif self.error:  # the interval of a difference says of 0 what its test says
+                low, high = (
+                    self.value + side.sign * side.reach(level, tested=self.is_difference and side is tested)
+                    for side in self.sides
+                )
+        return Estimate(self.value, low, high, self.error, self.degrees, self.p, self.covers_seeds)
 
 
 def _share(weights: Mapping[str, float], cells: Mapping[str, Trained]) -> Trained | None:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from itertools import combinations, islice, product
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from scipy.special import ndtri
 
-from harness.stats.contrasts import Estimate, Target, estimate, seeds_of
+from harness.stats.contrasts import Estimate, Target, Weighed, seeds_of
 from harness.stats.resampling import Floats
 from harness.stats.step_down import LEAST, step_down
 from harness.stats.trained_cells import Trained
@@ -225,15 +224,18 @@ def _family(
     of: Target,
     luck: float = 1.0,
 ) -> tuple[Comparison, ...]:
-    one = partial(estimate, cells=cells, of=of, luck=(luck, luck))
-    p_values = [one(contrast.weights, level=level).p for contrast in contrasts]
+    weighed = [Weighed.of(contrast.weights, cells, of=of, luck=(luck, luck)) for contrast in contrasts]
+    p_values = [one.p for one in weighed]
     names = sorted({name for contrast in contrasts for name in contrast.weights})  # chance is the same in any order
-    weights = np.array([[contrast.weights.get(name, 0.0) for name in names] for contrast in contrasts])
+    places = {name: place for place, name in enumerate(names)}
+    weights = np.zeros((len(contrasts), len(names)))
+    for row, contrast in zip(weights, contrasts, strict=True):
+        row[[places[name] for name in contrast.weights]] = list(contrast.weights.values())
     adjusted = step_down(p_values, weights, _covariance([cells[name] for name in names], of, luck), level=level)
     return tuple(
         Comparison(c.a, c.b, difference, p, _verdict(difference.value, p, 1 - level, higher_is_better))
-        for c, p, own in zip(contrasts, adjusted.p_values.tolist(), adjusted.levels.tolist(), strict=True)
-        for difference in [_told(one(c.weights, level=own))]
+        for c, one, p, own in zip(contrasts, weighed, adjusted.p_values.tolist(), adjusted.levels.tolist(), strict=True)
+        for difference in [_told(one.at(own))]
     )
 
 

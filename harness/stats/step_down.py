@@ -28,6 +28,9 @@ _DRAWS = 20_000
 _HELD = 2**25
 """Deviates held at once, 256 MiB: fewer draws where comparisons are thousands."""
 
+_STEPS, _ROWS = 1000, 64
+"""Comparisons whose quantiles are taken at once, and draws that are worked on at once, since both take copies."""
+
 
 class StepDown(NamedTuple):
     """A family of comparisons, adjusted."""
@@ -81,19 +84,26 @@ def step_down(p_values: Sequence[float], weights: Floats, covariance: Floats, *,
 
 
 def _smallest(weights: Floats, covariance: Floats) -> Floats:
-    """Return, for each draw and comparison, the smallest p-value of that comparison and all after it."""
+    """Return, for each draw and comparison, the smallest p-value of that comparison and all after it.
+
+    Done in place, and some draws at a time: with tens of thousands of comparisons each array has hundreds of MiB.
+    """
     values, vectors = np.linalg.eigh(covariance)
     sums = weights @ (vectors * np.sqrt(np.maximum(values, 0.0)))  # (comparisons, deviates)
     deviations = np.linalg.norm(sums, axis=1, keepdims=True)
-    sums = np.divide(sums, deviations, out=np.zeros_like(sums), where=deviations > 0)
+    varies = deviations > 0
+    np.divide(sums, deviations, out=sums, where=varies)
+    sums[~varies[:, 0]] = 0.0
     draws = min(_DRAWS, _HELD // len(weights))
-    statistics = np.abs(np.random.default_rng(0).standard_normal((draws, len(covariance))) @ sums.T)
-    smallest: Floats = 2 * ndtr(-np.maximum.accumulate(statistics[:, ::-1], axis=1)[:, ::-1])
+    smallest: Floats = np.random.default_rng(0).standard_normal((draws, len(covariance))) @ sums.T
+    for start in range(0, draws, _ROWS):
+        some = smallest[start : start + _ROWS]
+        some[:] = 2 * ndtr(-np.maximum.accumulate(np.abs(some)[:, ::-1], axis=1)[:, ::-1])
     return smallest
 
 
 def _alphas(smallest: Floats, alpha: float) -> Floats:
     """Return for each step the p-value that a comparison by itself must not exceed; never below Bonferroni's."""
-    remaining = np.arange(smallest.shape[1], 0, -1)
-    quantiles: Floats = np.quantile(smallest, alpha, axis=0)
-    return np.maximum(quantiles, alpha / remaining)
+    steps = smallest.shape[1]
+    parts = [np.quantile(smallest[:, start : start + _STEPS], alpha, axis=0) for start in range(0, steps, _STEPS)]
+    return np.maximum(np.concatenate(parts), alpha / np.arange(steps, 0, -1))

@@ -10,23 +10,23 @@ from itertools import chain
 from typing import NamedTuple
 
 from harness.core.errors import DataError, EmptyPrompt, TemplateError
-from harness.core.example import Example, Split, digest, field_names
+from harness.core.example import Example, ListDigest, Split, field_names
 from harness.data.tokenization import (
-    Encoded,
     Limits,
     PromptForm,
     Reader,
     Row,
-    encode,
+    encode_each,
     prompt_ids,
     prompt_limit,
     prompt_text,
     target_ids,
 )
 from harness.study.problems import Problems, listed_rows
+from harness.study.row_counts import RowCount, read_ahead
 from harness.study.spec import StudySpec
 
-__all__ = ["TOLD", "UNLIMITED", "Fit", "holds", "ids_digest", "measure"]
+__all__ = ["TOLD", "UNLIMITED", "Fit", "ids_digest", "measure"]
 
 UNLIMITED = Limits(sys.maxsize, sys.maxsize, sys.maxsize)
 """Where tokens cannot be counted yet: nothing is shortened or dropped."""
@@ -36,10 +36,6 @@ TOLD = 0.05
 
 FITTING = 0.95
 """The share of rows that a proposed limit lets through whole."""
-
-
-BACKWARDS = 8
-"""Characters of a target from which on it hardly stands backwards in a text by chance."""
 
 
 class Fit(NamedTuple):
@@ -70,7 +66,10 @@ class Fit(NamedTuple):
 
 def ids_digest(rows: Sequence[Row]) -> str:
     """Return a short content hash of rows in token ids."""
-    return digest([(row.prompt, row.target) for row in rows])
+    total = ListDigest()
+    for row in rows:
+        total.add((row.prompt, row.target))
+    return str(total)
 
 
 def measure(
@@ -110,12 +109,16 @@ def _fit_of(
     problems: Problems,
 ) -> Fit | None:
     """Return how a prompt fits; what cannot be encoded at all becomes a problem."""
-    encoded: dict[Split, Encoded] = {}
+    counts: dict[Split, RowCount] = {}
+    texts = ListDigest()
     fields = field_names(chain.from_iterable(examples.values()))
     for split, rows in examples.items():
         try:
             form.validate(fields)
-            encoded[split] = encode(rows, form, reader, limits=limits, drop_long_targets=split == "train")
+            count, each = RowCount(texts), read_ahead(rows, form, reader)
+            for passing in encode_each(each, form, reader, limits=limits, drop_long_targets=split == "train"):
+                count.add(*passing)
+            counts[split] = count
         except EmptyPrompt:
             rule = f"prompt {form.name!r} renders to an empty text; correct the rows, or leave them out"
             problems.add(f"of {listed_rows(_empty(form, examples))} {rule}", "prompts", place)
@@ -125,7 +128,7 @@ def _fit_of(
                 problems.add(str(error), "prompts", place)
                 break  # it would fail on the other splits as well
             problems.add(str(error), "data", split)
-    return _fit(form, examples, encoded, reader) if "train" in encoded else None
+    return _fit(form, examples, counts, reader) if "train" in counts else None
 
 
 def _empty(form: PromptForm, examples: Mapping[Split, Sequence[Example]]) -> dict[Split, list[str]]:
@@ -140,28 +143,23 @@ def _empty(form: PromptForm, examples: Mapping[Split, Sequence[Example]]) -> dic
 
 
 def _fit(
-    form: PromptForm, examples: Mapping[Split, Sequence[Example]], encoded: Mapping[Split, Encoded], reader: Reader
+    form: PromptForm, examples: Mapping[Split, Sequence[Example]], counts: Mapping[Split, RowCount], reader: Reader
 ) -> Fit:
-    train, texts = encoded["train"], [text for part in encoded.values() for text in part.texts]
-    by_id = {split: {example.id: example for example in examples[split]} for split in encoded}
-    read = [
-        (by_id[split][row.id], text)
-        for split, part in encoded.items()
-        for row, text in zip(part.rows, part.texts, strict=True)
-    ]
-    shortened = {split: part.truncation_rate for split, part in encoded.items()}
+    train, parts = counts["train"], counts.values()
+    shortened = {split: count.share for split, count in counts.items()}
     return Fit(
         prompt=form.name,
-        longest=max(len(row.prompt) for row in train.rows),
-        truncated=train.truncation_rate,
-        dropped=train.dropped,
+        longest=train.longest,
+        truncated=train.share,
+        dropped=len(examples["train"]) - train.rows,
         rows=len(examples["train"]),
         shortened=shortened,
         fitting=_fitting(form, examples, reader) if max(shortened.values()) >= TOLD else 0,
-        with_target=sum(_tells(text, example.target) for example, text in read) / len(read),
-        texts=digest(texts),
-        constant=len(set(texts)) == 1 and len({example.source for example, _ in read}) > 1,
-        ids=ids_digest(train.rows),
+        with_target=sum(count.telling for count in parts) / sum(count.rows for count in parts),
+        texts=str(train.texts),
+        constant=len(set().union(*(count.prompts for count in parts))) == 1
+        and len(set().union(*(count.sources for count in parts))) > 1,
+        ids=str(train.ids),
     )
 
 
@@ -175,25 +173,6 @@ def _quantile(lengths: Sequence[int]) -> int:
     return sorted(lengths)[math.ceil(FITTING * len(lengths)) - 1]
 
 
-def holds(text: str, target: str) -> bool:
-    """Return whether a text holds another one as whole words, however both are spaced."""
-    text, target = " ".join(text.split()), " ".join(target.split())
-    start = text.find(target) if target else -1
-    while start >= 0:
-        around = text[start - 1 : start] if start else "", text[start + len(target) :][:1]
-        inside = target[0].isalnum() and around[0].isalnum(), target[-1].isalnum() and around[1].isalnum()
-        if not any(inside):
-            return True
-        start = text.find(target, start + 1)
-    return False
-
-
-def _tells(text: str, target: str) -> bool:
-    """Return whether a text holds a target, whatever its case; or one that is no short word, read backwards."""
-    text, target = text.casefold(), target.strip().casefold()
-    return holds(text, target) or (len(target) >= BACKWARDS and holds(text, target[::-1]))
-
-
 def _length_cautions(
     study: StudySpec,
     fits: Sequence[Fit],
@@ -202,8 +181,12 @@ def _length_cautions(
     limits: Limits,
 ) -> list[str]:
     """Return what a study loses to its limits, from `TOLD` on, each with the limit that would do."""
-    targets = {split: [_target_length(reader, example) for example in rows] for split, rows in examples.items()}
-    return [*_dropped(fits, targets, limits), *_shortened(fits, reader, limits), *_unreached(study, targets, limits)]
+    beyond = [example for split, rows in examples.items() if split != "train" for example in rows]
+    return [
+        *_dropped(fits, examples["train"], reader, limits),
+        *_shortened(fits, reader, limits),
+        *_unreached(study, [_target_length(reader, example) for example in beyond], limits),
+    ]
 
 
 def _target_length(reader: Reader, example: Example) -> int:
@@ -211,11 +194,11 @@ def _target_length(reader: Reader, example: Example) -> int:
     return max(len(target_ids(reader, prompt, example.target)) for prompt in ("\n", ":")) - 1
 
 
-def _dropped(fits: Sequence[Fit], targets: Mapping[Split, Sequence[int]], limits: Limits) -> list[str]:
+def _dropped(fits: Sequence[Fit], train: Sequence[Example], reader: Reader, limits: Limits) -> list[str]:
     worst = max(fits, key=lambda fit: fit.dropped)
     if worst.dropped < TOLD * worst.rows:
         return []
-    fitting = _quantile(targets["train"])
+    fitting = _quantile([_target_length(reader, example) for example in train])
     return [
         f"{worst.dropped} of {worst.rows} training rows ({worst.dropped / worst.rows:.0%}) are dropped, since their "
         f"targets take more than {limits.target} tokens; {FITTING:.0%} of targets fit in {fitting} tokens "
@@ -237,9 +220,8 @@ def _shortened(fits: Sequence[Fit], reader: Reader, limits: Limits) -> list[str]
     return [f"{shares} are shortened to fit in {limit} tokens; {remedy}."]
 
 
-def _unreached(study: StudySpec, targets: Mapping[Split, Sequence[int]], limits: Limits) -> list[str]:
+def _unreached(study: StudySpec, lengths: Sequence[int], limits: Limits) -> list[str]:
     """Tell of references that no prediction can be as long as."""
-    lengths = [length for split, part in targets.items() if split != "train" for length in part]
     long = sum(length > limits.generated for length in lengths)
     if not lengths or long < TOLD * len(lengths):
         return []

@@ -18,7 +18,7 @@ from harness.core.example import Example
 from harness.data.data_keys import Data
 from harness.data.sources import SourceRow, example_of
 from harness.data.tokenization import PromptForm
-from harness.study.row_lengths import holds
+from harness.study.row_counts import holds
 
 __all__ = ["spread", "target_columns", "told_targets"]
 

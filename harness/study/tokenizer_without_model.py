@@ -29,8 +29,12 @@ class LightReader(NamedTuple):
     answers: AnswerTokens = AnswerTokens()
 
 
+KNOWN = 8192
+"""Texts whose tokens are remembered."""
+
+
 class _LightTokenizer:
-    """What `encode` calls of a transformers tokenizer, on its files alone; each text is tokenized once."""
+    """What `encode` calls of a transformers tokenizer, on its files alone; the last texts are remembered."""
 
     def __init__(self, file: Path) -> None:
         self._tokenizer = Tokenizer.from_file(str(file))
@@ -51,8 +55,17 @@ class _LightTokenizer:
     ) -> dict[str, list[int]]:
         key = (text or text_target, add_special_tokens)
         if key not in self._known:
+            if len(self._known) >= KNOWN:
+                self._known.clear()
             self._known[key] = self._tokenizer.encode(key[0], add_special_tokens=add_special_tokens).ids
         return {"input_ids": self._known[key]}
+
+    def read_ahead(self, texts: Sequence[str], bare: Sequence[str]) -> None:
+        """Tokenize texts all at once, on all cores: some with special tokens, some without; forget all others."""
+        self._known.clear()
+        for part, special in ((texts, True), (bare, False)):
+            encodings = self._tokenizer.encode_batch_fast(list(part), add_special_tokens=special)
+            self._known |= {(text, special): encoding.ids for text, encoding in zip(part, encodings, strict=True)}
 
     def get_vocab(self) -> dict[str, int]:
         """Return all tokens with their ids."""

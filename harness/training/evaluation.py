@@ -22,6 +22,7 @@ from harness.models.load import Loaded
 from harness.training.batching import Batch, Prompts, prompt_batches
 from harness.training.decoding import generation_settings, greedy_options
 from harness.training.loss import ForwardPass, prompt_rows
+from harness.training.model_facts import Decoding
 from harness.training.whole_characters import whole_characters
 
 __all__ = ["Decoding", "Likelihood", "generate", "likelihoods", "mean_loss", "predict", "prompts_of", "score"]
@@ -35,22 +36,6 @@ class Likelihood(NamedTuple):
 
     tokens: int
     """How many tokens that sums over."""
-
-
-class Decoding(NamedTuple):
-    """How predictions are made, with nothing left open."""
-
-    max_new_tokens: int
-    """The most tokens of a prediction."""
-
-    num_beams: int = 1
-    """1: greedy."""
-
-    stop: tuple[str, ...] = ()
-    """Texts that end a prediction, and are no part of it."""
-
-    batch_size: int = 64
-    """The most prompts at a time; 1: each alone, without padding."""
 
 
 def likelihoods(forward: ForwardPass, batches: Sequence[Batch]) -> list[Likelihood]:

@@ -5,62 +5,30 @@ from __future__ import annotations
 import resource
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import torch
 
 from harness.core.example import digest
 from harness.core.workspace import HERE, Workspace
-from harness.data.tokenization import Limits
 from harness.models.apply_tuning import apply, first_block, reset
 from harness.models.content_digests import architecture_digest, generation_digest, tokenizer_digest
 from harness.study.axes import Tuning
 from harness.study.check import Checked
 from harness.study.grid import Cell
 from harness.study.recount import recount
-from harness.study.row_lengths import Fit
 from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.memory import recordings
 from harness.training.activation_cache.replay_of_run import RunReplay
 from harness.training.cost_meter.account import Account
 from harness.training.cost_meter.energy import energy_counters
 from harness.training.cost_meter.prices import Prices
-from harness.training.evaluation import Decoding
+from harness.training.model_facts import ModelFacts
 from harness.training.proofs import made_up
 from harness.training.setup import TrainingSetup
 from harness.training.training_run import TrainingRun
 from harness.training.tuning_proofs import refuse_untrainable, refuse_written_over
 
 __all__ = ["ModelFacts", "Trainer"]
-
-
-class ModelFacts(NamedTuple):
-    """What the records of a study say of its model, as plain data."""
-
-    weights: str
-    """Digest of all weights."""
-    architecture: str
-    """Digest of the configuration."""
-    tokenizer: str
-    """Digest of the vocabulary."""
-    tokenization: str
-    """Digest of the tokenizer as a whole."""
-    generation: str
-    """Digest of the checkpoint's own generation settings that hold."""
-    commit: str | None
-    """Of a Hub model."""
-    limits: Limits
-    decoding: Decoding
-    parameters: dict[str, tuple[int, int]]
-    """Per cell: how many parameters train, and how many there are."""
-    energy: tuple[str, ...]
-    """The counters that energy is read from; none where one of them cannot be read."""
-    forgetting: str | None = None
-    """Digest of all by which it is measured what the model still knows, if it is."""
-    fits: tuple[Fit, ...] = ()
-    """How each prompt's rows fit, as the model's own tokenizer counts."""
-    cautions: tuple[str, ...] = ()
-    """What a reader of the results must know that only the loaded tokenizer could tell."""
 
 
 class Trainer:

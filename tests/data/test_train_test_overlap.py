@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from harness.core.errors import DataError, StudyError
 from harness.core.example import SPLITS, Example, Split, fingerprint
+from harness.data import near_candidates
 from harness.data.train_test_overlap import Overlap, overlaps, settled
 from harness.study.check import check
 from harness.study.load_study import read_study
@@ -255,11 +256,14 @@ def made_up(rng: random.Random) -> dict[Split, list[Example]]:
     return {split: [row(f"{split}{i}") for i in range(sizes[split])] for split in SPLITS}
 
 
-@given(seed=st.integers(0, 10**9))
+@given(seed=st.integers(0, 10**9), few=st.sampled_from([0, 1, near_candidates.FEW]))
 @settings(max_examples=40, deadline=None)
-def test_the_index_finds_what_comparing_all_pairs_finds(seed: int) -> None:
+def test_the_index_finds_what_comparing_all_pairs_finds(seed: int, few: int) -> None:
     examples = made_up(random.Random(seed))
-    for overlap in overlaps(examples):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(near_candidates, "FEW", few)  # pairs of words are looked up in large data alone
+        found_there = overlaps(examples)
+    for overlap in found_there:
         earlier, later = examples[overlap.earlier], examples[overlap.later]
         wanted: dict[str, str] = {}
         others: set[str] = set()

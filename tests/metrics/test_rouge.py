@@ -6,9 +6,12 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
 from harness.core.errors import MetricError
+from harness.core.example import Example, Prediction
 from harness.metrics import rouge
 from harness.metrics.rouge import KINDS
 from harness.metrics.tokens import words
@@ -20,6 +23,13 @@ def test_equals_rouge_score(kind, cases, score):
     expected = [max(scorer.score(r, p.text)[kind].fmeasure for r in e.references) for p, e in cases]
     assert [rouge(kind).statistics(*one)[0] for one in cases] == expected
     assert score(rouge(kind), cases) == pytest.approx(np.mean(expected), rel=1e-12)
+
+
+@given(one=st.lists(st.sampled_from("abcd"), max_size=80), other=st.lists(st.sampled_from("abcde"), max_size=80))
+def test_the_longest_common_subsequence_is_that_of_a_whole_table(one, other):
+    said, wanted = Prediction("", " ".join(one), 0.0, 1), Example("", {}, " ".join(other))
+    expected = RougeScorer(["rougeL"]).score(wanted.target, said.text)["rougeL"].fmeasure
+    assert rouge("rougeL").statistics(said, wanted).tolist() == [expected]
 
 
 def test_equals_published_scores(vectors, make, score):

@@ -14,7 +14,7 @@ from harness import Example
 from harness.data.data_keys import Data
 from harness.data.sources import SourceRow
 from harness.data.template import Template
-from harness.study.row_lengths import holds
+from harness.study.row_counts import holds
 from harness.study.target_in_prompt import told_targets
 from harness.study.task import plain_example
 from tests.support.first_of_kind import first_of_kind

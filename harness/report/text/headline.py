@@ -85,7 +85,10 @@ def verdicts_json(
                 for family, members in effects_by_name(verdicts).items()
             },
         }
-    return json.dumps(facts | {"comparisons": comparisons}, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    head = json.dumps(facts, ensure_ascii=False, indent=1, allow_nan=False).removesuffix("\n}")
+    lines = [json.dumps(one, ensure_ascii=False, separators=(",", ":"), allow_nan=False) for one in comparisons]
+    listed = ",\n".join(lines)  # a line each: there are tens of thousands where each cell is compared with each
+    return f'{head},\n "comparisons": [\n{listed}\n ]\n}}\n'
 
 
 def comparison_facts(comparison: Comparison, metric: str) -> dict[str, Any]:

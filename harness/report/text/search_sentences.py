@@ -9,7 +9,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
 
 from harness.report.number_format import difference, places, score
 from harness.report.templates import count, paragraphs
@@ -95,6 +94,8 @@ def _merits(cell: CellResult, results: Results) -> list[tuple[float, float]]:
 
 
 def _ranks(merits: list[tuple[float, float]]) -> np.ndarray:
+    from scipy.stats import rankdata  # heavy, and few studies have trials enough
+
     ranks = np.asarray(rankdata(merits, axis=0), dtype=float)
     centered: np.ndarray = ranks - ranks.mean(axis=0)
     return centered

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.core.workspace import Workspace
-from harness.runner.executors.in_process import InProcess
 from harness.runner.executors.protocol import Executor
 from harness.study.check import Checked
 
 __all__ = ["EXECUTORS"]
 
-EXECUTORS: dict[str, Callable[[Checked, Workspace, Callable[[str], None]], Executor]] = {"local": InProcess}
+
+def _in_process(checked: Checked, workspace: Workspace, say: Callable[[str], None]) -> Executor:
+    from harness.runner.executors.in_process import InProcess  # torch, which a study with nothing left to do needs not
+
+    return InProcess(checked, workspace, say)
+
+
+EXECUTORS: dict[str, Callable[[Checked, Workspace, Callable[[str], None]], Executor]] = {"local": _in_process}
 """Names to what makes an executor of a checked study, and loads its model; it is told where recordings are kept, and
 whom to tell of what takes time or does not work."""

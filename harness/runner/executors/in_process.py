@@ -25,7 +25,8 @@ from harness.tracking.schema import Metrics, score_name
 from harness.training.early_stopping import EarlyStopping
 from harness.training.forgetting import Forgetting
 from harness.training.loop import Epoch
-from harness.training.trainer import ModelFacts, Trainer
+from harness.training.model_facts import ModelFacts
+from harness.training.trainer import Trainer
 from harness.training.training_run import TrainingRun, losses
 
 __all__ = ["InProcess", "JobRun"]

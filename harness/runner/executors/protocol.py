@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple, Protocol
 from harness.core import interrupts
 from harness.core.example import Example, Prediction, Split
 from harness.study.search_space import Hyperparameters
-from harness.training.trainer import ModelFacts
+from harness.training.model_facts import ModelFacts
 
 __all__ = [
     "Ended",

@@ -24,7 +24,7 @@ from harness.tracking.prediction_table import copy_predictions, is_whole, write_
 from harness.tracking.run_records import FinalRecord, in_order_of
 from harness.tracking.schema import NONE, Metrics, Params, Tags, score_name
 from harness.tracking.store_protocols import Run
-from harness.training.trainer import ModelFacts
+from harness.training.model_facts import ModelFacts
 
 __all__ = ["FinalsQueue"]
 

@@ -16,9 +16,8 @@ from harness.runner.finals.checkpoints import Checkpoints
 from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.serving.carried_code import carried_files
-from harness.serving.generator import SERVED, model_folder
 from harness.serving.recipe import Recipe, Store
-from harness.serving.stored_files import verify_files
+from harness.serving.stored_files import SERVED, model_folder, verify_files
 from harness.study.check import Checked
 from harness.study.search_space import SearchSpace
 from harness.tracking.mlflow.ui_views import Address

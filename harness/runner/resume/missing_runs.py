@@ -75,11 +75,10 @@ class StudyRuns:
         return digest([self.cells[cell].digest, self._reading()])
 
     def parent(self, cell: str, search: str | None = None) -> Run:
-        """Return a cell's parent run, reopened where it had ended; started where it is missing, for a known search."""
+        """Return a cell's parent run; started where it is missing, for a known search."""
         if cell not in self._parents:
             self._parents[cell] = self._start_parent(cell, {Tags.SEARCH: search} if search else {})
         run = self._runs[self._parents[cell]]
-        self.tracker.reopen(run.id)
         missing = {key: value for key, value in self.cells[cell].params().items() if key not in run.params}
         if missing:  # a kill came between making the parent and describing it
             self.tracker.params(run.id, missing)
@@ -91,7 +90,8 @@ class StudyRuns:
 
     def note(self, cell: str, tags: Mapping[str, str]) -> None:
         """Set tags on a cell's parent run, and on what takes its place."""
-        self.tracker.tags(self._parents[cell], tags)
+        if not tags.items() <= self._runs[self._parents[cell]].tags.items():
+            self.tag(self._parents[cell], tags)
         self._noted[cell] = dict(tags)
 
     def search(self, cell: str) -> str:
@@ -102,10 +102,13 @@ class StudyRuns:
     def children(self, cell: str, phase: Phase) -> list[Run]:
         """Return a cell's child runs of a phase, oldest first."""
         parent = self._parents.get(cell)
-        return [run for run in self.of_phase(phase) if run.parent == parent] if parent else []
+        return [run for run in self._runs.values() if run.parent == parent and run.phase == phase] if parent else []
 
     def start(self, cell: str, name: str, *, phase: Phase, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
-        """Start a child run of a cell and return its id."""
+        """Start a child run of a cell, whose parent is reopened where it had ended, and return its id."""
+        if self._runs[self._parents[cell]].status != "RUNNING":
+            self.tracker.reopen(self._parents[cell])
+            self._read(self._parents[cell])
         title, parent = f"{cell} {name}", self._parents[cell]
         params, tags = {**self.cells[cell].params(), **params}, {**tags, **self._tags_of(cell), **tags}
         run = self.tracker.start(title, phase=phase, parent=parent, params=params, tags=tags)
@@ -168,10 +171,12 @@ class StudyRuns:
             self._hand_over(run.id, heir)
             self._parents[cell] = heir
             run = self._runs[heir]
-        self.tracker.params(run.id, {key: value for key, value in params.items() if key not in run.params})
-        self.tracker.inputs(run.id, self._read_by(cell))
+        missing = {key: value for key, value in params.items() if key not in run.params}
         changed = {key: value for key, value in metrics.items() if run.metrics.get(key) != value}
-        self.end(run.id, status, metrics=changed)
+        if missing or changed or run.status != status:
+            self.tracker.params(run.id, missing)
+            self.tracker.inputs(run.id, self._read_by(cell))
+            self.end(run.id, status, metrics=changed)
         return run.id
 
     def end_all(self, status: Status) -> None:

@@ -24,7 +24,7 @@ from harness.tracking.mlflow.logged_models import MlflowModels, remove_files, si
 from harness.tracking.mlflow.mlflow_compat import origin_tags
 from harness.tracking.mlflow.prompt_registry import MlflowPrompts
 from harness.tracking.mlflow.read_run import measured, run_from
-from harness.tracking.mlflow.run_files import read_text, text_digest, write_folder
+from harness.tracking.mlflow.run_files import holds_text, read_text, text_digest, write_folder
 from harness.tracking.mlflow.study_experiments import address_by_name, existing_experiment, open_experiment, usable
 from harness.tracking.mlflow.ui_views import described
 from harness.tracking.mlflow.write_run import ENTRIES, TOTAL, RunWriter
@@ -196,7 +196,10 @@ class MlflowTracker:
     def _text(self, run: str, text: str, file: str, tags: Mapping[str, str]) -> None:
         """Store a text, then what tells of it; a kill in between leaves no digest that speaks of another text."""
         tag, now = Tags.file_digest(file), text_digest(text.encode())
-        if self.run(run).tags.get(tag, now) != now:
+        held = self.run(run).tags
+        if {tag: now, **tags}.items() <= held.items() and holds_text(self, run, text, file):
+            return
+        if held.get(tag, now) != now:
             self.tags(run, {tag: ""})
         self._write(run, "text", {"text": text, "file": file})
         self.tags(run, {tag: now, **tags})

@@ -21,9 +21,9 @@ from harness.tracking.mlflow.hidden_tags import as_read
 from harness.tracking.mlflow.http import is_absent
 from harness.tracking.mlflow.read_run import run_from
 from harness.tracking.schema import Tags
-from harness.tracking.store_protocols import damage
+from harness.tracking.store_protocols import RunStore, damage
 
-__all__ = ["read_text", "text_digest", "write_folder", "write_text"]
+__all__ = ["holds_text", "read_text", "text_digest", "write_folder", "write_text"]
 
 
 def write_text(client: MlflowClient, run: str, text: str, file: str) -> None:
@@ -73,6 +73,14 @@ def read_text(client: MlflowClient, uri: str, run: str, file: str) -> str:
         raise
     except (OutOfBounds, PermissionError, UserError) as error:  # the last: its name, or a link, leads elsewhere
         raise DamagedError(damage(file, run_from(owner), str(error))) from error
+
+
+def holds_text(store: RunStore, run: str, text: str, file: str) -> bool:
+    """Return whether a file of a run is there and is this text."""
+    try:
+        return store.fetch(run, file) == text
+    except DamagedError:
+        return False
 
 
 def text_digest(content: bytes) -> str:
