@@ -83,12 +83,13 @@ def plan(
     from harness.runner.study import Study
 
     planned = Study.load(study, overrides or ())
-    _ = planned.checked  # before anything heavy is imported
-    from harness.cli.plan_tables import plan_tables
     from harness.cli.progress_display import progress_on, quiet_libraries
 
-    quiet_libraries()
     with progress_on(out) as progress:
+        _ = planned.checked  # before anything heavy is imported
+        from harness.cli.plan_tables import plan_tables
+
+        quiet_libraries()
         made, file = planned.plan(progress=progress, cells=cells)
     for part in plan_tables(made):
         out.print(part)
@@ -116,19 +117,19 @@ def run(
     from harness.runner.study import Study
 
     planned = Study.load(study, overrides or ())
-    checked = planned.checked
     from harness.cli.check_tables import duplicates
     from harness.cli.progress_display import progress_on, quiet_libraries
     from harness.cli.results_table import print_results
 
-    quiet_libraries()
-    for line in [*duplicates(checked, across=True), *(f"caution: {caution}" for caution in checked.cautions)]:
-        out.print(line, style="yellow", soft_wrap=True)
     with progress_on(out) as progress:
+        checked = planned.checked  # before anything heavy is imported
+        quiet_libraries()
+        for line in [*duplicates(checked, across=True), *(f"caution: {caution}" for caution in checked.cautions)]:
+            out.print(line, style="yellow", soft_wrap=True)
         result = planned.run(progress=progress, cells=cells, fresh=fresh)
     print_results(out, result.results, result.findings)
-    out.print("next: harness ui")
-    out.print(f"report: {result.folder / 'report.md'}", soft_wrap=True)
+    out.print(f"next: harness ui {result.results.study}", soft_wrap=True)
+    out.print(f"report: {result.folder / 'report.html'}, as text {result.folder / 'report.md'}", soft_wrap=True)
 
 
 @app.command()

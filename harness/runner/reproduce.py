@@ -97,7 +97,7 @@ def reproduce(
         if cell is None:
             raise UserError(f"run {recorded.name}: its study no longer has the cell {name}; it was edited")
         progress.say(f"loading model {checked.study.model.name}")
-        executor = InProcess(checked, workspace, progress.say)
+        executor = InProcess(checked, workspace, progress)
         metrics, test = resolve_all(checked.metrics), None
         if any(name.startswith(Metrics.TEST) for name in recorded.metrics):
             test = read_split(checked.source, "test", checked.study.data, checked.task.example)

@@ -59,6 +59,7 @@ def test_show_prints_what_trains(done: Place) -> None:
 def test_run_ends_with_the_ranked_table_and_what_to_do_next(done: Place) -> None:
     again = done.run()
     assert again.out.index("rank") < again.out.index("next: harness ui") < again.out.index("reports/tiny/report.md")
+    assert again.out.index("next: harness ui tiny\n") < again.out.index("report: reports/tiny/report.html, as text")
     assert all(f"{prompt}/{tuning}" in again.out for prompt in ("bare", "cue") for tuning in ("none", "head"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from harness.core.progress import Progress
 from harness.core.workspace import Workspace
 from harness.runner.executors.in_process import InProcess
 from harness.runner.executors.protocol import Executor
@@ -11,6 +12,6 @@ from harness.study.check import Checked
 
 __all__ = ["EXECUTORS"]
 
-EXECUTORS: dict[str, Callable[[Checked, Workspace, Callable[[str], None]], Executor]] = {"local": InProcess}
+EXECUTORS: dict[str, Callable[[Checked, Workspace, Progress], Executor]] = {"local": InProcess}
 """Names to what makes an executor of a checked study, and loads its model; it is told where recordings are kept, and
-whom to tell of what takes time or does not work."""
+whom to tell how far its jobs are, and of what takes time or does not work."""
