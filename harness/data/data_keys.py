@@ -68,5 +68,5 @@ class Data(Section):
         if self.splits and "train" not in self.splits:
             raise ValueError(f"data.splits names {', '.join(self.splits)}, but no train; name its file too")
         if not self.hub and (self.config or self.revision):
-            raise ValueError("data.config and data.revision belong to data.hub, which is not given")
+            raise ValueError("data.config and data.revision belong to data.hub, which is not given; name it, or leave them out")
         return self
