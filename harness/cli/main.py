@@ -124,7 +124,11 @@ def run(
     with progress_on(out) as progress:
         checked = planned.checked  # before anything heavy is imported
         quiet_libraries()
-        for line in [*duplicates(checked, across=True), *(f"caution: {caution}" for caution in checked.cautions)]:
+        for line in [
+            *planned.file.placed.notes,
+            *duplicates(checked, across=True),
+            *(f"caution: {caution}" for caution in checked.cautions),
+        ]:
             out.print(line, style="yellow", soft_wrap=True)
         result = planned.run(progress=progress, cells=cells, fresh=fresh)
     print_results(out, result.results, result.findings)

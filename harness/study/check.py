@@ -112,7 +112,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     metrics = _metrics(study, task, problems)
     refuse_names(study, task, problems)
     _tunings(study, description, problems)
-    source, rows, examples = _data(study, task, task_file, file.path.parent, problems, test=test)
+    source, rows, examples = _data(study, task, task_file, problems, test=test)
     end = reader.tokenizer.eos_token if reader else None
     examples, taken_off = trimmed_targets(examples, end, problems)
     examples, found, left_out = _kept(study, examples, problems)
@@ -132,7 +132,13 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     assert source is not None and description is not None and reader is not None  # noqa: PT018  # else it has stopped
     forms = tuple(form for _, form in prompts)
     cautions += [*doubled_tokens(forms, examples["train"][0], reader), *_blind(metrics, examples)]
-    notes = [*source.notes, *taken_off, *left_out, *model_notes(description, reader, limits, forms, examples)]
+    notes = [
+        *file.placed.notes,
+        *source.notes,
+        *taken_off,
+        *left_out,
+        *model_notes(description, reader, limits, forms, examples),
+    ]
     test_rows = examples.pop("test", [])
     return Checked(
         file=file,
@@ -226,13 +232,13 @@ def _tunings(study: StudySpec, description: Description | None, problems: Proble
 
 
 def _data(
-    study: StudySpec, task: Task, task_file: Path, folder: Path, problems: Problems, *, test: bool
+    study: StudySpec, task: Task, task_file: Path, problems: Problems, *, test: bool
 ) -> tuple[Source | None, dict[Split, list[SourceRow]], dict[Split, list[Example]]]:
     source: Source | None = None
     rows: dict[Split, list[SourceRow]] = {}
     examples: dict[Split, list[Example]] = {}
     with problems.at("data"):
-        source = open_source(study.data, task_file.parent / task.data, folder)
+        source = open_source(study.data, task_file.parent / task.data)
     for split in SPLITS if source else ():
         if split == "test" and not test:
             continue

@@ -28,9 +28,11 @@ def find_study(study: str) -> tuple[str, MlflowTracker | None]:
 
     name = study
     if study.endswith((".yaml", ".yml")):
-        spec = read_study(Path(study)).study
-        name = spec.name
-        remember(file for file in [task_path(spec.task)] if file.is_file())  # named by hand, as for a run
+        read = read_study(Path(study))
+        name = read.study.name
+        remember(
+            file for file in [task_path(read.study.task, read.folder)] if file.is_file()
+        )  # named by hand, as for a run
     if not is_study_name(name):  # a store may hold experiments of other programs, called by paths
         return name, None
     deliver_left(name)

@@ -18,6 +18,7 @@ from harness.core.plain_yaml import cut, shown, yaml_nodes, yaml_value
 from harness.core.yaml_section import Section
 from harness.study.key_messages import message
 from harness.study.spec import StudySpec
+from harness.study.study_paths import Placed, placed
 
 __all__ = ["StudyFile", "read_study"]
 
@@ -44,6 +45,8 @@ class StudyFile:
     """What the command line set, as ``key.sub=value``."""
     lines: dict[Keys, int]
     """Line numbers, counted from 1, of every key of the file."""
+    folder: Path
+    """Where its relative paths start."""
 
     @property
     def question(self) -> str:
@@ -57,29 +60,40 @@ class StudyFile:
 
     @cached_property
     def resolved(self) -> StudySpec:
-        """The study with what each ``${NAME}`` of its model and data stands for.
+        """The study with what each ``${NAME}`` of its model and data stands for, its paths from the working folder.
 
         Raises:
             UnsetName: The environment has no such name.
         """
+        return self.placed.study
+
+    @cached_property
+    def placed(self) -> Placed:
+        """The same, and which paths were found in the place that is tried second."""
         spec, sections = self.study, dict[str, Section]()
         for name, section in {"model": spec.model, "data": spec.data}.items():
             said = section.model_dump()
             if (now := resolved(said, name)) != said:
                 sections[name] = type(section).model_validate(now)
-        return spec.model_copy(update=sections)
+        return placed(spec.model_copy(update=sections), self.folder, self.is_set)
+
+    def is_set(self, keys: Keys) -> bool:
+        """Return whether the command line gave a key its value."""
+        dotted = ".".join(map(str, keys))
+        return any(f"{dotted}.".startswith(f"{_name(override)}.") for override in self.overrides)
 
     def place(self, *keys: Key) -> str:
         """Return ``file:line`` of a key, or of the nearest one around it that the file has."""
         return _place(self.path, self.lines, self.overrides, keys)
 
 
-def read_study(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
+def read_study(path: Path, overrides: Sequence[str] = (), *, folder: Path | None = None) -> StudyFile:
     """Read and validate a study file.
 
     Args:
         path: The file.
         overrides: ``key.sub=value`` each, the value in YAML; applied before validation.
+        folder: Where its relative paths start; left out: where it is.
 
     Raises:
         StudyError: All that is wrong with it.
@@ -96,7 +110,7 @@ def read_study(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
         study = StudySpec.model_validate(tree)
     except ValidationError as error:
         raise StudyError(_problems(error, path, lines, tuple(overrides))) from None
-    return StudyFile(study, path, text, tuple(overrides), lines)
+    return StudyFile(study, path, text, tuple(overrides), lines, folder or path.parent)
 
 
 def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[Keys, int]]:

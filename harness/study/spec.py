@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from harness.core.closest_match import closest
+from harness.core.named_path import ModelName, StorageUrl, TaskName, TextName
 from harness.core.number_types import Amount, Count, Decay, Mebibytes, Rate, Rows, Seed, Share
 from harness.core.workspace import LONGEST_NAME, STUDY_NAME
 from harness.core.yaml_section import Section
@@ -48,7 +49,7 @@ NARROWEST = 1 + 1e-6
 class Model(Section):
     """Which pretrained model the study starts from."""
 
-    name: str = "embedded"
+    name: ModelName = "embedded"
     """A local folder, a Hub id, or ``embedded``: the small model that travels with the harness."""
     revision: str | None = None
     """A Hub commit, tag or branch; a commit makes the study reproducible."""
@@ -169,8 +170,8 @@ class Search(Section):
     """The objective, on validation; a metric of the task or ``loss``; left out: the task's first."""
     seed: Seed = 0
     """Seeds the draws, and the training of every trial."""
-    storage: str = "sqlite:///optuna.db"
-    """Optuna's storage URL, passed on unchanged."""
+    storage: StorageUrl = "sqlite:///optuna.db"
+    """Optuna's storage URL; left out: in the working folder, as MLflow's store."""
 
 
 class Baseline(Section):
@@ -236,13 +237,13 @@ class Final(Section):
 class Generality(Section):
     """What fine-tuning should leave as it was; measured before and after by every final run."""
 
-    text: str | None = "default"
+    text: TextName | None = "default"
     """``default``: text that travels with the harness; a file; a Hub id, ``org/name``; ``null``: no text."""
     config: str | None = None
     """The Hub data set's configuration."""
     revision: str | None = None
     """The Hub data set's commit, tag or branch."""
-    tasks: tuple[str, ...] = ()
+    tasks: tuple[TaskName, ...] = ()
     """Other tasks, by name or path: their first prompts are scored on their own validation data."""
     examples: Rows = 100
     """The most texts, and the most examples of each task; the first ones are taken."""
@@ -261,7 +262,7 @@ class StudySpec(Section):
 
     name: str = Field(pattern=STUDY_NAME, max_length=LONGEST_NAME)
     """The MLflow experiment's name and the report folder's; letters, digits, ``_``, ``.``, ``-``."""
-    task: str
+    task: TaskName
     """A task that travels with the harness, or the path of a task file."""
     tracking: Tracking = Tracking()
     model: Model = Model()

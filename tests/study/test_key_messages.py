@@ -20,7 +20,8 @@ INNER = [key for key in KEYS if "." in key and key.rpartition(".")[2] not in KEY
 VALUES = [None, 3, 1.5, -1, float("inf"), "word", "", [1], [], ["a"], {"a": 1}, {}, True, "2024-01-01", [[1]], [None]]
 
 JARGON = re.compile(
-    r"tuple|dict|model_type|instance|input should|string|integer|boolean|union|NoneType|None\b|True\b|False\b|after valid"
+    r"tuple|dict|model_type|"
+    r"instance|input should|string|integer|boolean|union|NoneType|None\b|True\b|False\b|after valid"
     r"ation|pydantic|literal|parse|mapping\(|\[key\]|Section|object at"
 )
 OWN = re.compile(r" is (null|true|false|'.*'|\[.*\]|\{.*\}|-?[\d.]+|inf); ")
