@@ -83,7 +83,7 @@ class Checked:
 
     @property
     def baseline(self) -> Cell:
-        """The cell that others are compared with: the named one, else the first with ``full``, else the first."""
+        """The cell that others are compared with: see `harness.study.grid.baseline_cell`."""
         return baseline_cell(self.study, self.cells)
 
     @property

@@ -127,7 +127,7 @@ class Generation(Section):
     max_new_tokens: Count | None = None
     """The most tokens of a prediction; left out: the targets' limit."""
     num_beams: Count = Field(default=1, le=1_000)
-    """1: greedy."""
+    """How many beams; 1: greedy."""
     stop: tuple[str, ...] | None = None
     """Texts that end a prediction; left out: the task's."""
     batch_size: Count = 64
@@ -204,7 +204,8 @@ class Final(Section):
     seeds: tuple[Seed, ...] = (11, 12, 13)
     """One final run each; empty: no final runs, and the test split stays unread."""
     baseline: Baseline | None = None
-    """Left out: the first prompt with ``full``, else the first cell."""
+    """What every verdict is against: ``{prompt: bare, tuning: full}``. Left out: the first prompt with ``full``, else
+    the first cell that trains."""
     models: Literal["best", "cells", "none"] = "best"
     """Which models are kept: of the first-ranked cell's middle run by validation, of every cell's, none."""
     store: Literal["full", "delta"] = "full"
@@ -249,6 +250,11 @@ class Generality(Section):
     """The most texts, and the most examples of each task; the first ones are taken."""
 
 
+def _nothing(value: Any) -> Any:
+    """Turn the short form ``none`` into keys."""
+    return {"text": None} if value == "none" else value
+
+
 class Tracking(Section):
     """What the tracking store is told."""
 
@@ -276,7 +282,8 @@ class StudySpec(Section):
     engine: Engine = Engine()
     search: Search = Search()
     final: Final = Final()
-    generality: Generality = Generality()
+    generality: Annotated[Generality, BeforeValidator(_nothing)] = Generality()
+    """``none``: nothing is measured."""
 
     @field_validator("prompts", "tuning")
     @classmethod
