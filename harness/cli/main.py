@@ -250,9 +250,10 @@ def reproduce(
 @app.command()
 def tasks() -> None:
     """List the tasks that travel with the harness."""
-    from harness.cli.check_tables import task_table
+    from harness.cli.check_tables import task_tables
 
-    out.print(task_table())
+    for part in task_tables():
+        out.print(part, soft_wrap=isinstance(part, str))
 
 
 @app.command()

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli.check_tables import alike_frozen
+from harness.models.apply_tuning import Row
+from harness.study.task import packaged_tasks
 from tests.support.study_fixture import Place, Places
 
 
@@ -153,3 +156,21 @@ def test_ui_serves_the_study_and_stops(done: Place) -> None:
         out, err = server.communicate(timeout=90)
     assert server.returncode == 130, err
     assert "stopped" in out
+
+
+def test_tasks_names_every_file_whole(done: Place) -> None:
+    shown = done.command("tasks", env={"COLUMNS": "40"})
+    assert {str(file) for file in packaged_tasks().values()} <= set(shown.out.splitlines())
+
+
+def test_show_says_frozen_layers_that_are_alike_once() -> None:
+    block = Row("transformer.h.0", 10, 0)
+    deep = [block._replace(part=f"transformer.h.{number}") for number in range(30)]
+    rows = [Row("embeddings", 5, 0), *deep[:28], *(row._replace(trainable=10) for row in deep[28:]), Row("head", 0, 0)]
+    assert [(len(run), run[-1].part) for run in alike_frozen(rows)] == [
+        (1, "embeddings"),
+        (28, "transformer.h.27"),
+        (1, "transformer.h.28"),
+        (1, "transformer.h.29"),
+        (1, "head"),
+    ]
