@@ -101,8 +101,8 @@ class TimeLeft(Progress):
             self.best[ended.cell] = best
 
     def settle(self, cell: str, finals: int) -> None:
-        """Count final runs that stand as done."""
-        self._left[cell, True] = finals
+        """Count final runs that stand as done; the cell's search is over."""
+        self._left[cell, False], self._left[cell, True] = 0, finals
 
     def runs(self, *cells: str) -> tuple[int, int]:
         """Return how many runs of some cells are done, and how many they take in all, which never changes."""
@@ -153,8 +153,8 @@ class TimeLeft(Progress):
             return self._by_weight(cell, trials or finals)
         if alike := self._alike(cell, finals):
             return fmean(alike)
-        ratio = sum(one.seconds for one in finals) / sum(self._by_weight(one.cell, trials or finals) for one in finals)
-        return ratio * self._by_weight(cell, trials or finals)
+        as_trials = sum(self._by_weight(one.cell, trials or finals) for one in finals)
+        return sum(one.seconds for one in finals) * self._by_weight(cell, trials or finals) / (as_trials or math.nan)
 
     def _by_weight(self, cell: str, took: Iterable[_Took]) -> float:
         if alike := self._alike(cell, took):
