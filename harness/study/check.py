@@ -132,13 +132,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     assert source is not None and description is not None and reader is not None  # noqa: PT018  # else it has stopped
     forms = tuple(form for _, form in prompts)
     cautions += [*doubled_tokens(forms, examples["train"][0], reader), *_blind(metrics, examples)]
-    notes = [
-        *file.placed.notes,
-        *source.notes,
-        *taken_off,
-        *left_out,
-        *model_notes(description, reader, limits, forms, examples),
-    ]
+    notes = [*source.notes, *taken_off, *left_out, *model_notes(description, reader, limits, forms, examples)]
     test_rows = examples.pop("test", [])
     return Checked(
         file=file,
@@ -155,7 +149,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
         overlaps=found,
         general=general,
         cautions=(*cautions, *alike(fits), *_ungrouped(study, rows)),
-        notes=(*stray_fields(forms, examples), *holding_targets(fits), *notes),
+        notes=(*file.placed.notes, *stray_fields(forms, examples), *holding_targets(fits), *notes),
     )
 
 

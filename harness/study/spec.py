@@ -12,12 +12,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from harness.core.closest_match import closest
-from harness.core.named_path import ModelName, StorageUrl, TaskName, TextName
-from harness.core.number_types import Amount, Count, Decay, Mebibytes, Rate, Rows, Seed, Share
+from harness.core.named_path import ModelName, StorageUrl, TaskName
+from harness.core.number_types import Amount, Count, Decay, Mebibytes, Rate, Seed, Share
 from harness.core.workspace import LONGEST_NAME, STUDY_NAME
 from harness.core.yaml_section import Section
 from harness.data.data_keys import Data
 from harness.study.axes import AXES, Prompt, Tuning, tuning_of
+from harness.study.generality_keys import Generality, generality_of
 
 __all__ = [
     "PROXIED",
@@ -235,26 +236,6 @@ class Final(Section):
         return seeds
 
 
-class Generality(Section):
-    """What fine-tuning should leave as it was; measured before and after by every final run."""
-
-    text: TextName | None = "default"
-    """``default``: text that travels with the harness; a file; a Hub id, ``org/name``; ``null``: no text."""
-    config: str | None = None
-    """The Hub data set's configuration."""
-    revision: str | None = None
-    """The Hub data set's commit, tag or branch."""
-    tasks: tuple[TaskName, ...] = ()
-    """Other tasks, by name or path: their first prompts are scored on their own validation data."""
-    examples: Rows = 100
-    """The most texts, and the most examples of each task; the first ones are taken."""
-
-
-def _nothing(value: Any) -> Any:
-    """Turn the short form ``none`` into keys."""
-    return {"text": None} if value == "none" else value
-
-
 class Tracking(Section):
     """What the tracking store is told."""
 
@@ -282,7 +263,7 @@ class StudySpec(Section):
     engine: Engine = Engine()
     search: Search = Search()
     final: Final = Final()
-    generality: Annotated[Generality, BeforeValidator(_nothing)] = Generality()
+    generality: Annotated[Generality, BeforeValidator(generality_of)] = Generality()
     """``none``: nothing is measured."""
 
     @field_validator("prompts", "tuning")
