@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
@@ -18,9 +20,10 @@ from harness.study.settings import token_limits
 from harness.study.task import load_task, packaged_tasks
 
 if TYPE_CHECKING:
+    from harness.models.apply_tuning import Row
     from harness.models.load import Loaded
 
-__all__ = ["duplicates", "overview", "task_table", "tunings_and_prompts"]
+__all__ = ["alike_frozen", "duplicates", "overview", "task_tables", "tunings_and_prompts"]
 
 
 def overview(checked: Checked) -> Iterator[RenderableType]:
@@ -78,12 +81,24 @@ def _tuning_tables(checked: Checked, loaded: Loaded) -> Iterator[RenderableType]
         share = trainable.trainable / trainable.total
         yield f"{tuning.name}: {trainable.trainable:,} of {trainable.total:,} parameters train ({share:.1%})"
         table = Table("part", Column("parameters", justify="right"), Column("trains", justify="right"))
-        for row in trainable.rows:
-            table.add_row(row.part, f"{row.parameters:,}", f"{row.trainable:,}" if row.trainable else "-")
+        for alike in alike_frozen(trainable.rows):
+            row, many = alike[0], len(alike) > 1
+            part = f"{row.part} to {alike[-1].part}" if many else row.part
+            each = f"{len(alike)} x {row.parameters:,}" if many else f"{row.parameters:,}"
+            table.add_row(part, each, f"{row.trainable:,}" if row.trainable else "-")
         yield table
         for note in trainable.notes:
             yield f"note: {note}"
         reset(loaded.model, trainable)
+
+
+def alike_frozen(rows: Sequence[Row]) -> list[list[Row]]:
+    """Return the rows, those together that follow one another, train nothing and differ in a number alone."""
+
+    def kind(row: Row) -> object:
+        return row.part if row.trainable else (re.sub(r"\d+", "#", row.part), row.parameters)
+
+    return [list(alike) for _, alike in groupby(rows, kind)]
 
 
 def _rendered_prompts(checked: Checked, loaded: Loaded) -> Iterator[RenderableType]:
@@ -107,11 +122,12 @@ def _tokens(loaded: Loaded, ids: Sequence[int | None]) -> str:
     return " ".join(f"{token}={number}" for token, number in zip(tokens, ids, strict=True))
 
 
-def task_table() -> Table:
-    """Return the packaged tasks with their prompts and metrics."""
-    table = Table("task", "prompts", "metrics (the first leads)", "file")
-    for name, file in packaged_tasks().items():
+def task_tables() -> Iterator[RenderableType]:
+    """Yield the packaged tasks with their prompts and metrics, and the folder of their files."""
+    table = Table("task", "prompts", "metrics (the first leads)")
+    for name in packaged_tasks():
         task, _ = load_task(name)
         prompts = ", ".join(prompt.name for prompt in task.prompts)
-        table.add_row(name, prompts, ", ".join(metric_name(metric) for metric in task.metrics), str(file))
-    return table
+        table.add_row(name, prompts, ", ".join(metric_name(metric) for metric in task.metrics))
+    yield table
+    yield from map(str, packaged_tasks().values())

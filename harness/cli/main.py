@@ -83,12 +83,13 @@ def plan(
     from harness.runner.study import Study
 
     planned = Study.load(study, overrides or ())
-    _ = planned.checked  # before anything heavy is imported
-    from harness.cli.plan_tables import plan_tables
     from harness.cli.progress_display import progress_on, quiet_libraries
 
-    quiet_libraries()
     with progress_on(out) as progress:
+        _ = planned.checked  # before anything heavy is imported
+        from harness.cli.plan_tables import plan_tables
+
+        quiet_libraries()
         made, file = planned.plan(progress=progress, cells=cells)
     for part in plan_tables(made):
         out.print(part)
@@ -116,19 +117,24 @@ def run(
     from harness.runner.study import Study
 
     planned = Study.load(study, overrides or ())
-    checked = planned.checked
     from harness.cli.check_tables import duplicates
     from harness.cli.progress_display import progress_on, quiet_libraries
     from harness.cli.results_table import print_results
 
-    quiet_libraries()
-    for line in [*duplicates(checked, across=True), *(f"caution: {caution}" for caution in checked.cautions)]:
-        out.print(line, style="yellow", soft_wrap=True)
     with progress_on(out) as progress:
+        checked = planned.checked  # before anything heavy is imported
+        quiet_libraries()
+        for line in [
+            *planned.file.placed.notes,
+            *duplicates(checked, across=True),
+            *(f"caution: {caution}" for caution in checked.cautions),
+        ]:
+            out.print(line, style="yellow", soft_wrap=True)
         result = planned.run(progress=progress, cells=cells, fresh=fresh)
     print_results(out, result.results, result.findings)
-    out.print(f"next: harness ui {study}" if planned.file.study.tracking.uri else "next: harness ui", soft_wrap=True)
-    out.print(f"report: {result.folder / 'report.md'}", soft_wrap=True)
+    ui = f"harness ui {study if planned.file.study.tracking.uri else result.results.study}"
+    out.print(f"next: {ui}", soft_wrap=True)
+    out.print(f"report: {result.folder / 'report.html'}, as text {result.folder / 'report.md'}", soft_wrap=True)
 
 
 @app.command()
@@ -243,9 +249,10 @@ def reproduce(
 @app.command()
 def tasks() -> None:
     """List the tasks that travel with the harness."""
-    from harness.cli.check_tables import task_table
+    from harness.cli.check_tables import task_tables
 
-    out.print(task_table())
+    for part in task_tables():
+        out.print(part, soft_wrap=isinstance(part, str))
 
 
 @app.command()

@@ -5,111 +5,106 @@ from __future__ import annotations
 import math
 import os
 import sys
+import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from statistics import fmean
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from harness.core.progress import Progress
+from harness.cli.time_left import TimeLeft
+from harness.core.progress import CellWork, Progress
 from harness.report import number_format
 
-__all__ = ["PlainProgress", "progress_on", "quiet_libraries"]
+__all__ = ["PlainProgress", "ProgressTable", "progress_on", "quiet_libraries"]
+
+BEAT = 30.0
+"""Seconds without a line after which a log says how far the work is."""
+
+MARGIN = 5
+"""Lines of a terminal that are kept free of cells."""
 
 
 @contextmanager
 def progress_on(console: Console) -> Iterator[Progress]:
     """Watch a study on a console: a table that is drawn anew in a terminal, a line for each finished run elsewhere."""
-    if not console.is_terminal:
-        yield PlainProgress(console)
+    if console.is_terminal:
+        table = ProgressTable(lambda: console.height)
+        with Live(console=console, get_renderable=table.render, refresh_per_second=2, transient=True):
+            yield table
         return
-    table = _ProgressTable()
-    with Live(console=console, get_renderable=table.render, refresh_per_second=2, transient=True):
-        yield table
+    lines = PlainProgress(console)
+    with lines.beating():
+        yield lines
 
 
-class _Estimate(Progress):
-    """Counts work done and left, per cell, and guesses the time left from cells alike but for the prompt."""
-
-    def __init__(self) -> None:
-        self._work: dict[str, int] = {}
-        self._finished: dict[str, int] = {}
-        self._best: dict[str, float] = {}
-        self._last: dict[str, str] = {}
-        self._kinds: dict[str, tuple[str, ...]] = {}
-        self._seconds: dict[tuple[str, ...], list[float]] = {}
-
-    def start(self, work: Mapping[str, int], factors: Mapping[str, Mapping[str, str]]) -> None:
-        """Hear of the cells."""
-        self._work, self._finished = dict(work), dict.fromkeys(work, 0)
-        self._kinds = {
-            cell: tuple(level for axis, level in levels.items() if axis != "prompt") for cell, levels in factors.items()
-        }
-
-    def done(self, cell: str, what: str, *, score: float, best: float, seconds: float) -> None:
-        """Count a finished run."""
-        self._finished[cell] += 1
-        self._work[cell] = max(self._work[cell], self._finished[cell])  # final runs are repeated on other test rows
-        self._last[cell] = what
-        if not math.isnan(best):
-            self._best[cell] = best
-        self._seconds.setdefault(self._kinds[cell], []).append(seconds)
-        self._seconds.setdefault((), []).append(seconds)
-
-    @property
-    def left(self) -> str:
-        """The time left, which nobody knows before the first run ended."""
-        seconds = math.nan
-        if () in self._seconds:
-            means = {cell: fmean(self._seconds.get(self._kinds[cell]) or self._seconds[()]) for cell in self._work}
-            seconds = sum((work - self._finished[cell]) * means[cell] for cell, work in self._work.items())
-        return number_format.duration(seconds)
-
-    @property
-    def total(self) -> tuple[int, int]:
-        """Runs done, and runs in all."""
-        return sum(self._finished.values()), sum(self._work.values())
-
-
-class PlainProgress(_Estimate):
-    """One line per finished run; for logs and pipes."""
+class PlainProgress(TimeLeft):
+    """One line per finished run, and one with the time of day where nothing else is said; for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
-        self._console = console
+        self._console, self._stage, self._said = console, "", time.monotonic()
 
-    def start(self, work: Mapping[str, int], factors: Mapping[str, Mapping[str, str]]) -> None:
+    def start(self, cells: Mapping[str, CellWork]) -> None:
         """Print how much there is to do."""
-        super().start(work, factors)
-        self.say(f"{len(work)} cells, {sum(work.values())} training runs to do")
+        super().start(cells)
+        done, total = self.runs(*cells)
+        there = f", {done} of {total} are there" if done else ""
+        self.say(f"{len(cells)} cells, {total - done} training runs to do{there}")
 
-    def done(self, cell: str, what: str, *, score: float, best: float, seconds: float) -> None:
+    def done(self, job: str, what: str, *, score: float, best: float, seconds: float) -> None:
         """Print a finished run."""
-        super().done(cell, what, score=score, best=best, seconds=seconds)
-        done, total = self.total
-        result = f"validation {number_format.score(score)} ({seconds:.1f} s; about {self.left} left)"
-        self.say(f"[{done}/{total}] {cell}: {what}: {result}")
+        cell = self.under_way[job].cell
+        super().done(job, what, score=score, best=best, seconds=seconds)
+        done, total = self.runs(*self.cells)
+        result = f"validation {number_format.score(score)} ({seconds:.1f} s; {self.left_in_words()})"
+        self._print(f"[{done}/{total}] {cell}: {what}: {result}")
 
     def say(self, text: str) -> None:
         """Print a stage."""
+        self._stage = text
+        self._print(text)
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Say how far the work is whenever nothing was said for a while, also while one step takes long."""
+        over = threading.Event()
+        heart = threading.Thread(target=self._keep_beating, args=(over,), name="harness heartbeat", daemon=True)
+        heart.start()
+        try:
+            yield
+        finally:
+            over.set()
+            heart.join()
+
+    def _keep_beating(self, over: threading.Event) -> None:
+        while not over.wait(max(0.1 * BEAT, self._said + BEAT - time.monotonic())):
+            if time.monotonic() - self._said >= BEAT:
+                self._beat()
+
+    def _beat(self) -> None:
+        jobs = "; ".join(f"{job}: {under_way.step or 'begun'}" for job, under_way in list(self.under_way.items()))
+        self._print(f"{time.strftime('%H:%M:%S')} {jobs or self._stage or 'at work'} ({self.summary})")
+
+    def _print(self, text: str) -> None:
+        self._said = time.monotonic()
         self._console.print(text, soft_wrap=True)
 
 
-class _ProgressTable(_Estimate):
-    """A table of cells."""
+class ProgressTable(TimeLeft):
+    """A table of cells; of more than the terminal has lines for, those under way and the next ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, height: Callable[[], int]) -> None:
         super().__init__()
-        self._stage, self._start = "", time.monotonic()
+        self._height, self._stage = height, ""
 
-    def start(self, work: Mapping[str, int], factors: Mapping[str, Mapping[str, str]]) -> None:
+    def start(self, cells: Mapping[str, CellWork]) -> None:
         """Show all cells."""
-        super().start(work, factors)
+        super().start(cells)
         self.say("")
 
     def say(self, text: str) -> None:
@@ -118,16 +113,32 @@ class _ProgressTable(_Estimate):
 
     def render(self) -> RenderableType:
         """Return the table as it now is."""
-        table = Table("cell", "runs", "last", "best so far", box=None, header_style="bold")
-        for cell, work in self._work.items():
-            done = self._finished[cell]
-            style = "dim" if done >= work else "bold" if done else ""
-            best = number_format.score(self._best.get(cell, math.nan))
-            table.add_row(cell, f"{done}/{work}", self._last.get(cell, "waiting"), best, style=style)
-        done, total = self.total
-        elapsed = number_format.duration(time.monotonic() - self._start)
-        line = f"{done}/{total} runs, {elapsed} so far, about {self.left} left" if total else elapsed
-        return Group(table, Text(f"{line}  {self._stage}", style="cyan"))
+        table = Table("cell", "runs", "now, or last", "best so far", box=None, header_style="bold")
+        steps = {
+            job.cell: f"{name.removeprefix(job.cell).strip()}: {job.step or 'begun'}"
+            for name, job in list(self.under_way.items())
+        }
+        shown = self._shown(steps)
+        for cell in shown:
+            done, total = self.runs(cell)
+            style = "bold" if cell in steps else "dim" if done >= total else ""
+            state = steps.get(cell) or self.last.get(cell) or ("done before" if done >= total else "waiting")
+            table.add_row(
+                cell, f"{done}/{total}", state, number_format.score(self.best.get(cell, math.nan)), style=style
+            )
+        others = [f"{len(self.cells) - len(shown)} more cells"] if len(shown) < len(self.cells) else []
+        lines = [*others, f"{self.summary}  {self._stage}"]
+        return Group(table, *(Text(line, style="cyan") for line in lines))
+
+    def _shown(self, steps: Mapping[str, str]) -> list[str]:
+        """Return the cells that there is room for, in the grid's order."""
+
+        def rank(cell: str) -> int:
+            done, total = self.runs(cell)
+            return 0 if cell in steps else 1 if done < total else 2
+
+        chosen = set(sorted(self.cells, key=rank)[: max(1, self._height() - MARGIN)])
+        return [cell for cell in self.cells if cell in chosen]
 
 
 def quiet_libraries() -> None:

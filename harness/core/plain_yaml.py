@@ -7,10 +7,13 @@ from typing import Any
 import yaml
 from yaml.constructor import ConstructorError
 
-__all__ = ["yaml_nodes", "yaml_value"]
+__all__ = ["cut", "shown", "yaml_nodes", "yaml_value"]
 
 NODES = 20_000
 """Values that a text may hold, what an alias stands for counted again each time."""
+
+QUOTED = 200
+"""The most characters of a value that a message shows."""
 
 DATE = "tag:yaml.org,2002:timestamp"
 
@@ -33,6 +36,30 @@ def yaml_value(text: str) -> Any:
     loader = _Loader(text)
     root = _composed(loader)
     return None if root is None else loader.construct_document(root)
+
+
+def shown(value: object) -> str:
+    """Return a value as a study file has it, texts in quotes, long ones cut.
+
+    >>> shown({"a": [None, True, "b", 1.5]})
+    "{a: [null, true, 'b', 1.5]}"
+    """
+    return cut(_yaml(value))
+
+
+def _yaml(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_yaml(inner)}' for key, inner in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_yaml, value))}]"
+    return repr(value)
+
+
+def cut(text: str) -> str:
+    """Return a text, or its beginning if it is long."""
+    return text if len(text) <= QUOTED else f"{text[:QUOTED]} ..."
 
 
 class _Loader(yaml.SafeLoader):

@@ -2,32 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
-__all__ = ["Progress"]
+__all__ = ["STEP", "CellWork", "Progress", "Step", "Tell", "untold"]
+
+
+class Step(NamedTuple):
+    """How far a training run is."""
+
+    stage: str
+    """What is done just now, in words; ``step`` is an optimizer step, `STEP`."""
+    done: int = 0
+    """Of the stage."""
+    of: int = 0
+    """How much the stage is; 0 where that is not counted."""
+    epoch: int = 0
+    """Counted from 1; 0 outside of training."""
+    epochs: int = 0
+
+    def __str__(self) -> str:
+        """Return it in words: ``epoch 2/3, step 14/96``."""
+        epoch = f"epoch {self.epoch}/{self.epochs}, " if self.epoch else ""
+        return f"{epoch}{self.stage}{f' {self.done}/{self.of}' if self.of else ''}"
+
+    @property
+    def trained(self) -> float | None:
+        """The share of the run's optimizer steps that are done; ``None`` in other stages."""
+        return (self.epoch - 1 + self.done / self.of) / self.epochs if self.stage == STEP else None
+
+
+STEP = "step"
+"""The stage that is training itself."""
+
+Tell = Callable[[Step], None]
+"""Who is told how far a run is."""
+
+
+def untold(done: int, of: int) -> None:
+    """Hear how many parts of a stage are done, and tell nobody."""
+
+
+class CellWork(NamedTuple):
+    """What a command does of a cell."""
+
+    factors: Mapping[str, str]
+    """The names of its levels, by axis."""
+    trials: int
+    """Those that are missing."""
+    finals: int
+    """Final runs that are missing, or will be if another trial wins."""
+    there: int
+    """Trials and final runs that stand already."""
+    weight: float
+    """How long a run takes beside one of another cell, as far as that is known before."""
 
 
 class Progress:
     """A watcher of a study; this one shows nothing."""
 
-    def start(self, work: Mapping[str, int], factors: Mapping[str, Mapping[str, str]]) -> None:
-        """Hear of the cells.
+    def start(self, cells: Mapping[str, CellWork]) -> None:
+        """Hear of the cells, by id."""
+
+    def began(self, job: str, cell: str, *, final: bool) -> None:
+        """Hear that a job, which is a trial or a final run of a cell, was begun."""
+
+    def at(self, job: str, step: Step) -> None:
+        """Hear how far a job is; it may be one that `began` did not tell of."""
+
+    def done(self, job: str, what: str, *, score: float, best: float, seconds: float) -> None:
+        """Hear that a job ended.
 
         Args:
-            work: How many training runs each still takes.
-            factors: The names of their levels, by axis.
-        """
-
-    def done(self, cell: str, what: str, *, score: float, best: float, seconds: float) -> None:
-        """Hear that a cell's trial or final run ended.
-
-        Args:
-            cell: Its id.
+            job: Its name.
             what: Such as ``trial 3, learning rate 0.001`` or ``seed 11``.
             score: Its validation score, nan where there is none.
             best: The cell's best trial so far, nan where this is none.
             seconds: What it took.
         """
+
+    def settle(self, cell: str, finals: int) -> None:
+        """Hear how many final runs a cell takes, now that its winner is known: earlier ones may stand."""
 
     def say(self, text: str) -> None:
         """Hear of a stage of the work."""

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from harness.core.closest_match import closest
 from harness.core.example import Split
+from harness.core.named_path import DataPath
 from harness.core.number_types import Rows, Seed
 from harness.core.yaml_section import Section
 
@@ -21,11 +22,11 @@ LOCAL = ("path", "splits", "delimiter", "encoding")
 class Data(Section):
     """Where examples come from, and how many of them are used."""
 
-    path: str | None = None
+    path: DataPath | None = None
     """A file, or a folder with ``train``, ``validation``, ``test`` as jsonl, json, csv, tsv, parquet or txt, gzip or
     not; also called ``valid``, ``val``, ``dev`` or ``eval``, in any case, and in shards as the Hub names them."""
-    splits: dict[Split, str] = Field(default_factory=dict)
-    """The file of each split: ``{train: a.csv, validation: b.csv}``, in the folder ``path``, else from the study's."""
+    splits: dict[Split, DataPath] = Field(default_factory=dict)
+    """The file of each split: ``{train: a.csv, validation: b.csv}``, in ``path``, else beside the study file."""
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     """Between the columns of csv and tsv files; left out: found, and told."""
     encoding: str | None = None
@@ -68,5 +69,7 @@ class Data(Section):
         if self.splits and "train" not in self.splits:
             raise ValueError(f"data.splits names {', '.join(self.splits)}, but no train; name its file too")
         if not self.hub and (self.config or self.revision):
-            raise ValueError("data.config and data.revision belong to data.hub, which is not given")
+            raise ValueError(
+                "data.config and data.revision belong to data.hub, which is not given; name it, or leave them out"
+            )
         return self

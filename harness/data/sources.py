@@ -70,7 +70,8 @@ def open_source(data: Data, default: Path, folder: Path = Path()) -> Source:
     if path.is_file():
         return _files(str(path), SplitFiles({"train": (path,)}, ()), data)
     if not path.is_dir():
-        raise DataError(f"data.path {str(path)!r} is neither a file nor a folder; paths start from the current folder")
+        places = "paths start from the study file's folder, then from the current folder"
+        raise DataError(f"data.path {str(path)!r} is neither a file nor a folder; {places}")
     return _files(str(path), split_files(path), data)
 
 

@@ -94,7 +94,7 @@ def named_metric(name: str, record: StudyRecord) -> Metric | str:
     computed with, so that intervals and scores are about the same numbers. The store's word runs no code: a task's file
     must be one that was run by hand.
     """
-    signed, task = record.signatures.get(name), task_path(record.study["task"])
+    signed, task = record.signatures.get(name), task_path(record.study["task"], record.folder)
     if signed is None:
         return f"final runs have no {name} by example"
     own = registry.get(name) if name in registry.names() else None
@@ -102,7 +102,7 @@ def named_metric(name: str, record: StudyRecord) -> Metric | str:
         return own
     if task.is_file() and not has_run(task.read_text(encoding="utf-8", errors="replace")):
         return f"{name} is of task file {task}, which was not run as it now stands; name the study's file to allow it"
-    found = [metric for metric in (own, _of_task(name, record.study["task"])) if metric]
+    found = [metric for metric in (own, _of_task(name, str(task))) if metric]
     same = [metric for metric in found if metric.signature() == signed]
     if same:
         return same[0]

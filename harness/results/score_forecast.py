@@ -106,4 +106,4 @@ def _kept(checked: Checked, workspace: Workspace) -> dict[str, Any] | None:
 def _key(checked: Checked, weights: str) -> str:
     data = [fingerprint(examples) for examples in checked.examples.values()]
     prompts = [asdict(prompt) for prompt in checked.prompts]
-    return digest([checked.study.model_dump(mode="json"), prompts, data, list(checked.test_ids), weights])
+    return digest([checked.file.study.model_dump(mode="json"), prompts, data, list(checked.test_ids), weights])

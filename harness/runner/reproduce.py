@@ -98,7 +98,7 @@ def reproduce(
         if cell is None:
             raise UserError(f"run {recorded.name}: its study no longer has the cell {name}; it was edited")
         progress.say(f"loading model {checked.study.model.name}")
-        executor = InProcess(checked, workspace, progress.say)
+        executor = InProcess(checked, workspace, progress)
         metrics, test = resolve_all(checked.metrics), None
         if any(name.startswith(Metrics.TEST) for name in recorded.metrics):
             test = read_split(checked.source, "test", checked.study.data, checked.task.example)
@@ -161,17 +161,17 @@ def _prompt(kept: StoredStudy, cell: Cell) -> list[Difference]:
             study = read_study(file, kept.record.overrides).study
             prompt = next((prompt for prompt in study.prompts if prompt.name == name), None)
             if prompt is not None and not prompt.registered:
-                texts.append(form.text if (form := prompt.form()) else _of_task(study.task, name, kept.prompt))
+                task = task_path(study.task, kept.record.folder)
+                texts.append(form.text if (form := prompt.form()) else _of_task(task, name, kept.prompt))
     others = [text for text in texts if text != kept.prompt]
     return [Difference(f"prompt {name}", repr(kept.prompt), repr(text)) for text in others[:1]]
 
 
-def _of_task(task: str, name: str, then: str) -> str:
+def _of_task(file: Path, name: str, then: str) -> str:
     """Return the text of a prompt of a task's file as it now is, as far as the file says it without being run."""
-    file = task_path(task)
     source = file.read_text(encoding="utf-8") if file.is_file() else ""
     if has_run(source):
-        return load_task(task)[0].prompt(name).text
+        return load_task(str(file))[0].prompt(name).text
     found = prompt_in(source, name)
     return then if found is None else found
 
@@ -195,13 +195,13 @@ def _digests(run: Run, checked: Checked, model: ModelFacts, test: Sequence[Examp
 
 def _surroundings(kept: StoredStudy, run: Run) -> Iterator[Difference]:
     """Yield versions, commit, machine and task file that differ."""
-    place, name = Path(kept.record.file).resolve().parent, kept.record.study["task"]
+    place, name = kept.record.folder.resolve(), kept.record.study["task"]
     for what, now in provenance(place if place.is_dir() else Path()).items():
         if (then := run.tags.get(what, UNKNOWN)) != now:
             yield Difference(what, then, now)
         elif now.endswith("+changes"):
             yield Difference(what, then, f"{now}, whose uncommitted changes cannot be compared")
-    file = task_path(name)
+    file = task_path(name, kept.record.folder)
     task = masked(file.read_text(encoding="utf-8")) if file.is_file() else None
     if task != kept.task:
         yield Difference(f"task {name}", "as the store holds it", "gone" if task is None else "another text")

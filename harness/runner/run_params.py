@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from harness.core.environment_names import written
+from harness.core.errors import DamagedError
 from harness.core.example import Example, Split, field_names, fingerprint
 from harness.core.passwords import masked, masked_all
 from harness.core.provenance import provenance
@@ -233,7 +235,7 @@ def study_record(
         lead=objective.lead,
         maximize=objective.lead_maximize,
         objective=objective.name,
-        baseline=checked.baseline.id,
+        baseline=_baseline(checked, runs.tracker),
         data=_data(checked, model.fits),
         cautions=tuple(_without_rows(line, checked) for line in (*checked.cautions, *model.cautions)),
         leaks=tuple(o.line() for o in checked.overlaps if o.across and o.twins and study.data.on_overlap == "warn"),
@@ -241,6 +243,18 @@ def study_record(
         | ({"energy": ", ".join(model.energy)} if model.energy else {})
         | provenance(checked.file.path.resolve().parent),
     )
+
+
+def _baseline(checked: Checked, tracker: Tracker) -> str:
+    """Return the baseline's id: what an earlier version took where nothing was named, zero-shot, its study keeps."""
+    first, summary = checked.cells[0], summary_of(tracker.runs())
+    if checked.study.final.baseline or checked.baseline.tuning.name == "full" or first.tuning.trains or not summary:
+        return checked.baseline.id
+    with suppress(DamagedError):
+        earlier = StudyRecord.from_run(tracker, summary)
+        if earlier.baseline == first.id and not earlier.study["final"]["baseline"]:
+            return first.id
+    return checked.baseline.id
 
 
 def _data(checked: Checked, fits: Sequence[Fit]) -> dict[str, str | int]:

@@ -23,7 +23,7 @@ from harness.core.closest_match import closest
 from harness.core.errors import DataError, UserError
 from harness.core.example import Example, Split, fingerprint
 from harness.core.failures import STARVED, explained
-from harness.core.progress import Progress
+from harness.core.progress import CellWork, Progress
 from harness.core.workspace import Workspace
 from harness.data.sources import read_split
 from harness.metrics.base import Metric
@@ -33,7 +33,7 @@ from harness.runner.executors.executor_table import EXECUTORS
 from harness.runner.executors.known_model import KnownModel
 from harness.runner.executors.protocol import Executor, drive
 from harness.runner.finals.checkpoints import Checkpoints
-from harness.runner.finals.final_runs import FinalsQueue
+from harness.runner.finals.final_runs import FinalsQueue, final_records, standing
 from harness.runner.finals.model_store import ModelKeeper
 from harness.runner.finals.score_references import score_references
 from harness.runner.objective import Objective, objective_of
@@ -60,6 +60,9 @@ from harness.tracking.study_record import refuse_newer_study
 from harness.training.model_facts import ModelFacts
 
 __all__ = ["run"]
+
+SCORING = 0.1
+"""What scoring takes of a run, beside the training of all weights; a guess for the time left, until runs are seen."""
 
 
 def run(
@@ -88,7 +91,7 @@ def run(
     reach_store(address.store)
     reach_storage(checked.study.search.storage)
     metrics = resolve_all(checked.metrics)
-    trains = KnownModel(EXECUTORS[executor], checked, workspace, progress.say)
+    trains = KnownModel(EXECUTORS[executor], checked, workspace, progress)
     model = trains.facts()
     for caution in model.cautions:
         progress.say(f"caution: {caution}")
@@ -154,9 +157,10 @@ class _Driver:
             self.progress.say(f"stored predictions are damaged, so these runs are done again: {', '.join(damaged)}")
         searched = with_neighbors(chosen, study, checked.cells)
         searches = self._open_searches(searched)
-        work = {cell.id: self._work(cell, searches, chosen) for cell in searched}
-        self.progress.start(work, {cell.id: cell.levels for cell in searched})
-        winners = self._search(searched, searches)
+        queue = self._queue(searched, searches)
+        self.progress.start({cell.id: self._work(cell, queue, chosen) for cell in searched})
+        drive(self.executor, queue)
+        winners = {cell.id: queue.winner(cell.id) for cell in searched}
         checkpoints = Checkpoints(self.workspace.study(study.name), study.final)
         self._run_finals(searched, chosen, winners, checkpoints)
         recorded = self.executor.recorded() / 2**20  # this command may have seen a part of it
@@ -177,6 +181,7 @@ class _Driver:
         result = replace(result, results=replace(result.results, kept=kept))
         if first := result.first:
             alias_winner(first, checked, tracker)
+        self.progress.say("writing the report")
         write_if_new(result, summary, tracker)
         publish_results(result, study.final.seeds, summary, tracker)
         self.runs.end(summary)
@@ -217,23 +222,27 @@ class _Driver:
             self.progress.say(copied.in_words())
         return searches
 
-    def _work(self, cell: Cell, searches: Mapping[str, CellSearch], chosen: Sequence[Cell]) -> int:
-        """Return how many training runs a cell still takes, at most."""
-        study, there = self.checked.study, len(self.runs.children(cell.id, "final"))
-        if cell.id not in searches:
-            return 1 - there
-        seeds = len(study.final.seeds) if cell in chosen else 0
-        trials = study.search.trials - len(searches[cell.id].counted())
-        return trials + (seeds if trials else max(0, seeds - there))
-
-    def _search(self, cells: Sequence[Cell], searches: Mapping[str, CellSearch]) -> dict[str, Hyperparameters]:
-        """Search all cells; return their winners, without values where nothing trains or no trial completed."""
+    def _queue(self, cells: Sequence[Cell], searches: Mapping[str, CellSearch]) -> SearchQueue:
         study = self.checked.study
         neighbors = {cell.id: start.id for cell in cells if (start := neighbor(cell, study, self.checked.cells))}
-        queue = SearchQueue(searches, neighbors, self.objective, self.runs, self.progress)
-        drive(self.executor, queue)
-        winners = {cell: best.hyperparameters for cell, best in queue.winners.items()}
-        return {cell.id: winners.get(cell.id, Hyperparameters()) for cell in cells}
+        return SearchQueue(searches, neighbors, self.objective, self.runs, self.progress)
+
+    def _work(self, cell: Cell, queue: SearchQueue, chosen: Sequence[Cell]) -> CellWork:
+        """Return what is done of a cell and what is missing: all final runs where another trial may still win."""
+        study, checked = self.checked.study, self.checked
+        searched, missing = queue.trials(cell.id)
+        trainable, total = self.model.parameters[cell.id]
+        weight, finals, there = trainable / total + SCORING, len(study.final.seeds), 0
+        if not missing:
+            facts = {"test_digest": checked.test_digest or NONE, "generality_digest": self.model.forgetting or NONE}
+            records = final_records(cell, queue.winner(cell.id), self.spaces[cell.id], study.final, **facts)
+            there = len(standing(self.runs.children(cell.id, "final"), records, self.spaces[cell.id]))
+            finals = len(records) - there
+        if cell not in chosen:
+            finals, there = 0, 0
+        if self.forecast and (planned := self.forecast.cells.get(cell.id)) and planned.trials + planned.finals:
+            weight = planned.seconds / (planned.trials + planned.finals)
+        return CellWork(cell.levels, missing, finals, searched + there, weight)
 
     @staticmethod
     def _refuse_starved(searches: Mapping[str, CellSearch], winners: Mapping[str, Hyperparameters]) -> None:

@@ -14,6 +14,7 @@ from pydantic_core import InitErrorDetails
 
 from harness.core.closest_match import closest
 from harness.core.number_types import Count
+from harness.core.plain_yaml import shown
 from harness.core.workspace import LONGEST_NAME
 from harness.core.yaml_section import Section
 from harness.data.prompt_forms import PROMPT_FORMS, form_keys
@@ -137,9 +138,9 @@ def tuning_of(value: Any) -> Any:
         if kind not in TUNING_KINDS:
             raise ValueError(_unknown(kind))
         if not isinstance(blocks, int) or isinstance(blocks, bool) or blocks < 1:
-            raise ValueError(f"{kind} is {blocks!r}; it must be a whole number of at least 1")
+            raise ValueError(f"{kind} is {shown(blocks)}; it must be a whole number of at least 1")
         return {"kind": kind, "blocks": blocks}
-    raise ValueError(f"a tuning cannot be {value!r}; {forms()}")
+    raise ValueError(f"a tuning cannot be {shown(value)}; {forms()}")
 
 
 def _unknown(kind: object) -> str:

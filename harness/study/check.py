@@ -84,7 +84,7 @@ class Checked:
 
     @property
     def baseline(self) -> Cell:
-        """The cell that others are compared with: the named one, else the first with ``full``, else the first."""
+        """The cell that others are compared with: see `harness.study.grid.baseline_cell`."""
         return baseline_cell(self.study, self.cells)
 
     @property
@@ -113,7 +113,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     metrics = _metrics(study, task, problems)
     refuse_names(study, task, problems)
     _tunings(study, description, problems)
-    source, rows, examples = _data(study, task, task_file, file.path.parent, problems, test=test)
+    source, rows, examples = _data(study, task, task_file, problems, test=test)
     end = reader.tokenizer.eos_token if reader else None
     examples, taken_off = trimmed_targets(examples, end, problems)
     examples, found, left_out = _kept(study, examples, problems)
@@ -150,7 +150,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
         overlaps=found,
         general=general,
         cautions=(*cautions, *alike(fits), *_ungrouped(study, rows)),
-        notes=(*stray_fields(forms, examples), *holding_targets(fits), *notes),
+        notes=(*file.placed.notes, *stray_fields(forms, examples), *holding_targets(fits), *notes),
     )
 
 
@@ -227,13 +227,13 @@ def _tunings(study: StudySpec, description: Description | None, problems: Proble
 
 
 def _data(
-    study: StudySpec, task: Task, task_file: Path, folder: Path, problems: Problems, *, test: bool
+    study: StudySpec, task: Task, task_file: Path, problems: Problems, *, test: bool
 ) -> tuple[Source | None, dict[Split, list[SourceRow]], dict[Split, list[Example]]]:
     source: Source | None = None
     rows: dict[Split, list[SourceRow]] = {}
     examples: dict[Split, list[Example]] = {}
     with problems.at("data"):
-        source = open_source(study.data, task_file.parent / task.data, folder)
+        source = open_source(study.data, task_file.parent / task.data)
     for split in SPLITS if source else ():
         if split == "test" and not test:
             continue

@@ -38,7 +38,8 @@ def find_study(study: str) -> FoundStudy:
     address: StudyAddress | None
     if study.endswith((".yaml", ".yml")):
         file = read_study(Path(study))
-        remember(task for task in [task_path(file.study.task)] if task.is_file())  # named by hand, as for a run
+        named = task_path(file.study.task, file.folder)
+        remember(task for task in [named] if task.is_file())  # by hand, as for a run
         address = file.address
     else:
         address = known_address(study, store_uri())

@@ -106,7 +106,8 @@ def _rows(text: str, spec: Generality, *, embedded: bool) -> list[Row]:
             f"generality.text is {text!r}; it must be {DEFAULT}, a file ({endings}), a Hub id org/name or null"
         )
     if not path.is_file():
-        raise DataError(f"generality.text {text!r} is no file; paths start from the current folder")
+        places = "paths start from the study file's folder, then from the current folder"
+        raise DataError(f"generality.text {text!r} is no file; {places}")
     return read_rows(path)
 
 

@@ -89,7 +89,9 @@ def cell_study(study: StudySpec, cell: Cell) -> StudySpec:
 
 
 def baseline_cell(study: StudySpec, cells: Sequence[Cell]) -> Cell:
-    """Return the cell that others are compared with: named by the study, else the first ``full``, else the first.
+    """Return the cell that others are compared with: the one that is named, else the first ``full``.
+
+    Else it is the first that trains; where nothing does, the first of all.
 
     Args:
         study: The study, checked.
@@ -98,7 +100,8 @@ def baseline_cell(study: StudySpec, cells: Sequence[Cell]) -> Cell:
     baseline = study.final.baseline
     named = baseline.levels if baseline else {"tuning": "full"}
     shown = {(axis, level) for axis, level in named.items() if axis in cells[0].levels}
-    return next((cell for cell in cells if shown <= cell.levels.items()), cells[0])
+    trained = next((cell for cell in cells if cell.tuning.trains), cells[0])
+    return next((cell for cell in cells if shown <= cell.levels.items()), trained)
 
 
 def select(cells: Sequence[Cell], pattern: str | None) -> list[Cell]:

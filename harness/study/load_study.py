@@ -6,24 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from harness.core.bounded_files import read_text
-from harness.core.closest_match import closest
 from harness.core.environment_names import resolved
 from harness.core.errors import Problem, StudyError
-from harness.core.plain_yaml import yaml_nodes, yaml_value
+from harness.core.plain_yaml import cut, shown, yaml_nodes, yaml_value
 from harness.core.yaml_section import Section
+from harness.study.key_messages import message
 from harness.study.spec import StudySpec
+from harness.study.study_paths import Placed, placed
 from harness.tracking.address import StudyAddress, store_uri
 
 __all__ = ["StudyFile", "read_study"]
-
-OUTSIDE = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
-"""What pydantic calls a number outside of its range."""
 
 Key = str | int
 Keys = tuple[Key, ...]
@@ -33,9 +31,6 @@ STUDY = 2**20
 
 DEEPEST = 8
 """Sections within sections that a key on the command line may name."""
-
-QUOTED = 200
-"""The most characters of a value that a message shows."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +46,8 @@ class StudyFile:
     """What the command line set, as ``key.sub=value``."""
     lines: dict[Keys, int]
     """Line numbers, counted from 1, of every key of the file."""
+    folder: Path
+    """Where its relative paths start."""
 
     @property
     def question(self) -> str:
@@ -64,17 +61,27 @@ class StudyFile:
 
     @cached_property
     def resolved(self) -> StudySpec:
-        """The study with what each ``${NAME}`` of its model and data stands for.
+        """The study with what each ``${NAME}`` of its model and data stands for, its paths from the working folder.
 
         Raises:
             UnsetName: The environment has no such name.
         """
+        return self.placed.study
+
+    @cached_property
+    def placed(self) -> Placed:
+        """The same, and which paths were found in the place that is tried second."""
         spec, sections = self.study, dict[str, Section]()
         for name, section in {"model": spec.model, "data": spec.data}.items():
             said = section.model_dump()
             if (now := resolved(said, name)) != said:
                 sections[name] = type(section).model_validate(now)
-        return spec.model_copy(update=sections)
+        return placed(spec.model_copy(update=sections), self.folder, self.is_set)
+
+    def is_set(self, keys: Keys) -> bool:
+        """Return whether the command line gave a key its value."""
+        dotted = ".".join(map(str, keys))
+        return any(f"{dotted}.".startswith(f"{_name(override)}.") for override in self.overrides)
 
     @property
     def address(self) -> StudyAddress:
@@ -84,20 +91,22 @@ class StudyFile:
             UnsetName: The environment lacks a ``${NAME}`` of it.
             StoreError: The store is a database whose driver is not installed.
         """
-        name, tracking = self.study.name, resolved(self.study.tracking.model_dump(), "tracking")
-        return StudyAddress(name, tracking["experiment"] or name, store_uri(tracking["uri"]))
+        said = type(self.study.tracking).model_validate(resolved(self.study.tracking.model_dump(), "tracking"))
+        study = placed(self.study.model_copy(update={"tracking": said}), self.folder, self.is_set).study
+        return StudyAddress(study.name, study.tracking.experiment or study.name, store_uri(study.tracking.uri))
 
     def place(self, *keys: Key) -> str:
         """Return ``file:line`` of a key, or of the nearest one around it that the file has."""
         return _place(self.path, self.lines, self.overrides, keys)
 
 
-def read_study(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
+def read_study(path: Path, overrides: Sequence[str] = (), *, folder: Path | None = None) -> StudyFile:
     """Read and validate a study file.
 
     Args:
         path: The file.
         overrides: ``key.sub=value`` each, the value in YAML; applied before validation.
+        folder: Where its relative paths start; left out: where it is.
 
     Raises:
         StudyError: All that is wrong with it.
@@ -114,7 +123,7 @@ def read_study(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
         study = StudySpec.model_validate(tree)
     except ValidationError as error:
         raise StudyError(_problems(error, path, lines, tuple(overrides))) from None
-    return StudyFile(study, path, text, tuple(overrides), lines)
+    return StudyFile(study, path, text, tuple(overrides), lines, folder or path.parent)
 
 
 def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[Keys, int]]:
@@ -157,7 +166,7 @@ def _apply_all(tree: dict[str, Any], overrides: Sequence[str]) -> None:
         try:
             _apply(tree, override)
         except ValueError as error:
-            problems.append(Problem("--set", f"{_quoted(override)}{error}"))
+            problems.append(Problem("--set", f"{shown(override)}{error}"))
     if problems:
         raise StudyError(problems)
 
@@ -176,7 +185,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
         if child is None:
             child = node[key] = {}
         if not isinstance(child, dict):
-            raise ValueError(f": {key!r} holds {_quoted(child)}, no section with keys")
+            raise ValueError(f": {key!r} holds {shown(child)}, no section with keys")
         node = child
     try:
         node[last] = yaml_value(value)
@@ -190,13 +199,13 @@ def _place(path: Path, lines: dict[Keys, int], overrides: tuple[str, ...], keys:
     for override in overrides:
         reaches = f"{dotted}.".startswith(f"{_name(override)}.")
         if reaches or (keys not in lines and _name(override).startswith(f"{dotted}.")):
-            return f"--set {_cut(override)}"
+            return f"--set {cut(override)}"
     while keys not in lines:
         keys = keys[:-1]
     if not keys:
         return str(path)
     section = ".".join(str(key) for key in keys)
-    inside = [f" with --set {_cut(override)}" for override in overrides if _name(override).startswith(f"{section}.")]
+    inside = [f" with --set {cut(override)}" for override in overrides if _name(override).startswith(f"{section}.")]
     return f"{path}:{lines[keys]}" + "".join(inside)
 
 
@@ -220,48 +229,5 @@ def _problems(error: ValidationError, path: Path, lines: dict[Keys, int], overri
         if detail["type"] == "too_short" and any(loc[: len(keys)] == keys and loc != keys for loc in kinds):
             continue  # the list looks empty only because its items were refused
         place = _place(path, lines, overrides, keys)
-        problems.append((_line(lines, keys), Problem(place, _message(detail, keys))))
+        problems.append((_line(lines, keys), Problem(place, message(detail, keys))))
     return [problem for _, problem in sorted(problems, key=lambda pair: pair[0])]
-
-
-def _message(detail: Any, keys: Keys) -> str:
-    dotted, value = ".".join(str(key) for key in keys), _quoted(detail["input"])
-    if detail["type"] == "extra_forbidden":
-        section = ".".join(str(key) for key in keys[:-1]) or "the study"
-        return f"unknown key {keys[-1]!r} in {section}; {closest(str(keys[-1]), _known(keys[:-1]))}"
-    if detail["type"] == "missing":
-        return f"key {dotted!r} is missing; add it"
-    if detail["type"] == "invalid_key":
-        return f"key {keys[-1]!r} is no text; quote it"
-    if detail["type"] == "value_error":
-        return str(detail["ctx"]["error"])
-    if detail["type"] == "literal_error":
-        return f"{dotted} is {value}; it must be one of {detail['ctx']['expected'].replace(' or ', ', ')}"
-    if detail["type"] == "string_pattern_mismatch" and keys[-1] == "registered":
-        return f"{dotted} is {value}; write prompts:/name/3 (a version) or prompts:/name@alias"
-    if detail["type"] == "string_pattern_mismatch":
-        return f"{dotted} is {value}; use letters, digits, '_', '.' and '-', and begin with a letter or digit"
-    if detail["type"] in OUTSIDE:
-        (limit,), words = detail["ctx"].values(), detail["type"].replace("_equal", " or equal to").replace("_", " ")
-        return f"{dotted} is {value}; it must be {words} {limit:,}"
-    return f"{dotted} is {value}; {detail['msg'][:1].lower()}{detail['msg'][1:]}"
-
-
-def _quoted(value: object) -> str:
-    return _cut(repr(value))
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= QUOTED else f"{text[:QUOTED]} ..."
-
-
-def _known(keys: Keys) -> list[str]:
-    """Return the keys that the section at ``keys`` may have."""
-    model: Any = StudySpec
-    for key in keys:
-        if isinstance(key, int):
-            continue
-        annotation = model.model_fields[key].annotation
-        candidates = [annotation, *get_args(annotation), *(a for arg in get_args(annotation) for a in get_args(arg))]
-        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, Section))
-    return list(model.keys())

@@ -12,11 +12,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from harness.core.closest_match import closest
-from harness.core.number_types import Amount, Count, Decay, Mebibytes, Rate, Rows, Seed, Share
+from harness.core.named_path import ModelName, StorageUrl, TaskName
+from harness.core.number_types import Amount, Count, Decay, Mebibytes, Rate, Seed, Share
 from harness.core.workspace import LONGEST_NAME, STUDY_NAME
 from harness.core.yaml_section import Section
 from harness.data.data_keys import Data
 from harness.study.axes import AXES, Prompt, Tuning, tuning_of
+from harness.study.generality_keys import Generality, generality_of
 
 __all__ = [
     "PROXIED",
@@ -46,7 +48,7 @@ NARROWEST = 1 + 1e-6
 class Model(Section):
     """Which pretrained model the study starts from."""
 
-    name: str = "embedded"
+    name: ModelName = "embedded"
     """A local folder, a Hub id, or ``embedded``: the small model that travels with the harness."""
     revision: str | None = None
     """A Hub commit, tag or branch; a commit makes the study reproducible."""
@@ -123,7 +125,7 @@ class Generation(Section):
     max_new_tokens: Count | None = None
     """The most tokens of a prediction; left out: the targets' limit."""
     num_beams: Count = Field(default=1, le=1_000)
-    """1: greedy."""
+    """How many beams; 1: greedy."""
     stop: tuple[str, ...] | None = None
     """Texts that end a prediction; left out: the task's."""
     batch_size: Count = 64
@@ -166,8 +168,8 @@ class Search(Section):
     """The objective, on validation; a metric of the task or ``loss``; left out: the task's first."""
     seed: Seed = 0
     """Seeds the draws, and the training of every trial."""
-    storage: str = "sqlite:///optuna.db"
-    """Optuna's storage URL, passed on unchanged."""
+    storage: StorageUrl = "sqlite:///optuna.db"
+    """Optuna's storage URL; left out: in the working folder, as MLflow's store."""
 
 
 class Baseline(Section):
@@ -200,7 +202,8 @@ class Final(Section):
     seeds: tuple[Seed, ...] = (11, 12, 13)
     """One final run each; empty: no final runs, and the test split stays unread."""
     baseline: Baseline | None = None
-    """Left out: the first prompt with ``full``, else the first cell."""
+    """What every verdict is against: ``{prompt: bare, tuning: full}``. Left out: the first prompt with ``full``, else
+    the first cell that trains."""
     models: Literal["best", "cells", "none"] = "best"
     """Which models are kept: of the first-ranked cell's middle run by validation, of every cell's, none."""
     store: Literal["full", "delta"] = "full"
@@ -230,25 +233,10 @@ class Final(Section):
         return seeds
 
 
-class Generality(Section):
-    """What fine-tuning should leave as it was; measured before and after by every final run."""
-
-    text: str | None = "default"
-    """``default``: text that travels with the harness; a file; a Hub id, ``org/name``; ``null``: no text."""
-    config: str | None = None
-    """The Hub data set's configuration."""
-    revision: str | None = None
-    """The Hub data set's commit, tag or branch."""
-    tasks: tuple[str, ...] = ()
-    """Other tasks, by name or path: their first prompts are scored on their own validation data."""
-    examples: Rows = 100
-    """The most texts, and the most examples of each task; the first ones are taken."""
-
-
 class Tracking(Section):
     """Where runs are recorded, and what the tracking store is told."""
 
-    uri: str | None = None
+    uri: StorageUrl | None = None
     """The store, whatever ``MLFLOW_TRACKING_URI`` says; left out: what that says, else ``mlflow.db``."""
     experiment: str | None = Field(default=None, min_length=1, max_length=500)
     """What MLflow calls the experiment, which is this study's alone: any text or path; left out: the study's name."""
@@ -261,7 +249,7 @@ class StudySpec(Section):
 
     name: str = Field(pattern=STUDY_NAME, max_length=LONGEST_NAME)
     """The report folder's, and the MLflow experiment's unless `Tracking` says otherwise: a plain word."""
-    task: str
+    task: TaskName
     """A task that travels with the harness, or the path of a task file."""
     tracking: Tracking = Tracking()
     model: Model = Model()
@@ -275,7 +263,8 @@ class StudySpec(Section):
     engine: Engine = Engine()
     search: Search = Search()
     final: Final = Final()
-    generality: Generality = Generality()
+    generality: Annotated[Generality, BeforeValidator(generality_of)] = Generality()
+    """``none``: nothing is measured."""
 
     @field_validator("prompts", "tuning")
     @classmethod

@@ -76,11 +76,11 @@ def rebuilt(stored: StoredStudy, folder: Path, store: str, allowed: Permissions)
     overrides.append(_override("tracking", "uri", store))
     data = record.study["data"]
     if not data["path"] and not data["hub"]:  # the task's own: where it is now, if it is anywhere
-        place = task_path(record.study["task"])
+        place = task_path(record.study["task"], record.folder)
         own = place.parent / load_task(str(task))[0].data if place.is_file() else record.data["source"]
         overrides.append(_override("data", "path", str(own)))
-    read = read_study(file, overrides)
-    for other in map(task_path, read.study.generality.tasks):
+    read = read_study(file, overrides, folder=record.folder)
+    for other in map(task_path, read.resolved.generality.tasks):
         if other.is_file():
             _refuse_unknown(f"task {other}", other.read_text(encoding="utf-8"), allowed)
     return check(read, test=bool(read.study.final.seeds))

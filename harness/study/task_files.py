@@ -24,8 +24,15 @@ _HERE: set[str] = set()
 
 
 def task_path(name: str, folder: Path | None = None) -> Path:
-    """Return where the task of a name or path is, whether it is there or not."""
-    return packaged_tasks().get(name) or (folder or Path()) / Path(name).expanduser()
+    """Return where the task of a name or path is, whether it is there or not.
+
+    Args:
+        name: As a study has it.
+        folder: Of the study's file, where relative paths start; what is not there is in the working folder.
+    """
+    path = Path(name).expanduser()
+    places = [folder / path] if folder and (folder / path).is_file() else []
+    return packaged_tasks().get(name) or next(iter(places), path)
 
 
 def remember(files: Iterable[Path]) -> None:

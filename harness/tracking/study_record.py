@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from harness.core.bounded_files import parse_json
@@ -66,6 +67,11 @@ class StudyRecord:
     cautions: tuple[str, ...] = ()
     """What `check` said that a reader must know, a sentence each; empty of a study run before."""
     provenance: Mapping[str, str]
+
+    @property
+    def folder(self) -> Path:
+        """Where the study's file was, and relative paths start."""
+        return Path(self.file).parent
 
     @classmethod
     def from_run(cls, store: RunStore, summary: Run) -> StudyRecord:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from transformers import StoppingCriteriaList
 from harness.core import interrupts
 from harness.core.errors import MetricError
 from harness.core.example import Example, Prediction
+from harness.core.progress import untold
 from harness.data.target_texts import decoded
 from harness.data.tokenization import Row
 from harness.metrics.base import Metric
@@ -38,13 +39,16 @@ class Likelihood(NamedTuple):
     """How many tokens that sums over."""
 
 
-def likelihoods(forward: ForwardPass, batches: Sequence[Batch]) -> list[Likelihood]:
+def likelihoods(
+    forward: ForwardPass, batches: Sequence[Batch], *, tell: Callable[[int, int], None] = untold
+) -> list[Likelihood]:
     """Return each row's likelihood, in the order of the rows, of which batches hold each once; leaves eval mode on."""
     forward.model.eval()
     by_index: dict[int, Likelihood] = {}
     with torch.no_grad():
-        for batch in batches:
+        for number, batch in enumerate(batches):
             interrupts.check()
+            tell(number, len(batches))
             nlls = forward.row_nlls(batch.to(forward.model.device))
             counts = (batch.inputs["labels"] >= 0).sum(dim=1)
             for index, nll, tokens in zip(batch.indices, nlls.tolist(), counts.tolist(), strict=True):
@@ -58,7 +62,12 @@ def mean_loss(found: Sequence[Likelihood] | Sequence[Prediction]) -> float:
 
 
 def generate(
-    loaded: Loaded, batches: Sequence[Prompts], decoding: Decoding, *, trunk: Trunk | None = None
+    loaded: Loaded,
+    batches: Sequence[Prompts],
+    decoding: Decoding,
+    *,
+    trunk: Trunk | None = None,
+    tell: Callable[[int, int], None] = untold,
 ) -> list[str]:
     """Return each row's prediction, stripped, in the order of the rows; the model is left in eval mode.
 
@@ -70,6 +79,7 @@ def generate(
         batches: From `harness.training.batching.prompt_batches`; every row once.
         decoding: Greedy or beams, stop texts, the most tokens.
         trunk: Replays the frozen part of a causal model's prefill on these prompts, or of the encoder; greedy alone.
+        tell: Told how many batches are done, and how many there are.
     """
     model = loaded.model.eval()
     own = model.generation_config.eos_token_id
@@ -82,8 +92,9 @@ def generate(
     }
     predictions: dict[int, str] = {}
     with torch.no_grad(), generation_settings(model, **settings, do_sample=False):
-        for batch in batches:
+        for number, batch in enumerate(batches):
             interrupts.check()
+            tell(number, len(batches))
             stop = StoppingCriteriaList([_Stop(loaded, decoding.stop, batch.skip)] if decoding.stop else [])
             inputs = {name: tensor.to(model.device) for name, tensor in batch.inputs.items()}
             replay = trunk.replaying(prompt_rows(batch, model.device)) if trunk else nullcontext()
@@ -105,9 +116,10 @@ def predict(
     *,
     decoding: Decoding,
     trunk: Trunk | None = None,
+    tell: Callable[[int, int], None] = untold,
 ) -> list[Prediction]:
     """Return each row's prediction with the likelihood of its target; see `generate`."""
-    texts = generate(loaded, prompts_of(rows, loaded, decoding), decoding, trunk=trunk)
+    texts = generate(loaded, prompts_of(rows, loaded, decoding), decoding, trunk=trunk, tell=tell)
     return [Prediction(row.id, text, *found) for row, text, found in zip(rows, texts, nlls, strict=True)]
 
 

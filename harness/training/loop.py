@@ -98,6 +98,7 @@ def fit(
     spec: Training,
     learning_rate: float,
     seed: int,
+    tell: Callable[[int, int, int], None] = lambda epoch, step, steps: None,
 ) -> Generator[Epoch]:
     """Train in place, on the model's device; yield after every epoch.
 
@@ -113,6 +114,7 @@ def fit(
         spec: Epochs, accumulation, schedule, warm-up, weight decay, clipping.
         learning_rate: The schedule's peak.
         seed: For dropout.
+        tell: Told the epoch, how many of its steps are done and how many it has, before each step and behind the last.
 
     Raises:
         Diverged: A step's loss or its gradient is NaN or infinite; it is not applied.
@@ -135,10 +137,13 @@ def fit(
             began = time.perf_counter()
             set_modes(model, trainable)
             with seeded(seed, epoch, model.device):
-                for start in range(0, len(current), spec.accumulation):
+                starts = range(0, len(current), spec.accumulation)
+                for start in starts:
+                    tell(epoch, len(results), len(starts))
                     group = current[start : start + spec.accumulation]
                     results.append(_step(forward, optimizer, group, clip=spec.clip, step=done + len(results) + 1))
                     schedule.step()
+                tell(epoch, len(results), len(starts))
             done += len(results)
             yield _epoch(epoch, results, current, time.perf_counter() - began)
     finally:

@@ -7,7 +7,7 @@ the test split.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -105,6 +105,11 @@ class TrainingSetup:
         if whole.alone or not exact or texts_depend_on_others(loaded, rows, self.limits, whole.precision):
             self.decoding = self.decoding._replace(batch_size=1)
             say("predictions are made one at a time: on these rows, padding or the prompts beside one move its own")
+
+    def take(self, examples: Mapping[Split, Sequence[Example]]) -> None:
+        """Go on with other examples of some splits."""
+        self._examples.update({split: list(part) for split, part in examples.items()})
+        self._encoded.clear()
 
     def open_test(self, examples: Sequence[Example]) -> None:
         """Hand the test split in; done once, when the searches are over."""

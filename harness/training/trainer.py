@@ -5,10 +5,12 @@ from __future__ import annotations
 import resource
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 
 from harness.core.example import digest
+from harness.core.progress import Step, Tell
 from harness.core.workspace import HERE, Workspace
 from harness.models.apply_tuning import apply, first_block, reset
 from harness.models.content_digests import architecture_digest, generation_digest, tokenizer_digest
@@ -59,7 +61,7 @@ class Trainer:
         return self._cache.recordings.used if self._cache else 0
 
     @contextmanager
-    def run(self, cell: Cell, *, generates: bool = False) -> Iterator[TrainingRun]:
+    def run(self, cell: Cell, *, generates: bool = False, tell: Tell = lambda step: None) -> Iterator[TrainingRun]:
         """Open one run of a cell: to train it, if it trains, and to score it; its replay and its costs begin here.
 
         However the block ends, the model is the pretrained one afterwards.
@@ -67,11 +69,14 @@ class Trainer:
         Args:
             cell: What trains, on which prompt.
             generates: Whether it is known by now that validation prompts will be answered.
+            tell: Told how far it is.
         """
         account, setup = Account(self._prices, self._counters, self.peak_memory), self.setup
+        opened = partial(TrainingRun, setup, cell, account=account, cache=self._cache, tell=tell)
         if not cell.tuning.trains:
-            yield TrainingRun(setup, cell, account=account, cache=self._cache, replay=None, trainable=None)
+            yield opened(replay=None, trainable=None)
             return
+        tell(Step("preparing rows and the frozen part"))
         trainable = apply(setup.loaded.model, cell.tuning)
         try:
             train, validation = (cell.prompt.name, "train"), (cell.prompt.name, "validation")
@@ -79,7 +84,7 @@ class Trainer:
             rows[validation] = setup.encoded(cell.prompt, "validation").rows
             predicted = [validation] if generates or self._generates else []
             self._replay.open(cell.id, trainable, rows, predicted=predicted)
-            yield TrainingRun(setup, cell, account=account, cache=self._cache, replay=self._replay, trainable=trainable)
+            yield opened(replay=self._replay, trainable=trainable)
         finally:
             self._replay.close()
             reset(setup.loaded.model, trainable)

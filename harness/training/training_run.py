@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from harness.core.errors import Diverged
 from harness.core.example import Prediction, Split
+from harness.core.progress import STEP, Step, Tell
 from harness.models.apply_tuning import Trainable, restore, snapshot
 from harness.models.delta import trained_digest
 from harness.models.frozen.replay import Trunk
@@ -63,8 +64,11 @@ class TrainingRun:
         cache: ActivationCache | None,
         replay: RunReplay | None,
         trainable: Trainable | None,
+        tell: Tell,
     ) -> None:
-        self._setup, self._cell, self._account = setup, cell, account
+        self._setup, self._cell, self._account, self._tell = setup, cell, account, tell
+        self._epochs = (0, 0)
+        """The one under way, counted from 1, and how many there are."""
         self._replay, self._cache, self._trainable = replay, cache, trainable
 
     def epochs(self, hyperparameters: Hyperparameters, *, seed: int) -> Generator[Epoch]:
@@ -94,7 +98,14 @@ class TrainingRun:
         name, cut = (self._cell.prompt, "train"), self._replay.cut if forward.trunk else 0
         work = self._account.prices.epoch(name, rows, self._cell.tuning, forward, cut)
         rate = hyperparameters.learning_rate
-        epochs = fit(forward, self._trainable, batches=batches, spec=training, learning_rate=rate, seed=seed)
+
+        def stepped(epoch: int, step: int, steps: int) -> None:
+            self._epochs = epoch, training.epochs
+            self._tell(Step(STEP, step, steps, *self._epochs))
+
+        epochs = fit(
+            forward, self._trainable, batches=batches, spec=training, learning_rate=rate, seed=seed, tell=stepped
+        )
         with closing(epochs):
             for epoch in epochs:
                 self._account.trained(work, seconds=epoch.seconds, examples=epoch.examples, tokens=epoch.tokens)
@@ -109,11 +120,13 @@ class TrainingRun:
         start, calls, predictions = time.perf_counter(), Counter[Call](), list[Prediction]()
         with scoring(setup.loaded.model, setup.whole_forward.precision):
             forward = replace(setup.forward, trunk=trunk)
-            nlls = likelihoods(forward, loss_batches(rows, setup.loaded, batch_size=size))
+            batches = loss_batches(rows, setup.loaded, batch_size=size)
+            nlls = likelihoods(forward, batches, tell=self._at(f"{split} loss"))
             answering = time.perf_counter()
             if generate:
                 with noting(setup.loaded.model, calls):
-                    predictions = predict(setup.loaded, rows, nlls, decoding=setup.decoding, trunk=prefill)
+                    tell = self._at(f"{split} answers")
+                    predictions = predict(setup.loaded, rows, nlls, decoding=setup.decoding, trunk=prefill, tell=tell)
         scores = score(predictions, setup.examples(split), setup.metrics) if generate else {"loss": mean_loss(nlls)}
         ended = time.perf_counter()
         scored = SplitScores(scores, predictions, ended - start, ended - answering if generate else 0.0)
@@ -123,6 +136,10 @@ class TrainingRun:
         generation = prices.generation(calls, cut if prefill else 0, beams=setup.decoding.num_beams)
         self._account.scored(split, scored.seconds, loss, generation)
         return scored
+
+    def _at(self, stage: str) -> Callable[[int, int], None]:
+        """Return who is told how much of a stage of the present epoch is done."""
+        return lambda done, of: self._tell(Step(stage, done, of, *self._epochs))
 
     def refuse_exploded(self, loss: float, step: int) -> None:
         """See that a loss on validation is one of a model that works; the untrained model is scored only in doubt.

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli.check_tables import alike_frozen
+from harness.models.apply_tuning import Row
+from harness.study.task import packaged_tasks
 from tests.support.study_fixture import Place, Places
 
 
@@ -59,6 +62,7 @@ def test_show_prints_what_trains(done: Place) -> None:
 def test_run_ends_with_the_ranked_table_and_what_to_do_next(done: Place) -> None:
     again = done.run()
     assert again.out.index("rank") < again.out.index("next: harness ui") < again.out.index("reports/tiny/report.md")
+    assert again.out.index("next: harness ui tiny\n") < again.out.index("report: reports/tiny/report.html, as text")
     assert all(f"{prompt}/{tuning}" in again.out for prompt in ("bare", "cue") for tuning in ("none", "head"))
 
 
@@ -152,3 +156,21 @@ def test_ui_serves_the_study_and_stops(done: Place) -> None:
         out, err = server.communicate(timeout=90)
     assert server.returncode == 130, err
     assert "stopped" in out
+
+
+def test_tasks_names_every_file_whole(done: Place) -> None:
+    shown = done.command("tasks", env={"COLUMNS": "40"})
+    assert {str(file) for file in packaged_tasks().values()} <= set(shown.out.splitlines())
+
+
+def test_show_says_frozen_layers_that_are_alike_once() -> None:
+    block = Row("transformer.h.0", 10, 0)
+    deep = [block._replace(part=f"transformer.h.{number}") for number in range(30)]
+    rows = [Row("embeddings", 5, 0), *deep[:28], *(row._replace(trainable=10) for row in deep[28:]), Row("head", 0, 0)]
+    assert [(len(run), run[-1].part) for run in alike_frozen(rows)] == [
+        (1, "embeddings"),
+        (28, "transformer.h.27"),
+        (1, "transformer.h.28"),
+        (1, "transformer.h.29"),
+        (1, "head"),
+    ]

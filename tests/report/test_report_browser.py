@@ -39,6 +39,14 @@ def test_nothing_is_clipped_or_fetched(seen: dict[str, Any]) -> None:
     assert seen["scrolled"] == [] or (seen["scrolled"] == ["Scores by prompt and tuning"] and seen["asked"] < 400)
 
 
+def test_a_value_and_its_deviation_and_a_verdict_and_its_reason_stay_together(report: str) -> None:
+    """On a phone the parts of a table's cell go to its two ends."""
+    assert report.count('class="deviation"') == report.count('&nbsp;<span class="deviation">±&nbsp;') > 0
+    cells = re.findall(r'<td data-label="verdict">(.*?)</td>', report)
+    assert cells
+    assert all(cell.startswith("<span><span") and cell.endswith("</span></span>") for cell in cells)
+
+
 def test_labels_of_drawings_keep_apart(seen: dict[str, Any]) -> None:
     assert len(seen["svgs"]) == 1 + 3 * 4 + 3
     for drawing in seen["svgs"]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -60,6 +62,18 @@ def checked_at(place: Place, monkeypatch: pytest.MonkeyPatch, *overrides: str) -
 
 def rows_of(loaded: Loaded) -> list[Row]:
     return encode(EXAMPLES, Template("t", "{{ source }}\nSummary:"), loaded, limits=Limits(60, 40, 6)).rows
+
+
+def test_a_slow_model_is_probed_in_brief_and_told(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long it takes is bounded by one batch of each kind, and is said."""
+    monkeypatch.setattr("harness.runner.planning.plan.PATIENCE", 0.0)
+    checked, said = checked_at(place, monkeypatch), list[str]()
+    whole = sum(map(len, sample(checked, checked.prompts[0]).values()))
+    assert sum(map(len, sample(checked, checked.prompts[0], brief=True).values())) < whole
+    made = plan(checked, HERE, say=said.append)
+    assert any(re.match(r"one batch of each kind is probed, for about \d+ s", line) for line in said)
+    assert list(made.forecast.cells) == [cell.id for cell in checked.cells]
+    assert all(math.isfinite(cell.seconds) and cell.seconds > 0 for cell in made.forecast.cells.values())
 
 
 # Counts

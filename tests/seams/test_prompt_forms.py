@@ -139,7 +139,7 @@ def test_a_model_whose_form_is_unknown_is_refused(way: Way, place: Place, monkey
         ("{name: b, backwads: x}", "unknown key 'backwads' in prompts.0; did you mean 'backwards'?"),
         ("{name: b, backwards: x, shorten: source}", "written by backwards, which knows no shorten"),
         ("{name: b, backwards: x, text: y}", "has a text of its own and has backwards; keep one of the two"),
-        ("{name: b, backwards: [1]}", "prompts.0.backwards is [1]; input should be a valid string"),
+        ("{name: b, backwards: [1]}", "prompts.0.backwards is [1]; it must be a text"),
         ("{name: b, backwards: '{{ nobody }}'}", "field 'nobody' is undefined in its text"),
     ],
 )

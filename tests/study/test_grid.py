@@ -110,6 +110,6 @@ def test_a_baseline_names_as_many_axes_as_it_likes() -> None:
         unnamed = study_of(["a", "b"], ["head", "full"])
         assert baseline_cell(unnamed, grid(unnamed)).id == "a/full/s/u"
         headless = study_of(["a", "b"], ["head"])
-        assert baseline_cell(headless, grid(headless)).id == "a/none/s/u"
+        assert baseline_cell(headless, grid(headless)).id == "a/head/s/u", "the first that trains"
         with pytest.raises(ValidationError, match="unknown key 'axis2'.*did you mean 'axis1'"):
             study_of(["a"], ["head"], final={"baseline": {"prompt": "a", "tuning": "head", "axis2": "v"}})

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from harness.core.errors import Diverged
 from harness.core.example import Example, Split
 from harness.core.failures import explained, is_out_of_memory
+from harness.core.progress import Progress, Step, Tell
 from harness.core.workspace import Workspace
 from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, JobQueue, Measured, Reply, Scored, Trained
 from harness.runner.objective import is_maximized
@@ -38,8 +40,8 @@ class InProcess:
     Takes what `harness.runner.executors.executor_table.EXECUTORS` says.
     """
 
-    def __init__(self, checked: Checked, workspace: Workspace, say: Callable[[str], None]) -> None:
-        self._checked, self._trainer = checked, Trainer(checked, workspace, say)
+    def __init__(self, checked: Checked, workspace: Workspace, progress: Progress) -> None:
+        self._checked, self._trainer, self._progress = checked, Trainer(checked, workspace, progress.say), progress
         setup, general, study = self._trainer.setup, checked.general, checked.study
         sizes = {"batch_size": study.training.batch_size, "prompts": setup.decoding.batch_size}
         self._forgetting = (
@@ -62,7 +64,8 @@ class InProcess:
 
     def do(self, job: Job) -> Generator[Event, Reply, None]:
         """Do one job."""
-        return JobRun(job, self._checked, self._trainer, self._forgetting).events()
+        tell = partial(self._progress.at, job.name)
+        return JobRun(job, self._checked, self._trainer, self._forgetting, tell).events()
 
     def recorded(self) -> int:
         """Return the bytes of the recordings that were made or found."""
@@ -76,8 +79,15 @@ class JobRun:
     it, since it is scored in full at its end.
     """
 
-    def __init__(self, job: Job, checked: Checked, trainer: Trainer, forgetting: Forgetting | None) -> None:
-        self._job, self._trainer = job, trainer
+    def __init__(
+        self,
+        job: Job,
+        checked: Checked,
+        trainer: Trainer,
+        forgetting: Forgetting | None,
+        tell: Tell = lambda step: None,
+    ) -> None:
+        self._job, self._trainer, self._tell = job, trainer, tell
         self._forgetting = forgetting if job.measures else None
         self._cell = next(cell for cell in checked.cells if cell.id == job.cell)
         self._objective = checked.objective
@@ -95,12 +105,14 @@ class JobRun:
 
     def events(self) -> Generator[Event, Reply, None]:
         """Do the job; however it ends, the model is the pretrained one afterwards."""
+        if self._forgetting:
+            self._tell(Step("measuring what the pretrained model knows"))
         before = self._forgetting.before() if self._forgetting else {}  # while the model is as it was loaded
         outcome: Literal["complete", "stopped", "diverged"] = "complete"
         error = ""
         run: TrainingRun | None = None
         try:
-            with self._trainer.run(self._cell, generates=not self._job.is_trial) as run:
+            with self._trainer.run(self._cell, generates=not self._job.is_trial, tell=self._tell) as run:
                 if (yield from self._train(run)):
                     yield from self._finish(run, before)
                 else:
@@ -168,6 +180,7 @@ class JobRun:
         reply = yield Measured(job.name, stopping.step, self._measured(before))
         if reply.save:
             setup = self._trainer.setup
+            self._tell(Step("saving the weights"))
             save_model(Path(reply.save), setup.loaded, recipe_of_run(self._cell, setup))
 
     def _scored(self, split: Split, run: TrainingRun) -> Scored:
@@ -185,5 +198,6 @@ class JobRun:
         """Return what the model as it stands still knows, beside what the pretrained one did; zero-shot is that one."""
         if self._forgetting is None:
             return {}
+        self._tell(Step("measuring what the model still knows"))
         after = self._forgetting.measure() if self._cell.tuning.trains else before
         return {**after, **{f"{name}{Metrics.BEFORE}": value for name, value in before.items()}}

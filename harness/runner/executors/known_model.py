@@ -22,6 +22,7 @@ from harness.core.bounded_files import read_json
 from harness.core.errors import ModelError
 from harness.core.example import Example, digest, fingerprint
 from harness.core.file_states import code_states, file_states
+from harness.core.progress import Progress
 from harness.core.provenance import provenance
 from harness.core.whole_files import write_whole
 from harness.core.workspace import Workspace
@@ -54,17 +55,17 @@ class KnownModel:
         make: Makes it.
         checked: The study.
         workspace: Where it is run.
-        say: Is told of what takes time.
+        progress: Is told how far its jobs are, and of what takes time.
     """
 
     def __init__(
         self,
-        make: Callable[[Checked, Workspace, Callable[[str], None]], Executor],
+        make: Callable[[Checked, Workspace, Progress], Executor],
         checked: Checked,
         workspace: Workspace,
-        say: Callable[[str], None],
+        progress: Progress,
     ) -> None:
-        self._make, self._checked, self._workspace, self._say = make, checked, workspace, say
+        self._make, self._checked, self._workspace, self._progress = make, checked, workspace, progress
         self._file = workspace.study(checked.study.name) / FILE
         self._test: Sequence[Example] | None = None
         self._facts = self._known()
@@ -97,8 +98,8 @@ class KnownModel:
 
     @cached_property
     def _executor(self) -> Executor:
-        self._say(f"loading model {self._checked.study.model.name}")
-        made = self._make(self._checked, self._workspace, self._say)
+        self._progress.say(f"loading model {self._checked.study.model.name}")
+        made = self._make(self._checked, self._workspace, self._progress)
         if self._test is not None:
             made.open_test(self._test)
         return made

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from harness.core.cost_names import summed
 from harness.core.example import Example, Split
@@ -26,7 +27,7 @@ from harness.tracking.schema import NONE, Metrics, Params, Tags, score_name
 from harness.tracking.store_protocols import Run
 from harness.training.model_facts import ModelFacts
 
-__all__ = ["FinalsQueue"]
+__all__ = ["FinalsQueue", "final_records", "standing"]
 
 RESULTS = (Metrics.VALIDATION, Metrics.TEST, Metrics.GENERALITY)
 """What the metrics begin with whose means a cell has."""
@@ -79,6 +80,7 @@ class FinalsQueue:
             missing = self._missing_seeds(cell)
             for seed in missing if cell in self.chosen else ():
                 self._waiting[f"{cell.id} {_title(cell, seed)}"] = cell, seed
+            self.progress.settle(cell.id, len(missing) if cell in self.chosen else 0)
             self._conclude(cell)
 
     def waiting(self) -> Sequence[str]:
@@ -88,11 +90,12 @@ class FinalsQueue:
     def take(self, name: str) -> Job:
         """Start a final run."""
         cell, seed = self._waiting.pop(name)
-        winner, record = self.winners[cell.id], self._record(cell, seed)
+        winner, record = self.winners[cell.id], self._records(cell)[seed]
         note = final_note(cell.id, seed, record.hyperparameters[Params.LEARNING_RATE])
         params, tags = record.params(), {**record.tags(), Tags.NOTE: note}
         run = self.runs.start(cell.id, _title(cell, seed), phase="final", params=params, tags=tags)
         self._open[name] = _OpenFinal(cell, seed, run)
+        self.progress.began(name, cell.id, final=True)
         return Job(
             name,
             cell.id,
@@ -172,24 +175,14 @@ class FinalsQueue:
             self.runs.end(final.run, metrics=costs)
         best = math.nan if cell.tuning.trains else score  # a cell's best is its best trial's
         seconds = time.perf_counter() - final.began
-        self.progress.done(cell.id, _title(cell, final.seed), score=score, best=best, seconds=seconds)
+        self.progress.done(event.job, _title(cell, final.seed), score=score, best=best, seconds=seconds)
         self._conclude(cell)
 
-    def _record(self, cell: Cell, seed: str) -> FinalRecord:
-        """Return a final run of the study as it now is."""
-        return FinalRecord(
-            cell=cell.id,
-            hyperparameters=self.spaces[cell.id].format(self.winners[cell.id]),
-            seed=seed,
-            test_digest=self.test_digest,
-            generality_digest=self.model.forgetting or NONE,
-        )
-
-    def _seeds(self, cell: Cell) -> list[str]:
-        """Return what a cell is to have final runs of: none without a winner."""
-        if self._has_no_winner(cell):
-            return []
-        return [str(seed) for seed in self.final.seeds] if cell.tuning.trains else [NONE]
+    def _records(self, cell: Cell) -> dict[str, FinalRecord]:
+        """Return the final runs that a cell is to have, by seed."""
+        winner, space = self.winners[cell.id], self.spaces[cell.id]
+        facts = {"test_digest": self.test_digest, "generality_digest": self.model.forgetting or NONE}
+        return final_records(cell, winner, space, self.final, **facts)
 
     def _score(self, final: _OpenFinal) -> float:
         return final.values.get(score_name("validation", self.objective.lead), math.nan)
@@ -199,15 +192,12 @@ class FinalsQueue:
 
     def _missing_seeds(self, cell: Cell) -> list[str]:
         """Return the seeds of a cell that have no final run yet; retire those that no longer belong to it."""
-        seeds, there = self._seeds(cell), set[str]()
+        records = self._records(cell)
+        there = standing(self.runs.children(cell.id, "final"), records, self.spaces[cell.id])
         for run in self.runs.children(cell.id, "final"):
-            record = FinalRecord.from_run(run, self.spaces[cell.id].names)
-            belongs = record.seed in seeds and record.is_of(self._record(cell, record.seed))
-            if belongs and (run.status == "FINISHED" or record.diverged) and record.seed not in there:
-                there.add(record.seed)
-            else:
+            if run.id not in there.values():
                 self.runs.retire(run)
-        return [seed for seed in seeds if seed not in there]
+        return [seed for seed in records if seed not in there]
 
     def _conclude(self, cell: Cell) -> None:
         """Write a cell's result on its parent run, if none of its final runs is missing any more."""
@@ -221,7 +211,7 @@ class FinalsQueue:
         if self._has_no_winner(cell):
             self.runs.conclude(cell.id, winner, costs, "FAILED")
             return
-        seeds = self._seeds(cell)
+        seeds = list(self._records(cell))
         done = in_order_of(seeds, [run for run in finals if run.status == "FINISHED"])
         params = {**winner, Params.SEED: " ".join(seeds) or NONE}
         means = _means(done)
@@ -235,11 +225,31 @@ class FinalsQueue:
         if middle is None or self.final.models != "best":
             return
         score, loss = means[score_name("validation", self.objective.lead)], means[Metrics.VALIDATION_LOSS]
-        is_whole = len(done) == len(self._seeds(cell))
+        is_whole = len(done) == len(self._records(cell))
         self._merits[cell.id] = (is_whole, score if self.objective.lead_maximize else -score, -loss)
         first = max(self._merits, key=lambda other: self._merits[other])
         for other in self._merits.keys() - {first}:
             self.checkpoints.keep(other, None)
+
+
+def final_records(
+    cell: Cell, winner: Hyperparameters, space: SearchSpace, final: Final, *, test_digest: str, generality_digest: str
+) -> dict[str, FinalRecord]:
+    """Return the final runs that a cell with a winner is to have, by seed: none without one."""
+    seeds = [str(seed) for seed in final.seeds if winner] if cell.tuning.trains else [NONE]
+    record = partial(FinalRecord, cell=cell.id, hyperparameters=space.format(winner))
+    return {seed: record(seed=seed, test_digest=test_digest, generality_digest=generality_digest) for seed in seeds}
+
+
+def standing(finals: Iterable[Run], records: Mapping[str, FinalRecord], space: SearchSpace) -> dict[str, str]:
+    """Return, by seed, the ids of the runs that are among the final runs that a cell is to have; the oldest of each."""
+    there = dict[str, str]()
+    for run in finals:
+        record = FinalRecord.from_run(run, space.names)
+        belongs = record.seed in records and record.is_of(records[record.seed])
+        if belongs and (run.status == "FINISHED" or record.diverged):
+            there.setdefault(record.seed, run.id)
+    return there
 
 
 def _means(finals: Sequence[Run]) -> dict[str, float]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness.core.workspace import Workspace
+from harness.report.number_format import duration
 from harness.results.score_forecast import CellForecast, Forecast
 from harness.runner.finals.checkpoints import models_size
 from harness.runner.planning.probe import SCORED, Speed, longest_prompt, probe_trainer, sample, speed_of
@@ -31,6 +32,12 @@ __all__ = ["MIB", "Cut", "Plan", "PlannedCell", "cell_forecast", "plan"]
 
 MIB = 2**20
 ZERO_SHOT = Tuning(kind="none")
+
+PATIENCE = 60.0
+"""Seconds of probing; where it would take more, one batch of each kind is probed."""
+
+TRAINING = 3
+"""How much longer than zero-shot's a tuning's probe takes, for a guess."""
 
 
 class PlannedCell(NamedTuple):
@@ -170,11 +177,19 @@ def _speeds(
     generate = checked.objective != "loss" or bool(checked.study.final.seeds)
     prompt = cells[0].prompt
     live = probe_trainer(checked, sample(checked, prompt), replay=False) if too_large else trainer
-    speed_of(trainer, Cell(prompt, ZERO_SHOT), generate=generate)  # the first passes of a process are slow
+    probed = [Cell(prompt, ZERO_SHOT), *(cell for cell in cells if cell.tuning.trains)]
+    began = time.perf_counter()
+    speed_of(trainer, probed[0], generate=generate)  # the first passes of a process are slow
+    ahead = (time.perf_counter() - began) * (1 + TRAINING * (len(probed) - 1))
+    if ahead > PATIENCE:
+        ahead /= SCORED
+        say(f"one batch of each kind is probed, for about {duration(ahead)}: the model is slow here")
+        for each in {id(one): one for one in (trainer, live)}.values():
+            each.setup.take(sample(checked, prompt, brief=True))
     found = {}
-    for cell in (Cell(prompt, ZERO_SHOT), *(cell for cell in cells if cell.tuning.trains)):
-        say(f"probing {cell.tuning.name}")
+    for number, cell in enumerate(probed, start=1):
         name = cell.tuning.name
+        say(f"probing {name}, {number} of {len(probed)}")
         found[name] = speed_of(live if name in too_large else trainer, cell, generate=generate)
         if name in whole:
             found[name] = found[name]._replace(prefill=found[ZERO_SHOT.name].prefill)

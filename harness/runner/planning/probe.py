@@ -59,19 +59,23 @@ def longest_prompt(checked: Checked, prompts: Sequence[PromptForm]) -> PromptFor
     return max(prompts, key=lambda prompt: sum(map(_length, _rows(checked, prompt, "validation"))))
 
 
-def sample(checked: Checked, prompt: PromptForm) -> dict[Split, list[Example]]:
-    """Return a few batches' worth of training and validation examples, from the shortest to the longest row."""
-    study = checked.study
+def sample(checked: Checked, prompt: PromptForm, *, brief: bool = False) -> dict[Split, list[Example]]:
+    """Return a few batches' worth of training and validation examples, from the shortest to the longest row.
+
+    A brief sample is one batch of each, of rows of middle length.
+    """
+    study, counts = checked.study, (1, 1) if brief else (TRAINED, SCORED)
     return {
-        "train": _spread(checked, prompt, "train", study.training.batch_size, TRAINED),
-        "validation": _spread(checked, prompt, "validation", study.generation.batch_size, SCORED),
+        "train": _spread(checked, prompt, "train", study.training.batch_size, counts[0]),
+        "validation": _spread(checked, prompt, "validation", study.generation.batch_size, counts[1]),
     }
 
 
 def _spread(checked: Checked, prompt: PromptForm, split: Split, size: int, count: int) -> list[Example]:
     rows = sorted(_rows(checked, prompt, split), key=_length)
     chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
-    places = sorted({round(part * (len(chunks) - 1) / (count - 1)) for part in range(count)})
+    parts = [part / (count - 1) for part in range(count)] if count > 1 else [0.5]
+    places = sorted({round(part * (len(chunks) - 1)) for part in parts})
     wanted = {row.id for place in places for row in chunks[place]}
     return [example for example in checked.examples[split] if example.id in wanted]
 

@@ -58,6 +58,19 @@ class SearchQueue:
         for cell in self.searches:
             self._conclude(cell)
 
+    def winner(self, cell: str) -> Hyperparameters:
+        """Return a cell's winner; without values where nothing trains, no trial completed or the search is not over."""
+        best = self.winners.get(cell)
+        return best.hyperparameters if best else Hyperparameters()
+
+    def trials(self, cell: str) -> tuple[int, int]:
+        """Return how many of a cell's trials that count are done, and how many are missing."""
+        if cell not in self.searches:
+            return 0, 0
+        search = self.searches[cell]
+        done, missing = len(search.counted()), search.budget(self._start(cell)) - self._next[cell]
+        return done, 0 if cell in self._over else missing
+
     def waiting(self) -> Sequence[str]:
         """Return the next trial of every cell that is not being searched just now."""
         return list(self._names())
@@ -86,6 +99,7 @@ class SearchQueue:
         params, tags = record.params(), record.tags()
         run = self.runs.start(cell, f"trial {trial.index}", phase="search", params=params, tags=tags)
         self._open[name] = _TakenTrial(cell, trial, run)
+        self.progress.began(name, cell, final=False)
         return Job(name, cell, trial.hyperparameters, search.spec.seed, is_trial=True)
 
     def _start(self, cell: str) -> Hyperparameters | None:
@@ -148,7 +162,7 @@ class SearchQueue:
         self._next[trial.cell] += 1
         best, what = self._best(trial.cell), f"trial {trial.drawn.index}, {trial.drawn.hyperparameters.in_words()}"
         seconds = time.perf_counter() - trial.began
-        self.progress.done(trial.cell, what, score=trial.value, best=best.value if best else math.nan, seconds=seconds)
+        self.progress.done(event.job, what, score=trial.value, best=best.value if best else math.nan, seconds=seconds)
         self._conclude(trial.cell)
 
     def _conclude(self, cell: str) -> None:

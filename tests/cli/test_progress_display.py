@@ -1,0 +1,159 @@
+"""A run that is watched moves: steps, a sign of life, totals that stay, an estimate from the first trial on."""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from harness.cli import progress_display
+from harness.cli.progress_display import PlainProgress, ProgressTable
+from harness.cli.time_left import TimeLeft
+from harness.core.progress import CellWork, Step
+from tests.support.study_fixture import QUICK, Places
+
+NAN = float("nan")
+
+
+class Clock:
+    """A clock that is put forward by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def cell(trials: int, finals: int, *, there: int = 0, tuning: str = "head", weight: float = 1.0) -> CellWork:
+    return CellWork({"prompt": "p", "tuning": tuning}, trials, finals, there, weight)
+
+
+def train(
+    watch: TimeLeft, clock: Clock, job: str, name: str, *, final: bool, epochs: int, step: float
+) -> Iterator[None]:
+    """Do a run of four steps and a score of as long as one for each epoch; stop after each step and score."""
+    began = clock()
+    watch.began(job, name, final=final)
+    for epoch in range(1, epochs + 1):
+        for done in range(5):
+            watch.at(job, Step("step", done, 4, epoch, epochs))
+            if done < 4:
+                clock.now += step
+                yield
+        clock.now += step
+        yield
+    watch.done(job, job, score=0.5, best=0.5, seconds=clock() - began)
+
+
+@settings(max_examples=30, deadline=None)
+@given(trials=st.integers(1, 4), finals=st.integers(0, 3), epochs=st.integers(2, 4), cells=st.integers(1, 3))
+def test_totals_stay_and_the_estimate_stands_from_the_first_run_on(
+    trials: int, finals: int, epochs: int, cells: int
+) -> None:
+    clock = Clock()
+    watch = TimeLeft(clock)
+    names = [f"p{number}/head" for number in range(cells)]
+    watch.start({name: cell(trials, finals) for name in names})
+    assert watch.left_in_words() == "time left not known yet"
+    jobs = [(name, False) for name in names for _ in range(trials)] + [(n, True) for n in names for _ in range(finals)]
+    whole, total, seen = len(jobs) * epochs * 5.0, len(jobs), 0
+    for number, (name, final) in enumerate(jobs):
+        for _ in train(watch, clock, f"{name} {number}", name, final=final, epochs=epochs, step=1.0):
+            seen += 1
+            assert watch.runs(*names) == (number, total)
+            true, estimate = whole - clock(), watch.seconds_left()
+            if number == 0 and 3 <= seen <= 5:  # from the second step on; nothing was scored
+                assert "at least" in watch.left_in_words()
+                assert 0.75 * whole <= clock() + estimate <= whole
+            elif seen > 5:
+                assert "about" in watch.left_in_words()
+                assert estimate == pytest.approx(true, rel=0.01)
+    assert watch.runs(*names) == (total, total)
+    assert watch.seconds_left() == 0.0
+
+
+def test_kinds_not_seen_yet_go_by_their_weight_and_final_runs_by_trials_until_they_are_seen() -> None:
+    clock = Clock()
+    watch = TimeLeft(clock)
+    watch.start({"a": cell(1, 2, weight=1.0), "b": cell(1, 1, tuning="full", weight=5.0)})
+    watch.began("a 0", "a", final=False)
+    clock.now += 10
+    watch.done("a 0", "trial", score=0.1, best=0.1, seconds=10)
+    assert watch.seconds_left() == pytest.approx(2 * 10 + 2 * 50)
+    watch.began("b 0", "b", final=False)
+    watch.done("b 0", "trial", score=0.1, best=0.1, seconds=30)
+    assert watch.seconds_left() == pytest.approx(2 * 10 + 30), "as measured, whatever its weight"
+    watch.began("a 1", "a", final=True)
+    watch.done("a 1", "seed", score=0.1, best=NAN, seconds=20)
+    assert watch.seconds_left() == pytest.approx(20 + 60), "final runs take twice as long as trials"
+    watch.settle("b", 0)
+    assert watch.runs("b") == (2, 2)
+
+
+def test_a_log_shows_the_time_of_day_and_the_step_also_while_one_step_takes_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    monkeypatch.setattr(progress_display, "BEAT", 0.05)
+    lines = PlainProgress(console)
+    with lines.beating():
+        lines.say("loading model m")
+        time.sleep(0.2)
+        lines.start({"cue/full": cell(2, 1, there=1)})
+        lines.began("cue/full trial 1", "cue/full", final=False)
+        lines.at("cue/full trial 1", Step("step", 3, 9, 2, 3))
+        time.sleep(0.2)
+    assert isinstance(console.file, io.StringIO)
+    said = console.file.getvalue()
+    assert re.search(r"^\d\d:\d\d:\d\d loading model m \(\d+ s so far\)$", said, re.MULTILINE)
+    assert "1 cells, 3 training runs to do, 1 of 4 are there" in said
+    assert re.search(r"^\d\d:\d\d:\d\d cue/full trial 1: epoch 2/3, step 3/9 \(1/4 runs, ", said, re.MULTILINE)
+    assert not any(thread.name == "harness heartbeat" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("height", [8, 40])
+def test_a_terminal_shows_the_step_and_keeps_the_summary_in_sight(height: int) -> None:
+    table = ProgressTable(lambda: height)
+    table.start({"done": cell(0, 0, there=3), **{f"cell-{number}": cell(2, 1) for number in range(20)}})
+    table.began("cell-15 trial 0", "cell-15", final=False)
+    table.at("cell-15 trial 0", Step("validation answers", 1, 4, 1, 3))
+    console = Console(file=io.StringIO(), width=120)
+    console.print(table.render())
+    assert isinstance(console.file, io.StringIO)
+    said = console.file.getvalue().splitlines()
+    assert any("cell-15" in line and "trial 0: epoch 1/3, validation answers 1/4" in line for line in said)
+    assert said[-1].startswith("3/63 runs, ")
+    assert len(said) <= height
+    assert any(line.split()[:4] == ["done", "3/3", "done", "before"] for line in said) is (height == 40)
+
+
+STEPS = r"^\d\d:\d\d:\d\d bare/head trial 0: epoch 1/1, (step|validation loss|validation answers) \d/\d"
+
+
+@pytest.mark.slow
+def test_totals_of_a_real_study_stay_from_the_start_also_when_it_grows(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = places()
+    monkeypatch.setattr(progress_display, "BEAT", 0.02)
+
+    def counts(trials: int) -> tuple[str, list[str]]:
+        said = place.run("--set", "prompts=[bare]", *QUICK, "--set", f"search.trials={trials}").out
+        return said, re.findall(r"^\[(\d+/\d+)\] ", said, re.MULTILINE)
+
+    said, first = counts(1)
+    assert first == [f"{done}/5" for done in range(1, 6)]
+    assert re.search(STEPS, said, re.MULTILINE), "the first trial is seen to move"
+    said, more = counts(2)
+    assert {count.partition("/")[2] for count in more} == {"7"}
+    said, again = counts(2)
+    assert not again
+    assert "3 cells, 0 training runs to do, 7 of 7 are there" in said

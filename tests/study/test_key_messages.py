@@ -1,0 +1,101 @@
+"""What is said of a wrong key or value: the key that was meant, with its section; words of YAML, none of Python's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.core.errors import StudyError
+from harness.study.key_messages import all_keys
+from harness.study.load_study import read_study
+
+KEYS = list(all_keys())
+INNER = [key for key in KEYS if "." in key and key.rpartition(".")[2] not in KEYS]
+"""Keys within sections whose names are no sections themselves."""
+
+VALUES = [None, 3, 1.5, -1, float("inf"), "word", "", [1], [], ["a"], {"a": 1}, {}, True, "2024-01-01", [[1]], [None]]
+
+JARGON = re.compile(
+    r"tuple|dict|model_type|"
+    r"instance|input should|string|integer|boolean|union|NoneType|None\b|True\b|False\b|after valid"
+    r"ation|pydantic|literal|parse|mapping\(|\[key\]|Section|object at"
+)
+OWN = re.compile(r" is (null|true|false|'.*'|\[.*\]|\{.*\}|-?[\d.]+|inf); ")
+
+
+def put(key: str, value: object) -> dict[str, Any]:
+    """Return a study with a value at a key."""
+    tree: dict[str, Any] = {"name": "a", "task": "summarization", "prompts": ["bare"], "tuning": ["head"]}
+    *sections, last = key.split(".")
+    node = tree
+    if sections[:1] == ["prompts"]:
+        node = {"name": "x", "text": "{{ source }}"}
+        tree["prompts"] = [node]
+    else:
+        for section in sections:
+            node = node.setdefault(section, {})
+    if sections == ["final", "baseline"]:
+        node.update({"prompt": "bare", "tuning": "full"})
+    node[last] = value
+    return tree
+
+
+def said(tree: dict[str, Any], folder: Path, *overrides: str) -> list[str]:
+    file = folder / "study.yaml"
+    file.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    try:
+        read_study(file, overrides)
+    except StudyError as error:
+        return [problem.message for problem in error.problems]
+    return []
+
+
+def test_no_wrong_value_of_any_key_is_answered_in_words_of_the_library(tmp_path: Path) -> None:
+    refused = 0
+    for key in KEYS:
+        for value in VALUES:
+            for message in said(put(key, value), tmp_path):
+                refused += 1
+                assert not JARGON.search(message), message
+                if message.startswith(f"{key.replace('prompts.', 'prompts.0.')} is "):
+                    assert OWN.search(message), message
+                assert "; " in message, "the rule and the remedy"
+    assert refused > 1_000
+
+
+@pytest.mark.parametrize("key", INNER)
+def test_a_key_in_the_wrong_place_is_answered_with_its_section(key: str, tmp_path: Path) -> None:
+    name = key.rpartition(".")[2]
+    for message in (
+        *said(put(name, 1), tmp_path),
+        *said(put(f"engine.{name}" if not key.startswith("engine") else f"model.{name}", 1), tmp_path),
+        *said(put("name", "a"), tmp_path, f"{name}=1"),
+    ):
+        assert re.match(rf"unknown key '{name}' in .*(did you mean|Or|or) .*'{key}'", message), message
+        assert JARGON.search(message) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("trials", "did you mean 'search.trials'?"),
+        ("learning_rate", "did you mean 'search.learning_rate'?"),
+        ("learningrate", "did you mean 'search.learning_rate'?"),
+        ("seeds", "did you mean 'final.seeds'?"),
+        ("batch_size", "did you mean 'training.batch_size' or 'generation.batch_size'?"),
+        ("batchsize", "did you mean 'training.batch_size' or 'generation.batch_size'?"),
+        ("trainig", "did you mean 'training'?"),
+        ("models", "did you mean 'model'? Or 'final.models'?"),
+        ("training.learning_rate", "did you mean 'search.learning_rate'?"),
+        ("search.epochs", "did you mean 'training.epochs'?"),
+        ("search.learning_rate.trials", "did you mean 'search.trials'?"),
+        ("prompts.max_source_tokens", "did you mean 'training.max_source_tokens'?"),
+    ],
+)
+def test_misplaced_and_misspelt_keys(written: str, meant: str, tmp_path: Path) -> None:
+    (message,) = said(put(written, 1), tmp_path)
+    assert meant in message
