@@ -90,6 +90,7 @@ def _smallest(weights: Floats, covariance: Floats) -> Floats:
     """
     values, vectors = np.linalg.eigh(covariance)
     sums = weights @ (vectors * np.sqrt(np.maximum(values, 0.0)))  # (comparisons, deviates)
+    del weights  # this very copy of them is large
     deviations = np.linalg.norm(sums, axis=1, keepdims=True)
     varies = deviations > 0
     np.divide(sums, deviations, out=sums, where=varies)
