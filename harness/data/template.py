@@ -204,7 +204,7 @@ def _parts(text: str) -> tuple[tuple[str, bool], ...]:
         return ()
     if not all(isinstance(part, nodes.TemplateData) or _is_field(part) for part in parts):
         return ()
-    return tuple((part.name, True) if isinstance(part, nodes.Name) else (part.data, False) for part in parts)
+    return tuple((part.data, False) if isinstance(part, nodes.TemplateData) else (part.name, True) for part in parts)
 
 
 def _is_field(part: nodes.Node) -> bool:

@@ -90,11 +90,12 @@ def _smallest(weights: Floats, covariance: Floats) -> Floats:
     """
     values, vectors = np.linalg.eigh(covariance)
     sums = weights @ (vectors * np.sqrt(np.maximum(values, 0.0)))  # (comparisons, deviates)
+    del weights  # this very copy of them is large
     deviations = np.linalg.norm(sums, axis=1, keepdims=True)
     varies = deviations > 0
     np.divide(sums, deviations, out=sums, where=varies)
     sums[~varies[:, 0]] = 0.0
-    draws = min(_DRAWS, _HELD // len(weights))
+    draws = min(_DRAWS, _HELD // len(sums))
     smallest: Floats = np.random.default_rng(0).standard_normal((draws, len(covariance))) @ sums.T
     for start in range(0, draws, _ROWS):
         some = smallest[start : start + _ROWS]

@@ -95,9 +95,9 @@ def special_tokens_in_texts(
 
 
 def _place(name: str, texts: Sequence[str], pattern: re.Pattern[str]) -> str:
-    tokens = [set(pattern.findall(text)) for text in texts]
+    tokens = [found for text in texts if (found := set(pattern.findall(text)))]
     listed = ", ".join(f"{token!r} {count}" for token, count in Counter(chain(*map(sorted, tokens))).most_common())
-    return f"{name} in {sum(map(bool, tokens))} of {len(texts)} ({listed})" if listed else ""
+    return f"{name} in {len(tokens)} of {len(texts)} ({listed})" if listed else ""
 
 
 def doubled_tokens(forms: Iterable[PromptForm], example: Example, reader: Reader) -> list[str]:
