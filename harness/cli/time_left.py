@@ -60,8 +60,8 @@ class TimeLeft(Progress):
     """Counts the runs of a study, done and left, and estimates the time that is left.
 
     A run takes as long as others of its phase whose cells differ in the prompt alone. Where there are none yet, a trial
-    is measured by its cell's weight, and a final run by trials of its kind. Before any run ended, the one under way
-    stands for all.
+    is measured by its cell's weight, and a final run by trials of its kind and what others took more. Before any run
+    ended, the one under way stands for all.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -153,8 +153,9 @@ class TimeLeft(Progress):
             return self._by_weight(cell, trials or finals)
         if alike := self._alike(cell, finals):
             return fmean(alike)
-        as_trials = sum(self._by_weight(one.cell, trials or finals) for one in finals)
-        return sum(one.seconds for one in finals) * self._by_weight(cell, trials or finals) / (as_trials or math.nan)
+        # What a final run does beside a trial, such as scoring test, hardly depends on what trains.
+        more = fmean(one.seconds - self._by_weight(one.cell, trials or finals) for one in finals)
+        return max(0.0, self._by_weight(cell, trials or finals) + more)
 
     def _by_weight(self, cell: str, took: Iterable[_Took]) -> float:
         if alike := self._alike(cell, took):
