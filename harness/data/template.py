@@ -202,13 +202,17 @@ def _parts(text: str) -> tuple[tuple[str, bool], ...]:
     parts = [part for output in outputs if isinstance(output, nodes.Output) for part in output.nodes]
     if not all(isinstance(output, nodes.Output) for output in outputs):
         return ()
-    if not all(isinstance(part, nodes.TemplateData) or _is_field(part) for part in parts):
-        return ()
-    return tuple((part.data, False) if isinstance(part, nodes.TemplateData) else (part.name, True) for part in parts)
+    told = [_part(part) for part in parts]
+    return () if None in told else tuple(part for part in told if part)
 
 
-def _is_field(part: nodes.Node) -> bool:
-    return isinstance(part, nodes.Name) and part.name != "self"  # which Jinja knows as the template
+def _part(part: nodes.Node) -> tuple[str, bool] | None:
+    """Return a text, or the name of a field and that it is one; ``None`` of anything else."""
+    if isinstance(part, nodes.TemplateData):
+        return part.data, False
+    if isinstance(part, nodes.Name) and part.name != "self":  # which Jinja knows as the template
+        return part.name, True
+    return None
 
 
 @cache
