@@ -47,6 +47,7 @@ from harness.runner.search.optuna_storage import open_storage, reach_storage
 from harness.runner.search.settle_trials import Copied, settle_trials
 from harness.runner.search.trials import SearchQueue
 from harness.study.check import Checked
+from harness.study.first_settings import first_settings
 from harness.study.grid import Cell, cell_study, neighbor, select, with_neighbors
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.task_files import remember, task_path
@@ -209,6 +210,7 @@ class _Driver:
                     spec=study.search,
                     space=self.spaces[cell.id],
                     maximize=self.objective.maximize,
+                    first=first_settings(study, self.spaces[cell.id]),
                     identity=identity,
                 )
                 copied += settle_trials(cell.id, search, self.runs, self.objective.name)

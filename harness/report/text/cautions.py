@@ -61,7 +61,9 @@ def cautions(results: Results, findings: Findings) -> list[str]:
         single=[cell for cell, score in scores.items() if not score.covers_seeds],
         edges=_edges(results),
         flip=flip if flip and flip.chance >= RANK_FLIP else None,
-        learns=results.search["sampler"] in ("gp", "tpe") or any(trial.warm_start for _, trial in trials),
+        learns=results.search["sampler"] in ("gp", "tpe")
+        or bool(results.search.get("first"))
+        or any(trial.warm_start for _, trial in trials),
     )
 
 

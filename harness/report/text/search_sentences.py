@@ -16,8 +16,7 @@ from harness.report.templates import count, paragraphs
 from harness.results.cell_result import CellResult
 from harness.results.collect import Results
 from harness.results.search_budget import expected_best_curve, generalization_gap
-from harness.study.dimension import Dimension
-from harness.study.search_space import shown_value, title
+from harness.study.search_space import drawn_from
 from harness.study.spec import PROXIED
 from harness.tracking.schema import score_name
 
@@ -43,19 +42,12 @@ def searches(results: Results) -> str:
         results=results,
         trials=[trial for _, trial in trials],
         warm_starts=[(cell, trial) for cell, trial in trials if trial.warm_start],
-        dimensions=[_drawn_from(dimension) for dimension in results.space.dimensions],
+        dimensions=[drawn_from(dimension) for dimension in results.space.dimensions],
         bought={cell.id: words for cell in results.cells if (words := _bought(cell, results))},
         agreement=agreement(results),
         proxied=PROXIED,
     )
     return "\n\n".join(blocks)
-
-
-def _drawn_from(dimension: Dimension) -> str:
-    if dimension.choices:
-        return f"{title(dimension.name)} among {', '.join(map(shown_value, dimension.choices))}"
-    ending = "s" if dimension.name == "learning_rate" else ""
-    return f"{title(dimension.name)}{ending} from {dimension.low:g} to {dimension.high:g}"
 
 
 def _bought(cell: CellResult, results: Results) -> str:

@@ -89,7 +89,7 @@ class FinalsQueue:
         """Start a final run."""
         cell, seed = self._waiting.pop(name)
         winner, record = self.winners[cell.id], self._record(cell, seed)
-        note = final_note(cell.id, seed, record.hyperparameters[Params.LEARNING_RATE])
+        note = final_note(cell.id, seed, winner)
         params, tags = record.params(), {**record.tags(), Tags.NOTE: note}
         run = self.runs.start(cell.id, _title(cell, seed), phase="final", params=params, tags=tags)
         self._open[name] = _OpenFinal(cell, seed, run)

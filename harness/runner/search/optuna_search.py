@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -91,7 +91,8 @@ def known_search(storage: optuna.storages.BaseStorage, prefix: str, identity: st
 class CellSearch:
     """The search for one cell's hyperparameters, under a name that no other search in the storage has.
 
-    Its identity, if it is given one, is what `known_search` finds it by.
+    What it is given as ``first`` is tried before anything is drawn. Its identity, if it is given one, is what
+    `known_search` finds it by.
     """
 
     def __init__(
@@ -102,14 +103,15 @@ class CellSearch:
         spec: Search,
         space: SearchSpace,
         maximize: bool,
+        first: Sequence[Hyperparameters] = (),
         identity: str = "",
     ) -> None:
-        self.spec, self.space = spec, space
+        self.spec, self.space, self.first = spec, space, first
         self._study = optuna.create_study(
             storage=storage,
             study_name=name,
             direction="maximize" if maximize else "minimize",
-            pruner=pruner_of(spec),
+            pruner=pruner_of(spec, space),
             load_if_exists=True,
         )
         if identity and self._study.user_attrs.get(IDENTITY) != identity:
@@ -186,12 +188,14 @@ class CellSearch:
         return len(self._known(start)) if self.spec.sampler == "grid" else self.spec.trials
 
     def _known(self, start: Hyperparameters | None) -> list[Hyperparameters]:
-        """Return the points that no sampler draws, from the first trial on."""
-        given = [] if start is None else [start]
-        if self.spec.sampler == "grid" and len(given) < self.spec.trials:
-            return given + self.space.grid(self.spec.trials - len(given))
+        """Return the points that no sampler draws, from the first trial on; a start lies in the space of its cell."""
+        start = None if start is None else self.space.nearest(start)
+        first = [setting for setting in self.first if setting != start]
+        if self.spec.sampler == "grid":
+            return self.space.grid_beside(first, self.spec.trials, start)
+        given = [*([] if start is None else [start]), *first]
         if self.spec.sampler == "gp":
-            return given + apart_from(given, startup_points(self.space, self.spec.seed), self.space)
+            given += apart_from(given, startup_points(self.space, self.spec.seed), self.space)
         return given
 
     def tell(self, number: int, outcome: Outcome, value: float | None = None) -> None:

@@ -1,0 +1,96 @@
+"""``search:`` in a study file: how each cell's hyperparameters are tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import field_validator, model_validator
+
+from harness.core.number_types import Count, Rate, Seed
+from harness.core.yaml_section import Section
+from harness.study.dimension import NARROWEST, Dimension
+from harness.study.written_space import RATE, flattened, space_dimensions
+
+__all__ = ["PROXIED", "LearningRate", "Search"]
+
+PROXIED = 3
+"""Of how many trials of a cell loss and metric are compared, its best by loss; `harness.runner.search.trials` scores
+these."""
+
+
+class LearningRate(Section):
+    """The range that every cell searches."""
+
+    low: Rate = 1e-5
+    """Lower end, included."""
+    high: Rate = 1e-2
+    """Upper end, included."""
+    scale: Literal["log"] = "log"
+    """Draws are uniform in the logarithm."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> LearningRate:
+        if not self.low < self.high:
+            raise ValueError(f"learning_rate needs low < high, but low={self.low} and high={self.high}; swap them")
+        if self.high / self.low < NARROWEST:
+            ends = f"low={self.low} and high={self.high}"
+            raise ValueError(f"learning_rate is no range to search: {ends} are all but equal; lower low or raise high")
+        return self
+
+
+class Search(Section):
+    """How each cell's hyperparameters are tuned: the same space, budget and seed for all cells."""
+
+    learning_rate: LearningRate | None = None
+    """The short form of a space with this one entry; both left out: `LearningRate`'s own range."""
+    space: dict[str, Any] | None = None
+    """By name, ``learning_rate`` or ``training.<key>``: a range, ``{low, high, scale}``, or a list of choices. The
+    learning rate is always searched; see `harness.study.written_space`."""
+    first: tuple[dict[str, Any], ...] = ()
+    """Settings that are tried before any is drawn, inside the budget; see `harness.study.first_settings`."""
+    trials: Count = 8
+    """Draws per cell."""
+    sampler: Literal["grid", "random", "tpe", "gp"] = "gp"
+    """``grid``: evenly spaced points; ``gp``: one draw in each third of the range, then a Gaussian process."""
+    warm_start: Literal["none", "neighbor"] = "none"
+    """``neighbor``: a cell's first trial is the best one of a fixed other cell; see `harness.study.grid`."""
+    pruner: Literal["none", "median"] = "none"
+    """``median`` stops a trial that is below the median of the earlier ones at its epoch."""
+    metric: str | None = None
+    """The objective, on validation; a metric of the task or ``loss``; left out: the task's first."""
+    seed: Seed = 0
+    """Seeds the draws, and the training of every trial."""
+    storage: str = "sqlite:///optuna.db"
+    """Optuna's storage URL, passed on unchanged."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_range(cls, search: Any) -> Any:
+        space = search.get("space") if isinstance(search, dict) else None
+        if isinstance(space, dict) and RATE in space and search.get(RATE) is not None:
+            raise ValueError(f"search.{RATE} and search.space.{RATE} are two ranges of one thing; keep one of them")
+        return search
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _dotted(cls, space: Any) -> Any:
+        return flattened(space)
+
+    @field_validator("space")
+    @classmethod
+    def _searchable(cls, space: dict[str, Any] | None) -> dict[str, Any] | None:
+        space_dimensions(space or {})
+        return space
+
+    @field_validator("first", mode="before")
+    @classmethod
+    def _dotted_settings(cls, first: Any) -> Any:
+        return [flattened(setting) for setting in first] if isinstance(first, list | tuple) else first
+
+    @property
+    def dimensions(self) -> Mapping[str, Dimension]:
+        """What is searched over, by name."""
+        rate = self.learning_rate or LearningRate()
+        space = {RATE: Dimension(RATE, rate.low, rate.high, rate.scale)}
+        return {**space, **space_dimensions(self.space or {})}
