@@ -18,6 +18,7 @@ from harness.study.search_faults import search_plan
 from harness.study.search_space import SearchSpace, drawn_from
 from harness.study.settings import token_limits
 from harness.study.task import load_task, packaged_tasks
+from harness.study.tuning_kinds import TUNING_KINDS
 
 if TYPE_CHECKING:
     from harness.models.load import Loaded
@@ -46,6 +47,8 @@ def overview(checked: Checked) -> Iterator[RenderableType]:
         f"{len(cells)} cells: {trained} with {most} trials and {len(study.final.seeds)} final runs, "
         f"{len(cells) - trained} zero-shot; {runs} runs in all, tuned on validation {checked.objective}"
     )
+    if study.search.edges == "extend":
+        yield "a cell whose best learning rate lies at an end of its range gets as many trials beyond it, at most twice"
     yield from _searched(checked)
     if study.final.seeds and checked.general:
         passages, tasks = checked.general
@@ -55,7 +58,13 @@ def overview(checked: Checked) -> Iterator[RenderableType]:
 
 
 def _searched(checked: Checked) -> Iterator[str]:
-    """Yield what is searched over, where that is more than the learning rate."""
+    """Yield the learning rates where the study leaves them out, and what else is searched over."""
+    search = checked.study.search
+    own = [tuning for tuning in checked.study.tuning if tuning.trains and search.leaves_out(tuning)]
+    if own:
+        ranges = [(tuning.name, *TUNING_KINDS[tuning.kind].rates) for tuning in own]
+        told = ", ".join(f"{name} {low:g} to {high:g}" for name, low, high in ranges)
+        yield f"learning rates, each kind's own since the study names none: {told}"
     if further := SearchSpace.of(checked.study).beyond_learning_rate.dimensions:
         yield f"searched over beside the learning rate: {'; '.join(map(drawn_from, further))}"
 

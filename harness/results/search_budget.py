@@ -25,7 +25,7 @@ class Budget(NamedTuple):
     """What a cell's score was bought with."""
 
     trials: int
-    """That the winner is the best of."""
+    """That the winner is the best of, but for those beyond its range."""
     finals: int
     """Diverged ones included."""
 
@@ -118,7 +118,7 @@ def unequal_budgets(results: Results) -> dict[Budget, list[str]]:
     budgets: dict[Budget, list[str]] = {}
     for cell in results.cells:
         if cell.tuning != "none":
-            budget = Budget(len(cell.trials), len(cell.finals) + cell.diverged_finals)
+            budget = Budget(len(cell.trials) - cell.added_trials, len(cell.finals) + cell.diverged_finals)
             budgets.setdefault(budget, []).append(cell.id)
     return budgets if len(budgets) > 1 else {}
 

@@ -10,12 +10,12 @@ import json
 import math
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from harness.tracking.schema import NONE
 
-__all__ = ["NARROWEST", "Dimension", "Value", "format_value", "parse_value"]
+__all__ = ["EDGE", "NARROWEST", "Dimension", "Value", "format_value", "parse_value"]
 
 Value = float | int | str | None
 """What a hyperparameter can be; ``None`` is a choice alone, such as no clipping."""
@@ -25,6 +25,12 @@ NULL = "null"
 
 NARROWEST = 1 + 1e-6
 """The least ratio of a range's ends: of equal numbers no place between them can be told."""
+
+EDGE = 0.05
+"""Share of a range, on its scale, that counts as its edge at either end."""
+
+LIMITS = 1e-38, 1e38
+"""Beyond these no learning rate goes; see `harness.core.number_types.Rate`."""
 
 PARTS = 256
 """Places of a range that stand for all of it in a mean."""
@@ -71,6 +77,11 @@ class Dimension:
         return min(_number(value) for value in self.points(2))
 
     @property
+    def highest(self) -> float:
+        """The largest number that can be drawn."""
+        return max(_number(value) for value in self.points(2))
+
+    @property
     def mean(self) -> float:
         """What a draw is on average, of numbers."""
         drawn = self.choices or [self.at((part + 0.5) / PARTS) for part in range(PARTS)]
@@ -101,6 +112,20 @@ class Dimension:
             return (self.choices.index(value) + 0.5) / len(self.choices)
         low, high, own = (self._scaled(number) for number in (self.low, self.high, _number(value)))
         return (own - low) / (high - low)
+
+    def end_at(self, value: Value) -> Literal["low", "high", ""]:
+        """Return the end of the range that a value lies at, if it lies at one."""
+        if self.choices:
+            return ""
+        place = self.place(value)
+        return "low" if place <= EDGE else "high" if place >= 1 - EDGE else ""
+
+    def widened(self, value: Value) -> Dimension | None:
+        """Return a range with positive ends widened tenfold where a value lies, ``None`` where that is at no end."""
+        end, (least, most) = self.end_at(value), LIMITS
+        low = max(self.low / 10, least) if end == "low" else self.low
+        high = min(self.high * 10, most) if end == "high" else self.high
+        return replace(self, low=low, high=high) if (low, high) != (self.low, self.high) else None
 
     def nearest(self, value: Value) -> Value:
         """Return a value as it is if the dimension has it, else the nearer end of the range; of choices the first."""

@@ -247,7 +247,7 @@ def _known(keys: Keys) -> list[str]:
     """Return the keys that the section at ``keys`` may have."""
     model: Any = StudySpec
     for key in keys:
-        if isinstance(key, int):
+        if key not in model.model_fields:  # a place in a list, or a name that a user chose
             continue
         annotation = model.model_fields[key].annotation
         candidates = [annotation, *get_args(annotation), *(a for arg in get_args(annotation) for a in get_args(arg))]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from harness.core.closest_match import closest
 from harness.core.errors import UserError
 from harness.study.first_settings import first_settings, strays
-from harness.study.grid import Cell, cell_study, neighbor
+from harness.study.grid import Cell, cell_space, neighbor
 from harness.study.problems import Problems
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.spec import StudySpec
+from harness.study.tuning_kinds import TUNING_KINDS
 from harness.study.written_space import TRAINING
 
 __all__ = ["SearchPlan", "refuse_search", "search_plan"]
@@ -31,7 +33,7 @@ def search_plan(cell: Cell, study: StudySpec, cells: Sequence[Cell]) -> SearchPl
     Raises:
         UserError: It can be none: a grid without room, settings to begin with that make no sense.
     """
-    space = SearchSpace.of(cell_study(study, cell))
+    space = cell_space(study, cell)
     first, search = first_settings(study, space), study.search
     if len(first) > search.trials:
         raise UserError(f"search.first has {len(first)} settings, but search.trials is {search.trials}; raise it")
@@ -46,6 +48,7 @@ def search_plan(cell: Cell, study: StudySpec, cells: Sequence[Cell]) -> SearchPl
 def refuse_search(study: StudySpec, cells: Sequence[Cell], problems: Problems) -> list[str]:
     """See that every cell that trains can be searched; return what is worth a look."""
     trained = [cell for cell in cells if cell.tuning.trains]
+    _refuse_ranges(study, problems)
     spaces: dict[SearchSpace, list[str]] = {}
     for cell in trained:
         key = "first" if study.search.first else "trials"
@@ -53,6 +56,17 @@ def refuse_search(study: StudySpec, cells: Sequence[Cell], problems: Problems) -
             spaces.setdefault(search_plan(cell, study, cells).space, []).append(cell.tuning.name)
     _refuse_patience(study, list(spaces), problems)
     return _left_out(study, spaces, problems)
+
+
+def _refuse_ranges(study: StudySpec, problems: Problems) -> None:
+    """See that a range is that of a tuning that the study trains, or of a kind."""
+    known = [name for name in (*TUNING_KINDS, *(tuning.name for tuning in study.tuning)) if name != "none"]
+    for name in study.search.ranges or {}:
+        if name not in known:
+            hint = closest(name, dict.fromkeys(known))
+            problems.add(
+                f"search.ranges names {name!r}, which the study does not train; {hint}", "search", "ranges", name
+            )
 
 
 def _refuse_patience(study: StudySpec, spaces: Sequence[SearchSpace], problems: Problems) -> None:

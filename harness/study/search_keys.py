@@ -9,10 +9,12 @@ from pydantic import field_validator, model_validator
 
 from harness.core.number_types import Count, Rate, Seed
 from harness.core.yaml_section import Section
+from harness.study.axes import Tuning
 from harness.study.dimension import NARROWEST, Dimension
+from harness.study.tuning_kinds import TUNING_KINDS
 from harness.study.written_space import RATE, flattened, space_dimensions
 
-__all__ = ["PROXIED", "LearningRate", "Search"]
+__all__ = ["PROXIED", "LearningRate", "Search", "TuningRange"]
 
 PROXIED = 3
 """Of how many trials of a cell loss and metric are compared, its best by loss; `harness.runner.search.trials` scores
@@ -39,14 +41,28 @@ class LearningRate(Section):
         return self
 
 
+class TuningRange(LearningRate):
+    """The range that cells of some tunings search."""
+
+    low: Rate
+    """Lower end, included."""
+    high: Rate
+    """Upper end, included."""
+
+
 class Search(Section):
     """How each cell's hyperparameters are tuned: the same space, budget and seed for all cells."""
 
     learning_rate: LearningRate | None = None
-    """The short form of a space with this one entry; both left out: `LearningRate`'s own range."""
+    """The short form of a space with this one entry; both left out: each tuning's kind has its own range."""
     space: dict[str, Any] | None = None
     """By name, ``learning_rate`` or ``training.<key>``: a range, ``{low, high, scale}``, or a list of choices. The
     learning rate is always searched; see `harness.study.written_space`."""
+    ranges: dict[str, TuningRange] | None = None
+    """Learning rates of single tunings, by name (``last_blocks-2``) or by kind; they go before the two above."""
+    edges: Literal["warn", "extend"] = "warn"
+    """What becomes of a cell whose winner lies at an end of its learning rates: the report warns of it, or that end is
+    widened tenfold, at most twice, each time with as many further trials, drawn in what was added."""
     first: tuple[dict[str, Any], ...] = ()
     """Settings that are tried before any is drawn, inside the budget; see `harness.study.first_settings`."""
     trials: Count = 8
@@ -87,6 +103,27 @@ class Search(Section):
     @classmethod
     def _dotted_settings(cls, first: Any) -> Any:
         return [flattened(setting) for setting in first] if isinstance(first, list | tuple) else first
+
+    def named_range(self, tuning: Tuning) -> TuningRange | None:
+        """Return the range that is named for a tuning alone, by its name before its kind, if there is one."""
+        ranges = self.ranges or {}
+        return ranges.get(tuning.name) or ranges.get(tuning.kind)
+
+    def leaves_out(self, tuning: Tuning) -> bool:
+        """Return whether nothing says which learning rates cells of a tuning search."""
+        return self.learning_rate is None and RATE not in (self.space or {}) and not self.named_range(tuning)
+
+    def of_tuning(self, tuning: Tuning) -> Search:
+        """Return the search of a tuning's cells, in the short form: by `ranges`, else by itself, else by the kind."""
+        own: LearningRate | None = self.named_range(tuning)
+        if self.leaves_out(tuning):
+            low, high = TUNING_KINDS[tuning.kind].rates
+            own = LearningRate(low=low, high=high)
+        if own is None:
+            return self
+        space = {name: written for name, written in (self.space or {}).items() if name != RATE}
+        rate = LearningRate(low=own.low, high=own.high)
+        return self.model_copy(update={"learning_rate": rate, "space": space or None, "ranges": None})
 
     @property
     def dimensions(self) -> Mapping[str, Dimension]:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness.core.errors import UserError
+from harness.study.axes import Tuning
 from harness.study.dimension import Dimension, Value, format_value, parse_value
 from harness.study.spec import StudySpec
 from harness.study.written_space import RATE, SEARCHED, TRAINING
@@ -154,8 +155,13 @@ class SearchSpace:
     dimensions: tuple[Dimension, ...] = ()
 
     @classmethod
-    def of(cls, study: StudySpec) -> SearchSpace:
-        """Return the space of a study; for one cell, hand in the study that the cell runs."""
+    def of(cls, study: StudySpec, tuning: Tuning | None = None) -> SearchSpace:
+        """Return the space of the cells of a tuning, given the study that they run; `harness.study.grid.cell_space`.
+
+        Without one, the names are theirs, and the learning rate is that of cells without a range of their own.
+        """
+        if tuning is not None:
+            study = study.model_copy(update={"search": study.search.of_tuning(tuning)})
         ranges = (entry.dimension(study) for entry in HYPERPARAMETERS.values())
         return cls(tuple(dimension for dimension in ranges if dimension is not None))
 
@@ -171,6 +177,16 @@ class SearchSpace:
             rate = search.get("learning_rate")
             return cls((Dimension("learning_rate", rate["low"], rate["high"], "log"),) if rate else ())
         return cls(tuple(map(Dimension.from_record, records)))
+
+    def with_rates(self, record: Mapping[str, Any] | None) -> SearchSpace:
+        """Return the space with other learning rates, from `record`; itself without one."""
+        if record is None:
+            return self
+        return self.replaced(Dimension.from_record(record))
+
+    def replaced(self, dimension: Dimension) -> SearchSpace:
+        """Return the space with another dimension in place of the one of its name."""
+        return SearchSpace(tuple(dimension if d.name == dimension.name else d for d in self.dimensions))
 
     def record(self) -> list[dict[str, Any]]:
         """Return the space as JSON values."""
@@ -189,11 +205,6 @@ class SearchSpace:
     def find(self, name: str) -> Dimension | None:
         """Return the dimension of a name, if there is one."""
         return next((dimension for dimension in self.dimensions if dimension.name == name), None)
-
-    def mean_epochs(self, study: StudySpec) -> float:
-        """Return how many epochs a trial of a study trains on average."""
-        searched = self.find(f"{TRAINING}epochs")
-        return searched.mean if searched else study.training.epochs
 
     def nearest(self, hyperparameters: Mapping[str, Value]) -> Hyperparameters:
         """Return the point of the space that is nearest to one of another space of the same names."""

@@ -17,10 +17,12 @@ from harness.core.workspace import LONGEST_NAME, STUDY_NAME
 from harness.core.yaml_section import Section
 from harness.data.data_keys import Data
 from harness.study.axes import AXES, Prompt, Tuning, tuning_of
+from harness.study.dimension import NARROWEST
 from harness.study.search_keys import PROXIED, LearningRate, Search
 from harness.study.training_keys import Precision, Training
 
 __all__ = [
+    "NARROWEST",
     "PROXIED",
     "Baseline",
     "Engine",

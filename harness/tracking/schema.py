@@ -94,6 +94,10 @@ class Tags:
     """Of a cell: the winner's `TRIAL`; ``none`` where no trial completed."""
     TRIALS: Final = "trials"
     """Of a cell: how many trials the winner is the best of, from the first on; the store may hold more."""
+    ADDED_TRIALS: Final = "added_trials"
+    """Of a cell: how many of these were drawn beyond its range; see `harness.runner.search.widening`."""
+    WIDENED: Final = "learning_rates"
+    """Of such a cell: the ends of the range as it is now."""
     VERDICT: Final = "verdict"
     """Of a cell: what is claimed of it."""
 

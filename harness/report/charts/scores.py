@@ -84,16 +84,18 @@ def _panels(
 
 def learning_rates(results: Results) -> Chart | None:
     """Return the objective over the learning rate: a panel for each prompt, a line for each depth."""
-    decimals, searched = study_places(results), results.space.find("learning_rate")
-    if searched is None:
+    decimals = study_places(results)
+    searched = [rates for cell in results.cells if (rates := results.space_of(cell).find("learning_rate"))]
+    if not searched:
         return None
+    span = min(rates.lowest for rates in searched), max(rates.highest for rates in searched)
     panels = _panels(
         results,
-        lambda cell: [_rates(cell, results, searched.low)],
+        lambda cell: [_rates(cell, results, span[0])],
         lambda lines: "; ".join(_best_rate(line, results, decimals) for line in lines),
     )
     title = f"{results.objective} on validation over the learning rate, a mark for each trial"
-    x = Axis("learning rate, logarithmic", "log", span=(searched.low, searched.high))
+    x = Axis("learning rate, logarithmic", "log", span=span)
     y = score_axis(results.objective, "validation", results)
     return Chart("learning_rates", title, x, y, panels) if panels else None
 

@@ -18,6 +18,7 @@ from harness.results.collect import Results
 from harness.results.search_budget import expected_best_curve, generalization_gap
 from harness.study.search_space import drawn_from
 from harness.study.spec import PROXIED
+from harness.study.written_space import RATE
 from harness.tracking.schema import score_name
 
 __all__ = ["Agreement", "agreement", "searches"]
@@ -42,12 +43,25 @@ def searches(results: Results) -> str:
         results=results,
         trials=[trial for _, trial in trials],
         warm_starts=[(cell, trial) for cell, trial in trials if trial.warm_start],
-        dimensions=[drawn_from(dimension) for dimension in results.space.dimensions],
+        dimensions=[*_rates(results), *map(drawn_from, results.space.beyond_learning_rate.dimensions)],
         bought={cell.id: words for cell in results.cells if (words := _bought(cell, results))},
         agreement=agreement(results),
         proxied=PROXIED,
     )
     return "\n\n".join(blocks)
+
+
+def _rates(results: Results) -> list[str]:
+    """Say which learning rates were searched: once where cells of all tunings had the same, else for each tuning."""
+    rates = {c.tuning: r for c in results.cells if c.tuning != "none" and (r := results.space_of(c).find(RATE))}
+    if len(set(rates.values())) < 2:
+        found = next(iter(rates.values()), results.space.find(RATE))
+        return [drawn_from(found)] if found else []
+    search = results.search
+    is_named = search.get(RATE) is not None or RATE in (search.get("space") or {})
+    own = "" if is_named or search.get("ranges") else ", each kind's own since the study names none"
+    several = "; ".join(f"{tuning} {drawn_from(one).partition(' from ')[2]}" for tuning, one in rates.items())
+    return [f"learning rates by tuning ({several}{own})"]
 
 
 def _bought(cell: CellResult, results: Results) -> str:

@@ -20,7 +20,7 @@ from harness.runner.search.optuna_storage import reach_storage
 from harness.study.axes import Tuning
 from harness.study.check import Checked
 from harness.study.forgetting_texts import General
-from harness.study.grid import Cell, cell_study, select, with_neighbors
+from harness.study.grid import Cell, cell_space, cell_study, select, with_neighbors
 from harness.study.search_faults import search_plan
 from harness.study.search_space import SearchSpace, applied
 from harness.study.spec import PROXIED, StudySpec
@@ -261,5 +261,5 @@ def _words(study: StudySpec) -> str:
 
 def _epochs(cell: Cell, study: StudySpec) -> float:
     """Return how many epochs a run of a cell trains, on average where that is searched over."""
-    own = cell_study(study, cell)
-    return SearchSpace.of(own).mean_epochs(own)
+    searched = cell_space(study, cell).find(f"{TRAINING}epochs")
+    return searched.mean if searched else cell_study(study, cell).training.epochs

@@ -16,8 +16,8 @@ from harness.core.example import Example, Split
 from harness.data.tokenization import PromptForm, Row, encode
 from harness.runner.planning.workload import Load, load_of
 from harness.study.check import Checked
-from harness.study.grid import Cell, cell_study
-from harness.study.search_space import Hyperparameters, SearchSpace
+from harness.study.grid import Cell, cell_space
+from harness.study.search_space import Hyperparameters
 from harness.study.settings import token_limits
 from harness.study.tokenizer_without_model import light_reader
 from harness.study.written_space import RATE
@@ -136,7 +136,7 @@ class _Pass(NamedTuple):
 def _pass(trainer: Trainer, cell: Cell, decoding: Decoding, *, generate: bool) -> _Pass:
     trainer.setup.decoding = decoding
     start, training = time.perf_counter(), 0.0
-    rates = SearchSpace.of(cell_study(trainer.setup.study, cell)).find(RATE)
+    rates = cell_space(trainer.setup.study, cell).find(RATE)
     lowest = Hyperparameters({RATE: rates.lowest} if rates else {})  # all else is the sample's own
     with trainer.run(cell) as run:
         if not cell.tuning.trains:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from operator import eq
 
 import optuna
@@ -16,7 +17,7 @@ from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.spec import Search
 from harness.study.written_space import TRAINING
 
-__all__ = ["STARTUP", "apart_from", "distribution_of", "pruner_of", "sampler_of"]
+__all__ = ["STARTUP", "apart_from", "distribution_of", "pruner_of", "sampler_of", "startup_points"]
 
 EPOCHS = f"{TRAINING}epochs"
 
@@ -75,3 +76,12 @@ def apart_from(
         shared = [sum(map(eq, own, space.parts_of(point, STARTUP))) for point in left]
         del left[shared.index(max(shared))]
     return left
+
+
+def startup_points(space: SearchSpace, seed: int) -> list[Hyperparameters]:
+    """Return what a Gaussian process begins with: a seeded Latin hypercube, one point in each third of each range.
+
+    Three independent draws often leave the end of the range unseen where the best learning rates are;
+    `benchmarks/bench_search.py` has the numbers.
+    """
+    return space.latin_hypercube(STARTUP, random.Random(digest({"seed": seed, "startup": STARTUP})))
