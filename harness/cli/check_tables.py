@@ -16,8 +16,11 @@ from harness.data.tokenization import prompt_limit
 from harness.data.train_test_overlap import lost
 from harness.metrics.base import metric_name
 from harness.study.check import Checked
+from harness.study.search_faults import search_plan
+from harness.study.search_space import SearchSpace, drawn_from
 from harness.study.settings import token_limits
 from harness.study.task import load_task, packaged_tasks
+from harness.study.tuning_kinds import TUNING_KINDS
 
 if TYPE_CHECKING:
     from harness.models.apply_tuning import Row
@@ -40,17 +43,33 @@ def overview(checked: Checked) -> Iterator[RenderableType]:
     yield from (f"note: {note}" for note in checked.notes)
     yield from duplicates(checked) or ["no row stands twice, within a split or across"]
     study, cells = checked.study, checked.cells
-    trained = sum(cell.tuning.trains for cell in cells)
-    runs = trained * (study.search.trials + len(study.final.seeds)) + len(cells) - trained
+    trials = [search_plan(cell, study, cells).trials for cell in cells if cell.tuning.trains]
+    trained, most = len(trials), " to ".join(map(str, sorted({min(trials), max(trials)}))) if trials else "0"
+    runs = sum(trials) + trained * len(study.final.seeds) + len(cells) - trained
     yield (
-        f"{len(cells)} cells: {trained} with {study.search.trials} trials and {len(study.final.seeds)} final runs, "
+        f"{len(cells)} cells: {trained} with {most} trials and {len(study.final.seeds)} final runs, "
         f"{len(cells) - trained} zero-shot; {runs} runs in all, tuned on validation {checked.objective}"
     )
+    if study.search.edges == "extend":
+        yield "a cell whose best learning rate lies at an end of its range gets as many trials beyond it, at most twice"
+    yield from _searched(checked)
     if study.final.seeds and checked.general:
         passages, tasks = checked.general
         text = [f"general text ({len(passages)} passages)"] if passages else []
         others = [f"{other.task.name} ({len(other.examples)} examples)" for other in tasks]
         yield f"final runs also measure, before and after: {', '.join(text + others)}"
+
+
+def _searched(checked: Checked) -> Iterator[str]:
+    """Yield the learning rates where the study leaves them out, and what else is searched over."""
+    search = checked.study.search
+    own = [tuning for tuning in checked.study.tuning if tuning.trains and search.leaves_out(tuning)]
+    if own:
+        ranges = [(tuning.name, *TUNING_KINDS[tuning.kind].rates) for tuning in own]
+        told = ", ".join(f"{name} {low:g} to {high:g}" for name, low, high in ranges)
+        yield f"learning rates, each kind's own since the study names none: {told}"
+    if further := SearchSpace.of(checked.study).beyond_learning_rate.dimensions:
+        yield f"searched over beside the learning rate: {'; '.join(map(drawn_from, further))}"
 
 
 def duplicates(checked: Checked, *, across: bool = False) -> list[str]:

@@ -22,6 +22,8 @@ def plan_tables(made: Plan) -> Iterator[RenderableType]:
         counts = [trials, finals, cell.steps, cell.steps * (trials + finals), cell.trainable]
         table.add_row(cell.id, *(f"{count:,}" for count in counts), share, f"{seconds:.1f}")
     yield table
+    if made.epochs:
+        yield made.epochs
     if made.cuts:
         yield _recordings(made)
         yield (

@@ -11,6 +11,7 @@ from harness.results.collect import Results
 from harness.results.cost_table import CostRow, cost_table
 from harness.results.search_budget import expected_best_curve
 from harness.stats import spread
+from harness.study.dimension import format_value
 from harness.tracking.schema import Metrics, score_name
 
 __all__ = ["costs_csv", "expected_best_csv", "references_csv", "results_csv"]
@@ -26,7 +27,8 @@ def results_csv(results: Results) -> str:
     header += [name.replace("/", "_") for name in general]
     rows: list[list[str]] = []
     for cell in results.cells:
-        winner = [str(cell.hyperparameters.get(name, "")) for name in results.space.names]
+        own = cell.hyperparameters
+        winner = [format_value(own[name]) if name in own else "" for name in results.space.names]
         row = [cell.id, *cell.factors.values(), *winner, str(len(cell.finals))]
         for metric in results.metrics:
             for name in (score_name("validation", metric), score_name("test", metric)):

@@ -15,7 +15,7 @@ from harness.data.template import Template
 from harness.report.number_format import amount
 from harness.report.templates import count
 from harness.results.collect import Results
-from harness.tracking.schema import Params
+from harness.tracking.schema import NONE, Params
 
 __all__ = ["BestModel", "best_model", "kept_off", "prompt_texts", "study_facts", "study_file"]
 
@@ -58,7 +58,8 @@ def _model(results: Results) -> str:
 def _setting(results: Results, key: str) -> str:
     """Return a key of the study's training section; several values where cells differ in it."""
     name = f"{Params.TRAINING}{key}"
-    values = dict.fromkeys(cell.params[name] for cell in results.cells if name in cell.params)
+    values = dict.fromkeys(cell.params.get(name, NONE) for cell in results.cells)
+    values.pop(NONE, None)
     return ", ".join(values) or str(results.settings.get("training", {}).get(key, ""))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.stats import mean
-from harness.study.search_space import Hyperparameters
+from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.tracking.schema import Metrics, Params, score_name
 
 __all__ = ["CellResult", "Final", "Trial"]
@@ -66,6 +66,10 @@ class CellResult:
     """Of the trials and final runs that count, from the start to the end of each."""
     diverged_finals: int = 0
     """How many more winners were retrained, and diverged."""
+    space: SearchSpace | None = None
+    """What its search drew from; ``None``: the study's."""
+    added_trials: int = 0
+    """How many of the trials were drawn beyond the range that it began with."""
     further_trials: int = 0
     """How many more trials the store holds, of a larger budget than the one that counts."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.core.errors import UserError
@@ -20,7 +20,7 @@ from harness.stats.verdicts import Answers
 from harness.study.reference_rows import REFERENCES
 from harness.study.search_space import SearchSpace
 from harness.tracking.run_records import CellRecord, FinalRecord, ReferenceRecord, TrialRecord, seed_order
-from harness.tracking.schema import Metrics, Tags, score_name
+from harness.tracking.schema import Metrics, Params, Tags, score_name
 from harness.tracking.store_protocols import Run, RunStore
 from harness.tracking.study_record import KeptModels, StudyRecord, summary_of
 
@@ -86,6 +86,10 @@ class Results:
     kept: KeptModels = KeptModels(None, None, None, ())
     """Which of its models are stored, whose the study offers, and why."""
 
+    def space_of(self, cell: CellResult) -> SearchSpace:
+        """Return what the search of one of the cells drew from."""
+        return cell.space or self.space
+
     @property
     def axes(self) -> tuple[str, ...]:
         """The axes that show: ``prompt``, ``tuning`` and those behind that have more than one level."""
@@ -137,7 +141,7 @@ def collect(tracker: RunStore, study: str) -> Results:
     for run in runs:
         below.setdefault(run.parent, []).append(run)
     children = {cell: below.get(parents[cell].id, []) for cell in record.cells if cell in parents}
-    cells = [_cell(parents[cell], record.axes, part, rows, space) for cell, part in children.items()]
+    cells = [_cell(parents[cell], record, part, rows, space) for cell, part in children.items()]
     answers, damaged = read_answers(
         tracker,
         finals,
@@ -206,10 +210,10 @@ def _references(runs: Sequence[Run]) -> dict[str, Mapping[str, float]]:
 
 
 def _cell(
-    parent: Run, axes: Sequence[str], children: Sequence[Run], rows: str | None, space: SearchSpace
+    parent: Run, record: StudyRecord, children: Sequence[Run], rows: str | None, space: SearchSpace
 ) -> CellResult:
     """Return a cell's results; scores on other test rows than these are left out."""
-    cell = CellRecord.from_run(parent, axes)
+    cell = CellRecord.from_run(parent, record.axes)
     searched = sorted((run for run in children if run.phase == "search"), key=lambda run: int(run.tags[Tags.TRIAL]))
     counted = searched[: cell.counted]
     trials = [TrialRecord.from_run(run, space.names) for run in counted]
@@ -225,9 +229,20 @@ def _cell(
         params=parent.params,
         best=best.scores if best else {},
         seconds=sum(run.seconds for run in [*counted, *finals]),
+        space=_reach(cell, space.with_rates(record.ranges.get(cell.factors[Params.TUNING]))),
+        added_trials=cell.added,
         diverged_finals=sum(final.diverged or (run.status == "FINISHED" and not _ranks(run)) for final, run in records),
         further_trials=len(searched) - len(counted),
     )
+
+
+def _reach(cell: CellRecord, space: SearchSpace) -> SearchSpace:
+    """Return a cell's space as far as its search widened it."""
+    rates = space.find(Params.LEARNING_RATE)
+    if rates is None or not cell.widened:
+        return space
+    low, high = cell.widened
+    return space.replaced(replace(rates, low=low, high=high))
 
 
 def _trial(trial: TrialRecord, space: SearchSpace) -> Trial:

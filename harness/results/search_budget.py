@@ -16,7 +16,9 @@ __all__ = [
     "constant_metrics",
     "expected_best_curve",
     "generalization_gap",
+    "outcome",
     "rank_flip",
+    "rises",
     "unequal_budgets",
 ]
 
@@ -25,7 +27,7 @@ class Budget(NamedTuple):
     """What a cell's score was bought with."""
 
     trials: int
-    """That the winner is the best of."""
+    """That the winner is the best of, but for those beyond its range."""
     finals: int
     """Diverged ones included."""
 
@@ -60,16 +62,17 @@ def expected_best_curve(cell: CellResult, results: Results) -> list[float]:
     A pruned trial counts by the value it was pruned at: that it was stopped says that this was a poor one, and to leave
     it out would make the budget look smaller than it was. A diverged one counts as the worst.
     """
-    return expected_best([_outcome(trial, results) for trial in cell.trials], maximize=_rises(results))
+    return expected_best([outcome(trial, results) for trial in cell.trials], maximize=rises(results))
 
 
-def _outcome(trial: Trial, results: Results) -> float:
+def outcome(trial: Trial, results: Results) -> float:
+    """Return what a trial counts by: its objective, of a pruned one that at which it was stopped; nan of others."""
     if trial.state == "pruned":
         return trial.metrics.get(score_name("validation", results.objective), math.nan)
     return trial.value if trial.state == "complete" else math.nan
 
 
-def _rises(results: Results) -> bool:
+def rises(results: Results) -> bool:
     """Return whether a higher objective is better; it is the metric that leads, or the loss."""
     return results.maximize and results.objective == results.lead
 
@@ -97,7 +100,7 @@ def rank_flip(results: Results) -> RankFlip | None:
 
 
 def _top(cell: CellResult, results: Results) -> _Top:
-    sign = 1.0 if _rises(results) else -1.0
+    sign = 1.0 if rises(results) else -1.0
     if cell.tuning == "none":
         score = cell.score(score_name("validation", results.objective))
         return _Top(-math.inf if math.isnan(score) else sign * score, -math.inf, 0)
@@ -118,7 +121,7 @@ def unequal_budgets(results: Results) -> dict[Budget, list[str]]:
     budgets: dict[Budget, list[str]] = {}
     for cell in results.cells:
         if cell.tuning != "none":
-            budget = Budget(len(cell.trials), len(cell.finals) + cell.diverged_finals)
+            budget = Budget(len(cell.trials) - cell.added_trials, len(cell.finals) + cell.diverged_finals)
             budgets.setdefault(budget, []).append(cell.id)
     return budgets if len(budgets) > 1 else {}
 

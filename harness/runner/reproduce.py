@@ -26,9 +26,8 @@ from harness.runner.executors.in_process import InProcess
 from harness.runner.executors.protocol import Ended, Event, Executor, Job, OneJob, Reply, Scored, drive
 from harness.runner.objective import objective_of
 from harness.study.check import Checked
-from harness.study.grid import Cell, cell_study
+from harness.study.grid import Cell, cell_space
 from harness.study.load_study import read_study
-from harness.study.search_space import SearchSpace
 from harness.study.study_from_store import StoredStudy, rebuilt
 from harness.study.task import load_task
 from harness.study.task_files import has_run, prompt_in, task_path
@@ -215,7 +214,7 @@ def _metrics(kept: StoredStudy, metrics: Sequence[Metric]) -> Iterator[Differenc
 
 
 def _job(run: Run, cell: Cell, checked: Checked, *, predicts: bool) -> Job:
-    winner = SearchSpace.of(cell_study(checked.study, cell)).parse(run.params)
+    winner = cell_space(checked.study, cell).parse(run.params)
     seed = int(run.params[Params.SEED]) if cell.tuning.trains else 0
     return Job(run.name, cell.id, winner, seed, follows=False, scores="validation", predicts=predicts)
 

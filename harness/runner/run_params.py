@@ -22,12 +22,14 @@ from harness.report.charts.palette import COLORS
 from harness.results.score_forecast import Forecast
 from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
-from harness.study.axes import Prompt
+from harness.study.axes import Prompt, Tuning
 from harness.study.check import Checked
 from harness.study.grid import Cell, cell_digests, cell_study, edition
 from harness.study.row_lengths import Fit
 from harness.study.search_space import SearchSpace
 from harness.study.settings import token_limits
+from harness.study.spec import StudySpec
+from harness.study.written_space import RATE
 from harness.tracking.prediction_table import TextsKeptOff
 from harness.tracking.run_records import CellRecord
 from harness.tracking.schema import NONE, Artifacts, Params, Tags
@@ -220,6 +222,7 @@ def study_record(
         question=masked(checked.file.question),
         study=_said(checked),
         space=SearchSpace.of(study).record(),
+        ranges={tuning.name: ranges[0] for tuning in study.tunings() if (ranges := _rates(study, tuning))},
         overrides=tuple(_masked(override, checked) for override in checked.file.overrides),
         file=str(checked.file.path),
         task_file=re.sub(r"[^A-Za-z0-9_.-]", "_", checked.task_file.name),  # no address of a server needs escapes then
@@ -255,6 +258,12 @@ def _baseline(checked: Checked, tracker: Tracker) -> str:
         if earlier.baseline == first.id and not earlier.study["final"]["baseline"]:
             return first.id
     return checked.baseline.id
+
+
+def _rates(study: StudySpec, tuning: Tuning) -> list[dict[str, Any]]:
+    """Return the learning rates that a tuning's cells search; none where nothing trains."""
+    rates = SearchSpace.of(study, tuning).find(RATE) if tuning.trains else None
+    return SearchSpace((rates,)).record() if rates else []
 
 
 def _data(checked: Checked, fits: Sequence[Fit]) -> dict[str, str | int]:

@@ -49,7 +49,9 @@ from harness.runner.search.settle_trials import Copied, settle_trials
 from harness.runner.search.trials import SearchQueue
 from harness.runner.written_report import write_if_new
 from harness.study.check import Checked
-from harness.study.grid import Cell, cell_study, neighbor, select, with_neighbors
+from harness.study.first_settings import first_settings
+from harness.study.grid import Cell, cell_space, neighbor, select, with_neighbors
+from harness.study.recorded_ranges import with_recorded_ranges
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.task_files import remember, task_path
 from harness.tracking.choose_store import opened
@@ -101,6 +103,10 @@ def run(
         machine = held.enter_context(only_one(name, address.store, workspace))
         tracker = held.enter_context(opened(address, say))
         refuse_newer_study(tracker)
+        if not fresh or cells:
+            checked, told = with_recorded_ranges(checked, tracker)
+            if told:
+                say(told)
         if checked.study.registered_as:
             tracker.models.registry.refuse_taken(checked.study.registered_as)
         # Whatever the user must change has been found by now; from here on things are written.
@@ -162,7 +168,8 @@ class _Driver:
         drive(self.executor, queue)
         winners = {cell.id: queue.winner(cell.id) for cell in searched}
         checkpoints = Checkpoints(self.workspace.study(study.name), study.final)
-        self._run_finals(searched, chosen, winners, checkpoints)
+        counted = {cell: len(search.counted()) for cell, search in searches.items()}
+        self._run_finals(searched, chosen, winners, counted, checkpoints)
         recorded = self.executor.recorded() / 2**20  # this command may have seen a part of it
         if recorded > tracker.run(summary).metrics.get(Metrics.RECORDINGS, 0.0):
             tracker.metrics(summary, {Metrics.RECORDINGS: recorded})
@@ -197,7 +204,7 @@ class _Driver:
     def spaces(self) -> Mapping[str, SearchSpace]:
         """What the search of each cell draws from."""
         study = self.checked.study
-        return {cell.id: SearchSpace.of(cell_study(study, cell)) for cell in self.checked.cells}
+        return {cell.id: cell_space(study, cell) for cell in self.checked.cells}
 
     def _open_searches(self, cells: Sequence[Cell]) -> dict[str, CellSearch]:
         """Open the parent runs of some cells, and the searches of those that train."""
@@ -214,6 +221,7 @@ class _Driver:
                     spec=study.search,
                     space=self.spaces[cell.id],
                     maximize=self.objective.maximize,
+                    first=first_settings(study, self.spaces[cell.id]),
                     identity=identity,
                 )
                 copied += settle_trials(cell.id, search, self.runs, self.objective.name)
@@ -256,6 +264,7 @@ class _Driver:
         searched: Sequence[Cell],
         chosen: Sequence[Cell],
         winners: Mapping[str, Hyperparameters],
+        counted: Mapping[str, int],
         checkpoints: Checkpoints,
     ) -> None:
         """Run the missing finals of some cells, and conclude every cell that was searched."""
@@ -277,7 +286,7 @@ class _Driver:
             winners=winners,
             spaces=self.spaces,
             final=study.final,
-            trials=study.search.trials,
+            trials=counted,
             test_digest=test_digest,
             examples=examples,
             model=self.model,

@@ -33,6 +33,7 @@ from harness.study.problems import Problems
 from harness.study.prompt_faults import alike, holding_targets, refuse_faults, refuse_without_fields, stray_fields
 from harness.study.row_lengths import UNLIMITED, Fit, measure
 from harness.study.run_places import try_places
+from harness.study.search_faults import refuse_search
 from harness.study.self_scores import self_scores
 from harness.study.settings import token_limits
 from harness.study.spec import StudySpec
@@ -112,6 +113,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     prompts = _prompts(study, task, problems)
     metrics = _metrics(study, task, problems)
     refuse_names(study, task, problems)
+    notes = refuse_search(study, expand(study, [form for _, form in prompts]), problems)
     _tunings(study, description, problems)
     source, rows, examples = _data(study, task, task_file, problems, test=test)
     end = reader.tokenizer.eos_token if reader else None
@@ -133,7 +135,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     assert source is not None and description is not None and reader is not None  # noqa: PT018  # else it has stopped
     forms = tuple(form for _, form in prompts)
     cautions += [*doubled_tokens(forms, examples["train"][0], reader), *_blind(metrics, examples)]
-    notes = [*source.notes, *taken_off, *left_out, *model_notes(description, reader, limits, forms, examples)]
+    notes += [*source.notes, *taken_off, *left_out, *model_notes(description, reader, limits, forms, examples)]
     test_rows = examples.pop("test", [])
     return Checked(
         file=file,

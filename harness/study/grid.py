@@ -19,13 +19,16 @@ from harness.core.errors import UserError
 from harness.core.example import digest
 from harness.data.tokenization import SOURCE_TOKENS, PromptForm
 from harness.study.axes import AXES, Level, Tuning
+from harness.study.first_settings import first_settings
 from harness.study.search_space import SearchSpace
 from harness.study.spec import Search, StudySpec
+from harness.study.written_space import RATE
 
 __all__ = [
     "Cell",
     "baseline_cell",
     "cell_digests",
+    "cell_space",
     "cell_study",
     "edition",
     "expand",
@@ -86,6 +89,11 @@ def cell_study(study: StudySpec, cell: Cell) -> StudySpec:
         if level is not None:
             study = axis.apply(study, level)
     return study
+
+
+def cell_space(study: StudySpec, cell: Cell) -> SearchSpace:
+    """Return what a cell's search draws from."""
+    return SearchSpace.of(cell_study(study, cell), cell.tuning)
 
 
 def baseline_cell(study: StudySpec, cells: Sequence[Cell]) -> Cell:
@@ -183,14 +191,24 @@ def _digest(cell: Cell, study: StudySpec, facts: Mapping[str, Any], *, start: st
         content["factors"] = {axis: level.name for axis, level in cell.further}
     if cell.tuning.trains:
         content["training"] = {**study.training.model_dump(exclude={"device"}), "max_source_tokens": source_tokens}
-        content["search"] = _search_identity(study.search, start)
-        if further := SearchSpace.of(study).beyond_learning_rate.record():
+        space = SearchSpace.of(study, cell.tuning)
+        content["search"] = _search_identity(study.search, space, start)
+        if further := space.beyond_learning_rate.record():
             content["space"] = further
+        if first := first_settings(study, space):
+            content["first"] = [dict(setting) for setting in first]
     return digest(content)
 
 
-def _search_identity(search: Search, start: str) -> dict[str, Any]:
-    identity = search.model_dump(exclude={"trials", "storage"}) | {"warm_start": start}
+def _search_identity(search: Search, space: SearchSpace, start: str) -> dict[str, Any]:
+    """Return what it says beside the further dimensions, as it was said when the learning rate was the only one."""
+    identity = search.model_dump(exclude={"trials", "storage", "space", "ranges", "edges", "first"}) | {
+        "warm_start": start
+    }
+    if rate := space.find(RATE):
+        identity[RATE] = list(rate.choices) or {"low": rate.low, "high": rate.high, "scale": rate.scale}
+    if search.edges == "extend":  # where the draws beyond the range begin depends on how many there are within
+        return identity | {"edges": "extend", "trials": search.trials}
     return identity | {"trials": search.trials} if search.sampler == "grid" or start != "none" else identity
 
 

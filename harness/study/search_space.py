@@ -1,14 +1,13 @@
 """The search space and what is drawn from it: the hyperparameters of one training run.
 
-To search over one more hyperparameter, add an entry to `HYPERPARAMETERS`: where the study gives its range, and how a
-value acts. All else takes the mapping whole: the samplers, warm start, the params of runs and what is read back from
-them, the cell's digest, the report.
+Every key of the study's training section that a search may draw is an entry of `HYPERPARAMETERS`. To search over
+something else, add one: where the study gives its range, and how a value acts. All else takes the mapping whole: the
+samplers, warm start, the params of runs and what is read back from them, the cell's digest, the report.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,8 +15,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness.core.errors import UserError
-from harness.study.dimension import Dimension, Value
+from harness.study.axes import Tuning
+from harness.study.dimension import Dimension, Value, format_value, parse_value
 from harness.study.spec import StudySpec
+from harness.study.written_space import RATE, SEARCHED, TRAINING
 from harness.tracking.schema import NONE
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Hyperparameters",
     "SearchSpace",
     "applied",
+    "drawn_from",
     "format_value",
     "parse_value",
     "shown_value",
@@ -64,7 +66,9 @@ class Hyperparameters(Mapping[str, Value]):
         Raises:
             KeyError: These are the hyperparameters of a run that trains nothing.
         """
-        return float(self["learning_rate"])
+        rate = self[RATE]
+        assert isinstance(rate, int | float)
+        return float(rate)
 
     def in_words(self) -> str:
         """Return them for people.
@@ -74,6 +78,15 @@ class Hyperparameters(Mapping[str, Value]):
         """
         return ", ".join(f"{title(name)} {shown_value(value)}" for name, value in self.items())
 
+    def beyond_rate(self) -> str:
+        """Return those behind the learning rate for people, to follow it in a sentence; mostly there are none.
+
+        >>> Hyperparameters({"learning_rate": 0.0123, "training.epochs": 3}).beyond_rate()
+        ', training.epochs 3'
+        """
+        others = Hyperparameters({name: value for name, value in self.items() if name != RATE})
+        return f", {others.in_words()}" if others else ""
+
 
 def title(name: str) -> str:
     """Return a hyperparameter's name in a sentence: words, or the key of the study file that it stands for."""
@@ -82,7 +95,22 @@ def title(name: str) -> str:
 
 def shown_value(value: Value) -> str:
     """Return a value for people, rounded to two digits."""
+    if value is None:
+        return "null"
     return f"{value:.2g}" if isinstance(value, float) else str(value)
+
+
+def drawn_from(dimension: Dimension) -> str:
+    """Return what is searched over, and between which ends or among which choices, for people.
+
+    >>> drawn_from(Dimension("learning_rate", 1e-5, 1e-2, "log"))
+    'learning rates from 1e-05 to 0.01'
+    """
+    ending = "s" if dimension.name == RATE else ""
+    name = f"{title(dimension.name)}{ending}"
+    if dimension.choices:
+        return f"{name} among {', '.join(map(shown_value, dimension.choices))}"
+    return f"{name} from {dimension.low:g} to {dimension.high:g}"
 
 
 @dataclass(frozen=True)
@@ -95,12 +123,17 @@ class Hyperparameter:
     """The study that trains with a value; ``None``: `harness.training.loop.fit` takes it, as the rate."""
 
 
-def _learning_rate(study: StudySpec) -> Dimension:
-    spec = study.search.learning_rate
-    return Dimension("learning_rate", spec.low, spec.high, spec.scale)
+def _entry(name: str) -> Hyperparameter:
+    """Return the entry of a name that ``search.space`` knows."""
+    key = name.removeprefix(TRAINING)
+
+    def apply(study: StudySpec, value: Value) -> StudySpec:
+        return study.model_copy(update={"training": study.training.model_copy(update={key: value})})
+
+    return Hyperparameter(lambda study: study.search.dimensions.get(name), None if name == RATE else apply)
 
 
-HYPERPARAMETERS: dict[str, Hyperparameter] = {"learning_rate": Hyperparameter(_learning_rate)}
+HYPERPARAMETERS: dict[str, Hyperparameter] = {name: _entry(name) for name in SEARCHED}
 """All that can be searched over, by name."""
 
 
@@ -122,8 +155,13 @@ class SearchSpace:
     dimensions: tuple[Dimension, ...] = ()
 
     @classmethod
-    def of(cls, study: StudySpec) -> SearchSpace:
-        """Return the space of a study; for one cell, hand in the study that the cell runs."""
+    def of(cls, study: StudySpec, tuning: Tuning | None = None) -> SearchSpace:
+        """Return the space of the cells of a tuning, given the study that they run; `harness.study.grid.cell_space`.
+
+        Without one, the names are theirs, and the learning rate is that of cells without a range of their own.
+        """
+        if tuning is not None:
+            study = study.model_copy(update={"search": study.search.of_tuning(tuning)})
         ranges = (entry.dimension(study) for entry in HYPERPARAMETERS.values())
         return cls(tuple(dimension for dimension in ranges if dimension is not None))
 
@@ -139,6 +177,16 @@ class SearchSpace:
             rate = search.get("learning_rate")
             return cls((Dimension("learning_rate", rate["low"], rate["high"], "log"),) if rate else ())
         return cls(tuple(map(Dimension.from_record, records)))
+
+    def with_rates(self, record: Mapping[str, Any] | None) -> SearchSpace:
+        """Return the space with other learning rates, from `record`; itself without one."""
+        if record is None:
+            return self
+        return self.replaced(Dimension.from_record(record))
+
+    def replaced(self, dimension: Dimension) -> SearchSpace:
+        """Return the space with another dimension in place of the one of its name."""
+        return SearchSpace(tuple(dimension if d.name == dimension.name else d for d in self.dimensions))
 
     def record(self) -> list[dict[str, Any]]:
         """Return the space as JSON values."""
@@ -157,6 +205,10 @@ class SearchSpace:
     def find(self, name: str) -> Dimension | None:
         """Return the dimension of a name, if there is one."""
         return next((dimension for dimension in self.dimensions if dimension.name == name), None)
+
+    def nearest(self, hyperparameters: Mapping[str, Value]) -> Hyperparameters:
+        """Return the point of the space that is nearest to one of another space of the same names."""
+        return Hyperparameters({d.name: d.nearest(hyperparameters[d.name]) for d in self.dimensions})
 
     def take(self, values: Mapping[str, Value]) -> Hyperparameters:
         """Return a sampler's values as hyperparameters.
@@ -180,23 +232,40 @@ class SearchSpace:
         texts = {name: params.get(name, NONE) for name in self.names}
         return Hyperparameters({name: parse_value(text) for name, text in texts.items() if text != NONE})
 
-    def grid(self, trials: int) -> list[Hyperparameters]:
+    def grid(self, trials: int, given: int = 0) -> list[Hyperparameters]:
         """Return all choices times evenly spaced points of each range, none twice, at most so many.
 
-        Both ends of a range are included; one that gets a single point gets its middle. The last dimension changes
+        Both ends of a range are included; one range may get a single point, its middle. The last dimension changes
         first.
 
+        Args:
+            trials: The budget.
+            given: How many of these are something else.
+
         Raises:
-            UserError: The choices alone are more.
+            UserError: The choices alone are more, or a second range would get a single point.
         """
         counts = {d.name: 1 for d in self.dimensions if not d.choices}
-        fewest = math.prod(len(d.choices) for d in self.dimensions if d.choices)
-        if fewest > trials:
-            raise UserError(f"{trials} trials are no grid of {fewest} combinations of choices; raise search.trials")
-        while (raised := self._raised(counts, trials // fewest)) is not None:
+        fewest, most = math.prod(len(d.choices) for d in self.dimensions if d.choices), trials - given
+        least = fewest * 2 ** max(0, len(counts) - 1)
+        if least > most:
+            ranges = f"{len(counts)} ranges, of which one alone may get a single point"
+            choices = f"{fewest} combinations of choices"
+            what = choices if fewest > most else ranges if fewest == 1 else f"{choices} and {ranges}"
+            raise UserError(f"{most} trials are no grid of {what}; raise search.trials to at least {least + given}")
+        while (raised := self._raised(counts, most // fewest)) is not None:
             counts = raised
         points = [dimension.points(counts.get(dimension.name, 1)) for dimension in self.dimensions]
         return [Hyperparameters(dict(zip(self.names, values, strict=True))) for values in itertools.product(*points)]
+
+    def grid_beside(
+        self, first: Sequence[Hyperparameters], trials: int, start: Hyperparameters | None = None
+    ) -> list[Hyperparameters]:
+        """Return a warm start, what is tried first, and as much of a grid as has room behind them, without these."""
+        given = [*([] if start is None else [start]), *first]
+        if len(given) >= trials:
+            return given[:trials]
+        return given + [point for point in self.grid(trials, len(given)) if point not in first]
 
     def _raised(self, counts: Mapping[str, int], most: int) -> dict[str, int] | None:
         """Give the range with the fewest points one more, ``None`` where none can have one."""
@@ -228,36 +297,3 @@ class SearchSpace:
         """Return which part, counted from 0, of each dimension a point lies in."""
         places = [dimension.place(hyperparameters[dimension.name]) for dimension in self.dimensions]
         return [min(int(parts * place), parts - 1) for place in places]
-
-
-def format_value(value: Value) -> str:
-    """Return the text that `parse_value` turns into the very same value.
-
-    >>> format_value(1e-05), format_value(3), format_value("linear"), format_value("3")
-    ('1e-05', '3', 'linear', '"3"')
-    """
-    if isinstance(value, str):
-        is_plain = value != NONE and not value.startswith('"') and _number(value) is None
-        return value if is_plain else json.dumps(value)
-    return repr(value)
-
-
-def parse_value(text: str) -> Value:
-    """Return the number, whole or not, or else the text that a param holds.
-
-    >>> parse_value("1e-05"), parse_value("3"), parse_value("linear"), parse_value('"3"')
-    (1e-05, 3, 'linear', '3')
-    """
-    number = _number(text)
-    if number is not None:
-        return number
-    return str(json.loads(text)) if text.startswith('"') else text
-
-
-def _number(text: str) -> float | int | None:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return None

@@ -13,14 +13,18 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_v
 
 from harness.core.closest_match import closest
 from harness.core.named_path import ModelName, StorageUrl, TaskName
-from harness.core.number_types import Amount, Count, Decay, Mebibytes, Rate, Seed, Share
+from harness.core.number_types import Amount, Count, Mebibytes, Seed
 from harness.core.workspace import LONGEST_NAME, STUDY_NAME
 from harness.core.yaml_section import Section
 from harness.data.data_keys import Data
 from harness.study.axes import AXES, Prompt, Tuning, tuning_of
+from harness.study.dimension import NARROWEST
 from harness.study.generality_keys import Generality, generality_of
+from harness.study.search_keys import PROXIED, LearningRate, Search
+from harness.study.training_keys import Precision, Training
 
 __all__ = [
+    "NARROWEST",
     "PROXIED",
     "Baseline",
     "Engine",
@@ -35,14 +39,6 @@ __all__ = [
     "Tracking",
     "Training",
 ]
-
-Precision = Literal["fp32", "bf16"]
-
-PROXIED = 3
-"""Of how many trials of a cell, its best by loss, loss and metric are compared; see `runner/search/trials.py`."""
-
-NARROWEST = 1 + 1e-6
-"""The least ratio of a searched range's ends: of equal logarithms no place between them can be told."""
 
 
 class Model(Section):
@@ -69,45 +65,6 @@ class Model(Section):
         return self.model_dump(include={"source_language", "target_language"}, exclude_none=True)
 
 
-class Training(Section):
-    """How every trial and final run trains."""
-
-    epochs: Count = 3
-    """Passes over the training split."""
-    batch_size: Count = 16
-    """Examples per forward pass; a length bucket's last batch may hold fewer."""
-    accumulation: Count = 1
-    """Forward passes per optimizer step."""
-    max_source_tokens: Count | None = None
-    """The most tokens of a rendered prompt; left out: the task's. Beyond, its shortened field is cut."""
-    max_target_tokens: Count | None = None
-    """The most tokens of a training target; left out: the task's. Longer rows are dropped and counted."""
-    schedule: Literal["constant", "linear", "cosine"] = "linear"
-    """How the learning rate falls after warm-up."""
-    warmup: Share = 0.0
-    """Share of the steps over which the learning rate rises from zero."""
-    weight_decay: Decay = 0.0
-    """AdamW's, on matrices alone: norms and biases are left out."""
-    clip: Amount | None = 1.0
-    """The largest gradient norm; ``null``: no clipping."""
-    patience: Count | None = None
-    """A run stops after so many epochs in a row without a better objective on validation; left out: never."""
-    keep: Literal["last", "best"] = "last"
-    """The epoch whose value and weights are a run's: its last one, or its best by the objective on validation."""
-    precision: Precision = "fp32"
-    """Arithmetic of training and scoring: ``fp32`` the reference; ``bf16`` float32 weights, bfloat16 products."""
-    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
-    """``auto`` takes the first of cuda, mps and cpu that is there."""
-
-    @model_validator(mode="after")
-    def _can_stop(self) -> Training:
-        if self.patience is not None and self.patience >= self.epochs:
-            raise ValueError(
-                f"training.patience {self.patience} could stop no run of {self.epochs} epochs; lower it or leave it out"
-            )
-        return self
-
-
 class Engine(Section):
     """How the frozen part of the network is computed; changes the clock, never the numbers."""
 
@@ -130,46 +87,6 @@ class Generation(Section):
     """Texts that end a prediction; left out: the task's."""
     batch_size: Count = 64
     """Prompts per call of ``generate``."""
-
-
-class LearningRate(Section):
-    """The range that every cell searches."""
-
-    low: Rate = 1e-5
-    """Lower end, included."""
-    high: Rate = 1e-2
-    """Upper end, included."""
-    scale: Literal["log"] = "log"
-    """Draws are uniform in the logarithm."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> LearningRate:
-        if not self.low < self.high:
-            raise ValueError(f"learning_rate needs low < high, but low={self.low} and high={self.high}; swap them")
-        if self.high / self.low < NARROWEST:
-            ends = f"low={self.low} and high={self.high}"
-            raise ValueError(f"learning_rate is no range to search: {ends} are all but equal; lower low or raise high")
-        return self
-
-
-class Search(Section):
-    """How each cell's hyperparameters are tuned: the same space, budget and seed for all cells."""
-
-    learning_rate: LearningRate = LearningRate()
-    trials: Count = 8
-    """Draws per cell."""
-    sampler: Literal["grid", "random", "tpe", "gp"] = "gp"
-    """``grid``: evenly spaced points; ``gp``: one draw in each third of the range, then a Gaussian process."""
-    warm_start: Literal["none", "neighbor"] = "none"
-    """``neighbor``: a cell's first trial is the best one of a fixed other cell; see `harness.study.grid`."""
-    pruner: Literal["none", "median"] = "none"
-    """``median`` stops a trial that is below the median of the earlier ones at its epoch."""
-    metric: str | None = None
-    """The objective, on validation; a metric of the task or ``loss``; left out: the task's first."""
-    seed: Seed = 0
-    """Seeds the draws, and the training of every trial."""
-    storage: StorageUrl = "sqlite:///optuna.db"
-    """Optuna's storage URL; left out: in the working folder, as MLflow's store."""
 
 
 class Baseline(Section):

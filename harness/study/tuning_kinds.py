@@ -69,6 +69,10 @@ class TuningKind:
     words: str = ""
     """What trains, for people; ``{}`` is the number of blocks. Empty: its name says it."""
 
+    rates: tuple[float, float] = (1e-5, 1e-2)
+    """The ends of the range of learning rates that a study searches which names none; `docs/decisions/ranges.md` says
+    where they are from."""
+
 
 def _last_blocks(parts: ModelParts, count: int) -> tuple[str, ...]:
     chosen = parts.blocks[len(parts.blocks) - count :]
@@ -79,8 +83,8 @@ def _last_blocks(parts: ModelParts, count: int) -> tuple[str, ...]:
 
 TUNING_KINDS: dict[str, TuningKind] = {
     "none": TuningKind(0, lambda parts, _: (), words="nothing"),
-    "head": TuningKind(1, lambda parts, _: (parts.head.name,), words="the output layer alone"),
-    "last_blocks": TuningKind(2, _last_blocks, takes_blocks=True, words="the last {} blocks"),
+    "head": TuningKind(1, lambda parts, _: (parts.head.name,), words="the output layer alone", rates=(3e-4, 3e-1)),
+    "last_blocks": TuningKind(2, _last_blocks, takes_blocks=True, words="the last {} blocks", rates=(1e-4, 3e-2)),
     "full": TuningKind(3, lambda parts, _: ("",), words="the whole model"),
 }
 """By name. It is what study files and ids say, so it never changes; in the order in which messages list them."""

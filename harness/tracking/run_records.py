@@ -49,6 +49,10 @@ class CellRecord:
     """The winner's index; ``none`` where no trial completed."""
     counted: int | None = None
     """How many trials that is the best of, from the first on; ``None`` where all count."""
+    added: int = 0
+    """How many of these were drawn beyond the cell's range."""
+    widened: tuple[float, ...] = ()
+    """The ends of the learning rates, where they were widened."""
 
     @classmethod
     def from_run(cls, run: Run, axes: Sequence[str]) -> CellRecord:
@@ -73,6 +77,8 @@ class CellRecord:
             settings={name: value for name, value in params.items() if "." in name and name not in sizes},
             best_trial=tags.get(Tags.BEST_TRIAL),
             counted=int(tags[Tags.TRIALS]) if Tags.TRIALS in tags else None,
+            added=int(tags.get(Tags.ADDED_TRIALS, 0)),
+            widened=tuple(map(float, tags.get(Tags.WIDENED, "").split())),
         )
 
     def params(self) -> dict[str, Any]:

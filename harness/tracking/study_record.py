@@ -30,6 +30,9 @@ class StudyRecord:
     """The study file, defaults filled in."""
     space: Sequence[Mapping[str, Any]] | None = None
     """The dimensions of the search space; ``None`` of a study that was run before this was kept."""
+    ranges: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The learning rates of each tuning, by its name, as a dimension of the space; empty of a study that was run when
+    all tunings had the same, those of `space`."""
     overrides: tuple[str, ...]
     """What ``--set`` said."""
     file: str

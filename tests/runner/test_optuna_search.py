@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,7 @@ from harness.runner.search.optuna_search import (
     startup_points,
 )
 from harness.runner.search.optuna_storage import open_storage, reach_storage
+from harness.runner.search.samplers import sampler_of
 from harness.study.dimension import Dimension
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.spec import Search
@@ -36,6 +38,8 @@ MIXED = SearchSpace(
         Dimension("training.epochs", 1, 4, integer=True),
     )
 )
+ROOM = {"grid": 9, "random": 5, "tpe": 5, "gp": 5}
+"""Trials, of which a grid over `MIXED` takes eight at least."""
 SPACES = {"one dimension": ALONE, "four dimensions": MIXED}
 
 DRAWS = {
@@ -140,7 +144,7 @@ def spec(sampler: str = "random", **keys: object) -> Search:
 def score(hyperparameters: Hyperparameters) -> float:
     """A curve with its top at 1e-3 and some ripples; other hyperparameters pull a little."""
     place = math.log10(hyperparameters.learning_rate)
-    others = [value for value in list(hyperparameters.values())[1:] if not isinstance(value, str)]
+    others = [value for value in list(hyperparameters.values())[1:] if isinstance(value, int | float)]
     return -((place + 3) ** 2) + 0.3 * math.sin(7 * place) - 0.1 * sum(others)
 
 
@@ -177,7 +181,7 @@ def test_the_learning_rates_of_a_study_are_what_they_always_were(sampler: str, s
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_draws_do_not_depend_on_kills(sampler: str, space: SearchSpace, tmp_path: Path) -> None:
-    study, storage = spec(sampler), f"sqlite:///{tmp_path / 'optuna.db'}"
+    study, storage = spec(sampler, trials=ROOM[sampler]), f"sqlite:///{tmp_path / 'optuna.db'}"
     expected = undisturbed(study, space)
     for kill in range(8):
         search = opened(open_storage(storage), study, space)
@@ -235,6 +239,79 @@ def test_no_draw_lies_outside_its_range(space: SearchSpace, sampler: str, seed: 
     if sampler == "grid":
         assert len(set(tried)) == len(tried)
         assert tried == space.grid(9)
+
+
+KINDS = {
+    "float": Dimension("training.warmup", 0.0, 0.2),
+    "log float": Dimension("training.weight_decay", 1e-4, 1e-1, "log"),
+    "integer": Dimension("training.epochs", 1, 3, integer=True),
+    "choice": choices("training.clip", None, 1.0, 2.5),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@given(seed=st.integers(0, 10**6), kills=st.lists(st.booleans(), min_size=6, max_size=6), given=st.booleans())
+@settings(max_examples=3, deadline=None)
+def test_each_sampler_draws_from_each_kind(sampler: str, kind: str, seed: int, kills: list[bool], given: bool) -> None:
+    space, study = SearchSpace((*ALONE.dimensions, KINDS[kind])), spec(sampler, trials=6, seed=seed)
+    first = [space.at([0.1, 0.1])] if given else []
+
+    def search(storage: BaseStorage) -> CellSearch:
+        return CellSearch(storage, "cell", spec=study, space=space, maximize=True, first=first)
+
+    drawn = finish(search(InMemoryStorage()))
+    assert all(dimension.has(one[dimension.name]) for one in drawn for dimension in space.dimensions)
+    assert drawn[: len(first)] == first
+    assert len(set(drawn)) == len(drawn) or sampler != "grid"
+    storage = InMemoryStorage()
+    for is_told in kills:
+        if (trial := search(storage).ask()) is not None and is_told:
+            search(storage).tell(trial.optuna.number, "complete", score(trial.hyperparameters))
+        search(storage).recover(lambda number: None)
+    assert finish(search(storage)) == drawn
+
+
+def test_optuna_alone_tries_the_same() -> None:
+    """A loop of one's own: random draws by Optuna's sampler, and a grid by hand."""
+    space = SearchSpace((*ALONE.dimensions, KINDS["integer"], KINDS["float"]))
+    plain = optuna.create_study(direction="maximize")
+    for index in range(6):
+        plain.sampler = sampler_of(spec("random", trials=6, seed=4), index)
+        trial = plain.ask()
+        trial.suggest_float("learning_rate", 1e-5, 1e-1, log=True)
+        trial.suggest_int("training.epochs", 1, 3)
+        trial.suggest_float("training.warmup", 0.0, 0.2)
+        plain.tell(trial, 0.0)
+    assert [dict(one) for one in undisturbed(spec("random", trials=6, seed=4), space)] == [
+        t.params for t in plain.trials
+    ]
+    points = {"learning_rate": (1e-5, 1e-1), "training.epochs": (1, 3), "training.warmup": (0.0, 0.2)}
+    by_hand = [dict(zip(points, values, strict=True)) for values in product(*points.values())]
+    assert [dict(one) for one in undisturbed(spec("grid", trials=8), space)] == by_hand
+
+
+def test_a_start_from_another_space_is_drawn_into_this_one() -> None:
+    start = rate(3.0)
+    for sampler in SAMPLERS:
+        assert undisturbed(spec(sampler), start=start)[0] == rate(1e-1)
+
+
+def test_the_pruner_compares_runs_of_equal_length() -> None:
+    space = SearchSpace((*ALONE.dimensions, choices("training.epochs", 2, 4)))
+    given = [
+        space.at([place, epochs]) for place, epochs in ((0.1, 0.0), (0.2, 0.0), (0.3, 0.9), (0.4, 0.9), (0.5, 0.0))
+    ]
+    study = spec("random", pruner="median")
+    search = CellSearch(InMemoryStorage(), "cell", spec=study, space=space, maximize=True, first=[*given])
+    stopped = []
+    for first_epoch in (5.0, 5.0, 1.0, 1.0, 4.0):  # the long ones rise late: among these alone 4 is a poor start
+        trial = search.ask()
+        assert trial is not None
+        trial.optuna.report(first_epoch, 1)
+        stopped.append(trial.optuna.should_prune())
+        search.tell(trial.optuna.number, "complete", first_epoch)
+    assert stopped == [False, False, False, False, True]
 
 
 @pytest.mark.parametrize("sampler", ["grid", "gp"])
@@ -327,11 +404,12 @@ def test_the_grid_is_searched_in_its_order() -> None:
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_start_of_many_dimensions_is_tried_first_and_counts(sampler: str) -> None:
     start = MIXED.at([0.1, 0.9, 0.4, 0.9])
-    warm, cold = undisturbed(spec(sampler), MIXED, start), undisturbed(spec(sampler), MIXED)
+    budget = spec(sampler, trials=ROOM[sampler])
+    warm, cold = undisturbed(budget, MIXED, start), undisturbed(budget, MIXED)
     assert warm[0] == start
-    assert len(warm) <= 5
+    assert len(warm) <= budget.trials
     if sampler == "grid":
-        assert warm[1:] == MIXED.grid(4)
+        assert warm[1:] == MIXED.grid(8)
     if sampler == "random":
         assert warm[1:] == cold[1:]
     if sampler == "gp":  # the startup point that is most like the start gives way to it

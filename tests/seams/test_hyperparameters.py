@@ -1,4 +1,4 @@
-"""A second hyperparameter that only this test knows, through a whole study: one entry of the table, no file touched."""
+"""A second hyperparameter with a range that only this test knows, through a whole study: one entry of the table."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Run
 
-from harness.study.dimension import Dimension, Value
-from harness.study.search_space import HYPERPARAMETERS, Hyperparameter, parse_value
+from harness.study.dimension import Dimension, Value, parse_value
+from harness.study.search_space import HYPERPARAMETERS, Hyperparameter
 from harness.study.spec import StudySpec
 from harness.tracking.schema import NONE
 from tests.support.study_fixture import Place, Places, rows

@@ -22,7 +22,7 @@ further = st.lists(levels, max_size=3)
 TUNINGS = st.lists(st.sampled_from(["none", "head", "full"]), min_size=1, unique=True)
 
 
-def study_of(prompts: list[str], tuning: list[str], **more: Any) -> StudySpec:
+def study_of(prompts: list[str], tuning: list[Any], **more: Any) -> StudySpec:
     return StudySpec.model_validate({"name": "s", "task": "t", "prompts": prompts, "tuning": tuning, **more})
 
 
@@ -113,3 +113,59 @@ def test_a_baseline_names_as_many_axes_as_it_likes() -> None:
         assert baseline_cell(headless, grid(headless)).id == "a/head/s/u", "the first that trains"
         with pytest.raises(ValidationError, match="unknown key 'axis2'.*did you mean 'axis1'"):
             study_of(["a"], ["head"], final={"baseline": {"prompt": "a", "tuning": "head", "axis2": "v"}})
+
+
+@pytest.mark.parametrize(
+    ("search", "known"),
+    [
+        (
+            {"learning_rate": {"low": 1e-4, "high": 1e-2}},
+            ["555e87e6339e9685", "3db83762b028f737", "6fc5444805ad79b9", "bdaf0b6692083d20"],
+        ),
+        (
+            {"learning_rate": {"low": 1e-4, "high": 1e-2}, "sampler": "grid", "trials": 5},
+            ["555e87e6339e9685", "15c0bb01f3c47414", "511b28d3c9fc5bbd", "b19c510564493a89"],
+        ),
+        (
+            {
+                "learning_rate": {"low": 1e-5, "high": 1e-1, "scale": "log"},
+                "warm_start": "neighbor",
+                "sampler": "tpe",
+                "metric": "loss",
+            },
+            ["555e87e6339e9685", "a182d9e6268248e7", "9a28cd915c2f2cb3", "23a9e249447431d7"],
+        ),
+        (
+            {"learning_rate": {"low": 1, "high": 10}, "pruner": "median"},
+            ["555e87e6339e9685", "489319dee661ce50", "5b86cc58afeb7ea8", "6ae67c4ca5496a1b"],
+        ),
+    ],
+)
+def test_a_study_that_names_a_learning_rate_alone_has_the_cells_it_always_had(
+    search: dict[str, Any], known: list[str]
+) -> None:
+    """What commit 34e51bf called them."""
+    study = study_of(["p", "q"], ["head", {"last_blocks": 2}, "full"], search=search)
+    cells = expand(study, [Template("p", "{{ source }}", "source"), Template("q", "q {{ source }}", "source")])
+    digests = cell_digests(cells, study, {})
+    assert [digests["p/none"], digests["p/head"], digests["p/full"], edition(study, digests)] == known
+
+
+def test_what_is_searched_over_and_what_is_tried_first_is_part_of_a_cell() -> None:
+    rates = {"low": 1e-4, "high": 1e-2}
+    searches: list[dict[str, Any]] = [
+        {"learning_rate": rates},
+        {"learning_rate": rates, "first": [{"learning_rate": 1e-3}]},
+        {"learning_rate": rates, "space": {"training.epochs": [1, 2]}},
+        {"learning_rate": rates, "space": {"training.epochs": [2, 1]}},
+        {"space": {"learning_rate": {**rates, "scale": "linear"}}},
+        {"space": {"learning_rate": [1e-4, 1e-2]}},
+    ]
+    found = []
+    for search in searches:
+        study = study_of(["p"], ["head"], search=search)
+        found.append(cell_digests(grid(study), study, {}))
+    assert len({digests["p/head"] for digests in found}) == len(searches)
+    assert len({digests["p/none"] for digests in found}) == 1
+    short = study_of(["p"], ["head"], search={"space": {"learning_rate": rates}})
+    assert cell_digests(grid(short), short, {}) == found[0]

@@ -15,23 +15,21 @@ from hypothesis import strategies as st
 
 from harness.core.errors import UserError
 from harness.data.template import Template
-from harness.study.dimension import Dimension, Value
+from harness.study.dimension import Dimension, Value, format_value, parse_value
 from harness.study.grid import cell_digests, expand
 from harness.study.search_space import (
     HYPERPARAMETERS,
-    NONE,
     Hyperparameter,
     Hyperparameters,
     SearchSpace,
     applied,
-    format_value,
-    parse_value,
 )
 from harness.study.spec import StudySpec
-from tests.support.search_spaces import choices, combinations, learning_rates, rate, spaces
+from harness.tracking.schema import NONE
+from tests.support.search_spaces import choices, combinations, learning_rates, rate, smallest_grid, spaces
 
 values: st.SearchStrategy[Value] = st.one_of(
-    st.floats(allow_nan=False, allow_infinity=False), st.integers(), st.text(max_size=12)
+    st.none(), st.floats(allow_nan=False, allow_infinity=False), st.integers(), st.text(max_size=12)
 )
 
 
@@ -54,7 +52,7 @@ def test_plain_values_are_written_plainly(value: Value, text: str) -> None:
     assert format_value(value) == text
 
 
-@pytest.mark.parametrize("text", ["3", "1e-3", "nan", "Infinity", " 7 ", "1_000", NONE, '"', '"quoted"'])
+@pytest.mark.parametrize("text", ["3", "1e-3", "nan", "Infinity", " 7 ", "1_000", NONE, "null", '"', '"quoted"'])
 def test_a_text_that_looks_like_something_else_stays_a_text(text: str) -> None:
     assert format_value(text) not in (text, NONE)
     assert parse_value(format_value(text)) == text
@@ -116,9 +114,10 @@ def assert_inside(value: Value, dimension: Dimension) -> None:
 
 @given(space=spaces, trials=st.integers(1, 40))
 def test_a_grid_has_no_point_twice_both_ends_and_no_more_than_the_budget(space: SearchSpace, trials: int) -> None:
-    fewest = combinations(space)
-    if fewest > trials:
-        with pytest.raises(UserError, match=f"{trials} trials are no grid of {fewest} combinations of choices; raise"):
+    fewest, least = combinations(space), smallest_grid(space)
+    if least > trials:
+        what = f"{fewest} combinations of choices" if fewest > trials else ".*ranges, of which one alone"
+        with pytest.raises(UserError, match=f"{trials} trials are no grid of {what}.*raise .* to at least {least}$"):
             space.grid(trials)
         return
     grid = space.grid(trials)
@@ -133,14 +132,18 @@ def test_a_grid_has_no_point_twice_both_ends_and_no_more_than_the_budget(space: 
             assert points == list(dimension.choices)
         elif len(points) > 1:
             assert (points[0], points[-1]) == (dimension.low, dimension.high)
+        else:
+            assert points == list(dimension.points(1))
         assert points == sorted(points, key=dimension.place)
+    assert sum(len(axes[d.name]) == 1 for d in space.dimensions if not d.choices) <= 1
 
 
 @given(space=spaces, trials=st.integers(1, 40))
 def test_no_range_of_a_grid_could_have_one_point_more(space: SearchSpace, trials: int) -> None:
     ranges = [dimension for dimension in space.dimensions if not dimension.choices and not dimension.integer]
-    fewest = combinations(space)
-    if fewest > trials or len(ranges) + sum(bool(d.choices) for d in space.dimensions) < len(space.dimensions):
+    if smallest_grid(space) > trials or len(ranges) + sum(bool(d.choices) for d in space.dimensions) < len(
+        space.dimensions
+    ):
         return  # whole numbers may run out
     grid = space.grid(trials)
     for dimension in ranges:
@@ -166,7 +169,12 @@ def test_a_grid_of_several_dimensions() -> None:
         (1e-2, "cosine", 0.0),
         (1e-2, "cosine", 0.1),
     ]
-    assert [tuple(point.values()) for point in space.grid(3)] == [(1e-3, "linear", 0.05), (1e-3, "cosine", 0.05)]
+    with pytest.raises(UserError, match="3 trials are no grid of 2 combinations of choices and 2 ranges"):
+        space.grid(3)
+    assert [tuple(point.values()) for point in SearchSpace(space.dimensions[:2]).grid(3)] == [
+        (1e-3, "linear"),
+        (1e-3, "cosine"),
+    ]
 
 
 @given(points=st.integers(1, 12), low=st.floats(1e-7, 1e-3), factor=st.floats(1.5, 1e5))

@@ -63,8 +63,14 @@ def combinations(space: SearchSpace) -> int:
     return math.prod(len(dimension.choices) or 1 for dimension in space.dimensions)
 
 
+def smallest_grid(space: SearchSpace) -> int:
+    """Return how many trials a grid takes: two points of each range but one."""
+    ranges = sum(not dimension.choices for dimension in space.dimensions)
+    return combinations(space) * 2 ** max(0, ranges - 1)
+
+
 spaces = _spaces()
 """The learning rate, and up to three dimensions of any kind behind it."""
 
-small_spaces = spaces.filter(lambda space: combinations(space) <= 8)
+small_spaces = spaces.filter(lambda space: smallest_grid(space) <= 8)
 """Those of which a grid of nine trials exists."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from harness.report.charts.chart import Chart, legible
-from harness.report.charts.scores import depths, expected_best, learning_curves, learning_rates
+from harness.report.charts.scores import depths, expected_best, hyperparameters, learning_curves, learning_rates
 from harness.report.charts.tradeoffs import tradeoffs
 from harness.report.text.findings import Findings
 from harness.results.collect import Results
@@ -20,11 +20,13 @@ class Gallery(NamedTuple):
     learning_rates: Chart | None
     expected_best: Chart | None
     learning_curves: Chart | None
+    hyperparameters: list[Chart]
+    """Over each that is searched beside the learning rate."""
     tradeoffs: list[Chart]
 
     def charts(self) -> list[Chart]:
         """Return those that are there."""
-        return [chart for chart in (*self[:-1], *self.tradeoffs) if chart]
+        return [chart for chart in (*self[:-2], *self.hyperparameters, *self.tradeoffs) if chart]
 
 
 def gallery(results: Results, findings: Findings) -> Gallery:
@@ -34,6 +36,7 @@ def gallery(results: Results, findings: Findings) -> Gallery:
         learning_rates(results),
         expected_best(results),
         learning_curves(results),
+        hyperparameters(results),
         tradeoffs(results),
     )
     return Gallery(*legible(charts))

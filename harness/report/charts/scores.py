@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Literal
 
 from harness.report.charts.chart import Axis, Chart, Line, Panel, Point
 from harness.report.number_format import learning_rate, score, study_places
 from harness.report.templates import count
 from harness.report.text.findings import Findings
-from harness.results.cell_result import CellResult
+from harness.results.cell_result import CellResult, Trial
 from harness.results.collect import Results
 from harness.results.row_order import by_prompt, further, kept_split, prompts, tunings
-from harness.results.search_budget import expected_best_curve
+from harness.results.search_budget import expected_best_curve, rises
 from harness.stats import mean
+from harness.study.dimension import Dimension, format_value
+from harness.study.search_space import shown_value
 from harness.tracking.schema import score_name
 
-__all__ = ["depths", "expected_best", "learning_curves", "learning_rates", "score_axis", "style"]
+__all__ = ["depths", "expected_best", "hyperparameters", "learning_curves", "learning_rates", "score_axis", "style"]
 
 NEUTRAL = -1
 ZERO_SHOT = "none (zero-shot)"
@@ -84,16 +88,18 @@ def _panels(
 
 def learning_rates(results: Results) -> Chart | None:
     """Return the objective over the learning rate: a panel for each prompt, a line for each depth."""
-    decimals, searched = study_places(results), results.space.find("learning_rate")
-    if searched is None:
+    decimals = study_places(results)
+    searched = [rates for cell in results.cells if (rates := results.space_of(cell).find("learning_rate"))]
+    if not searched:
         return None
+    span = min(rates.lowest for rates in searched), max(rates.highest for rates in searched)
     panels = _panels(
         results,
-        lambda cell: [_rates(cell, results, searched.low)],
+        lambda cell: [_rates(cell, results, span[0])],
         lambda lines: "; ".join(_best_rate(line, results, decimals) for line in lines),
     )
     title = f"{results.objective} on validation over the learning rate, a mark for each trial"
-    x = Axis("learning rate, logarithmic", "log", span=(searched.low, searched.high))
+    x = Axis("learning rate, logarithmic", "log", span=span)
     y = score_axis(results.objective, "validation", results)
     return Chart("learning_rates", title, x, y, panels) if panels else None
 
@@ -102,8 +108,57 @@ def _rates(cell: CellResult, results: Results, low: float) -> Line:
     if cell.tuning == "none":
         value = cell.score(score_name("validation", results.objective))
         return Line(ZERO_SHOT, NEUTRAL, () if math.isnan(value) else (Point(low, value),), "level")
-    tried = sorted((trial.learning_rate, trial.value) for trial in cell.trials if math.isfinite(trial.value))
-    return Line(cell.tuning, style(cell.tuning, results), tuple(Point(*point) for point in tried))
+    tried = [trial for trial in cell.trials if math.isfinite(trial.value)]
+    if len(results.space.names) > 1:  # more than the rate differs from mark to mark, so no line leads on
+        return _marks(cell, [(trial.learning_rate, trial) for trial in tried], results)
+    points = sorted((trial.learning_rate, trial.value) for trial in tried)
+    return Line(cell.tuning, style(cell.tuning, results), tuple(Point(*point) for point in points))
+
+
+def _marks(cell: CellResult, tried: Sequence[tuple[float, Trial]], results: Results) -> Line:
+    """Return a mark for each trial at its place across; each has a name of its own."""
+    points = [Point(x, trial.value, name=f"{cell.id} trial {trial.index}") for x, trial in tried]
+    return Line(cell.tuning, style(cell.tuning, results), tuple(sorted(points, key=lambda point: point[:2])), "dots")
+
+
+def hyperparameters(results: Results) -> list[Chart]:
+    """Return the objective over each hyperparameter beside the learning rate, a mark for each trial."""
+    decimals, y = study_places(results), score_axis(results.objective, "validation", results)
+    charts = []
+    for dimension in results.space.beyond_learning_rate.dimensions:
+        panels = _panels(
+            results,
+            partial(_tried, dimension, results),
+            partial(_best_values, dimension, results, decimals),
+        )
+        names = tuple(format_value(choice) for choice in dimension.choices)
+        kind: Literal["names", "log", "linear"] = "names" if names else dimension.scale
+        x = Axis(dimension.name, kind, names, () if names else (dimension.low, dimension.high))
+        title = f"{results.objective} on validation over {dimension.name}, a mark for each trial"
+        if panels:
+            charts.append(Chart(f"over_{dimension.name.rpartition('.')[2]}", title, x, y, panels))
+    return charts
+
+
+def _tried(dimension: Dimension, results: Results, cell: CellResult) -> list[Line]:
+    """Return the marks of a cell's trials over a hyperparameter; of a choice, at the number of its name."""
+    tried = []
+    for trial in cell.trials:
+        value = trial.hyperparameters[dimension.name]
+        place = dimension.choices.index(value) if dimension.choices else value
+        if math.isfinite(trial.value) and isinstance(place, int | float):
+            tried.append((float(place), trial))
+    return [_marks(cell, tried, results)]
+
+
+def _best_values(dimension: Dimension, results: Results, decimals: int, lines: Sequence[Line]) -> str:
+    return "; ".join(_best_value(line, dimension, results, decimals) for line in lines)
+
+
+def _best_value(line: Line, dimension: Dimension, results: Results, decimals: int) -> str:
+    best = (max if rises(results) else min)(line.points, key=lambda point: point.y)
+    value = dimension.choices[int(best.x)] if dimension.choices else best.x
+    return f"{line.name} {score(best.y, decimals)} at {shown_value(value)} ({count(len(line.points), 'trial')})"
 
 
 def _best_rate(line: Line, results: Results, decimals: int) -> str:

@@ -15,6 +15,7 @@ from harness.report.text.cautions import cautions
 from harness.report.text.findings import Findings
 from harness.results.cell_result import CellResult
 from harness.results.collect import Results
+from harness.study.search_space import Hyperparameters
 from harness.tracking.mlflow.ui_views import NOTE_LIMIT, Address, View
 from harness.tracking.schema import Artifacts, Params, Tags, score_name
 from harness.tracking.store_protocols import Run
@@ -86,12 +87,12 @@ def cell_note(cell: CellResult, results: Results, findings: Findings, links: Stu
     )
 
 
-def final_note(cell: str, seed: str, rate: str) -> str:
-    """Return the description of a final run; its seed and learning rate are as in its params."""
-    return _note("final", cell=cell, seed=seed, rate=rate)
+def final_note(cell: str, seed: str, winner: Hyperparameters) -> str:
+    """Return the description of a final run; its seed is as in its params."""
+    return _note("final", cell=cell, seed=seed, winner=winner)
 
 
-def model_note(run: Run, lead: str, address: Address) -> str:
+def model_note(run: Run, winner: Hyperparameters, lead: str, address: Address) -> str:
     """Return the description of a stored model: that of a final run, scored by the metric that leads."""
     names = {split: score_name(split, lead) for split in ("validation", "test")}
     return _note(
@@ -100,7 +101,7 @@ def model_note(run: Run, lead: str, address: Address) -> str:
         prompt=run.params[Params.PROMPT],
         address=address,
         tuning=run.params[Params.TUNING],
-        rate=run.params[Params.LEARNING_RATE],
+        winner=winner,
         lead=lead,
         scores={split: run.metrics[name] for split, name in names.items() if name in run.metrics},
     )

@@ -17,10 +17,7 @@ from harness.stats.verdicts import units
 from harness.study.dimension import Dimension
 from harness.study.search_space import title
 
-__all__ = ["EDGE", "RANK_FLIP", "at_edge", "caption_on_test", "cautions"]
-
-EDGE = 0.05
-"""Share of a hyperparameter's range, on its scale, that counts as its edge at either end."""
+__all__ = ["RANK_FLIP", "at_edge", "caption_on_test", "cautions"]
 
 EMPTY = 0.05
 """Share of empty predictions from which on it is a caution."""
@@ -61,7 +58,9 @@ def cautions(results: Results, findings: Findings) -> list[str]:
         single=[cell for cell, score in scores.items() if not score.covers_seeds],
         edges=_edges(results),
         flip=flip if flip and flip.chance >= RANK_FLIP else None,
-        learns=results.search["sampler"] in ("gp", "tpe") or any(trial.warm_start for _, trial in trials),
+        learns=results.search["sampler"] in ("gp", "tpe")
+        or bool(results.search.get("first"))
+        or any(trial.warm_start for _, trial in trials),
     )
 
 
@@ -72,10 +71,7 @@ def caption_on_test(results: Results) -> str:
 
 def at_edge(cell: CellResult, dimension: Dimension) -> str:
     """Return the end of a range, ``low`` or ``high``, that a cell's best value lies at; else nothing."""
-    if dimension.choices or dimension.name not in cell.hyperparameters:
-        return ""
-    place = dimension.place(cell.hyperparameters[dimension.name])
-    return "low" if place <= EDGE else "high" if place >= 1 - EDGE else ""
+    return dimension.end_at(cell.hyperparameters[dimension.name]) if dimension.name in cell.hyperparameters else ""
 
 
 def _flattered_by(results: Results, findings: Findings) -> float | None:
@@ -106,10 +102,12 @@ def _empty(results: Results) -> list[tuple[str, float]]:
 
 def _edges(results: Results) -> list[tuple[str, str, str, list[str]]]:
     """Return ends of ranges that best values lie at: the hyperparameter, which end, its value, the cells."""
-    edges = []
-    for dimension in results.space.dimensions:
-        for end, limit in (("low", dimension.low), ("high", dimension.high)):
-            cells = [cell.id for cell in results.cells if at_edge(cell, dimension) == end]
-            if cells:
-                edges.append((title(dimension.name), end, f"{limit:g}", cells))
-    return edges
+    edges: dict[tuple[str, str, float], list[str]] = {}
+    for cell in results.cells:
+        for dimension in results.space_of(cell).dimensions:
+            if end := at_edge(cell, dimension):
+                limit = dimension.low if end == "low" else dimension.high
+                edges.setdefault((dimension.name, end, limit), []).append(cell.id)
+    order = results.space.names
+    found = sorted(edges.items(), key=lambda edge: (order.index(edge[0][0]), edge[0][1] == "high", edge[0][2]))
+    return [(title(name), end, f"{limit:g}", cells) for (name, end, limit), cells in found]

@@ -109,5 +109,6 @@ def recommendation_facts(recommendation: Recommendation | None) -> Mapping[str, 
         "prompt": cell.prompt,
         "tuning": cell.tuning,
         "learning_rate": cell.learning_rate,
+        "hyperparameters": dict(cell.hyperparameters),
         "cheapest": cheapest.id if cheapest else None,
     }

@@ -10,17 +10,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.report.number_format import difference, places, score
+from harness.report.number_format import difference, percent, places, probability, score
 from harness.report.templates import count, paragraphs
 from harness.results.cell_result import CellResult
 from harness.results.collect import Results
 from harness.results.search_budget import expected_best_curve, generalization_gap
-from harness.study.dimension import Dimension
-from harness.study.search_space import shown_value, title
+from harness.results.search_effects import search_effects
+from harness.study.search_space import drawn_from, title
 from harness.study.spec import PROXIED
+from harness.study.written_space import RATE
 from harness.tracking.schema import score_name
 
 __all__ = ["Agreement", "agreement", "searches"]
+
+
+ALPHA = 0.05
+"""The chance of seeing an effect of any hyperparameter where none has one."""
 
 
 class Agreement(NamedTuple):
@@ -42,7 +47,9 @@ def searches(results: Results) -> str:
         results=results,
         trials=[trial for _, trial in trials],
         warm_starts=[(cell, trial) for cell, trial in trials if trial.warm_start],
-        dimensions=[_drawn_from(dimension) for dimension in results.space.dimensions],
+        dimensions=[*_rates(results), *map(drawn_from, results.space.beyond_learning_rate.dimensions)],
+        effects=_effects(results),
+        searches_more=len(results.space.names) > 1,
         bought={cell.id: words for cell in results.cells if (words := _bought(cell, results))},
         agreement=agreement(results),
         proxied=PROXIED,
@@ -50,11 +57,27 @@ def searches(results: Results) -> str:
     return "\n\n".join(blocks)
 
 
-def _drawn_from(dimension: Dimension) -> str:
-    if dimension.choices:
-        return f"{title(dimension.name)} among {', '.join(map(shown_value, dimension.choices))}"
-    ending = "s" if dimension.name == "learning_rate" else ""
-    return f"{title(dimension.name)}{ending} from {dimension.low:g} to {dimension.high:g}"
+def _rates(results: Results) -> list[str]:
+    """Say which learning rates were searched: once where cells of all tunings had the same, else for each tuning."""
+    rates = {c.tuning: r for c in results.cells if c.tuning != "none" and (r := results.space_of(c).find(RATE))}
+    if len(set(rates.values())) < 2:
+        found = next(iter(rates.values()), results.space.find(RATE))
+        return [drawn_from(found)] if found else []
+    search = results.search
+    is_named = search.get(RATE) is not None or RATE in (search.get("space") or {})
+    own = "" if is_named or search.get("ranges") else ", each kind's own since the study names none"
+    several = "; ".join(f"{tuning} {drawn_from(one).partition(' from ')[2]}" for tuning, one in rates.items())
+    return [f"learning rates by tuning ({several}{own})"]
+
+
+def _effects(results: Results) -> list[str]:
+    """Say of each hyperparameter what it has to do with the values of trials."""
+    told = []
+    for name, effect in search_effects(results).items():
+        chance = f"p {'=' * (effect.p >= 0.001)} {probability(effect.p)}".replace("  ", " ")
+        seen = f"{percent(effect.share)} of the differences" if effect.p <= ALPHA else "no effect seen"
+        told.append(f"{title(name)}: {seen} ({chance})")
+    return told
 
 
 def _bought(cell: CellResult, results: Results) -> str:

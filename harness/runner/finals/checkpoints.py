@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.workspace import inside
-from harness.study.search_space import Hyperparameters, format_value
+from harness.study.dimension import format_value
+from harness.study.search_space import Hyperparameters
 from harness.study.spec import Final
 from harness.tracking.schema import NONE
 

@@ -59,7 +59,7 @@ class FinalsQueue:
     spaces: Mapping[str, SearchSpace]
     """What they were drawn from, for each cell."""
     final: Final
-    trials: int
+    trials: Mapping[str, int]
     """How many trials of a cell count; the store may hold more of an earlier, larger budget."""
     test_digest: str
     """The test rows; `NONE` while test is closed."""
@@ -91,7 +91,7 @@ class FinalsQueue:
         """Start a final run."""
         cell, seed = self._waiting.pop(name)
         winner, record = self.winners[cell.id], self._records(cell)[seed]
-        note = final_note(cell.id, seed, record.hyperparameters[Params.LEARNING_RATE])
+        note = final_note(cell.id, seed, winner)
         params, tags = record.params(), {**record.tags(), Tags.NOTE: note}
         run = self.runs.start(cell.id, _title(cell, seed), phase="final", params=params, tags=tags)
         self._open[name] = _OpenFinal(cell, seed, run)
@@ -207,7 +207,7 @@ class FinalsQueue:
         winner = self.spaces[cell.id].format(self.winners[cell.id])
         finals = self.runs.children(cell.id, "final")
         trials = sorted(self.runs.children(cell.id, "search"), key=lambda run: int(run.tags[Tags.TRIAL]))
-        costs = summed(run.metrics for run in [*trials[: self.trials], *finals])
+        costs = summed(run.metrics for run in [*trials[: self.trials.get(cell.id)], *finals])
         if self._has_no_winner(cell):
             self.runs.conclude(cell.id, winner, costs, "FAILED")
             return

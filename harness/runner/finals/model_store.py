@@ -158,7 +158,8 @@ class ModelKeeper:
         fields = max((row.fields for row in rows), key=lambda fields: len(used & fields.keys()))
         if self.runs.kept_off:
             fields = dict.fromkeys(fields, "some text")
-        note = model_note(run, self.objective.lead, Address(self.runs.tracker.pages.experiment))
+        winner = self.spaces[cell.id].parse(run.params)
+        note = model_note(run, winner, self.objective.lead, Address(self.runs.tracker.pages.experiment))
         own = {Tags.BEST_RUN: run.id, Tags.NOTE: note}
         return ModelCard(
             name=re.sub(r"[^A-Za-z0-9 _-]", "-", run.name),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from harness.core.workspace import Workspace
@@ -21,8 +21,11 @@ from harness.runner.search.optuna_storage import reach_storage
 from harness.study.axes import Tuning
 from harness.study.check import Checked
 from harness.study.forgetting_texts import General
-from harness.study.grid import Cell, select, with_neighbors
-from harness.study.spec import PROXIED
+from harness.study.grid import Cell, cell_space, cell_study, select, with_neighbors
+from harness.study.search_faults import search_plan
+from harness.study.search_space import SearchSpace, applied
+from harness.study.spec import PROXIED, StudySpec
+from harness.study.written_space import TRAINING
 from harness.tracking.mlflow.http import reach_store
 from harness.training.activation_cache.memory import recordings
 from harness.training.forgetting import Forgetting
@@ -36,7 +39,7 @@ ZERO_SHOT = Tuning(kind="none")
 PATIENCE = 60.0
 """Seconds of probing; where it would take more, one batch of each kind is probed."""
 
-TRAINING = 3
+LONGER = 3
 """How much longer than zero-shot's a tuning's probe takes, for a guess."""
 
 
@@ -45,7 +48,7 @@ class PlannedCell(NamedTuple):
 
     id: str
     steps: int
-    """Optimizer steps of one training run; 0 where nothing trains."""
+    """Optimizer steps of one training run, on average where the search decides; 0 where nothing trains."""
     trainable: int
     """Parameters that train."""
     parameters: int
@@ -97,6 +100,8 @@ class Plan:
     """Digest of the model's."""
     seconds: float
     """What planning took."""
+    epochs: str = ""
+    """How many a run trains on average, where they are searched over."""
 
 
 def plan(checked: Checked, workspace: Workspace, *, say: Callable[[str], None], cells: str | None = None) -> Plan:
@@ -105,8 +110,8 @@ def plan(checked: Checked, workspace: Workspace, *, say: Callable[[str], None], 
     Raises:
         UserError: What a run would refuse before it begins.
     """
-    start, study = time.perf_counter(), checked.study
-    chosen = select(checked.cells, cells)
+    start, checked = time.perf_counter(), _at_the_middle(checked)
+    study, chosen = checked.study, select(checked.cells, cells)
     reach_store(checked.file.address.store)
     reach_storage(study.search.storage)
     searched = with_neighbors(chosen, study, checked.cells)
@@ -149,7 +154,17 @@ def plan(checked: Checked, workspace: Workspace, *, say: Callable[[str], None], 
         models=models_size(study.final, [counted[cell][2:] for cell in chosen], loaded.model.dtype.itemsize),
         weights=loaded.digest,
         seconds=time.perf_counter() - start,
+        epochs=_words(study),
     )
+
+
+def _at_the_middle(checked: Checked) -> Checked:
+    """Return a study that trains as the middle of its search space does; how many epochs is counted apart."""
+    study = checked.study
+    space = SearchSpace.of(study)
+    middle = applied(study, space.at([0.5] * len(space.dimensions))).training
+    training = middle.model_copy(update={"epochs": study.training.epochs})
+    return replace(checked, file=replace(checked.file, study=study.model_copy(update={"training": training})))
 
 
 def _cuts(work: Sequence[Work], trainer: Trainer) -> tuple[Cut, ...]:
@@ -180,7 +195,7 @@ def _speeds(
     probed = [Cell(prompt, ZERO_SHOT), *(cell for cell in cells if cell.tuning.trains)]
     began = time.perf_counter()
     speed_of(trainer, probed[0], generate=generate)  # the first passes of a process are slow
-    ahead = (time.perf_counter() - began) * (1 + TRAINING * (len(probed) - 1))
+    ahead = (time.perf_counter() - began) * (1 + LONGER * (len(probed) - 1))
     if ahead > PATIENCE:
         ahead /= SCORED
         say(f"one batch of each kind is probed, for about {duration(ahead)}: the model is slow here")
@@ -219,12 +234,13 @@ def cell_forecast(
 ) -> CellForecast:
     """Multiply one cell's work by its tuning's speed.
 
-    Trials that a pruner would stop are counted in full. Test rows are taken to be like validation rows, since nothing
-    of that split is known but how many they are. Zero-shot's speed is that of a whole model computed live. One look at
-    what a model still knows takes the seconds ``retained``; that before training is the study's.
+    Trials that a pruner would stop are counted in full; where epochs are searched over, a run has their mean. Test rows
+    are taken to be like validation rows, since nothing of that split is known but how many they are. Zero-shot's speed
+    is that of a whole model computed live. One look at what a model still knows takes the seconds ``retained``; that
+    before training is the study's.
     """
     study, speed, live = checked.study, speeds[cell.tuning.name], speeds[ZERO_SHOT.name]
-    epochs, trials = study.training.epochs, study.search.trials
+    epochs, trials = _epochs(cell, study), search_plan(cell, study, checked.cells).trials if cell.tuning.trains else 0
     generates, has_finals = checked.objective != "loss", bool(study.final.seeds)
     tested = live.scoring(work.validation, generate=True) * len(checked.test_ids) / len(checked.examples["validation"])
     if not cell.tuning.trains:
@@ -243,5 +259,22 @@ def cell_forecast(
 
 def _counted(cell: Cell, work: Work, checked: Checked, trainer: Trainer) -> PlannedCell:
     training, (trainable, total) = checked.study.training, trainer.parameters(cell)
-    steps = training.epochs * math.ceil(work.train.batches / training.accumulation) if cell.tuning.trains else 0
-    return PlannedCell(cell.id, steps, trainable, total)
+    steps = _epochs(cell, checked.study) * math.ceil(work.train.batches / training.accumulation)
+    return PlannedCell(cell.id, round(steps) if cell.tuning.trains else 0, trainable, total)
+
+
+def _words(study: StudySpec) -> str:
+    """Return what steps and seconds are counted with, where epochs are searched over."""
+    space = SearchSpace.of(study)
+    searched = space.find(f"{TRAINING}epochs")
+    return (
+        f"steps and seconds are those of {searched.mean:g} epochs a run, the mean of what is searched over"
+        if searched
+        else ""
+    )
+
+
+def _epochs(cell: Cell, study: StudySpec) -> float:
+    """Return how many epochs a run of a cell trains, on average where that is searched over."""
+    searched = cell_space(study, cell).find(f"{TRAINING}epochs")
+    return searched.mean if searched else cell_study(study, cell).training.epochs

@@ -16,10 +16,11 @@ from harness.core.example import Example, Split
 from harness.data.tokenization import PromptForm, Row, encode
 from harness.runner.planning.workload import Load, load_of
 from harness.study.check import Checked
-from harness.study.grid import Cell
-from harness.study.search_space import SearchSpace
+from harness.study.grid import Cell, cell_space
+from harness.study.search_space import Hyperparameters
 from harness.study.settings import token_limits
 from harness.study.tokenizer_without_model import light_reader
+from harness.study.written_space import RATE
 from harness.training.evaluation import Decoding
 from harness.training.trainer import Trainer
 
@@ -139,8 +140,8 @@ class _Pass(NamedTuple):
 def _pass(trainer: Trainer, cell: Cell, decoding: Decoding, *, generate: bool) -> _Pass:
     trainer.setup.decoding = decoding
     start, training = time.perf_counter(), 0.0
-    space = SearchSpace.of(trainer.setup.study)
-    lowest = space.at([0.0] * len(space.dimensions))
+    rates = cell_space(trainer.setup.study, cell).find(RATE)
+    lowest = Hyperparameters({RATE: rates.lowest} if rates else {})  # all else is the sample's own
     with trainer.run(cell) as run:
         if not cell.tuning.trains:
             scored = run.score("validation", generate=generate)

@@ -6,8 +6,7 @@ A trial's index counts finished trials; Optuna's own number also counts interrup
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -15,8 +14,8 @@ from typing import Literal, NamedTuple
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from harness.core.example import digest
-from harness.runner.search.samplers import STARTUP, apart_from, distribution_of, pruner_of, sampler_of
+from harness.runner.search.samplers import apart_from, distribution_of, pruner_of, sampler_of, startup_points
+from harness.runner.search.widening import MOST, Decade, decade_beyond, drawn
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.spec import Search
 
@@ -30,7 +29,6 @@ __all__ = [
     "OpenTrial",
     "Outcome",
     "known_search",
-    "startup_points",
 ]
 
 Outcome = Literal["complete", "pruned"]
@@ -91,7 +89,8 @@ def known_search(storage: optuna.storages.BaseStorage, prefix: str, identity: st
 class CellSearch:
     """The search for one cell's hyperparameters, under a name that no other search in the storage has.
 
-    Its identity, if it is given one, is what `known_search` finds it by.
+    What it is given as ``first`` is tried before anything is drawn. Its identity, if it is given one, is what
+    `known_search` finds it by.
     """
 
     def __init__(
@@ -102,14 +101,18 @@ class CellSearch:
         spec: Search,
         space: SearchSpace,
         maximize: bool,
+        first: Sequence[Hyperparameters] = (),
         identity: str = "",
     ) -> None:
-        self.spec, self.space = spec, space
+        self.spec, self.space, self.first = spec, space, first
+        self.added: list[Decade] = []
+        """What `widen` added."""
+        self._maximize = maximize
         self._study = optuna.create_study(
             storage=storage,
             study_name=name,
             direction="maximize" if maximize else "minimize",
-            pruner=pruner_of(spec),
+            pruner=pruner_of(spec, space),
             load_if_exists=True,
         )
         if identity and self._study.user_attrs.get(IDENTITY) != identity:
@@ -168,30 +171,61 @@ class CellSearch:
             start: The first trial's, the same at every call; left out: that one is drawn as well. A grid then has one
                 point less, and a Gaussian process begins with two other thirds of the range.
         """
-        index, known = self.next_index(), self._known(start)
+        index = self.next_index()
         if len(self.finished()) >= self.budget(start):
             return None
-        if index < len(known):
-            self._study.enqueue_trial(dict(known[index]))
+        if (point := self._point(index, start)) is not None:
+            self._study.enqueue_trial(dict(point))
         self._study.sampler = sampler_of(self.spec, index)
-        trial = self._study.ask({dimension.name: distribution_of(dimension) for dimension in self.space.dimensions})
+        space = {d.name: distribution_of(d, point[d.name] if point else None) for d in self.space.dimensions}
+        trial = self._study.ask(space)
         trial.set_user_attr(INDEX, index)
         return OpenTrial(index, self.space.take(trial.params), trial)
+
+    def _point(self, index: int, start: Hyperparameters | None) -> Hyperparameters | None:
+        """Return a trial's point, ``None`` where the sampler draws it."""
+        decade = next((decade for decade in reversed(self.added) if index >= decade.begin), None)
+        if decade is None:
+            known = self._known(start)
+            return known[index] if index < len(known) else None
+        ended = [trial for trial in self.finished() if decade.begin <= trial.user_attrs[INDEX] < index]
+        return drawn(decade, self.spec, index, ended, maximize=self._maximize)
+
+    @property
+    def reach(self) -> SearchSpace:
+        """What the search draws from by now."""
+        return self.added[-1].reach if self.added else self.space
+
+    def widen(self, winner: Best | None, start: Hyperparameters | None = None) -> bool:
+        """Add a decade of learning rates, and trials for it, where the study says so and the winner lies at an end.
+
+        Args:
+            winner: Of the trials that count so far, all of which have ended.
+            start: As for `ask`.
+        """
+        if self.spec.edges == "warn" or winner is None or len(self.added) == MOST:
+            return False
+        decade = decade_beyond(self.reach, winner.hyperparameters, self.spec, self.budget(start))
+        self.added += [decade] if decade else []
+        return decade is not None
 
     def budget(self, start: Hyperparameters | None = None) -> int:
         """Return how many trials the search has, ended ones included, if `ask` is given this start.
 
         Fewer than the study's where a grid has fewer points: several ranges cannot use every number of trials.
         """
-        return len(self._known(start)) if self.spec.sampler == "grid" else self.spec.trials
+        own = len(self._known(start)) if self.spec.sampler == "grid" else self.spec.trials
+        return own + sum(decade.trials for decade in self.added)
 
     def _known(self, start: Hyperparameters | None) -> list[Hyperparameters]:
-        """Return the points that no sampler draws, from the first trial on."""
-        given = [] if start is None else [start]
-        if self.spec.sampler == "grid" and len(given) < self.spec.trials:
-            return given + self.space.grid(self.spec.trials - len(given))
+        """Return the points that no sampler draws, from the first trial on; a start lies in the space of its cell."""
+        start = None if start is None else self.space.nearest(start)
+        first = [setting for setting in self.first if setting != start]
+        if self.spec.sampler == "grid":
+            return self.space.grid_beside(first, self.spec.trials, start)
+        given = [*([] if start is None else [start]), *first]
         if self.spec.sampler == "gp":
-            return given + apart_from(given, startup_points(self.space, self.spec.seed), self.space)
+            given += apart_from(given, startup_points(self.space, self.spec.seed), self.space)
         return given
 
     def tell(self, number: int, outcome: Outcome, value: float | None = None) -> None:
@@ -212,7 +246,8 @@ class CellSearch:
 
     def counted(self) -> list[FrozenTrial]:
         """Return the trials that the cell's result is made of: the first of the budget, whatever more were run once."""
-        return self.finished()[: self.spec.trials]
+        last = self.added[-1] if self.added else None
+        return self.finished()[: last.begin + last.trials if last else self.spec.trials]
 
     def best(self, losses: Mapping[int, float] = MappingProxyType({})) -> Best | None:
         """Return the winner among the trials that count; ``None`` where none of them completed.
@@ -235,13 +270,4 @@ class CellSearch:
 
     def _merit(self, value: float | None) -> float:
         assert value is not None
-        return value if self._study.direction == optuna.study.StudyDirection.MAXIMIZE else -value
-
-
-def startup_points(space: SearchSpace, seed: int) -> list[Hyperparameters]:
-    """Return what a Gaussian process begins with: a seeded Latin hypercube, one point in each third of each range.
-
-    Three independent draws often leave the end of the range unseen where the best learning rates are;
-    `benchmarks/bench_search.py` has the numbers.
-    """
-    return space.latin_hypercube(STARTUP, random.Random(digest({"seed": seed, "startup": STARTUP})))
+        return value if self._maximize else -value

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import random
 from operator import eq
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.pruners import MedianPruner
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
 
 from harness.core.example import digest
 from harness.study.dimension import Dimension, Value
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.spec import Search
+from harness.study.written_space import TRAINING
 
-__all__ = ["STARTUP", "apart_from", "distribution_of", "pruner_of", "sampler_of"]
+__all__ = ["STARTUP", "apart_from", "distribution_of", "pruner_of", "sampler_of", "startup_points"]
+
+EPOCHS = f"{TRAINING}epochs"
 
 STARTUP = 3
 """Trials before the Gaussian process has a say."""
@@ -42,9 +48,22 @@ def sampler_of(spec: Search, index: int) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
-def pruner_of(spec: Search) -> optuna.pruners.BasePruner:
+def pruner_of(spec: Search, space: SearchSpace) -> optuna.pruners.BasePruner:
     """Return what gives trials up."""
-    return optuna.pruners.MedianPruner(n_startup_trials=2) if spec.pruner == "median" else optuna.pruners.NopPruner()
+    if spec.pruner == "none":
+        return optuna.pruners.NopPruner()
+    return _OfEqualLength(n_startup_trials=2) if space.find(EPOCHS) else MedianPruner(n_startup_trials=2)
+
+
+class _OfEqualLength(MedianPruner):
+    """Compares a trial with those of as many epochs alone: at one epoch, others stand elsewhere in their schedule."""
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Return whether a trial is below the median."""
+        alike = optuna.create_study(direction=study.direction)
+        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        alike.add_trials([other for other in complete if other.params.get(EPOCHS) == trial.params[EPOCHS]])
+        return super().prune(alike, trial)
 
 
 def apart_from(
@@ -52,8 +71,17 @@ def apart_from(
 ) -> list[Hyperparameters]:
     """Return the points without the one that each given one stands for: the first that shares most thirds with it."""
     left = list(points)
-    for start in given:
+    for start in given[: len(points)]:
         own = space.parts_of(start, STARTUP)
         shared = [sum(map(eq, own, space.parts_of(point, STARTUP))) for point in left]
         del left[shared.index(max(shared))]
     return left
+
+
+def startup_points(space: SearchSpace, seed: int) -> list[Hyperparameters]:
+    """Return what a Gaussian process begins with: a seeded Latin hypercube, one point in each third of each range.
+
+    Three independent draws often leave the end of the range unseen where the best learning rates are;
+    `benchmarks/bench_search.py` has the numbers.
+    """
+    return space.latin_hypercube(STARTUP, random.Random(digest({"seed": seed, "startup": STARTUP})))

@@ -18,6 +18,7 @@ from harness.runner.search.optuna_search import RECORD, Best, CellSearch, OpenTr
 from harness.runner.search.settle_trials import trial_notes
 from harness.study.search_space import Hyperparameters
 from harness.study.spec import PROXIED
+from harness.study.written_space import RATE
 from harness.tracking.run_records import TrialRecord
 from harness.tracking.schema import NONE, Metrics, Tags
 
@@ -167,17 +168,26 @@ class SearchQueue:
 
     def _conclude(self, cell: str) -> None:
         """Take note of a cell's winner, if its budget is spent, and of how many trials it is the best of."""
-        search = self.searches[cell]
-        if self._next[cell] < search.budget(self._start(cell)):
+        search, start = self.searches[cell], self._start(cell)
+        if self._next[cell] < search.budget(start):
+            return
+        best = self._best(cell)
+        if search.widen(best, start):
+            if self._next[cell] < search.budget(start):
+                self.progress.say(f"{cell}: {search.added[-1].in_words()}")
+            self._conclude(cell)
             return
         self._over.add(cell)
-        best = self._best(cell)
         if best:
             self.winners[cell] = best
         elif why := search.last_failure():
             self.progress.say(f"{cell}: no trial came to its end, the last one since {why}")
         winner = str(best.trial) if best else NONE
-        self.runs.note(cell, {Tags.BEST_TRIAL: winner, Tags.TRIALS: str(len(search.counted()))})
+        tags = {Tags.BEST_TRIAL: winner, Tags.TRIALS: str(len(search.counted()))}
+        if search.added and (rates := search.reach.find(RATE)):
+            added = sum(decade.trials for decade in search.added)
+            tags |= {Tags.ADDED_TRIALS: str(added), Tags.WIDENED: f"{rates.low!r} {rates.high!r}"}
+        self.runs.note(cell, tags)
 
     def _best(self, cell: str) -> Best | None:
         trials = self.runs.children(cell, "search")

@@ -1,0 +1,94 @@
+"""What `check` refuses of a search, before any of its trials runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from harness.core.closest_match import closest
+from harness.core.errors import UserError
+from harness.study.first_settings import first_settings, strays
+from harness.study.grid import Cell, cell_space, neighbor
+from harness.study.problems import Problems
+from harness.study.search_space import Hyperparameters, SearchSpace
+from harness.study.spec import StudySpec
+from harness.study.tuning_kinds import TUNING_KINDS
+from harness.study.written_space import TRAINING
+
+__all__ = ["SearchPlan", "refuse_search", "search_plan"]
+
+
+class SearchPlan(NamedTuple):
+    """What the search of one cell will be."""
+
+    space: SearchSpace
+    first: tuple[Hyperparameters, ...]
+    trials: int
+    """At most: a grid may have fewer points than there are trials."""
+
+
+def search_plan(cell: Cell, study: StudySpec, cells: Sequence[Cell]) -> SearchPlan:
+    """Return what a cell's search will be.
+
+    Raises:
+        UserError: It can be none: a grid without room, settings to begin with that make no sense.
+    """
+    space = cell_space(study, cell)
+    first, search = first_settings(study, space), study.search
+    if len(first) > search.trials:
+        raise UserError(f"search.first has {len(first)} settings, but search.trials is {search.trials}; raise it")
+    trials = search.trials
+    if search.sampler == "grid":
+        any_point = space.at([0.5] * len(space.dimensions))  # a winner that is not known yet takes a place as well
+        start = any_point if neighbor(cell, study, cells) else None
+        trials = len(space.grid_beside(first, trials, start))
+    return SearchPlan(space, tuple(first), trials)
+
+
+def refuse_search(study: StudySpec, cells: Sequence[Cell], problems: Problems) -> list[str]:
+    """See that every cell that trains can be searched; return what is worth a look."""
+    trained = [cell for cell in cells if cell.tuning.trains]
+    _refuse_ranges(study, problems)
+    spaces: dict[SearchSpace, list[str]] = {}
+    for cell in trained:
+        key = "first" if study.search.first else "trials"
+        with problems.at("search", key):
+            spaces.setdefault(search_plan(cell, study, cells).space, []).append(cell.tuning.name)
+    _refuse_patience(study, list(spaces), problems)
+    return _left_out(study, spaces, problems)
+
+
+def _refuse_ranges(study: StudySpec, problems: Problems) -> None:
+    """See that a range is that of a tuning that the study trains, or of a kind."""
+    known = [name for name in (*TUNING_KINDS, *(tuning.name for tuning in study.tuning)) if name != "none"]
+    for name in study.search.ranges or {}:
+        if name not in known:
+            hint = closest(name, dict.fromkeys(known))
+            problems.add(
+                f"search.ranges names {name!r}, which the study does not train; {hint}", "search", "ranges", name
+            )
+
+
+def _refuse_patience(study: StudySpec, spaces: Sequence[SearchSpace], problems: Problems) -> None:
+    patience = study.training.patience
+    for epochs in filter(None, (space.find(f"{TRAINING}epochs") for space in spaces)):
+        if patience is not None and patience >= epochs.lowest:
+            told = (
+                f"training.patience {patience} could stop no run of {epochs.lowest:g} epochs, which a search may draw"
+            )
+            problems.add(f"{told}; lower it or leave it out", "training", "patience")
+
+
+def _left_out(study: StudySpec, spaces: dict[SearchSpace, list[str]], problems: Problems) -> list[str]:
+    """Tell of settings that some cells cannot begin with; one that none can is refused."""
+    notes = []
+    for place, setting in enumerate(study.search.first):
+        whole = {**{f"{TRAINING}{key}": value for key, value in study.training}, **setting}
+        outside = {space: told for space in spaces if (told := strays(whole, space))}
+        words = [f"{', '.join(dict.fromkeys(spaces[space]))}: {'; '.join(told)}" for space, told in outside.items()]
+        if outside and len(outside) == len(spaces):
+            lies = f"search.first {dict(setting)} lies in no cell's space ({'; '.join(words)})"
+            problems.add(f"{lies}; widen the range, or name what it leaves out", "search", "first", place)
+        elif outside:
+            notes.append(f"search.first {dict(setting)} is left out where it lies outside ({'; '.join(words)})")
+    return notes

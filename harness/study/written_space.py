@@ -1,0 +1,141 @@
+"""``search.space`` as a study file writes it: names, ranges, choices, and what is refused of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from harness.core.closest_match import closest
+from harness.core.number_types import Rate
+from harness.study.dimension import Dimension, Value
+from harness.study.training_keys import UNSEARCHED, Training
+from harness.study.tuning_kinds import TUNING_KINDS
+
+__all__ = ["RATE", "SEARCHED", "TRAINING", "flattened", "space_dimensions"]
+
+RATE = "learning_rate"
+
+TRAINING = "training."
+"""Before a key of the study's training section."""
+
+SEARCHED = (RATE, *(f"{TRAINING}{key}" for key in Training.model_fields if key not in UNSEARCHED))
+"""All that a study file can search over."""
+
+WHOLE = ("epochs", "batch_size", "accumulation")
+"""The training keys that are whole numbers."""
+
+Keys = tuple[str | int, ...]
+
+_RATE = TypeAdapter[float](Rate, config=ConfigDict(allow_inf_nan=False))
+
+
+class _Fault(ValueError):
+    """Something wrong below a name: pydantic's detail of it, and the keys that lead there."""
+
+    def __init__(self, keys: Keys, detail: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.keys, self.detail = keys, detail
+
+
+def flattened(space: Any) -> Any:
+    """Return a space with dotted names where ``training: {epochs: ...}`` is nested, as ``--set a.b=value`` makes it.
+
+    Raises:
+        ValueError: A name stands there in both forms.
+    """
+    if not isinstance(space, dict):
+        return space
+    flat: dict[Any, Any] = {}
+    for key, value in space.items():
+        nested = key in ("training", "tuning") and isinstance(value, dict)
+        for name, entry in (
+            {f"{key}.{inner}": each for inner, each in value.items()}.items() if nested else [(key, value)]
+        ):
+            if name in flat:
+                raise ValueError(f"{name} stands twice, once with a dot and once below {key}; keep one")
+            flat[name] = entry
+    return flat
+
+
+def space_dimensions(space: Mapping[str, Any]) -> dict[str, Dimension]:
+    """Return the dimensions of a space by name.
+
+    Raises:
+        ValidationError: Of all that is wrong with it, each with its place.
+    """
+    found: dict[str, Dimension] = {}
+    problems: list[InitErrorDetails] = []
+    for name, entry in space.items():
+        try:
+            found[name] = _dimension(name, entry)
+        except _Fault as fault:
+            kind = PydanticCustomError(fault.detail["type"], fault.detail["msg"], fault.detail.get("ctx"))
+            problems.append(InitErrorDetails(type=kind, loc=(name, *fault.keys), input=fault.detail["input"]))
+        except ValueError as error:
+            problems.append(InitErrorDetails(type="value_error", loc=(name,), input=entry, ctx={"error": error}))
+    if problems:
+        raise ValidationError.from_exception_data("space", problems)
+    return found
+
+
+def _dimension(name: str, entry: Any) -> Dimension:
+    _refuse_unsearched(name)
+    typed = _typing(name)
+    if isinstance(entry, list | tuple):
+        if not entry:
+            raise ValueError(f"search.space.{name} has no choice; name some, or leave it out")
+        return Dimension(name, choices=tuple(typed(value, index) for index, value in enumerate(entry)))
+    form = "{low: 0.1, high: 1.0}" if name == RATE or name.removeprefix(TRAINING) not in WHOLE else "{low: 1, high: 4}"
+    if not isinstance(entry, dict):
+        raise ValueError(f"search.space.{name} is {entry!r}; write a range, {form}, or a list of choices")
+    if unknown := [key for key in entry if key not in ("low", "high", "scale")]:
+        hint = closest(str(unknown[0]), ["low", "high", "scale"])
+        raise ValueError(f"unknown key {unknown[0]!r} in search.space.{name}; {hint}")
+    if missing := [key for key in ("low", "high") if entry.get(key) is None]:
+        raise ValueError(f"search.space.{name} has no {missing[0]}; write a range, {form}")
+    scale = entry.get("scale", "log" if name == RATE else "linear")
+    if scale not in ("log", "linear"):
+        raise ValueError(f"search.space.{name}.scale is {scale!r}; it must be one of 'log', 'linear'")
+    low, high = typed(entry["low"], "low"), typed(entry["high"], "high")
+    if isinstance(low, str) or isinstance(high, str) or low is None or high is None:
+        raise ValueError(f"search.space.{name} is no number; list the choices")
+    written = all(isinstance(entry[end], int) for end in ("low", "high")) and name != RATE
+    integer = written or name.removeprefix(TRAINING) in WHOLE
+    return Dimension(name, low, high, scale, integer=integer)
+
+
+def _refuse_unsearched(name: Any) -> None:
+    """See that a study can search over something of this name."""
+    if name in SEARCHED:
+        return
+    text = str(name)
+    section, _, key = text.partition(".")
+    if section == "training" and key in UNSEARCHED:
+        raise ValueError(f"search.space.{text} cannot be searched over: {UNSEARCHED[key]}; set {text} instead")
+    if section == "tuning" and key.partition(".")[0] in TUNING_KINDS:
+        kind = key.partition(".")[0]
+        example = f"{{{kind}: 1}}, {{{kind}: 2}}" if TUNING_KINDS[kind].takes_blocks else kind
+        raise ValueError(
+            f"search.space.{text} cannot be searched over: how much trains is an axis, whose levels are compared and "
+            f"tested, each with a search of its own; write tuning: [{example}]"
+        )
+    raise ValueError(f"search.space has the unknown name {text!r}; {closest(text, SEARCHED)}")
+
+
+def _typing(name: str) -> Callable[[Any, str | int], Value]:
+    """Return what checks one value as the study file's own key does, and gives it that key's type."""
+
+    def typed(value: Any, place: str | int) -> Value:
+        try:
+            if name == RATE:
+                return float(_RATE.validate_python(value))
+            key = name.removeprefix(TRAINING)
+            made: Value = getattr(Training.model_validate({key: value}), key)
+            return made
+        except ValidationError as error:
+            raise _Fault((place,), error.errors()[0]) from None
+
+    return typed

@@ -1,0 +1,94 @@
+"""What is refused of a search before it begins: settings to try first, grids without room, patience."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.data.template import Template
+from harness.study.grid import expand
+from harness.study.load_study import read_study
+from harness.study.problems import Problems
+from harness.study.search_faults import refuse_search, search_plan
+from harness.study.spec import StudySpec
+
+
+def content(**sections: Any) -> dict[str, Any]:
+    return {"name": "s", "task": "t", "prompts": ["p", "q"], "tuning": ["head", "full"], **sections}
+
+
+FORMS = [Template(name, f"{name} {{{{ source }}}}", "source") for name in "pq"]
+
+
+def told(folder: Path, **sections: Any) -> tuple[list[str], list[str]]:
+    """Return the problems, and the notes."""
+    file = folder / "study.yaml"
+    file.write_text(yaml.safe_dump(content(**sections)), encoding="utf-8")
+    problems = Problems(read_study(file))
+    notes = refuse_search(problems.file.study, expand(problems.file.study, FORMS), problems)
+    return [problem.message for problem in problems.problems], notes
+
+
+RATES = {"low": 1e-4, "high": 1e-2}
+GRID = {"sampler": "grid", "space": {"training.epochs": [1, 2], "training.schedule": ["linear", "cosine"]}}
+
+
+@pytest.mark.parametrize(
+    ("search", "words"),
+    [
+        ({"first": [{"learning_rate": 1e-3}, {"learning_rate": 0.001}]}, "search.first has learning rate 0.001 twice"),
+        ({"first": [{"training.epochs": 1}]}, "'training.epochs', which is not searched over"),
+        ({"first": [{"learnin_rate": 1}]}, "did you mean 'learning_rate'?"),
+        ({"first": [{}]}, "without a learning_rate, which nothing else says"),
+        ({"first": [{"learning_rate": 1.0}]}, "learning_rate 1.0 is not from 0.0001 to 0.01"),
+        ({"first": [{"learning_rate": "fast"}]}, "learning_rate fast is not from"),
+        ({"first": [{"learning_rate": 1e-3}], "space": {"training.epochs": [1, 2]}}, "training.epochs 3 is not among"),
+        ({"first": [{"learning_rate": 10**-n} for n in (2, 3, 4)], "trials": 2}, "3 settings, but search.trials is 2"),
+        (
+            {**GRID, "trials": 5, "first": [{"learning_rate": 1e-3, "training.epochs": 1}], "warm_start": "neighbor"},
+            "3 trials are no grid of 4 combinations of choices; raise search.trials to at least 6",
+        ),
+        (
+            {"sampler": "grid", "trials": 1, "space": {"training.warmup": {"low": 0.0, "high": 0.1}}},
+            "1 trials are no grid of 2 ranges, of which one alone may get a single point; raise search.trials to at",
+        ),
+    ],
+)
+def test_a_search_that_could_not_be_is_refused(search: dict[str, Any], words: str, tmp_path: Path) -> None:
+    problems, _ = told(tmp_path, search={"learning_rate": RATES, **search})
+    assert len(problems) == 1
+    assert words in problems[0]
+
+
+def test_patience_that_could_stop_no_run_is_refused(tmp_path: Path) -> None:
+    space = {"training.epochs": [4, 2]}
+    problems, _ = told(tmp_path, training={"epochs": 4, "patience": 2}, search={"space": space})
+    assert problems == [
+        "training.patience 2 could stop no run of 2 epochs, which a search may draw; lower it or leave it out"
+    ]
+    assert told(tmp_path, training={"epochs": 4, "patience": 1}, search={"space": space}) == ([], [])
+
+
+def test_a_setting_has_what_it_leaves_out_from_the_training_section() -> None:
+    space = {"training.epochs": [1, 2], "training.weight_decay": {"low": 0.0, "high": 0.5}}
+    search = {"first": [{"learning_rate": 2e-3}, {"learning_rate": 2e-3, "training.weight_decay": 0.5}], "space": space}
+    study = StudySpec.model_validate(content(search=search, training={"epochs": 2, "weight_decay": 0.1}))
+    cells = expand(study, FORMS)
+    plan = search_plan(cells[1], study, cells)
+    assert [list(setting.values()) for setting in plan.first] == [[2e-3, 2, 0.1], [2e-3, 2, 0.5]]
+    assert plan.trials == 8
+
+
+def test_the_budget_of_a_grid_is_its_points() -> None:
+    search = {"sampler": "grid", "trials": 7, "learning_rate": RATES, "space": {"training.epochs": [1, 2, 3]}}
+    for first, trials in (
+        ([], 6),
+        ([{"learning_rate": 1e-4, "training.epochs": 2}], 6),
+        ([{"learning_rate": 2e-3}], 7),
+    ):
+        study = StudySpec.model_validate(content(search={**search, "first": first}))
+        cells = expand(study, FORMS)
+        assert search_plan(cells[1], study, cells).trials == trials  # one of the points is the setting itself
