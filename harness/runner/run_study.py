@@ -242,8 +242,14 @@ class _Driver:
         trainable, total = self.model.parameters[cell.id]
         weight, finals, there = trainable / total + SCORING, len(study.final.seeds), 0
         if not missing:
-            facts = {"test_digest": checked.test_digest or NONE, "generality_digest": self.model.forgetting or NONE}
-            records = final_records(cell, queue.winner(cell.id), self.spaces[cell.id], study.final, **facts)
+            records = final_records(
+                cell,
+                queue.winner(cell.id),
+                self.spaces[cell.id],
+                study.final,
+                test_digest=checked.test_digest or NONE,
+                generality_digest=self.model.forgetting or NONE,
+            )
             there = len(standing(self.runs.children(cell.id, "final"), records, self.spaces[cell.id]))
             finals = len(records) - there
         if cell not in chosen:

@@ -181,8 +181,10 @@ class FinalsQueue:
     def _records(self, cell: Cell) -> dict[str, FinalRecord]:
         """Return the final runs that a cell is to have, by seed."""
         winner, space = self.winners[cell.id], self.spaces[cell.id]
-        facts = {"test_digest": self.test_digest, "generality_digest": self.model.forgetting or NONE}
-        return final_records(cell, winner, space, self.final, **facts)
+        generality = self.model.forgetting or NONE
+        return final_records(
+            cell, winner, space, self.final, test_digest=self.test_digest, generality_digest=generality
+        )
 
     def _score(self, final: _OpenFinal) -> float:
         return final.values.get(score_name("validation", self.objective.lead), math.nan)
