@@ -12,10 +12,10 @@ from harness.results.cell_result import CellResult, Trial
 from harness.results.collect import Results
 from harness.results.search_budget import outcome, rises
 from harness.stats.importance import Importance, importances
-from harness.study.dimension import Dimension
+from harness.study.dimension import Dimension, Value
 from harness.study.written_space import RATE
 
-__all__ = ["search_effects"]
+__all__ = ["search_effects", "terms_of"]
 
 Floats = NDArray[np.float64]
 
@@ -38,7 +38,8 @@ def search_effects(results: Results) -> dict[str, Importance]:
 
 
 def _terms(name: str, drawn: Sequence[tuple[CellResult, Trial]], results: Results) -> Floats:
-    rows = [_row(results.space_of(cell).find(name), trial) for cell, trial in drawn]
+    spaces = [results.space_of(cell).find(name) for cell, _ in drawn]
+    rows = [terms_of(own, trial.hyperparameters[name]) for own, (_, trial) in zip(spaces, drawn, strict=True) if own]
     columns = np.array(rows, dtype=np.float64)
     if name != RATE:
         return columns
@@ -47,9 +48,8 @@ def _terms(name: str, drawn: Sequence[tuple[CellResult, Trial]], results: Result
     return np.hstack(own)
 
 
-def _row(dimension: Dimension | None, trial: Trial) -> list[float]:
-    assert dimension is not None
-    value = trial.hyperparameters[dimension.name]
+def terms_of(dimension: Dimension, value: Value) -> list[float]:
+    """Return what a value is in a linear model: a parabola over its place in a range, or which choice it is."""
     if dimension.choices:
         return [float(value == choice) for choice in dimension.choices[1:]]
     place = dimension.place(value)

@@ -13,6 +13,9 @@ from harness.study.spec import StudySpec
 
 __all__ = ["all_keys", "message"]
 
+OWN_FORM = {"tuning", "ranges"}
+"""Keys with forms of their own inside: tunings, and ranges by names of tunings."""
+
 Keys = tuple[str | int, ...]
 
 CLOSE = 0.75
@@ -101,7 +104,7 @@ def all_keys(section: type[Section] = StudySpec, above: str = "") -> Iterator[st
     for name in names:
         yield f"{above}{name}"
         field = section.model_fields.get(name)
-        if name != "tuning" and field and (inner := _inner(field.annotation)):  # tunings have a form of their own
+        if name not in OWN_FORM and field and (inner := _inner(field.annotation)):
             yield from all_keys(inner, f"{above}{name}.")
 
 

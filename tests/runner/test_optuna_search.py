@@ -19,10 +19,9 @@ from harness.runner.search.optuna_search import (
     CellSearch,
     EndedTrial,
     OpenTrial,
-    startup_points,
 )
 from harness.runner.search.optuna_storage import open_storage, reach_storage
-from harness.runner.search.samplers import sampler_of
+from harness.runner.search.samplers import sampler_of, startup_points
 from harness.study.dimension import Dimension
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.spec import Search

@@ -31,7 +31,7 @@ def studies(planted: float, count: int = 100) -> tuple[float, float]:
     for seed in range(count):
         generator = np.random.default_rng([seed, int(planted)])
         terms, level = drawn(generator)
-        effects = importances(generator.normal(size=24) + planted * level, [0] * 24, terms)
+        effects = importances(list(generator.normal(size=24) + planted * level), [0] * 24, terms)
         found += effects["level"].p <= 0.05
         others += any(effect.p <= 0.05 for name, effect in effects.items() if name != "level")
     return found / count, others / count

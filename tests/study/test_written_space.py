@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.core.errors import StudyError
-from harness.study.dimension import Dimension
+from harness.study.dimension import Dimension, Value
 from harness.study.load_study import read_study
 from harness.study.search_space import HYPERPARAMETERS, SearchSpace, applied
 from harness.study.spec import Search, StudySpec, Training
@@ -78,7 +78,7 @@ def test_the_learning_rate_is_always_searched_and_the_short_form_is_a_space() ->
 
 def test_every_name_acts_on_its_key_of_the_training_section() -> None:
     study = StudySpec.model_validate({"name": "s", "task": "t", "prompts": ["p"], "tuning": ["head"]})
-    values = {"epochs": 7, "batch_size": 3, "accumulation": 2, "schedule": "cosine", "warmup": 0.3}
+    values: dict[str, Value] = {"epochs": 7, "batch_size": 3, "accumulation": 2, "schedule": "cosine", "warmup": 0.3}
     values |= {"weight_decay": 0.2, "clip": None}
     assert {f"training.{key}" for key in values} | {"learning_rate"} == set(SEARCHED) == set(HYPERPARAMETERS)
     made = applied(study, {f"training.{key}": value for key, value in values.items()})

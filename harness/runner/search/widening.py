@@ -63,7 +63,8 @@ def drawn(decade: Decade, spec: Search, index: int, ended: Sequence[FrozenTrial]
     if place < len(begun):
         return begun[place]
     distributions = {d.name: distribution_of(d) for d in decade.space.dimensions}
-    study = optuna.create_study(direction="maximize" if maximize else "minimize", sampler=sampler_of(spec, index))
+    sampler = sampler_of(spec, index)
+    study = optuna.create_study(direction="maximize" if maximize else "minimize", sampler=sampler)
     for trial in ended:
         study.add_trial(
             optuna.trial.create_trial(
