@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 from harness.report.charts.chart import Axis, Chart, Line, Panel, Point
@@ -127,8 +128,8 @@ def hyperparameters(results: Results) -> list[Chart]:
     for dimension in results.space.beyond_learning_rate.dimensions:
         panels = _panels(
             results,
-            lambda cell, own=dimension: [_tried(cell, own, results)],
-            lambda lines, own=dimension: "; ".join(_best_value(line, own, results, decimals) for line in lines),
+            partial(_tried, dimension=dimension, results=results),
+            partial(_best_values, dimension=dimension, results=results, decimals=decimals),
         )
         names = tuple(format_value(choice) for choice in dimension.choices)
         kind: Literal["names", "log", "linear"] = "names" if names else dimension.scale
@@ -139,7 +140,7 @@ def hyperparameters(results: Results) -> list[Chart]:
     return charts
 
 
-def _tried(cell: CellResult, dimension: Dimension, results: Results) -> Line:
+def _tried(cell: CellResult, dimension: Dimension, results: Results) -> list[Line]:
     """Return the marks of a cell's trials over a hyperparameter; of a choice, at the number of its name."""
     tried = []
     for trial in cell.trials:
@@ -147,13 +148,17 @@ def _tried(cell: CellResult, dimension: Dimension, results: Results) -> Line:
         place = dimension.choices.index(value) if dimension.choices else value
         if math.isfinite(trial.value) and isinstance(place, int | float):
             tried.append((float(place), trial))
-    return _marks(cell, tried, results)
+    return [_marks(cell, tried, results)]
 
 
-def _best_value(line: Line, dimension: Dimension, results: Results, decimals: int) -> str:
-    best = (max if rises(results) else min)(line.points, key=lambda point: point.y)
-    value = dimension.choices[int(best.x)] if dimension.choices else best.x
-    return f"{line.name} {score(best.y, decimals)} at {shown_value(value)} ({count(len(line.points), 'trial')})"
+def _best_values(lines: Sequence[Line], dimension: Dimension, results: Results, decimals: int) -> str:
+    words = []
+    for line in lines:
+        best = (max if rises(results) else min)(line.points, key=lambda point: point.y)
+        value = dimension.choices[int(best.x)] if dimension.choices else best.x
+        trials = count(len(line.points), "trial")
+        words.append(f"{line.name} {score(best.y, decimals)} at {shown_value(value)} ({trials})")
+    return "; ".join(words)
 
 
 def _best_rate(line: Line, results: Results, decimals: int) -> str:
