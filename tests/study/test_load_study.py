@@ -89,6 +89,7 @@ def test_overrides_win_and_are_kept(tmp_path: Path) -> None:
     overrides = ("search.trials=3", "search.learning_rate.low=1e-4", "training={epochs: 1}", "data.path=a=b", "name=o")
     file = read(MINIMAL + "search: {trials: 9, seed: 4}\n", *overrides, folder=tmp_path)
     assert (file.study.search.trials, file.study.search.seed) == (3, 4)
+    assert file.study.search.learning_rate is not None
     assert file.study.search.learning_rate.low == 1e-4
     assert (file.study.training.epochs, file.study.data.path, file.study.name) == (1, "a=b", "o")
     assert file.overrides == overrides

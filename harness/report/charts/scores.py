@@ -152,13 +152,13 @@ def _tried(dimension: Dimension, results: Results, cell: CellResult) -> list[Lin
 
 
 def _best_values(dimension: Dimension, results: Results, decimals: int, lines: Sequence[Line]) -> str:
-    return "; ".join(_best_value(line, dimension, results, decimals) for line in lines)
-
-
-def _best_value(line: Line, dimension: Dimension, results: Results, decimals: int) -> str:
-    best = (max if rises(results) else min)(line.points, key=lambda point: point.y)
-    value = dimension.choices[int(best.x)] if dimension.choices else best.x
-    return f"{line.name} {score(best.y, decimals)} at {shown_value(value)} ({count(len(line.points), 'trial')})"
+    words = []
+    for line in lines:
+        best = (max if rises(results) else min)(line.points, key=lambda point: point.y)
+        value = dimension.choices[int(best.x)] if dimension.choices else best.x
+        trials = count(len(line.points), "trial")
+        words.append(f"{line.name} {score(best.y, decimals)} at {shown_value(value)} ({trials})")
+    return "; ".join(words)
 
 
 def _best_rate(line: Line, results: Results, decimals: int) -> str:
