@@ -219,6 +219,7 @@ def test_stored_weights_that_are_no_numbers_are_refused_by_name(store: Store, va
         stored()
 
 
+@pytest.mark.slow
 def test_a_base_on_the_hub_is_taken_at_its_commit(tmp_path: Path) -> None:
     folders = {COMMIT: tiny_model("llama", tmp_path / "then"), LATER: tiny_model("llama", tmp_path / "now", seed=1)}
     loaded, _ = tuned(folders[COMMIT], TUNINGS["last_blocks-1"])

@@ -95,6 +95,7 @@ def test_a_field_that_stays_plain_text_is_told(places: Places) -> None:
     assert "as plain text" not in with_prompt(place, "Be {kind}: {{ source }}").out
 
 
+@pytest.mark.slow
 def test_prompts_that_read_alike_are_told_and_not_refused(places: Places) -> None:
     place = places()
     prompt = json.dumps({"name": "cue", "text": "{{ source|trim }}\n"})

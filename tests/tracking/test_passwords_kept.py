@@ -193,6 +193,7 @@ def test_a_name_that_is_not_set_is_one_clear_error(unused: Place, monkeypatch: p
         ]
 
 
+@pytest.mark.slow
 def test_model_and_data_by_name_are_stored_by_name(
     places: Places, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

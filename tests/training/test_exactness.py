@@ -12,6 +12,7 @@ from harness.models.apply_tuning import apply
 from harness.models.load import Loaded
 from harness.study.axes import Tuning
 from harness.testing import FAMILIES
+from tests.support.first_of_kind import first_of_kind
 from tests.support.training_runs import (
     HEAD,
     LAST,
@@ -28,7 +29,7 @@ from tests.support.training_runs import (
 from tests.support.transformers_trainer import trainer_losses
 
 
-@pytest.mark.parametrize("tuning", [HEAD, LAST, LAST_TWO], ids=lambda tuning: tuning.name)
+@pytest.mark.parametrize("tuning", first_of_kind([LAST, HEAD, LAST_TWO]), ids=lambda tuning: tuning.name)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_twenty_steps(tiny: Callable[..., Loaded], tmp_path: Path, family: str, tuning: Tuning) -> None:
     loaded = tiny(family)
