@@ -102,7 +102,7 @@ def running() -> Iterator[Running]:
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     yield Running(started.sockets[0].getsockname()[1], echo, told)
-    started.close()
+    loop.call_soon_threadsafe(started.close)
     asyncio.run_coroutine_threadsafe(server.close(0.1), loop).result(10)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
