@@ -242,14 +242,9 @@ class _Driver:
         trainable, total = self.model.parameters[cell.id]
         weight, finals, there = trainable / total + SCORING, len(study.final.seeds), 0
         if not missing:
-            records = final_records(
-                cell,
-                queue.winner(cell.id),
-                self.spaces[cell.id],
-                study.final,
-                test_digest=checked.test_digest or NONE,
-                generality_digest=self.model.forgetting or NONE,
-            )
+            test, general = checked.test_digest or NONE, self.model.forgetting or NONE
+            winner, space = queue.winner(cell.id), self.spaces[cell.id]
+            records = final_records(cell, winner, space, study.final, test_digest=test, generality_digest=general)
             there = len(standing(self.runs.children(cell.id, "final"), records, self.spaces[cell.id]))
             finals = len(records) - there
         if cell not in chosen:

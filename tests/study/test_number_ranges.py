@@ -52,7 +52,7 @@ def numbers(model: type[BaseModel] = StudySpec, above: str = "") -> Iterator[Num
             yield Number(key, kind, bounds, get_origin(field.annotation) is tuple)
         for section in kinds:
             if isinstance(section, type) and issubclass(section, BaseModel):
-                yield from numbers(section, f"{key}.")
+                yield from numbers(section, f"{key}.full." if dict[str, section] in kinds else f"{key}.")
 
 
 NUMBERS = {number.key: number for number in numbers()}
