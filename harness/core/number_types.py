@@ -13,7 +13,7 @@ __all__ = ["Amount", "Count", "Decay", "Mebibytes", "Rate", "Rows", "Seed", "Sha
 def _no_boolean(value: Any) -> Any:
     """Refuse what Python counts as 0 and 1."""
     if isinstance(value, bool):
-        raise PydanticCustomError("boolean", "it must be a number, not true or false")
+        raise PydanticCustomError("truth_value", "it must be a number, not true or false")
     return value
 
 

@@ -10,6 +10,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from harness.core.closest_match import closest
 from harness.core.number_types import Rate
+from harness.core.plain_yaml import shown
 from harness.study.dimension import Dimension, Value
 from harness.study.training_keys import UNSEARCHED, Training
 from harness.study.tuning_kinds import TUNING_KINDS
@@ -90,7 +91,7 @@ def _dimension(name: str, entry: Any) -> Dimension:
         return Dimension(name, choices=tuple(typed(value, index) for index, value in enumerate(entry)))
     form = "{low: 0.1, high: 1.0}" if name == RATE or name.removeprefix(TRAINING) not in WHOLE else "{low: 1, high: 4}"
     if not isinstance(entry, dict):
-        raise ValueError(f"search.space.{name} is {entry!r}; write a range, {form}, or a list of choices")
+        raise ValueError(f"search.space.{name} is {shown(entry)}; write a range, {form}, or a list of choices")
     if unknown := [key for key in entry if key not in ("low", "high", "scale")]:
         hint = closest(str(unknown[0]), ["low", "high", "scale"])
         raise ValueError(f"unknown key {unknown[0]!r} in search.space.{name}; {hint}")
@@ -98,7 +99,7 @@ def _dimension(name: str, entry: Any) -> Dimension:
         raise ValueError(f"search.space.{name} has no {missing[0]}; write a range, {form}")
     scale = entry.get("scale", "log" if name == RATE else "linear")
     if scale not in ("log", "linear"):
-        raise ValueError(f"search.space.{name}.scale is {scale!r}; it must be one of 'log', 'linear'")
+        raise ValueError(f"search.space.{name}.scale is {shown(scale)}; it must be one of 'log', 'linear'")
     low, high = typed(entry["low"], "low"), typed(entry["high"], "high")
     if isinstance(low, str) or isinstance(high, str) or low is None or high is None:
         raise ValueError(f"search.space.{name} is no number; list the choices")

@@ -99,3 +99,8 @@ def test_a_key_in_the_wrong_place_is_answered_with_its_section(key: str, tmp_pat
 def test_misplaced_and_misspelt_keys(written: str, meant: str, tmp_path: Path) -> None:
     (message,) = said(put(written, 1), tmp_path)
     assert meant in message
+
+
+def test_a_truth_value_is_no_number(tmp_path: Path) -> None:
+    (message,) = said(put("training.epochs", True), tmp_path)
+    assert message == "training.epochs is true; it must be a number, not true or false"

@@ -89,7 +89,7 @@ def test_every_name_acts_on_its_key_of_the_training_section() -> None:
     ("search", "words"),
     [
         ("{space: {training.epochs: [0, 1]}}", "search.space.training.epochs.0 is 0; it must be greater than or equal"),
-        ("{space: {training.epochs: [true]}}", "search.space.training.epochs.0 is True; it must be a number"),
+        ("{space: {training.epochs: [true]}}", "search.space.training.epochs.0 is true; it must be a number"),
         ("{space: {training.epochs: [1, 1]}}", "training.epochs has a choice more than once, [1, 1]; keep one of each"),
         ("{space: {training.epochs: []}}", "search.space.training.epochs has no choice"),
         ("{space: {training.epochs: 2}}", "search.space.training.epochs is 2; write a range, {low: 1, high: 4}, or a"),
