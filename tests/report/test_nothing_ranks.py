@@ -24,6 +24,7 @@ from harness.results.collect import Results
 from harness.results.degenerate import nothing_ranks
 from harness.runner.result import Result
 from harness.stats.verdicts import Answered, Answers
+from tests.support.first_of_kind import first_of_kind
 from tests.support.made_up_results import html, study
 
 
@@ -66,7 +67,7 @@ DEGENERATE = {
 }
 
 
-@pytest.mark.parametrize("kind", DEGENERATE)
+@pytest.mark.parametrize("kind", first_of_kind(DEGENERATE))
 def test_nothing_is_crowned(kind: str, tmp_path: Path) -> None:
     results = DEGENERATE[kind]
     findings = find(results)
@@ -180,7 +181,7 @@ def test_few_test_rows_or_groups_are_a_caution(rows: int, groups: int | None, sa
     assert ("a single test group of examples compares nothing" in findings.answer) == (groups == 1)
 
 
-@pytest.mark.parametrize("lost", ["prompt0/last_blocks-1", "prompt0/full", "prompt1/full"])
+@pytest.mark.parametrize("lost", first_of_kind(["prompt0/last_blocks-1", "prompt0/full", "prompt1/full"]))
 def test_a_cell_with_diverged_seeds_has_no_verdict(lost: str, tmp_path: Path) -> None:
     """Any cell, the baseline, the one that would rank first."""
     results = changed(
@@ -213,6 +214,7 @@ def test_where_every_cell_lost_seeds_nothing_is_recommended() -> None:
     assert "nothing is claimed of it: 1 of " in findings.answer
 
 
+@pytest.mark.slow
 def test_a_metric_that_cannot_be_tested_is_said_where_the_differences_would_stand(tmp_path: Path) -> None:
     plain = study(seeds=2, examples=60)
     assert not isinstance(plain.metric, str)

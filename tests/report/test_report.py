@@ -273,6 +273,7 @@ def test_figures_of_an_earlier_report_go(tmp_path: Path) -> None:
     assert (tmp_path / "figures" / "heat.png").exists()
 
 
+@pytest.mark.slow
 def test_a_final_run_that_diverged_counts_for_nothing(done: Place, places: Places) -> None:
     """As `harness run` leaves it: with the scores of its first epochs, failed."""
     place = places.copy(done)
@@ -347,6 +348,7 @@ def test_a_report_written_again_is_the_same(done: Place) -> None:
     assert [(folder / name).read_bytes() for name in names] == before
 
 
+@pytest.mark.slow
 def test_cells_that_answered_other_test_rows_are_left_out(done: Place, places: Places) -> None:
     place = places.copy(done)
     file = place.folder / "data" / "test.jsonl"

@@ -25,6 +25,7 @@ from harness.runner.search.samplers import sampler_of, startup_points
 from harness.study.dimension import Dimension
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.spec import Search
+from tests.support.first_of_kind import first_of_kind
 from tests.support.search_spaces import choices, learning_rates, rate, small_spaces
 
 SAMPLERS = ["grid", "random", "tpe", "gp"]
@@ -177,7 +178,7 @@ def test_the_learning_rates_of_a_study_are_what_they_always_were(sampler: str, s
         assert drawn == expected
 
 
-@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+@pytest.mark.parametrize("space", first_of_kind(SPACES.values()), ids=SPACES)
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_draws_do_not_depend_on_kills(sampler: str, space: SearchSpace, tmp_path: Path) -> None:
     study, storage = spec(sampler, trials=ROOM[sampler]), f"sqlite:///{tmp_path / 'optuna.db'}"

@@ -14,6 +14,7 @@ from mlflow.entities import Run
 from safetensors.torch import load_file, save_file
 
 from harness.testing import tiny_model
+from tests.support.first_of_kind import first_of_kind
 from tests.support.study_fixture import Place, Places, rows, write_rows
 
 TUNINGS = ("none", "head", "last_blocks-1", "full")
@@ -42,7 +43,7 @@ def contents(place: Place) -> dict[str, list[tuple[object, ...]]]:
         return {table: sorted(store.execute(f"select * from {table}"), key=repr) for table in tables}
 
 
-@pytest.mark.parametrize("prompt", ["bare", "cue"])
+@pytest.mark.parametrize("prompt", first_of_kind(["bare", "cue"]))
 @pytest.mark.parametrize("tuning", TUNINGS)
 def test_every_tuning_comes_out_the_same(tuning: str, prompt: str, done: Place) -> None:
     run, before = final(done, f"{prompt}/{tuning}"), contents(done)

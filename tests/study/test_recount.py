@@ -23,6 +23,7 @@ from harness.study.model_config import describe
 from harness.study.recount import Recount, recount
 from harness.study.tokenizer_without_model import light_reader
 from harness.training.setup import TrainingSetup
+from tests.support.first_of_kind import first_of_kind
 from tests.support.study_fixture import WORDS, Place, Places, rows, write_rows
 
 SHORT = ("--set", "tuning=[none]", "--set", "final.seeds=[11]", "--set", "generality.text=null")
@@ -98,7 +99,7 @@ def by_bytes(folder: Path) -> None:
     transformers.ByT5Tokenizer().save_pretrained(folder)
 
 
-@pytest.mark.parametrize("left", [as_gpt2, as_bert, as_sentencepiece, by_bytes])
+@pytest.mark.parametrize("left", first_of_kind([as_gpt2, as_bert, as_sentencepiece, by_bytes]))
 def test_rows_are_counted_when_only_transformers_can(places: Places, left: Callable[[Path], None]) -> None:
     place = places("t5" if left is by_bytes else "gpt2")
     left(place.folder / "model")

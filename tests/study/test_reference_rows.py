@@ -237,6 +237,7 @@ def test_rows_come_and_go_with_the_task_and_leave_the_cells_alone(places: Places
     place.clean()
 
 
+@pytest.mark.slow
 def test_other_test_data_make_other_rows(places: Places, done: Place) -> None:
     place = places.copy(done)
     changed = [row | {"target": "moved to Tuesday"} for row in rows("test")]

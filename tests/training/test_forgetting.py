@@ -35,6 +35,7 @@ SMALL = ("--set", "prompts=[bare]", "--set", "tuning=[none, head]")
 OTHER_TASK = """\
 from harness.study.task import Task
 from harness.data.template import Template
+from tests.support.first_of_kind import first_of_kind
 
 task = Task("other", "data", [Template("ask", "{{ source }}?", shorten="source")], ["length_ratio", "chrf"], 5)
 """
@@ -249,6 +250,7 @@ def test_cells_and_the_table_have_the_means(done: Place) -> None:
             assert float(row[name.replace("/", "_")]) == pytest.approx(mean)
 
 
+@pytest.mark.slow
 def test_another_text_does_final_runs_anew_and_no_search(done: Place, places: Places) -> None:
     place, anew = places.copy(done), places()
     searched = {run.info.run_id for run in place.runs("search")}
@@ -266,7 +268,7 @@ def test_another_text_does_final_runs_anew_and_no_search(done: Place, places: Pl
     assert place.results() == before
 
 
-@pytest.mark.parametrize("change", ["generality.text=null", "final.seeds=[]"])
+@pytest.mark.parametrize("change", first_of_kind(["generality.text=null", "final.seeds=[]"]))
 def test_nothing_is_measured_where_nothing_is_asked_for(change: str, places: Places) -> None:
     place = places()
     place.run(*SMALL, "--set", change)
