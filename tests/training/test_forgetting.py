@@ -24,6 +24,7 @@ from harness.study.load_study import read_study
 from harness.study.packaged_files import packaged
 from harness.training.forgetting import Forgetting
 from harness.training.loss import ForwardPass
+from tests.support.first_of_kind import first_of_kind
 from tests.support.hub_stand_in import Repo, answers, serving
 from tests.support.study_fixture import Place, Places, write_rows
 from tools.world import general as world
@@ -35,7 +36,6 @@ SMALL = ("--set", "prompts=[bare]", "--set", "tuning=[none, head]")
 OTHER_TASK = """\
 from harness.study.task import Task
 from harness.data.template import Template
-from tests.support.first_of_kind import first_of_kind
 
 task = Task("other", "data", [Template("ask", "{{ source }}?", shorten="source")], ["length_ratio", "chrf"], 5)
 """
