@@ -20,8 +20,9 @@ from harness.models.load import Loaded, load
 from harness.testing import tiny_model
 from tests.support.study_fixture import QUICK, Place, Places
 
-# A shell's background jobs ignore Ctrl-C, and so would the processes that tests interrupt.
+# A shell's background jobs ignore Ctrl-C, those of nohup a hangup, and so would the processes that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 SHARED_MODELS = Path(__file__).parents[1].parent / "shared" / "models"
 

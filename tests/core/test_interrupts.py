@@ -98,7 +98,10 @@ def child(
 def ended(process: subprocess.Popen[str], number: int) -> tuple[int, str, str]:
     """Send a signal, and return how the process ended: its status, and what it said."""
     process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    try:
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
     return process.returncode, out, err
 
 
