@@ -169,6 +169,7 @@ def test_it_names_prompt_depth_share_rate_and_cost() -> None:
         "prompt": "prompt1",
         "tuning": "last_blocks-1",
         "learning_rate": results.cells[4].learning_rate,
+        "hyperparameters": {"learning_rate": results.cells[4].learning_rate},
         "cheapest": None,
     }
 
