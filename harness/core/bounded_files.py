@@ -131,16 +131,18 @@ def parse_json(text: str) -> Any:
         value = json.loads(text)
     except RecursionError:
         raise ValueError(TOO_DEEP) from None
-    _see_nesting(value, NESTING)
+    _see_nesting(value)
     return value
 
 
-def _see_nesting(value: Any, left: int) -> None:
-    if not left:
-        raise ValueError(TOO_DEEP)
-    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        if isinstance(inner, dict | list):
-            _see_nesting(inner, left - 1)
+def _see_nesting(value: Any) -> None:
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(NESTING):  # a level at a time: there may be millions on one
+        inside = (outer.values() if isinstance(outer, dict) else outer for outer in level)
+        level = [inner for values in inside for inner in values if isinstance(inner, (dict, list))]
+        if not level:
+            return
+    raise ValueError(TOO_DEEP)
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:

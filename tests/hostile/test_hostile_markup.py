@@ -24,6 +24,7 @@ from harness.report.text.findings import find
 from harness.report.write_report import write_report
 from harness.results.collect import Results
 from harness.stats.verdicts import Answered, Answers
+from harness.study.search_space import Hyperparameters
 from harness.tracking.mlflow.ui_views import Address
 from tests.support.hostile_commands import Yard, cases, see, unseen
 from tests.support.hostile_texts import ALL, TERMINAL
@@ -84,7 +85,7 @@ def notes(results: Results) -> Iterator[str]:
         yield study_note(results, findings, links)
         yield summary_note(results, findings, links)
         yield from (cell_note(cell, results, findings, links) for cell in results.cells)
-    yield final_note(results.cells[-1].id, "11", "0.001")
+    yield final_note(results.cells[-1].id, "11", Hyperparameters({"learning_rate": 0.001}))
 
 
 def structure(markdown: str) -> list[object]:
