@@ -25,6 +25,9 @@ __all__ = ["WORK", "Sandbox"]
 WORK = 2**24
 """Characters: some hundred times what the largest models read."""
 
+CALL = 256
+"""What a call counts for beside what it makes: a macro may call itself for ever and write nothing."""
+
 GROWING = {
     *("batch", "center", "format", "indent", "join", "replace", "round", "slice", "tojson", "wordwrap"),  # filters
     *("expandtabs", "format_map", "ljust", "rjust", "translate", "zfill"),  # further methods of texts
@@ -93,6 +96,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def call(__self, __context: Context, __obj: Any, *arguments: Any, **named: Any) -> Any:  # noqa: B902, N805
         """Call a function, a macro or a method; the names are those of the overridden one, which no keyword has."""
+        __self.spend(CALL)
         method = getattr(__obj, "__wrapped__", __obj)
         owner, name = getattr(method, "__self__", None), getattr(method, "__name__", "")
         if isinstance(owner, str | bytes) and name in GROWING:

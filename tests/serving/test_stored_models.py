@@ -105,11 +105,13 @@ def test_a_model_is_whole(done: Place) -> None:
     for model in models(done).values():
         folder = inside(model)
         described = mlflow.models.Model.load(str(folder))
-        assert [(column.name, column.type.name) for column in described.signature.inputs] == [("source", "string")]
+        columns = [(column.name, column.type.name, column.required) for column in described.signature.inputs]
+        assert columns == [(0, "string", False), ("source", "string", False)]  # texts alone, or a table
         (name,) = described.load_input_example(str(folder)).columns
         assert name == "source"
         pinned = (folder / "requirements.txt").read_text().splitlines()
-        assert {line.partition("==")[0] for line in pinned} >= {"mlflow", "prompt-depth-harness", "torch"}
+        assert {line.partition("==")[0] for line in pinned} >= {"mlflow", "transformers", "torch"}
+        assert "prompt-depth-harness" not in "".join(pinned)  # no index has it
         assert all("==" in line for line in pinned)
         settings = json.loads((folder / "artifacts" / "model" / "harness.json").read_text())
         assert settings["prompt"]["text"] == "{{ source }}\n"
