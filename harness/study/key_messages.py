@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from harness.core.closest_match import closest
 from harness.core.plain_yaml import shown
@@ -111,11 +111,19 @@ def all_keys(section: type[Section] = StudySpec, above: str = "") -> Iterator[st
 def _section(keys: Keys) -> type[Section] | None:
     """Return the section at some keys, an entry of a list among them; ``None`` where there is none."""
     section: type[Section] | None = StudySpec
+    is_named = False
     for key in keys:
-        if isinstance(key, str) and section:
-            field = section.model_fields.get(key)
-            section = _inner(field.annotation) if field else None
+        if is_named or not isinstance(key, str) or section is None:
+            is_named = False  # a name that a user chose, or a place in a list
+            continue
+        field = section.model_fields.get(key)
+        section, is_named = (_inner(field.annotation), _maps(field.annotation)) if field else (None, False)
     return section
+
+
+def _maps(annotation: Any) -> bool:
+    """Return whether an annotation is of a mapping, whose keys users choose."""
+    return any(get_origin(part) is dict for part in (annotation, *get_args(annotation)))
 
 
 def _inner(annotation: Any) -> type[Section] | None:

@@ -20,6 +20,7 @@ from harness.study.load_study import read_study
 from harness.study.recorded_ranges import with_recorded_ranges
 from harness.study.spec import StudySpec
 from harness.study.tuning_kinds import TUNING_KINDS
+from harness.tracking.address import StudyAddress
 from harness.tracking.choose_store import opened
 from tests.support.study_fixture import Place
 
@@ -101,7 +102,7 @@ def resolved(place: Place, *overrides: str) -> tuple[dict[str, tuple[float, floa
     with (
         contextlib.chdir(place.folder),
         mock.patch.dict(os.environ, {"MLFLOW_TRACKING_URI": place.uri}),
-        opened("tiny", lambda text: None) as store,
+        opened(StudyAddress("tiny", "tiny", place.uri), lambda text: None) as store,
     ):
         found, told = with_recorded_ranges(checked(place, *overrides), store)
     return ends(replace_tunings(found)), told
