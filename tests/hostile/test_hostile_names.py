@@ -69,6 +69,8 @@ KEYS = (
 )
 """Keys of a study file that name something. ``search.storage`` is a database's address, wherever that is."""
 
+SMALL = ("--set", "search.trials=1", "--set", "final.seeds=[11]", "--set", "prompts=[bare]")
+
 COMMANDS: dict[str, tuple[str, ...]] = {
     "clean": ("clean", "{}"),
     "check": ("check", "{}"),
@@ -78,7 +80,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "reproduce": ("reproduce", "{}"),
     "predict": ("predict", "{}", "--input", "rows.jsonl", "--output", "reports/x"),
     "rows": ("predict", "tiny", "--input", "{}", "--output", "reports/x"),
-    "cells": ("run", "study.yaml", "--cells", "{}"),
+    "cells": ("run", "study.yaml", *SMALL, "--cells", "{}"),  # a pattern may mean all cells
     "a comparison's file": ("compare", "tiny", "tiny", "--out", "{}/x/y"),
     "a study's file": ("run", "{}.yaml"),
 }
@@ -88,7 +90,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 def trained(places: Places) -> Place:
     """A study that was run, with a stored model."""
     place = places()
-    place.run("--set", "search.trials=1", "--set", "final.seeds=[11]", "--set", "prompts=[bare]")
+    place.run(*SMALL)
     return place
 
 
