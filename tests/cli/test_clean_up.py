@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from tests.support.first_of_kind import first_of_kind
 from tests.support.study_fixture import QUICK, Place, Places
 
 
@@ -45,7 +46,7 @@ def test_nothing_is_deleted_unasked(arguments: list[str], place: Place) -> None:
     assert len(place.runs("superseded")) == len(stale)
 
 
-@pytest.mark.parametrize("answer", ["y", "n", ""])
+@pytest.mark.parametrize("answer", first_of_kind(["y", "n", ""]))
 def test_the_user_is_asked(answer: str, place: Place) -> None:
     stale = len(place.runs("superseded"))
     ours, theirs = pty.openpty()

@@ -17,6 +17,7 @@ import pytest
 from harness.cli.check_tables import alike_frozen
 from harness.models.apply_tuning import Row
 from harness.study.task import packaged_tasks
+from tests.support.first_of_kind import first_of_kind
 from tests.support.study_fixture import Place, Places
 
 
@@ -66,7 +67,7 @@ def test_run_ends_with_the_ranked_table_and_what_to_do_next(done: Place) -> None
     assert all(f"{prompt}/{tuning}" in again.out for prompt in ("bare", "cue") for tuning in ("none", "head"))
 
 
-@pytest.mark.parametrize("name", ["study.yaml", "tiny"])
+@pytest.mark.parametrize("name", first_of_kind(["study.yaml", "tiny"]))
 def test_report_writes_the_same_files_again(done: Place, name: str) -> None:
     folder = done.folder / "reports" / "tiny"
     before = {path.name: path.read_bytes() for path in folder.glob("*.*")}
@@ -91,6 +92,7 @@ def test_tasks_lists_prompts_and_metrics(done: Place) -> None:
         assert word in shown.out
 
 
+@pytest.mark.slow
 def test_clean_removes_superseded_runs_and_says_how_much(tmp_path: Path) -> None:
     place = Places(tmp_path)()
     quick = ("--set", "search.trials=1", "--set", "final.seeds=[11]", "--set", "training.epochs=1")
@@ -136,6 +138,7 @@ def test_the_starter_study_passes_its_check(tmp_path: Path) -> None:
     assert "200 train, 50 validation, 50 test" in shown.out
 
 
+@pytest.mark.slow
 def test_ui_serves_the_study_and_stops(done: Place) -> None:
     server = done.process("ui", "tiny", env={"MLFLOW_TRACKING_URI": done.uri})
     try:

@@ -16,6 +16,7 @@ import pytest
 
 from harness.core.errors import StoreError
 from harness.core.mlflow_server_process import free_port, serve
+from tests.support.first_of_kind import first_of_kind
 from tests.support.study_fixture import Places
 
 ANSWER = """
@@ -99,7 +100,7 @@ def test_a_server_that_ends_by_itself_is_heard_of() -> None:
     assert announced == [True]
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGHUP, 129), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(("number", "status"), first_of_kind([(signal.SIGHUP, 129), (signal.SIGKILL, -9)]))
 def test_a_closed_terminal_or_a_kill_ends_the_pages_too(places: Places, number: signal.Signals, status: int) -> None:
     place = places()
     ours = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and would be by the pages too

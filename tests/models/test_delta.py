@@ -25,6 +25,7 @@ from harness.serving.recipe import Recipe, Store
 from harness.study.axes import Tuning
 from harness.testing import tiny_model
 from harness.training.evaluation import Decoding
+from tests.support.first_of_kind import first_of_kind
 from tests.support.hub_stand_in import Repo, answers, serving
 
 COMMIT, LATER = "0123456789abcdef0123456789abcdef01234567", "89abcdef0123456789abcdef0123456789abcdef"
@@ -98,7 +99,7 @@ def logits(model: Any) -> torch.Tensor:
         return model.eval()(**inputs).logits
 
 
-@pytest.mark.parametrize("name", TUNINGS)
+@pytest.mark.parametrize("name", first_of_kind(TUNINGS))
 @pytest.mark.parametrize("family", FAMILIES)
 def test_full_and_delta_load_as_what_was_trained(family: str, name: str, tmp_path: Path) -> None:
     base, tuning = tiny_model(family, tmp_path / "base"), TUNINGS[name]

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.families.family_walk import walk
 from benchmarks.families.random_family import Family, families
+from tests.support.first_of_kind import first_of_kind
 
 ODD = (
     "BertLMHeadModel: as published",  # sees ahead
@@ -27,7 +28,7 @@ ODD = (
 BY_NAME = {family.name: family for family in families()}
 
 
-@pytest.mark.parametrize("family", [BY_NAME[name] for name in ODD], ids=lambda family: family.model_type)
+@pytest.mark.parametrize("family", first_of_kind([BY_NAME[name] for name in ODD]), ids=lambda family: family.model_type)
 def test_an_odd_family_is_right_or_refused(family: Family, tmp_path: Path) -> None:
     outcome = walk(family, tmp_path, tunings=("head", {"last_blocks": 1}), replays=(True,))
     assert outcome.ended in ("equal", "refused"), (outcome.stage, outcome.sentence, outcome.faults)

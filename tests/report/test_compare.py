@@ -61,6 +61,7 @@ def table(place: Place, study: str) -> Mapping[str, Mapping[str, str]]:
     return {row["cell"]: row for row in csv.DictReader(io.StringIO(text))}
 
 
+@pytest.mark.slow
 def test_two_cells_of_a_study_differ_by_what_its_report_says(done: Place) -> None:
     """Intervals and p-values are other ones: the report tests all cells together, and knows all their seeds."""
     program = json.loads((done.folder / "reports" / "tiny" / "verdicts.json").read_text(encoding="utf-8"))
@@ -83,7 +84,7 @@ def test_two_studies_are_compared_by_their_best_cells(done: Place) -> None:
     assert (told["split"], told["examples"]) == ("test", 8)
 
 
-@pytest.mark.parametrize("metric", ["chrf", "perplexity", "length_ratio", "loss"])
+@pytest.mark.parametrize("metric", first_of_kind(["chrf", "perplexity", "length_ratio", "loss"]))
 def test_every_metric_of_the_task_and_the_loss_are_recomputed(metric: str, done: Place) -> None:
     told = compared(done, "tiny:bare/head", "other:bare/head", "--metric", metric)
     ours, theirs = (table(done, study)["bare/head"] for study in ("tiny", "other"))
@@ -137,6 +138,7 @@ def test_without_the_model_and_the_data_it_compares_all_the_same(done: Place, pl
     ]
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_prints_a_table_and_a_sentence(done: Place) -> None:
     process = done.process("compare", "tiny:bare/head", "other:bare/head", env={"MLFLOW_TRACKING_URI": done.uri})
     out, err = process.communicate(timeout=90)

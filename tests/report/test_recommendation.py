@@ -188,6 +188,7 @@ def test_the_cheapest_that_may_be_as_good_is_named_with_what_it_spares() -> None
     assert "needs no training at all" in zero.sentences[2]
 
 
+@pytest.mark.slow
 def test_no_cell_is_called_less_good_that_was_not_shown_to_be() -> None:
     """One that lost a seed, one that beats it on test, any by a metric that cannot be tested."""
     best = "prompt1/last_blocks-1"
@@ -305,6 +306,7 @@ def test_the_report_says_what_was_run_and_where_the_model_is(tmp_path: Path) -> 
     assert best_model(replace(results, kept=KeptModels(None, None, None, ()))) is None
 
 
+@pytest.mark.slow
 def test_every_metric_stands_in_page_and_markdown(tmp_path: Path) -> None:
     plain = study()
     more = {"validation/chrf": 41.25, "test/chrf": 43.75}

@@ -192,6 +192,7 @@ def test_cells_without_finals_and_single_seeds_are_cautions() -> None:
     assert "hold for these models alone" in said
 
 
+@pytest.mark.slow
 def test_a_prompt_is_shown_as_a_model_reads_it() -> None:
     results = study()
     assert results.answers is not None
@@ -265,6 +266,7 @@ def test_the_best_of_many_trials_does_not_rank_with_means_over_seeds() -> None:
     assert nothing.ranked()[0].id == lucky.id, "where no winner was retrained, trials rank"
 
 
+@pytest.mark.slow
 def test_figures_of_an_earlier_report_go(tmp_path: Path) -> None:
     write_report(study(), tmp_path)
     assert (tmp_path / "figures" / "differences.png").exists()
@@ -302,6 +304,7 @@ def test_the_terminal_says_what_may_be_claimed(done: Place) -> None:
     assert "The test split was scored 10 times for this study" in printed
 
 
+@pytest.mark.slow
 def test_a_first_run_of_some_cells_names_the_others(places: Places) -> None:
     place = places()
     place.run("--cells", "bare/*", "--set", "tuning=[none, head]", "--set", "final.seeds=[11, 12]")
@@ -340,6 +343,7 @@ def test_a_run_logs_page_and_figures(done: Place) -> None:
     assert {"report.html", *(f"figures/{name}.png" for name in figures)} <= logged
 
 
+@pytest.mark.slow
 def test_a_report_written_again_is_the_same(done: Place) -> None:
     folder = done.folder / "reports" / "tiny"
     names = ("results.csv", "verdicts.json", "report.html", "report.md")

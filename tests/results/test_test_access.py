@@ -83,6 +83,7 @@ def garble(file: Path) -> None:
 UNREADABLE = pytest.mark.parametrize("spoil", [delete, lock, garble])
 
 
+@pytest.mark.slow
 @UNREADABLE
 def test_without_final_seeds_a_study_tunes_to_its_end_whatever_became_of_test(
     spoil: Callable[[Path], None], places: Places
@@ -124,6 +125,7 @@ def test_every_final_run_and_reference_row_is_a_look(done: Place) -> None:
     assert f"was scored {SCORED} times for this study" in report(done)
 
 
+@pytest.mark.slow
 def test_the_same_study_again_looks_no_more_and_was_not_edited(done: Place, places: Places) -> None:
     place = places.copy(done)
     place.run(*QUICK)
@@ -132,6 +134,7 @@ def test_the_same_study_again_looks_no_more_and_was_not_edited(done: Place, plac
     assert "before this study was last edited" not in report(place)
 
 
+@pytest.mark.slow
 def test_an_edited_prompt_is_told_and_superseded_looks_still_count(done: Place, places: Places) -> None:
     place = places.copy(done)
     place.edit("TL;DR:", "In short:")
@@ -142,6 +145,7 @@ def test_an_edited_prompt_is_told_and_superseded_looks_still_count(done: Place, 
     assert f"Test had been scored {SCORED} times before this study was last edited" in page
 
 
+@pytest.mark.slow
 def test_deleted_looks_still_count(done: Place, places: Places) -> None:
     place = places.copy(done)
     place.edit("TL;DR:", "In short:")
@@ -152,6 +156,7 @@ def test_deleted_looks_still_count(done: Place, places: Places) -> None:
     assert read(place).test_access == TestAccess(SCORED + 3, before_edit=SCORED)
 
 
+@pytest.mark.slow
 def test_more_seeds_after_a_look_are_an_edit(done: Place, places: Places) -> None:
     place = places.copy(done)
     place.run(*QUICK, "--set", "final.seeds=[11, 12, 13]")
@@ -166,6 +171,7 @@ def test_more_trials_after_a_look_are_an_edit(done: Place, places: Places) -> No
     assert found.scorings - SCORED in (0, 2, 4), "a cell whose winner moved has two other final runs"
 
 
+@pytest.mark.slow
 def test_an_edit_taken_back_scores_no_test_anew(done: Place, places: Places) -> None:
     place = places.copy(done)
     results = place.results()
@@ -180,6 +186,7 @@ def test_an_edit_taken_back_scores_no_test_anew(done: Place, places: Places) -> 
     assert taken <= {run.info.run_id for run in place.runs("superseded")}
 
 
+@pytest.mark.slow
 def test_other_general_text_trains_final_runs_anew_and_scores_no_test(done: Place, places: Places) -> None:
     place = places.copy(done)
     lines = [f"This is passage {n} of another text. " * 12 for n in range(9)]
@@ -188,6 +195,7 @@ def test_other_general_text_trains_final_runs_anew_and_scores_no_test(done: Plac
     assert read(place).test_access == TestAccess(SCORED)
 
 
+@pytest.mark.slow
 def test_other_test_rows_are_told_and_fresh_ones_clear_the_edit(done: Place, places: Places) -> None:
     place = places.copy(done)
     place.edit("TL;DR:", "In short:")

@@ -62,6 +62,7 @@ def test_the_first_one_is_the_champion(poor: Place) -> None:
     assert "first version" in version.description
 
 
+@pytest.mark.slow
 def test_it_is_the_middle_run_of_the_first_ranked_cell_and_all_say_why(places: Places) -> None:
     """Not the luckiest seed of all: with validation rows this few, that one is of another cell as a rule."""
     place = places()
@@ -96,6 +97,7 @@ def first_of(place: Place) -> str:
     return min(table, key=lambda cell: float(table[cell]["validation_perplexity"] or "inf"))
 
 
+@pytest.mark.slow
 def test_a_zero_shot_cell_that_ranks_first_is_the_base_by_reference(places: Places) -> None:
     """Steps so large that every tuning is worse than none."""
     place = places()
@@ -124,6 +126,7 @@ FLAT = Metric("flat", True, lambda prediction, example: np.array([0.5]), mean, l
 """
 
 
+@pytest.mark.slow
 def test_where_nothing_ranks_no_model_is_offered_and_an_earlier_one_no_more(places: Places) -> None:
     options = ("prompts=[bare]", "tuning=[none, head]", "search.trials=1", "training.epochs=1", "final.seeds=[11]")
     study = tuple(part for option in (*options, "final.prompt_alias=winner") for part in ("--set", option))
@@ -175,6 +178,7 @@ def test_a_run_is_registered_once(poor: Place, places: Places) -> None:
     assert list(versions(place)) == ["1"]
 
 
+@pytest.mark.slow
 def test_a_better_one_takes_over_and_the_registry_says_why(poor: Place, places: Places) -> None:
     place = places.copy(poor)
     champions = [run.data.metrics["validation/perplexity"] for run in place.runs("final", cell="bare/full")]
@@ -193,6 +197,7 @@ def test_a_better_one_takes_over_and_the_registry_says_why(poor: Place, places: 
     assert said(place, "models:/tiny@champion") == said(place, version.run_id) != said(place, "models:/tiny/1")
 
 
+@pytest.mark.slow
 def test_one_that_is_no_better_stays_a_challenger(poor: Place, places: Places) -> None:
     place = places.copy(poor)
     place.run(*WORSE)
@@ -202,6 +207,7 @@ def test_one_that_is_no_better_stays_a_challenger(poor: Place, places: Places) -
     assert "does not beat version 1" in version.description
 
 
+@pytest.mark.slow
 def test_a_kill_between_decision_and_alias_is_made_good(poor: Place, places: Places) -> None:
     place = places.copy(poor)
     place.run(*GOOD)
@@ -216,6 +222,7 @@ def test_a_kill_between_decision_and_alias_is_made_good(poor: Place, places: Pla
         assert len(versions(place)) == 2
 
 
+@pytest.mark.slow
 def test_other_data_are_not_comparable(poor: Place, places: Places) -> None:
     place = places.copy(poor)
     write_rows(place.folder / "data" / "validation.jsonl", rows("validation")[1:])
@@ -228,6 +235,7 @@ def test_other_data_are_not_comparable(poor: Place, places: Places) -> None:
     assert "p" not in version.tags
 
 
+@pytest.mark.slow
 def test_another_metric_is_not_comparable(poor: Place, places: Places) -> None:
     place = places.copy(poor)
     place.run(*POOR, "--set", "search.metric=chrf")  # the good one's answers are all empty, so that nothing ranks
@@ -235,6 +243,7 @@ def test_another_metric_is_not_comparable(poor: Place, places: Places) -> None:
     assert "metric was perplexity there and is chrf here" in versions(place)["2"].description
 
 
+@pytest.mark.slow
 def test_a_champion_of_other_origin_is_not_comparable(poor: Place, places: Places) -> None:
     place = places.copy(poor)
     for tag in ("data_digest.validation", "metric", "signature"):
@@ -253,6 +262,7 @@ def test_a_champion_whose_runs_are_gone_is_not_comparable(poor: Place, places: P
     assert "the runs of the champion are gone" in versions(place)["2"].description
 
 
+@pytest.mark.slow
 def test_studies_may_share_a_name_or_leave_it(poor: Place, places: Places) -> None:
     place = places.copy(poor)
     place.run(*GOOD, "--set", "name=second", "--set", "final.registered_as=tiny")
@@ -274,6 +284,7 @@ def test_a_name_that_a_prompt_has_is_refused(poor: Place, places: Places) -> Non
     assert "final.registered_as" in shown.err
 
 
+@pytest.mark.slow
 def test_clean_keeps_what_an_alias_names(poor: Place, places: Places) -> None:
     place = places.copy(poor)
     champion = versions(place)["1"]

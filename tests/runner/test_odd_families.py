@@ -27,6 +27,7 @@ from harness.study.grid import Cell
 from harness.study.load_study import read_study
 from harness.study.search_space import SearchSpace
 from harness.training.trainer import Trainer
+from tests.support.first_of_kind import first_of_kind
 from tests.support.odd_models import odd_model
 from tests.support.study_fixture import Place, Places
 from tests.support.study_fixture import rows as study_rows
@@ -71,16 +72,18 @@ def ran(place: Place, tuning: Tuning, *overrides: str, stored: Path | None = Non
 
 @pytest.mark.parametrize(
     ("name", "tuning", "trunk"),
-    [
-        ("gemma3n", LAST, "replayed"),
-        ("gemma3n", HEAD, "replayed"),
-        ("switch", LAST, "replayed"),
-        ("bert_decoder", HEAD, "replayed"),
-        ("jamba", LAST, r"replayed, but .*layers.0.cache holds no keys and values"),
-        ("zamba2", HEAD, r"replayed, but .*layers.0.cache holds no keys and values"),
-        ("ernie4_5_moe", LAST, "replayed"),
-        ("afmoe", LAST, "replayed"),
-    ],
+    first_of_kind(
+        [
+            ("gemma3n", LAST, "replayed"),
+            ("gemma3n", HEAD, "replayed"),
+            ("switch", LAST, "replayed"),
+            ("bert_decoder", HEAD, "replayed"),
+            ("jamba", LAST, r"replayed, but .*layers.0.cache holds no keys and values"),
+            ("zamba2", HEAD, r"replayed, but .*layers.0.cache holds no keys and values"),
+            ("ernie4_5_moe", LAST, "replayed"),
+            ("afmoe", LAST, "replayed"),
+        ]
+    ),
 )
 def test_replay_equals_live(odd_place: Any, name: str, tuning: Tuning, trunk: str) -> None:
     """Batches of training are of four rows, as many as Gemma 3n has streams."""
@@ -96,18 +99,20 @@ def test_replay_equals_live(odd_place: Any, name: str, tuning: Tuning, trunk: st
 
 @pytest.mark.parametrize(
     ("name", "tuning"),
-    [
-        ("zamba", HEAD),
-        ("zamba", FULL),
-        ("zamba2", HEAD),
-        ("bert_decoder", HEAD),
-        ("roberta_decoder", HEAD),
-        ("bert_generation", HEAD),
-        ("ernie4_5_moe", HEAD),
-        ("switch", HEAD),
-        ("rwkv", FULL),
-        ("phi3_longrope", LAST),
-    ],
+    first_of_kind(
+        [
+            ("zamba", HEAD),
+            ("zamba", FULL),
+            ("zamba2", HEAD),
+            ("bert_decoder", HEAD),
+            ("roberta_decoder", HEAD),
+            ("bert_generation", HEAD),
+            ("ernie4_5_moe", HEAD),
+            ("switch", HEAD),
+            ("rwkv", FULL),
+            ("phi3_longrope", LAST),
+        ]
+    ),
 )
 def test_what_is_stored_answers_as_the_run_did(odd_place: Any, tmp_path: Path, name: str, tuning: Tuning) -> None:
     place = odd_place(name)

@@ -177,6 +177,7 @@ def _reproduced(cell: str, kept: Place) -> Done:
     return done
 
 
+@pytest.mark.slow
 def test_nothing_is_left_to_do(place: Place) -> None:
     before = phases(place, "finished")
     assert "6 cells, 0 training runs to do" in commanded(place, "run", "study.yaml")
@@ -184,6 +185,7 @@ def test_nothing_is_left_to_do(place: Place) -> None:
     assert written(place, "finished", "results.csv") == expected(place, "results.csv")
 
 
+@pytest.mark.slow
 def test_a_killed_study_is_gone_on_with(place: Place) -> None:
     before = phases(place, "unfinished")
     assert before == {"summary": 1, "cell": 3, "search": 8, "reference": 1, "final": 3}

@@ -36,6 +36,7 @@ from harness.training.activation_cache.disk import ActivationDisk
 from harness.training.activation_cache.memory import ActivationMemory
 from harness.training.evaluation import Decoding, prompts_of
 from harness.training.trainer import Trainer
+from tests.support.first_of_kind import first_of_kind
 from tests.support.search_spaces import rate
 from tests.support.study_fixture import Place, Places
 
@@ -79,6 +80,7 @@ def test_a_slow_model_is_probed_in_brief_and_told(place: Place, monkeypatch: pyt
 # Counts
 
 
+@pytest.mark.slow
 def test_steps_and_parameters_are_those_of_training(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     checked = checked_at(place, monkeypatch, "training.accumulation=2")
     made = plan(checked, HERE, say=lambda text: None)
@@ -121,7 +123,7 @@ def tiny_llama(tiny: Callable[..., Loaded]) -> Loaded:
 # Sizes
 
 
-@pytest.mark.parametrize("family", ["gpt2", "llama", "t5", "bart"])
+@pytest.mark.parametrize("family", first_of_kind(["gpt2", "llama", "t5", "bart"]))
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_sizes_are_those_of_what_is_recorded(
     family: str, precision: str, tiny: Callable[..., Loaded], tmp_path: Path
@@ -254,6 +256,7 @@ def test_a_search_on_loss_generates_for_those_among_its_best(
     assert seconds(checked, ZERO._replace(prefill=1), finals=0) == pytest.approx(among * 70)
 
 
+@pytest.mark.slow
 def test_more_work_takes_longer(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     made = plan(checked_at(place, monkeypatch), HERE, say=lambda text: None)
     longer = plan(checked_at(place, monkeypatch, "training.epochs=20", "search.trials=20"), HERE, say=lambda text: None)
@@ -305,6 +308,7 @@ def test_the_command_writes_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert all(f"{prompt}/{tuning}" in done.out for prompt in ("bare", "cue") for tuning in ("none", "last_blocks-1"))
 
 
+@pytest.mark.slow
 def test_an_encoder_decoder_is_planned(tmp_path: Path) -> None:
     place = Places(tmp_path)("t5", store=False)
     done = place.command("plan", "study.yaml", "--set", "tuning=[head, {last_blocks: 1}, {last_blocks: 4}]")
@@ -313,6 +317,7 @@ def test_an_encoder_decoder_is_planned(tmp_path: Path) -> None:
     assert {"head", "last_blocks-1", "last_blocks-4"} <= lines.keys()
 
 
+@pytest.mark.slow
 def test_it_says_where_recordings_have_no_room(place: Place) -> None:
     done = place.command("plan", "study.yaml", "--set", "engine.memory_mib=0.001", "--set", "engine.disk_mib=0")
     assert done.out.count("nowhere: runs live") == 2, done.err

@@ -62,6 +62,7 @@ def test_the_start_of_an_id_is_enough(done: Place) -> None:
     assert done.command("reproduce", final(done, "bare/none").info.run_id[:12]).status == 0
 
 
+@pytest.mark.slow
 def test_dropout_and_the_best_epoch_come_out_the_same(places: Places) -> None:
     place = places()
     tiny_model("gpt2", place.folder / "model", resid_pdrop=0.2, embd_pdrop=0.2, attn_pdrop=0.2)
@@ -121,7 +122,7 @@ STOPS: dict[str, tuple[Callable[[Place], None], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", STOPS)
+@pytest.mark.parametrize("what", first_of_kind(STOPS))
 def test_what_changed_is_named_and_nothing_else(what: str, done: Place, places: Places) -> None:
     place, (change, says) = places.copy(done), STOPS[what]
     change(place)
@@ -153,7 +154,7 @@ def test_data_that_are_gone_are_named(done: Place, places: Places) -> None:
     assert "no train file" in shown.err
 
 
-@pytest.mark.parametrize("tag", ["version.torch", "commit", "python"])
+@pytest.mark.parametrize("tag", first_of_kind(["version.torch", "commit", "python"]))
 def test_another_version_is_named_and_the_run_done(tag: str, done: Place, places: Places) -> None:
     place = places.copy(done)
     run = final(place, "bare/none")
@@ -198,6 +199,7 @@ def test_an_unknown_run_is_refused(done: Place) -> None:
     assert "no such run" in shown.err
 
 
+@pytest.mark.slow
 def test_a_superseded_run_is_refused(done: Place, places: Places) -> None:
     place = places.copy(done)
     place.edit("TL;DR:", "In short:")

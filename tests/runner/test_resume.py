@@ -17,6 +17,7 @@ from mlflow.entities import Run
 
 from harness.core.errors import DataError
 from harness.runner.study import Study
+from tests.support.first_of_kind import first_of_kind
 from tests.support.fuse import TASK_WITH_FUSE
 from tests.support.search_spaces import learning_rates
 from tests.support.study_fixture import PARENT, Place, Places, rows, write_rows
@@ -47,6 +48,7 @@ def test_again_does_nothing(untouched: Place) -> None:
     untouched.clean()
 
 
+@pytest.mark.slow
 def test_a_fresh_start_finds_the_same(untouched: Place, places: Places) -> None:
     place = places.copy(untouched)
     first = ids(place)
@@ -58,6 +60,7 @@ def test_a_fresh_start_finds_the_same(untouched: Place, places: Places) -> None:
     assert place.results() == untouched.results()
 
 
+@pytest.mark.slow
 def test_parts_add_up_to_the_whole(untouched: Place, places: Places) -> None:
     place = places()
     place.run(*SMALL, "--cells", "cue/*")
@@ -71,6 +74,7 @@ def test_parts_add_up_to_the_whole(untouched: Place, places: Places) -> None:
     place.clean()
 
 
+@pytest.mark.slow
 def test_more_trials_and_seeds_extend(places: Places) -> None:
     gp = (*SMALL, "--set", "search.sampler=gp", "--cells", "bare/head", "--set", "search.metric=perplexity")
     three, five = (*gp, "--set", "search.trials=3"), (*gp, "--set", "search.trials=5")
@@ -94,6 +98,7 @@ def test_more_trials_and_seeds_extend(places: Places) -> None:
         assert parents[run.data.tags[PARENT]] == run.data.tags["cell"]
 
 
+@pytest.mark.slow
 def test_more_trials_without_final_runs_extend(places: Places) -> None:
     gp = (*SMALL, "--set", "search.sampler=gp", "--cells", "bare/head", "--set", "search.metric=loss")
     place, whole = places(), places()
@@ -105,6 +110,7 @@ def test_more_trials_without_final_runs_extend(places: Places) -> None:
     place.clean()
 
 
+@pytest.mark.slow
 def test_fewer_seeds_leave_no_stale_numbers(untouched: Place, places: Places) -> None:
     place = places.copy(untouched)
     place.run(*SMALL, "--cells", "bare/*", "--set", "final.seeds=[12]")
@@ -119,6 +125,7 @@ def test_fewer_seeds_leave_no_stale_numbers(untouched: Place, places: Places) ->
         assert not any(name.startswith("test/") for name in parent.data.metrics), parent.data.tags["cell"]
 
 
+@pytest.mark.slow
 def test_another_grid_is_another_search(places: Places) -> None:
     place = places()
     grid = (*SMALL, "--set", "search.sampler=grid", "--cells", "bare/head")
@@ -132,11 +139,13 @@ def test_another_grid_is_another_search(places: Places) -> None:
 
 @pytest.mark.parametrize(
     ("change", "cells", "part"),
-    [
-        ("prompt", {"cue/none", "cue/head"}, "cue/*"),
-        ("training", {"bare/head", "cue/head"}, "*/head"),
-        ("data", {"bare/none", "bare/head", "cue/none", "cue/head"}, "bare/*"),
-    ],
+    first_of_kind(
+        [
+            ("prompt", {"cue/none", "cue/head"}, "cue/*"),
+            ("training", {"bare/head", "cue/head"}, "*/head"),
+            ("data", {"bare/none", "bare/head", "cue/none", "cue/head"}, "bare/*"),
+        ]
+    ),
 )
 def test_a_change_supersedes_what_it_touches(
     change: str, cells: set[str], part: str, untouched: Place, places: Places
@@ -163,6 +172,7 @@ def test_a_change_supersedes_what_it_touches(
         assert place.table()[cell] == untouched.table()[cell]
 
 
+@pytest.mark.slow
 def test_another_test_split_repeats_the_final_runs_alone(untouched: Place, places: Places) -> None:
     place, anew = places.copy(untouched), places()
     kept, finals = ids(place, "cell") | ids(place, "search"), ids(place, "final")
@@ -176,6 +186,7 @@ def test_another_test_split_repeats_the_final_runs_alone(untouched: Place, place
     place.clean()
 
 
+@pytest.mark.slow
 def test_a_lost_optuna_store_is_made_from_tracking(untouched: Place, places: Places) -> None:
     place = places.copy(untouched)
     before = ids(place)
@@ -186,6 +197,7 @@ def test_a_lost_optuna_store_is_made_from_tracking(untouched: Place, places: Pla
     assert place.results() == untouched.results()
 
 
+@pytest.mark.slow
 def test_an_exception_leaves_a_store_that_goes_on(places: Places) -> None:
     settings = ("--set", "prompts=[bare]", "--set", "tuning=[none, head]")
     whole, place = places(), places()
@@ -213,6 +225,7 @@ def wait_for(process_output: object, start: str) -> None:
     raise AssertionError(f"no line starts with {start!r}")
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_clean_store(untouched: Place, places: Places) -> None:
     place = places()
     process = place.process("run", "study.yaml", *SMALL)
@@ -276,7 +289,7 @@ def test_a_second_command_at_the_same_time_is_refused(untouched: Place, places: 
     assert "'tiny' is being run by another process" in second.err
 
 
-@pytest.mark.parametrize("name", ["store", "lock"])
+@pytest.mark.parametrize("name", first_of_kind(["store", "lock"]))
 def test_a_study_may_be_called_like_a_file_of_the_harness(name: str, places: Places) -> None:
     place = places()
     place.run("--set", f"name={name}", "--set", "tuning=[none]", "--set", "prompts=[bare]")
@@ -300,6 +313,7 @@ def bare_parent(place: Place, like: Run, *more: str) -> None:
     place.client().create_run(like.info.experiment_id, tags=tags, run_name=tags["cell"])
 
 
+@pytest.mark.slow
 def test_a_parent_that_was_just_made_is_described_and_used(untouched: Place, places: Places) -> None:
     place = places.copy(untouched)
     (parent,) = place.runs("cell", cell="cue/head")
@@ -314,6 +328,7 @@ def test_a_parent_that_was_just_made_is_described_and_used(untouched: Place, pla
     assert place.results() == untouched.results()
 
 
+@pytest.mark.slow
 def test_a_parent_that_was_being_replaced_hands_its_children_over(untouched: Place, places: Places) -> None:
     place = places.copy(untouched)
     (parent,) = place.runs("cell", cell="cue/head")
@@ -328,6 +343,7 @@ def test_a_parent_that_was_being_replaced_hands_its_children_over(untouched: Pla
     assert place.results() == untouched.results()
 
 
+@pytest.mark.slow
 def test_runs_of_others_in_the_experiment_are_left_alone(untouched: Place, places: Places) -> None:
     place = places.copy(untouched)
     client = place.client()
@@ -350,7 +366,9 @@ def banning(file: Path) -> None:
     file.write_text(json.dumps({**settings, "bad_words_ids": [[300]]}), encoding="utf-8")
 
 
-@pytest.mark.parametrize(("name", "change"), [("tokenizer.json", without_a_merge), ("generation_config.json", banning)])
+@pytest.mark.parametrize(
+    ("name", "change"), first_of_kind([("tokenizer.json", without_a_merge), ("generation_config.json", banning)])
+)
 def test_a_model_that_reads_or_writes_otherwise_starts_over(
     name: str, change: Callable[[Path], None], untouched: Place, places: Places
 ) -> None:

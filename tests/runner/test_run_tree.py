@@ -147,6 +147,7 @@ def test_parents_and_table_hold_mean_and_deviation(done: Place) -> None:
                     assert row[f"{split}_{name}_sd"] == ""
 
 
+@pytest.mark.slow
 def test_the_leaderboard_is_one_filter(done: Place) -> None:
     client = done.client()
     experiment = client.get_experiment_by_name("tiny")
@@ -181,6 +182,7 @@ def test_the_summary_holds_study_task_report_and_best_model(done: Place) -> None
         assert "prompt.jinja" in {file.path for file in client.list_artifacts(parent.info.run_id)}
 
 
+@pytest.mark.slow
 def test_pruned_trials_are_killed_and_lose(places: Places) -> None:
     place = places()
     rates = "{low: 0.02, high: 0.8}"
@@ -205,6 +207,7 @@ def test_pruned_trials_are_killed_and_lose(places: Places) -> None:
     place.count(cell=1, search=5, summary=1)
 
 
+@pytest.mark.slow
 def test_a_diverged_trial_fails_and_its_cell_goes_on(places: Places) -> None:
     place = places()
     high = ("--set", "search.sampler=grid", "--set", "search.trials=3", "--set", "search.learning_rate.high=1.0e+38")
@@ -220,6 +223,7 @@ def test_a_diverged_trial_fails_and_its_cell_goes_on(places: Places) -> None:
         assert place.table()[cell]["learning_rate"] != "1e+38"
 
 
+@pytest.mark.slow
 def test_a_cell_where_all_trials_diverge_fails_alone(places: Places) -> None:
     place = places()
     rates = "search.learning_rate={low: 1.0e+37, high: 1.0e+38}"
@@ -234,6 +238,7 @@ def test_a_cell_where_all_trials_diverge_fails_alone(places: Places) -> None:
     place.count(cell=2, search=2, final=1, summary=1)
 
 
+@pytest.mark.slow
 def test_a_search_by_loss_without_finals_generates_nothing(places: Places) -> None:
     place = places()
     place.run("--set", "search.metric=loss", "--set", "final.seeds=[]")

@@ -67,6 +67,7 @@ def beside(tracking: Place, search: Place, places: Places) -> Place:
     return place
 
 
+@pytest.mark.slow
 def test_an_older_tracking_store_is_given_what_the_search_store_holds(two: Place, four: Place, places: Places) -> None:
     place = beside(two, four, places)
     done = place.run(*FOUR)
@@ -103,6 +104,7 @@ def test_another_search_store_is_given_all(four: Place, places: Places) -> None:
     assert place.results() == four.results()
 
 
+@pytest.mark.slow
 def test_a_tracking_store_from_before_the_study_is_given_its_trials(four: Place, places: Places) -> None:
     place = beside(places(), four, places)
     done = place.run(*FOUR)
@@ -112,18 +114,21 @@ def test_a_tracking_store_from_before_the_study_is_given_its_trials(four: Place,
     assert place.results() == four.results()
 
 
+@pytest.mark.slow
 def test_a_fresh_start_takes_nothing_from_the_search_store(four: Place, places: Places) -> None:
     place = beside(places(), four, places)
     assert "differed" not in place.run(*FOUR, "--fresh").out
     assert len(trials(place)) == 8
 
 
+@pytest.mark.slow
 def test_an_edited_study_takes_nothing_from_the_search_store(four: Place, places: Places) -> None:
     place = beside(places(), four, places)
     assert "differed" not in place.run(*FOUR, "--set", "training.epochs=1").out
     assert len(trials(place)) == 8
 
 
+@pytest.mark.slow
 def test_trials_that_diverged_are_copied_as_such(places: Places) -> None:
     grid = ("--set", "search.sampler=grid", "--set", "search.trials=3", "--set", "search.learning_rate.high=1.0e+38")
     options = (*CELL, *grid)
@@ -141,6 +146,7 @@ def test_trials_that_diverged_are_copied_as_such(places: Places) -> None:
         assert place.results() == whole.results()
 
 
+@pytest.mark.slow
 @example(tracked=set(), told={3})
 @settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(tracked=st.sets(st.integers(0, 3)), told=st.sets(st.integers(0, 3)))
@@ -166,6 +172,7 @@ def test_what_either_store_holds_is_not_run_again(
     place.clean()
 
 
+@pytest.mark.slow
 def test_two_trials_of_one_index_both_stay_though_it_is_killed_over_them(two: Place, places: Places) -> None:
     place = places.copy(two)
     keep(place.folder / "optuna.db", {0, 1}, elsewhere={0})

@@ -161,6 +161,7 @@ def test_first_trials_are_the_winners_of_their_neighbors(whole: Place) -> None:
     assert "not independent" in page
 
 
+@pytest.mark.slow
 def test_parts_and_their_order_do_not_matter(whole: Place, places: Places) -> None:
     place = places()
     place.run(*WARM, "--cells", "cue/last_blocks-1")

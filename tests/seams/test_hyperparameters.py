@@ -84,6 +84,7 @@ def test_the_report_tells_the_range(done: Place) -> None:
     assert "3 trials, learning rates from 0.001 to 0.1, training.weight_decay from 0 to 40, sampler random" in page
 
 
+@pytest.mark.slow
 def test_a_study_that_was_cut_in_two_ends_as_one_that_was_not(done: Place, places: Places) -> None:
     whole = places()
     whole.run(*OPTIONS)
@@ -135,6 +136,7 @@ def test_a_final_run_is_reproduced_and_its_model_answers_the_same(done: Place) -
     assert [json.loads(line)["prediction"] for line in answers.read_text().splitlines()] == stored
 
 
+@pytest.mark.slow
 def test_without_the_entry_the_cells_are_others(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     place, small = places(), ("--set", "prompts=[bare]", *OPTIONS)
     place.run(*small)

@@ -210,6 +210,7 @@ def test_a_missing_input_is_the_users_to_change(generator: Generator, tmp_path: 
     assert not (tmp_path / "out.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_command_goes_on(places: Places, tiny: Callable[..., Loaded]) -> None:
     place = places(store=False)
     prompt = Template("bare", "{{ source }}\n", shorten="source")

@@ -170,6 +170,7 @@ def test_malformed_rows_are_refused_by_number(done: Place) -> None:
     assert refused.value.get_http_status_code() == 400
 
 
+@pytest.mark.slow
 def test_other_choices_keep_less(places: Places, done: Place) -> None:
     place = places.copy(done)
     kept = models(place)
@@ -187,6 +188,7 @@ def test_other_choices_keep_less(places: Places, done: Place) -> None:
     assert (shown.status, "keeps no model" in shown.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_deltas_are_small_and_say_the_same(places: Places, done: Place) -> None:
     place = places()
     place.run(*QUICK, "--set", "final.models=cells", "--set", "final.store=delta")
@@ -221,6 +223,7 @@ def test_another_way_of_storing_is_heeded_or_declined(registered: str, places: P
     assert "stor" not in place.run(*QUICK, "--set", name, "--set", f"final.store={model.params['store']}").out
 
 
+@pytest.mark.slow
 def test_a_delta_finds_its_base_from_a_folder_that_has_another_one_of_that_name(places: Places) -> None:
     place, other = places(), places("t5", store=False)
     place.run(*QUICK, "--set", "final.store=delta")
@@ -233,6 +236,7 @@ def test_a_delta_finds_its_base_from_a_folder_that_has_another_one_of_that_name(
     assert said == predictions(place, run)
 
 
+@pytest.mark.slow
 def test_lost_weights_are_trained_again(places: Places) -> None:
     place = places()
     stop = place.command("run", "study.yaml", *QUICK, "--set", "final.models=none")

@@ -137,14 +137,16 @@ def test_a_prompt_that_changes_is_refused(text: str, rule: str, places: Places) 
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "{{ source.upper() }}",
-        "{{ source.split()|map('upper')|join(' ') }}",
-        "{{ source|length - 2 }} {{ source }}",
-        "{{ source.split()|unique|sort|join(' ') }}{% for word in source.split() %}{{ loop.index }}{% endfor %}",
-        "{{ source }} at 0x1f",
-        "{{ source.split() }}{{ {'a': source} }}",
-    ],
+    first_of_kind(
+        [
+            "{{ source.upper() }}",
+            "{{ source.split()|map('upper')|join(' ') }}",
+            "{{ source|length - 2 }} {{ source }}",
+            "{{ source.split()|unique|sort|join(' ') }}{% for word in source.split() %}{{ loop.index }}{% endfor %}",
+            "{{ source }} at 0x1f",
+            "{{ source.split() }}{{ {'a': source} }}",
+        ]
+    ),
 )
 def test_a_prompt_that_computes_may(text: str, places: Places) -> None:
     done = with_prompt(places(store=False), text)
@@ -186,13 +188,15 @@ COLUMNS = "data.columns={target: summary, source: source}"
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "{{ source }} {{ summary }}",
-        "{{ summary[:3] }} {{ source }}",
-        "{{ source }} in {{ summary|length }} letters",
-        "{{ source }}{% if 'a' in summary %}!{% endif %}",
-        "{% set x = summary %}{{ source }} {{ x|upper }}",
-    ],
+    first_of_kind(
+        [
+            "{{ source }} {{ summary }}",
+            "{{ summary[:3] }} {{ source }}",
+            "{{ source }} in {{ summary|length }} letters",
+            "{{ source }}{% if 'a' in summary %}!{% endif %}",
+            "{% set x = summary %}{{ source }} {{ x|upper }}",
+        ]
+    ),
 )
 def test_a_column_mapped_to_target_is_no_field(text: str, places: Places) -> None:
     place = places(store=False)

@@ -82,6 +82,7 @@ def cosine(a: Counter[str], b: Counter[str], frequency: Counter[str], rows: int)
     return sum(weight(a, word) * weight(b, word) for word in a.keys() & b.keys()) / (length[0] * length[1])
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10**9))
 @settings(max_examples=60, deadline=None)
 def test_no_training_row_is_nearer_than_the_one_that_answers(seed: int) -> None:
@@ -220,6 +221,7 @@ def test_a_second_run_scores_nothing_again(places: Places, done: Place) -> None:
     assert [run.info.end_time for run in place.runs("reference")] == times
 
 
+@pytest.mark.slow
 def test_rows_come_and_go_with_the_task_and_leave_the_cells_alone(places: Places, done: Place) -> None:
     place = places.copy(done)
     results = place.results()
@@ -253,6 +255,7 @@ def test_other_test_data_make_other_rows(places: Places, done: Place) -> None:
     place.clean()
 
 
+@pytest.mark.slow
 def test_a_row_that_was_cut_short_is_scored_again(places: Places, done: Place) -> None:
     place = places.copy(done)
     before = table(place)

@@ -129,6 +129,7 @@ def test_who_is_slower_uses_the_version_of_who_was_faster(
     assert [version.version for version in client.search_prompt_versions("t.cue")] == [1]
 
 
+@pytest.mark.slow
 def test_every_run_leads_to_its_prompt_and_the_winner_gets_the_alias(places: Places) -> None:
     place = places()
     place.edit("final: {seeds: [11, 12]}", "final: {seeds: [11], prompt_alias: winner}")
@@ -153,6 +154,7 @@ def test_every_run_leads_to_its_prompt_and_the_winner_gets_the_alias(places: Pla
     assert uris(place, "cell")["bare/head"] == "prompts:/tiny_task.bare/1"
 
 
+@pytest.mark.slow
 def test_a_study_names_registered_prompts(places: Places) -> None:
     place = places()
     place.edit("tuning: [none, head, {last_blocks: 1}]", "tuning: [none]")

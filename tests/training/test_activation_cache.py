@@ -115,6 +115,7 @@ print(found.passes, found.said)
 """
 
 
+@pytest.mark.slow
 def test_the_next_process_uses_it(tmp_path: Path) -> None:
     tiny_model("llama", tmp_path / "model")
     done = subprocess.run(
@@ -382,6 +383,7 @@ def test_a_block_without_a_cache_is_generated_live(tiny: Callable[..., Loaded]) 
     )
 
 
+@pytest.mark.slow
 def test_a_trainer_trains_live_where_nothing_can_be_kept(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     place = places()
     monkeypatch.chdir(place.folder)

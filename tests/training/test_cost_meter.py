@@ -161,6 +161,7 @@ def test_the_table_adds_up_runs_and_says_nothing_of_what_is_not_known() -> None:
 # A study
 
 
+@pytest.mark.slow
 def test_a_cell_holds_the_sums_of_its_runs(places: Places) -> None:
     place = places()
     place.run()

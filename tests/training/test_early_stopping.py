@@ -190,6 +190,7 @@ def test_the_best_epochs_weights_come_back_bit_for_bit(places: Places) -> None:
     assert not all(torch.equal(found[name], tensor) for name, tensor in weights[-1].items())
 
 
+@pytest.mark.slow
 def test_the_gap_is_validation_less_train_by_epoch(kept: Place, places: Places) -> None:
     plain = places()
     plain.run(*SMALL)

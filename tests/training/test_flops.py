@@ -29,6 +29,7 @@ from harness.training.cost_meter.flops import counted
 from harness.training.cost_meter.prices import Amount, Call, Prices, amounts, noting
 from harness.training.evaluation import Decoding, generate, prompts_of
 from harness.training.loss import ForwardPass
+from tests.support.first_of_kind import first_of_kind
 
 WORDS = ["a", "short", "note", "about", "the", "meeting", "it", "moved", "to", "Tuesday", "and", "room", "is", "booked"]
 EXAMPLES = [
@@ -112,7 +113,7 @@ def test_training_everything_is_what_transformers_does(tiny: Callable[..., Loade
         assert found == 3 * size * (6 * matrices + scores) + 3 * counts * 6 * head
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", first_of_kind(FAMILIES))
 @pytest.mark.parametrize("tuning", TUNINGS, ids=lambda tuning: tuning.name)
 def test_an_epoch_is_what_really_runs(tiny: Callable[..., Loaded], family: str, tuning: Tuning) -> None:
     """Padded batches of several shapes, replayed where that can be, parts of the last block at label positions."""
@@ -182,7 +183,7 @@ def test_the_kernel_for_attention_is_counted(tiny: Callable[..., Loaded], family
 # Generation
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", first_of_kind(FAMILIES))
 @pytest.mark.parametrize(("beams", "replays"), [(1, True), (1, False), (2, False)], ids=["replayed", "live", "beams"])
 def test_generation_is_what_really_runs(tiny: Callable[..., Loaded], family: str, beams: int, replays: bool) -> None:
     """Prompts of several shapes, rows that leave early, prefill replayed or not, prompts encoded once for all beams."""
@@ -207,7 +208,7 @@ def test_generation_is_what_really_runs(tiny: Callable[..., Loaded], family: str
 # Recording
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", first_of_kind(FAMILIES))
 @pytest.mark.parametrize("room", [0, NEW], ids=["loss", "prefill"])
 @pytest.mark.parametrize("back", [0, 2])
 def test_recording_is_what_really_runs(tiny: Callable[..., Loaded], family: str, room: int, back: int) -> None:

@@ -34,6 +34,7 @@ from harness.training.loss import ForwardPass
 from harness.training.proofs import refuse_sight_ahead
 from harness.training.setup import TrainingSetup
 from harness.training.trainer import Trainer
+from tests.support.first_of_kind import first_of_kind
 from tests.support.odd_models import odd_model
 from tests.support.plain_decoding import decode_plainly
 from tests.support.study_fixture import WORDS, Place, Places, write_rows
@@ -104,7 +105,7 @@ def plain_text(model: Any, tokenizer: Any, row: Row, room: int) -> str:
     return decode_plainly(tokenizer, output[0, skip:].tolist()).split("\n")[0].strip()
 
 
-@pytest.mark.parametrize(("name", "losses_alone"), [*ALONE, *TOGETHER])
+@pytest.mark.parametrize(("name", "losses_alone"), first_of_kind([*ALONE, *TOGETHER]))
 def test_losses_and_texts_are_those_of_one_row_at_a_time(opened: Any, name: str, losses_alone: bool) -> None:
     place, checked = opened(name)
     said: list[str] = []
