@@ -24,7 +24,7 @@ from harness.core.errors import ModelError
 from harness.data.template import Template
 from harness.models.load import Loaded
 from harness.serving.carried_code import carried_files
-from harness.serving.generator import SERVED, model_folder
+from harness.serving.stored_files import SERVED, model_folder
 from harness.serving.recipe import Recipe
 from harness.tracking.address import StudyAddress
 from harness.tracking.mlflow.logged_models import MlflowModels

@@ -23,6 +23,7 @@ prompts: [bare]
 tuning: [full]
 generality: {text: texts/a.txt, tasks: [other.py]}
 search: {storage: "sqlite:///search.db"}
+tracking: {uri: "sqlite:///runs.db"}
 """
 
 PATHS = {
@@ -32,6 +33,7 @@ PATHS = {
     "generality.text": "texts/a.txt",
     "generality.tasks": "other.py",
     "search.storage": "search.db",
+    "tracking.uri": "runs.db",
 }
 """Keys of the study to files that they lead to."""
 
@@ -45,6 +47,7 @@ def texts(study: StudySpec) -> dict[str, str]:
         "generality.text": str(spec.generality.text),
         "generality.tasks": spec.generality.tasks[0],
         "search.storage": spec.search.storage,
+        "tracking.uri": str(spec.tracking.uri),
     }
 
 

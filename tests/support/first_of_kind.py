@@ -11,6 +11,7 @@ __all__ = ["first_of_kind"]
 
 
 def first_of_kind(values: Iterable[Any]) -> list[Any]:
-    """Return the values with all but the first marked slow."""
+    """Return the values with all but the first marked slow; a tuple is the values of several parameters."""
     first, *others = values
-    return [first, *(pytest.param(value, marks=pytest.mark.slow) for value in others)]
+    rows = [value if type(value) is tuple else (value,) for value in others]
+    return [first, *(pytest.param(*row, marks=pytest.mark.slow) for row in rows)]
