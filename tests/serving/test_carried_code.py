@@ -24,8 +24,8 @@ from harness.core.errors import ModelError
 from harness.data.template import Template
 from harness.models.load import Loaded
 from harness.serving.carried_code import carried_files
-from harness.serving.stored_files import SERVED, model_folder
 from harness.serving.recipe import Recipe
+from harness.serving.stored_files import SERVED, model_folder
 from harness.tracking.address import StudyAddress
 from harness.tracking.mlflow.logged_models import MlflowModels
 from harness.tracking.mlflow.mlflow_tracker import find_experiment
