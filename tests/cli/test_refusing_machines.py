@@ -106,7 +106,7 @@ def test_a_file_where_a_folder_belongs_is_named(name: str, whole: Place, places:
     place = places()
     (place.folder / name).parent.mkdir(exist_ok=True)
     (place.folder / name).write_text("in the way")
-    assert is_told(place.command(*STUDY), name, "a file stands where a folder belongs", "move it away")
+    assert is_told(place.command(*STUDY), name, "is no folder", "move it away")
     (place.folder / name).unlink()
     goes_on(place, whole)
 

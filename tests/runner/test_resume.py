@@ -178,7 +178,7 @@ def test_another_test_split_repeats_the_final_runs_alone(untouched: Place, place
     kept, finals = ids(place, "cell") | ids(place, "search"), ids(place, "final")
     for edited in (place, anew):
         write_rows(edited.folder / "data" / "test.jsonl", rows("test")[::-1])
-    assert "[1/1] bare/none" in place.run(*SMALL).out
+    assert "4 cells, 6 training runs to do" in place.run(*SMALL).out
     anew.run(*SMALL)
     assert ids(place, "superseded") == finals
     assert ids(place, "cell") | ids(place, "search") == kept

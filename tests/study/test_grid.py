@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -54,6 +54,7 @@ def test_cells_are_the_product_of_all_axes_prompts_outside(
         assert grid(study) == cells
 
 
+@settings(deadline=None)
 @given(levels, TUNINGS, further, names, st.integers(0, 3))
 def test_an_axis_of_one_level_shows_nowhere(
     prompts: list[str], tuning: list[str], further: list[list[str]], only: str, place: int
