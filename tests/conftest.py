@@ -98,13 +98,13 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
 
 
 NOT_RUN = Path(__file__).parent / "not_run_since_merge.txt"
-"""Tests, by file and function, that were not seen to pass since branches were merged: on demand until they are."""
+"""Tests, all or single ones of a function, not seen to pass since branches were merged: on demand until they are."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what `NOT_RUN` names."""
-    named = set(NOT_RUN.read_text(encoding="utf-8").split())
+    named = set(NOT_RUN.read_text(encoding="utf-8").splitlines())
     for item in items:
-        if item.nodeid.partition("[")[0] in named:
+        if {item.nodeid, item.nodeid.partition("[")[0]} & named:
             item.add_marker(pytest.mark.demand)
