@@ -72,14 +72,9 @@ def _keys(words: Numbers, rows: Numbers, few: int) -> tuple[Numbers, Numbers]:
     common = np.bincount(words, minlength=size)[words] > few
     keys, found = [words[~common]], [rows[~common]]
     words, rows = words[common], rows[common]
-    starts = np.arange(len(words))
-    for step in range(1, len(words)):
-        starts = starts[: np.searchsorted(starts, len(words) - step)]
-        starts = starts[rows[starts] == rows[starts + step]]
-        if not len(starts):
-            break
-        keys.append((words[starts] + 1) * size + words[starts + step])
-        found.append(rows[starts])
+    for one, other in _alike(rows):
+        keys.append((words[one] + 1) * size + words[other])
+        found.append(rows[one])
     return np.concatenate(keys), np.concatenate(found)
 
 
@@ -87,13 +82,19 @@ def _meetings(keys: Numbers, rows: Numbers) -> Iterator[tuple[Numbers, Numbers]]
     """Yield rows that have a key in common, the lower number first."""
     order = np.lexsort((rows, keys))
     keys, rows = keys[order], rows[order]
-    starts = np.arange(len(keys))
-    for step in range(1, len(keys)):
-        starts = starts[: np.searchsorted(starts, len(keys) - step)]
-        starts = starts[keys[starts] == keys[starts + step]]
+    for one, other in _alike(keys):
+        yield rows[one], rows[other]
+
+
+def _alike(values: Numbers) -> Iterator[tuple[Numbers, Numbers]]:
+    """Yield the places of equal ones among sorted values, in pairs, those that lie nearest first."""
+    starts = np.arange(len(values))
+    for step in range(1, len(values)):
+        starts = starts[: np.searchsorted(starts, len(values) - step)]
+        starts = starts[values[starts] == values[starts + step]]
         if not len(starts):
             return
-        yield rows[starts], rows[starts + step]
+        yield starts, starts + step
 
 
 def _batches(meetings: Iterator[tuple[Numbers, Numbers]], size: int) -> Iterator[Numbers]:
