@@ -39,7 +39,7 @@ READY = LoggedModelStatus.READY
 
 PACKAGES = (
     *("mlflow", "torch", "transformers", "tokenizers", "safetensors", "huggingface-hub"),
-    *("numpy", "pandas", "pydantic", "jinja2"),
+    *("numpy", "pandas", "pydantic", "jinja2", "pyyaml"),
 )
 """What a served model is pinned to: what the code that it carries imports, all of it published."""
 
