@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 TOOLS := .venv/.tools
 
-.PHONY: quickstart test test-slow test-all lint lowest format bench base-model data
+.PHONY: quickstart test test-slow test-all lint lowest format docs bench base-model data
 
 quickstart: $(INSTALLED)  ## install, then run the quickstart study
 	$(BIN)/harness run experiments/quickstart.yaml
@@ -37,6 +37,9 @@ format: $(TOOLS)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(TOOLS)  ## the documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 bench: $(TOOLS)  ## measurements; each prints a table and writes JSON to benchmarks/out
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
 
@@ -54,5 +57,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 # What users of the package never need: linters, test runners, and what tests compare with.
 $(TOOLS): $(INSTALLED)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[lint,test]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[docs,lint,test]"
 	touch $@

@@ -90,10 +90,11 @@ def read_curves(file: Path) -> Curves:
 
 
 def _curve(key: tuple[str, str, int], rows: list[dict[str, str]]) -> Curve:
-    rates = sorted({float(row["learning_rate"]) for row in rows})
     last = max(int(row["epoch"]) for row in rows)
+    rates = sorted({float(row["learning_rate"]) for row in rows if int(row["epoch"]) == last})
+    rows = [row for row in rows if float(row["learning_rate"]) in rates]  # where a run diverged, a curve ends
     ordered = sorted(rows, key=lambda row: (float(row["learning_rate"]), int(row["epoch"])))
-    assert len(ordered) == len(rates) * last, f"{key} lacks epochs: a run diverged"
+    assert len(ordered) == len(rates) * last, f"{key} lacks epochs"
 
     def table(field: str) -> NDArray[np.float64]:
         return np.array([float(row[field]) for row in ordered]).reshape(len(rates), last)

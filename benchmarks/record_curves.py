@@ -4,7 +4,7 @@ Sixteen cells: the three embedded tasks at four depths, and one of them under a 
 learning rate one training run, scored after every epoch as a trial is. The seed orders the training rows and nothing
 else, so the difference between seeds is the noise that a search sees. Takes about a quarter of an hour on one core;
 `curves.csv` is its output, kept in the repository. ``--beyond`` records into `curves_beyond.csv` what that leaves
-out: `head` above 0.1, and three depths of two other models (`../shared`) on other data, over the whole reach.
+out: `head` above 0.1, and three depths of another model (`../shared`) on two other data sets, over the whole reach.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ REACH = [float(f"{rate:.6g}") for rate in Dimension("learning_rate", 1e-6, 1e1, 
 OTHERS = {
     "sgd": "task: reply_generation\nmodel: {name: ../shared/models/mix-llama-5m}\nprompts: [cue]\n"
     "data: {path: ../shared/data/sgd, train: 96, validation: 48}\n",
-    "tatoeba": "task: translation\nmodel: {name: ../shared/models/mix-t5-6m}\nprompts: [cue]\n"
+    "tatoeba": "task: translation\nmodel: {name: ../shared/models/mix-llama-5m}\nprompts: [cue]\n"
     "data: {path: ../shared/data/tatoeba_en_fr, train: 96, validation: 48}\n",
 }
-"""Two other models on other data; their names stand in place of a task's."""
+"""Another model on other data, for two tasks; their names stand in place of a task's."""
 FIELDS = ("cell", "seed", "learning_rate", "epoch", "loss", "metric", "train_seconds", "validation_seconds", "examples")
 """``metric`` is the task's first; ``examples`` its value on every validation row, in thousandths, at the last epoch."""
 

@@ -38,30 +38,56 @@ def programs() -> Path:
     return folders[-1]
 
 
-@contextmanager
-def database() -> Iterator[str]:
-    """Run a database cluster of its own and yield its address.
+class Cluster:
+    """A PostgreSQL cluster of its own that can be stopped and started again at the same address.
+
+    Args:
+        folder: An empty one, for its files.
 
     Raises:
         NoDatabase: PostgreSQL, or another user to run it as, is not there.
     """
-    found, port = programs(), free_port()
-    with tempfile.TemporaryDirectory(prefix="cluster-") as place:
-        folder, log = Path(place), Path(place) / "log"
-        become = _become(folder)
-        data = folder / "data"
-        with log.open("w") as said:
+
+    def __init__(self, folder: Path) -> None:
+        programs_at, self._port, self._log = programs(), free_port(), folder / "log"
+        become, data = _become(folder), folder / "data"
+        with self._log.open("w") as said:
             options = ["--pgdata", str(data), "--username", "mlflow", "--auth", "trust", "--no-sync"]
-            subprocess.run([*become, str(found / "initdb"), *options], cwd="/", stdout=said, stderr=said, check=True)
-            settings = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"]
-            command = [*become, str(found / "postgres"), "-D", str(data), "-p", str(port), *settings]
-            server = subprocess.Popen(command, cwd="/", stdout=said, stderr=said, start_new_session=True)
+            initdb = [*become, str(programs_at / "initdb"), *options]
+            subprocess.run(initdb, cwd="/", stdout=said, stderr=said, check=True)
+        settings = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"]
+        self._command = [*become, str(programs_at / "postgres"), "-D", str(data), "-p", str(self._port), *settings]
+        self.address = f"postgresql+psycopg2://mlflow@127.0.0.1:{self._port}/postgres"
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections."""
+        with self._log.open("a") as said:
+            self._server = subprocess.Popen(self._command, cwd="/", stdout=said, stderr=said, start_new_session=True)
+        _wait(self._port, self._server, self._log)
+
+    def stop(self) -> None:
+        """Stop it at once, whoever is connected."""
+        self._server.send_signal(signal.SIGINT)  # a fast shutdown; SIGKILL would leave shared memory behind
+        self._server.wait(timeout=60)
+
+
+@contextmanager
+def running_cluster() -> Iterator[Cluster]:
+    """Run a database cluster in a folder of its own, which whoever it runs as can reach; see `Cluster`."""
+    with tempfile.TemporaryDirectory(prefix="cluster-") as place:
+        cluster = Cluster(Path(place))
         try:
-            _wait(port, server, log)
-            yield f"postgresql+psycopg2://mlflow@127.0.0.1:{port}/postgres"
+            yield cluster
         finally:
-            server.send_signal(signal.SIGINT)  # a fast shutdown; SIGKILL would leave shared memory behind
-            server.wait(timeout=60)
+            cluster.stop()
+
+
+@contextmanager
+def database() -> Iterator[str]:
+    """Run a database cluster and yield its address; see `Cluster`."""
+    with running_cluster() as cluster:
+        yield cluster.address
 
 
 def _become(folder: Path) -> list[str]:

@@ -1,4 +1,12 @@
-"""A harness for studies of prompt-based fine-tuning: which prompt, and how much of the network to train."""
+"""A harness for studies of prompt-based fine-tuning: which prompt, and how much of the network to train.
+
+>>> import harness
+>>> study = harness.Study(name="first", task="summarization", prompts=["bare", "cue"], tuning=["head", "full"])
+>>> study
+Study('first', 2 prompts x 3 tunings)
+
+``study.run()`` gives a `Result`; ``Result.load("first")`` reads it back from the store.
+"""
 
 from __future__ import annotations
 
@@ -11,25 +19,55 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from harness.core.quiet_libraries import keep_quiet
+from harness.core.waiting_threads import wait_patiently
 
 if TYPE_CHECKING:
+    from harness.core.errors import UserError
     from harness.core.example import Example, Prediction
+    from harness.core.progress import Progress
+    from harness.core.workspace import Workspace
+    from harness.data.chat import Chat
     from harness.data.template import Template
     from harness.metrics.base import Metric
+    from harness.report.compare.compare_studies import Compared
+    from harness.runner.compare_results import compare
     from harness.runner.result import Result
     from harness.runner.study import Study
     from harness.study.task import Task
 
-__all__ = ["Example", "Metric", "Prediction", "Result", "Study", "Task", "Template"]
+    __version__: str
+
+__all__ = [
+    "Chat",
+    "Compared",
+    "Example",
+    "Metric",
+    "Prediction",
+    "Progress",
+    "Result",
+    "Study",
+    "Task",
+    "Template",
+    "UserError",
+    "Workspace",
+    "__version__",
+    "compare",
+]
 
 _PUBLIC = {
+    "Chat": "harness.data.chat",
+    "Compared": "harness.report.compare.compare_studies",
     "Example": "harness.core.example",
     "Metric": "harness.metrics.base",
     "Prediction": "harness.core.example",
+    "Progress": "harness.core.progress",
     "Result": "harness.runner.result",
     "Study": "harness.runner.study",
     "Task": "harness.study.task",
     "Template": "harness.data.template",
+    "UserError": "harness.core.errors",
+    "Workspace": "harness.core.workspace",
+    "compare": "harness.runner.compare_results",
 }
 """Public names, and the modules that they are imported from at first use."""
 
@@ -43,9 +81,17 @@ _ALIASES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version  # with the parsing of mails, which most do without
+
+        return version("prompt-depth-harness")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'harness' has no attribute {name!r}")
     return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 class _AliasFinder(MetaPathFinder):
@@ -68,4 +114,5 @@ class _AliasLoader(Loader):
 
 
 sys.meta_path.append(_AliasFinder())
-keep_quiet()  # here, since libraries decide when they are imported
+keep_quiet()  # here, since libraries decide when they are imported, as torch does of its threads
+wait_patiently()

@@ -95,16 +95,3 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
 def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
     """Return ``places(family)``: a new folder with a tiny study in it."""
     return Places(tmp_path_factory.mktemp("places"))
-
-
-NOT_RUN = Path(__file__).parent / "not_run_since_merge.txt"
-"""Tests, all or single ones of a function, not seen to pass since branches were merged: on demand until they are."""
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what `NOT_RUN` names."""
-    named = set(NOT_RUN.read_text(encoding="utf-8").splitlines())
-    for item in items:
-        if {item.nodeid, item.nodeid.partition("[")[0]} & named:
-            item.add_marker(pytest.mark.demand)

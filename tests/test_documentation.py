@@ -77,35 +77,24 @@ def test_files_that_a_page_names_are_there(path: Path) -> None:
     there = [ROOT / "harness", ROOT, *(ROOT / "harness").iterdir()]
     made = ("reports/", ".harness/", "data/", "prompts/")
     assert [n for n in names if not n.startswith(made) and not any((f / n).exists() for f in there)] == []
-    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
-    assert [link for link in links if not (path.parent / link).exists()] == []
 
 
-MAILS = [
-    {"mail": f"The train of day {n} is late, says Ada.", "answer": f"Day {n} is fine.", "tone": "polite"}
+SUBJECTS = [
+    {"mail": f"The train of day {n} is late, says Ada.", "subject": f"Day {n} is fine.", "sender": "Ada"}
     for n in range(9)
 ]
-SUBJECTS = [{"mail": row["mail"], "subject": row["answer"], "sender": "Ada"} for row in MAILS]
 
 
-@pytest.mark.parametrize(
-    ("code", "rows", "prompts"),
-    [
-        (CODE["tasks/mail_subject.py"], SUBJECTS, "[bare, cue]"),
-        (next(iter(blocks_of("README.md").values())), MAILS, "[toned]"),
-    ],
-    ids=["CONTRIBUTING", "README"],
-)
-def test_a_task_passes_its_check(code: str, rows: list[dict[str, str]], prompts: str, places: Places) -> None:
+def test_a_task_passes_its_check(places: Places) -> None:
     place = places()
-    (place.folder / "task.py").write_text(code, encoding="utf-8")
+    (place.folder / "task.py").write_text(CODE["tasks/mail_subject.py"], encoding="utf-8")
     for split in ("train", "validation", "test"):
-        lines = [json.dumps(row | {"mail": f"{split}: {row['mail']}"}) for row in rows]
+        lines = [json.dumps(row | {"mail": f"{split}: {row['mail']}"}) for row in SUBJECTS]
         (place.folder / "data" / f"{split}.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    done = place.command("check", "study.yaml", "--set", f"prompts={prompts}")
+    done = place.command("check", "study.yaml", "--set", "prompts=[bare, cue]")
     assert done.status == 0, done.err
     task, _ = load_task("./task.py", place.folder)
-    example = task.example(rows[0], "0")
+    example = task.example(SUBJECTS[0], "0")
     for metric in task.metrics:
         metric = get(metric) if isinstance(metric, str) else metric
         assert metric.reduce([metric.statistics(Prediction("0", example.target, 1.0, 4), example)]) >= 0

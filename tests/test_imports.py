@@ -7,10 +7,15 @@ import importlib
 import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from pathlib import Path
 
 import pytest
+
+import harness
+from harness.runner.study import Sections
+from harness.study.spec import StudySpec
 
 ROOT = Path(__file__).parents[1] / "harness"
 
@@ -82,6 +87,7 @@ def test_tests_mirror_the_packages() -> None:
     assert {path.name for path in TESTS.glob("test_*.py")} == {
         "test_documentation.py",
         "test_imports.py",
+        "test_pages.py",
         "test_wheel.py",
     }
 
@@ -130,6 +136,31 @@ def test_the_light_packages_load_nothing_heavy() -> None:
     code = "; ".join(["import sys", *(f"import {name}" for name in modules), "print(*sys.modules)"])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert HEAVY & {name.split(".")[0] for name in done.stdout.split()} == set()
+
+
+def test_importing_the_harness_loads_nothing_heavy_and_shows_all_names() -> None:
+    code = "import sys, harness; print(*sys.modules); print(*dir(harness)); print(*map(repr, harness.__all__))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules, shown, _ = done.stdout.splitlines()
+    assert {*HEAVY, "pandas", "numpy"} & {name.split(".")[0] for name in modules.split()} == set()
+    assert shown.split() == sorted(harness.__all__)
+
+
+@pytest.mark.parametrize("name", harness.__all__)
+def test_public_names_are_there_and_documented(name: str) -> None:
+    public = getattr(harness, name)
+    assert public.__doc__
+    if name != "__version__":
+        assert public.__name__ == name
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert harness.__version__ == project["version"]
+
+
+def test_keywords_of_a_study_are_the_keys_of_a_study_file() -> None:
+    assert {*Sections.__annotations__} == {*StudySpec.keys()} - {"extends"}  # one file extends another
 
 
 @pytest.mark.parametrize("old", ["task", "template", "example", "errors", "metrics.base", "serving.generator"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -15,7 +17,11 @@ from rich.text import Text
 from harness.data.tokenization import prompt_limit
 from harness.data.train_test_overlap import lost
 from harness.metrics.base import metric_name
+from harness.study.chat_notes import dates
 from harness.study.check import Checked
+from harness.study.decoding_origins import decoding_settings
+from harness.study.grid import Cell
+from harness.study.prompt_lints import Lint
 from harness.study.search_faults import search_plan
 from harness.study.search_space import SearchSpace, drawn_from
 from harness.study.settings import token_limits
@@ -26,21 +32,31 @@ if TYPE_CHECKING:
     from harness.models.apply_tuning import Row
     from harness.models.load import Loaded
 
-__all__ = ["alike_frozen", "duplicates", "overview", "task_tables", "tunings_and_prompts"]
+__all__ = ["alike_frozen", "duplicates", "lint_lines", "overview", "task_tables", "tunings_and_prompts"]
+
+SHOWN = 60
+"""The most characters of a setting's value: some checkpoints ban hundreds of tokens."""
 
 
 def overview(checked: Checked) -> Iterator[RenderableType]:
     """Yield what a study will do: data, prompts, cells."""
     sizes = {split: len(rows) for split, rows in checked.examples.items()} | {"test": len(checked.test_ids)}
-    yield f"task {checked.task.name}; data {checked.source.origin}: " + ", ".join(f"{n} {s}" for s, n in sizes.items())
+    yield f"task {checked.task.name}; data {checked.source.name}: " + ", ".join(f"{n} {s}" for s, n in sizes.items())
     table = Table("prompt", "longest (tokens)", "shortened", "targets dropped", box=None, header_style="bold")
     counted = checked.description.tokenizer_file is not None
     for fit in checked.fits:
         numbers = (str(fit.longest), f"{fit.truncated:.1%}", str(fit.dropped)) if counted else "???"
         table.add_row(fit.prompt, *numbers)
     yield table
+    yield from (
+        f"demonstrations of {fit.prompt}: {fit.shots:.1f} fit on average, {fit.least_shots} at least"
+        for fit in checked.fits
+        if fit.shots or fit.few_shots
+    )
     yield from (f"caution: {caution}" for caution in checked.cautions)
     yield from (f"note: {note}" for note in checked.notes)
+    told = [lint for lint in checked.lints if lint.name != "many-shortened"]  # which is a caution
+    yield from (f"note: {line}" for line in lint_lines(told))
     yield from duplicates(checked) or ["no row stands twice, within a split or across"]
     study, cells = checked.study, checked.cells
     trials = [search_plan(cell, study, cells).trials for cell in cells if cell.tuning.trains]
@@ -48,7 +64,7 @@ def overview(checked: Checked) -> Iterator[RenderableType]:
     runs = sum(trials) + trained * len(study.final.seeds) + len(cells) - trained
     yield (
         f"{len(cells)} cells: {trained} with {most} trials and {len(study.final.seeds)} final runs, "
-        f"{len(cells) - trained} zero-shot; {runs} runs in all, tuned on validation {checked.objective}"
+        f"{_untrained(cells)}; {runs} runs in all, tuned on validation {checked.objective}"
     )
     if study.search.edges == "extend":
         yield "a cell whose best learning rate lies at an end of its range gets as many trials beyond it, at most twice"
@@ -58,6 +74,20 @@ def overview(checked: Checked) -> Iterator[RenderableType]:
         text = [f"general text ({len(passages)} passages)"] if passages else []
         others = [f"{other.task.name} ({len(other.examples)} examples)" for other in tasks]
         yield f"final runs also measure, before and after: {', '.join(text + others)}"
+
+
+def _untrained(cells: Sequence[Cell]) -> str:
+    """Return how many cells train nothing, by what these are called."""
+    counts = Counter(cell.untrained for cell in cells if not cell.tuning.trains)
+    return ", ".join(f"{number} {name}" for name, number in sorted(counts.items(), reverse=True)) or "0 zero-shot"
+
+
+def lint_lines(lints: Iterable[Lint]) -> list[str]:
+    """Return a line for each advice, with the prompts that it is for."""
+    prompts: dict[str, list[str]] = {}
+    for lint in lints:
+        prompts.setdefault(lint.advice, []).append(lint.prompt)
+    return [f"prompt{'s' * (len(names) > 1)} {', '.join(names)}: {advice}" for advice, names in prompts.items()]
 
 
 def _searched(checked: Checked) -> Iterator[str]:
@@ -83,11 +113,12 @@ def duplicates(checked: Checked, *, across: bool = False) -> list[str]:
 
 
 def tunings_and_prompts(checked: Checked) -> Iterator[RenderableType]:
-    """Yield what trains at every tuning, and an example of every prompt; loads the model."""
+    """Yield what trains at every tuning, how is decoded, and an example of every prompt; loads the model."""
     from harness.models.load import load_study_model
 
     loaded = load_study_model(checked.study.model)
     yield from _tuning_tables(checked, loaded)
+    yield _decoding_table(checked)
     yield from _rendered_prompts(checked, loaded)
 
 
@@ -123,17 +154,39 @@ def alike_frozen(rows: Sequence[Row]) -> list[list[Row]]:
 def _rendered_prompts(checked: Checked, loaded: Loaded) -> Iterator[RenderableType]:
     """Yield the first training example as every prompt renders it, and as the model reads it: tokens with their ids."""
     from harness.models.languages import beginning
+    from harness.models.source_vectors import with_vectors
 
+    demonstrations = with_vectors(checked.demonstrations, checked.prompts, loaded)
     example, limits = checked.examples["train"][0], token_limits(checked.study, checked.task)
     start = [beginning(loaded.model).start] if loaded.is_encoder_decoder else []
+    told = dates(checked.prompts, loaded)
     for prompt in checked.prompts:
-        text = prompt.render(example.fields)
+        (shown,) = demonstrations.attached(prompt, [example], of_train=True)
+        text = prompt.render(example.fields, shown.shots)
         body = Text.assemble(text, "" if text[-1:].isspace() else " ", (example.target, "green"))
         yield Panel(body, title=Text(f"prompt {prompt.name} (target in green)"), title_align="left")
-        row, _ = prompt.tokenize(example, loaded, limit=prompt_limit(loaded, limits))
-        seam = f"\nits decoder: {_tokens(loaded, start)} " if start else " "
-        tokens = f"{len(row.prompt)} tokens: {_tokens(loaded, row.prompt)}{seam}"
-        yield Text.assemble(tokens, (_tokens(loaded, row.target), "green"))
+        row, _ = prompt.tokenize(shown, loaded, limit=prompt_limit(loaded, limits))
+        yield f"{len(row.prompt)} tokens: {_tokens(loaded, row.prompt)}"
+        seam = f"its decoder: {_tokens(loaded, start)}" if start else "trained:"
+        yield Text.assemble(f"{seam} ", (_tokens(loaded, row.target), "green"))
+        if prompt.name in told:
+            yield f"date that the model's chat template asks for: {told[prompt.name]}"
+
+
+def _decoding_table(checked: Checked) -> Table:
+    """Return how predictions are made: each setting, where it comes from, and what the checkpoint asks for instead."""
+    table = Table("decoding", "value", "from", "the checkpoint asks for")
+    for setting in decoding_settings(checked.study, checked.task, checked.description):
+        asked = "" if setting.asked is None else _value(setting.asked)
+        table.add_row(
+            setting.name, "not used" if setting.value is None else _value(setting.value), setting.source, asked
+        )
+    return table
+
+
+def _value(value: object) -> Text:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return Text(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
 
 
 def _tokens(loaded: Loaded, ids: Sequence[int | None]) -> str:

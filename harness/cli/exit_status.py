@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from harness.cli.terminal import Terminal
+from harness.cli.terminal import Terminal, write_out
 from harness.core import interrupts
 from harness.core.errors import HarnessError, UserError
 from harness.core.failures import explained
@@ -19,7 +19,10 @@ from harness.core.passwords import masked
 from harness.core.scratch import scratch
 from harness.core.user_code import ended_at
 
-__all__ = ["exit_status"]
+__all__ = ["NAME", "exit_status"]
+
+NAME = "harness"
+"""The command's, however it was started."""
 
 INTERRUPTED = 130
 """What typer returns in place of Ctrl-C's exception."""
@@ -33,8 +36,8 @@ def exit_status(app: typer.Typer) -> int:
     try:
         interrupts.check()  # it was being imported
         with scratch():
-            status = app(standalone_mode=False) or 0
-        sys.stdout.flush()  # a full disk may show no earlier
+            status = app(standalone_mode=False, prog_name=NAME) or 0
+        write_out("")  # a full disk may show no earlier
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     except SystemExit as stop:  # of a task, a metric or a library: it would be status 0 without a word

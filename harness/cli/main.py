@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -9,135 +10,213 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.exit_status import exit_status
+from harness.cli.everywhere import Everywhere, Home, Quiet, Verbose
+from harness.cli.exit_status import NAME, exit_status
+from harness.cli.model_commands import add_model_commands
 from harness.cli.options import (
-    LOOPBACK,
-    AllowPickle,
-    Host,
+    AsJson,
     KnownStudy,
-    ModelName,
-    OnError,
     Overrides,
-    Port,
     StudyPath,
-    Token,
-    TrustRemoteCode,
+    Values,
 )
-from harness.cli.terminal import Terminal, bear_every_sign
-from harness.cli.until_signal import until_signal
+from harness.cli.store_commands import add_store_commands, print_json
+from harness.cli.terminal import Terminal, bear_every_sign, out, tell
+from harness.cli.verbosity import is_quiet, say_as_usual, watched
 from harness.core import interrupts
-from harness.core.permissions import Permissions
 from harness.core.workspace import HERE
 
 __all__ = ["app", "main"]
 
+EPILOG = """\
+Examples:
+  harness init demo                              write a study and a task
+  harness check study.yaml                       find what would fail
+  harness run study.yaml search.trials=16        run what is missing
+  harness status starter --watch                 see how far it is
+  harness compare starter:bare/full starter:bare/head
+
+Environment:
+  HARNESS_HOME                 the same as --home
+  MLFLOW_TRACKING_URI          the store; left out, mlflow.db
+  HARNESS_TOKEN                what callers of `serve` must show
+  HARNESS_TRUST_REMOTE_CODE=1  the same as --trust-remote-code
+  HARNESS_ALLOW_PICKLE=1       the same as --allow-pickle
+  OMP_NUM_THREADS              threads; left out, all cores
+
+Exit status:
+  0 done; 2 you must change something; 130 or 143 after Ctrl-C or SIGTERM;
+  1 anything else.
+"""
+
 app = typer.Typer(
     name="harness",
     help="Studies of prompt-based fine-tuning: which prompt, how much of the network to train, and how sure are we?",
+    epilog=EPILOG,
+    cls=Everywhere,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Terminal(width=None if sys.stdout.isatty() else 120)
 
 
 def main() -> None:
     """Run the command: status 0 done, 2 the user must change something, 130 or 143 after a signal, 1 anything else."""
-    if "OMP_WAIT_POLICY" not in os.environ:
-        # Threads that spin long while they wait are slowed up to ten times over by any other busy process.
-        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     bear_every_sign()
+    say_as_usual()
+    if f"_{NAME.upper()}_COMPLETE" in os.environ:
+        app(prog_name=NAME)  # a shell asks what could come next
     with interrupts.listening():
         sys.exit(exit_status(app))
 
 
-@app.command()
-def init(folder: Annotated[Path, typer.Argument(help="Where to write; made if it is not there.")] = Path()) -> None:
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"{NAME} {version('prompt-depth-harness')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    home: Home = None,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Studies of prompt-based fine-tuning: which prompt, how much of the network to train, and how sure are we?"""
+
+
+@app.command(epilog="Example: harness init demo --model HuggingFaceTB/SmolLM2-135M-Instruct")
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to write; made if it is not there.")] = Path(),
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="A Hub id or a local folder; one with a chat template gets a chat prompt."),
+    ] = None,
+) -> None:
     """Write a starter study, a starter task and a little data, ready to run."""
     from harness.cli.new_study import write_starter
 
-    for file in write_starter(folder):
+    for file in write_starter(folder, model):
         out.print(f"wrote {file}")
     where = "" if folder == Path() else f"cd {folder} && "
     out.print(f"next: {where}harness run study.yaml")
 
 
-@app.command()
-def check(study: StudyPath, overrides: Overrides = None) -> None:
+@app.command(epilog="Example: harness check study.yaml")
+def check(study: StudyPath, values: Values = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Find everything that would fail, without loading weights."""
-    from harness.cli.check_tables import overview
+    from harness.cli.check_tables import duplicates, overview
     from harness.runner.study import Study
 
-    for part in overview(Study.load(study, overrides or ()).check()):
+    checked = Study.load(study, _set(overrides, values)).check()
+    if as_json:
+        from harness.cli.plain_data import check_data
+
+        print_json(check_data(checked, duplicates(checked)))
+        return
+    for part in overview(checked):
         out.print(part)
     out.print(f"{study}: ready to run", style="green")
 
 
-@app.command()
+@app.command("lint-prompts", epilog="Example: harness lint-prompts study.yaml")
+def lint_prompts(study: StudyPath, values: Values = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Say what in the prompts of a study is allowed, and mostly a slip."""
+    from harness.cli.check_tables import lint_lines
+    from harness.runner.study import Study
+
+    lints = Study.load(study, _set(overrides, values)).check().lints
+    if as_json:
+        print_json({"lints": [lint._asdict() for lint in lints]})
+        return
+    for line in lint_lines(lints):
+        out.print(line)
+    out.print(f"{study}: {len(lints) or 'no'} lint{'s' * (len(lints) != 1)}", style="yellow" if lints else "green")
+
+
+@app.command(epilog="Example: harness plan study.yaml --cells 'cue/*'")
 def plan(
     study: StudyPath,
+    values: Values = None,
     overrides: Overrides = None,
     cells: Annotated[str | None, typer.Option(metavar="PATTERN", help="Plan only cells such as 'cue/*'.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Predict what a run would take: steps, recordings, time, memory; probes the model for some seconds."""
     from harness.runner.study import Study
 
-    planned = Study.load(study, overrides or ())
-    from harness.cli.progress_display import progress_on, quiet_libraries
+    planned = Study.load(study, _set(overrides, values))
+    from harness.runner.progress_display import quiet_libraries
 
-    with progress_on(out) as progress:
+    with watched(out, events=as_json) as progress:
         _ = planned.checked  # before anything heavy is imported
-        from harness.cli.plan_tables import plan_tables
-
         quiet_libraries()
-        made, file = planned.plan(progress=progress, cells=cells)
-    for part in plan_tables(made):
-        out.print(part)
-    out.print(f"kept for the report: {file}", soft_wrap=True)
+        made = planned.plan(progress=progress, cells=cells)
+    if as_json:
+        from harness.cli.plain_data import plan_data
+
+        print_json(plan_data(made))
+        return
+    for part in made.parts():
+        out.print(part, soft_wrap=isinstance(part, str))
 
 
-@app.command()
-def show(study: StudyPath, overrides: Overrides = None) -> None:
-    """Print what trains at each tuning, with counts, and a prompt of each kind, in text and in tokens."""
+@app.command(epilog="Example: harness show study.yaml")
+def show(study: StudyPath, values: Values = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Print what trains at each tuning, how is decoded, and a prompt of each kind, in text and in tokens."""
     from harness.cli.check_tables import tunings_and_prompts
     from harness.runner.study import Study
 
-    for part in tunings_and_prompts(Study.load(study, overrides or ()).check(test=False, places=False)):
+    checked = Study.load(study, _set(overrides, values)).check(test=False, places=False)
+    if as_json:
+        from harness.cli.plain_data import show_data
+
+        print_json(show_data(checked))
+        return
+    for part in tunings_and_prompts(checked):
         out.print(part)
 
 
-@app.command()
+@app.command(epilog="Example: harness run study.yaml search.trials=16")
 def run(
     study: StudyPath,
+    values: Values = None,
     overrides: Overrides = None,
     cells: Annotated[str | None, typer.Option(metavar="PATTERN", help="Run only cells such as 'cue/*'.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over; earlier runs are marked superseded.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run what is missing of a study, then write its report."""
     from harness.runner.study import Study
 
-    planned = Study.load(study, overrides or ())
+    planned = Study.load(study, _set(overrides, values))
     from harness.cli.check_tables import duplicates
-    from harness.cli.progress_display import progress_on, quiet_libraries
+    from harness.cli.event_lines import write_event
     from harness.cli.results_table import print_results
+    from harness.runner.progress_display import quiet_libraries
 
-    with progress_on(out) as progress:
+    with watched(out, events=as_json) as progress:
         checked = planned.checked  # before anything heavy is imported
         quiet_libraries()
-        for line in [
-            *planned.file.placed.notes,
-            *duplicates(checked, across=True),
-            *(f"caution: {caution}" for caution in checked.cautions),
-        ]:
-            out.print(line, style="yellow", soft_wrap=True)
-        result = planned.run(progress=progress, cells=cells, fresh=fresh)
+        cautions = (f"caution: {caution}" for caution in checked.cautions)
+        for line in [*planned.file.placed.notes, *duplicates(checked, across=True), *cautions]:
+            _warn(line, errors=as_json)
+        tell = write_event if as_json else None
+        result = planned.run(progress=progress, cells=cells, fresh=fresh, on_event=tell)
+    if as_json:
+        return
     print_results(out, result.results, result.findings)
     ui = f"harness ui {study if planned.file.study.tracking.uri else result.results.study}"
-    out.print(f"next: {ui}", soft_wrap=True)
+    if not is_quiet():
+        out.print(f"next: {ui}", soft_wrap=True)
     out.print(f"report: {result.folder / 'report.html'}, as text {result.folder / 'report.md'}", soft_wrap=True)
 
 
-@app.command()
+@app.command(epilog="Example: harness report starter")
 def report(study: KnownStudy) -> None:
     """Write a study's report again from what the store holds."""
     from harness.cli.results_table import print_results
@@ -149,13 +228,14 @@ def report(study: KnownStudy) -> None:
     out.print(f"report: {page}", soft_wrap=True)
 
 
-@app.command()
+@app.command(epilog="Example: harness compare starter:bare/full starter:polite/full")
 def compare(
     a: Annotated[str, typer.Argument(help="A study, study:prompt/tuning, or a final run's id.")],
     b: Annotated[str, typer.Argument(help="What A is held against, likewise.")],
     metric: Annotated[str | None, typer.Option(help="Left out: the one that leads both studies.")] = None,
-    split: Annotated[str, typer.Option(help="test, or validation.")] = "test",
+    split: Annotated[str, typer.Option(metavar="{test,validation}", help="Which examples.")] = "test",
     file: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the comparison as JSON.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compare two studies, cells or runs on the same examples, from what the store holds."""
     from harness.core.whole_files import write_whole
@@ -163,90 +243,18 @@ def compare(
 
     written = render_comparison.writable(file) if file else None
     compared = compare_studies.compare(a, b, metric=metric, split=split)
+    if written:
+        write_whole(written, render_comparison.as_json(compared))
+    if as_json:
+        print_json(json.loads(render_comparison.as_json(compared)))
+        return
     out.print(render_comparison.table(compared))
     out.print(render_comparison.sentence(compared), soft_wrap=True)
     if written:
-        write_whole(written, render_comparison.as_json(compared))
         out.print(f"written: {written}", soft_wrap=True)
 
 
-@app.command()
-def ui(
-    study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="Open on this study.")] = None,
-    port: Port = None,
-) -> None:
-    """Start the MLflow UI on the studies' store."""
-    with until_signal(out):
-        from harness.cli.mlflow_ui import serve_ui
-
-        serve_ui(study, port=port, tell=_tell)
-
-
-@app.command()
-def predict(
-    model: ModelName,
-    source: Annotated[Path, typer.Option("--input", help="Rows as jsonl, with the prompt's fields and maybe an id.")],
-    output: Annotated[Path, typer.Option("--output", help="Where answers go, a line each; what is there is kept.")],
-    on_error: Annotated[OnError, typer.Option(help="A malformed row: stop there, or note it.")] = OnError.STOP,
-    trust_remote_code: TrustRemoteCode = False,
-    allow_pickle: AllowPickle = False,
-) -> None:
-    """Answer the rows of a file; the same command again goes on where it was stopped."""
-    from harness.cli.progress_display import progress_on
-    from harness.serving.find_model import stored_model
-    from harness.serving.generator import Generator
-    from harness.serving.predict import predict_file
-
-    with progress_on(out) as progress:
-        with stored_model(model) as folder:
-            generator = Generator(folder, Permissions(trust_remote_code, allow_pickle))
-        tally = predict_file(generator, source, output, skip=on_error is OnError.SKIP, say=progress.say)
-    skipped = f", {tally.failed:,} malformed" if tally.failed else ""
-    before = f", {tally.found:,} were there" if tally.found else ""
-    out.print(f"{output}: {tally.answered:,} rows answered{skipped}{before}", soft_wrap=True)
-
-
-@app.command()
-def serve(
-    model: ModelName,
-    port: Port = None,
-    host: Host = LOOPBACK,
-    token: Token = None,
-    trust_remote_code: TrustRemoteCode = False,
-    allow_pickle: AllowPickle = False,
-) -> None:
-    """Serve a model over HTTP, until Ctrl-C."""
-    with until_signal(out):
-        from harness.serving.serve import serve_model
-
-        allowed = Permissions(trust_remote_code, allow_pickle)
-        serve_model(model, host=host, port=port, token=token, tell=_tell, allowed=allowed)
-
-
-@app.command()
-def reproduce(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A final run's id, or how it begins.")],
-    trust_remote_code: TrustRemoteCode = False,
-    allow_pickle: AllowPickle = False,
-) -> None:
-    """Do a final run again from what the store holds: status 0 the same to the last bit, 1 different, 2 it cannot."""
-    from harness.cli.progress_display import progress_on
-    from harness.runner.reproduce import reproduce as do_again
-
-    with progress_on(out) as progress:
-        done = do_again(run, HERE, progress=progress, allowed=Permissions(trust_remote_code, allow_pickle))
-    for changed in done.changed:
-        out.print(f"changed: {changed}", style="yellow", soft_wrap=True)
-    for different in done.differences:
-        out.print(f"different: {different}", style="red", soft_wrap=True)
-    count = len(done.compared)
-    if done.differences:
-        out.print(f"{done.run}: {len(done.differences)} of {count} results differ")
-        raise typer.Exit(1)
-    out.print(f"{done.run}: {count} results, weights among them, are the same to the last bit", style="green")
-
-
-@app.command()
+@app.command(epilog="Example: harness tasks")
 def tasks() -> None:
     """List the tasks that travel with the harness."""
     from harness.cli.check_tables import task_tables
@@ -255,7 +263,7 @@ def tasks() -> None:
         out.print(part, soft_wrap=isinstance(part, str))
 
 
-@app.command()
+@app.command(epilog="Example: harness clean starter --dry-run")
 def clean(
     study: KnownStudy,
     recordings: Annotated[bool, typer.Option("--recordings", help="Recordings of frozen parts too.")] = False,
@@ -265,8 +273,17 @@ def clean(
     """List what a study no longer needs, ask, and delete it: caches, superseded runs, models that nothing names."""
     from harness.cli.clean_up import clean_up
 
-    clean_up(study, HERE, _tell, recordings=recordings, dry_run=dry_run, yes=yes)
+    clean_up(study, HERE, tell, recordings=recordings, dry_run=dry_run, yes=yes)
 
 
-def _tell(line: str) -> None:
-    out.print(line, soft_wrap=True)
+add_model_commands(app)
+add_store_commands(app)
+
+
+def _set(overrides: list[str] | None, values: list[str] | None) -> list[str]:
+    return [*(overrides or ()), *(values or ())]
+
+
+def _warn(line: str, *, errors: bool) -> None:
+    if not is_quiet():
+        (Terminal(stderr=True) if errors else out).print(line, style="yellow", soft_wrap=True)

@@ -32,7 +32,7 @@ def serve_ui(study: str | None, *, port: int | None, tell: Callable[[str], None]
         UserError: The store does not know the study, or the server does not come up, or ends by itself.
         KeyboardInterrupt: It was interrupted.
     """
-    tracker = known_study(study)[1] if study else None
+    tracker = known_study(study)[1] if study is not None else None
     uri, experiment = (tracker.uri, tracker.pages.experiment) if tracker else (store_uri(), None)
     if is_server(uri):
         tell(_link(without_user(uri), experiment))  # the browser asks

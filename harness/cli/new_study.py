@@ -1,26 +1,41 @@
-"""What `harness init` writes: a study, a task and a little data that run as they are."""
+"""What `harness init` writes: a study, its schema, a task and a little data that run as they are."""
 
 from __future__ import annotations
 
 import json
+import os
+import re
+from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from harness.core.errors import UserError
+from harness.core.errors import TemplateError, UserError
 from harness.core.example import SPLITS
 from harness.core.named_path import named_path
+from harness.core.plain_json import json_text
 from harness.core.whole_files import write_whole
+from harness.data.chat import Chat
+from harness.data.chat_writing import THINKING, turn_of
+from harness.data.prompt_forms import written_keys
 from harness.data.readers import read_rows
-from harness.study.packaged_files import packaged
+from harness.study.json_schema import study_schema
+from harness.study.model_config import describe
+from harness.study.packaged_files import model_location, packaged
+from harness.study.tokenizer_without_model import light_reader
 
 __all__ = ["write_starter"]
 
 SIZES = {"train": 200, "validation": 50, "test": 50}
 
-STUDY = """\
-# Does an instruction help, and how much of the network must train for that?
-# (This opening comment is the study's question; the report repeats it.)
+SCHEMA = "study.schema.json"
+"""Where the study's first line leads an editor."""
 
+STUDY = """\
+# yaml-language-server: $schema=study.schema.json
+# Does an instruction help, and how much of the network must train for that?
+
+# The comment above is the study's question; the report repeats it.
 name: starter                     # the MLflow experiment, and the folder under reports/
 task: ./my_task.py                # a task file of your own, or the name of a packaged one: `harness tasks`
 
@@ -104,17 +119,28 @@ task = Task(
 '''
 
 
-def write_starter(folder: Path) -> list[Path]:
+CHAT = Chat("chat", user="Please sum up this note in one line.\n\n{{ source }}", shorten="source")
+"""The prompt of a model that has a chat template."""
+
+POLITE = re.compile(r"^  - \{name: polite.*\n", re.MULTILINE)
+
+
+def write_starter(folder: Path, model: str | None = None) -> list[Path]:
     """Write the starter files and return their paths.
 
+    Args:
+        folder: Where.
+        model: A Hub id or a local folder; left out, the embedded one.
+
     Raises:
-        UserError: One of them is there already; nothing is written then.
+        UserError: One of them is there already, or there is no such model; nothing is written then.
     """
     folder, source = named_path(folder), packaged() / "data" / "summarization"
     data = {split: list(islice(read_rows(source / f"{split}.jsonl.gz"), SIZES[split])) for split in SPLITS}
     lines = {split: [json.dumps(row, ensure_ascii=False) for row in rows] for split, rows in data.items()}
     files = {
-        folder / "study.yaml": STUDY,
+        folder / "study.yaml": _study_of(model, folder) if model else STUDY,
+        folder / SCHEMA: json_text(study_schema()) + "\n",
         folder / "my_task.py": TASK.format(row=lines["train"][0]),
         **{folder / "data" / f"{split}.jsonl": "\n".join(rows) + "\n" for split, rows in lines.items()},
     }
@@ -124,3 +150,35 @@ def write_starter(folder: Path) -> list[Path]:
     for file, text in files.items():
         write_whole(file, text)
     return list(files)
+
+
+def _study_of(model: str, folder: Path) -> str:
+    """Return the study of a model, with a chat where it has a chat template.
+
+    Raises:
+        ModelError: There is no such model.
+    """
+    place = named_path(model)
+    name = os.path.relpath(place, folder) if place.is_dir() and not place.is_absolute() else model
+    text = STUDY.replace("name: embedded ", f"name: {_quoted(name)} ")
+    chat = _chat_of(model)
+    line = f"  - {{{', '.join(f'{key}: {_quoted(value)}' for key, value in chat.items())}}}\n" if chat else ""
+    return POLITE.sub(lambda polite: polite[0] + line, text)
+
+
+def _quoted(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z./][\w./-]*", value) else text
+
+
+def _chat_of(model: str) -> dict[str, object]:
+    """Return the keys of a chat that goes with a model's chat template, thoughts left out if need be; else none."""
+    description = describe(model_location(model))
+    if description.tokenizer_file is None:
+        return {}
+    reader = light_reader(description)
+    for chat in (CHAT, replace(CHAT, template_args={THINKING: False})):
+        with suppress(TemplateError):
+            turn_of(chat, reader)
+            return written_keys(chat)
+    return {}

@@ -13,6 +13,7 @@ from harness.core.permissions import PICKLE, REMOTE_CODE
 __all__ = [
     "LOOPBACK",
     "AllowPickle",
+    "AsJson",
     "Host",
     "KnownStudy",
     "ModelName",
@@ -22,6 +23,7 @@ __all__ = [
     "StudyPath",
     "Token",
     "TrustRemoteCode",
+    "Values",
 ]
 
 LOOPBACK = "127.0.0.1"
@@ -30,7 +32,14 @@ LOOPBACK = "127.0.0.1"
 StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file, such as experiments/quickstart.yaml.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY.SUB=VALUE", help="Override a key of the study file; repeatable."),
+    typer.Option("--set", metavar="KEY.SUB=VALUE", help="Override a key of the study file, prompts[0].text say."),
+]
+Values = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", help="The same without --set, such as search.trials=16."),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON for programs; its fields: docs/json.md of the source distribution.")
 ]
 KnownStudy = Annotated[
     str, typer.Argument(metavar="STUDY", help="A study file, or a study's or its experiment's name.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from harness.core.printable import printable
 
-__all__ = ["Terminal", "bear_every_sign"]
+__all__ = ["Terminal", "bear_every_sign", "leave_unread", "out", "tell", "write_out"]
 
 LONGEST = 20_000
 """Characters of a text that is printed; a message may quote a value of any length."""
@@ -35,8 +36,35 @@ class Terminal(Console):
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=printable(segment.text))
 
+    def on_broken_pipe(self) -> None:
+        """Go on without a word: what a study does is not lost because somebody has read enough."""
+        leave_unread()
+
+
+def leave_unread() -> None:
+    """Send standard output nowhere from here on: whoever read it, `head` say, has gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def write_out(text: str) -> None:
+    """Write a text for programs, at once, and nothing of a terminal's."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        leave_unread()
+
 
 def bear_every_sign() -> None:
     """Have signs that standard output's encoding lacks printed as escapes."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+out = Terminal(width=None if sys.stdout.isatty() else 120)
+"""Where commands print."""
+
+
+def tell(line: str) -> None:
+    """Print a line, which the terminal may break."""
+    out.print(line, soft_wrap=True)

@@ -6,6 +6,7 @@ out of bounds is an `OutOfBounds` that says so.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -70,7 +71,16 @@ KINDS = (
 
 
 class OutOfBounds(OSError):
-    """A file that is not read: no regular one, too large, or out of proportion."""
+    """A file that is not read: no regular one, too large, or out of proportion.
+
+    Args:
+        message: What is wrong with it, which whoever catches this puts behind its name.
+        file: Where it is, if that is known here.
+    """
+
+    def __init__(self, message: str, file: Path | None = None) -> None:
+        super().__init__(message)
+        self.file = file
 
 
 def open_regular(path: Path) -> BufferedReader:
@@ -79,12 +89,17 @@ def open_regular(path: Path) -> BufferedReader:
     Raises:
         OSError: There is none, or it is a pipe, a device, a folder.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # else a pipe is waited for here
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # else a pipe is waited for here
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        raise OutOfBounds("it is a socket, and only a regular file is read", file=path) from None
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
         kind = next((name for test, name in KINDS if test(mode)), "something else")
-        raise OutOfBounds(f"it is {kind}, and only a regular file is read")
+        raise OutOfBounds(f"it is {kind}, and only a regular file is read", file=path)
     return os.fdopen(descriptor, "rb")
 
 
@@ -97,7 +112,7 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
     with open_regular(path) as file:
         content = file.read(-1 if most is None else most + 1)
     if most is not None and len(content) > most:
-        raise OutOfBounds(f"it is larger than {most // MIB} MiB")
+        raise OutOfBounds(f"it is larger than {most // MIB} MiB", file=path)
     return content
 
 

@@ -20,12 +20,9 @@ from harness.core.closest_match import closest
 from harness.core.errors import StoreError
 from harness.core.failures import database_trouble, explained
 from harness.core.passwords import masked
-from harness.core.workspace import HERE, Workspace
+from harness.core.workspace import Workspace
 
-__all__ = ["LOCK", "create", "making", "reach", "reason_of", "shown", "sqlite_file", "with_driver"]
-
-LOCK = HERE.database_lock
-"""Held while a database in this folder is made or migrated, by one process at a time; no study can have this name."""
+__all__ = ["create", "making", "reach", "reason_of", "shown", "sqlite_file", "with_driver"]
 
 MAKING = 0x70726F6D7074
 """The lock of a PostgreSQL server that stands for the same; any number that others hardly take."""

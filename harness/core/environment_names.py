@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.core.errors import UnsetName
 
-__all__ = ["resolved", "written"]
+__all__ = ["resolved", "values_of", "written"]
 
 NAME = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 """What stands for an environment variable; any other ``$`` is a ``$``."""
@@ -40,6 +40,11 @@ def resolved(value: Any, key: str) -> Any:
                 f"{key} reads ${{{name}}}, which the environment does not have; set it: export {name}=...", key
             )
     return NAME.sub(lambda found: os.environ[found[1]], value)
+
+
+def values_of(source: str) -> list[str]:
+    """Return what the ``${NAME}`` in a text stand for, as far as the environment has them."""
+    return [os.environ[name] for name in NAME.findall(source) if name in os.environ]
 
 
 def written(text: str, source: str) -> str:

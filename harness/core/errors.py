@@ -11,11 +11,13 @@ from typing import NamedTuple
 from harness.core.passwords import masked
 
 __all__ = [
+    "FRESH",
     "DamagedError",
     "DataError",
     "Diverged",
     "EmptyPrompt",
     "HarnessError",
+    "LongPrompt",
     "MetricError",
     "ModelError",
     "NewerError",
@@ -28,6 +30,9 @@ __all__ = [
     "UnsetName",
     "UserError",
 ]
+
+FRESH = "--fresh, in Python fresh=True"
+"""How a study is told to begin anew, for messages that command and Python share."""
 
 
 class HarnessError(Exception):
@@ -55,6 +60,10 @@ class EmptyPrompt(DataError):
 
 class TemplateError(UserError):
     """A prompt template that does not parse, names an unknown field or cannot be made to fit."""
+
+
+class LongPrompt(TemplateError):
+    """A prompt that cannot be made to fit into the tokens that it may take."""
 
 
 class MetricError(UserError):

@@ -35,6 +35,9 @@ class Example:
     group: str | None = None
     """What the rows that it belongs with have in common (``data.group``); ``None``: it stands alone."""
 
+    shots: tuple[Example, ...] = ()
+    """The training rows that stand before it in a prompt as demonstrations, the nearest last."""
+
     def __post_init__(self) -> None:
         if not self.references:
             object.__setattr__(self, "references", (self.target,))

@@ -10,13 +10,16 @@ import os
 import re
 import shutil
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from traceback import walk_tb
 
+from harness.core.bounded_files import OutOfBounds
 from harness.core.errors import HarnessError, StoreError, UserError
+from harness.core.workspace import HERE
 
-__all__ = ["STARVED", "database_trouble", "explained", "is_out_of_memory"]
+__all__ = ["STARVED", "database_trouble", "explained", "in_words", "is_out_of_memory"]
 
 FOLDER_MISPLACED = "a file stands where a folder belongs", "move it away"
 FORBIDDEN = "this user may not do that", "change its owner or permissions, or work in another folder"
@@ -32,6 +35,7 @@ CAUSES = {
     errno.EEXIST: FOLDER_MISPLACED,
     errno.EISDIR: ("a folder stands where a file belongs", "move it away"),
     errno.ENOENT: ("it is not there", "bring it back"),
+    errno.ELOOP: ("its link leads back to itself", "remove it"),
     errno.ENAMETOOLONG: ("the name is too long", "shorten it, or work in a folder with a shorter path"),
     errno.EMFILE: FILES,
     errno.ENFILE: FILES,
@@ -81,6 +85,23 @@ def explained(error: BaseException) -> HarnessError | None:
         error = below
 
 
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Raise what the command tells of an error that the machine is to blame for, in place of that error.
+
+    Raises:
+        HarnessError: That.
+    """
+    try:
+        yield
+    except HarnessError:
+        raise
+    except Exception as error:
+        if told := explained(error):
+            raise told from error
+        raise
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether memory ran out, the processor's or an accelerator's."""
     wraps = isinstance(error, RuntimeError | OSError)
@@ -107,7 +128,10 @@ def _network(error: BaseException) -> HarnessError | None:
 def _database(error: BaseException) -> HarnessError | None:
     if type(error).__module__ not in ("sqlite3", "sqlalchemy.exc") or type(error).__name__ not in DRIVERS:
         return None
-    return StoreError(f"database {_place(error)}: {database_trouble(_reason(error))}, and {GOES_ON}")
+    place, reason = _place(error), _reason(error)
+    if "disk i/o" in reason.lower() and os.path.exists(place) and shutil.disk_usage(place).free < TIGHT:
+        reason = f"database or disk is full: {reason}"  # of a file that it maps into memory it does not say so
+    return StoreError(f"database {place}: {database_trouble(reason)}, and {GOES_ON}")
 
 
 def database_trouble(reason: str, remedy: str = "see that it answers") -> str:
@@ -123,6 +147,8 @@ def _system(error: BaseException) -> HarnessError | None:
         return UserError(
             f"temporary files: {_reason(error)}; make room in one of these, or set TMPDIR to another folder"
         )
+    if isinstance(error, OutOfBounds) and error.file:
+        return UserError(f"{os.path.abspath(error.file)}: {_reason(error)}; move it away, and {GOES_ON}")
     number, file = _number_and_file(error)
     if number is None:
         return HarnessError(_reason(error)) if isinstance(error, OSError) else None
@@ -149,7 +175,8 @@ def _number_and_file(error: BaseException) -> tuple[int | None, str]:
 
 def _full() -> list[str]:
     """Return the folders that are written to and have hardly any room, else all of them, with the room there is."""
-    places = [str(Path.cwd())]
+    home = HERE.folder.absolute()
+    places = [str(home if home.is_dir() else Path.cwd())]
     with suppress(OSError):  # where none can be written, there is none
         places.append(tempfile.gettempdir())
     room = {place: shutil.disk_usage(place).free for place in places}

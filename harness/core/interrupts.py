@@ -21,7 +21,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from select import select
 from types import FrameType
 
-__all__ = ["arrived", "at_once", "check", "listening", "status"]
+__all__ = ["Interrupted", "arrived", "at_once", "check", "listening", "resumable", "status"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -35,6 +35,28 @@ SAME = 0.3
 """Seconds in which a second signal is the first one said twice, by a terminal and by a program that passes it on."""
 
 FAREWELL = b"ended at once; the same command goes on from here\n"
+
+
+class Interrupted(KeyboardInterrupt):
+    """A call from Python that was interrupted, said in a sentence; a notebook shows that alone and no traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Say of an interrupt that the same call goes on; below it, Python's own has its traceback.
+
+    Raises:
+        Interrupted: In place of KeyboardInterrupt.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "interrupted; nothing is lost: run the same cell or call again, and it goes on from here"
+        ) from None
 
 
 class _Listener:

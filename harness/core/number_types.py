@@ -7,7 +7,22 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-__all__ = ["Amount", "Count", "Decay", "Mebibytes", "Rate", "Rows", "Seed", "Share"]
+__all__ = [
+    "Amount",
+    "Count",
+    "Decay",
+    "LengthPenalty",
+    "Mebibytes",
+    "Rate",
+    "RepetitionPenalty",
+    "Rows",
+    "Seed",
+    "Share",
+    "Shots",
+    "Temperature",
+    "Tokens",
+    "TopP",
+]
 
 
 def _no_boolean(value: Any) -> Any:
@@ -21,6 +36,9 @@ _NUMBER = BeforeValidator(_no_boolean)
 
 Count = Annotated[int, _NUMBER, Field(ge=1, le=1_000_000)]
 """Of epochs, trials, examples in a batch, tokens, blocks."""
+
+Shots = Annotated[int, _NUMBER, Field(ge=0, le=1_000)]
+"""Demonstrations in front of a row."""
 
 Rows = Annotated[int, _NUMBER, Field(ge=1)]
 """Of a file: its own rows are the most."""
@@ -42,3 +60,18 @@ Amount = Annotated[float, _NUMBER, Field(ge=1e-9, le=1e9)]
 
 Mebibytes = Annotated[float, _NUMBER, Field(ge=0.0, le=1e9)]
 """Up to a pebibyte."""
+
+Tokens = Annotated[int, _NUMBER, Field(ge=0, le=1_000_000)]
+"""Of a text, which may have none."""
+
+LengthPenalty = Annotated[float, _NUMBER, Field(ge=-100.0, le=100.0)]
+"""The power of a beam's length that its log-probability is divided by."""
+
+RepetitionPenalty = Annotated[float, _NUMBER, Field(ge=0.01, le=100.0)]
+"""What the logits of tokens that were said are divided by."""
+
+Temperature = Annotated[float, _NUMBER, Field(ge=0.01, le=100.0)]
+"""What logits are divided by: below, a float32 would overflow."""
+
+TopP = Annotated[float, _NUMBER, Field(gt=0.0, le=1.0)]
+"""The probability that the tokens which may be drawn have together."""

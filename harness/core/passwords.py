@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-__all__ = ["masked", "masked_all", "without_user"]
+__all__ = ["addresses_in", "masked", "masked_all", "without_user"]
 
 MASK = "***"
 
@@ -27,6 +27,8 @@ QUERY = re.compile(rf"(?P<begin>[?&;][\w.-]*{SECRETS}[\w.-]*=)[^&;#\s'\"<>]+", r
 
 WHOLE = re.compile(r"(?:[a-z][\w+.-]*://[^:/@]*:|https?://)(?P<password>.*)@", re.IGNORECASE | re.DOTALL)
 """An address by itself, whatever its password holds."""
+
+ADDRESS = re.compile(r"[a-z][\w+.-]*://.*", re.IGNORECASE)
 
 SHORTEST = 4
 """Characters of a password, or of a part of one, that are looked for by themselves."""
@@ -48,6 +50,14 @@ def masked(text: str, *addresses: str) -> str:
             text = text.replace(secret, MASK)
     text = WEB.sub(lambda found: f"{found['begin']}{_user(found['user'])}@", text)
     return QUERY.sub(rf"\g<begin>{MASK}", OTHER.sub(rf"\g<begin>{MASK}@", text))
+
+
+def addresses_in(value: Any) -> list[str]:
+    """Return the texts in a value as JSON has it that are addresses, and may hold a password."""
+    if isinstance(value, str):
+        return [value] if ADDRESS.match(value) else []
+    inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return [address for inner in inside for address in addresses_in(inner)]
 
 
 def _user(said: str) -> str:

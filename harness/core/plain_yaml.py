@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from yaml.constructor import ConstructorError
 
-__all__ = ["cut", "shown", "yaml_nodes", "yaml_value"]
+__all__ = ["cut", "repeated_key", "shown", "yaml_nodes", "yaml_text", "yaml_value"]
 
 NODES = 20_000
 """Values that a text may hold, what an alias stands for counted again each time."""
@@ -36,6 +36,19 @@ def yaml_value(text: str) -> Any:
     loader = _Loader(text)
     root = _composed(loader)
     return None if root is None else loader.construct_document(root)
+
+
+def repeated_key(node: yaml.Node | None) -> str | None:
+    """Return a key that stands twice in a mapping, of which `yaml_value` takes the last; ``None``: there is none."""
+    inside: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if repeated := [key for key in keys if keys.count(key) > 1]:
+            return str(repeated[0])
+        inside = [value for _, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        inside = node.value
+    return next((key for one in inside if (key := repeated_key(one)) is not None), None)
 
 
 def shown(value: object) -> str:
@@ -115,3 +128,27 @@ def _count(node: yaml.Node, counted: dict[int, int]) -> int:
         raise ConstructorError(None, None, f"its aliases stand for more than {NODES:,} values", node.start_mark)
     counted[id(node)] = count
     return count
+
+
+def yaml_text(value: Any) -> str:
+    """Return plain values as YAML, keys in their order; `yaml_value` gives them back.
+
+    Raises:
+        yaml.YAMLError: A value is not plain.
+    """
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes a value in full wherever it stands, and texts of several lines as such."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """Escape line ends that only some programs take for such: YAML would read a plain one back as a space."""
+        style = '"' if set("\x85\u2028\u2029") & set(data) else "|" if "\n" in data else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)

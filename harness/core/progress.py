@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = ["STEP", "CellWork", "Progress", "Step", "Tell", "untold"]
 
@@ -81,8 +81,20 @@ class Progress:
             seconds: What it took.
         """
 
+    def record(self, kind: str, job: str, facts: Mapping[str, Any]) -> None:
+        """Hear what came of a job, as plain data, before it is `done`.
+
+        Args:
+            kind: ``epoch``, ``trial`` or ``final``.
+            job: Its name.
+            facts: What docs/json.md says of that kind.
+        """
+
     def settle(self, cell: str, finals: int) -> None:
         """Hear how many final runs a cell takes, now that its winner is known: earlier ones may stand."""
 
+    def stage(self, text: str) -> None:
+        """Hear what is done now, beside runs."""
+
     def say(self, text: str) -> None:
-        """Hear of a stage of the work."""
+        """Hear what a person should read, now or later."""

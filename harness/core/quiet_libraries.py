@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 __all__ = ["keep_quiet"]
 
@@ -21,3 +22,4 @@ def keep_quiet() -> None:
     for name, value in SWITCHES.items():
         if refused or name not in os.environ:
             os.environ[name] = value
+    warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm, in notebooks; its bars are turned off

@@ -9,26 +9,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from harness.core.errors import HarnessError, TaskError, UserError
+from harness.core.failures import is_out_of_memory
 
-__all__ = ["ENDS", "ended_at", "user_code"]
+__all__ = ["ended_at", "user_code"]
 
-ENDS = (SystemExit, GeneratorExit)
-"""What ends a command without being an error; Ctrl-C stays what it is."""
-
-ANYTHING = (Exception, *ENDS)
+ANYTHING = (Exception, SystemExit, GeneratorExit)
+"""Errors, and what ends a command without being one; Ctrl-C stays what it is."""
 
 
 @contextmanager
-def user_code(
-    what: str, remedy: str, error: type[UserError] = TaskError, *, caught: tuple[type[BaseException], ...] = ANYTHING
-) -> Iterator[None]:
+def user_code(what: str, remedy: str, error: type[UserError] = TaskError) -> Iterator[None]:
     """Run a piece of it; the working folder and the command's arguments are the same afterwards.
 
     Args:
         what: How messages call it.
         remedy: What messages advise.
         error: What is raised.
-        caught: In place of what.
 
     Raises:
         UserError: It raised something, or would have ended the command, status 0 and not a word.
@@ -38,7 +34,9 @@ def user_code(
         yield
     except HarnessError:
         raise
-    except caught as raised:
+    except ANYTHING as raised:
+        if is_out_of_memory(raised):  # no fault of the code: a run fails alone by it
+            raise
         raise error(f"{what} raised {type(raised).__name__}: {raised}; {remedy}") from raised
     finally:
         os.chdir(folder)

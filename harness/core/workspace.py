@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.errors import UserError
 
-__all__ = ["HERE", "LONGEST_NAME", "STUDY_NAME", "Workspace", "inside", "is_study_name"]
+__all__ = ["HERE", "HOME", "LONGEST_NAME", "STUDY_NAME", "Workspace", "inside", "is_study_name", "make_folder"]
 
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 LONGEST_NAME = 100
+
+HOME = "HARNESS_HOME"
+"""The environment variable that names the folder where all is written."""
 
 LONGEST_FILE = 200
 """Bytes of a file's name: file systems take 255, and drafts and locks add to it."""
@@ -48,25 +53,96 @@ def _is_file_name(name: str) -> bool:
     return 0 < length <= LONGEST_FILE and name not in (".", "..") and not {"/", os.sep, "\0"} & set(name)
 
 
+def make_folder(folder: Path, what: str) -> None:
+    """Make a folder where none is.
+
+    Args:
+        folder: Where.
+        what: Named it, for the message.
+
+    Raises:
+        UserError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = f"none can be made there: {error.strerror}"
+        raise UserError(f"{what} {folder} is no folder, and {why}; name another") from error
+
+
 @dataclass(frozen=True)
 class Workspace:
-    """A folder in which studies are run; the current one unless another is named.
+    """A folder in which studies are run; unless one is named, that of ``HARNESS_HOME``, else the current one.
 
     Names that begin with a dot are no study's: a study's name begins with a letter or a digit. What goes by a study's
     name is refused where no study can have it, wherever the name came from.
     """
 
-    home: Path = Path()
+    home: str | Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where it is; of one that is not named, as the environment has it now."""
+        return Path(os.environ.get(HOME, "") if self.home is None else self.home).expanduser()
+
+    @classmethod
+    def at(cls, place: Workspace | str | Path) -> Workspace:
+        """Return a workspace, which may be given as its folder."""
+        return place if isinstance(place, Workspace) else cls(place)
+
+    @contextmanager
+    def in_force(self) -> Iterator[None]:
+        """Have the local stores here as well for the length of a block, as ``--home`` has them for a command.
+
+        Raises:
+            UserError: No folder can be made there.
+        """
+        before = os.environ.get(HOME)
+        if self.home is not None:
+            make_folder(self.folder, "the workspace")
+            os.environ[HOME] = str(self.folder)  # processes that this one starts read it there
+        try:
+            yield
+        finally:
+            if before is None:
+                os.environ.pop(HOME, None)
+            else:
+                os.environ[HOME] = before
+
+    @property
+    def is_working_folder(self) -> bool:
+        """Whether it is the current folder."""
+        return self.folder.absolute() == Path.cwd()
 
     @property
     def state(self) -> Path:
         """What the harness keeps between commands."""
-        return self.home / ".harness"
+        return self.folder / ".harness"
+
+    @property
+    def runs_database(self) -> Path:
+        """MLflow's store, where no other one is named."""
+        return self.folder / "mlflow.db"
+
+    @property
+    def run_files(self) -> Path:
+        """Files of runs, where the store is a database, in a folder for each study."""
+        return self.folder / "mlruns"
+
+    @property
+    def searches_database(self) -> Path:
+        """Optuna's storage, where no other one is named."""
+        return self.folder / "optuna.db"
 
     @property
     def recordings(self) -> Path:
         """Recorded activations of frozen parts, shared by all studies."""
         return self.state / ".recordings"
+
+    @property
+    def memory(self) -> Path:
+        """Rows, tasks and models that studies were given from memory, each under a name made of its content."""
+        return self.state / ".memory"
 
     @property
     def journals(self) -> Path:
@@ -96,7 +172,7 @@ class Workspace:
 
     def report(self, name: str) -> Path:
         """Return where a study's report goes."""
-        return inside(self.home / "reports", _study(name))
+        return inside(self.folder / "reports", _study(name))
 
 
 def _study(name: str) -> str:
@@ -109,4 +185,4 @@ def _study(name: str) -> str:
 
 
 HERE = Workspace()
-"""The workspace of the current folder."""
+"""The workspace of a command: of ``--home``, else of the current folder."""

@@ -41,12 +41,15 @@ class Data(Section):
     """Names that the task expects, to the names that the file has: ``{source: article, target: summary}``."""
     group: str | None = None
     """The file's column that says which rows belong together: a group stays in one split, and is resampled as one."""
+    turns: Literal["last", "all"] | None = None
+    """Of chats, a column ``messages`` or ``conversations``: which turn of an assistant is the target, the ``last`` one,
+    or ``all`` of them, each with the turns before it; left out: the last, where rows have no target."""
     train: Rows | None = None
     """Rows used; left out: all."""
     validation: Rows | None = None
-    """Rows used; left out: all."""
+    """Rows used; left out: all, of a split that is carved out of train a tenth of its rows."""
     test: Rows | None = None
-    """Rows used; left out: all."""
+    """Rows used; left out: all, of a split that is carved out of train a tenth of its rows."""
     seed: Seed = 0
     """Decides which rows are used, and which are carved out where the source lacks a split."""
     on_overlap: Literal["warn", "drop", "error"] = "warn"

@@ -43,6 +43,7 @@ __all__ = [
     "Readings",
     "Worth",
     "is_near",
+    "may_be_duplicates",
 ]
 
 Kind = Literal["row", "source", "near"]
@@ -166,6 +167,21 @@ def is_near(a: Form, b: Form, worth: Worth) -> bool:
         return False
     shared = worth.bits(word for pair in (source, target) for word in pair.shared)
     return (source.edits + target.edits) * BITS_PER_EDIT <= shared
+
+
+def may_be_duplicates(one: Form, other: Form, worth: Worth) -> bool:
+    """Return whether two rows are duplicates of any kind, or could be with another target of the one, not known yet."""
+    if one.letters[0] == other.letters[0]:
+        return True
+    pair = _closest(one.source, other.source) if one.source[0].marks == other.source[0].marks else None
+    if pair is None:
+        return False
+    shared = _words(one.source) & _words(other.source)
+    return pair.edits * BITS_PER_EDIT <= worth.bits(shared | _words(other.target))
+
+
+def _words(readings: Readings) -> frozenset[str]:
+    return frozenset().union(*(reading.words for reading in readings))
 
 
 class _Pair(NamedTuple):

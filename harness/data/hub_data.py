@@ -12,7 +12,7 @@ from harness.core.closest_match import closest
 from harness.core.errors import DataError
 from harness.core.example import Split
 from harness.data.data_keys import Data
-from harness.data.readers import Row
+from harness.data.readers import Row, without_nan
 from harness.data.split_files import SPLIT_NAMES
 
 __all__ = ["hub_splits"]
@@ -52,7 +52,7 @@ def hub_splits(data: Data) -> tuple[str, dict[Split, Callable[[], list[Row]]]]:
         options = {"revision": place.revision, "features": builder.info.features, "data_files": {name: files[name]}}
         with _hub_errors(data):
             loaded = datasets.load_dataset(place.address, builder.config.name, split=name, **options)
-            return list(loaded.to_list())
+            return without_nan(loaded.to_list())
 
     return place.origin, {split: partial(rows, name) for split, name in names.items()}
 

@@ -12,6 +12,7 @@ So rows are looked up by each of these words that few rows have, and by each pai
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 
@@ -52,7 +53,7 @@ def _rarest(forms: Sequence[Form], worth: Worth) -> tuple[Numbers, Numbers]:
     """Return the rarest words of all forms, as numbers from the rarest on, and the forms that they are of."""
     known = {word for form in forms for reading in (*form.source, *form.target) for word in reading.words}
     rank = {word: number for number, word in enumerate(sorted(known, key=lambda word: (-worth[word], word)))}
-    words: list[int] = []
+    words = array("q")
     sizes = np.zeros(len(forms), np.int64)
     for number, form in enumerate(forms):
         rare: set[int] = set()
@@ -61,9 +62,9 @@ def _rarest(forms: Sequence[Form], worth: Worth) -> tuple[Numbers, Numbers]:
             bits = sum([worth[word] for word in distinct])
             edits = min(source.room + target.room, int(bits / BITS_PER_EDIT + 1e-6))
             rare.update(sorted([rank[word] for word in distinct])[: edits + 2])
-        words += sorted(rare)
+        words.extend(sorted(rare))
         sizes[number] = len(rare)
-    return np.array(words, np.int64), np.repeat(np.arange(len(forms)), sizes)
+    return np.frombuffer(words, np.int64), np.repeat(np.arange(len(forms)), sizes)
 
 
 def _keys(words: Numbers, rows: Numbers, few: int) -> tuple[Numbers, Numbers]:
@@ -132,7 +133,8 @@ class _Bounds:
 
 def _sizes(texts: Iterable[Readings]) -> Numbers:
     """Return the fewest words of each text, the most, and the most that may be edited."""
-    sizes = [[len(reading.words) for reading in text] for text in texts]
-    return (
-        np.array([(min(one), max(one), max(1, max(one) // WORDS_PER_EDIT)) for one in sizes], np.int64).reshape(-1, 3).T
-    )
+    sizes = array("q")
+    for text in texts:
+        words = [len(reading.words) for reading in text]
+        sizes.extend((min(words), max(words), max(1, max(words) // WORDS_PER_EDIT)))
+    return np.frombuffer(sizes, np.int64).reshape(-1, 3).T

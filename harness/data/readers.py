@@ -9,6 +9,7 @@ import io
 import json
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from harness.core.errors import DataError
 from harness.data.csv_files import read_csv
 from harness.data.text_files import Text, open_text
 
-__all__ = ["FORMATS", "Row", "Table", "format_of", "read_rows", "read_table"]
+__all__ = ["FORMATS", "Row", "Table", "format_of", "read_rows", "read_table", "without_nan"]
 
 Row = dict[str, Any]
 
@@ -42,7 +43,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def read_table(path: Path, *, encoding: str | None = None, delimiter: str | None = None) -> Table:
-    """Return what a file holds.
+    """Return what a file holds; NaN, which JSON has not and tables write for a missing number, is ``None``.
 
     Args:
         path: Its place.
@@ -63,11 +64,21 @@ def read_table(path: Path, *, encoding: str | None = None, delimiter: str | None
         raise DataError(f"{path}: no such data file; set data.path") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read as {kind}: {error or type(error).__name__}") from error
+    without_nan(table.rows)
     if (widest := max(map(len, table.rows), default=0)) > COLUMNS:
         raise DataError(
             f"{path}: a row has {widest:,} columns; leave out what no prompt uses, at most {COLUMNS:,} stay"
         )
     return table
+
+
+def without_nan(rows: list[Row]) -> list[Row]:
+    """Return the same rows with ``None`` for NaN, by which tables of floats write that there is nothing."""
+    for row in rows:
+        for name, value in row.items():
+            if type(value) is float and value != value:
+                row[name] = None
+    return rows
 
 
 def format_of(path: Path) -> str | None:
@@ -113,6 +124,7 @@ def _json(path: Path, encoding: str | None, delimiter: str | None) -> Table:
     text = open_text(path, encoding)
     first = next((line for _, line in text.lines if line.strip()), "")
     if not first.lstrip().startswith("["):
+        _refuse_object(path, encoding)
         return _jsonl(path, encoding, delimiter)
     whole = "".join(line for _, line in open_text(path, encoding).lines)
     try:
@@ -123,6 +135,15 @@ def _json(path: Path, encoding: str | None, delimiter: str | None) -> Table:
         raise DataError(f"{path}: no valid JSON: {error}; write an array of rows") from None
     rows = [_row(f"{path}, row {number}", value) for number, value in enumerate(values, start=1)]
     return Table(rows, [text.note] if text.note else [])
+
+
+def _refuse_object(path: Path, encoding: str | None) -> None:
+    """Refuse a whole file that is one object over several lines: rows that lie under a key of it, or its columns."""
+    whole = "".join(line for _, line in open_text(path, encoding).lines).strip()
+    if "\n" in whole:
+        with suppress(ValueError):
+            keys = ", ".join(map(repr, parse_json(whole)))
+            raise DataError(f"{path}: holds one object ({keys[:80]}), not rows; write an array of rows, [{{...}}, ...]")
 
 
 def _csv(path: Path, encoding: str | None, delimiter: str | None) -> Table:

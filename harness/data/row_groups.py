@@ -9,16 +9,33 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from harness.core.errors import DataError
 from harness.core.example import SPLITS, Example, Split
 
-__all__ = ["Likely", "group_of", "in_whole_groups", "likely_groups", "separated", "shared_groups"]
+__all__ = [
+    "FEW_TESTED",
+    "Likely",
+    "few_groups",
+    "few_tested",
+    "group_of",
+    "in_whole_groups",
+    "likely_groups",
+    "separated",
+    "shared_groups",
+]
 
 ROWS_PER_GROUP = 1.5
 """On average, from which on values of a column are said to repeat."""
+
+FEWEST = 10
+"""Groups of a split, below which it is told."""
+
+FEW_TESTED = 50
+"""Examples of test, or groups of them, below which intervals are rough, and it is told."""
 
 SHOWN = 3
 """Groups that a message names."""
@@ -126,6 +143,33 @@ def separated(
     return rest
 
 
+def few_groups(examples: Mapping[Split, Sequence[Example]]) -> list[str]:
+    """Return a caution for each split that is scored whose rows are of few groups, which count as wholes."""
+    counts = {split: (_units(rows), len(rows)) for split, rows in examples.items()}
+    return [
+        f"{split} has {groups} group{'s' * (groups != 1)} in {rows} rows (data.group), which count as wholes: below "
+        f"{FEWEST} little can be claimed, of one nothing; take more rows, or a column of smaller groups"
+        for split, (groups, rows) in counts.items()
+        if split != "train" and groups < min(FEWEST, rows)
+    ]
+
+
+def few_tested(examples: Mapping[Split, Sequence[Example]]) -> list[str]:
+    """Return a line where what is resampled of test, rows or groups, is little; nothing where test is not read."""
+    rows = examples.get("test", [])
+    count = _units(rows)
+    if not rows or count >= FEW_TESTED:
+        return []
+    unit = "row" if all(row.group is None for row in rows) else "group"
+    several = "s" * (count != 1)
+    return [f"test has {count} {unit}{several}: below {FEW_TESTED} one moves scores much, and intervals are rough."]
+
+
+def _units(rows: Sequence[Example]) -> int:
+    """Return how many groups there are; a row without one is a group of its own."""
+    return len({(row.group, row.id if row.group is None else "") for row in rows})
+
+
 def likely_groups(
     rows: Mapping[Split, Sequence[Mapping[str, Any]]], ruled_out: frozenset[str], id: str
 ) -> list[Likely]:
@@ -140,28 +184,38 @@ def likely_groups(
         id: The column of ids.
     """
     columns = dict.fromkeys(column for split in rows.values() for row in split for column in row)
-    values = {
-        column: {split: [row.get(column) for row in part] for split, part in rows.items()}
-        for column in columns
-        if column not in ruled_out
-    }
-    ids = {split: [_BEGINNING.fullmatch(str(row.get(id))) for row in part] for split, part in rows.items()}
-    beginnings = {split: [match and match[1] for match in part] for split, part in ids.items()}
-    looked_at = [_likely(column, part) for column, part in [*values.items(), (None, beginnings)]]
+    looked_at = [
+        *(_likely(name, rows, partial(_value, name)) for name in columns if name not in ruled_out),
+        _likely(None, rows, lambda row: _beginning(row.get(id))),
+    ]
     return [likely for likely in looked_at if likely is not None]
 
 
-def _likely(column: str | None, values: Mapping[Split, Sequence[Any]]) -> Likely | None:
+def _value(column: str, row: Mapping[str, Any]) -> Any:
+    return row.get(column)
+
+
+def _beginning(id: Any) -> str | None:
+    match = _BEGINNING.fullmatch(str(id))
+    return match and match[1]
+
+
+def _likely(
+    column: str | None, rows: Mapping[Split, Sequence[Mapping[str, Any]]], value_of: Callable[[Mapping[str, Any]], Any]
+) -> Likely | None:
     counts: Counter[str] = Counter()
-    places: dict[str, set[Split]] = {}
-    for split, part in values.items():
-        for value in part:
+    places: dict[str, Split] = {}
+    shared_names: set[str] = set()
+    for split, part in rows.items():
+        for row in part:
+            value = value_of(row)
             if isinstance(value, bool | list | dict) or (isinstance(value, float) and value == value and value % 1):
                 return None
             if (name := _name(value)) is not None:
                 counts[name] += 1
-                places.setdefault(name, set()).add(split)
-    shared = sum(len(splits) > 1 for splits in places.values())
+                if places.setdefault(name, split) != split:
+                    shared_names.add(name)
+    shared = len(shared_names)
     repeated = sum(count for count in counts.values() if count > 1)
     is_called_so = column is not None and _NAMES.search(column)
     many = len(counts) > 2 and (is_called_so or len(counts) >= math.sqrt(counts.total()))

@@ -19,6 +19,8 @@ from harness.core.errors import DataError
 from harness.core.example import Example, Split, as_text
 from harness.core.named_path import named_path
 from harness.core.user_code import user_code
+from harness.data.chat_rows import answered, answered_column, without_reserved
+from harness.data.column_kinds import ColumnKinds
 from harness.data.data_keys import Data
 from harness.data.hub_data import hub_splits
 from harness.data.readers import Row, read_table
@@ -46,6 +48,34 @@ class Source:
 
     notes: list[str] = field(default_factory=list)
     """What is told of it: files left unread and, once they are read, how files were and which splits are carved."""
+
+    from_memory: bool = False
+    """Whether its files hold what Python gave, which messages then name in their place."""
+
+    reads_chats: bool = True
+    """Whether chats are taken apart into prompt and target; a task whose own function does so is left to it."""
+
+    @property
+    def name(self) -> str:
+        """What it is called where it is shown."""
+        return "from memory" if self.from_memory else self.origin
+
+    @property
+    def prefix(self) -> str:
+        """What stands before a split's name in messages."""
+        return "" if self.from_memory else f"{self.origin}, "
+
+    def place(self, split: Split) -> str:
+        """Return where a split's rows are, for messages."""
+        return f'data["{self.holder(split)}"]' if self.from_memory else f"{self.prefix}{split}"
+
+    def rows(self, split: Split) -> list[Row]:
+        """Read the rows that a split has, or is carved out of."""
+        return self.readers[self.holder(split)]()
+
+    def holder(self, split: Split) -> Split:
+        """Return the split whose rows a split is of: itself, or the one that it is carved out of."""
+        return split if split in self.readers else "train"
 
 
 def open_source(data: Data, default: Path, folder: Path = Path()) -> Source:
@@ -78,10 +108,13 @@ def open_source(data: Data, default: Path, folder: Path = Path()) -> Source:
 def _files(origin: str, found: SplitFiles, data: Data) -> Source:
     """Return the source that some files are."""
     notes = [f"in {origin} these files are not read: {_listed(found.unread)}."] if found.unread else []
+    kinds = ColumnKinds()
 
     def rows(files: Sequence[Path]) -> list[Row]:
         tables = [read_table(file, encoding=data.encoding, delimiter=data.delimiter) for file in files]
-        notes.extend(note for table in tables for note in table.notes if note not in notes)
+        for file, table in zip(files, tables, strict=True):
+            told = [*table.notes, *kinds.differing(file.name, table.rows)]
+            notes.extend(note for note in told if note not in notes)
         return [row for table in tables for row in table.rows]
 
     return Source(origin, {split: partial(rows, files) for split, files in found.files.items()}, notes)
@@ -100,6 +133,8 @@ class SourceRow(NamedTuple):
     id: str
     """What its example is called where it has no id of its own."""
     columns: Row
+    group: str | None = None
+    """What it has in common with other rows, whatever ``data.group`` says: the chat that they are of."""
 
 
 def read_split(
@@ -122,15 +157,41 @@ def read_split(
 def split_rows(source: Source, split: Split, data: Data) -> list[SourceRow]:
     """Return one split's rows, as `read_split` takes them.
 
+    A row without the target that others have has none; its example is refused as one whose target is empty.
+
     Raises:
-        DataError: The split is empty or too small, or has no column of groups.
+        DataError: The split is empty or too small, or no row has the column of groups, or one that a name is mapped to.
     """
-    rows = source.readers[split if split in source.readers else "train"]()
-    if rows and data.group is not None and not any(data.group in row for row in rows):
-        hint = closest(data.group, sorted(rows[0]))
-        raise DataError(f"{source.origin}, {split}: data.group names a column {data.group!r}, which no row has; {hint}")
-    numbers = _chosen(source, split, data, rows)
-    return [SourceRow(f"{source.origin}, {split} row {n + 1}", f"row-{n + 1}", rows[n]) for n in numbers]
+    table, place, holder = source.rows(split), source.place(split), source.holder(split)
+    _refuse_missing(table, data, place)
+    target = data.columns.get("target", "target")
+    column = answered_column(table, data, place, reads_chats=source.reads_chats)
+    if column is None:
+        rows, labels = table, [str(number) for number in range(1, len(table) + 1)]
+        groups = [group_of(row, data.group) for row in rows]
+        if len({target in row for row in rows}) > 1:
+            rows = [row if target in row else {**row, target: None} for row in rows]
+    else:
+        every = data.turns == "all"
+        id = data.columns.get("id", "id")
+        found = answered(table, column, every=every, id=id, place=source.place(holder))
+        rows, labels = found.rows, found.labels
+        source.notes.extend(note for note in found.notes if note not in source.notes)
+        own = [f"{holder} row {number}" if every else None for number in found.chats]
+        groups = [group_of(row, data.group) or chat for row, chat in zip(rows, own, strict=True)]
+    numbers = _chosen(source, split, data, groups)
+    return [SourceRow(f"{place} row {labels[n]}", f"row-{labels[n]}", rows[n], groups[n]) for n in numbers]
+
+
+def _refuse_missing(rows: Sequence[Row], data: Data, place: str) -> None:
+    """Refuse names of columns that no row has."""
+    wanted = {f"data.columns maps {name!r} to": column for name, column in data.columns.items()}
+    if data.group is not None:
+        wanted["data.group names"] = data.group
+    for says, column in wanted.items():
+        if rows and not any(column in row for row in rows):
+            hint = closest(column, sorted({column for row in rows for column in row}))
+            raise DataError(f"{place}: {says} a column {column!r}, which no row has; {hint}")
 
 
 def examples_of(
@@ -158,16 +219,24 @@ def example_of(row: SourceRow, data: Data, example: Callable[[Mapping[str, Any],
     """
     try:
         made = _example(_mapped(row.columns, data.columns), row.id, example)
+        made = replace(made, fields=without_reserved(made.fields, data.columns))
     except DataError as error:
         raise DataError(f"{row.place}: {error}") from None
-    group = group_of(row.columns, data.group)
+    group = row.group if row.group is not None else group_of(row.columns, data.group)
     return made if group is None else replace(made, group=group)
 
 
-def _chosen(source: Source, split: Split, data: Data, rows: Sequence[Row]) -> list[int]:
-    """Return the row numbers of a split, in the file's order; a smaller size takes a subset of a larger one's."""
+def _chosen(source: Source, split: Split, data: Data, rows: Sequence[str | None]) -> list[int]:
+    """Return the row numbers of a split, in the file's order; a smaller size takes a subset of a larger one's.
+
+    Args:
+        source: For messages, and what it lacks.
+        split: Which.
+        data: Sizes and seed.
+        rows: The group of each.
+    """
     shuffled = [int(number) for number in np.random.default_rng(data.seed).permutation(len(rows))]
-    units: Sequence[list[int]] = in_whole_groups(shuffled, [group_of(row, data.group) for row in rows])
+    units: Sequence[list[int]] = in_whole_groups(shuffled, rows)
     wanted: int | None = getattr(data, split)
     missing: list[Split] = [name for name in ("test", "validation") if name not in source.readers]
     if split in missing or (split == "train" and missing):
@@ -175,9 +244,9 @@ def _chosen(source: Source, split: Split, data: Data, rows: Sequence[Row]) -> li
         units = _carved(source, split, units, sizes)
     order = [number for unit in units for number in unit]
     if not order:
-        raise DataError(f"{source.origin}: split {split!r} is empty; it needs at least one row")
+        raise DataError(f"{source.place(split)}: split {split!r} is empty; it needs at least one row")
     if wanted is not None and wanted > len(order):
-        raise DataError(f"{source.origin}: data.{split} is {wanted}, but there are {len(order)} rows; lower it")
+        raise DataError(f"{source.place(split)}: data.{split} is {wanted}, but there are {len(order)} rows; lower it")
     return sorted(order[:wanted])
 
 
@@ -194,11 +263,12 @@ def _carved(
         if taken < size or end == len(units):
             groups = f" in {len(units)} groups" if len(units) < rows else ""
             raise DataError(
-                f"{source.origin}: its {rows} rows{groups} cannot give {dict(sizes)} and leave rows to train on"
+                f"{source.place('train')}: its {rows} rows{groups} cannot give {dict(sizes)} and leave rows to train on"
             )
         if name == split:
-            note = f"{name} is {taken} of the {rows} rows of train: there is no file for it in {source.origin}."
-            source.notes.append(note)
+            none = "no rows were given" if source.from_memory else f"there is no file for it in {source.origin}"
+            rule = f"data.{name} sets how many, {CARVED_SHARE:.0%} where it is left out"
+            source.notes.append(f"{name} is {taken} of the {rows} rows of train: {none}; {rule}.")
             return units[start:end]
         start = end
     return units[start:]
@@ -220,11 +290,4 @@ def _example(row: Row, id: str, make: Callable[[Mapping[str, Any], str], Example
 
 
 def _mapped(row: Row, columns: Mapping[str, str]) -> Row:
-    renamed = dict(row)
-    for name, column in columns.items():
-        if column not in row:
-            raise DataError(
-                f"data.columns maps {name!r} to {column!r}, which is missing; {closest(column, sorted(row))}"
-            )
-        renamed[name] = row[column]
-    return renamed
+    return {**row, **{name: row[column] for name, column in columns.items() if column in row}}

@@ -1,38 +1,33 @@
-"""Templates, the text form of a prompt: named text with ``{{ fields }}`` and a truncation contract.
-
-The contract: one field, the one named by ``shorten``, may lose words until the rendered prompt fits. The
-instruction, every other field and the target are never cut.
-"""
+"""Templates, the text form of a prompt: named text with ``{{ fields }}``, of which one field may be shortened."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from jinja2 import Template as JinjaTemplate
 from jinja2 import TemplateRuntimeError, TemplateSyntaxError, meta, nodes
 
 from harness.core.closest_match import closest
 from harness.core.errors import TemplateError
-from harness.core.example import Example, as_text
+from harness.core.example import Example
+from harness.data.demonstrations import Pick
+from harness.data.sentinel import FIELD, FIRST, filled_ids, sentinel_ids
+from harness.data.shortening import Keep, fitted
 from harness.data.template_sandbox import WORK, Sandbox
-from harness.data.tokenization import PromptForm, Reader, Row, prompt_ids, prompt_text, target_ids
+from harness.data.token_seam import anchored
+from harness.data.tokenization import Ids, Reader, Row, prompt_ids, prompt_text, target_ids
 
-__all__ = ["Keep", "Rendered", "Template", "is_plain"]
+__all__ = ["SEPARATOR", "Template", "refuse_names"]
 
-Keep = Literal["start", "end"]
-
-
-class Rendered(NamedTuple):
-    """A prompt made from one example."""
-
-    text: str
-    """What the model reads."""
-
-    truncated: bool
-    """Whether the field that may be shortened was."""
+NAMES = "; a field has a name of letters, digits and _: give a column that is called otherwise one by data.columns"
+TARGET = "target"
+"""What the text of a demonstration calls its row's answer."""
+SEPARATOR = "\n\n"
+_NO_NAME = re.compile("unexpected char|end of print statement")
 
 
 @dataclass(frozen=True)
@@ -41,27 +36,49 @@ class Template:
 
     Args:
         name: How study files, ids and tables call it.
-        text: Jinja2 text; rendered in a sandbox, an undefined name is an error.
+        text: Jinja2 text; rendered in a sandbox, an undefined name is an error. ``{{ sentinel }}`` is the place to fill
+            of a T5-type model.
         shorten: The one field that may be shortened to fit; ``None``: nothing may.
         keep: Which part of that field stays: its start (articles) or its end (dialogues).
+        shots: How many training rows stand before it as demonstrations, at most.
+        pick: Which ones: the same for all rows, drawn for each row, or those with the nearest sources.
+        shot: Jinja2 text of one, of that row's fields and ``target``; ``None``: this very text, then its answer.
+        separator: Stands behind each.
     """
 
     name: str
     text: str
     shorten: str | None = None
     keep: Keep = "start"
+    shots: int = 0
+    pick: Pick = "fixed"
+    shot: str | None = None
+    separator: str = SEPARATOR
 
     def contract(self) -> dict[str, str]:
-        """Return the truncation contract, where there is one."""
-        return {"shorten": self.shorten, "keep": self.keep} if self.shorten else {}
+        """Return the truncation contract, and what is said of demonstrations, where there are any."""
+        cut = {"shorten": self.shorten, "keep": self.keep} if self.shorten else {}
+        own = {"shot": self.shot} if self.shot is not None else {}
+        shown = {"shots": str(self.shots), "pick": self.pick, "separator": self.separator, **own}
+        return {**cut, **(shown if self.shots else {})}
 
     def names(self) -> frozenset[str]:
-        """Return the fields that the text uses.
+        """Return the fields of a row that the text uses; those of its demonstrations are theirs.
 
         Raises:
-            TemplateError: The text is no valid Jinja2.
+            TemplateError: The text, or that of demonstrations, is no valid Jinja2.
         """
-        return _names(self.name, self.text)
+        self.shown_names()
+        return _names(self.name, self.text) - {FIELD}
+
+    @property
+    def is_cloze(self) -> bool:
+        """Whether the text has the place to fill of a T5-type model, ``{{ sentinel }}``."""
+        return FIELD in _names(self.name, self.text)
+
+    def shown_names(self) -> frozenset[str]:
+        """Return the fields of training rows that demonstrations show."""
+        return _names(self.name, self.text if self.shot is None else self.shot) - {TARGET, FIELD}
 
     def validate(self, fields: Collection[str]) -> None:
         """Check the template against the names of fields that examples have; not each needs to have all of them.
@@ -69,24 +86,34 @@ class Template:
         Raises:
             TemplateError: It uses a field that none has, or shortens one that it does not use.
         """
-        used = self.names()
-        for name in sorted(used - set(fields)):
-            raise TemplateError(
-                f"prompt {self.name!r}: field {name!r} is undefined in its text; {closest(name, fields)}; a column of "
-                f"another name is mapped with data.columns: {{{name}: <its name>}}"
-            )
-        if self.shorten is not None and self.shorten not in used:
-            raise TemplateError(
-                f"prompt {self.name!r}: shorten names {self.shorten!r}, which its text does not use; "
-                f"{closest(self.shorten, sorted(used))}"
-            )
+        refuse_names(self.name, self.names(), self.shorten, fields)
+        if self.shots:
+            refuse_names(self.name, self.shown_names(), None, fields)
 
-    def render(self, fields: Mapping[str, Any]) -> str:
-        """Fill the fields in, with nothing shortened; what is shown of them is `as_text`.
+    def render(self, fields: Mapping[str, Any], shots: Sequence[Example] = ()) -> str:
+        """Fill the fields in, with nothing shortened, behind some demonstrations; what is shown of them is `as_text`.
 
         Raises:
             TemplateError: A field is undefined, or the text asks for what the sandbox forbids.
         """
+        own = self._filled(fields)
+        return self.separator.join([*map(self._demonstration, shots), own]) if shots else own
+
+    def _demonstration(self, row: Example) -> str:
+        """Return a training row with its answer, as training would write that behind it."""
+        try:
+            if self.shot is not None:
+                return Template(self.name, self.shot).render({**row.fields, TARGET: row.target.strip()})
+            if self.is_cloze:
+                return self._filled(row.fields, sentinel=row.target.strip())
+            asked = self._filled(row.fields).rstrip(" \t")
+        except TemplateError as error:
+            raise TemplateError(f"training row {row.id!r} as a demonstration: {error}") from error
+        anchor, joint = anchored(asked, row.target.strip())
+        return f"{asked}{joint.removeprefix(anchor)}"
+
+    def _filled(self, fields: Mapping[str, Any], sentinel: str = FIRST) -> str:
+        fields = {**fields, FIELD: sentinel} if self.is_cloze else fields
         if (text := _joined(self.text, fields)) is not None:
             return text
         try:
@@ -95,83 +122,84 @@ class Template:
             reason = str(error) if isinstance(error, TemplateRuntimeError) else f"{type(error).__name__}: {error}"
             raise TemplateError(f"prompt {self.name!r}: {reason}; known fields: {', '.join(fields)}") from error
 
-    def fit(self, fields: Mapping[str, Any], *, limit: int, count: Callable[[str], int]) -> Rendered:
-        """Render within a number of tokens, shortening the one field that may be.
-
-        Whole words are dropped where the field has spaces, characters where a single word is too long.
-
-        Args:
-            fields: The example's fields.
-            limit: The most tokens that the rendered prompt may take.
-            count: Tokens in a text, special tokens included.
+    def reads(self, fields: Mapping[str, Any], reader: Reader, shots: Sequence[Example] = ()) -> str:
+        """Return the prompt as the model reads it, behind some demonstrations, with nothing shortened.
 
         Raises:
-            TemplateError: The prompt does not fit even with that field empty.
+            TemplateError: A field is undefined.
         """
-        text = self.render(fields)
-        if count(text) <= limit:
-            return Rendered(text, truncated=False)
-        low, high, best = 0, len(as_text(fields.get(self.shorten))) - 1 if self.shorten else -1, None
-        while low <= high:
-            middle = (low + high) // 2
-            candidate = self.render(self._shortened(fields, middle))
-            if count(candidate) <= limit:
-                low, best = middle + 1, candidate
-            else:
-                high = middle - 1
-        if best is None:
-            rule = f"even with {self.shorten!r} empty" if self.shorten else "and names no field to shorten"
-            raise TemplateError(
-                f"prompt {self.name!r} takes {count(text)} tokens {rule}, over the limit of {limit}; "
-                "raise training.max_source_tokens or shorten the instruction"
-            )
-        return Rendered(best, truncated=True)
+        return prompt_text(reader, self.render(fields, shots))
+
+    def ids(self, text: str, reader: Reader) -> Ids:
+        """Return the ids of what `reads` gave."""
+        return prompt_ids(reader, text)
+
+    def ahead(self, example: Example, text: str, reader: Reader) -> tuple[list[str], list[str]]:
+        """Return what `tokenize` has tokenized for an example that fits: with special tokens, and without."""
+        target = example.target.strip()
+        return [text], [target if reader.is_encoder_decoder else anchored(text, target)[1]]
+
+    def ends(self, reader: Reader) -> Ids:
+        """Return the sentinel behind what fills a cloze, else no token: the model's own end token ends an answer.
+
+        Raises:
+            TemplateError: The prompt is a cloze, and the model has no sentinels.
+        """
+        return sentinel_ids(self.name, reader)[1:] if self.is_cloze else ()
+
+    def is_plain(self) -> bool:
+        """Return whether its texts are plain text and fields alone, so that they render alike wherever that is done.
+
+        Raises:
+            TemplateError: One is no valid Jinja2.
+        """
+        self.names()
+        return all(_parts(text) for text in (self.text, self.shot) if text)
 
     def tokenize(self, example: Example, reader: Reader, *, limit: int) -> tuple[Row, str]:
         """Return an example in token ids, its target whole, and the prompt as the model reads it.
 
         Raises:
-            TemplateError: The prompt does not fit even with the shortened field empty.
+            LongPrompt: The prompt does not fit even with the shortened field empty.
         """
-
-        def count(text: str) -> int:
-            return len(prompt_ids(reader, prompt_text(reader, text)))
-
-        rendered = self.fit(example.fields, limit=limit, count=count)
-        text = prompt_text(reader, rendered.text)
-        target = target_ids(reader, text, example.target)
-        return Row(example.id, prompt_ids(reader, text), target, rendered.truncated), text
-
-    def _shortened(self, fields: Mapping[str, Any], size: int) -> dict[str, Any]:
-        """Return the fields with the shortened one cut to at most ``size`` characters, at a word's edge if any."""
-        assert self.shorten is not None
-        value = as_text(fields[self.shorten])
-        if self.keep == "start":
-            piece = value[:size]
-            if not (value[size : size + 1].isspace() or piece[-1:].isspace()):
-                piece = piece.rsplit(None, 1)[0] if len(piece.split()) > 1 else piece
-            piece = piece.rstrip()
+        made = fitted(
+            self,
+            example,
+            limit=limit,
+            write=lambda fields, shots: self.reads(fields, reader, shots),
+            count=lambda text: len(self.ids(text, reader)),
+        )
+        if self.is_cloze:
+            target = filled_ids(self.name, reader, example.target)
         else:
-            piece = value[len(value) - size :]
-            if not (value[: len(value) - size][-1:].isspace() or piece[:1].isspace()):
-                piece = piece.split(None, 1)[1] if len(piece.split()) > 1 else piece
-            piece = piece.lstrip()
-        return {**fields, self.shorten: piece}
+            target = target_ids(reader, made.text, example.target)
+        return Row(example.id, self.ids(made.text, reader), target, made.truncated, len(made.shots)), made.text
+
+
+def refuse_names(name: str, used: Collection[str], shorten: str | None, fields: Collection[str]) -> None:
+    """Refuse a prompt whose text uses a field that no example has, or shortens one that it does not use.
+
+    Args:
+        name: The prompt's.
+        used: The fields that its text uses.
+        shorten: The one that it shortens, if any.
+        fields: Those that examples have.
+
+    Raises:
+        TemplateError: It does.
+    """
+    for field in sorted(set(used) - set(fields)):
+        raise TemplateError(
+            f"prompt {name!r}: field {field!r} is undefined in its text; {closest(field, fields)}; a column of "
+            f"another name is mapped with data.columns: {{{field}: <its name>}}"
+        )
+    if shorten is not None and shorten not in used:
+        raise TemplateError(
+            f"prompt {name!r}: shorten names {shorten!r}, which its text does not use; {closest(shorten, sorted(used))}"
+        )
 
 
 _ENVIRONMENT = Sandbox()
-
-
-def is_plain(prompt: PromptForm) -> bool:
-    """Return whether a prompt is text and fields alone, so that it renders alike wherever it is rendered.
-
-    Raises:
-        TemplateError: It is a template with no valid text.
-    """
-    if type(prompt) is not Template:
-        return False
-    prompt.names()
-    return bool(_parts(prompt.text))
 
 
 def _joined(text: str, fields: Mapping[str, Any]) -> str | None:
@@ -226,6 +254,7 @@ def _compile(name: str, text: str) -> JinjaTemplate:
     try:
         return _ENVIRONMENT.compiled(text)
     except TemplateSyntaxError as error:
-        raise TemplateError(f"prompt {name!r}: {error.message} on line {error.lineno} of its text") from error
+        fault = f"prompt {name!r}: {error.message} on line {error.lineno} of its text"
+        raise TemplateError(fault + (NAMES if _NO_NAME.search(error.message or "") else "")) from error
     except (RecursionError, SyntaxError, MemoryError) as error:  # what Python itself says of code that is nested so
         raise TemplateError(f"prompt {name!r}: its text is nested too deep ({error}); simplify it") from error

@@ -35,6 +35,10 @@ GROWING = {
 """What may make so many times more of a text or list as a number, or as a text beside it is long."""
 
 
+UNREAD = {"count", "length"}
+"""Filters that look at no part of their value; chat templates ask for the number of turns in every turn."""
+
+
 class _Left(threading.local):
     work = 0  # so that nothing is worked out beforehand, when a template is compiled
 
@@ -51,7 +55,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self._left = _Left()
         del self.filters["random"], self.globals["lipsum"]
         for name, function in self.filters.items():
-            self.filters[name] = self._costing(name, function)
+            self.filters[name] = function if name in UNREAD else self._costing(name, function)
 
     def compiled(self, text: str) -> JinjaTemplate:
         """Return a template that takes note of its work."""
@@ -189,6 +193,9 @@ def _with_a_fixed_text(value: Any) -> Any:
     elif _ADDRESS.search(shown := str(value)):
         shown = _ADDRESS.sub("", shown)
         raise TemplateRuntimeError(f"it shows {shown}, with an address that changes from run to run; {_remedy(value)}")
+    elif type(value).__module__.startswith("jinja2."):
+        remedy = "name what of it is meant, as loop.index, or call it with ()"
+        raise TemplateRuntimeError(f"it shows {shown}, which is a part of the template and no text; {remedy}")
     return value
 
 

@@ -24,6 +24,16 @@ MARKS = {
 }
 """Byte order marks."""
 
+OTHERS = {
+    b"\x1f\x8b": "packed by gzip; end its name in .gz",
+    b"PK\x03\x04": "a spreadsheet (xlsx, ods) or a zip archive; export or unpack it, as csv in UTF-8",
+    b"\xd0\xcf\x11\xe0": "an old spreadsheet (xls); export it as csv in UTF-8",
+    b"PAR1": "parquet; end its name in .parquet",
+    b"ARROW1": "an arrow file; write it as parquet",
+    b"%PDF": "a PDF; bring its text as a row a line",
+}
+"""What files begin with that are no text, whatever they are called."""
+
 SPREADSHEET = "cp1252"
 """What spreadsheets of Western languages write where not told otherwise."""
 
@@ -77,6 +87,9 @@ def _told(path: Path, lines: Iterator[tuple[int, str]], encoding: str) -> Iterat
 def _encoding(path: Path) -> str:
     with unpacked(path) as (raw, file):
         head = file.read(4096)
+        for mark, kind in OTHERS.items():
+            if head.startswith(mark):
+                raise DataError(f"{path}: cannot be read as text: it is {kind}")
         for mark, encoding in MARKS.items():
             if head.startswith(mark):
                 return encoding

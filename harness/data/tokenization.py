@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-from harness.core.errors import DataError, EmptyPrompt, TemplateError
+from harness.core.errors import DataError, EmptyPrompt, LongPrompt, TemplateError
 from harness.core.example import Example
 from harness.data.decoder_prefix import AnswerTokens
 from harness.data.token_seam import Ids, prompt_ids, prompt_text, target_ids
@@ -87,6 +87,8 @@ class Row(NamedTuple):
 
     truncated: bool
     """Whether the prompt was shortened."""
+    shots: int = 0
+    """How many demonstrations the prompt holds."""
 
 
 class PromptForm(Protocol):
@@ -124,11 +126,47 @@ class PromptForm(Protocol):
             TemplateError: It uses a field that none has, or breaks a rule of its own.
         """
 
-    def render(self, fields: Mapping[str, Any]) -> str:
-        """Return the prompt as people read it, with nothing shortened.
+    def render(self, fields: Mapping[str, Any], shots: Sequence[Example] = ()) -> str:
+        """Return the prompt as people read it, behind some demonstrations, with nothing shortened.
 
         Raises:
             TemplateError: A field is undefined.
+        """
+
+    def is_plain(self) -> bool:
+        """Return whether it is plain text and fields alone, so that it renders alike wherever it is rendered.
+
+        Raises:
+            TemplateError: It cannot be read.
+        """
+
+    def reads(self, fields: Mapping[str, Any], reader: Reader, shots: Sequence[Example] = ()) -> str:
+        """Return the prompt as the model reads it, behind some demonstrations, with nothing shortened.
+
+        Raises:
+            TemplateError: A field is undefined, or the model cannot be prompted so.
+        """
+
+    def ids(self, text: str, reader: Reader) -> Ids:
+        """Return the ids of what `reads` gave."""
+
+    def ahead(self, example: Example, text: str, reader: Reader) -> tuple[list[str], list[str]]:
+        """Return what `tokenize` has tokenized for an example that fits: with special tokens, and without.
+
+        Args:
+            example: With the fields, and the target.
+            text: What `reads` gave of it.
+            reader: The model, or what stands for it.
+
+        Raises:
+            TemplateError: The target cannot be written behind the prompt.
+        """
+
+    def ends(self, reader: Reader) -> Ids:
+        """Return the tokens that end an answer, beside the model's own.
+
+        Raises:
+            TemplateError: The model cannot be prompted so.
         """
 
     def tokenize(self, example: Example, reader: Reader, *, limit: int) -> tuple[Row, str]:
@@ -239,7 +277,8 @@ def _tokenized(example: Example, prompt: PromptForm, reader: Reader, limit: int)
     try:
         row, text = prompt.tokenize(example, reader, limit=limit)
     except TemplateError as error:
-        context = f" (the model's context is {reader.context})" if reader.context is not None else ""
+        limited = isinstance(error, LongPrompt) and reader.context is not None
+        context = f" (the model's context is {reader.context})" if limited else ""
         raise DataError(f"example {example.id!r}: {error}{context}") from error
     if not row.prompt or not text.strip():
         raise EmptyPrompt(f"example {example.id!r}: prompt {prompt.name!r} renders to {text!r}; it must not be empty")

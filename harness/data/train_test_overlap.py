@@ -5,7 +5,9 @@ When two rows are duplicates, exact or near, is said in `harness.data.duplicates
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
 from itertools import accumulate, combinations_with_replacement
 from typing import Literal, NamedTuple
 
@@ -113,6 +115,13 @@ def lost(split: Split, found: Sequence[Overlap]) -> frozenset[str]:
     return frozenset(id for overlap in found if overlap.across and overlap.earlier == split for id in overlap.others)
 
 
+def _numbered(texts: Iterable[str]) -> array[int]:
+    """Return a number for each text, the same for equal ones; of the texts no more than a digest is kept meanwhile."""
+    known: dict[bytes, int] = {}
+    digests = (blake2b(text.encode(), digest_size=16).digest() for text in texts)
+    return array("q", [known.setdefault(digest, len(known)) for digest in digests])
+
+
 class _Compared:
     """The rows of all splits, compared with each other."""
 
@@ -121,11 +130,8 @@ class _Compared:
         sizes = accumulate(map(len, parts.values()), initial=0)
         self._starts = dict(zip(parts, sizes, strict=False))
         forms = [form for part in parts.values() for form in part]
-        sources: dict[str, int] = {}
-        rows: dict[tuple[int, str], int] = {}
-        letters = [(sources.setdefault(form.letters[0], len(sources)), form.letters[1]) for form in forms]
-        self._sources = [source for source, _ in letters]
-        self._rows = [rows.setdefault(row, len(rows)) for row in letters]
+        self._sources = _numbered(form.letters[0] for form in forms)
+        self._rows = _numbered(f"{one} {form.letters[1]}" for one, form in zip(self._sources, forms, strict=True))
         self._near: dict[int, set[int]] = {}
         """Forms that are near duplicates of earlier ones, by number: theirs."""
         for one, other in near_candidates(forms, self._sources, worth):

@@ -13,26 +13,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from harness.core.example import digest
 from harness.models.transformers_compat import attention_implementation
+from harness.study.checkpoint_generation import GENERATION_TOKENS
 
 __all__ = [
-    "GENERATION_TOKENS",
     "architecture_digest",
+    "chat_template_digest",
     "generation_digest",
     "tensors_digest",
     "tokenizer_digest",
     "weights_digest",
 ]
-
-GENERATION_TOKENS = (
-    "bos_token_id",
-    "decoder_start_token_id",
-    "forced_bos_token_id",
-    "bad_words_ids",
-    "suppress_tokens",
-    "begin_suppress_tokens",
-    "sequence_bias",
-)
-"""What holds of a checkpoint's own generation settings, beside its end tokens: which tokens may be said, and where."""
 
 
 def weights_digest(model: PreTrainedModel) -> str:
@@ -68,6 +58,11 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     steps = json.loads(backend.to_str())
     del steps["padding"], steps["truncation"]  # each call sets them
     return digest([special, steps])
+
+
+def chat_template_digest(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """Return a short content hash of a tokenizer's chat template, or of all that it has; ``None`` where it has none."""
+    return digest(tokenizer.chat_template) if tokenizer.chat_template else None
 
 
 def generation_digest(model: PreTrainedModel) -> str:

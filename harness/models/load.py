@@ -22,6 +22,7 @@ from transformers import (
 from transformers.utils import logging
 
 from harness.core.errors import ModelError
+from harness.core.permissions import PICKLE, REMOTE_CODE
 from harness.data.decoder_prefix import AnswerTokens, answer_tokens
 from harness.models.checkpoint_misfits import refuse_misfits, refuse_non_finite
 from harness.models.content_digests import weights_digest
@@ -39,10 +40,12 @@ AUTO = (
 )
 
 TRUST = (
-    "set model.trust_remote_code in the study, say --trust-remote-code of a stored model, if you trust the code that "
-    "comes with it"
+    f"set model.trust_remote_code in the study, of a stored model say --trust-remote-code or {REMOTE_CODE}=1, if you "
+    "trust the code that comes with it"
 )
-UNPICKLE = "set model.allow_pickle in the study, say --allow-pickle of a stored model, if you trust these files"
+UNPICKLE = (
+    f"set model.allow_pickle in the study, of a stored model say --allow-pickle or {PICKLE}=1, if you trust these files"
+)
 
 
 class Loaded(NamedTuple):
@@ -196,8 +199,10 @@ def _hold_constants(model: PreTrainedModel) -> None:
 
 def skeleton(model: PreTrainedModel) -> PreTrainedModel:
     """Return a model's architecture, newly made, without memory."""
+    config = copy.deepcopy(model.config)
+    config.dtype = model.dtype  # which `save_pretrained` leaves as a text, and some families make tensors of
     with torch.device("meta"):
-        return type(model)(copy.deepcopy(model.config))
+        return type(model)(config)
 
 
 def _embedding_rows(model: PreTrainedModel) -> tuple[int, int]:

@@ -6,7 +6,7 @@ made by plain ``generate``: the same tokens, at transformers' own pace.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -18,6 +18,7 @@ __all__ = [
     "first_call",
     "has_generation_steps",
     "initialize_again",
+    "keep_rows",
     "pad_token",
     "with_new_token",
 ]
@@ -42,6 +43,14 @@ def with_new_token(model: PreTrainedModel, output: ModelOutput, inputs: dict[str
     halves = model.config.is_encoder_decoder
     following: dict[str, Any] = model._update_model_kwargs_for_generation(output, inputs, is_encoder_decoder=halves)
     return following
+
+
+def keep_rows(processors: Iterable[object], order: Tensor) -> None:
+    """Let logits processors go on with these rows, in this order, where they know how much each prompt is padded."""
+    for processor in processors:
+        padding = getattr(processor, "prompt_ignore_length", None)
+        if isinstance(padding, Tensor):
+            processor.prompt_ignore_length = padding.to(order.device)[order]  # type: ignore[attr-defined]
 
 
 def pad_token(config: GenerationConfig) -> Tensor:

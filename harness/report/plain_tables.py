@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,9 +12,10 @@ from harness.report.templates import paragraphs
 from harness.results.collect import Results
 from harness.results.cost_table import CostRow, cost_table, plan_vs_actual, total_costs
 from harness.results.degenerate import empty_shares
+from harness.study.axes import Prompt
 from harness.tracking.schema import Metrics, score_name
 
-__all__ = ["PlainTable", "all_scores", "cost_sentences", "costs", "forecast", "generality"]
+__all__ = ["PlainTable", "all_scores", "cost_sentences", "costs", "forecast", "generality", "wordings"]
 
 
 class PlainTable(NamedTuple):
@@ -39,6 +41,13 @@ def generality(results: Results) -> PlainTable:
     ]
     tasks = [f"{other.removeprefix(Metrics.GENERALITY)} {when}" for other in others for when in ("before", "after")]
     return PlainTable(["cell", "perplexity before", "perplexity after", "generality kept", *tasks], rows)
+
+
+def wordings(prompt: Prompt) -> PlainTable:
+    """Return the wordings of each feature of a prompt."""
+    each = [(part, level, text) for part, levels in prompt.wordings.items() for level, text in levels.items()]
+    rows = [[part, level, json.dumps(text, ensure_ascii=False) if text else "nothing"] for part, level, text in each]
+    return PlainTable(["part", "level", "wording"], rows)
 
 
 def _other_tasks(results: Results) -> list[str]:

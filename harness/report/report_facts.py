@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from harness.report import plain_tables
@@ -11,12 +12,13 @@ from harness.report.samples import first_examples, samples
 from harness.report.study_facts import best_model, kept_off, prompt_texts, study_facts, study_file
 from harness.report.templates import paragraphs
 from harness.report.text.cautions import caption_on_test, cautions
-from harness.report.text.effects import effect_families
+from harness.report.text.effects import effect_families, feature_families
 from harness.report.text.findings import Findings
 from harness.report.text.glossary import glossary
 from harness.report.text.headline import MARKED, examples_to_see, untested
 from harness.report.text.search_sentences import searches
 from harness.results.collect import Results
+from harness.study.axes import featured
 
 __all__ = ["report_facts"]
 
@@ -26,6 +28,9 @@ def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[
     verdicts, better = findings.verdicts, "higher is better" if results.maximize else "lower is better"
     untestable = untested(verdicts)
     families = [] if untestable else effect_families(verdicts)
+    features = {} if untestable else feature_families(verdicts)
+    rows = [row for family in chain(families, *features.values()) for row in family.rows]
+    prompts = featured(results.settings.get("prompts", ()))
     return {
         "results": results,
         "findings": findings,
@@ -35,7 +40,8 @@ def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[
         "ranked": ranked_table(results, findings),
         "to_see": examples_to_see(verdicts) if verdicts else "",
         "families": families,
-        "effects_of_models": not all(row.difference.covers_seeds for family in families for row in family.rows),
+        "features": [(p.name, plain_tables.wordings(p), features[p.name]) for p in prompts if p.name in features],
+        "effects_of_models": not all(row.difference.covers_seeds for row in rows),
         "charts": charts,
         "searches": [_items(block) for block in searches(results).split("\n\n")],
         "cost_sentences": plain_tables.cost_sentences(results),

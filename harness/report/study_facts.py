@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import yaml
+from pydantic import ValidationError
 
+from harness.core.absent_value import NONE
 from harness.core.passwords import masked
+from harness.core.plain_json import plain
+from harness.core.plain_yaml import yaml_text
 from harness.core.workspace import HERE
 from harness.data.template import Template
 from harness.report.number_format import amount
 from harness.report.templates import count
 from harness.results.collect import Results
-from harness.tracking.schema import NONE, Params
+from harness.study.spec import StudySpec
+from harness.study.study_text import study_text
+from harness.tracking.schema import Params
 
 __all__ = ["BestModel", "best_model", "kept_off", "prompt_texts", "study_facts", "study_file"]
 
@@ -80,15 +84,16 @@ def _runs(results: Results) -> str:
 
 
 def study_file(results: Results) -> str:
-    """Return the study file with all defaults, as YAML; keys without a value are left out, passwords are hidden."""
-    text = yaml.safe_dump(_said(results.settings), sort_keys=False, allow_unicode=True) if results.settings else ""
-    return masked(text)
-
-
-def _said(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _said(inner) for key, inner in value.items() if inner is not None}
-    return [_said(inner) for inner in value] if isinstance(value, list | tuple) else value
+    """Return a study file with all defaults, which is read as the same study; passwords are hidden."""
+    if not results.settings:
+        return ""
+    tuning = results.settings.get("tuning", ())
+    tunings = [{one["kind"]: one["blocks"]} if one.get("blocks") else one["kind"] for one in tuning]
+    try:
+        study = StudySpec.model_validate({**results.settings, "tuning": tunings})
+    except ValidationError:  # of an earlier version
+        return masked(yaml_text(plain(results.settings)))
+    return masked(study_text(study, defaults=True))
 
 
 def best_model(results: Results) -> BestModel | None:
@@ -110,12 +115,19 @@ def kept_off(results: Results) -> str:
     )
 
 
-def prompt_texts(results: Results) -> list[tuple[str, str, str]]:
-    """Return each prompt's name, its text, and what it makes of the first test example where the source is enough."""
+def prompt_texts(results: Results) -> list[tuple[str, str, str, str]]:
+    """Return each prompt's name and text, what it makes of a row, and of which one.
+
+    That is the first validation row where it has demonstrations, else the first test row where the source is enough.
+    """
     example = results.answers.examples[0] if results.answers and not results.answers.kept_off else None
     prompts = []
     for name, text in results.prompts.items():
         form = results.forms.get(name, Template(name, text))
         enough = form is not None and example is not None and form.names() <= example.fields.keys()
-        prompts.append((name, text, form.render(example.fields) if form and example and enough else ""))
+        if name in results.filled:
+            prompts.append((name, text, results.filled[name], "the first validation row and its demonstrations"))
+            continue
+        filled = form.render(example.fields) if form and example and enough else ""
+        prompts.append((name, text, filled, example.id if example else ""))
     return prompts

@@ -73,6 +73,10 @@ class CellResult:
     further_trials: int = 0
     """How many more trials the store holds, of a larger budget than the one that counts."""
 
+    def __repr__(self) -> str:
+        rate = f", learning rate {self.learning_rate:.3g}" if self.learning_rate is not None else ""
+        return f"CellResult({self.id!r}, trials {len(self.trials)}, final runs {len(self.finals)}{rate})"
+
     @property
     def prompt(self) -> str:
         """Its prompt's name."""

@@ -21,8 +21,9 @@ from harness.study.reference_rows import REFERENCES
 from harness.study.search_space import SearchSpace
 from harness.tracking.run_records import CellRecord, FinalRecord, ReferenceRecord, TrialRecord, seed_order
 from harness.tracking.schema import Metrics, Params, Tags, score_name
-from harness.tracking.store_protocols import Run, RunStore
-from harness.tracking.study_record import KeptModels, StudyRecord, summary_of
+from harness.tracking.store_protocols import RunStore
+from harness.tracking.stored_run import Run, decoding_run
+from harness.tracking.study_record import KeptModels, StudyRecord, decoding, summary_of
 
 __all__ = ["Results", "collect"]
 
@@ -60,6 +61,8 @@ class Results:
     """The text of each prompt; empty for a study that was run before these were kept."""
     forms: Mapping[str, PromptForm | None] = field(default_factory=dict)
     """Those of them that are more than a text, by name; ``None`` where their form is unknown here."""
+    filled: Mapping[str, str] = field(default_factory=dict)
+    """Those of them with demonstrations, as the first validation row fills them in."""
     curves: Mapping[str, tuple[Losses, ...]] = field(default_factory=dict)
     """Per cell that trains: losses by epoch of its final runs, else of its winning trial."""
     references: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -129,25 +132,25 @@ def collect(tracker: RunStore, study: str) -> Results:
     runs = tracker.runs()
     summary = summary_of(runs)
     if summary is None:
-        raise UserError(f"study {study!r} has no results yet; run it with `harness run`")
+        raise UserError(f"study {study!r} has no results yet; run it first")
     record = StudyRecord.from_run(tracker, summary)
     parents = {run.tags[Tags.CELL]: run for run in runs if run.phase == "cell"}
     scored = [run for run in runs if _ranks(run) and score_name("test", record.lead) in run.metrics]
     current = {parent.id for parent in parents.values()}
     finals = [run for run in scored if run.phase == "final" and run.parent in current]
     rows = finals[-1].tags.get(Tags.TEST_DIGEST) if finals else None
-    space = SearchSpace.from_record(record.space, record.study["search"])
-    below: dict[str | None, list[Run]] = {}
-    for run in runs:
-        below.setdefault(run.parent, []).append(run)
-    children = {cell: below.get(parents[cell].id, []) for cell in record.cells if cell in parents}
-    cells = [_cell(parents[cell], record, part, rows, space) for cell, part in children.items()]
-    answers, damaged = read_answers(
-        tracker,
-        finals,
-        [cell.id for cell in cells],
-        references=[run for run in scored if run.phase == "reference"],
-    )
+    with decoding(summary):
+        space, ranges = _spaces(record)
+        forecast = Forecast.from_json(record.forecast) if record.forecast else None
+    children = _children(runs, {cell: parents[cell].id for cell in record.cells if cell in parents})
+    cells = []
+    for cell, part in children.items():
+        parent = parents[cell]
+        with decoding_run(parent):
+            own = ranges.get(parent.params[Params.TUNING], space)
+            cells.append(_cell(parent, part, rows, record.axes, space, own))
+    references = [run for run in scored if run.phase == "reference"]
+    answers, damaged = read_answers(tracker, finals, list(children), references=references)
     return Results(
         study=study,
         question=record.question,
@@ -161,13 +164,14 @@ def collect(tracker: RunStore, study: str) -> Results:
         cells=tuple(cells),
         provenance=record.provenance,
         data=record.data,
-        forecast=Forecast.from_json(record.forecast) if record.forecast else None,
+        forecast=forecast,
         recordings_mib=summary.metrics.get(Metrics.RECORDINGS, math.nan),
         answers=answers,
         damaged=damaged,
         metric=scored_by(named_metric(record.lead, record), answers),
         prompts=record.prompts,
         forms=_forms(record),
+        filled=record.filled,
         curves=read_losses(tracker, {cell: _learned(parents[cell], part) for cell, part in children.items()}),
         references=_references(runs),
         test_access=count_accesses([*runs, *tracker.runs(removed=True)], edition=record.edition, rows=rows),
@@ -179,6 +183,20 @@ def collect(tracker: RunStore, study: str) -> Results:
         depths=record.depths,
         absent=tuple(cell for cell in record.cells if cell not in parents),
     )
+
+
+def _spaces(record: StudyRecord) -> tuple[SearchSpace, dict[str, SearchSpace]]:
+    """Return what the study searches, and what cells of tunings with learning rates of their own do."""
+    space = SearchSpace.from_record(record.space, record.study["search"])
+    return space, {tuning: space.with_rates(rates) for tuning, rates in record.ranges.items()}
+
+
+def _children(runs: Sequence[Run], parents: Mapping[str, str]) -> dict[str, list[Run]]:
+    """Return the runs below each of some parents, by cell; parents by the id of their run."""
+    below: dict[str | None, list[Run]] = {}
+    for run in runs:
+        below.setdefault(run.parent, []).append(run)
+    return {cell: below.get(parent, []) for cell, parent in parents.items()}
 
 
 def _forms(record: StudyRecord) -> dict[str, PromptForm | None]:
@@ -210,10 +228,19 @@ def _references(runs: Sequence[Run]) -> dict[str, Mapping[str, float]]:
 
 
 def _cell(
-    parent: Run, record: StudyRecord, children: Sequence[Run], rows: str | None, space: SearchSpace
+    parent: Run, children: Sequence[Run], rows: str | None, axes: Sequence[str], space: SearchSpace, own: SearchSpace
 ) -> CellResult:
-    """Return a cell's results; scores on other test rows than these are left out."""
-    cell = CellRecord.from_run(parent, record.axes)
+    """Return a cell's results; scores on other test rows than these are left out.
+
+    Args:
+        parent: Its run.
+        children: The runs below.
+        rows: Digest of the test rows.
+        axes: What cells differ by.
+        space: The study's.
+        own: What the cell's search was to draw from.
+    """
+    cell = CellRecord.from_run(parent, axes)
     searched = sorted((run for run in children if run.phase == "search"), key=lambda run: int(run.tags[Tags.TRIAL]))
     counted = searched[: cell.counted]
     trials = [TrialRecord.from_run(run, space.names) for run in counted]
@@ -229,7 +256,7 @@ def _cell(
         params=parent.params,
         best=best.scores if best else {},
         seconds=sum(run.seconds for run in [*counted, *finals]),
-        space=_reach(cell, space.with_rates(record.ranges.get(cell.factors[Params.TUNING]))),
+        space=_reach(cell, own),
         added_trials=cell.added,
         diverged_finals=sum(final.diverged or (run.status == "FINISHED" and not _ranks(run)) for final, run in records),
         further_trials=len(searched) - len(counted),

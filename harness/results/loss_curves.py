@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from harness.tracking.schema import Metrics
-from harness.tracking.store_protocols import Run, RunStore
+from harness.tracking.store_protocols import RunStore
+from harness.tracking.stored_run import Run
 
 __all__ = ["Losses", "read_losses"]
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
-from harness.core.errors import DamagedError, HarnessError
+from harness.core.errors import DamagedError, HarnessError, TaskError
 from harness.core.example import Prediction
 from harness.metrics import registry
 from harness.metrics.base import Metric, metric_name
 from harness.metrics.evaluate_hub import resolve_all
 from harness.metrics.tokens import EXACT_MATCH
 from harness.stats.verdicts import Answered, Answers
-from harness.study.task import load_task
+from harness.study.task import load_task, task_text
 from harness.study.task_files import has_run, task_path
 from harness.tracking.prediction_table import read_asked, read_predictions
 from harness.tracking.run_records import seed_order
 from harness.tracking.schema import Artifacts, Params, Tags
-from harness.tracking.store_protocols import Run, RunStore, damage
+from harness.tracking.store_protocols import RunStore
+from harness.tracking.stored_run import Run, damage
 from harness.tracking.study_record import StudyRecord
 
 __all__ = ["exact_share", "named_metric", "read_answers", "scored_by"]
@@ -100,7 +102,7 @@ def named_metric(name: str, record: StudyRecord) -> Metric | str:
     own = registry.get(name) if name in registry.names() else None
     if own and own.signature() == signed:
         return own
-    if task.is_file() and not has_run(task.read_text(encoding="utf-8", errors="replace")):
+    if task.is_file() and not _has_run(task):
         return f"{name} is of task file {task}, which was not run as it now stands; name the study's file to allow it"
     found = [metric for metric in (own, _of_task(name, str(task))) if metric]
     same = [metric for metric in found if metric.signature() == signed]
@@ -108,6 +110,13 @@ def named_metric(name: str, record: StudyRecord) -> Metric | str:
         return same[0]
     now = f"it is now {found[0].signature()}" if found else "it is not found any more"
     return f"{name} was {signed} when the study was run; {now}"
+
+
+def _has_run(task: Path) -> bool:
+    try:
+        return has_run(task_text(task))
+    except TaskError:  # what is there now is no such file
+        return False
 
 
 def _of_task(name: str, task: str) -> Metric | None:

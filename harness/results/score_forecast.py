@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.core.bounded_files import read_json
+from harness.core.bounded_files import OutOfBounds, read_json
 from harness.core.example import digest, fingerprint
 from harness.core.format_versions import FORMAT, refuse_newer
+from harness.core.stored_values import of_kind
 from harness.core.whole_files import write_whole
 from harness.core.workspace import Workspace
+from harness.data.prompt_forms import stored_fields
 from harness.study.check import Checked
 
 __all__ = ["CellForecast", "Forecast", "keep_forecast", "kept_forecast"]
@@ -59,11 +61,10 @@ class Forecast:
         """Return what was written.
 
         Raises:
-            KeyError: Not by `as_json`.
-            TypeError: Likewise.
+            ValueError: Not by `as_json`.
         """
-        cells = {name: CellForecast(**cell) for name, cell in value["cells"].items()}
-        return cls(cells, float(value["peak_memory_mib"]), float(value["recordings_mib"]))
+        forecast: Forecast = of_kind(cls, value)
+        return forecast
 
 
 def keep_forecast(forecast: Forecast, weights: str, checked: Checked, workspace: Workspace) -> Path:
@@ -98,12 +99,12 @@ def _kept(checked: Checked, workspace: Workspace) -> dict[str, Any] | None:
     try:
         kept: dict[str, Any] = read_json(file)
         refuse_newer(str(file), kept.get(FORMAT), PLAN_FORMAT)
-    except (FileNotFoundError, ValueError, AttributeError):
+    except (FileNotFoundError, OutOfBounds, ValueError, AttributeError):
         return None
     return kept
 
 
 def _key(checked: Checked, weights: str) -> str:
     data = [fingerprint(examples) for examples in checked.examples.values()]
-    prompts = [asdict(prompt) for prompt in checked.prompts]
+    prompts = [stored_fields(prompt) for prompt in checked.prompts]
     return digest([checked.file.study.model_dump(mode="json"), prompts, data, list(checked.test_ids), weights])

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from harness.tracking.schema import NONE, Metrics, Tags
-from harness.tracking.store_protocols import Run
+from harness.core.absent_value import NONE
+from harness.tracking.schema import Metrics, Tags
+from harness.tracking.stored_run import Run
 
 __all__ = ["TestAccess", "count_accesses"]
 

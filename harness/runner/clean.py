@@ -13,7 +13,8 @@ from harness.core.whole_files import folder_size
 from harness.core.workspace import Workspace
 from harness.runner.only_one import only_one
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
-from harness.tracking.store_protocols import Run, Version
+from harness.tracking.store_protocols import Version
+from harness.tracking.stored_run import Run
 from harness.tracking.study_record import KeptModels, refuse_newer_study
 
 __all__ = ["MIB", "Found", "Waste", "cleaning"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,10 +14,9 @@ from filelock import FileLock, Timeout
 from harness.core.database_urls import sqlite_file
 from harness.core.errors import StoreError
 from harness.core.workspace import Workspace
+from harness.tracking.mlflow.study_lease import boot_of_machine
 
 __all__ = ["only_one"]
-
-BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 @contextmanager
@@ -43,8 +41,8 @@ def only_one(study: str, store: str, workspace: Workspace) -> Iterator[str]:
                 raise StoreError(
                     f"study {study!r} is being run by another process {where}; wait for it or end it"
                 ) from None
-        found, boot = shared.stat(), BOOT.read_text().strip() if BOOT.exists() else platform.node()
-        yield f"{boot}:{found.st_dev}:{found.st_ino}"
+        found = shared.stat()
+        yield f"{boot_of_machine()}:{found.st_dev}:{found.st_ino}"
 
 
 def _store_lock(study: str, store: str) -> Path:

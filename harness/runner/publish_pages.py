@@ -12,7 +12,8 @@ from harness.study.check import Checked
 from harness.tracking.mlflow.ui_views import Address, View, described, page_tags
 from harness.tracking.run_records import prompt_versions
 from harness.tracking.schema import Tags, score_name
-from harness.tracking.store_protocols import Run, Tracker
+from harness.tracking.store_protocols import Tracker
+from harness.tracking.stored_run import Run
 from harness.tracking.study_record import KeptModels
 
 __all__ = ["publish_begun", "publish_results"]
@@ -30,8 +31,8 @@ def publish_begun(checked: Checked, objective: Objective, summary: str, tracker:
 def publish_results(result: Result, seeds: Sequence[int], summary: str, tracker: Tracker) -> None:
     """Describe a study, its summary run and its cells, and have its views show what is best."""
     results, findings, pages = result.results, result.findings, tracker.pages
-    runs = {run.id: run for run in tracker.runs()}
-    cells = {run.tags[Tags.CELL]: run for run in runs.values() if run.phase == "cell"}
+    about = tracker.run(summary)
+    cells = {run.tags[Tags.CELL]: run for run in tracker.runs(phase="cell")}
     ranked = results.ranked()
     best = next((cell for cell in ranked if cell.tuning != "none"), ranked[0])
     links = descriptions.StudyLinks(
@@ -40,11 +41,11 @@ def publish_results(result: Result, seeds: Sequence[int], summary: str, tracker:
         summary=pages.shown(summary),
         parents={cell: pages.shown(run.id) for cell, run in cells.items()},
         prompts=prompt_versions(cells.values()),
-        model=KeptModels.from_run(runs[summary]).model,
+        model=KeptModels.from_run(about).model,
     )
     lead = score_name("validation", results.lead)
     pages.label({**page_tags(links.views, lead=lead), Tags.NOTE: descriptions.study_note(results, findings, links)})
-    _tell(tracker, runs[summary], described(descriptions.summary_note(results, findings, links), runs[summary].tags))
+    _tell(tracker, about, described(descriptions.summary_note(results, findings, links), about.tags))
     for cell in results.cells:
         run = cells[cell.id]
         judged = descriptions.verdict(cell.id, results, findings)

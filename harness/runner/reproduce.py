@@ -29,12 +29,13 @@ from harness.study.check import Checked
 from harness.study.grid import Cell, cell_space
 from harness.study.load_study import read_study
 from harness.study.study_from_store import StoredStudy, rebuilt
-from harness.study.task import load_task
+from harness.study.task import load_task, task_text
 from harness.study.task_files import has_run, prompt_in, task_path
 from harness.tracking.address import store_uri
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker, find_run
 from harness.tracking.schema import Metrics, Params, Tags
-from harness.tracking.store_protocols import Run, Tracker
+from harness.tracking.store_protocols import Tracker
+from harness.tracking.stored_run import Run
 from harness.training.model_facts import ModelFacts
 
 __all__ = ["Difference", "Reproduction", "reproduce"]
@@ -96,7 +97,7 @@ def reproduce(
         cell = next((cell for cell in checked.cells if cell.id == name), None)
         if cell is None:
             raise UserError(f"run {recorded.name}: its study no longer has the cell {name}; it was edited")
-        progress.say(f"loading model {checked.study.model.name}")
+        progress.stage(f"loading model {checked.study.model.name}")
         executor = InProcess(checked, workspace, progress)
         metrics, test = resolve_all(checked.metrics), None
         if any(name.startswith(Metrics.TEST) for name in recorded.metrics):
@@ -106,7 +107,7 @@ def reproduce(
         changed = [*_surroundings(kept, recorded), *_alias(kept, cell, tracker), *_metrics(kept, metrics)]
         if test is not None:
             executor.open_test(test)
-        progress.say(f"{'training' if cell.tuning.trains else 'scoring'} {recorded.name} again")
+        progress.stage(f"{'training' if cell.tuning.trains else 'scoring'} {recorded.name} again")
         predicts = objective_of(checked, metrics).generates or bool(checked.study.final.seeds)
         now = _results(executor, _job(recorded, cell, checked, predicts=predicts), tests=test is not None)
     then = {name: repr(value) for name, value in recorded.metrics.items() if name.startswith(SCORED)}
@@ -158,7 +159,7 @@ def _prompt(kept: StoredStudy, cell: Cell) -> list[Difference]:
     with suppress(UserError):  # the file is being edited; what the store holds is enough
         if file.is_file():
             study = read_study(file, kept.record.overrides).study
-            prompt = next((prompt for prompt in study.prompts if prompt.name == name), None)
+            prompt = next((prompt for prompt in study.prompt_levels() if prompt.name == name), None)
             if prompt is not None and not prompt.registered:
                 task = task_path(study.task, kept.record.folder)
                 texts.append(form.text if (form := prompt.form()) else _of_task(task, name, kept.prompt))
@@ -168,7 +169,7 @@ def _prompt(kept: StoredStudy, cell: Cell) -> list[Difference]:
 
 def _of_task(file: Path, name: str, then: str) -> str:
     """Return the text of a prompt of a task's file as it now is, as far as the file says it without being run."""
-    source = file.read_text(encoding="utf-8") if file.is_file() else ""
+    source = task_text(file) if file.is_file() else ""
     if has_run(source):
         return load_task(str(file))[0].prompt(name).text
     found = prompt_in(source, name)
@@ -201,7 +202,7 @@ def _surroundings(kept: StoredStudy, run: Run) -> Iterator[Difference]:
         elif now.endswith("+changes"):
             yield Difference(what, then, f"{now}, whose uncommitted changes cannot be compared")
     file = task_path(name, kept.record.folder)
-    task = masked(file.read_text(encoding="utf-8")) if file.is_file() else None
+    task = masked(task_text(file)) if file.is_file() else None
     if task != kept.task:
         yield Difference(f"task {name}", "as the store holds it", "gone" if task is None else "another text")
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from harness.core.absent_value import NONE
+from harness.core.bounded_files import read_text
 from harness.core.environment_names import written
 from harness.core.errors import DamagedError
 from harness.core.example import Example, Split, field_names, fingerprint
 from harness.core.passwords import masked, masked_all
 from harness.core.provenance import provenance
 from harness.core.workspace import Workspace
-from harness.data.prompt_forms import form_of
+from harness.data.demonstrations import pick_of, shots_of
+from harness.data.prompt_forms import form_of, stored_fields
 from harness.metrics.base import Metric
 from harness.report.charts.palette import COLORS
 from harness.results.score_forecast import Forecast
@@ -29,10 +31,12 @@ from harness.study.row_lengths import Fit
 from harness.study.search_space import SearchSpace
 from harness.study.settings import token_limits
 from harness.study.spec import StudySpec
+from harness.study.task import task_text
 from harness.study.written_space import RATE
 from harness.tracking.prediction_table import TextsKeptOff
 from harness.tracking.run_records import CellRecord
-from harness.tracking.schema import NONE, Artifacts, Params, Tags
+from harness.tracking.schema import Artifacts, Params, Tags
+from harness.tracking.shot_names import ASKED, PICK
 from harness.tracking.store_protocols import DataUse, Registered, Tracker
 from harness.tracking.study_record import StudyRecord, summary_of
 from harness.training.model_facts import ModelFacts
@@ -55,12 +59,13 @@ def study_runs(
         "tokenizer": facts.tokenizer,
         "data": data,
         "limits": facts.limits,
-        "decoding": facts.decoding,
+        "decoding": facts.decoding.identity(),
         "metrics": [metric.signature() for metric in metrics],
     }
-    digests = cell_digests(checked.cells, checked.study, identity)
+    templates = {prompt: facts.chat_template for prompt in checked.prompts if form_of(prompt) != "text"}
+    digests = cell_digests(checked.cells, checked.study, identity, templates)
     colors = dict(zip(checked.prompts, cycle(COLORS)))  # as in the report
-    prompts = {prompt.name: _registered(prompt, checked, tracker) for prompt in checked.study.prompts}
+    prompts = {prompt.name: _registered(prompt, checked, tracker) for prompt in checked.study.prompt_levels()}
     return StudyRuns(
         tracker,
         {cell.id: _record(cell, checked, facts, digests[cell.id]) for cell in checked.cells},
@@ -87,9 +92,11 @@ def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> Cel
         trainable_parameters=trainable,
         parameters=total,
         sizes=_split_sizes(checked),
+        shots=facts.shots(cell.prompt.name) if shots_of(cell.prompt) else {},
         settings={
             **{name: value for name, value in settings.items() if name not in searched},
             Params.DTYPE: study.model.dtype,
+            **({ASKED: shots_of(cell.prompt), PICK: pick} if (pick := pick_of(cell.prompt)) else {}),
             **{f"{Params.LANGUAGES}{key}": code for key, code in study.model.languages.items()},
             Params.SAMPLER: study.search.sampler,
             Params.METRIC: checked.objective,
@@ -180,7 +187,7 @@ def alias_winner(winner: str, checked: Checked, tracker: Tracker) -> None:
     An alias by which the study names a prompt may have moved since.
     """
     if alias := checked.study.final.prompt_alias:
-        cells = [run for run in tracker.runs() if run.phase == "cell"]
+        cells = tracker.runs(phase="cell")
         used = [run.tags[Tags.PROMPT_URI] for run in cells if run.tags.get(Tags.CELL) == winner]
         tracker.prompts.alias(tracker.prompts.find(used[-1]), alias)
 
@@ -192,7 +199,7 @@ def open_summary(checked: Checked, record: StudyRecord, runs: StudyRuns) -> tupl
         Its id, and whether it was there before.
     """
     tracker = runs.tracker
-    earlier = summary_of(tracker.runs())
+    earlier = summary_of(tracker.runs(phase="summary"))
     if earlier:
         tracker.reopen(earlier.id)
         summary = earlier.id
@@ -202,8 +209,11 @@ def open_summary(checked: Checked, record: StudyRecord, runs: StudyRuns) -> tupl
         tags = {name: runs.tags[name] for name in source if name in runs.tags}
         summary = tracker.start("summary", phase="summary", parent=None, params=params, tags=tags)
     tracker.text(summary, _masked(checked.file.text, checked), Artifacts.STUDY)
-    task = masked(checked.task_file.read_text(encoding="utf-8"))
+    task = masked(task_text(checked.task_file))
     tracker.text(summary, task, Artifacts.task(record.task_file))
+    if checked.study.tracking.texts:
+        for split, file in record.rows.items():
+            tracker.text(summary, read_text(Path(file)), Artifacts.rows(split))
     record.to_run(tracker, summary)
     return summary, earlier is not None
 
@@ -230,15 +240,20 @@ def study_record(
         forecast=forecast.as_json() if forecast else None,
         cells=tuple(cell.id for cell in checked.cells),
         axes=tuple(checked.baseline.factors),
+        levels={cell.id: cell.levels for cell in checked.cells},
         depths=tuple(tuning.name for tuning in sorted(study.tunings(), key=lambda tuning: tuning.depth)),
         prompts={prompt.name: prompt.text for prompt in checked.prompts},
-        prompt_forms=tuple(asdict(prompt) for prompt in checked.prompts if form_of(prompt) != "text"),
+        prompt_forms=tuple(
+            stored_fields(prompt) for prompt in checked.prompts if form_of(prompt) != "text" or shots_of(prompt)
+        ),
+        filled=model.filled if study.tracking.texts else {},
         metrics=(*(metric.name for metric in metrics), "loss"),
         signatures={metric.name: metric.signature() for metric in metrics},
         lead=objective.lead,
         maximize=objective.lead_maximize,
         objective=objective.name,
         baseline=_baseline(checked, runs.tracker),
+        rows=checked.file.memory,
         data=_data(checked, model.fits),
         cautions=tuple(_without_rows(line, checked) for line in (*checked.cautions, *model.cautions)),
         leaks=tuple(o.line() for o in checked.overlaps if o.across and o.twins and study.data.on_overlap == "warn"),
@@ -250,7 +265,7 @@ def study_record(
 
 def _baseline(checked: Checked, tracker: Tracker) -> str:
     """Return the baseline's id: what an earlier version took where nothing was named, zero-shot, its study keeps."""
-    first, summary = checked.cells[0], summary_of(tracker.runs())
+    first, summary = checked.cells[0], summary_of(tracker.runs(phase="summary"))
     if checked.study.final.baseline or checked.baseline.tuning.name == "full" or first.tuning.trains or not summary:
         return checked.baseline.id
     with suppress(DamagedError):

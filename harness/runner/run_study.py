@@ -19,8 +19,9 @@ from traceback import clear_frames
 from optuna.storages import BaseStorage
 
 from harness.core import interrupts
+from harness.core.absent_value import NONE
 from harness.core.closest_match import closest
-from harness.core.errors import DataError, UserError
+from harness.core.errors import FRESH, DataError, UserError
 from harness.core.example import Example, Split, fingerprint
 from harness.core.failures import STARVED, explained
 from harness.core.progress import CellWork, Progress
@@ -57,7 +58,7 @@ from harness.study.task_files import remember, task_path
 from harness.tracking.choose_store import opened
 from harness.tracking.mlflow.http import reach_store
 from harness.tracking.mlflow.study_lease import leased
-from harness.tracking.schema import NONE, Artifacts, Metrics, Status
+from harness.tracking.schema import Artifacts, Metrics, Status
 from harness.tracking.study_record import refuse_newer_study
 from harness.training.model_facts import ModelFacts
 
@@ -78,8 +79,7 @@ def run(
 ) -> Result:
     """Run what is missing of a study and write its report; return what that is about.
 
-    Takes what `harness.runner.study.Study.run` does; with warm start, those cells are searched too that the named ones
-    start from.
+    Takes what `harness.runner.study.Study.run` does; with warm start, the cells that named ones start from are too.
 
     Raises:
         UserError: What the user must change, a store out of reach among them.
@@ -170,9 +170,8 @@ class _Driver:
         checkpoints = Checkpoints(self.workspace.study(study.name), study.final)
         counted = {cell: len(search.counted()) for cell, search in searches.items()}
         self._run_finals(searched, chosen, winners, counted, checkpoints)
-        recorded = self.executor.recorded() / 2**20  # this command may have seen a part of it
-        if recorded > tracker.run(summary).metrics.get(Metrics.RECORDINGS, 0.0):
-            tracker.metrics(summary, {Metrics.RECORDINGS: recorded})
+        if (mib := self.executor.recorded() / 2**20) > tracker.run(summary).metrics.get(Metrics.RECORDINGS, 0.0):
+            tracker.metrics(summary, {Metrics.RECORDINGS: mib})  # this command may have seen a part of it
         keeper = ModelKeeper(
             checked=checked,
             metrics=self.metrics,
@@ -183,12 +182,12 @@ class _Driver:
             runs=self.runs,
             progress=self.progress,
         )
-        result = Result.of(study.name, tracker, self.workspace)
+        result = Result.of(checked.file.address, tracker, self.workspace)
         kept = keeper.store(summary, result.first) or result.results.kept
         result = replace(result, results=replace(result.results, kept=kept))
         if first := result.first:
             alias_winner(first, checked, tracker)
-        self.progress.say("writing the report")
+        self.progress.stage("writing the report")
         write_if_new(result, summary, tracker)
         publish_results(result, study.final.seeds, summary, tracker)
         self.runs.end(summary)
@@ -258,7 +257,7 @@ class _Driver:
         """See that not all that trains ran out of memory; what does not train has its results by now."""
         why = next((why for search in searches.values() if (why := search.last_failure()).startswith(STARVED)), "")
         if why and not any(winners.values()):
-            raise UserError(f"no trial came to its end: {why}; `--fresh` tries them again")
+            raise UserError(f"no trial came to its end: {why}; to try them again, start over: {FRESH}")
 
     def _run_finals(
         self,
@@ -277,7 +276,7 @@ class _Driver:
             examples["test"], test_digest = test, fingerprint(test)
             if test_digest != (checked.test_digest or test_digest):
                 facts = f"its digest was {checked.test_digest} when the study was checked and is {test_digest}"
-                raise DataError(f"test data in {checked.source.origin} changed: {facts}; the same command goes on")
+                raise DataError(f"test data in {checked.source.name} changed: {facts}; the same command goes on")
             self.executor.open_test(test)
             self.runs.data["test"] = data_use(checked, "test", test)
         score_references(checked.task, self.metrics, examples, self.runs, self.progress)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
 
 from harness.core.bounded_files import read_json
 from harness.core.file_states import code_states, file_states
@@ -41,7 +40,8 @@ def _made_of(result: Result, summary: str) -> str:
     """Return a digest of all that a report is made of, and of where it is stored."""
     results, metric = result.results, result.results.metric
     named = metric if isinstance(metric, str) else f"{metric.name} {metric.signature()}"
-    content = repr((replace(results, metric=named), code_states(), summary))
+    facts = {**vars(results), "metric": named, "cells": [vars(cell) for cell in results.cells]}
+    content = repr((facts, code_states(), summary))
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 

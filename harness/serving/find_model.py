@@ -10,8 +10,9 @@ from pathlib import Path
 
 from harness.core.errors import ModelError
 from harness.core.named_path import named_path
+from harness.core.passwords import masked
 from harness.study.find_study import find_study
-from harness.tracking.address import store_uri
+from harness.tracking.address import StudyAddress, store_uri
 from harness.tracking.mlflow.connect import connect_known
 from harness.tracking.mlflow.logged_models import fetch_model
 from harness.tracking.mlflow.mlflow_tracker import find_run
@@ -26,27 +27,32 @@ NAMES = "models:/name@champion, models:/m-..., a run's id, a study's name, or a 
 
 
 @contextmanager
-def stored_model(name: str) -> Iterator[Path]:
+def stored_model(name: str | StudyAddress) -> Iterator[Path]:
     """Yield the local folder of a model; one that had to be downloaded is gone afterwards.
 
     Args:
         name: ``models:/name@champion``, ``models:/name/3`` or ``models:/m-...``; the id of a final run; a study's name
-            or file, for its best model; or a folder that holds one.
+            or file, or its address, for its best model; or a folder that holds one.
 
     Raises:
         ModelError: There is no such model.
         StoreError: The store cannot be reached.
     """
-    folder = named_path(name)
-    if (folder / "harness.json").is_file() or (folder / "MLmodel").is_file():
+    folder = named_path(name) if isinstance(name, str) else None
+    if folder and ((folder / "harness.json").is_file() or (folder / "MLmodel").is_file()):
         yield folder
         return
-    uri, store = (name, store_uri()) if name.startswith("models:/") else _of_run(name) or _of_study(name)
+    uri, store = _of_study(name) if isinstance(name, StudyAddress) else _named(name)
     client = connect_known(store) if uri else None
     if uri is None or client is None:
-        raise ModelError(f"no model {name!r} here or in store {store}; name it as {NAMES}")
+        named = name if isinstance(name, str) else name.study
+        raise ModelError(f"no model {named!r} here or in store {masked(store, store)}; name it as {NAMES}")
     with tempfile.TemporaryDirectory() as scratch:
         yield fetch_model(client, uri, Path(scratch))
+
+
+def _named(name: str) -> tuple[str | None, str]:
+    return (name, store_uri()) if name.startswith("models:/") else _of_run(name) or _of_study(name)
 
 
 def _of_run(name: str) -> tuple[str, str] | None:
@@ -63,12 +69,12 @@ def _of_run(name: str) -> tuple[str, str] | None:
     return uri, tracker.uri
 
 
-def _of_study(name: str) -> tuple[str | None, str]:
+def _of_study(name: str | StudyAddress) -> tuple[str | None, str]:
     """Return the URI of a study's best model, ``None`` where there is no such study, and the store."""
     study, store, tracker = find_study(name)
     if tracker is None:
         return None, store
-    summary = summary_of(tracker.runs())
+    summary = summary_of(tracker.runs(phase="summary"))
     kept = KeptModels.from_run(summary) if summary else None
     if kept and kept.model:
         return kept.model, store

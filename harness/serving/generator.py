@@ -22,6 +22,7 @@ from harness.core.example import Example, as_text, digest
 from harness.core.format_versions import FORMAT
 from harness.core.named_path import named_path
 from harness.core.permissions import Permissions
+from harness.data.demonstrations import NO_DEMONSTRATIONS, Demonstrations
 from harness.data.tokenization import Row, encode
 from harness.models.content_digests import weights_digest
 from harness.models.delta import load_delta, save_delta
@@ -37,11 +38,12 @@ from harness.serving.stored_files import (
     verify_base,
     verify_files,
 )
+from harness.serving.stored_rows import read_demonstrations, write_demonstrations
+from harness.study.decoding_settings import Decoding
 from harness.study.packaged_files import model_location
 from harness.training.batching import prompt_batches
 from harness.training.evaluation import generate
 from harness.training.loop import device
-from harness.training.model_facts import Decoding
 from harness.training.precision import scoring
 from harness.training.proofs import texts_depend_on_others
 
@@ -51,13 +53,16 @@ LISTED = 5
 """The most malformed rows that one message names."""
 
 
-def save_model(folder: Path, loaded: Loaded, recipe: Recipe) -> None:
+def save_model(
+    folder: Path, loaded: Loaded, recipe: Recipe, demonstrations: Demonstrations = NO_DEMONSTRATIONS
+) -> None:
     """Write weights (safetensors), tokenizer, prompt and generation settings into a folder.
 
     Args:
         folder: Made if it is not there.
         loaded: The model as it stands, under its tuning.
         recipe: All the rest.
+        demonstrations: What its prompt picks from, if it does.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if recipe.store == "full":
@@ -65,6 +70,7 @@ def save_model(folder: Path, loaded: Loaded, recipe: Recipe) -> None:
     else:
         save_delta(folder, loaded, recipe.tuning)
     loaded.tokenizer.save_pretrained(folder)
+    write_demonstrations(folder, demonstrations, loaded, recipe)
     settings = {FORMAT: MODEL_FORMAT, **recipe.as_json(), **content(folder, loaded)}
     (folder / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=2), encoding="utf-8")
     _verify_stored(folder, loaded, recipe)
@@ -99,14 +105,16 @@ class Generator:
         self.digest = digest({**self.recipe.as_json(), **verified})
         """Of weights, tokenizer, prompt and settings together."""
         self._one_at_a_time = Lock()  # a server asks from several threads; generation settings are the model's own
-        self._loaded = _loaded(folder, self.recipe, verified.get(READING, {}), allowed or Permissions.of_environment())
-        torch.nn.Module.to(self._loaded.model, device("auto"))
+        self.loaded = _loaded(folder, self.recipe, verified.get(READING, {}), allowed or Permissions.of_environment())
+        """The model and its tokenizer."""
+        self._demonstrations = read_demonstrations(folder, self.loaded, self.recipe)
+        torch.nn.Module.to(self.loaded.model, device("auto"))
         self._decoding: Decoding | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The columns that the prompt uses."""
-        return tuple(sorted(self.recipe.prompt.names()))
+        """The columns that the prompt uses, and its demonstrations are picked by."""
+        return tuple(sorted(self.recipe.fields))
 
     def row(self, id: str, columns: Mapping[str, Any]) -> Row:
         """Return a row in token ids.
@@ -119,30 +127,37 @@ class Generator:
             DataError: A column is missing that the prompt cannot do without, nothing of the prompt is left, or it
                 cannot be made to fit.
         """
-        fields = {name: _value(name, columns[name]) for name in self.fields if name in columns}
+        columns = self.recipe.with_turns(columns)
+        found = self.recipe.columns_of(columns)
+        fields = {name: _value(column, columns[column]) for name, column in found.items()}
         example = Example(id=id, fields=fields, target="-")
         try:
-            return encode([example], self.recipe.prompt, self._loaded, limits=self.recipe.limits).rows[0]
+            if self.recipe.compared and not found.keys() & set(self.recipe.compared):
+                raise DataError("nothing says which demonstrations are like it")
+            shown = self._demonstrations.attached(self.recipe.prompt, [example])
+            return encode(shown, self.recipe.prompt, self.loaded, limits=self.recipe.limits).rows[0]
         except (DataError, TemplateError) as error:
             for name in self.fields:
-                if name not in columns:
-                    hint = closest(name, sorted(map(str, columns)))
-                    raise DataError(f"column {name!r} is missing; {hint}") from error
+                if name not in found:
+                    column = self.recipe.columns.get(name, name)
+                    also = "" if column == name else f" (or {name!r}, as the prompt calls it)"
+                    hint = closest(column, sorted(map(str, columns)))
+                    raise DataError(f"column {column!r}{also} is missing; {hint}") from error
             raise DataError(str(error)) from error
 
     def answer(self, rows: Sequence[Row]) -> list[str]:
         """Return one text per row, in their order."""
         if not rows:
             return []
-        with self._one_at_a_time, scoring(self._loaded.model, self.recipe.precision):
+        with self._one_at_a_time, scoring(self.loaded.model, self.recipe.precision):
             decoding = self._decoding = self._decoding or self._proved(rows)
-            batches = prompt_batches(rows, self._loaded, batch_size=decoding.batch_size, room=decoding.max_new_tokens)
-            return generate(self._loaded, batches, decoding)
+            batches = prompt_batches(rows, self.loaded, batch_size=decoding.batch_size, room=decoding.max_new_tokens)
+            return generate(self.loaded, batches, decoding, ends=self.recipe.ends)
 
     def _proved(self, rows: Sequence[Row]) -> Decoding:
         """Return how rows are answered: one at a time where prompts move each other's texts, as in a study."""
         limits, decoding = self.recipe.limits, self.recipe.decoding
-        if decoding.batch_size > 1 and texts_depend_on_others(self._loaded, rows, limits, self.recipe.precision):
+        if decoding.batch_size > 1 and texts_depend_on_others(self.loaded, rows, limits, self.recipe.precision):
             return decoding._replace(batch_size=1)
         return decoding
 
@@ -171,7 +186,7 @@ class Generator:
         if problems and not skip:
             more = [f"and {len(problems) - LISTED} more"] if len(problems) > LISTED else []
             raise DataError("; ".join(problems[:LISTED] + more))
-        with while_wanted(self._loaded.model, wanted):
+        with while_wanted(self.loaded.model, wanted):
             said = iter(self.answer([row for row in rows if row is not None]))
         return [None if row is None else next(said) for row in rows]
 
@@ -183,10 +198,22 @@ def _loaded(folder: Path, recipe: Recipe, reading: Mapping[str, str], allowed: P
         return load(str(folder), **options)
     # A name may mean another folder wherever this is run.
     known = base.folder if base.folder and named_path(base.folder).is_dir() else None
-    place = known or model_location(resolved(base.name, "model"))
+    place = known or _base_place(folder, base.name)
     pretrained = load(place, revision=base.commit, allow_pickle=allowed.allow_pickle, **options)
     verify_base(folder, pretrained, reading)
     return load_delta(folder, pretrained, tuning=recipe.tuning, base=base)
+
+
+def _base_place(folder: Path, name: str) -> str:
+    """Return where a base is, by its name; what the environment holds goes to no hub because a model's folder names it.
+
+    Raises:
+        ModelError: It is named by the environment and is no folder here.
+    """
+    place = resolved(name, "model")
+    if place != name and not named_path(place).is_dir():
+        raise ModelError(f"model {folder}: its base is named {name}, which leads to no folder here; set it to one")
+    return model_location(place)
 
 
 def _value(name: str, value: Any) -> Any:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import sys
+import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -18,7 +20,8 @@ from harness.core.bounded_files import numbered_lines, parse_json
 from harness.core.errors import DataError, UserError
 from harness.core.example import digest
 from harness.core.failures import explained
-from harness.data.readers import format_of, read_rows
+from harness.data.readers import format_of, read_table, without_nan
+from harness.data.text_files import open_text
 from harness.data.tokenization import Row
 from harness.serving.generator import Generator
 
@@ -61,7 +64,13 @@ class _Request(NamedTuple):
 
 
 def predict_file(
-    generator: Generator, source: Path, output: Path, *, skip: bool, say: Callable[[str], None] = lambda text: None
+    generator: Generator,
+    source: Path,
+    output: Path,
+    *,
+    skip: bool,
+    say: Callable[[str], None] = lambda text: None,
+    stage: Callable[[str], None] = lambda text: None,
 ) -> Tally:
     """Answer every row of a file that training could read; a command that was killed goes on where it stopped.
 
@@ -75,7 +84,8 @@ def predict_file(
             known format is read as jsonl, ``-`` is standard input.
         output: Where answers go; lines are appended.
         skip: Whether malformed rows are noted there, and the rest is answered.
-        say: Told how far it is.
+        say: Told how the file is read.
+        stage: Told how far it is.
 
     Raises:
         UserError: A row is malformed and none is to be skipped (all before it are answered), the output belongs to
@@ -86,41 +96,63 @@ def predict_file(
             raise UserError(f"--output {output} is the --input itself; name another file")
         if output.exists() and not output.is_file():
             raise UserError(f"--output {output} is no regular file, which a killed command could go on with")
-        requests = _requests(source)
-        total = sum(1 for _ in requests())
-        start = told = time.perf_counter()
-        with _only_one(output) as sink:
-            tally = Tally(0, 0, _resume(output, requests(), generator.digest))
-            asked = islice(requests(), tally.found, None)
-            while window := list(islice(asked, WINDOW * generator.recipe.decoding.batch_size)):
-                rows = [_encoded(request, generator) for request in window]
-                bad = [place for place, row in enumerate(rows) if isinstance(row, DataError)]
-                end = bad[0] if bad and not skip else len(rows)
-                _append(sink, b"".join(_answers(window[:end], rows[:end], generator)))
-                failed = len(bad) if skip else 0
-                tally = tally._replace(answered=tally.answered + end - failed, failed=tally.failed + failed)
-                if end < len(rows):
-                    problem = f"row {window[end].number}: {rows[end]}"
-                    raise DataError(f"{source}, {problem}; correct it, or use --on-error skip")
-                if time.perf_counter() - told > INTERVAL:
-                    told = time.perf_counter()
-                    say(_progress(tally, total, told - start))
+        if (kind := format_of(output)) not in (None, "jsonl") or output.suffix == ".gz":
+            raise UserError(f"--output {output}: answers are lines of JSON, not {kind or 'gzip'}; name it .jsonl")
+        with tempfile.TemporaryDirectory() as scratch:
+            requests = _requests(source, say, Path(scratch))
+            return _answer_file(requests, generator, output, skip=skip, name=str(source), stage=stage)
     except (OSError, EOFError, zlib.error) as error:
         reason = explained(error) or error
         raise UserError(f"predict cannot read {source} or write {output}: {reason}") from error
-    say(_progress(tally, total, time.perf_counter() - start))
+
+
+def _answer_file(
+    requests: Callable[[], Iterator[_Request]],
+    generator: Generator,
+    output: Path,
+    *,
+    skip: bool,
+    name: str,
+    stage: Callable[[str], None],
+) -> Tally:
+    """Answer the rows that an output does not hold yet; ``name`` is the file's that they are of."""
+    total = sum(1 for _ in requests())
+    start = told = time.perf_counter()
+    with _only_one(output) as sink:
+        tally = Tally(0, 0, _resume(output, requests(), generator.digest))
+        asked = islice(requests(), tally.found, None)
+        while window := list(islice(asked, WINDOW * generator.recipe.decoding.batch_size)):
+            rows = [_encoded(request, generator) for request in window]
+            bad = [place for place, row in enumerate(rows) if isinstance(row, DataError)]
+            end = bad[0] if bad and not skip else len(rows)
+            _append(sink, b"".join(_answers(window[:end], rows[:end], generator)))
+            failed = len(bad) if skip else 0
+            tally = tally._replace(answered=tally.answered + end - failed, failed=tally.failed + failed)
+            if end < len(rows):
+                problem = f"row {window[end].number}: {rows[end]}"
+                raise DataError(f"{name}, {problem}; correct it, or use --on-error skip")
+            if time.perf_counter() - told > INTERVAL:
+                told = time.perf_counter()
+                stage(_progress(tally, total, told - start))
+    stage(_progress(tally, total, time.perf_counter() - start))
     return tally
 
 
 @contextmanager
 def _only_one(output: Path) -> Iterator[BinaryIO]:
-    """Open a file to append whole lines to, and refuse another process on it."""
+    """Open a file to append whole lines to, and refuse another process on it; none is left where nothing was said."""
+    is_new = not output.exists()
     with output.open("ab", buffering=0) as sink:
         try:
             fcntl.flock(sink, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"--output {output} is being written by another process; wait for it or end it") from None
-        yield sink
+        try:
+            yield sink
+        except BaseException:
+            if is_new and not sink.tell():
+                output.unlink()
+            raise
 
 
 def _append(sink: BinaryIO, lines: bytes) -> None:
@@ -129,16 +161,41 @@ def _append(sink: BinaryIO, lines: bytes) -> None:
         lines = lines[sink.write(lines) :]
 
 
-def _requests(source: Path) -> Callable[[], Iterator[_Request]]:
-    """Return what gives the rows of a file from its start; all but those of jsonl are read at once."""
+def _requests(source: Path, say: Callable[[str], None], scratch: Path) -> Callable[[], Iterator[_Request]]:
+    """Return what gives the rows of a file from its start; all but those of jsonl are read at once.
+
+    Args:
+        source: The file.
+        say: Told how it is read.
+        scratch: An empty folder, which takes standard input: rows are passed more than once.
+    """
     if str(source) == STANDARD_INPUT:
-        lines = [*enumerate(sys.stdin.buffer, start=1)]
-        return lambda: _lines(lines)
+        spooled = scratch / "input.jsonl"
+        with spooled.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        return lambda: _lines(numbered_lines(spooled))
     if format_of(source) in (None, "jsonl"):
+        if note := _foreign(source):
+            say(_said(note))
+            return lambda: _lines((number, line.encode()) for number, line in open_text(source).lines)
         return lambda: _lines(numbered_lines(source))
-    rows = read_rows(source)
+    rows, notes = read_table(source)
+    for note in notes:
+        say(_said(note))
     texts = [json.dumps(row, sort_keys=True, ensure_ascii=False, default=str) for row in rows]
     return lambda: (_request(number, text, rows[number - 1]) for number, text in enumerate(texts, start=1))
+
+
+def _said(note: str) -> str:
+    """Return how a file was read, without the key of a study file that would say otherwise."""
+    return note.partition("; if")[0]
+
+
+def _foreign(source: Path) -> str:
+    """Return how a file is read that is no UTF-8; nothing where it is, or where single rows of it are damaged."""
+    with suppress(DataError):
+        return open_text(source).note
+    return ""
 
 
 def _lines(lines: Iterable[tuple[int, bytes]]) -> Iterator[_Request]:
@@ -165,7 +222,7 @@ def _columns(line: bytes) -> dict[str, Any]:
         raise DataError(f"no valid JSON: {error}") from None
     if not isinstance(columns, dict):
         raise DataError(f"it must be an object with columns, but is {str(columns)[:40]!r}")
-    return columns
+    return without_nan([columns])[0]
 
 
 def _encoded(request: _Request, generator: Generator) -> Row | DataError:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.core.bounded_files import read_json
-from harness.core.errors import ModelError, TemplateError
+from harness.core.errors import DataError, ModelError, TemplateError
+from harness.core.example import Example, field_names
 from harness.core.format_versions import FORMAT, refuse_newer
-from harness.data.prompt_forms import restored
+from harness.core.stored_values import of_kind
+from harness.data.chat_turns import MESSAGES, chat_column, read_turns, source_text, to_answer
+from harness.data.demonstrations import shots_of
+from harness.data.prompt_forms import restored, stored_fields
 from harness.data.tokenization import Limits, PromptForm
 from harness.models.base_of_delta import Base
 from harness.serving.stored_files import MODEL_FORMAT, SETTINGS
 from harness.study.axes import Tuning
+from harness.study.decoding_settings import Decoding
 from harness.study.packaged_files import model_location
 from harness.study.spec import Precision
-from harness.training.model_facts import Decoding
 
 if TYPE_CHECKING:  # what trains is no part of what answers, which a stored model carries
+    from harness.data.data_keys import Data
     from harness.study.grid import Cell
     from harness.training.setup import TrainingSetup
 
@@ -41,29 +46,89 @@ class Recipe:
     store: Store
     weights: str
     """Digest of the tensors that trained."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """The study's ``data.columns`` of the prompt's fields: rows that look like the study's own are answered too."""
+    ends: tuple[int, ...] = ()
+    """Tokens that end an answer beside the model's own: of a chat the one that ends the assistant's turn."""
+    of_turns: bool = False
+    """Whether the field ``source`` is the text of a chat's turns."""
+    compared: tuple[str, ...] = ()
+    """The fields, in their order, that rows are compared by where the prompt picks demonstrations."""
 
     def as_json(self) -> dict[str, Any]:
         """Return what `from_json` reads."""
         base = self.base._asdict()
         if not base["languages"]:
             del base["languages"]  # as in the digests of those who name none, early ones among them
-        parts = {"prompt": asdict(self.prompt), "tuning": self.tuning.model_dump(), "base": base}
-        settings = {"limits": self.limits._asdict(), "decoding": self.decoding._asdict()}
-        return {**parts, **settings, "precision": self.precision, "store": self.store, "weights": self.weights}
+        parts = {"prompt": stored_fields(self.prompt), "tuning": self.tuning.model_dump(), "base": base}
+        settings = {"limits": self.limits._asdict(), "decoding": self.decoding.as_json()}
+        own = {"precision": self.precision, "store": self.store, "weights": self.weights}
+        later = {
+            "columns": dict(self.columns),
+            "ends": list(self.ends),
+            "of_turns": self.of_turns,
+            "compared": list(self.compared),
+        }
+        return {**parts, **settings, **own, **{key: value for key, value in later.items() if value}}  # as it was before
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Recipe:
-        """Return what `as_json` made."""
+        """Return what `as_json` made.
+
+        Raises:
+            LookupError: A part is missing.
+            ValueError: A part is not what it should be.
+            TemplateError: The prompt is of no form known here.
+        """
         return cls(
             prompt=restored(found["prompt"]),
-            limits=Limits(**found["limits"]),
-            decoding=Decoding(**{**found["decoding"], "stop": tuple(found["decoding"]["stop"])}),
-            precision=found["precision"],
-            tuning=Tuning(**found["tuning"]),
-            base=Base(**found["base"]),
-            store=found["store"],
-            weights=found["weights"],
+            limits=of_kind(Limits, found["limits"]),
+            decoding=of_kind(Decoding, found["decoding"]),
+            precision=of_kind(Precision, found["precision"]),
+            tuning=of_kind(Tuning, found["tuning"]),
+            base=of_kind(Base, {"languages": {}, **found["base"]}),  # early ones do not name any
+            store=of_kind(Store, found["store"]),
+            weights=of_kind(str, found["weights"]),
+            columns=of_kind(dict[str, str], found.get("columns", {})),
+            ends=of_kind(tuple[int, ...], found.get("ends", ())),
+            of_turns=of_kind(bool, found.get("of_turns", False)),
+            compared=of_kind(tuple[str, ...], found.get("compared", ())),
         )
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What it reads of a row: the fields of its prompt, behind those that rows are compared by."""
+        return _read(self.prompt, self.compared)
+
+    def with_turns(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a row that is a chat with the fields ``messages`` and ``source`` of the turns that it is to answer.
+
+        Raises:
+            DataError: It looks like a chat, and is none.
+        """
+        reads_turns = MESSAGES in self.fields
+        if not reads_turns and not (self.of_turns and "source" in self.fields):
+            return row
+        named = self.columns.get(MESSAGES)
+        column = named if named in row else chat_column([row])
+        if column is None and reads_turns and row.get(MESSAGES) is not None:
+            column = MESSAGES  # whatever it holds, it is to be turns
+        if column is None:
+            return row
+        rest = {name: value for name, value in row.items() if name != column}
+        turns = read_turns(row[column], column)
+        if not self.of_turns:  # its rows had a target of their own, and all turns before it
+            return {**rest, MESSAGES: turns}
+        asked = to_answer(turns)
+        if not any(turn["role"] in ("user", "tool") for turn in asked):
+            raise DataError(f"column {column!r} has no turn to answer; put a user's before its end")
+        return {**rest, MESSAGES: asked, self.columns.get("source", "source"): source_text(asked)}
+
+    def columns_of(self, row: Mapping[str, Any]) -> dict[str, str]:
+        """Return the column that holds each of the fields in a row that has it, by the study's name first."""
+        names = {name: (self.columns.get(name, name), name) for name in self.fields}
+        found = {name: next((column for column in both if column in row), None) for name, both in names.items()}
+        return {name: column for name, column in found.items() if column is not None}
 
     @classmethod
     def read(cls, folder: Path) -> Recipe:
@@ -88,10 +153,10 @@ def recipe_of_run(cell: Cell, setup: TrainingSetup) -> Recipe:
     from harness.models.content_digests import architecture_digest  # torch
     from harness.models.delta import trained_digest
 
-    spec, loaded = setup.study.model, setup.loaded
+    spec, loaded, compared = setup.study.model, setup.loaded, _compared(cell.prompt, setup.demonstrations.rows)
     place = Path(model_location(spec.name)).expanduser()
     base = Base(
-        name=setup.model_name,
+        name=setup.written.model.name,
         folder=str(place.resolve()) if loaded.commit is None and spec.name != "embedded" else None,
         commit=loaded.commit,
         dtype=spec.dtype,
@@ -110,4 +175,30 @@ def recipe_of_run(cell: Cell, setup: TrainingSetup) -> Recipe:
         base=base,
         store=setup.study.final.store if cell.tuning.trains else "delta",  # nothing changed: the base by reference
         weights=trained_digest(loaded, cell.tuning),
+        columns=_columns(_read(cell.prompt, compared), setup.written.data),
+        ends=cell.prompt.ends(loaded),
+        of_turns=all(map(_is_of_turns, setup.examples("validation"))),
+        compared=compared,
     )
+
+
+def _is_of_turns(example: Example) -> bool:
+    turns = example.fields.get(MESSAGES)
+    return isinstance(turns, list) and example.fields.get("source") == source_text(turns)
+
+
+def _read(prompt: PromptForm, compared: Sequence[str]) -> tuple[str, ...]:
+    return (*compared, *sorted(prompt.names() - set(compared)))
+
+
+def _compared(prompt: PromptForm, rows: Sequence[Example]) -> tuple[str, ...]:
+    """Return the fields that `Example.source` is made of; none where a prompt picks no demonstrations."""
+    if not shots_of(prompt):
+        return ()
+    return ("source",) if all("source" in row.fields for row in rows) else tuple(field_names(rows))
+
+
+def _columns(names: Sequence[str], data: Data) -> dict[str, str]:
+    """Return the mapping of some fields; a name that the environment holds is not kept with a model."""
+    kept = {*names, MESSAGES}
+    return {name: column for name, column in data.columns.items() if name in kept and "${" not in column}

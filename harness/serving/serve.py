@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
+from harness.core.bounded_files import read_json
 from harness.core.errors import StoreError
 from harness.core.permissions import Permissions
 from harness.serving.answer_queue import AnswerQueue
@@ -23,6 +27,12 @@ __all__ = ["serve_model", "serve_until_signal"]
 
 GRACE = 2.0
 """Seconds in which connections, and then the model, end; whoever stopped the server waits no longer than twice that."""
+
+EXAMPLE = "serving_input_example.json"
+"""MLflow's file of a row that a stored model was given, in its folder."""
+
+LONGEST_EXAMPLE = 400
+"""Characters of a row that is printed."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -49,8 +59,9 @@ def serve_model(
         callers = Callers(host, listener.getsockname()[0], token)
         with stored_model(name) as folder:
             generator = Generator(folder, allowed)
+            example = _example(folder, generator.fields)
         listener.listen()
-        _announce(name, generator.fields, _address(host, listener), callers, tell)
+        _announce(name, example, _address(host, listener), callers, tell)
         if in_process_list:
             tell(f"warning: --token is seen in the list of processes; {TOKEN} in the environment is not")
         queue = AnswerQueue(generator)
@@ -79,11 +90,25 @@ def _address(host: str, listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
 
 
-def _announce(name: str, fields: Sequence[str], address: str, callers: Callers, tell: Callable[[str], None]) -> None:
-    body = json.dumps({"dataframe_records": [dict.fromkeys(fields or ["source"], "some text")]})
+def _example(folder: Path, fields: Sequence[str]) -> Mapping[str, Any]:
+    """Return a row to try: the one that MLflow keeps with the model, unless there is none, or it is long."""
+    try:
+        table = read_json(folder / EXAMPLE)["dataframe_split"]
+        row = dict(zip(table["columns"], table["data"][0], strict=True))
+        if row.keys() == set(fields) and len(json.dumps(row)) <= LONGEST_EXAMPLE:
+            return row
+    except (OSError, ValueError, LookupError, TypeError):
+        pass
+    return dict.fromkeys(fields or ["source"], "a text of yours")
+
+
+def _announce(
+    name: str, example: Mapping[str, Any], address: str, callers: Callers, tell: Callable[[str], None]
+) -> None:
+    body = shlex.quote(json.dumps({"dataframe_records": [example]}))
     shown = f' -H "Authorization: Bearer ${TOKEN}"' if callers.token else ""
     tell(f"model {name}: {address}{INVOCATIONS}")
-    tell(f"curl {address}{INVOCATIONS} -H 'Content-Type: application/json'{shown} -d '{body}'")
+    tell(f"curl {address}{INVOCATIONS} -H 'Content-Type: application/json'{shown} -d {body}")
     tell("Ctrl-C stops it")
     if not is_loopback(callers.address):
         who = "whoever has the token" if callers.token else f"anyone, since {TOKEN} is not set,"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.bounded_files import read_json
 from harness.core.errors import ModelError
+from harness.core.stored_values import of_kind
 from harness.core.whole_files import file_digests
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ SERVED = Path(__file__).parent / "pyfunc.py"
 INSIDE = Path("artifacts") / "model"
 """Where MLflow puts such a folder in a model of its own."""
 
-READ_ON_LOADING = {".json", ".safetensors", ".bin", ".model", ".jinja", ".txt", ".py"}
+READ_ON_LOADING = {".json", ".safetensors", ".bin", ".model", ".jinja", ".txt", ".py", ".npy"}
 """Kinds of files that loading a model would read, were they added to its folder."""
 
 
@@ -72,9 +73,12 @@ def verify_files(folder: Path) -> dict[str, dict[str, str]]:
         ModelError: Some are not: weights, tokenizer or configuration of another model would answer in its name.
     """
     settings = read_json(folder / SETTINGS)
-    then = settings.get(FILES)
-    if then is None:
+    if settings.get(FILES) is None:
         return {}
+    try:
+        then, reading = (of_kind(dict[str, str], settings.get(key)) for key in (FILES, READING))
+    except ValueError as error:
+        raise ModelError(f"model {folder}: digests in {SETTINGS} cannot be read: {error}; bring it back") from None
     now = file_digests(folder, apart_from=SETTINGS)
     states = {name: "changed" if name in now else "missing" for name in then if now.get(name) != then[name]}
     states |= {name: "new" for name in now.keys() - then.keys() if Path(name).suffix in READ_ON_LOADING}
@@ -84,14 +88,16 @@ def verify_files(folder: Path) -> dict[str, dict[str, str]]:
             f"model {folder} cannot be read as it was stored: {files}; bring these files back, "
             "or run its study again, which stores the model that it keeps anew"
         )
-    return {FILES: then, READING: settings[READING]}
+    return {FILES: then, READING: reading}
 
 
 def _reading(loaded: Loaded) -> dict[str, str]:
     """Return digests of what a model reads and writes by, beside its weights and its configuration."""
-    from harness.models.content_digests import generation_digest, tokenizer_digest  # torch
+    from harness.models.content_digests import chat_template_digest, generation_digest, tokenizer_digest  # torch
 
-    return {"tokenizer": tokenizer_digest(loaded.tokenizer), "generation settings": generation_digest(loaded.model)}
+    template = chat_template_digest(loaded.tokenizer)
+    own = {"tokenizer": tokenizer_digest(loaded.tokenizer), "generation settings": generation_digest(loaded.model)}
+    return {**own, "chat template": template} if template else own
 
 
 def verify_base(folder: Path, base: Loaded, then: Mapping[str, str]) -> None:

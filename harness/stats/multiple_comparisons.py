@@ -2,7 +2,7 @@
 
 One question, one family: which cells differ from the baseline; which from the best; what the axes do. Each family is
 adjusted by itself (`harness.stats.step_down`), and each comparison's interval is at the level of its adjusted test, so
-that no claim has an interval that holds 0.
+that it holds 0 just where the test is undecided.
 """
 
 from __future__ import annotations
@@ -51,6 +51,16 @@ class Comparison(NamedTuple):
     """Of ``a``, by the adjusted p-value and the metric's direction."""
     reason: str = ""
     """Why it was not tested; empty where it was."""
+
+    @property
+    def p(self) -> float:
+        """The p-value of this comparison alone; nan where it was not tested."""
+        return self.difference.p
+
+    def __repr__(self) -> str:
+        gain = self.difference
+        told = f"{gain.value:+.4g}, {gain.low:+.4g} to {gain.high:+.4g}, p_adjusted {self.p_adjusted:.3g}"
+        return f"Comparison({self.a!r} against {self.b!r}: {self.reason or self.verdict}; {told})"
 
     @property
     def turned(self) -> Comparison:
@@ -235,7 +245,7 @@ def _family(
     return tuple(
         Comparison(c.a, c.b, difference, p, _verdict(difference.value, p, 1 - level, higher_is_better))
         for c, one, p, own in zip(contrasts, weighed, adjusted.p_values.tolist(), adjusted.levels.tolist(), strict=True)
-        for difference in [_told(one.at(own))]
+        for difference in [_told(one.at(own), decided=p <= 1 - level)]
     )
 
 
@@ -252,8 +262,12 @@ def _covariance(cells: Sequence[Trained], of: Target, luck: float) -> Floats:
     return defined
 
 
-def _told(difference: Estimate) -> Estimate:
-    return difference if math.isnan(difference.p) else difference._replace(p=max(difference.p, LEAST))
+def _told(difference: Estimate, *, decided: bool) -> Estimate:
+    """Return a difference as it is told; of few examples an interval may be surer than the test: it reaches 0 then."""
+    if math.isnan(difference.p):
+        return difference
+    low, high = (difference.low, difference.high) if decided else (min(difference.low, 0.0), max(difference.high, 0.0))
+    return difference._replace(p=max(difference.p, LEAST), low=low, high=high)
 
 
 def _verdict(difference: float, p: float, alpha: float, higher_is_better: bool) -> Verdict:

@@ -37,6 +37,7 @@ from harness.stats import resample as rescore_cells
 from harness.stats import runs as ready
 from harness.stats import to_baseline as against
 from harness.stats.difference_of_interest import Needed, needed
+from harness.stats.feature_effects import feature_effects
 from harness.stats.untested import held_against, without_interval
 
 __all__ = ["Answered", "Answers", "Scored", "Verdicts", "compare_two", "judge", "score_answers", "units"]
@@ -113,6 +114,9 @@ class Verdicts:
     """All pairs, where they were asked for."""
     effects: Effects | None
     """Of every axis, held against the baseline's level; ``None`` without the baseline, or where no levels are known."""
+    features: Mapping[str, Effects]
+    """Of the parts of prompts, by the prompt that has them, held against the first wording of each at the baseline's
+    other levels; each a family of its own."""
     references: Mapping[str, Estimate]
     """Each reference row's score."""
     to_references: tuple[Comparison, ...]
@@ -124,6 +128,10 @@ class Verdicts:
     """Why there are no tests by this metric, empty where there are."""
     unclaimed: Mapping[str, str] = field(default_factory=dict)
     """Cells that take no part in tests, and why."""
+
+    def __repr__(self) -> str:
+        head = f"{self.metric}, {self.examples} examples, best {self.best!r}, baseline {self.baseline!r}"
+        return "\n".join([f"Verdicts({head}; to_baseline:", *(f"    {one!r}," for one in self.to_baseline), ")"])
 
     @property
     def group(self) -> tuple[str, ...]:
@@ -154,6 +162,7 @@ def judge(
     best: str,
     baseline: str,
     factors: Mapping[str, Mapping[str, str]] | None = None,
+    features: Mapping[str, Mapping[str, Mapping[str, str]]] = MappingProxyType({}),
     chosen: bool = True,
     pairs: bool = False,
     smallest_difference: float | None = None,
@@ -162,30 +171,27 @@ def judge(
     """Compare all cells with the baseline and with the best, in families of `harness.stats.multiple_comparisons`.
 
     Args:
-        answers: Of two `units` or more.
+        answers: Of two `units` or more, else a ``ValueError``.
         scored: From `score_answers`.
         metric: What scored them.
         best: Which cell the claims are about, by validation; one of those with answers.
-        baseline: What others are held against; comparisons are left out if it has no answers.
+        baseline: What others are held against, as far as it has answers.
         factors: Cell ids to the names of their levels, by axis; cells that are left out take no part in effects.
+        features: By the prompt that has features, its cells with the levels of features and of axes behind the prompt.
         chosen: Whether the best cell was chosen by its own runs' validation scores, so that its interval allows for it.
         pairs: Whether each cell is to be compared with each.
         smallest_difference: Of interest, in the metric's units; the metric's own where it is None.
         unclaimed: Cells that take no part in tests, and why; their comparisons say so.
-
-    Raises:
-        ValueError: Fewer than two `units`.
     """
     prepared, resamples, higher = _prepared(answers, scored, metric), _affordable(scored), metric.higher_is_better
     drawn = rescore_cells(prepared, generator=np.random.default_rng(SEED), resamples=resamples)
-    trained = {name: drawn[name] for name in answers.cells}
-    fixed = {name: drawn[name] for name in answers.references}
+    trained, fixed = ({name: drawn[name] for name in part} for part in (answers.cells, answers.references))
     tested = {name: cell for name, cell in trained.items() if name not in unclaimed}
     levels = {name: factors[name] for name in tested if factors and name in factors}
     to_others = partial(held_against, unclaimed=unclaimed, compare=partial(against, higher_is_better=higher))
+    wanted = metric.smallest_difference if smallest_difference is None else smallest_difference
     bounded = partial(_bounded, metric)
     to_baseline = bounded(to_others(baseline, trained) if baseline in trained else ())
-    smallest = metric.smallest_difference if smallest_difference is None else smallest_difference
     return Verdicts(
         metric=metric.name,
         higher_is_better=higher,
@@ -199,9 +205,10 @@ def judge(
         with_best=bounded(held_against(best, trained, unclaimed, partial(with_best, higher_is_better=higher))),
         pairs=bounded(all_pairs(tested, higher_is_better=higher) if pairs else ()),
         effects=effects(tested, levels, reference=baseline, higher_is_better=higher) if baseline in levels else None,
+        features=feature_effects(features, tested, levels.get(baseline), higher_is_better=higher),
         references=_scores(fixed, metric, None, {}),
         to_references=bounded(to_others(best, {best: trained[best], **fixed})),
-        needed=needed(best, to_baseline, prepared, trained, smallest if _stacked(scored) else None, seed=SEED),
+        needed=needed(best, to_baseline, prepared, trained, wanted if _stacked(scored) else None, seed=SEED),
         untestable=_untestable(metric, drawn),
         unclaimed=unclaimed,
     )

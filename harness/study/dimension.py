@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from harness.tracking.schema import NONE
+from harness.core.absent_value import NONE
+from harness.core.stored_values import of_kind
 
 __all__ = ["EDGE", "NARROWEST", "Dimension", "Value", "format_value", "parse_value"]
 
@@ -89,7 +90,12 @@ class Dimension:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Dimension:
-        """Return a dimension from what `dataclasses.asdict` made of it, JSON in between or not."""
+        """Return a dimension from what `dataclasses.asdict` made of it, JSON in between or not.
+
+        Raises:
+            ValueError: It did not make this.
+        """
+        of_kind(cls, record)
         return cls(**{**record, "choices": tuple(record["choices"])})
 
     def typed(self, value: Value) -> Value:

@@ -9,14 +9,17 @@ stands before its children in grid order.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
+from types import MappingProxyType
 from typing import Any
 
 from harness.core.closest_match import closest
 from harness.core.errors import UserError
 from harness.core.example import digest
+from harness.data.demonstrations import shots_of
+from harness.data.prompt_forms import stored_fields
 from harness.data.tokenization import SOURCE_TOKENS, PromptForm
 from harness.study.axes import AXES, Level, Tuning
 from harness.study.first_settings import first_settings
@@ -56,6 +59,11 @@ class Cell:
     def levels(self) -> Mapping[str, str]:
         """The names of its levels, by axis: what its runs carry as params."""
         return {axis: level.name for axis, level in self.factors.items()}
+
+    @property
+    def untrained(self) -> str:
+        """What people call it where nothing trains."""
+        return "few-shot" if shots_of(self.prompt) else "zero-shot"
 
     @property
     def id(self) -> str:
@@ -121,7 +129,7 @@ def select(cells: Sequence[Cell], pattern: str | None) -> list[Cell]:
     chosen = [cell for cell in cells if pattern is None or fnmatchcase(cell.id, pattern)]
     if not chosen:
         ids = [cell.id for cell in cells]
-        raise UserError(f"--cells {pattern!r} matches no cell; {closest(str(pattern), ids)}")
+        raise UserError(f"pattern {pattern!r} matches no cell; {closest(str(pattern), ids)}")
     return chosen
 
 
@@ -155,7 +163,12 @@ def with_neighbors(chosen: Sequence[Cell], study: StudySpec, cells: Sequence[Cel
     return [cell for cell in cells if cell.id in wanted]
 
 
-def cell_digests(cells: Sequence[Cell], study: StudySpec, facts: Mapping[str, Any]) -> dict[str, str]:
+def cell_digests(
+    cells: Sequence[Cell],
+    study: StudySpec,
+    facts: Mapping[str, Any],
+    templates: Mapping[PromptForm, str | None] = MappingProxyType({}),
+) -> dict[str, str]:
     """Return, by cell id, the content hash of all that a cell's results depend on.
 
     More trials and more final seeds extend a cell; anything else that changes makes another cell of it. Two kinds of
@@ -167,11 +180,14 @@ def cell_digests(cells: Sequence[Cell], study: StudySpec, facts: Mapping[str, An
         cells: The whole grid, in its order.
         study: The study.
         facts: Digests of weights, tokenizer and data, the resolved generation settings and metric signatures.
+        templates: Digest of the model's chat template, by the prompts that it writes.
     """
     found: dict[str, str] = {}
     for cell in cells:
         parent = neighbor(cell, study, cells)
-        found[cell.id] = _digest(cell, study, facts, start=found[parent.id] if parent else "none")
+        template = templates.get(cell.prompt)
+        own = {**facts, "chat_template": template} if template else facts
+        found[cell.id] = _digest(cell, study, own, start=found[parent.id] if parent else "none")
     return found
 
 
@@ -179,7 +195,7 @@ def _digest(cell: Cell, study: StudySpec, facts: Mapping[str, Any], *, start: st
     study = cell_study(study, cell)
     source_tokens = study.training.max_source_tokens or SOURCE_TOKENS  # a task's own are among the facts
     content: dict[str, Any] = {
-        "prompt": asdict(cell.prompt),
+        "prompt": stored_fields(cell.prompt),
         "tuning": cell.tuning.name,
         "dtype": study.model.dtype,
         "max_source_tokens": source_tokens,

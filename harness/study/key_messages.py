@@ -6,12 +6,15 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args, get_origin
 
+from pydantic import ValidationError
+
 from harness.core.closest_match import closest
 from harness.core.plain_yaml import shown
 from harness.core.yaml_section import Section
+from harness.study.foreign_keys import FOREIGN_KEYS
 from harness.study.spec import StudySpec
 
-__all__ = ["all_keys", "message"]
+__all__ = ["all_keys", "findings", "message"]
 
 OWN_FORM = {"tuning", "ranges"}
 """Keys with forms of their own inside: tunings, and ranges by names of tunings."""
@@ -35,6 +38,18 @@ WANTED = {
     "model": "a section with keys",
 }
 """What a key takes, by what pydantic's names of errors begin with."""
+
+
+def findings(error: ValidationError) -> list[tuple[Keys, str]]:
+    """Return each of pydantic's findings, in its order: where, and the sentence for it."""
+    found = error.errors()
+    places = [detail["loc"] for detail in found]
+    return [
+        (keys, message(detail, keys))
+        for detail, keys in zip(found, places, strict=True)
+        # A list may look empty only because its items were refused.
+        if detail["type"] != "too_short" or not any(loc[: len(keys)] == keys and loc != keys for loc in places)
+    ]
 
 
 def message(detail: Mapping[str, Any], keys: Keys) -> str:
@@ -84,6 +99,8 @@ def _words(context: Mapping[str, Any]) -> list[str]:
 def _unknown(keys: Keys) -> str:
     """Answer a key that its section does not have: misspelt there, meant for another section, or misspelt for one."""
     name, section = str(keys[-1]), ".".join(map(str, keys[:-1])) or "the study"
+    if name in FOREIGN_KEYS:
+        return f"unknown key {name!r} in {section}; {FOREIGN_KEYS[name]}"
     here = _section(keys[:-1])
     known = list(here.keys()) if here else []
     elsewhere = [(dotted, dotted.rpartition(".")[2]) for dotted in all_keys() if "." in dotted]

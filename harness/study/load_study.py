@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
-from harness.core.bounded_files import read_text
-from harness.core.environment_names import resolved
+from harness.core.environment_names import resolved, values_of
 from harness.core.errors import Problem, StudyError
-from harness.core.plain_yaml import cut, shown, yaml_nodes, yaml_value
+from harness.core.passwords import addresses_in, masked
+from harness.core.plain_yaml import cut
 from harness.core.yaml_section import Section
-from harness.study.key_messages import message
+from harness.study.key_messages import findings
+from harness.study.overrides import apply_overrides, dotted_name
 from harness.study.spec import StudySpec
-from harness.study.study_paths import Placed, placed
+from harness.study.study_paths import Placed, moved_paths, placed
+from harness.study.study_tree import Key, Keys, Line, StudyTree, dumped, opening_comment, read_tree
 from harness.tracking.address import StudyAddress, store_uri
 
 __all__ = ["StudyFile", "read_study"]
-
-Key = str | int
-Keys = tuple[Key, ...]
-
-STUDY = 2**20
-"""The most bytes of a study file."""
-
-DEEPEST = 8
-"""Sections within sections that a key on the command line may name."""
 
 
 @dataclass(frozen=True)
@@ -41,22 +34,23 @@ class StudyFile:
     """As it is written; what is stored of a study is this."""
     path: Path
     text: str
-    """The file as written."""
+    """The file as written; of one that extends another, what both say, resolved. This is stored."""
     overrides: tuple[str, ...]
     """What the command line set, as ``key.sub=value``."""
-    lines: dict[Keys, int]
-    """Line numbers, counted from 1, of every key of the file."""
+    lines: dict[Keys, Line]
+    """Where every key stands: in the file, or in one that it extends."""
     folder: Path
     """Where its relative paths start."""
 
     @property
+    def memory(self) -> Mapping[str, str]:
+        """The files of its rows that came from memory, by split: none of a study that was read."""
+        return {}
+
+    @property
     def question(self) -> str:
         """The comment that opens the file, without its marks."""
-        lines = []
-        for line in self.text.splitlines():
-            if not line.startswith("#"):
-                break
-            lines.append(line.lstrip("#").strip())
+        lines = (line.lstrip("#").strip() for line in opening_comment(self.text))
         return " ".join(line for line in lines if line)
 
     @cached_property
@@ -80,8 +74,12 @@ class StudyFile:
 
     def is_set(self, keys: Keys) -> bool:
         """Return whether the command line gave a key its value."""
-        dotted = ".".join(map(str, keys))
-        return any(f"{dotted}.".startswith(f"{_name(override)}.") for override in self.overrides)
+        return _is_set(keys, self.overrides)
+
+    @cached_property
+    def addresses(self) -> list[str]:
+        """The addresses that it names, itself or by the environment: whose passwords no message may quote."""
+        return addresses_in([self.study.model_dump(), values_of(self.text), values_of(" ".join(self.overrides))])
 
     @property
     def address(self) -> StudyAddress:
@@ -101,7 +99,7 @@ class StudyFile:
 
 
 def read_study(path: Path, overrides: Sequence[str] = (), *, folder: Path | None = None) -> StudyFile:
-    """Read and validate a study file.
+    """Read and validate a study file, with all that it extends.
 
     Args:
         path: The file.
@@ -111,123 +109,73 @@ def read_study(path: Path, overrides: Sequence[str] = (), *, folder: Path | None
     Raises:
         StudyError: All that is wrong with it.
     """
+    tree, own = read_tree(path), folder or path.parent
+    study = _validated(tree, overrides)
+    text = tree.text
+    if len(tree.files) > 1:
+        text, study = _resolved(tree, overrides, study, own)
+    return StudyFile(study, path, text, tuple(overrides), tree.lines, own)
+
+
+def _validated(tree: StudyTree, overrides: Sequence[str]) -> StudySpec:
+    values = deepcopy(tree.values)
+    apply_overrides(values, overrides)
     try:
-        text = read_text(path, "utf-8-sig", STUDY)
-    except FileNotFoundError:
-        raise StudyError([Problem(str(path), "no such study file; write one with `harness init`")]) from None
-    except (OSError, ValueError) as error:  # a name that no file can have, or no text
-        raise StudyError([Problem(str(path), f"cannot be read as a study file: {error}")]) from error
-    tree, lines = _parse(text, path)
-    _apply_all(tree, overrides)
-    try:
-        study = StudySpec.model_validate(tree)
+        return StudySpec.model_validate(values)
     except ValidationError as error:
-        raise StudyError(_problems(error, path, lines, tuple(overrides))) from None
-    return StudyFile(study, path, text, tuple(overrides), lines, folder or path.parent)
+        problems, known = _problems(error, tree, tuple(overrides)), addresses_in(values)
+        raise StudyError([problem._replace(message=masked(problem.message, *known)) for problem in problems]) from None
 
 
-def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[Keys, int]]:
-    """Return the file's tree and the line of each of its keys."""
-    try:
-        root, tree = yaml_nodes(text), yaml_value(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise StudyError([Problem(place, f"no valid YAML: {getattr(error, 'problem', None) or error}")]) from None
-    if root is None or not isinstance(tree, dict):
-        raise StudyError([Problem(str(path), "a study file must hold keys and values; see `harness init`")])
-    lines: dict[Keys, int] = {}
-    repeated: list[Problem] = []
-    _walk(root, (), lines, repeated, path)
-    if repeated:
-        raise StudyError(repeated)
-    return tree, lines
+def _resolved(tree: StudyTree, overrides: Sequence[str], study: StudySpec, folder: Path) -> tuple[str, StudySpec]:
+    """Return the text and the study that say the same without what they extend, every path from the study's folder."""
+
+    def folder_of(keys: Keys) -> Path:
+        return folder if _is_set(keys, overrides) else _line(tree.lines, keys).file.parent
+
+    values = deepcopy(tree.values)
+    for (*above, last), path in moved_paths(study, folder, folder_of).items():
+        node: Any = values
+        for key in above:
+            node = node[key]
+        node[last] = path
+    return dumped(values, opening_comment(tree.text)), _validated(tree._replace(values=values), overrides)
 
 
-def _walk(node: yaml.Node, keys: Keys, lines: dict[Keys, int], repeated: list[Problem], path: Path) -> None:
-    lines.setdefault(keys, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            line = key.start_mark.line + 1
-            if key.value in seen:
-                repeated.append(Problem(f"{path}:{line}", f"key {key.value!r} stands twice; keep one"))
-            seen.add(key.value)
-            lines[(*keys, key.value)] = line
-            _walk(value, (*keys, key.value), lines, repeated, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            _walk(value, (*keys, index), lines, repeated, path)
-
-
-def _apply_all(tree: dict[str, Any], overrides: Sequence[str]) -> None:
-    problems = []
-    for override in overrides:
-        try:
-            _apply(tree, override)
-        except ValueError as error:
-            problems.append(Problem("--set", f"{shown(override)}{error}"))
-    if problems:
-        raise StudyError(problems)
-
-
-def _apply(tree: dict[str, Any], override: str) -> None:
-    """Set ``key.sub=value`` in the tree."""
-    dotted, equals, value = override.partition("=")
-    if not equals or not all(dotted.split(".")):
-        raise ValueError(" must have the form key.sub=value")
-    *parents, last = dotted.split(".")
-    if len(parents) > DEEPEST:
-        raise ValueError(f": no key lies more than {DEEPEST} sections deep")
-    node = tree
-    for key in parents:
-        child = node.get(key)
-        if child is None:
-            child = node[key] = {}
-        if not isinstance(child, dict):
-            raise ValueError(f": {key!r} holds {shown(child)}, no section with keys")
-        node = child
-    try:
-        node[last] = yaml_value(value)
-    except yaml.YAMLError as error:
-        reason = getattr(error, "problem", None) or error
-        raise ValueError(f": the value is no valid YAML, {reason}; quote it") from None
-
-
-def _place(path: Path, lines: dict[Keys, int], overrides: tuple[str, ...], keys: Keys) -> str:
+def _place(path: Path, lines: dict[Keys, Line], overrides: Sequence[str], keys: Keys) -> str:
     dotted = ".".join(str(key) for key in keys)
     for override in overrides:
-        reaches = f"{dotted}.".startswith(f"{_name(override)}.")
-        if reaches or (keys not in lines and _name(override).startswith(f"{dotted}.")):
-            return f"--set {cut(override)}"
+        if _sets(override, dotted) or (keys not in lines and dotted_name(override).startswith(f"{dotted}.")):
+            return f"override {cut(override)}"
     while keys not in lines:
         keys = keys[:-1]
     if not keys:
         return str(path)
     section = ".".join(str(key) for key in keys)
-    inside = [f" with --set {cut(override)}" for override in overrides if _name(override).startswith(f"{section}.")]
-    return f"{path}:{lines[keys]}" + "".join(inside)
+    inside = [f" with override {cut(one)}" for one in overrides if dotted_name(one).startswith(f"{section}.")]
+    return f"{lines[keys]}" + "".join(inside)
 
 
-def _line(lines: dict[Keys, int], keys: Keys) -> int:
+def _is_set(keys: Keys, overrides: Sequence[str]) -> bool:
+    dotted = ".".join(map(str, keys))
+    return any(_sets(override, dotted) for override in overrides)
+
+
+def _sets(override: str, dotted: str) -> bool:
+    return f"{dotted}.".startswith(f"{dotted_name(override)}.")
+
+
+def _line(lines: dict[Keys, Line], keys: Keys) -> Line:
     while keys not in lines:
         keys = keys[:-1]
     return lines[keys]
 
 
-def _name(override: str) -> str:
-    return override.partition("=")[0]
-
-
-def _problems(error: ValidationError, path: Path, lines: dict[Keys, int], overrides: tuple[str, ...]) -> list[Problem]:
-    """Turn pydantic's findings into problems, in the order of the file."""
-    found = error.errors()
-    kinds = {detail["loc"]: detail["type"] for detail in found}
+def _problems(error: ValidationError, tree: StudyTree, overrides: tuple[str, ...]) -> list[Problem]:
+    """Turn pydantic's findings into problems, in the order of the file, then of those that it extends."""
     problems = []
-    for detail in found:
-        keys = detail["loc"]
-        if detail["type"] == "too_short" and any(loc[: len(keys)] == keys and loc != keys for loc in kinds):
-            continue  # the list looks empty only because its items were refused
-        place = _place(path, lines, overrides, keys)
-        problems.append((_line(lines, keys), Problem(place, message(detail, keys))))
-    return [problem for _, problem in sorted(problems, key=lambda pair: pair[0])]
+    for keys, sentence in findings(error):
+        line = _line(tree.lines, keys)
+        place = _place(tree.files[0], tree.lines, overrides, keys)
+        problems.append((tree.files.index(line.file), line.number, Problem(place, sentence)))
+    return [problem for *_, problem in sorted(problems, key=lambda pair: pair[:2])]

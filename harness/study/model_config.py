@@ -37,6 +37,9 @@ UNLIMITED = (
 SOURCE_ROWS = ("src_vocab_size", "vocab_size", "n_words")
 TARGET_ROWS = ("tgt_vocab_size", "decoder_vocab_size", "vocab_size", "n_words")
 
+LABELS = "num_labels"
+"""Of what no study does; transformers names each of them, whatever the model is for."""
+
 
 class Description(NamedTuple):
     """What a study must know of a model before it loads it."""
@@ -62,6 +65,9 @@ class Description(NamedTuple):
     generation: Mapping[str, Any] = MappingProxyType({})
     """The settings of its ``generate``."""
 
+    prefixes: tuple[str, ...] = ()
+    """What its prompts began with in training, by task, as T5's configuration says."""
+
 
 def describe(name: str, revision: str | None = None) -> Description:
     """Say what a model is without loading it.
@@ -77,8 +83,8 @@ def describe(name: str, revision: str | None = None) -> Description:
     config = source.config
     two = bool(config.get("is_encoder_decoder"))
     encoder, decoder = _halves(config)
-    for half in (encoder, decoder):
-        _refuse_sizes(name, half)
+    for part in (config, encoder, decoder):
+        _refuse_sizes(name, part)
     stacks = [_first(decoder, DECODER_BLOCKS), _first(encoder, ENCODER_BLOCKS) if two else 0]
     return Description(
         architecture=_architecture(name, config),
@@ -88,7 +94,16 @@ def describe(name: str, revision: str | None = None) -> Description:
         tokenizer_file=tokenizer_file(source),
         embedding_rows=(_first(encoder, SOURCE_ROWS if two else TARGET_ROWS), _first(decoder, TARGET_ROWS)),
         generation=generation_settings(name, source),
+        prefixes=_prefixes(config),
     )
+
+
+def _prefixes(config: Config) -> tuple[str, ...]:
+    """Return the prefixes that a configuration keeps of each task, as T5's does."""
+    tasks = config.get("task_specific_params")
+    settings = tasks.values() if isinstance(tasks, Mapping) else ()
+    prefixes = [one.get("prefix") for one in settings if isinstance(one, Mapping)]
+    return tuple(prefix for prefix in prefixes if isinstance(prefix, str) and prefix.strip())
 
 
 def context(config: Config) -> int | None:
@@ -102,7 +117,18 @@ def context(config: Config) -> int | None:
 
 
 def _refuse_sizes(name: str, config: Config) -> None:
-    for keys, most in (((*ENCODER_BLOCKS, *DECODER_BLOCKS), MOST_BLOCKS), ((*SOURCE_ROWS, *TARGET_ROWS), MOST_ROWS)):
+    patterns = config.get("attention_types")  # of GPT-Neo: kinds of attention, and how often they are repeated
+    repeats = (
+        [pattern[-1] for pattern in patterns if isinstance(pattern, list) and pattern]
+        if isinstance(patterns, list)
+        else []
+    )
+    if any(isinstance(count, int) and count > MOST_BLOCKS for count in repeats):
+        raise ModelError(f"model {name}: config.json says attention_types {str(patterns)[:80]}; lower its counts")
+    for keys, most in (
+        ((*ENCODER_BLOCKS, *DECODER_BLOCKS, LABELS), MOST_BLOCKS),
+        ((*SOURCE_ROWS, *TARGET_ROWS), MOST_ROWS),
+    ):
         for key in keys:
             value = config.get(key)
             if isinstance(value, int | float) and not 0 <= value <= most:

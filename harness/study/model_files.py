@@ -15,10 +15,13 @@ from harness.core.bounded_files import open_regular, read_json
 from harness.core.errors import ModelError
 from harness.core.named_path import named_path
 
-__all__ = ["Source", "generation_settings", "locate", "tokenizer_file"]
+__all__ = ["CHAT_TEMPLATE", "Source", "generation_settings", "locate", "tokenizer_file"]
 
 ADAPTER = "adapter_config.json"
 """What PEFT writes beside an adapter's weights."""
+
+CHAT_TEMPLATE = "chat_template.jinja"
+"""A tokenizer's chat template, which older folders have in its settings."""
 
 USED = (("model*.safetensors", "pytorch_model*.bin"), ("tokenizer.json", "*.model"))
 """Weights and tokenizer: of each, the files of the first pattern that there are any of."""
@@ -75,12 +78,15 @@ def locate(name: str, revision: str | None = None) -> Source:
 
 
 def tokenizer_file(source: Source) -> Path | None:
-    """Return the fast tokenizer's file; ``None`` where the model has only a slow one.
+    """Return the fast tokenizer's file, what is read with it beside it; ``None`` where the model has only a slow one.
 
     Raises:
         ModelError: The Hub is out of reach.
     """
-    return _file(source, "tokenizer.json")
+    file = _file(source, "tokenizer.json")
+    for name in ("tokenizer_config.json", CHAT_TEMPLATE) if file else ():
+        _file(source, name)
+    return file
 
 
 def generation_settings(name: str, source: Source) -> Mapping[str, Any]:

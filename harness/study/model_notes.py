@@ -4,64 +4,50 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.core.example import Example, Split, as_text
-from harness.data.tokenization import Limits, PromptForm, Reader, prompt_ids, prompt_limit, prompt_text
+from harness.data.tokenization import Limits, PromptForm, Reader, prompt_limit
+from harness.study.chat_notes import chat_notes
+from harness.study.checkpoint_generation import unused
+from harness.study.decoding_settings import Decoding
 from harness.study.model_config import Description
+from harness.study.settings import decoding_of, token_limits
+from harness.study.spec import StudySpec
+from harness.study.task import Task
 
 __all__ = ["doubled_tokens", "model_notes", "special_tokens_in_texts"]
 
-NEUTRAL: dict[str, Any] = {
-    "do_sample": False,
-    "num_beams": 1,
-    "min_length": 0,
-    "min_new_tokens": 0,
-    "length_penalty": 1.0,
-    "repetition_penalty": 1.0,
-    "encoder_repetition_penalty": 1.0,
-    "no_repeat_ngram_size": 0,
-    "encoder_no_repeat_ngram_size": 0,
-    "forced_eos_token_id": None,
-    "exponential_decay_length_penalty": None,
-    "guidance_scale": 1.0,
-    "stop_strings": None,
-    "watermarking_config": None,
-    "num_beam_groups": 1,
-    "diversity_penalty": 0.0,
-}
-"""Settings of ``generate`` that change what is said and are the study's to make, by the value that changes nothing."""
-
 
 def model_notes(
+    study: StudySpec,
+    task: Task,
     description: Description,
     reader: Reader,
-    limits: Limits,
     forms: Sequence[PromptForm],
     examples: Mapping[Split, Sequence[Example]],
 ) -> list[str]:
     """Return what `check` tells of a model: what of its files does not hold, and what is known when it is loaded."""
+    decoding = decoding_of(study, task, is_encoder_decoder=description.is_encoder_decoder)
     later = {
         "the model has no tokenizer.json: its tokens": description.tokenizer_file,
         "the model's config.json has no number of blocks: they": description.blocks,
     }
     return [
-        *_unused_settings(description.generation),
-        *_lowered_limit(reader, limits),
+        *_unused_settings(description.generation, decoding),
+        *_lowered_limit(reader, token_limits(study, task)),
         *special_tokens_in_texts(forms, examples, reader),
+        *(chat_notes(forms, reader) if description.tokenizer_file else ()),
         *(f"{what} are counted when it is loaded." for what, known in later.items() if known is None),
     ]
 
 
-def _unused_settings(generation: Mapping[str, Any]) -> list[str]:
+def _unused_settings(generation: Mapping[str, Any], decoding: Decoding) -> list[str]:
     """Tell which of a checkpoint's own settings of ``generate`` do not hold: all but those that name tokens."""
-    unused = [
-        f"{name} {generation[name]}" for name, neutral in NEUTRAL.items() if generation.get(name) not in (None, neutral)
-    ]
+    told = ", ".join(f"{name} {value}" for name, value in unused(generation, decoding).items())
     rule = "predictions are made as the study's generation section says"
-    return [f"the model's own settings of generate are not used ({', '.join(unused)}): {rule}."] if unused else []
+    return [f"the model's own settings of generate are not used ({told}): {rule}."] if told else []
 
 
 def _lowered_limit(reader: Reader, limits: Limits) -> list[str]:
@@ -85,8 +71,7 @@ def special_tokens_in_texts(
     pattern = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))))
     rows = [example for part in examples.values() for example in part]
     fields = sorted({field for form in forms for field in form.names()})
-    columns = {f"field {field}": [as_text(row.fields.get(field)) for row in rows] for field in fields}
-    columns["target"] = [row.target for row in rows]
+    columns = {f"field {field}": _texts(rows, field) for field in fields} | {"target": (row.target for row in rows)}
     own = [
         f"prompt {form.name} ({', '.join(map(repr, found))})" for form in forms if (found := pattern.findall(form.text))
     ]
@@ -94,10 +79,18 @@ def special_tokens_in_texts(
     return [f"texts hold special tokens of the model, which reads them as such: {told}."] if told else []
 
 
-def _place(name: str, texts: Sequence[str], pattern: re.Pattern[str]) -> str:
-    tokens = [found for text in texts if (found := set(pattern.findall(text)))]
-    listed = ", ".join(f"{token!r} {count}" for token, count in Counter(chain(*map(sorted, tokens))).most_common())
-    return f"{name} in {len(tokens)} of {len(texts)} ({listed})" if listed else ""
+def _place(name: str, texts: Iterable[str], pattern: re.Pattern[str]) -> str:
+    counts, holding, rows = Counter[str](), 0, 0
+    for text in texts:
+        found = set(pattern.findall(text))
+        counts.update(sorted(found))
+        holding, rows = holding + bool(found), rows + 1
+    listed = ", ".join(f"{token!r} {count}" for token, count in counts.most_common())
+    return f"{name} in {holding} of {rows} ({listed})" if listed else ""
+
+
+def _texts(rows: Iterable[Example], field: str) -> Iterator[str]:
+    return (as_text(row.fields.get(field)) for row in rows)
 
 
 def doubled_tokens(forms: Iterable[PromptForm], example: Example, reader: Reader) -> list[str]:
@@ -111,13 +104,13 @@ def doubled_tokens(forms: Iterable[PromptForm], example: Example, reader: Reader
     return [
         f"Prompt {form.name} {verb} with {token!r} twice, by its text and by the tokenizer; take it out of the text."
         for form in forms
-        for verb, token in _doubled(prompt_text(reader, form.render(example.fields)), reader)
+        for verb, token in _doubled(form, form.reads(example.fields, reader), reader)
     ]
 
 
-def _doubled(text: str, reader: Reader) -> list[tuple[str, str]]:
+def _doubled(form: PromptForm, text: str, reader: Reader) -> list[tuple[str, str]]:
     text, special = text.strip(), getattr(reader.tokenizer, "all_special_tokens", [])
-    ids = prompt_ids(reader, text)
+    ids = form.ids(text, reader)
     ends = [("begins", ids[:2], text.startswith), ("ends", ids[-2:], text.endswith)]
     return [
         (verb, token)

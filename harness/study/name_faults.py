@@ -34,7 +34,10 @@ def _refuse_baseline(study: StudySpec, problems: Problems) -> None:
 def _refuse_registered_as(study: StudySpec, task: Task, problems: Problems) -> None:
     """Note the name of one of the study's own prompts: MLflow has one list of names for prompts and models."""
     named = [re.split("[/@]", uri.removeprefix("prompts:/"))[0] for p in study.prompts if (uri := p.registered)]
-    taken = {*named, *(prompt_name(task.name, prompt.name) for prompt in study.prompts if not prompt.registered)}
+    taken = {
+        *named,
+        *(prompt_name(task.name, prompt.name) for prompt in study.prompt_levels() if not prompt.registered),
+    }
     if study.registered_as in taken:
         what = f"the best model cannot be registered as {study.registered_as!r}: a prompt of the study is"
         problems.add(f"{what}; set final.registered_as to another name, or to null", "final", "registered_as")

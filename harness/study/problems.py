@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from harness.core.environment_names import resolved
 from harness.core.errors import Problem, StudyError, UnsetName, UserError
-from harness.core.example import Split
+from harness.core.example import SPLITS, Split
+from harness.core.passwords import masked
 from harness.study.load_study import StudyFile
 from harness.study.spec import StudySpec
 
@@ -49,9 +50,19 @@ class Problems:
 
     def add(self, message: str, *keys: str | int) -> None:
         """Note a problem at a place of the file, once."""
-        problem = Problem(self.file.place(*keys), message)
+        problem = Problem(self.file.place(*keys), masked(message, *self.file.addresses))
         if problem not in self.problems:  # one target may be too long for every prompt
             self.problems.append(problem)
+
+    def add_once(self, errors: Sequence[UserError], origin: str, *keys: str | int) -> None:
+        """Note what splits are refused for; a fault of several is told once, with its places behind their origin."""
+        faults: dict[str, list[str]] = {}
+        for error in errors:
+            place, _, fault = str(error).partition(": ")
+            faults.setdefault(fault, []).append(place.removeprefix(origin))
+        for fault, places in faults.items():
+            place = ", ".join(dict.fromkeys(places))
+            self.add(f"{origin if place.startswith(SPLITS) else ''}{place}: {fault}", *keys)
 
     def stop(self) -> None:
         """Raise all that was found, if anything was.

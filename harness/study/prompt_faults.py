@@ -10,15 +10,26 @@ from pathlib import Path
 from harness.core.errors import TemplateError
 from harness.core.example import Example, Split, field_names
 from harness.data.data_keys import Data
+from harness.data.demonstrations import pick_of, shots_of
 from harness.data.sources import SourceRow
 from harness.data.tokenization import PromptForm
 from harness.study.problems import Problems
 from harness.study.row_lengths import TOLD, Fit
+from harness.study.spec import StudySpec
 from harness.study.steady_prompts import unsteady
 from harness.study.target_in_prompt import spread, told_targets
 from harness.study.task import Task
 
-__all__ = ["alike", "holding_targets", "refuse_faults", "refuse_without_fields", "stray_fields"]
+__all__ = [
+    "alike",
+    "holding_targets",
+    "measured_otherwise",
+    "refuse_faults",
+    "refuse_stored_rows",
+    "refuse_unrendered",
+    "refuse_without_fields",
+    "stray_fields",
+]
 
 SAMPLE = 32
 """Rows that are rendered in several processes."""
@@ -36,6 +47,19 @@ _STRAY = "|".join(
     )
 )
 """How a field is written elsewhere: f-strings, format, shells, placeholders."""
+
+
+def refuse_unrendered(
+    prompts: Sequence[tuple[int, PromptForm]], examples: Mapping[Split, Sequence[Example]], problems: Problems
+) -> None:
+    """Add a problem for each prompt that cannot be rendered on every example."""
+    for index, form in prompts:
+        with problems.at("prompts", index):
+            rows = list(chain.from_iterable(examples.values()))
+            if rows:
+                form.validate(field_names(rows))
+            for example in rows:
+                form.render(example.fields)
 
 
 def refuse_without_fields(
@@ -95,7 +119,7 @@ def refuse_faults(
     Args:
         prompts: With their places in the study file's list.
         fits: Of those that can be encoded; others are left out here.
-        rows: Of the training split.
+        rows: Of the training split, or a sample that is spread over it.
         data: The study's section.
         task: The task.
         task_file: Where it stands.
@@ -121,6 +145,26 @@ def refuse_faults(
     for name, columns in told_targets(steady, rows, data, task.example).items():
         rule = f"changes with {columns}, which the target is made of, so the answer would stand in the question"
         problems.add(f"prompt {name!r} {rule}; leave it out", "prompts", places[name])
+
+
+def refuse_stored_rows(study: StudySpec, prompts: Sequence[tuple[int, PromptForm]], problems: Problems) -> None:
+    """Add a problem for each prompt whose stored model would hold training rows, where texts are kept off the store."""
+    if study.tracking.texts or study.final.models == "none" or not study.final.seeds:
+        return
+    for place, prompt in prompts:
+        if shots_of(prompt):
+            why = "a stored model of it keeps the training rows that it picks from, but tracking.texts is false"
+            problems.add(f"prompt {prompt.name!r}: {why}; set final.models: none", "prompts", place, "shots")
+
+
+def measured_otherwise(prompts: Iterable[PromptForm]) -> list[str]:
+    """Return a sentence for each prompt that picks what only the model's weights can tell."""
+    return [
+        f"prompt {prompt.name} picks its demonstrations by the model's embeddings, which are not loaded here: its "
+        "lengths are those with BM25's picks."
+        for prompt in prompts
+        if pick_of(prompt) == "similar"
+    ]
 
 
 def alike(fits: Sequence[Fit]) -> list[str]:

@@ -35,7 +35,7 @@ def with_recorded_ranges(checked: Checked, store: RunStore) -> tuple[Checked, st
 
 
 def _record(store: RunStore) -> StudyRecord | None:
-    summary = summary_of(store.runs())
+    summary = summary_of(store.runs(phase="summary"))
     with suppress(DamagedError):  # then it is written anew
         return StudyRecord.from_run(store, summary) if summary else None
     return None

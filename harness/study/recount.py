@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 from harness.core.errors import ModelError
 from harness.core.example import Split
+from harness.data.demonstrations import Demonstrations, pick_of, shots_of
 from harness.data.tokenization import Encoded, PromptForm, Reader
 from harness.metrics.base import Metric
 from harness.study.check import Checked
 from harness.study.model_notes import doubled_tokens, special_tokens_in_texts
 from harness.study.problems import Problems
-from harness.study.row_lengths import Fit, ids_digest, measure
+from harness.study.row_lengths import Fit, ids_digest, measure, shots_in
 from harness.study.settings import token_limits
 from harness.study.unequal_targets import refuse_hopeless, refuse_stop_texts, unequal_targets
 
@@ -30,7 +31,11 @@ class Recount(NamedTuple):
 
 
 def recount(
-    checked: Checked, reader: Reader, metrics: Sequence[Metric], encoded: Callable[[PromptForm, Split], Encoded]
+    checked: Checked,
+    reader: Reader,
+    metrics: Sequence[Metric],
+    encoded: Callable[[PromptForm, Split], Encoded],
+    demonstrations: Demonstrations,
 ) -> Recount:
     """Count tokens again; where `check` counted none, or otherwise, all that it says of tokens is said anew.
 
@@ -38,7 +43,8 @@ def recount(
         checked: The study.
         reader: Its model.
         metrics: The task's.
-        encoded: Gives the training split as a prompt has it.
+        encoded: Gives a split as a prompt has it.
+        demonstrations: What prompts pick theirs from.
 
     Raises:
         DataError: Rows cannot be encoded.
@@ -51,19 +57,25 @@ def recount(
             f"{str(reader.is_encoder_decoder).lower()} for this architecture; write it there"
         )
     if checked.description.tokenizer_file is None:
-        return _anew(checked, reader, metrics)
-    fits = tuple(_counted(fit, encoded(form, "train")) for fit, form in zip(checked.fits, checked.prompts, strict=True))
-    differences = [_difference(*pair) for pair in zip(checked.fits, fits, strict=True) if pair[0] != pair[1]]
+        return _anew(checked, reader, metrics, demonstrations)
+    fits = tuple(_counted(fit, form, encoded) for fit, form in zip(checked.fits, checked.prompts, strict=True))
+    trios = zip(checked.fits, fits, checked.prompts, strict=True)
+    differences = [_difference(light, own) for light, own, form in trios if light != own and not _by_weights(form)]
     if not differences:
         return Recount(fits, ())
-    own = _anew(checked, reader, metrics)
+    own = _anew(checked, reader, metrics, demonstrations)
     return Recount(own.fits, (*differences, *(line for line in own.cautions if line not in checked.cautions)))
 
 
-def _anew(checked: Checked, reader: Reader, metrics: Sequence[Metric]) -> Recount:
+def _by_weights(form: PromptForm) -> bool:
+    """Return whether a prompt picks its demonstrations by weights, which `check` does not load."""
+    return pick_of(form) == "similar"
+
+
+def _anew(checked: Checked, reader: Reader, metrics: Sequence[Metric], demonstrations: Demonstrations) -> Recount:
     study, task, examples, problems = checked.study, checked.task, checked.examples, Problems(checked.file)
     prompts = list(enumerate(checked.prompts))
-    fits, cautions = measure(study, prompts, examples, reader, token_limits(study, task), problems)
+    fits, cautions = measure(study, prompts, examples, reader, token_limits(study, task), demonstrations, problems)
     refuse_stop_texts(study, task, examples, reader, problems)
     cautions += refuse_hopeless(unequal_targets(examples, reader, metrics), study, problems)
     problems.stop()
@@ -72,10 +84,15 @@ def _anew(checked: Checked, reader: Reader, metrics: Sequence[Metric]) -> Recoun
     return Recount(fits, tuple(cautions))
 
 
-def _counted(fit: Fit, train: Encoded) -> Fit:
+def _counted(fit: Fit, form: PromptForm, encoded: Callable[[PromptForm, Split], Encoded]) -> Fit:
+    train = encoded(form, "train")
     longest = max(len(row.prompt) for row in train.rows)
     ids = ids_digest(train.rows)
-    return fit._replace(longest=longest, truncated=train.truncation_rate, dropped=train.dropped, ids=ids)
+    fit = fit._replace(longest=longest, truncated=train.truncation_rate, dropped=train.dropped, ids=ids)
+    if not _by_weights(form):
+        return fit
+    rows = [*train.rows, *encoded(form, "validation").rows]
+    return fit._replace(**shots_in([row.shots for row in rows], shots_of(form)))
 
 
 def _difference(light: Fit, own: Fit) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from harness.core.errors import TemplateError
 from harness.core.example import Example, ListDigest
-from harness.data.token_seam import anchored, prompt_text
 from harness.data.tokenization import PromptForm, Reader, Row
 
 __all__ = ["RowCount", "holds", "read_ahead"]
@@ -34,17 +34,29 @@ class RowCount:
     prompts: set[str] = field(default_factory=set)
     """Up to two of them, and of the sources."""
     sources: set[str] = field(default_factory=set)
+    whole: array[int] = field(default_factory=lambda: array("q"))
+    """Tokens of each prompt before it is shortened, with all its demonstrations."""
+    shots: array[int] = field(default_factory=lambda: array("q"))
+    """Demonstrations of each prompt that fit."""
 
-    def add(self, example: Example, row: Row, text: str) -> None:
-        """Count a row."""
+    def add(self, example: Example, row: Row, text: str, own: str) -> None:
+        """Count a row.
+
+        Args:
+            example: With its target.
+            row: In token ids.
+            text: Its prompt as the model reads it.
+            own: The same without demonstrations, whose targets are no leak of this one's.
+        """
         self.texts.add(text)
+        self.shots.append(row.shots)
         self.ids.add((row.prompt, row.target))
         self.rows += 1
         self.longest = max(self.longest, len(row.prompt))
         self.shortened += row.truncated
-        self.telling += _tells(text, example.target)
+        self.telling += _tells(own, example.target)
         if len(self.prompts) < 2:
-            self.prompts.add(text)
+            self.prompts.add(own)
         if len(self.sources) < 2:
             self.sources.add(example.source)
 
@@ -54,23 +66,23 @@ class RowCount:
         return self.shortened / max(self.rows, 1)
 
 
-def read_ahead(examples: Sequence[Example], form: PromptForm, reader: Reader) -> Iterator[Example]:
-    """Pass examples on, a batch of them tokenized at once."""
+def read_ahead(examples: Sequence[Example], form: PromptForm, reader: Reader, count: RowCount) -> Iterator[Example]:
+    """Pass examples on, a batch of them tokenized at once and their whole prompts counted."""
     for start in range(0, len(examples), BATCH):
         part = examples[start : start + BATCH]
         with suppress(TemplateError):  # told of when that row is encoded
-            texts = [prompt_text(reader, form.render(example.fields)) for example in part]
-            _tokenize_ahead(reader, texts, [example.target for example in part])
+            texts = [form.reads(example.fields, reader, example.shots) for example in part]
+            _tokenize_ahead(reader, form, part, texts)
+            count.whole.extend(len(form.ids(text, reader)) for text in texts)
         yield from part
 
 
-def _tokenize_ahead(reader: Reader, prompts: Sequence[str], targets: Sequence[str]) -> None:
-    """Have the `prompt_text` and the targets of some rows tokenized at once, by a tokenizer that is quicker so."""
+def _tokenize_ahead(reader: Reader, form: PromptForm, examples: Sequence[Example], texts: Sequence[str]) -> None:
+    """Have prompts and targets of some rows tokenized at once, by a tokenizer that is quicker so."""
     ahead = getattr(reader.tokenizer, "read_ahead", None)
     if ahead:
-        stripped = [target.strip() for target in targets]
-        behind = [anchored(*pair)[1] for pair in zip(prompts, stripped, strict=True)]
-        ahead(prompts, stripped if reader.is_encoder_decoder else behind)
+        parts = [form.ahead(example, text, reader) for example, text in zip(examples, texts, strict=True)]
+        ahead([text for special, _ in parts for text in special], [text for _, bare in parts for text in bare])
 
 
 def holds(text: str, target: str) -> bool:

@@ -7,26 +7,25 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from harness.core.errors import DataError, EmptyPrompt, TemplateError
 from harness.core.example import Example, ListDigest, Split, field_names
+from harness.data.demonstrations import Demonstrations, shots_of
 from harness.data.tokenization import (
     Limits,
     PromptForm,
     Reader,
     Row,
     encode_each,
-    prompt_ids,
     prompt_limit,
-    prompt_text,
     target_ids,
 )
 from harness.study.problems import Problems, listed_rows
 from harness.study.row_counts import RowCount, read_ahead
 from harness.study.spec import StudySpec
 
-__all__ = ["TOLD", "UNLIMITED", "Fit", "ids_digest", "measure"]
+__all__ = ["TOLD", "UNLIMITED", "Fit", "ids_digest", "measure", "shots_in"]
 
 UNLIMITED = Limits(sys.maxsize, sys.maxsize, sys.maxsize)
 """Where tokens cannot be counted yet: nothing is shortened or dropped."""
@@ -62,6 +61,12 @@ class Fit(NamedTuple):
     """Whether rows of different sources all get the same prompt."""
     ids: str
     """`ids_digest` of the training rows."""
+    shots: float = 0.0
+    """Demonstrations that stand in a prompt, on average over all rows."""
+    least_shots: int = 0
+    """The fewest."""
+    few_shots: float = 0.0
+    """Share of all rows with fewer than the prompt asks for."""
 
 
 def ids_digest(rows: Sequence[Row]) -> str:
@@ -78,6 +83,7 @@ def measure(
     examples: Mapping[Split, Sequence[Example]],
     reader: Reader,
     limits: Limits,
+    demonstrations: Demonstrations,
     problems: Problems,
 ) -> tuple[tuple[Fit, ...], list[str]]:
     """Encode every prompt and target as a run will; return how they fit, and what of it is a caution.
@@ -88,15 +94,18 @@ def measure(
         examples: All splits at hand.
         reader: The model, or what stands for it.
         limits: The most tokens.
+        demonstrations: What prompts pick theirs from.
         problems: Takes what cannot be encoded.
     """
     fits: list[Fit] = []
     cautions: list[str] = []
     with problems.at("training", "max_target_tokens"):
         prompt_limit(reader, limits)
-        every = [_fit_of(form, place, examples, reader, limits, problems) for place, form in prompts]
+        every = [_fit_of(form, place, examples, reader, limits, demonstrations, problems) for place, form in prompts]
         fits = [fit for fit in every if fit]
         cautions = _length_cautions(study, fits, examples, reader, limits) if fits else []
+        asked = {form.name: shots_of(form) for _, form in prompts}
+        cautions += _fewer(fits, asked, reader, limits)
     return tuple(fits), cautions
 
 
@@ -106,6 +115,7 @@ def _fit_of(
     examples: Mapping[Split, Sequence[Example]],
     reader: Reader,
     limits: Limits,
+    demonstrations: Demonstrations,
     problems: Problems,
 ) -> Fit | None:
     """Return how a prompt fits; what cannot be encoded at all becomes a problem."""
@@ -115,20 +125,36 @@ def _fit_of(
     for split, rows in examples.items():
         try:
             form.validate(fields)
-            count, each = RowCount(texts), read_ahead(rows, form, reader)
-            for passing in encode_each(each, form, reader, limits=limits, drop_long_targets=split == "train"):
-                count.add(*passing)
+            form.ends(reader)
+            count = RowCount(texts)
+            shown = demonstrations.attached(form, rows, of_train=split == "train")
+            each = read_ahead(shown, form, reader, count)
+            for example, row, text in encode_each(
+                each, form, reader, limits=limits, drop_long_targets=split == "train"
+            ):
+                count.add(example, row, text, form.reads(example.fields, reader) if row.shots else text)
             counts[split] = count
         except EmptyPrompt:
             rule = f"prompt {form.name!r} renders to an empty text; correct the rows, or leave them out"
             problems.add(f"of {listed_rows(_empty(form, examples))} {rule}", "prompts", place)
             break
         except (DataError, TemplateError) as error:
-            if isinstance(error, TemplateError) or isinstance(error.__cause__, TemplateError):
+            if isinstance(error.__cause__, TemplateError):
+                problems.add(f"{split} {error}", "prompts", place)
+                break  # it would fail on the other splits as well
+            if isinstance(error, TemplateError):
                 problems.add(str(error), "prompts", place)
                 break  # it would fail on the other splits as well
             problems.add(str(error), "data", split)
-    return _fit(form, examples, counts, reader) if "train" in counts else None
+    return _fit(form, len(examples["train"]), counts) if "train" in counts else None
+
+
+def shots_in(counts: Sequence[int], asked: int) -> dict[str, Any]:
+    """Return what a `Fit` says of the demonstrations of rows, by how many each has and how many a prompt asks for."""
+    if not asked or not counts:
+        return {}
+    fewer = sum(count < asked for count in counts) / len(counts)
+    return {"shots": sum(counts) / len(counts), "least_shots": min(counts), "few_shots": fewer}
 
 
 def _empty(form: PromptForm, examples: Mapping[Split, Sequence[Example]]) -> dict[Split, list[str]]:
@@ -142,31 +168,26 @@ def _empty(form: PromptForm, examples: Mapping[Split, Sequence[Example]]) -> dic
     return empty
 
 
-def _fit(
-    form: PromptForm, examples: Mapping[Split, Sequence[Example]], counts: Mapping[Split, RowCount], reader: Reader
-) -> Fit:
+def _fit(form: PromptForm, rows: int, counts: Mapping[Split, RowCount]) -> Fit:
     train, parts = counts["train"], counts.values()
     shortened = {split: count.share for split, count in counts.items()}
+    shots = shots_in([number for count in parts for number in count.shots], shots_of(form))
+    is_cut = max(shortened.values()) >= TOLD or shots.get("few_shots", 0.0) > TOLD
     return Fit(
         prompt=form.name,
         longest=train.longest,
         truncated=train.share,
-        dropped=len(examples["train"]) - train.rows,
-        rows=len(examples["train"]),
+        dropped=rows - train.rows,
+        rows=rows,
         shortened=shortened,
-        fitting=_fitting(form, examples, reader) if max(shortened.values()) >= TOLD else 0,
+        fitting=max(_quantile(count.whole) for count in parts) if is_cut else 0,
         with_target=sum(count.telling for count in parts) / sum(count.rows for count in parts),
         texts=str(train.texts),
         constant=len(set().union(*(count.prompts for count in parts))) == 1
         and len(set().union(*(count.sources for count in parts))) > 1,
         ids=str(train.ids),
+        **shots,
     )
-
-
-def _fitting(form: PromptForm, examples: Mapping[Split, Sequence[Example]], reader: Reader) -> int:
-    """Return the tokens that `FITTING` of each split's prompts take whole."""
-    whole = [[prompt_text(reader, form.render(example.fields)) for example in rows] for rows in examples.values()]
-    return max(_quantile([len(prompt_ids(reader, text)) for text in texts]) for texts in whole)
 
 
 def _quantile(lengths: Sequence[int]) -> int:
@@ -218,6 +239,19 @@ def _shortened(fits: Sequence[Fit], reader: Reader, limits: Limits) -> list[str]
     if room < fitting:
         remedy += f"; the model's context of {reader.context} leaves {room} beside targets and predictions"
     return [f"{shares} are shortened to fit in {limit} tokens; {remedy}."]
+
+
+def _fewer(fits: Sequence[Fit], asked: Mapping[str, int], reader: Reader, limits: Limits) -> list[str]:
+    """Tell of demonstrations that many rows do without, each with the limit that would do."""
+    return [
+        f"prompt {fit.prompt} asks for {asked[fit.prompt]} demonstrations, and {fit.few_shots:.0%} of rows get fewer "
+        f"({fit.shots:.1f} on average, {fit.least_shots} at least), since no more fit in "
+        f"{prompt_limit(reader, limits)} tokens or differ enough from the row; {FITTING:.0%} of prompts take "
+        f"{fit.fitting} tokens with all there are "
+        f"(training.max_source_tokens: {fit.fitting})."
+        for fit in fits
+        if fit.few_shots > TOLD
+    ]
 
 
 def _unreached(study: StudySpec, lengths: Sequence[int], limits: Limits) -> list[str]:

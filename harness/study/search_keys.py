@@ -58,14 +58,15 @@ class Search(Section):
     """The short form of a space with this one entry; both left out: each tuning's kind has its own range."""
     space: dict[str, Any] | None = None
     """By name, ``learning_rate`` or ``training.<key>``: a range, ``{low, high, scale}``, or a list of choices. The
-    learning rate is always searched; see `harness.study.written_space`."""
+    learning rate is always searched."""
     ranges: dict[str, TuningRange] | None = None
-    """Learning rates of single tunings, by name (``last_blocks-2``) or by kind; they go before the two above."""
+    """Learning rates of single tunings, by name (``last_blocks-2``) or by kind (``head``); they go before the two
+    above."""
     edges: Literal["warn", "extend"] = "warn"
     """What becomes of a cell whose winner lies at an end of its learning rates: the report warns of it, or that end is
     widened tenfold, at most twice, each time with as many further trials, drawn in what was added."""
     first: tuple[dict[str, Any], ...] = ()
-    """Settings that are tried before any is drawn, inside the budget; see `harness.study.first_settings`."""
+    """Settings that are tried before any is drawn, inside the budget: ``[{learning_rate: 2.0e-5}]``."""
     trials: Count = 8
     """Draws per cell."""
     sampler: Literal["grid", "random", "tpe", "gp"] = "gp"
@@ -79,7 +80,7 @@ class Search(Section):
     seed: Seed = 0
     """Seeds the draws, and the training of every trial."""
     storage: StorageUrl = "sqlite:///optuna.db"
-    """Optuna's storage URL; left out: in the working folder, as MLflow's store."""
+    """Optuna's storage URL; left out: in the working folder or ``--home``, as MLflow's store."""
 
     @model_validator(mode="before")
     @classmethod

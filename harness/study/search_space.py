@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from harness.core.absent_value import NONE
 from harness.core.errors import UserError
 from harness.study.axes import Tuning
 from harness.study.dimension import Dimension, Value, format_value, parse_value
 from harness.study.spec import StudySpec
 from harness.study.written_space import RATE, SEARCHED, TRAINING
-from harness.tracking.schema import NONE
 
 __all__ = [
     "HYPERPARAMETERS",
@@ -167,16 +167,14 @@ class SearchSpace:
 
     @classmethod
     def from_record(cls, records: Sequence[Mapping[str, Any]] | None, search: Mapping[str, Any]) -> SearchSpace:
-        """Return the space that a store holds.
-
-        Args:
-            records: From `record`; ``None`` in a store that was written before there was one.
-            search: The study's search section, which then says all.
-        """
+        """Return the space that a store holds, from `record`, or of one without it by its study's search section."""
         if records is None:
             rate = search.get("learning_rate")
             return cls((Dimension("learning_rate", rate["low"], rate["high"], "log"),) if rate else ())
-        return cls(tuple(map(Dimension.from_record, records)))
+        dimensions = tuple(map(Dimension.from_record, records))
+        if any(isinstance(choice, str) for d in dimensions if d.name == RATE for choice in d.choices):
+            raise ValueError("its learning rates are no numbers")
+        return cls(dimensions)
 
     def with_rates(self, record: Mapping[str, Any] | None) -> SearchSpace:
         """Return the space with other learning rates, from `record`; itself without one."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.core.errors import MetricError
+from harness.core.errors import HarnessError, MetricError
 from harness.core.example import Example, Prediction
 from harness.metrics.base import Metric
 from harness.metrics.registry import is_registered
@@ -101,6 +101,8 @@ def _doubtful(rows: Sequence[Example]) -> list[Example]:
 def _score(metric: Metric, predictions: Sequence[Prediction], rows: Sequence[Example]) -> float:
     try:
         return metric.reduce([metric.statistics(*pair) for pair in zip(predictions, rows, strict=True)])
+    except HarnessError:
+        raise
     except Exception as error:  # whatever a user's metric raises is that metric's problem
         said = f"on prediction {predictions[0].text[:40]!r} for example {rows[0].id!r}"
         raise MetricError(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from harness.core.errors import UserError
 from harness.data.tokenization import Limits
+from harness.study.decoding_settings import Decoding
 from harness.study.spec import StudySpec
 from harness.study.task import Task
 
-__all__ = ["new_tokens", "stop_texts", "token_limits"]
+__all__ = ["decoding_of", "new_tokens", "refuse_least_over_most", "stop_texts", "token_limits"]
 
 
 def new_tokens(study: StudySpec, task: Task) -> int:
@@ -25,3 +27,28 @@ def stop_texts(study: StudySpec, task: Task, *, is_encoder_decoder: bool) -> tup
     if study.generation.stop is not None:
         return study.generation.stop
     return () if is_encoder_decoder else tuple(task.stop)
+
+
+def decoding_of(study: StudySpec, task: Task, *, is_encoder_decoder: bool) -> Decoding:
+    """Return how predictions are made."""
+    generation, resolved = study.generation, {"max_new_tokens", "stop"}
+    written = {name: getattr(generation, name) for name in Decoding._fields if name not in resolved}
+    return Decoding(
+        max_new_tokens=new_tokens(study, task),
+        stop=stop_texts(study, task, is_encoder_decoder=is_encoder_decoder),
+        **{name: value for name, value in written.items() if value is not None},
+    )
+
+
+def refuse_least_over_most(study: StudySpec, task: Task) -> None:
+    """See that a prediction may be as long as it must be.
+
+    Raises:
+        UserError: It may not.
+    """
+    least, most = study.generation.min_new_tokens or 0, new_tokens(study, task)
+    if least > most:
+        raise UserError(
+            f"generation.min_new_tokens is {least}; a prediction has at most {most} tokens: lower it, or set "
+            "generation.max_new_tokens"
+        )

@@ -13,13 +13,14 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_v
 
 from harness.core.closest_match import closest
 from harness.core.named_path import ModelName, StorageUrl, TaskName
-from harness.core.number_types import Amount, Count, Mebibytes, Seed
+from harness.core.number_types import Amount, Mebibytes, Seed
 from harness.core.workspace import LONGEST_NAME, STUDY_NAME
 from harness.core.yaml_section import Section
 from harness.data.data_keys import Data
 from harness.study.axes import AXES, Prompt, Tuning, tuning_of
 from harness.study.dimension import NARROWEST
 from harness.study.generality_keys import Generality, generality_of
+from harness.study.generation_keys import Generation
 from harness.study.search_keys import PROXIED, LearningRate, Search
 from harness.study.training_keys import Precision, Training
 
@@ -51,7 +52,8 @@ class Model(Section):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """What the weights are loaded as, whatever the checkpoint holds."""
     source_language: str | None = None
-    """The language of prompts, as the model's tokenizer (mBART, M2M100, NLLB) calls it; left out: its own."""
+    """The language of prompts, by its code in the model's tokenizer (mBART, M2M100, NLLB); left out: the tokenizer's
+    own."""
     target_language: str | None = None
     """The language of answers, likewise; left out: that of the model's generation settings, else the tokenizer's."""
     trust_remote_code: bool = False
@@ -76,26 +78,15 @@ class Engine(Section):
     """The most disk that they may take in ``.harness``, for later runs; left out: a tenth of what is free; 0: none."""
 
 
-class Generation(Section):
-    """How predictions are made; greedy by default."""
-
-    max_new_tokens: Count | None = None
-    """The most tokens of a prediction; left out: the targets' limit."""
-    num_beams: Count = Field(default=1, le=1_000)
-    """How many beams; 1: greedy."""
-    stop: tuple[str, ...] | None = None
-    """Texts that end a prediction; left out: the task's."""
-    batch_size: Count = 64
-    """Prompts per call of ``generate``."""
-
-
 class Baseline(Section):
     """The cell that others are compared with; further axes by their names, left out: their first level."""
 
     model_config = ConfigDict(extra="allow")
 
     prompt: str
+    """The name of its prompt."""
     tuning: Annotated[Tuning, BeforeValidator(tuning_of)]
+    """Its tuning, written as in ``tuning``."""
 
     @model_validator(mode="before")
     @classmethod
@@ -156,37 +147,46 @@ class Tracking(Section):
     uri: StorageUrl | None = None
     """The store, whatever ``MLFLOW_TRACKING_URI`` says; left out: what that says, else ``mlflow.db``."""
     experiment: str | None = Field(default=None, min_length=1, max_length=500)
-    """What MLflow calls the experiment, which is this study's alone: any text or path; left out: the study's name."""
+    """What MLflow calls the experiment, which is this study's alone: any text or path, such as ``/Users/me/x``; left
+    out: the study's name."""
     texts: bool = True
-    """``false``: no example, filled-in prompt or prediction goes there; these are kept in ``.harness/.texts``."""
+    """``false``: no example, filled-in prompt or prediction goes there, but ids, scores and digests; the texts are kept
+    in ``.harness/.texts``."""
 
 
 class StudySpec(Section):
     """A whole study file."""
 
+    extends: str | None = Field(default=None, exclude=True)
+    """Another study file, from this one's folder, whose keys hold where this one does not say otherwise."""
     name: str = Field(pattern=STUDY_NAME, max_length=LONGEST_NAME)
-    """The report folder's, and the MLflow experiment's unless `Tracking` says otherwise: a plain word."""
+    """The report folder's, and the MLflow experiment's unless ``tracking.experiment`` says otherwise; letters, digits,
+    ``_``, ``.``, ``-``."""
     task: TaskName
     """A task that travels with the harness, or the path of a task file."""
     tracking: Tracking = Tracking()
     model: Model = Model()
     data: Data = Data()
     prompts: tuple[Prompt, ...] = Field(min_length=1)
-    """The prompts that are compared."""
+    """The prompts that are compared: names of the task's, addresses in the Prompt Registry, or sections with these
+    keys."""
     tuning: tuple[Annotated[Tuning, BeforeValidator(tuning_of)], ...] = Field(min_length=1)
-    """The tunings that are compared; ``none`` is added where it is missing."""
+    """The tunings that are compared: ``none``, ``head``, ``{last_blocks: 2}``, ``full``; ``none`` is added where it is
+    missing."""
     training: Training = Training()
     generation: Generation = Generation()
     engine: Engine = Engine()
     search: Search = Search()
     final: Final = Final()
     generality: Annotated[Generality, BeforeValidator(generality_of)] = Generality()
-    """``none``: nothing is measured."""
+    """What fine-tuning should leave as it was; measured before and after by every final run. ``none``: nothing is
+    measured."""
 
     @field_validator("prompts", "tuning")
     @classmethod
     def _no_repeats(cls, items: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
-        names = [item.name for item in items]
+        each = [one for item in items for one in (item.combinations() if isinstance(item, Prompt) else [item])]
+        names = [item.name for item in each]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"{info.field_name} names {', '.join(repeated)} more than once; each must be distinct")
@@ -198,6 +198,10 @@ class StudySpec(Section):
         if not self.final.seeds or self.final.models == "none":
             return None
         return self.final.registered_as if "registered_as" in self.final.model_fields_set else self.name
+
+    def prompt_levels(self) -> tuple[Prompt, ...]:
+        """Return the prompts in order, one for each combination where a prompt has features."""
+        return tuple(one for prompt in self.prompts for one in prompt.combinations())
 
     def tunings(self) -> tuple[Tuning, ...]:
         """Return the tunings in order, zero-shot (``none``) put first where the study leaves it out."""

@@ -20,8 +20,8 @@ from harness.core.errors import DataError, TaskError, TemplateError
 from harness.core.example import Example
 from harness.core.python_child import child_environment, python
 from harness.data.data_keys import Data
+from harness.data.demonstrations import shots_of
 from harness.data.sources import SourceRow, example_of
-from harness.data.template import is_plain
 from harness.data.tokenization import PromptForm
 from harness.study.later_clock import turn_ahead
 from harness.study.task import Task, load_task, plain_example
@@ -65,7 +65,7 @@ def unsteady(
         task_file: Where it stands.
     """
     own = task.example is not plain_example
-    suspects = [prompt for prompt in prompts if own or not is_plain(prompt)]
+    suspects = [prompt for prompt in prompts if own or not prompt.is_plain()]
     if not suspects or not rows:
         return []
     here = _seen(suspects, rows, data, task)
@@ -100,7 +100,8 @@ def _seen(prompts: Sequence[PromptForm], rows: Sequence[SourceRow], data: Data, 
 
 def _rendered(prompt: PromptForm, example: Example) -> str:
     try:
-        return prompt.render(example.fields)
+        shots = (example,) if shots_of(prompt) else ()  # any will do to see whether it is written alike
+        return prompt.render(example.fields, shots)
     except TemplateError as error:
         return str(error)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,11 +13,12 @@ from harness.core.workspace import inside
 from harness.study.check import Checked, check
 from harness.study.load_study import read_study
 from harness.study.spec import Search
-from harness.study.task import load_task
+from harness.study.task import load_task, task_text
 from harness.study.task_files import has_run, task_path
 from harness.tracking.run_records import prompt_versions
 from harness.tracking.schema import Artifacts
-from harness.tracking.store_protocols import Run, RunStore
+from harness.tracking.store_protocols import RunStore
+from harness.tracking.stored_run import Run
 from harness.tracking.study_record import StudyRecord, summary_of
 
 __all__ = ["StoredStudy", "rebuilt"]
@@ -33,6 +34,8 @@ class StoredStudy(NamedTuple):
     """The text of the task's file."""
     prompt: str
     """The text of the run's own prompt."""
+    rows: Mapping[str, str]
+    """The rows that came from memory, by split, as a jsonl file has them; none where texts are kept off the store."""
     versions: Mapping[str, str]
     """Prompts to the addresses of the versions that runs used."""
 
@@ -53,6 +56,7 @@ class StoredStudy(NamedTuple):
             file=tracker.fetch(summary.id, Artifacts.STUDY),
             task=tracker.fetch(summary.id, Artifacts.task(record.task_file)),
             prompt=tracker.fetch(run.parent, Artifacts.PROMPT),
+            rows={split: tracker.fetch(summary.id, Artifacts.rows(split)) for split in _stored_rows(record)},
             versions=prompt_versions(run for run in runs if run.phase == "cell"),
         )
 
@@ -75,15 +79,41 @@ def rebuilt(stored: StoredStudy, folder: Path, store: str, allowed: Permissions)
     overrides.append(_override("search", "storage", Search().storage))  # nothing is searched
     overrides.append(_override("tracking", "uri", store))
     data = record.study["data"]
-    if not data["path"] and not data["hub"]:  # the task's own: where it is now, if it is anywhere
+    overrides += _rows(stored, folder)
+    if not any(data.get(key) for key in ("path", "hub", "splits")):  # the task's own: where it is, if it is anywhere
         place = task_path(record.study["task"], record.folder)
         own = place.parent / load_task(str(task))[0].data if place.is_file() else record.data["source"]
         overrides.append(_override("data", "path", str(own)))
     read = read_study(file, overrides, folder=record.folder)
     for other in map(task_path, read.resolved.generality.tasks):
         if other.is_file():
-            _refuse_unknown(f"task {other}", other.read_text(encoding="utf-8"), allowed)
+            _refuse_unknown(f"task {other}", task_text(other), allowed)
     return check(read, test=bool(read.study.final.seeds))
+
+
+def _stored_rows(record: StudyRecord) -> Sequence[str]:
+    """Return the splits whose rows the store holds."""
+    return [*record.rows] if record.rows and record.study["tracking"]["texts"] else []  # older ones lack that key
+
+
+def _rows(stored: StoredStudy, folder: Path) -> list[str]:
+    """Write the rows that came from memory, and return the overrides that name them.
+
+    Raises:
+        UserError: The store has none, and neither has the workspace any more.
+    """
+    if not stored.rows:
+        for split, file in stored.record.rows.items():
+            if not Path(file).is_file():
+                raise UserError(
+                    f"the rows of {split} came from memory and were kept off the store (tracking.texts: false), and "
+                    f"{file} is not there any more; build the study in Python again, which writes it"
+                )
+        return []
+    for split, text in stored.rows.items():
+        (folder / f"{split}.jsonl").write_text(text, encoding="utf-8")
+    splits = {split: f"{split}.jsonl" for split in stored.rows}
+    return [_override("data", "path", str(folder)), _override("data", "splits", splits)]
 
 
 def _override(section: str, key: str, value: object) -> str:

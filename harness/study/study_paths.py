@@ -6,19 +6,22 @@ is the same study; what reads files gets the study that is made here.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, TypeVar, get_args
 
 from harness.core.errors import UserError
 from harness.core.named_path import MayBePath, named_path
+from harness.core.workspace import HERE
 from harness.core.yaml_section import Section
 from harness.study.spec import StudySpec
+from harness.study.study_tree import Keys
 
-__all__ = ["Placed", "found_in", "placed"]
+__all__ = ["Placed", "found_in", "moved_paths", "placed", "with_paths"]
 
-Keys = tuple[str | int, ...]
+T = TypeVar("T", bound=Section)
 
 SQLITE = "sqlite:///"
 
@@ -39,13 +42,14 @@ def placed(study: StudySpec, folder: Path, is_set: Callable[[Keys], bool]) -> Pl
         folder: Where its file is.
         is_set: Whether a key's value comes from the command line.
     """
+    study = _with_own_storage(study)
     if folder.resolve() == Path().resolve():
         return Placed(study, ())
     notes: list[str] = []
 
     def place(text: str, keys: Keys, is_path: bool | None) -> str:
-        file = text.removeprefix(SQLITE).partition("?")[0] if text.startswith(SQLITE) else text
-        if is_path is False or file.startswith(("/", "~")) or Path(file).is_absolute():
+        file = _file(text)
+        if is_path is False or _starts_anywhere(file):
             return text
         places = [Path(), folder] if is_set(keys) else [folder, Path()]
         there = found_in(file, places)
@@ -57,7 +61,47 @@ def placed(study: StudySpec, folder: Path, is_set: Callable[[Keys], bool]) -> Pl
             notes.append(f"{key} {text!r} is read from {second}, since {first}, where paths start, has none.")
         return text.replace(file, str((there or places[0]) / file), 1)
 
-    return Placed(_walked(study, (), place), tuple(notes))
+    return Placed(with_paths(study, place), tuple(notes))
+
+
+def moved_paths(study: StudySpec, folder: Path, folder_of: Callable[[Keys], Path]) -> dict[Keys, str]:
+    """Return the paths of a study that are written in files of other folders, by key, as they are from its own one.
+
+    Args:
+        study: As it is written.
+        folder: Of its own file.
+        folder_of: The folder of the file in which a key's value stands.
+    """
+    moved: dict[Keys, str] = {}
+
+    def place(text: str, keys: Keys, is_path: bool | None) -> str:
+        there, file = folder_of(keys), _file(text)
+        if is_path is False or _starts_anywhere(file) or there.resolve() == folder.resolve():
+            return text
+        if is_path or found_in(file, [there]):  # else it is no path, but a name
+            moved[keys] = text.replace(file, os.path.relpath(there / file, folder), 1)
+        return text
+
+    with_paths(study, place)
+    return moved
+
+
+def _with_own_storage(study: StudySpec) -> StudySpec:
+    """Return a study whose searches are kept in the workspace, where it names no storage; one there needs no path."""
+    if "storage" in study.search.model_fields_set or HERE.is_working_folder:
+        return study
+    storage = {"storage": f"{SQLITE}{HERE.searches_database.absolute()}"}
+    return study.model_copy(update={"search": study.search.model_copy(update=storage)})
+
+
+def _file(text: str) -> str:
+    """Return the path in a key's value: all of it, or of a sqlite address what stands behind the scheme."""
+    return text.removeprefix(SQLITE).partition("?")[0] if text.startswith(SQLITE) else text
+
+
+def _starts_anywhere(file: str) -> bool:
+    """Return whether a path is no relative one."""
+    return file.startswith(("/", "~")) or Path(file).is_absolute()
 
 
 def found_in(file: str, places: Sequence[Path]) -> Path | None:
@@ -69,19 +113,25 @@ def found_in(file: str, places: Sequence[Path]) -> Path | None:
     return None
 
 
-def _walked(section: Any, above: Keys, place: Callable[[str, Keys, bool | None], str]) -> Any:
-    """Return a section with each path placed that is written in it, or in a section within."""
+def with_paths(section: T, place: Callable[[str, Keys, bool | None], str], above: Keys = ()) -> T:
+    """Return a section with other texts for the paths that are written in it, or in a section within.
+
+    Args:
+        section: A study, or a section of one.
+        place: A text that may be a path, its keys, and whether it is one (``None``: if something is there) -> a text.
+        above: The keys that lead to the section.
+    """
     changed: dict[str, Any] = {}
     for name in section.model_fields_set & type(section).model_fields.keys():
         field, value, keys = type(section).model_fields[name], getattr(section, name), (*above, name)
         mark = _mark([*field.metadata, field.annotation])
         if isinstance(value, Section):
-            changed[name] = _walked(value, keys, place)
+            changed[name] = with_paths(value, place, keys)
         elif mark and isinstance(value, str):
             changed[name] = place(value, keys, mark.tells(value))
         elif mark and isinstance(value, tuple):
             changed[name] = tuple(place(text, (*keys, n), mark.tells(text)) for n, text in enumerate(value))
-        elif mark and value and not section.path:  # else files of splits lie in that folder
+        elif mark and value and not getattr(section, "path", None):  # else files of splits lie in that folder
             changed[name] = {split: place(text, (*keys, split), mark.tells(text)) for split, text in value.items()}
     return section.model_copy(update=changed) if changed else section
 

@@ -41,7 +41,7 @@ class _Pair(NamedTuple):
     """The other row's."""
 
 
-def spread(rows: Sequence[SourceRow], most: int) -> list[SourceRow]:
+def spread(rows: Sequence[SourceRow], most: int = SAMPLE) -> list[SourceRow]:
     """Return at most so many rows, evenly spread over a split."""
     return [rows[number * len(rows) // most] for number in range(most)] if len(rows) > most else list(rows)
 
@@ -56,11 +56,11 @@ def told_targets(prompts: Sequence[PromptForm], rows: Sequence[SourceRow], data:
 
     Args:
         prompts: Those that can be rendered.
-        rows: Of the training split.
+        rows: Of the training split, or as many of them as are tried.
         data: How columns are called.
         make: The task's way from a row and a fallback id to an example.
     """
-    pairs = list(_pairs(spread(rows, SAMPLE), data, make))
+    pairs = list(_pairs(spread(rows), data, make))
     columns = dict.fromkeys(column for pair in pairs for column in pair.row.columns)
     trial = _Trial(pairs, data, make)
     named = [column for column in dict.fromkeys(target_columns(data).values()) if column in columns]

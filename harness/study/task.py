@@ -17,12 +17,13 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from harness.core.bounded_files import read_text
 from harness.core.closest_match import closest
 from harness.core.errors import DataError, MetricError, TaskError
 from harness.core.example import Example, as_text
 from harness.core.named_path import named_path
 from harness.core.number_types import Count
-from harness.core.user_code import ENDS, user_code
+from harness.core.user_code import user_code
 from harness.data.prompt_forms import PROMPT_FORMS
 from harness.data.target_texts import trimmed
 from harness.data.tokenization import SOURCE_TOKENS, PromptForm
@@ -31,7 +32,7 @@ from harness.metrics.base import Metric, metric_name
 from harness.study.packaged_files import packaged
 from harness.study.reference_rows import REFERENCES
 
-__all__ = ["Task", "load_task", "packaged_tasks", "plain_example"]
+__all__ = ["Task", "load_task", "packaged_tasks", "plain_example", "task_text"]
 
 Row = Mapping[str, Any]
 
@@ -146,10 +147,25 @@ def load_task(name: str, folder: Path | None = None) -> tuple[Task, Path]:
     return _load_file(path), path
 
 
+def task_text(path: Path) -> str:
+    """Return the text of a task's file, which studies and stores keep.
+
+    Raises:
+        TaskError: It cannot be read, or is no text.
+    """
+    try:
+        return read_text(path)
+    except OSError as error:
+        raise TaskError(f"task file {path} cannot be read: {error}; correct it") from error
+    except UnicodeDecodeError as error:
+        raise TaskError(f"task file {path} is not in UTF-8: {error}; store it in that encoding") from error
+
+
 def _load_file(path: Path) -> Task:
-    spec = importlib.util.spec_from_file_location(f"harness_task_{path.stem}", path)
+    spec = importlib.util.spec_from_file_location(f"harness_task_{path.stem}", path) if path.suffix == ".py" else None
     if spec is None or spec.loader is None:
         raise TaskError(f"task file {path} is no Python file; its name must end in .py")
+    task_text(path)
     module = importlib.util.module_from_spec(spec)
     with user_code(f"task file {path} cannot be loaded: it", "correct it"):
         spec.loader.exec_module(module)
@@ -163,7 +179,7 @@ def _valid(task: Task, path: Path) -> Task:
     forms = tuple(PROMPT_FORMS.values())
     for what, items, kinds in (("prompts", task.prompts, forms), ("metrics", task.metrics, (str, Metric))):
         if isinstance(items, str) or not all(isinstance(item, kinds) for item in items):
-            kind = "Template(...)" if what == "prompts" else "names or Metric(...)"
+            kind = "Template(...) or Chat(...)" if what == "prompts" else "names or Metric(...)"
             raise TaskError(f"task file {path}: {what} is {items!r}; it must be a list of {kind}")
     names = [prompt.name for prompt in task.prompts]
     if not names or len(set(names)) < len(names):
@@ -195,19 +211,25 @@ def _refuse_names(task: Task, path: Path) -> None:
             raise TaskError(f"task file {path}: a metric is called {name!r}; {rule}")
         if metrics.count(name) > 1:
             raise TaskError(f"task file {path}: two metrics are called {name!r}; give each a name of its own")
+    for metric in task.metrics:
+        if isinstance(metric, Metric) and not isinstance(metric.higher_is_better, bool):
+            rule = "it must be True, or False where less is better"
+            raise TaskError(
+                f"task file {path}: higher_is_better of metric {metric.name!r} is {metric.higher_is_better!r}; {rule}"
+            )
 
 
 def _guarded(metric: Metric, path: Path) -> Metric:
-    """Return a metric of the task's own whose functions cannot end the command; the harness's is left as it is."""
+    """Return a metric of the task's own whose functions fail with a sentence; the harness's is left as it is."""
     if metric.name in names() and metric is get(metric.name):
         return metric
 
     def guarded(function: Callable[..., Any], part: str) -> Callable[..., Any]:
         @wraps(function)
         def call(*arguments: Any) -> Any:
-            with user_code(
-                f"task file {path}: {part} of metric {metric.name!r}", "correct it", MetricError, caught=ENDS
-            ):
+            row = f", for example {arguments[0].id!r}," if part == "statistics" else ""
+            what = f"task file {path}: {part} of metric {metric.name!r}{row}"
+            with user_code(what, "it must score any text: correct it", MetricError):
                 return function(*arguments)
 
         return call

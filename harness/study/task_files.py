@@ -14,8 +14,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from harness.core.named_path import named_path
 from harness.core.passwords import masked
-from harness.study.task import packaged_tasks
+from harness.study.task import packaged_tasks, task_text
 
 __all__ = ["has_run", "prompt_in", "remember", "task_path"]
 
@@ -29,15 +30,18 @@ def task_path(name: str, folder: Path | None = None) -> Path:
     Args:
         name: As a study has it.
         folder: Of the study's file, where relative paths start; what is not there is in the working folder.
+
+    Raises:
+        UserError: No file can be called so.
     """
-    path = Path(name).expanduser()
+    path = named_path(name)
     places = [folder / path] if folder and (folder / path).is_file() else []
     return packaged_tasks().get(name) or next(iter(places), path)
 
 
 def remember(files: Iterable[Path]) -> None:
     """Take note of task files that the person at the keyboard has run, by their content."""
-    new = [own for file in files if (own := _digest(file.read_text(encoding="utf-8"))) not in _known()]
+    new = [own for file in files if (own := _digest(task_text(file))) not in _known()]
     if not new:
         return
     _HERE.update(new)
@@ -51,7 +55,7 @@ def remember(files: Iterable[Path]) -> None:
 def has_run(text: str) -> bool:
     """Return whether a task file of this text comes with the harness, or was run by this person before."""
     own = _digest(text)
-    packaged = (_digest(file.read_text(encoding="utf-8")) for file in packaged_tasks().values())
+    packaged = (_digest(task_text(file)) for file in packaged_tasks().values())
     return own in _known() or own in packaged
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tokenizers import AddedToken, Tokenizer
 
-from harness.core.bounded_files import read_json
+from harness.core.bounded_files import read_json, read_text
 from harness.core.errors import ModelError
 from harness.data.decoder_prefix import AnswerTokens, Beginning, answer_tokens, language_codes
 from harness.study.model_config import Description
+from harness.study.model_files import CHAT_TEMPLATE
 
 __all__ = ["LightReader", "light_reader"]
 
@@ -43,6 +45,9 @@ class _LightTokenizer:
         self._known: dict[tuple[str, bool], list[int]] = {}
         settings = _settings(file.parent / "tokenizer_config.json")
         self.languages = settings.get("src_lang"), settings.get("tgt_lang")
+        self.chat_template = _chat_templates(file.parent, settings)
+        names = (f"{role}_token" for role in ROLES)
+        self.special_tokens_map = {name: text for name in names if (text := _content(settings.get(name))) is not None}
         self.eos_token = _content(settings.get("eos_token"))
         # -1 where the files do not name one; loading the model will refuse that.
         self.eos_token_id = -1 if (number := self._tokenizer.token_to_id(self.eos_token or "")) is None else number
@@ -85,9 +90,18 @@ class _Words:
     eos_token = None
     eos_token_id = -1
     languages = None, None
+    end = "</s>"
+    chat_template = (
+        "{% for turn in messages %}{{ turn.content }} {{ '</s>' if turn.role == 'assistant' else '' }}{% endfor %}"
+    )
+    special_tokens_map: Mapping[str, str] = MappingProxyType({})
 
     def get_vocab(self) -> dict[str, int]:
         return {}
+
+    def batch_decode(self, rows: Sequence[Sequence[int]], *, skip_special_tokens: bool, **_: bool) -> list[str]:
+        """Return the end token for each, which is all that is asked for of words that no file numbers."""
+        return ["" if skip_special_tokens else self.end for _ in rows]
 
     def __call__(self, text: str = "", *, text_target: str = "", **_: bool) -> dict[str, list[int]]:
         return {"input_ids": list(range(len((text or text_target).split())))}
@@ -106,6 +120,8 @@ def light_reader(description: Description, target_language: str | None = None) -
     file = description.tokenizer_file
     try:
         tokenizer = _LightTokenizer(file) if file else _Words()
+    except ModelError:
+        raise
     except Exception as error:  # tokenizers raises nothing more precise
         raise ModelError(f"tokenizer {file} cannot be read: {error}; write the model's tokenizer again") from error
     if file is None:
@@ -117,6 +133,27 @@ def light_reader(description: Description, target_language: str | None = None) -
         settings = {**settings, "forced_bos_token_id": spoken.forced}
     answers = answer_tokens(tokenizer, settings, halves=halves)
     return LightReader(tokenizer, halves, description.context, description.embedding_rows, answers)
+
+
+def _chat_templates(folder: Path, settings: Mapping[str, Any]) -> str | dict[str, str] | None:
+    """Return the chat template, or several by their names, as transformers finds them: files go before settings."""
+    others = folder.glob("additional_chat_templates/*.jinja")
+    files = {"default": folder / CHAT_TEMPLATE, **{file.stem: file for file in others}}
+    found = {name: _template_in(file) for name, file in sorted(files.items()) if file.is_file()}
+    if not found:
+        held = settings.get("chat_template")
+        if not isinstance(held, list):
+            return held if isinstance(held, str | dict) else None
+        named = (one for one in held if isinstance(one, dict) and {"name", "template"} <= one.keys())
+        found = {one["name"]: one["template"] for one in named}
+    return found["default"] if found.keys() == {"default"} else found
+
+
+def _template_in(file: Path) -> str:
+    try:
+        return read_text(file)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"chat template {file} cannot be read: {error}; write it again, as UTF-8") from error
 
 
 def _settings(file: Path) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.core.database_urls import with_driver
+from harness.core.workspace import HERE
 
 __all__ = [
     "DATABRICKS",
-    "DEFAULT_STORE",
     "FOREIGN",
     "REMEDY",
     "StudyAddress",
@@ -21,12 +21,7 @@ __all__ = [
     "store_uri",
 ]
 
-DEFAULT_STORE = "sqlite:///mlflow.db"
-DEFAULT_ARTIFACTS = "mlruns"
-"""Where MLflow keeps files of a store that is a database, unless the database says otherwise."""
-REMEDY = (
-    "check MLFLOW_TRACKING_URI, or tracking.uri of the study; left out, the store is mlflow.db in the current folder"
-)
+REMEDY = "check MLFLOW_TRACKING_URI, or tracking.uri of the study; left out, it is mlflow.db here or in HARNESS_HOME"
 
 DATABRICKS = "databricks"
 """How stores begin whose experiments are paths, such as ``/Users/me/x``."""
@@ -46,12 +41,12 @@ class StudyAddress(NamedTuple):
 
 
 def store_uri(named: str | None = None) -> str:
-    """Return the store that a study names, else that of this process: ``MLFLOW_TRACKING_URI``, else MLflow's default.
+    """Return the store that a study names, else that of this process: ``MLFLOW_TRACKING_URI``, else the workspace's.
 
     Raises:
         StoreError: It is a database whose driver is not installed.
     """
-    return with_driver(named or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
+    return with_driver(named or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{HERE.runs_database}")
 
 
 def local_folder(location: str) -> Path | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from harness.core.errors import StoreError
+from harness.core.passwords import masked
 from harness.core.workspace import HERE
 from harness.tracking.address import StudyAddress, is_server
 from harness.tracking.mlflow.http import ask, client_of, reach_store
@@ -68,7 +69,7 @@ def deliver_left(address: StudyAddress) -> None:
     except Timeout:
         return  # the study is running, and delivers it itself
     if not tracker.close(seconds=BACKLOG):
-        waiting = f"store {address.store} does not take what waits in {_file(address)}"
+        waiting = f"store {masked(address.store, address.store)} does not take what waits in {_file(address)}"
         raise StoreError(f"{waiting}; try again when it answers")
 
 

@@ -21,7 +21,8 @@ from harness.core.whole_files import write_whole
 from harness.metrics.base import Metric
 from harness.metrics.tokens import EXACT_MATCH
 from harness.tracking.schema import Artifacts
-from harness.tracking.store_protocols import Run, RunStore, damage
+from harness.tracking.store_protocols import RunStore
+from harness.tracking.stored_run import Run, damage
 
 __all__ = [
     "KEPT_OFF",

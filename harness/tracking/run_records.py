@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.core.absent_value import NONE
 from harness.core.cost_names import PREFIX as COST
-from harness.tracking.schema import NONE, Metrics, Outcome, Params, Tags
-from harness.tracking.store_protocols import Run
+from harness.tracking.schema import Metrics, Outcome, Params, Tags
+from harness.tracking.stored_run import Run
 
 __all__ = [
     "CellRecord",
@@ -51,6 +52,8 @@ class CellRecord:
     """How many trials that is the best of, from the first on; ``None`` where all count."""
     added: int = 0
     """How many of these were drawn beyond the cell's range."""
+    shots: Mapping[str, float] = field(default_factory=dict)
+    """Metrics that say how many demonstrations fit, where its prompt has any; not read back."""
     widened: tuple[float, ...] = ()
     """The ends of the learning rates, where they were widened."""
 
@@ -63,7 +66,7 @@ class CellRecord:
             axes: The study's, which are names of params.
         """
         params, tags = run.params, run.tags
-        counts = {name: int(params[name]) for name in (Params.TRAINABLE, Params.PARAMETERS) if name in params}
+        counts = {name: _count(params[name]) for name in (Params.TRAINABLE, Params.PARAMETERS) if name in params}
         sizes = {name: size for name, size in params.items() if name.startswith(Params.DATA)}
         return cls(
             id=tags.get(Tags.CELL, ""),
@@ -243,6 +246,13 @@ def chart_metrics(params: Mapping[str, Any]) -> dict[str, float]:
     """
     rate = params.get(Params.LEARNING_RATE, NONE)
     return {} if rate == NONE else {Metrics.LOG_RATE: math.log10(float(rate))}
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count.bit_length() > 63:
+        raise ValueError(f"{text[:40]} counts nothing")
+    return count
 
 
 def _scores(run: Run) -> dict[str, float]:

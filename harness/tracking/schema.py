@@ -12,7 +12,6 @@ from typing import Final, Literal
 __all__ = [
     "FACTORS",
     "HIDDEN",
-    "NONE",
     "RUN_FORMAT",
     "Artifacts",
     "Metrics",
@@ -35,10 +34,6 @@ Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 Outcome = Literal["complete", "pruned", "diverged"]
 """How a trial ended; of final runs, only those that diverged say so."""
-
-NONE: Final = "none"
-"""A tag's or param's value where there is nothing to say: zero-shot's learning rate and seed, a test split that is
-closed, a study that keeps no model."""
 
 RUN_FORMAT: Final = 2
 """The newest version of runs, their tags, params, metrics and tables of predictions; in 1 no tag was `HIDDEN`."""
@@ -293,6 +288,11 @@ class Artifacts:
     def task(file: str) -> str:
         """Return where the summary holds the task's file."""
         return f"task/{file}"
+
+    @staticmethod
+    def rows(split: str) -> str:
+        """Return where the summary holds the rows of a split that came from memory."""
+        return f"rows/{split}.jsonl"
 
     @staticmethod
     def predictions(split: str) -> str:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from harness.tracking.schema import Tags
-from harness.tracking.store_protocols import Run
+from harness.tracking.stored_run import Run
 
 __all__ = ["DIRECT", "Link", "Linked", "asked", "translate", "translate_values"]
 

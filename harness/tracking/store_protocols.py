@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from harness.data.tokenization import PromptForm
-from harness.tracking.schema import Phase, Status, Tags
+from harness.tracking.schema import Phase, Status
+from harness.tracking.stored_run import Run
 
 __all__ = [
     "DataUse",
@@ -19,46 +19,15 @@ __all__ = [
     "Phase",
     "PromptRegistry",
     "Registered",
-    "Run",
     "RunStore",
     "Status",
     "StudyPages",
     "Tracker",
     "Version",
-    "damage",
 ]
 
 Kind = Literal["start", "log", "update", "text", "inputs"]
 """What can be told of a run."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run as the store holds it."""
-
-    id: str
-    name: str
-    status: Status
-    parent: str | None
-    """The id of the run above it."""
-    params: Mapping[str, str]
-    tags: Mapping[str, str]
-    metrics: Mapping[str, float]
-    """The last value of each."""
-    started: float
-    """When, in seconds since 1970."""
-    seconds: float
-    """From its start to its end; nan while it runs."""
-
-    @property
-    def phase(self) -> str:
-        """What kind of run it is."""
-        return self.tags.get(Tags.PHASE, "")
-
-
-def damage(file: str, run: Run, reason: str) -> str:
-    """Return what to say of a file of a run that is not what was stored."""
-    return f"{file} of run {run.name} ({run.id}) is damaged: {reason}; `harness run` makes it again"
 
 
 class DataUse(NamedTuple):
@@ -153,8 +122,8 @@ class ModelRegistry(Protocol):
 class RunStore(Protocol):
     """The runs of one study; every call names its run."""
 
-    def runs(self, *, removed: bool = False) -> list[Run]:
-        """Return all runs of the study, oldest first; or those that were deleted and that the store still knows."""
+    def runs(self, *, phase: Phase | None = None, removed: bool = False) -> list[Run]:
+        """Return all runs of the study or of a phase, oldest first; or those deleted that the store still knows."""
 
     def run(self, run: str) -> Run:
         """Return one run as it is now."""

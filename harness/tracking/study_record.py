@@ -3,22 +3,79 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from harness.core.absent_value import NONE
 from harness.core.bounded_files import parse_json
 from harness.core.errors import DamagedError
 from harness.core.format_versions import FORMAT, refuse_newer
-from harness.tracking.schema import FACTORS, NONE, Artifacts, Tags
-from harness.tracking.store_protocols import Run, RunStore, damage
+from harness.core.stored_values import of_kind
+from harness.tracking.schema import FACTORS, Artifacts, Tags
+from harness.tracking.store_protocols import RunStore
+from harness.tracking.stored_run import Run, damage
 
-__all__ = ["KeptModels", "StudyRecord", "refuse_newer_study", "summary_of"]
+__all__ = ["KeptModels", "StudyRecord", "decoding", "refuse_newer_study", "summary_of"]
 
 RECORD_FORMAT = 1
 """The newest version of ``study.json``."""
+
+
+@dataclass
+class _Prompt:
+    name: str
+    registered: str | None = None
+
+
+@dataclass
+class _Search:
+    sampler: str = ""
+    learning_rate: Mapping[str, Any] | None = None
+    space: Mapping[str, Any] | None = None
+    ranges: Mapping[str, Any] | None = None
+    first: Sequence[Any] | None = None
+
+
+@dataclass
+class _Final:
+    seeds: Sequence[int] = ()
+    pairs: bool = False
+    smallest_difference: float | None = None
+
+
+@dataclass
+class _Data:
+    path: str | None = None
+    hub: str | None = None
+
+
+@dataclass
+class _Study:
+    """What is read of a stored study file; the rest is shown, or checked like any study file."""
+
+    task: str = ""
+    prompts: Sequence[_Prompt] = ()
+    search: _Search = field(default_factory=_Search)
+    final: _Final = field(default_factory=_Final)
+    data: _Data = field(default_factory=_Data)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+@contextmanager
+def decoding(summary: Run) -> Iterator[None]:
+    """Tell of what goes wrong while a part of a study's record is decoded as damage of its file.
+
+    Raises:
+        DamagedError: Something did.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise DamagedError(damage(Artifacts.FACTS, summary, repr(error))) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +103,16 @@ class StudyRecord:
     """Ids, in grid order."""
     axes: tuple[str, ...] = FACTORS
     """What cells differ by, outermost first."""
+    levels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """The names of each cell's levels, by axis; empty of a study that was run before this was kept."""
     depths: tuple[str, ...] = ()
     """The tunings, shallow ones first; empty of a study that was run before this was kept."""
     prompts: Mapping[str, str] = field(default_factory=dict)
     """The text of each prompt's template; empty for a study that was run before these were kept."""
     prompt_forms: tuple[Mapping[str, Any], ...] = ()
     """The prompts that are more than a text, whole; left out where there are none."""
+    filled: Mapping[str, str] = field(default_factory=dict)
+    """Those with demonstrations as the first validation row fills them in; left out where there are none."""
     metrics: tuple[str, ...]
     """In the task's order, ``loss`` last."""
     signatures: Mapping[str, str]
@@ -63,6 +124,9 @@ class StudyRecord:
     """What trials are judged by."""
     baseline: str
     """The id of the cell that others are compared with."""
+    rows: Mapping[str, str] = field(default_factory=dict)
+    """The files of rows that came from memory, by split, each called by its content; left out where all data are
+    files. `Artifacts.rows` has their text, unless texts are kept off the store."""
     data: Mapping[str, Any]
     """Split sizes, truncation rates, duplicates, as the report shows them."""
     leaks: tuple[str, ...] = ()
@@ -84,20 +148,23 @@ class StudyRecord:
             DamagedError: Its file is not what was stored.
             NewerError: A newer version of the harness wrote it.
         """
-        try:
+        with decoding(summary):
             facts = _refusing_gaps(parse_json(store.fetch(summary.id, Artifacts.FACTS)), summary)
             refuse_newer(f"{Artifacts.FACTS} of run {summary.name} ({summary.id})", facts.get(FORMAT), RECORD_FORMAT)
+            of_kind(cls, facts)
+            of_kind(_Study, facts["study"])
+            if lost := set(FACTORS) - set(facts.get("axes", FACTORS)):
+                raise ValueError(f"its axes lack {', '.join(sorted(lost))}")
             known = {own.name for own in fields(cls)}
             lists = {name: tuple(value) for name, value in facts.items() if isinstance(value, list)}
             return cls(**{name: value for name, value in {**facts, **lists}.items() if name in known})
-        except (ValueError, TypeError, AttributeError) as error:
-            raise DamagedError(damage(Artifacts.FACTS, summary, repr(error))) from error
 
     def to_run(self, store: RunStore, summary: str) -> None:
         """Write a study on its summary run."""
         facts = {FORMAT: RECORD_FORMAT, **asdict(self)}
-        if not self.prompt_forms:
-            del facts["prompt_forms"]
+        for name in ("prompt_forms", "filled", "rows"):
+            if not facts[name]:
+                del facts[name]
         store.text(summary, json.dumps(facts, ensure_ascii=False, indent=2), Artifacts.FACTS)
 
 
@@ -127,7 +194,7 @@ def refuse_newer_study(store: RunStore) -> None:
     Raises:
         NewerError: Something was.
     """
-    if summary := summary_of(store.runs()):
+    if summary := summary_of(store.runs(phase="summary")):
         with suppress(DamagedError):
             StudyRecord.from_run(store, summary)
 

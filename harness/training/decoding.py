@@ -1,4 +1,4 @@
-"""Greedy decoding as `generate` does it, token for token, without the work that adds nothing.
+"""Decoding by the likeliest token as `generate` does it, token for token, without the work that adds nothing.
 
 Keys and values are written where there is room for more, and finished rows leave the batch. Everything around the
 loop stays transformers': masks, the encoder's pass, logits processors, stopping criteria.
@@ -19,8 +19,9 @@ from transformers.generation import LogitsProcessorList, StoppingCriteriaList
 from transformers.utils import ModelOutput
 
 from harness.core import interrupts
-from harness.models.content_digests import GENERATION_TOKENS
-from harness.models.transformers_compat import first_call, has_generation_steps, pad_token, with_new_token
+from harness.models.transformers_compat import first_call, has_generation_steps, keep_rows, pad_token, with_new_token
+from harness.study.checkpoint_generation import GENERATION_TOKENS
+from harness.training.sampling import RowSampler
 
 __all__ = ["generation_settings", "greedy", "greedy_options", "prefill"]
 
@@ -39,7 +40,8 @@ def greedy(
 ) -> Tensor:
     """Return what `generate` returns with one beam and no sampling; for ``model.generate(custom_generate=greedy)``.
 
-    Processors and criteria must judge each row by its own ids: finished rows leave, and others take their places.
+    Processors and criteria must judge each row by its own ids, or be among those of `_keep`: finished rows leave, and
+    others take their places.
     A cache that is handed in is used up. A replay is entered around the prefill alone: the first call of the model, or
     its calls where it is chunked.
 
@@ -62,6 +64,7 @@ def greedy(
             return batch.joined()
         if understood and ends and running < len(batch.ids):
             order = batch.dismiss()
+            _keep(logits_processor, order)
             model_kwargs = {name: _rows(value, order) for name, value in model_kwargs.items()}
         last = 1 if model_kwargs["use_cache"] else None
         inputs = model.prepare_inputs_for_generation(batch.ids, next_sequence_length=last, **model_kwargs)
@@ -163,6 +166,14 @@ class _Batch:
         for places, ids in parts:
             whole[places, : ids.shape[1]] = ids
         return whole
+
+
+def _keep(processors: LogitsProcessorList, order: Tensor) -> None:
+    """Let what logits processors hold by row follow the rows."""
+    keep_rows(processors, order)
+    for processor in processors:
+        if isinstance(processor, RowSampler):
+            processor.keep(order)
 
 
 def _is_by_row(value: object) -> bool:

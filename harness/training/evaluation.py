@@ -8,25 +8,30 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import StoppingCriteriaList
+from transformers import LogitsProcessorList, StoppingCriteriaList
 
 from harness.core import interrupts
 from harness.core.errors import MetricError
 from harness.core.example import Example, Prediction
 from harness.core.progress import untold
 from harness.data.target_texts import decoded
-from harness.data.tokenization import Row
+from harness.data.tokenization import Ids, Row
 from harness.metrics.base import Metric
 from harness.models.frozen.replay import Trunk
 from harness.models.hooks import unmoved
 from harness.models.load import Loaded
+from harness.study.decoding_settings import Decoding
 from harness.training.batching import Batch, Prompts, prompt_batches
 from harness.training.decoding import generation_settings, greedy_options
 from harness.training.loss import ForwardPass, prompt_rows
-from harness.training.model_facts import Decoding
+from harness.training.sampling import RowSampler
 from harness.training.whole_characters import whole_characters
 
 __all__ = ["Decoding", "Likelihood", "generate", "likelihoods", "mean_loss", "predict", "prompts_of", "score"]
+
+
+PASSED_ON = ("length_penalty", "no_repeat_ngram_size", "repetition_penalty", "min_new_tokens")
+"""Settings that are ``generate``'s own."""
 
 
 class Likelihood(NamedTuple):
@@ -66,6 +71,7 @@ def generate(
     batches: Sequence[Prompts],
     decoding: Decoding,
     *,
+    ends: Ids = (),
     trunk: Trunk | None = None,
     tell: Callable[[int, int], None] = untold,
 ) -> list[str]:
@@ -77,36 +83,50 @@ def generate(
     Args:
         loaded: The model and its tokenizer.
         batches: From `harness.training.batching.prompt_batches`; every row once.
-        decoding: Greedy or beams, stop texts, the most tokens.
-        trunk: Replays the frozen part of a causal model's prefill on these prompts, or of the encoder; greedy alone.
+        decoding: Greedy, drawn or by beams, stop texts, the most tokens.
+        ends: Tokens that end a prediction beside the model's own, as a prompt's ``ends`` gives them.
+        trunk: Replays the frozen part of a causal model's prefill on these prompts, or of the encoder; without beams.
         tell: Told how many batches are done, and how many there are.
     """
     model = loaded.model.eval()
-    own = model.generation_config.eos_token_id
-    ends = {*([own] if isinstance(own, int) else own or []), loaded.tokenizer.eos_token_id}
-    settings = {
-        "eos_token_id": sorted(ends),
-        "pad_token_id": loaded.tokenizer.pad_token_id,
-        "max_new_tokens": decoding.max_new_tokens,
-        "num_beams": decoding.num_beams,
-    }
+    ending = {*_ends(loaded), *ends}
     predictions: dict[int, str] = {}
-    with torch.no_grad(), generation_settings(model, **settings, do_sample=False):
+    with torch.no_grad(), generation_settings(model, **_settings(loaded, decoding, ending)):
         for number, batch in enumerate(batches):
             interrupts.check()
             tell(number, len(batches))
             stop = StoppingCriteriaList([_Stop(loaded, decoding.stop, batch.skip)] if decoding.stop else [])
+            processors = LogitsProcessorList([RowSampler(decoding, batch.inputs)] if decoding.sample else [])
             inputs = {name: tensor.to(model.device) for name, tensor in batch.inputs.items()}
             replay = trunk.replaying(prompt_rows(batch, model.device)) if trunk else nullcontext()
             around, first = (replay, None) if loaded.is_encoder_decoder else (nullcontext(), replay)
             options = greedy_options(first) if decoding.num_beams == 1 else {}
             with unmoved(model), around:
-                output = model.generate(**inputs, stopping_criteria=stop, **options)
+                output = model.generate(**inputs, logits_processor=processors, stopping_criteria=stop, **options)
             said = output[:, batch.skip :]
             for index, ids, text in zip(batch.indices, said.tolist(), decoded(loaded, said), strict=True):
-                whole = text if ends.intersection(ids) else whole_characters(loaded, ids, text)
+                whole = text if ending.intersection(ids) else whole_characters(loaded, ids, text)
                 predictions[index] = _until(whole, decoding.stop).strip()
     return [predictions[index] for index in range(len(predictions))]
+
+
+def _ends(loaded: Loaded) -> set[int]:
+    """Return the end tokens: the checkpoint's, and the tokenizer's."""
+    own = loaded.model.generation_config.eos_token_id
+    return {*([own] if isinstance(own, int) else own or []), loaded.tokenizer.eos_token_id}
+
+
+def _settings(loaded: Loaded, decoding: Decoding, ends: set[int]) -> dict[str, object]:
+    """Return what ``generate`` is told; tokens are drawn by a `RowSampler`, so that it takes the likeliest."""
+    further = decoding.further()
+    return {
+        "eos_token_id": sorted(ends),
+        "pad_token_id": loaded.tokenizer.pad_token_id,
+        "max_new_tokens": decoding.max_new_tokens,
+        "num_beams": decoding.num_beams,
+        "do_sample": False,
+        **{name: further[name] for name in PASSED_ON if name in further},
+    }
 
 
 def predict(
@@ -115,11 +135,12 @@ def predict(
     nlls: Sequence[Likelihood],
     *,
     decoding: Decoding,
+    ends: Ids = (),
     trunk: Trunk | None = None,
     tell: Callable[[int, int], None] = untold,
 ) -> list[Prediction]:
     """Return each row's prediction with the likelihood of its target; see `generate`."""
-    texts = generate(loaded, prompts_of(rows, loaded, decoding), decoding, trunk=trunk, tell=tell)
+    texts = generate(loaded, prompts_of(rows, loaded, decoding), decoding, ends=ends, trunk=trunk, tell=tell)
     return [Prediction(row.id, text, *found) for row, text, found in zip(rows, texts, nlls, strict=True)]
 
 

@@ -10,12 +10,12 @@ Why these: ``docs/decisions/generality.md``.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import NamedTuple
 
 import numpy as np
 
 from harness.core.example import digest, fingerprint
+from harness.data.prompt_forms import stored_fields
 from harness.data.tokenization import Row
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve_all
@@ -40,8 +40,8 @@ class _Task(NamedTuple):
 
     def identity(self) -> list[object]:
         """Return all that its scores depend on, but for the model."""
-        prompt, signatures = asdict(self.other.task.prompts[0]), [metric.signature() for metric in self.metrics]
-        decoding = self.decoding._replace(batch_size=1)
+        prompt, signatures = stored_fields(self.other.task.prompts[0]), [metric.signature() for metric in self.metrics]
+        decoding = self.decoding._replace(batch_size=1).identity()
         return [self.other.task.name, prompt, fingerprint(self.other.examples), self.other.limits, decoding, signatures]
 
 
@@ -72,7 +72,8 @@ class Forgetting:
                     measured["perplexity"] = float(np.exp(mean_loss(self._likelihoods(self._texts))))
             for task in self._tasks:
                 nlls = self._likelihoods(task.rows)
-                predictions = predict(self._loaded, task.rows, nlls, decoding=task.decoding)
+                ends = task.other.task.prompts[0].ends(self._loaded)
+                predictions = predict(self._loaded, task.rows, nlls, decoding=task.decoding, ends=ends)
                 scores = score(predictions, task.other.examples, task.metrics)
                 measured |= {f"{task.other.task.name}/{metric.name}": scores[metric.name] for metric in task.metrics}
         return {f"{Metrics.GENERALITY}{name}": value for name, value in measured.items()}

@@ -5,25 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from harness.data.tokenization import Limits
+from harness.study.decoding_settings import Decoding
 from harness.study.row_lengths import Fit
+from harness.tracking.shot_names import LEAST, MEAN
 
-__all__ = ["Decoding", "ModelFacts"]
-
-
-class Decoding(NamedTuple):
-    """How predictions are made, with nothing left open."""
-
-    max_new_tokens: int
-    """The most tokens of a prediction."""
-
-    num_beams: int = 1
-    """1: greedy."""
-
-    stop: tuple[str, ...] = ()
-    """Texts that end a prediction, and are no part of it."""
-
-    batch_size: int = 64
-    """The most prompts at a time; 1: each alone, without padding."""
+__all__ = ["ModelFacts"]
 
 
 class ModelFacts(NamedTuple):
@@ -53,10 +39,19 @@ class ModelFacts(NamedTuple):
     """How each prompt's rows fit, as the model's own tokenizer counts."""
     cautions: tuple[str, ...] = ()
     """What a reader of the results must know that only the loaded tokenizer could tell."""
+    chat_template: str | None = None
+    """Digest of the tokenizer's chat template, if it has one."""
+    filled: dict[str, str] = {}  # noqa: RUF012  # never changed
+    """Of prompts with demonstrations: as the first validation row fills them in."""
+
+    def shots(self, prompt: str) -> dict[str, float]:
+        """Return, as metrics, how many of a prompt's demonstrations fit."""
+        fit = next(fit for fit in self.fits if fit.prompt == prompt)
+        return {MEAN: fit.shots, LEAST: float(fit.least_shots)}
 
     def as_json(self) -> dict[str, Any]:
         """Return what `from_json` reads."""
-        parts = {"limits": self.limits._asdict(), "decoding": self.decoding._asdict()}
+        parts = {"limits": self.limits._asdict(), "decoding": self.decoding.as_json()}
         return {**self._asdict(), **parts, "fits": [fit._asdict() for fit in self.fits]}
 
     @classmethod

@@ -21,10 +21,10 @@ from harness.metrics.try_metrics import try_metrics
 from harness.models.hooks import misfits_told
 from harness.models.last_block import block_asked_at_labels, modules_at_labels
 from harness.models.load import load_study_model
+from harness.models.source_vectors import with_vectors
 from harness.study.check import Checked
-from harness.study.settings import new_tokens, stop_texts, token_limits
+from harness.study.settings import decoding_of, token_limits
 from harness.training.answers_begin import refuse_other_beginning
-from harness.training.evaluation import Decoding
 from harness.training.fast_matmul import install
 from harness.training.loop import device
 from harness.training.loss import ForwardPass
@@ -54,8 +54,8 @@ class TrainingSetup:
     def __init__(self, checked: Checked, say: Callable[[str], None]) -> None:
         study, task = checked.study, checked.task
         self.study = study
-        self.model_name = checked.file.study.model.name
-        """As it is written, for what is stored."""
+        self.written = checked.file.study
+        """The study as it is written, its ``${NAME}`` as they stand, for what is stored."""
         self.metrics: list[Metric] = resolve_all(checked.metrics)
         try_metrics(self.metrics, checked.examples["validation"])
         keep_freed()
@@ -63,6 +63,8 @@ class TrainingSetup:
         self.limits = token_limits(study, task)
         self._examples: dict[Split, list[Example]] = dict(checked.examples)
         self._encoded: dict[tuple[PromptForm, Split], Encoded] = {}
+        self.demonstrations = with_vectors(checked.demonstrations, checked.prompts, self.loaded)
+        """What prompts pick theirs from, by the model as it was loaded."""
         rows = self.encoded(checked.prompts[0], "validation").rows
         architecture = f"model {study.model.name}: {type(self.loaded.model).__name__}"
         with misfits_told(f"{architecture} cannot be called", ANOTHER):
@@ -72,12 +74,7 @@ class TrainingSetup:
         torch.nn.Module.to(self.loaded.model, device(study.training.device))
         if study.training.precision == "fp32":
             install(self.loaded.model)
-        self.decoding = Decoding(
-            max_new_tokens=new_tokens(study, task),
-            num_beams=study.generation.num_beams,
-            stop=stop_texts(study, task, is_encoder_decoder=self.loaded.is_encoder_decoder),
-            batch_size=study.generation.batch_size,
-        )
+        self.decoding = decoding_of(study, task, is_encoder_decoder=self.loaded.is_encoder_decoder)
         with misfits_told(f"{architecture} cannot be used on this study's rows", ANOTHER):
             self._prove(rows, say)
 
@@ -123,9 +120,9 @@ class TrainingSetup:
         """Return a split in token ids, as one prompt has it."""
         key = (prompt, split)
         if key not in self._encoded:
-            self._encoded[key] = encode(
-                self._examples[split], prompt, self.loaded, limits=self.limits, drop_long_targets=split == "train"
-            )
+            is_train = split == "train"
+            shown = self.demonstrations.attached(prompt, self._examples[split], of_train=is_train)
+            self._encoded[key] = encode(shown, prompt, self.loaded, limits=self.limits, drop_long_targets=is_train)
         return self._encoded[key]
 
 

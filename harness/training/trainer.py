@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -12,8 +13,15 @@ import torch
 from harness.core.example import digest
 from harness.core.progress import Step, Tell
 from harness.core.workspace import HERE, Workspace
+from harness.data.demonstrations import shots_of
+from harness.data.tokenization import PromptForm
 from harness.models.apply_tuning import apply, first_block, reset
-from harness.models.content_digests import architecture_digest, generation_digest, tokenizer_digest
+from harness.models.content_digests import (
+    architecture_digest,
+    chat_template_digest,
+    generation_digest,
+    tokenizer_digest,
+)
 from harness.study.axes import Tuning
 from harness.study.check import Checked
 from harness.study.grid import Cell
@@ -97,7 +105,9 @@ class Trainer:
         """
         loaded = self.setup.loaded
         self._prove(list(dict.fromkeys(cell.tuning for cell in cells if cell.tuning.trains)))
-        fits, cautions = recount(self._checked, loaded, self.setup.metrics, self.setup.encoded)
+        fits, cautions = recount(
+            self._checked, loaded, self.setup.metrics, self.setup.encoded, self.setup.demonstrations
+        )
         return ModelFacts(
             weights=loaded.digest,
             architecture=architecture_digest(loaded.model),
@@ -111,7 +121,15 @@ class Trainer:
             energy=tuple(counter.name for counter in self._counters),
             fits=fits,
             cautions=cautions,
+            chat_template=chat_template_digest(loaded.tokenizer),
+            filled={prompt.name: self._filled(prompt) for prompt in self._checked.prompts if shots_of(prompt)},
         )
+
+    def _filled(self, prompt: PromptForm) -> str:
+        """Return a prompt as the first validation row fills it in, with the demonstrations that fit."""
+        example, row = self.setup.examples("validation")[0], self.setup.encoded(prompt, "validation").rows[0]
+        shots = self.setup.demonstrations.picked(prompt, example)
+        return prompt.render(example.fields, shots[len(shots) - row.shots :])
 
     def _prove(self, tunings: Sequence[Tuning]) -> None:
         """See that what tunings train can be trained, and stored as the study says."""
@@ -134,4 +152,5 @@ class Trainer:
         """Return the most memory used so far, in MiB: the GPU's, else this process's."""
         if torch.cuda.is_available() and self.setup.loaded.model.device.type == "cuda":
             return torch.cuda.max_memory_allocated() / 2**20
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

@@ -126,7 +126,10 @@ class TrainingRun:
             if generate:
                 with noting(setup.loaded.model, calls):
                     tell = self._at(f"{split} answers")
-                    predictions = predict(setup.loaded, rows, nlls, decoding=setup.decoding, trunk=prefill, tell=tell)
+                    ends, decoding = prompt.ends(setup.loaded), setup.decoding
+                    predictions = predict(
+                        setup.loaded, rows, nlls, decoding=decoding, ends=ends, trunk=prefill, tell=tell
+                    )
         scores = score(predictions, setup.examples(split), setup.metrics) if generate else {"loss": mean_loss(nlls)}
         ended = time.perf_counter()
         scored = SplitScores(scores, predictions, ended - start, ended - answering if generate else 0.0)

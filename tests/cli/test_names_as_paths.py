@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -22,7 +23,7 @@ HOSTILE = [
     *(".tiny.lock", "tiny/", "./tiny", "x" * 150, "x" * 5000, "tiny'", "%", "models:/..", "models:/", "*"),
 ]
 
-BY_FILE = ("check", "plan", "show", "run")
+BY_FILE = ("check", "lint-prompts", "plan", "show", "run")
 """Commands that take a study file, which holds the name."""
 
 ARGUMENTS: dict[str, list[str]] = {
@@ -34,10 +35,14 @@ ARGUMENTS: dict[str, list[str]] = {
     "predict": ["predict", "--input", "asked.jsonl", "--output", "answers.jsonl"],
     "serve": ["serve"],
     "reproduce": ["reproduce"],
+    "status": ["status"],
 }
 """Before a name, for each command that takes one."""
 
-OTHERS = {"init", "tasks"}
+SERVERS = ("ui", "serve")
+"""Commands that go on until they are interrupted, once they know the name."""
+
+OTHERS = {"init", "tasks", "list", "schema"}
 """Commands that take a folder to write to, or nothing."""
 
 
@@ -82,13 +87,29 @@ def test_no_command_takes_a_name_as_a_path(command: str, place: Place) -> None:
     before = around(place)
     for hostile in HOSTILE:
         name = named(hostile, place)
-        if 0 < len(name) <= 500:  # a store that others share has such an experiment, with all that a report needs
+        if (
+            0 < len(name) <= 500 and command not in SERVERS
+        ):  # a store that others share has such an experiment, all of it
             change(place, "update experiments set name = ? where experiment_id = 1", name)
         given = f"name={json.dumps(name)}" if command in BY_FILE else name
         shown = place.command(*ARGUMENTS[command], given)
         # An experiment may be called by a path: what is done then stays in the places of the study whose it is.
         assert shown.status == 0 or refused(shown), (hostile, shown)
         assert around(place) == before, hostile
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_server_of_an_experiment_that_a_path_names_leads_nowhere(server: str, place: Place) -> None:
+    before, name = around(place), "../../victim"
+    change(place, "update experiments set name = ? where experiment_id = 1", name)
+    with place.process(server, name, env={"MLFLOW_TRACKING_URI": place.uri}) as command:
+        assert command.stdout is not None
+        assert "http://127.0.0.1" in command.stdout.readline()
+        command.send_signal(signal.SIGINT)
+        command.communicate(timeout=60)
+    assert command.returncode == 130
+    assert around(place) == before
 
 
 def test_a_task_file_out_of_a_store_stays_in_its_folder(place: Place) -> None:

@@ -1,4 +1,7 @@
-"""A machine that refuses: one sentence with cause and remedy, status 2, and the same command finishes afterwards."""
+"""A machine that refuses: one sentence with cause and remedy, status 2, and the same command finishes afterwards.
+
+``DISKS=40 pytest -m slow tests/cli/test_refusing_machines.py`` fills more disks.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,18 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from harness.study.run_places import PROBE
 from tests.support.small_disk import SmallDisk, read_only, small_disk
 from tests.support.study_fixture import Done, Place, Places
+
+DISKS = int(os.environ.get("DISKS", "10"))
 
 STUDY = ("run", "study.yaml", "--set", "prompts=[bare]", "--set", "tuning=[none, head]")
 
@@ -53,6 +60,17 @@ def goes_on(place: Place, whole: Place) -> None:
     assert not list(place.folder.rglob("*.new*"))
 
 
+def fills(disk: SmallDisk, place: Place, room: int) -> Done:
+    """Run the study with so many bytes of room from where it began to write: before that it asks for more."""
+    disk.leave(PROBE + room)
+    process = place.process(*STUDY)
+    while not (place.folder / ".harness").exists() and process.poll() is None:
+        time.sleep(0.002)
+    with suppress(OSError):  # it has taken more than that already
+        disk.leave(room)
+    return ended(process)
+
+
 def needed(place: Place, whole: Place) -> int:
     """Return about how many bytes a run writes."""
     size = lambda folder: sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())  # noqa: E731
@@ -63,18 +81,27 @@ def needed(place: Place, whole: Place) -> int:
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9])
 def test_a_full_disk_is_named_and_the_same_command_goes_on(share: float, tmp_path: Path, whole: Place) -> None:
     with on_a_small_disk(tmp_path) as (disk, place):
-        disk.leave(int(share * needed(place, whole)))
-        assert is_told(place.command(*STUDY), str(place.folder), "no space is left", "the same command goes on")
+        done = fills(disk, place, int(share * needed(place, whole)))
+        assert is_told(done, str(place.folder), "no space is left", "the same command goes on")
         disk.clear()
         goes_on(place, whole)
 
 
 @pytest.mark.slow
-def test_a_disk_that_fills_at_forty_moments(tmp_path: Path, whole: Place) -> None:
-    for number in range(40):
+def test_a_full_disk_is_told_before_a_run_begins(tmp_path: Path, whole: Place) -> None:
+    with on_a_small_disk(tmp_path) as (disk, place):
+        disk.leave(PROBE // 2)
+        assert is_told(place.command(*STUDY), str(place.folder), "no space is left", "the same command goes on")
+        assert not (place.folder / ".harness").exists()
+        disk.clear()
+        goes_on(place, whole)
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_at_many_moments(tmp_path: Path, whole: Place) -> None:
+    for number in range(DISKS):
         with on_a_small_disk(tmp_path / str(number)) as (disk, place):
-            disk.leave(int((number + 0.5) / 40 * needed(place, whole)))
-            done = ended(place.process(*STUDY))
+            done = fills(disk, place, int((number + 0.5) / DISKS * needed(place, whole)))
             if done.status:
                 assert is_told(done, "no space is left"), number
             disk.clear()

@@ -26,7 +26,7 @@ def run_in_a_process(place: Place, *arguments: str) -> None:
     assert process.returncode == 0, err
 
 
-@pytest.mark.demand
+@pytest.mark.slow
 def test_no_signal_is_lost_and_the_same_command_finishes(places: Places) -> None:
     draws, struck = random.Random(COUNT), list[Struck]()
     whole = places()

@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from safetensors.numpy import save_file
 from sqlalchemy import create_engine, text
 
+from harness.core.bounded_files import OutOfBounds, read_bytes
 from harness.core.errors import UserError
 from harness.core.failures import CAUSES, explained, is_out_of_memory
 from tests.support.full_files import files_end_at
@@ -160,3 +161,19 @@ def test_a_fault_in_the_code_stays_one() -> None:
 def test_memory_that_runs_out_is_known(error: BaseException, *, runs_out: bool) -> None:
     assert is_out_of_memory(error) == runs_out
     assert (explained(error) is not None) == runs_out
+
+
+def test_what_is_no_regular_file_is_named(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutOfBounds) as refused:
+        read_bytes(tmp_path / "pipe")
+    told = explained(refused.value)
+    assert isinstance(told, UserError)
+    assert f"{tmp_path}/pipe: it is a pipe" in str(told)
+
+
+def test_a_link_to_itself_is_the_user_s_to_mend(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("link")
+    with pytest.raises(OSError, match="symbolic links") as refused:
+        (tmp_path / "link").read_bytes()
+    assert isinstance(explained(refused.value), UserError)

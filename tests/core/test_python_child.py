@@ -46,6 +46,15 @@ def test_the_working_folder_is_on_no_path(
         assert not {"", ".", os.getcwd()} & set(path)
 
 
+def test_the_code_of_a_stored_model_is_not_taken_for_this(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    canaries = Canaries(tmp_path / "sang")
+    canaries.module(tmp_path / "code" / "harness" / "__init__.py")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "code"), *sys.path])
+    command = python("-c", "import harness.core")
+    done = subprocess.run(command, cwd=tmp_path, env=child_environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, canaries.sang()) == (0, []), done.stderr
+
+
 @pytest.mark.parametrize("how", [("-m", "harness"), ("-c", "from harness.cli.main import main; main()")])
 def test_the_command_itself_imports_nothing_from_it(how: tuple[str, str], tmp_path: Path) -> None:
     canaries = Canaries(tmp_path / "sang")

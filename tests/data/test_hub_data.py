@@ -201,4 +201,4 @@ def test_check_reads_the_hub(hub: Hub, places: Places, tmp_path: Path) -> None:
     assert f"data hub:org/notes@{NEW}: 24 train, 8 validation, 8 test" in " ".join(out.split())
     assert "study.yaml: ready to run" in out
     assert runs[1].returncode == 2
-    assert refusal.startswith("study.yaml:7 with --set data.hub=org/notse: data.hub 'org/notse': the Hub has no such")
+    assert refusal.startswith("study.yaml:7 with override data.hub=org/notse: data.hub 'org/notse': the Hub has no")

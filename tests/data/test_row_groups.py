@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from harness.core.errors import DataError
 from harness.core.example import SPLITS, Example, Split, fingerprint
 from harness.data.data_keys import Data
-from harness.data.row_groups import likely_groups
+from harness.data.row_groups import FEW_TESTED, few_groups, few_tested, likely_groups
 from harness.data.sources import Source, open_source, read_split
 from harness.study.task import plain_example
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
@@ -130,6 +130,29 @@ def test_groups_over_splits_are_refused_or_dropped(places: Places) -> None:
     assert "3 rows of train are left out" in dropped.out
     with_dialogues(place, **APART)
     assert "24 train, 8 validation, 8 test" in place.command("check", "study.yaml", *GROUP).out
+
+
+@pytest.mark.parametrize(
+    ("rows", "group", "told"), [(1, None, "1 row:"), (49, None, "49 rows:"), (100, 2, "2 groups:")]
+)
+def test_little_to_resample_is_told(rows: int, group: int | None, told: str) -> None:
+    test = [Example(str(n), {}, "t", group=group and str(n % group)) for n in range(rows)]
+    (line,) = few_tested({"train": test, "test": test})
+    assert line.startswith(f"test has {told} below {FEW_TESTED} one moves scores much")
+
+
+def test_enough_to_resample_is_not_told() -> None:
+    rows = [Example(str(n), {}, "t", group=str(n % FEW_TESTED)) for n in range(2 * FEW_TESTED)]
+    assert few_tested({"test": rows}) == few_tested({"test": rows[:FEW_TESTED]}) == few_tested({"train": rows}) == []
+
+
+@pytest.mark.parametrize(
+    ("groups", "told"), [(1, "1 group in 12 rows"), (9, "9 groups in 12 rows"), (10, ""), (12, "")]
+)
+def test_few_groups_are_told(groups: int, told: str) -> None:
+    made = [Example(f"row-{n}", {}, "t", group=f"g{min(n, groups - 1)}") for n in range(12)]
+    said = few_groups({"train": made[:1], "validation": made, "test": [Example("a", {}, "t"), Example("b", {}, "t")]})
+    assert [told in line for line in said] == [True] * bool(told)
 
 
 def test_check_asks_about_a_column_that_looks_like_a_group(places: Places) -> None:

@@ -223,3 +223,59 @@ def test_other_files_in_the_folder_do_not_matter(tmp_path: Path) -> None:
     (folder / "train.md").write_text("about")
     (folder / "training.jsonl").write_text("no rows")
     assert len(read(folder, "train")) == 5
+
+
+@pytest.mark.parametrize("columns", [{}, {"target": "answer"}])
+def test_a_row_without_the_target_that_others_have_has_an_empty_one(columns: dict[str, str], tmp_path: Path) -> None:
+    name = columns.get("target", "target")
+    rows = [{"source": "x", name: "y"}, {"source": "z"}, {"source": "w", name: None}]
+    for split in SPLITS:
+        as_jsonl(tmp_path / f"{split}.jsonl", rows)
+    assert [example.target for example in read(tmp_path, "train", columns=columns)] == ["y", "", ""]
+
+
+def test_a_mapped_field_that_some_rows_lack_is_undefined_there(tmp_path: Path) -> None:
+    rows = [{"source": "x", "target": "y", "mood": "glad"}, {"source": "z", "target": "w"}]
+    for split in SPLITS:
+        as_jsonl(tmp_path / f"{split}.jsonl", rows)
+    assert [example.fields.get("tone") for example in read(tmp_path, "train", columns={"tone": "mood"})] == [
+        "glad",
+        None,
+    ]
+    assert "tone" not in read(tmp_path, "train", columns={"tone": "mood"})[1].fields
+    with pytest.raises(DataError, match="data.columns maps 'tone' to a column 'mod', which no row has; did you mean"):
+        read(tmp_path, "train", columns={"tone": "mod"})
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "told"),
+    [
+        ("true", "maybe", "true or false (true), but texts (maybe)"),
+        ("3", "n/a", "numbers (3), but texts (n/a)"),
+        ("3", '"4"\nz,w,n/a', "numbers (3), but texts (n/a)"),
+        ("n/a", "3", "texts (n/a), but numbers (3)"),
+        ("3", "4.5", None),
+        ("3", "", None),
+        ("a", "b", None),
+    ],
+)
+def test_a_column_of_another_kind_in_another_file_is_told(
+    train: str, test: str, told: str | None, tmp_path: Path
+) -> None:
+    for split in SPLITS:
+        cell = test if split == "test" else train
+        (tmp_path / f"{split}.csv").write_text(f"source,target,n\nx,y,{cell}\n")
+    source = open_source(Data(path=str(tmp_path)), tmp_path)
+    for split in SPLITS:
+        read_split(source, split, Data(), plain_example)
+    kept, other = told.split(", but ") if told else ("", "")
+    start = f"column 'n' holds {kept} in train.csv, but {other} in test.csv: what a prompt"
+    assert [note.startswith(start) for note in source.notes] == ([True] if told else [])
+
+
+def test_parts_of_a_split_are_compared_too(tmp_path: Path) -> None:
+    for part, cell in enumerate(("true", "maybe")):
+        (tmp_path / f"train-0000{part}-of-00002.csv").write_text(f"source,target,n\n{part},y,{cell}\n")
+    source = open_source(Data(path=str(tmp_path)), tmp_path)
+    source.readers["train"]()
+    assert "train-00001-of-00002.csv" in source.notes[0]

@@ -75,7 +75,10 @@ def test_what_is_left_unread_is_told(tmp_path: Path) -> None:
     source = open_source(Data(path=str(tmp_path)), tmp_path)
     assert source.notes == [f"in {tmp_path} these files are not read: extra.csv, notes.txt, train.xlsx."]
     read_split(source, "test", Data(), plain_example)
-    assert source.notes[1:] == [f"test is 1 of the 10 rows of train: there is no file for it in {tmp_path}."]
+    assert source.notes[1:] == [
+        f"test is 1 of the 10 rows of train: there is no file for it in {tmp_path}; data.test sets how many, "
+        "10% where it is left out."
+    ]
 
 
 def test_files_may_be_named_by_split(tmp_path: Path) -> None:

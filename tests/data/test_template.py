@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.core.errors import TemplateError
+from harness.core.example import Example
+from harness.data.shortening import REACH, Fitted, Keep, fitted
 from harness.data.template import Template
 
 WORDS = st.lists(st.text("abcxyzäß", min_size=1, max_size=8), max_size=30).map(" ".join)
@@ -20,6 +24,10 @@ def words(text: str) -> int:
 
 def characters(text: str) -> int:
     return len(text)
+
+
+def fit(template: Template, fields: dict[str, str], *, limit: int, count: Callable[[str], int]) -> Fitted:
+    return fitted(template, Example("1", fields, "-"), limit=limit, write=template.render, count=count)
 
 
 def parts(text: str, other: str) -> str:
@@ -37,9 +45,9 @@ def test_only_the_named_field_is_cut_and_the_prompt_fits(source: str, other: str
     smallest = characters(template.render({**fields, "source": ""}))
     if smallest > limit and characters(template.render(fields)) > limit:
         with pytest.raises(TemplateError, match=f"over the limit of {limit}"):
-            template.fit(fields, limit=limit, count=characters)
+            fit(template, fields, limit=limit, count=characters)
         return
-    rendered = template.fit(fields, limit=limit, count=characters)
+    rendered = fit(template, fields, limit=limit, count=characters)
     assert characters(rendered.text) <= limit
     piece = parts(rendered.text, other)
     assert rendered.truncated == (piece != source)
@@ -53,7 +61,7 @@ def test_only_the_named_field_is_cut_and_the_prompt_fits(source: str, other: str
 @given(source=WORDS, limit=st.integers(5, 40), keep=st.sampled_from(["start", "end"]))
 def test_as_many_whole_words_as_fit_stay_at_the_end_that_is_kept(source: str, limit: int, keep: str) -> None:
     template = Template("t", TEXT.replace("<", "< ").replace(">", " >"), shorten="source", keep=keep)
-    rendered = template.fit({"source": source, "other": "it"}, limit=limit + 5, count=words)
+    rendered = fit(template, {"source": source, "other": "it"}, limit=limit + 5, count=words)
     kept = rendered.text.split("<")[1].split(">")[0].split()
     room, all_words = limit + 5 - 7, source.split()
     if len(all_words) <= room:
@@ -65,8 +73,8 @@ def test_as_many_whole_words_as_fit_stay_at_the_end_that_is_kept(source: str, li
 
 def test_a_word_longer_than_the_room_is_cut_inside() -> None:
     for keep, expected in (("start", "abc"), ("end", "hij")):
-        rendered = Template("t", "{{ source }}", "source", keep).fit(
-            {"source": "abcdefghij"}, limit=3, count=characters
+        rendered = fit(
+            Template("t", "{{ source }}", "source", keep), {"source": "abcdefghij"}, limit=3, count=characters
         )
         assert rendered.text == expected
 
@@ -74,8 +82,8 @@ def test_a_word_longer_than_the_room_is_cut_inside() -> None:
 def test_a_prompt_that_may_not_be_shortened_must_fit() -> None:
     template = Template("t", "Read this: {{ source }}")
     with pytest.raises(TemplateError, match="names no field to shorten, over the limit of 3"):
-        template.fit({"source": "one two three"}, limit=3, count=words)
-    assert template.fit({"source": "one"}, limit=3, count=words) == ("Read this: one", False)
+        fit(template, {"source": "one two three"}, limit=3, count=words)
+    assert fit(template, {"source": "one"}, limit=3, count=words)[1:3] == ("Read this: one", False)
 
 
 def test_a_field_is_text_and_never_a_template() -> None:
@@ -89,6 +97,11 @@ def test_a_field_is_text_and_never_a_template() -> None:
         (Template("t", "{{ sorce }}"), "field 'sorce' is undefined in its text; did you mean 'source'"),
         (Template("t", "{{ source }}", shorten="context"), "shorten names 'context', which its text does not use"),
         (Template("t", "{{ source "), "on line 1"),
+        (
+            Template("t", "{{ Preis (€) }}"),
+            "on line 1 of its text; .* called otherwise one by data.columns",
+        ),
+        (Template("t", "{{ unit price }}"), "on line 1 of its text; .* called otherwise one by data.columns"),
     ],
 )
 def test_what_a_template_may_not_be(template: Template, message: str) -> None:
@@ -113,3 +126,27 @@ def test_the_sandbox_holds() -> None:
 def test_whatever_a_template_raises_is_told(text: str, message: str) -> None:
     with pytest.raises(TemplateError, match=message):
         Template("t", text).render({"source": "x"})
+
+
+@pytest.mark.parametrize("keep", ["start", "end"])
+@pytest.mark.parametrize("limit", [0, 1, 30, 40_000, 99_999, 100_000, 100_001])
+def test_a_long_field_is_never_counted_far_beyond_what_fits(keep: Keep, limit: int) -> None:
+    """Counting takes hundreds of bytes for each character."""
+    words, counted = [f"w{number}" for number in range(100_000)], []
+
+    def count(text: str) -> int:
+        counted.append(len(text))
+        return len(text.split())
+
+    template = Template("long", "{{ source }}", shorten="source", keep=keep)
+    rendered = fit(template, {"source": " ".join(words)}, limit=limit, count=count)
+    fitting = words[:limit] if keep == "start" else words[max(0, len(words) - limit) :]
+    assert rendered.text == " ".join(fitting)
+    assert rendered.truncated == (limit < len(words))
+    assert max(counted) <= max(REACH, 2 * len(rendered.text) + 16)
+
+
+def test_what_never_fits_is_told_by_what_it_takes_without_the_field() -> None:
+    template = Template("long", "one two {{ source }}", shorten="source")
+    with pytest.raises(TemplateError, match="takes 2 tokens even with 'source' empty, over the limit of 1"):
+        fit(template, {"source": "three four"}, limit=1, count=lambda text: len(text.split()))

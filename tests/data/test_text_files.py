@@ -6,6 +6,8 @@ import gzip
 import json
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,6 +76,52 @@ def test_a_mark_that_is_named_holds(tmp_path: Path) -> None:
     assert read_rows(file) == [{"source:target": "a:b"}]
 
 
+@pytest.mark.parametrize(
+    ("text", "notes"),
+    [
+        ("sep=;\nsource;target\na;b\nc;d\n", 0),
+        ('"sep=;"\r\nsource;target\r\na;b\r\nc;d\r\n', 0),
+        ("SEP=\t\nsource\ttarget\na\tb\nc\td\n", 0),
+        ("source,target,,\na,b,,\nc,d,,\n", 0),
+        (",source,target,\n,a,b,\n,c,d,\n", 0),
+        ("source,target\na,b\n,\nc,d\n,\n", 1),
+        ("source,target,\na,b,\n,,\nc,d,\n", 1),
+        ("source,target\ra,b\rc,d\r", 0),
+        ('source,target\r"a",b\rc,"d"', 0),
+    ],
+)
+def test_what_spreadsheets_leave_behind_is_no_part_of_a_table(text: str, notes: int, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text(text, newline="")
+    table = read_table(file)
+    assert table.rows == [{"source": "a", "target": "b"}, {"source": "c", "target": "d"}]
+    assert len(table.notes) == notes, table.notes
+
+
+@pytest.mark.parametrize("mark", ";\t|")
+def test_a_line_of_another_width_is_named_whatever_stands_between_columns(mark: str, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text(f"source{mark}target\na, b{mark}c\nd{mark}e\nalone\n")
+    with pytest.raises(DataError, match=r"rows.csv:4: 1 values, but 2 columns \(source, target\)"):
+        read_rows(file)
+
+
+def test_lines_are_counted_from_the_one_that_names_the_mark(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("sep=;\nsource;target\na;b;c\n")
+    with pytest.raises(DataError, match="rows.csv:3: 3 values, but 2 columns"):
+        read_rows(file)
+
+
+def test_columns_without_a_name_that_hold_values_are_told_apart(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text(",source,target\n0,a,b\n")
+    assert read_rows(file) == [{"": 0, "source": "a", "target": "b"}], "an index without a name"
+    file.write_text("source,target,,\na,b,1,2\n")
+    with pytest.raises(DataError, match=r"are source, target, \(no name\), \(no name\); name each"):
+        read_rows(file)
+
+
 scalars = st.one_of(st.integers(-(10**20), 10**20), st.floats(allow_nan=False, allow_infinity=False), st.booleans())
 
 
@@ -104,6 +152,8 @@ def test_json_that_is_no_array_of_rows_is_refused(tmp_path: Path) -> None:
         '[{"a": 1}, 5]': "row 2: a row must be an object",
         '[{"a": 1}': "no valid JSON",
         '{"rows": [1]}\n{"rows"': "rows.json:2: no valid JSON",
+        '{\n "data": [\n  {"a": 1}\n ]\n}': r"holds one object \('data'\), not rows; write an array",
+        '{\n "a": [1, 2],\n "b": [3, 4]\n}\n': r"holds one object \('a', 'b'\), not rows",
         "5": "a row must be an object",
         '["\\ud800"]': "no valid JSON",
     }.items():
@@ -112,3 +162,29 @@ def test_json_that_is_no_array_of_rows_is_refused(tmp_path: Path) -> None:
             read_rows(file)
     file.write_text('{"a": 1}\n{"a": 2}\n')
     assert read_rows(file) == [{"a": 1}, {"a": 2}], "a row a line, as some call it"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (gzip.compress(LINES.encode(), mtime=0), r"packed by gzip; end its name in .gz"),
+        (b"PK\x03\x04" + bytes(40), "a spreadsheet"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(40), "an old spreadsheet"),
+        (b"PAR1" + bytes(40), "it is parquet"),
+    ],
+    ids=["gzip", "xlsx", "xls", "parquet"],
+)
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "json", "txt"])
+def test_what_is_no_text_is_named(content: bytes, says: str, ending: str, tmp_path: Path) -> None:
+    file = tmp_path / f"rows.{ending}"
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=f"cannot be read as text: .*{says}"):
+        read_rows(file)
+
+
+def test_nan_is_no_value(tmp_path: Path) -> None:
+    rows = [{"n": 1.5}, {"n": None}]
+    (tmp_path / "rows.jsonl").write_text('{"n": 1.5}\n{"n": NaN}\n')
+    (tmp_path / "rows.json").write_text('[{"n": 1.5}, {"n": NaN}]')
+    pyarrow.parquet.write_table(pyarrow.table({"n": [1.5, float("nan")]}), tmp_path / "rows.parquet")
+    assert [read_rows(tmp_path / f"rows.{ending}") for ending in ("jsonl", "json", "parquet")] == [rows] * 3

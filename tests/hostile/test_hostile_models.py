@@ -33,6 +33,7 @@ KINDS = (
     "tie_word_embeddings",
     "activation_function",
     "is_encoder_decoder",
+    "num_labels",
 )
 SETTINGS = (
     "eos_token_id",
@@ -151,7 +152,7 @@ def test_weights_that_are_none(case: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", cases(NO_FILES))
-@pytest.mark.parametrize("name", ["model.safetensors", *JSONS])
+@pytest.mark.parametrize("name", ["model.safetensors", "adapter_model.safetensors", *JSONS])
 def test_what_is_no_file_in_a_model_s_folder(name: str, kind: str, tmp_path: Path) -> None:
     yard = Yard(tmp_path)
     path = yard.work / "model" / name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 
 import evaluate
@@ -38,9 +39,12 @@ class Scripted(evaluate.Metric):
 def _caches_of_our_own(tmp_path_factory):
     """Keep evaluate's copies of scripts out of the home folder and its search path out of other tests."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [each for each in sys.path if not (Path(each) / "evaluate_modules").is_dir()])
         patch.syspath_prepend(tmp_path_factory.mktemp("search"))  # restores sys.path afterwards
         patch.setattr(evaluate.config, "HF_METRICS_CACHE", tmp_path_factory.mktemp("metrics"))
         patch.setattr(evaluate.config, "HF_MODULES_CACHE", tmp_path_factory.mktemp("modules"))
+        for name in [name for name in sys.modules if name.partition(".")[0] == "evaluate_modules"]:
+            patch.delitem(sys.modules, name)  # where other tests loaded scripts from
         yield
 
 

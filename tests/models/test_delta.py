@@ -110,7 +110,7 @@ def test_full_and_delta_load_as_what_was_trained(family: str, name: str, tmp_pat
     for store in ("full", "delta"):
         save_model(tmp_path / store, loaded, recipe(base, loaded, tuning, store))
         found = Generator(tmp_path / store)
-        assert torch.equal(logits(found._loaded.model), expected), store
+        assert torch.equal(logits(found.loaded.model), expected), store
     whole, part = (Generator(tmp_path / store)(ROWS) for store in ("full", "delta"))
     assert whole == part
     auto = AutoModelForSeq2SeqLM if loaded.is_encoder_decoder else AutoModelForCausalLM

@@ -159,7 +159,7 @@ class Refused(NamedTuple):
 RUN, TRIAL, PARENT = "<final>", "<trial>", "<parent>"
 
 REFUSED = {
-    "unknown study": Refused(("tiney", "other"), ("no study 'tiney'", "harness run", "study:prompt/tuning")),
+    "unknown study": Refused(("tiney", "other"), ("no study 'tiney'", "run it first", "study:prompt/tuning")),
     "a cell without its study": Refused(("bare/head", "other"), ("no study 'bare/head'", "study:prompt/tuning")),
     "unknown study of a cell": Refused(("tiney:bare/head", "other"), ("no study 'tiney'",)),
     "unknown cell": Refused(("tiny:bare/haed", "other"), ("no cell 'bare/haed'", "did you mean 'bare/head'")),
@@ -263,7 +263,7 @@ def test_another_version_of_a_metric_and_another_lead_are_refused(done: Place, p
     assert shown.status == 2
     assert "tiny:" in shown.err
     assert "is led by chrf" in shown.err
-    assert "by perplexity; choose with --metric among: chrf, perplexity" in shown.err
+    assert "by perplexity; choose the metric among: chrf, perplexity" in shown.err
 
 
 @pytest.mark.slow

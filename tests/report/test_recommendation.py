@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from harness.core.example import Example, Prediction
+from harness.core.plain_yaml import yaml_value
 from harness.metrics import get
 from harness.metrics.base import Metric
 from harness.report.ranked_table import ranked_table
@@ -23,6 +24,7 @@ from harness.report.write_report import write_report
 from harness.results.cell_result import CellResult, Final
 from harness.results.collect import Results
 from harness.stats.verdicts import Answered, Answers
+from harness.study.spec import StudySpec
 from harness.tracking.study_record import KeptModels
 from tests.support.made_up_results import html, referenced, study
 
@@ -281,11 +283,16 @@ def test_page_markdown_and_file_carry_it(tmp_path: Path) -> None:
 
 
 def test_the_report_says_what_was_run_and_where_the_model_is(tmp_path: Path) -> None:
-    settings = {
-        "model": {"name": "small", "revision": None},
+    written = {
+        "name": "made-up",
+        "task": "summarization",
+        "prompts": ["bare"],
+        "tuning": [{"last_blocks": 1}, "full"],
+        "model": {"name": "small"},
         "training": {"epochs": 3, "batch_size": 8},
         "search": {"storage": "postgresql://me:secret@host/db"},
     }
+    settings = StudySpec.model_validate(written).model_dump()
     kept = KeptModels("models:/m-1", "run", "prompt1/full", ("run",))
     results = replace(sized(study()), settings=settings, started=1.75e9, kept=kept)
     assert study_facts(results) == {
@@ -298,6 +305,7 @@ def test_the_report_says_what_was_run_and_where_the_model_is(tmp_path: Path) -> 
     }
     assert "secret" not in study_file(results)
     assert "revision" not in study_file(results)
+    assert StudySpec.model_validate(yaml_value(study_file(results).replace("***", "secret"))).model_dump() == settings
     model = best_model(results)
     assert model is not None
     for text in (html(results).replace("&#34;", '"'), write_report(results, tmp_path).read_text(encoding="utf-8")):

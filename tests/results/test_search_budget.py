@@ -125,7 +125,7 @@ def test_an_unsettled_first_place_is_a_caution_with_its_chance() -> None:
 
 def verdicts(best: str, *, low: float, high: float, seeds: int) -> Findings:
     score = Estimate((low + high) / 2, low, high, 1.0, 9.0, 0.01, True)
-    found = Verdicts("chrf", True, 9, 500, best, best, {best: score}, {best: seeds}, (), (), (), None, {}, ())
+    found = Verdicts("chrf", True, 9, 500, best, best, {best: score}, {best: seeds}, (), (), (), None, {}, {}, ())
     return Findings("", found)
 
 

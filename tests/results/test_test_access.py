@@ -18,7 +18,8 @@ from harness.results.test_access import TestAccess, count_accesses
 from harness.study.check import check
 from harness.study.grid import edition, expand
 from harness.study.load_study import read_study
-from harness.tracking.store_protocols import Run, Tracker
+from harness.tracking.store_protocols import Tracker
+from harness.tracking.stored_run import Run
 from tests.support.study_fixture import TASK, Place, Places
 
 QUICK = tuple(
@@ -101,8 +102,8 @@ def test_without_final_seeds_a_study_tunes_to_its_end_whatever_became_of_test(
 @UNREADABLE
 def test_with_final_seeds_all_searches_end_before_test_is_read(spoil: Callable[[Path], None], places: Places) -> None:
     """What a trial could reach is what `check` hands on and what lies on disk: neither holds the test rows."""
-    from harness.cli.progress_display import PlainProgress
     from harness.core.workspace import HERE
+    from harness.runner.progress_display import PlainProgress
     from harness.runner.run_study import run
 
     place = places()

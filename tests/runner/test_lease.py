@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -64,7 +65,7 @@ def store(places: Places, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
     place = places()
     monkeypatch.setattr(study_lease, "BEAT", 0.05)
     monkeypatch.setattr(study_lease, "SILENCE", 2.0)
-    return place.uri, place.client().create_experiment("tiny")
+    return place.uri, place.experiment("tiny")
 
 
 def test_a_study_that_another_machine_runs_is_refused(store: tuple[str, str]) -> None:
@@ -91,6 +92,21 @@ def test_a_lease_ends_with_its_block_and_the_next_one_waits_for_nobody(store: tu
         with leased(*store, machine, said.append):
             pass
     assert not said
+
+
+@pytest.mark.slow
+def test_two_folders_that_make_one_store_at_once(places: Places, tmp_path: Path) -> None:
+    both, names = (places(store=False), places(store=False)), ("one", "two")
+    settings = (*STUDY, "--set", f"search.storage=sqlite:///{tmp_path}/optuna.db")
+    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
+    begun = [
+        place.process("run", "study.yaml", *settings, "--set", f"name={name}", env=store)
+        for place, name in zip(both, names, strict=True)
+    ]
+    ended = [(*process.communicate(timeout=300), process.returncode) for process in begun]
+    assert [status for _, _, status in ended] == [0, 0], ended
+    tables = [place.folder / "reports" / name / "results.csv" for place, name in zip(both, names, strict=True)]
+    assert tables[0].read_bytes() == tables[1].read_bytes()
 
 
 def test_two_studies_of_one_store_do_not_meet(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:

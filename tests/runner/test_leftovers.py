@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
 from tests.support.kill_moments import kill_at, running, storing_the_model
 from tests.support.study_fixture import QUICK, Place, Places
 
@@ -64,3 +66,18 @@ def test_nothing_of_a_killed_run_is_left(moment: object, delay: float, tmp_path:
     assert list(temporary.iterdir()) == []
     names = [str(file.relative_to(place.folder)) for file in place.folder.rglob("*")]
     assert not [name for name in names if "tmp" in name or ".draft" in name or ".uploading" in name or ".new" in name]
+
+
+def test_a_run_whose_marking_was_cut_short_keeps_its_phase_and_is_marked_again(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = places()
+    tracker = MlflowTracker(place.client(), place.uri, place.experiment("marked"))
+    run = tracker.start("one", phase="search", parent=None, params={}, tags={})
+    with monkeypatch.context() as full:
+        full.setattr(tracker, "tags", mock.Mock(side_effect=OSError("full")))
+        with pytest.raises(OSError, match="full"):
+            tracker.mark(run, phase="interrupted", name="one (interrupted)")
+    assert (tracker.run(run).phase, tracker.run(run).name) == ("search", "one (interrupted)")
+    tracker.mark(run, phase="interrupted", name="one (interrupted)")
+    assert (tracker.run(run).phase, tracker.run(run).name) == ("interrupted", "one (interrupted)")

@@ -121,10 +121,10 @@ def test_what_is_stored_answers_as_the_run_did(odd_place: Any, tmp_path: Path, n
     with contextlib.chdir(place.folder):
         checked = check(read_study(Path("study.yaml")))
     assert served([dict(example.fields) for example in checked.examples["validation"]]) == ended.texts
-    auto: Any = AutoModelForSeq2SeqLM if served._loaded.is_encoder_decoder else AutoModelForCausalLM
+    auto: Any = AutoModelForSeq2SeqLM if served.loaded.is_encoder_decoder else AutoModelForCausalLM
     model, report = auto.from_pretrained(tmp_path / "stored", output_loading_info=True, dtype=torch.float32)
     assert not report["missing_keys"]
-    ours, theirs = served._loaded.model.state_dict(), model.state_dict()
+    ours, theirs = served.loaded.model.state_dict(), model.state_dict()
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 

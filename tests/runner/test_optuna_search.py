@@ -357,7 +357,7 @@ def test_trials_of_another_store_are_added_and_the_rest_is_drawn(held: set[int],
     expected = undisturbed(spec(sampler))
     search = opened(InMemoryStorage(), spec(sampler))
     for index in sorted(held):
-        search.add(index, expected[index], EndedTrial("complete", score(expected[index]), {1: 0.5}))
+        search.add(index, expected[index], EndedTrial("complete", score(expected[index]), {1: 0.5}), {})
     assert [int(trial.user_attrs["index"]) for trial in search.finished()] == sorted(held)
     assert finish(search) == expected
 
@@ -365,7 +365,7 @@ def test_trials_of_another_store_are_added_and_the_rest_is_drawn(held: set[int],
 @pytest.mark.parametrize("outcome", ["pruned", "diverged"])
 def test_a_trial_that_did_not_complete_is_added_as_such(outcome: Literal["pruned", "diverged"]) -> None:
     search = opened(InMemoryStorage(), spec(trials=2))
-    number = search.add(0, rate(3.0), EndedTrial(outcome, None, {1: 0.5}, "loss is nan"))  # beyond the range: warm
+    number = search.add(0, rate(3.0), EndedTrial(outcome, None, {1: 0.5}, "loss is nan"), {})  # beyond the range: warm
     (trial,) = search.finished()
     assert trial.number == number
     assert EndedTrial.of(trial) == (outcome, None, {1: 0.5}, "loss is nan" if outcome == "diverged" else "")

@@ -24,7 +24,8 @@ from harness.models.content_digests import weights_digest
 from harness.models.find_blocks import blocks
 from harness.models.load import Loaded
 from harness.results.score_forecast import CellForecast, Forecast
-from harness.runner.planning.plan import Cut, _retained, cell_forecast, plan
+from harness.runner.planning.plan import _retained, cell_forecast, plan
+from harness.runner.planning.planned_work import Cut
 from harness.runner.planning.probe import Speed, probe_trainer, sample, speed_of
 from harness.runner.planning.workload import Footprint, Load, Sizes, Work, load_of
 from harness.study.axes import Tuning
@@ -298,8 +299,13 @@ def test_a_sample_is_a_part_of_each_split_from_end_to_end(place: Place, monkeypa
 def test_the_command_writes_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = Places(tmp_path)(store=False)
     before = place.files()
-    plan(checked_at(place, monkeypatch), HERE, say=lambda text: None)
+    made = plan(checked_at(place, monkeypatch), HERE, say=lambda text: None)
     assert place.files() == before
+    assert made.seconds == pytest.approx(sum(cell.seconds for cell in made.cells))
+    shown, page = repr(made), made._repr_html_()
+    assert all(cell.id in shown and cell.id in page and f"{cell.seconds:.1f}" in shown for cell in made.cells)
+    assert f"predicted: {made.seconds:.0f} s" in shown
+    assert max(map(len, shown.splitlines())) < 200
     done = place.command("plan", "study.yaml")
     assert done.status == 0, done.err
     assert place.files() - before == {".harness", ".harness/tiny", ".harness/tiny/plan.json"}

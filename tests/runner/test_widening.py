@@ -14,6 +14,7 @@ from harness.runner.search.optuna_search import CellSearch
 from harness.study.dimension import Dimension
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.spec import Search
+from tests.support.kill_moments import kill_at, running, trials_told
 from tests.support.search_spaces import choices, learning_rates
 from tests.support.study_fixture import Places
 
@@ -120,3 +121,14 @@ def test_a_study_widens_tells_it_and_goes_on_where_it_was(places: Places) -> Non
     assert "0 training runs to do" in again.out
     assert "further trials" not in again.out
     place.count(cell=2, search=6, final=2, summary=1)
+
+
+@pytest.mark.slow
+def test_a_study_that_is_killed_while_it_widens_ends_as_if_it_had_not_been(places: Places) -> None:
+    whole, place = places(), places()
+    whole.run(*EXTEND)
+    for moment in (trials_told(2), running("search", 3), trials_told(4), running("search", 6), trials_told(6)):
+        assert kill_at(place, moment, 0.0, EXTEND)
+    place.run(*EXTEND)
+    place.clean()
+    assert place.results() == whole.results()

@@ -11,12 +11,12 @@ from functools import partial
 import pytest
 from rich.console import Console
 
-from harness.cli.progress_display import PlainProgress
 from harness.core.example import Example
 from harness.core.workspace import Workspace
 from harness.runner.executors.executor_table import EXECUTORS
 from harness.runner.executors.in_process import InProcess
 from harness.runner.executors.protocol import EpochEnded, Event, JobQueue, Reply
+from harness.runner.progress_display import PlainProgress
 from harness.runner.study import Study
 from harness.study.check import Checked
 from harness.training.trainer import ModelFacts

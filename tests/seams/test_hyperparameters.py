@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Run
 
+from harness.core.absent_value import NONE
 from harness.study.dimension import Dimension, Value, parse_value
 from harness.study.search_space import HYPERPARAMETERS, Hyperparameter
 from harness.study.spec import StudySpec
-from harness.tracking.schema import NONE
 from tests.support.study_fixture import Place, Places, rows
 
 NAME = "training.weight_decay"

@@ -6,7 +6,7 @@ Its text is read backwards, word by word, before the model sees it; nothing is e
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from harness.core.errors import TemplateError
 from harness.core.example import Example
 from harness.data.prompt_forms import PROMPT_FORMS
 from harness.data.template import Template
-from harness.data.tokenization import Reader, Row, prompt_ids, target_ids
+from harness.data.tokenization import Ids, Reader, Row, prompt_ids, target_ids
 from harness.tracking.mlflow.prompt_registry import prompt_of
 from tests.support.study_fixture import Place, Places, rows
 from tests.support.whole_way import Way, go, predict, stored_predictions, succeed
@@ -51,9 +51,24 @@ class Backwards:
     def validate(self, fields: Mapping[str, object]) -> None:
         Template(self.name, self.backwards).validate(fields)
 
-    def render(self, fields: Mapping[str, str]) -> str:
+    def render(self, fields: Mapping[str, str], shots: Sequence[Example] = ()) -> str:
         text = " ".join(reversed(Template(self.name, self.backwards).render(fields).split()))
         return text.upper() if self.loud else text
+
+    def is_plain(self) -> bool:
+        return False
+
+    def reads(self, fields: Mapping[str, str], reader: Reader, shots: Sequence[Example] = ()) -> str:
+        return self.render(fields)
+
+    def ids(self, text: str, reader: Reader) -> Ids:
+        return prompt_ids(reader, text)
+
+    def ahead(self, example: Example, text: str, reader: Reader) -> tuple[list[str], list[str]]:
+        return [text], []
+
+    def ends(self, reader: Reader) -> Ids:
+        return ()
 
     def tokenize(self, example: Example, reader: Reader, *, limit: int) -> tuple[Row, str]:
         text = self.render(example.fields)
@@ -96,7 +111,8 @@ def test_check_and_show_render_it(way: Way, place: Place) -> None:
 def test_it_is_registered_as_a_form_of_its_own(way: Way, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     (run,) = place.runs("cell", cell="back/head")
     uri = run.data.tags["prompt_uri"]
-    version = place.client().load_prompt(uri)
+    name, number = place.client().parse_prompt_uri(uri)
+    version = place.client().get_prompt_version(name, number)
     assert version.template == "{{ source }} is what"
     assert (version.tags["form"], version.tags["loud"]) == ("backwards", "yes")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", place.uri)

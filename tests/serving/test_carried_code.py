@@ -65,7 +65,7 @@ def of_fields(tiny: Callable[..., Loaded], place: Place, *fields: str) -> Path:
     text = " ".join(f"{{{{ {field} }}}}" for field in fields)
     made = folder_of(tiny("gpt2"), place.folder / "made", Template("p", text, shorten=fields[0]))
     client = place.client()
-    experiment = client.create_experiment("of fields")
+    experiment = place.experiment("of fields")
     run = client.create_run(experiment).info.run_id
     example, package = dict.fromkeys(fields, "some text"), carried_files(Recipe.read(made))
     card = ModelCard(name="m", code=SERVED, package=package, example=example, params={}, tags={})
@@ -100,7 +100,7 @@ def test_it_carries_what_answering_takes_and_no_more(folder: Path) -> None:
     packages = {file.split("/")[1] for file in files if file.count("/") > 1}
     assert packages <= {"core", "data", "metrics", "models", "serving", "study", "training"}
     assert {"harness/serving/generator.py", "harness/__init__.py", "harness/models/__init__.py"} <= files
-    assert sum((folder / "code" / file).stat().st_size for file in files) < 500_000
+    assert sum((folder / "code" / file).stat().st_size for file in files) < 600_000
 
 
 def test_only_a_model_by_reference_carries_the_embedded_one(folder: Path) -> None:

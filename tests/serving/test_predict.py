@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import gzip
+import io
 import json
 import signal
 import time
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.core.bounded_files import ROW
 from harness.core.errors import DataError, UserError
 from harness.data.template import Template
 from harness.models.load import Loaded
@@ -66,6 +68,19 @@ def test_a_packed_file_is_read_and_a_torn_one_refused(generator: Generator, tmp_
     packed.write_bytes(packed.read_bytes()[:-30])
     with pytest.raises(UserError, match="cannot read"):
         predict_file(generator, packed, tmp_path / "torn.out", skip=False)
+
+
+def test_standard_input_is_read_like_a_file(
+    generator: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write(tmp_path / "in.jsonl", [{"id": i, "source": text} for i, text in enumerate(TEXTS)])
+    predict_file(generator, source, tmp_path / "file.jsonl", skip=False)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(source.read_bytes())))
+    predict_file(generator, Path("-"), tmp_path / "piped.jsonl", skip=False)
+    assert (tmp_path / "piped.jsonl").read_bytes() == (tmp_path / "file.jsonl").read_bytes()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"x" * (ROW + 2))))
+    with pytest.raises(UserError, match="line 1 is longer than"):
+        predict_file(generator, Path("-"), tmp_path / "long.out", skip=False)
 
 
 def test_rows_without_an_id_go_by_their_line(generator: Generator, tmp_path: Path) -> None:
@@ -134,9 +149,37 @@ def test_a_malformed_row_stops_or_is_noted(kind: str, generator: Generator, tmp_
     assert predict_file(generator, source, tmp_path / "stop.jsonl", skip=False) == (6, 0, 15)
 
 
+@pytest.mark.parametrize("ending", ["jsonl", "rows", "json", "csv"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-16-le"])
+def test_every_encoding_that_training_finds_is_read_and_told(
+    encoding: str, ending: str, generator: Generator, tmp_path: Path
+) -> None:
+    texts = ["Müller wählt €5", "a façade", "naïve"]
+    written = {
+        "json": json.dumps([{"source": text} for text in texts], ensure_ascii=False),
+        "csv": "\n".join(["source;n", *(f"{text};1" for text in texts)]),
+    }.get(ending, "\n".join(json.dumps({"source": text}, ensure_ascii=False) for text in texts))
+    source, told = tmp_path / f"in.{ending}", list[str]()
+    source.write_bytes(written.encode(encoding))
+    assert predict_file(generator, source, tmp_path / "out.jsonl", skip=False, say=told.append) == (3, 0, 0)
+    expected = [generator([{"source": text}])[0] for text in texts]
+    assert [row["prediction"] for row in read(tmp_path / "out.jsonl")] == expected
+    notes = [] if encoding.startswith("utf-8") else [f"in.{ending} is read as {encoding}"]
+    notes += [f"in.{ending} has semicolons between its columns"] if ending == "csv" else []
+    assert told == notes
+    assert predict_file(generator, source, tmp_path / "out.jsonl", skip=False) == (0, 0, 3)
+
+
+def test_nan_is_no_value_as_in_training(generator: Generator, tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"source": "a", "n": NaN}\n{"source": NaN}\n{"source": null}\n')
+    assert predict_file(generator, source, tmp_path / "out.jsonl", skip=True) == (1, 2, 0)
+    assert ["renders to" in row.get("error", "") for row in read(tmp_path / "out.jsonl")] == [False, True, True]
+
+
 def test_bytes_that_are_no_text_spoil_one_row(generator: Generator, tmp_path: Path) -> None:
     source = tmp_path / "in.jsonl"
-    source.write_bytes(b'{"source": "a"}\n{"source": "\xff"}\n{"source": "b"}\n')
+    source.write_bytes(b'{"source": "a"}\n{"source": "\x81"}\n{"source": "b"}\n')
     assert predict_file(generator, source, tmp_path / "out.jsonl", skip=True) == (2, 1, 0)
 
 
@@ -157,6 +200,21 @@ def test_an_output_of_something_else_is_left_alone(
     with pytest.raises(DataError, match="answered by model"):
         predict_file(other, source, output, skip=False)
     assert output.read_bytes() == done
+
+
+def test_a_refused_command_leaves_no_output(generator: Generator, tmp_path: Path) -> None:
+    source = write(tmp_path / "in.jsonl", [{"text": "no such field"}])
+    with pytest.raises(DataError, match="row 1"):
+        predict_file(generator, source, tmp_path / "out.jsonl", skip=False)
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.PARQUET", "out.tsv", "out.jsonl.gz", "out.gz", "out.json"])
+def test_an_output_is_called_what_it_is(name: str, generator: Generator, tmp_path: Path) -> None:
+    source = write(tmp_path / "in.jsonl", [{"source": "a"}])
+    with pytest.raises(UserError, match="answers are lines of JSON"):
+        predict_file(generator, source, tmp_path / name, skip=False)
+    assert not (tmp_path / name).exists()
 
 
 def test_the_answers_to_other_rows_of_the_same_ids_are_refused(generator: Generator, tmp_path: Path) -> None:
@@ -202,6 +260,19 @@ def test_a_prompt_of_other_fields_asks_for_these(tiny: Callable[..., Loaded], tm
     assert two([{"context": "a note", "year": 1999}]) == two([{"context": "a note", "year": "1999"}])
     with pytest.raises(DataError, match=r"row 2: column 'year' is missing.*row 3: column 'context' is missing"):
         two([{"context": "a", "year": 1}, {"context": "a"}, {"year": 2, "source": "a"}])
+
+
+def test_rows_may_have_the_columns_of_the_study_or_of_the_prompt(tiny: Callable[..., Loaded], tmp_path: Path) -> None:
+    """As in the study, a mapped column counts before one that is called like the field."""
+    prompt = Template("two", "{{ context }} {{ year }}: ", shorten="context")
+    mapping = {"context": "Ticket text"}
+    two = Generator(folder_of(tiny("gpt2"), tmp_path / "two", prompt, mapping))
+    (expected,) = two([{"context": "a note", "year": 1999}])
+    assert two([{"Ticket text": "a note", "year": 1999}]) == [expected]
+    assert two([{"Ticket text": "a note", "context": "quite another", "year": 1999}]) == [expected]
+    message = r"column 'Ticket text' \(or 'context', as the prompt calls it\) is missing; did you mean 'ticket text'"
+    with pytest.raises(DataError, match=message):
+        two([{"ticket text": "a note", "year": 1999}])
 
 
 def test_a_missing_input_is_the_users_to_change(generator: Generator, tmp_path: Path) -> None:

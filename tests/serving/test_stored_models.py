@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.core.example import Example, fingerprint
 from tests.support.kill_moments import kill_at, running
-from tests.support.study_fixture import Place, Places, rows
+from tests.support.study_fixture import Place, Places, rows, write_rows
 
 QUICK = (
     *("--set", "prompts=[bare]", "--set", "tuning=[none, head, {last_blocks: 1}]", "--set", "search.trials=1"),
@@ -299,3 +299,25 @@ def test_plan_states_the_disk_use(choice: str, cells: int, places: Places) -> No
     head = 4 * config["n_embd"] * config["vocab_size"] / 2**20
     expected = {1: size + head, 3: 2 * size + head}[cells]  # head's copy is untied; zero-shot is kept by reference
     assert abs(float(line.split("at most ")[1].split(" MiB")[0]) - expected) < 0.1
+
+
+@pytest.mark.slow
+def test_a_model_of_mapped_columns_answers_the_rows_of_its_study(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the environment holds is not stored, so of such a column only the prompt's own name is known."""
+    place = places()
+    for split in ("train", "validation", "test"):
+        renamed = [{"id": row["id"], "the ticket": row["source"], "reply": row["target"]} for row in rows(split)]
+        write_rows(place.folder / "data" / f"{split}.jsonl", renamed)
+    monkeypatch.setenv("REPLY", "reply")
+    mapped = ("data.columns={source: the ticket, target: '${REPLY}'}", "tuning=[head]", "final.seeds=[11]")
+    place.run(*QUICK, "--set", "final.models=cells", *(part for each in mapped for part in ("--set", each)))
+    (run,) = place.runs("final", cell="bare/head")
+    args = ("--input", "data/test.jsonl", "--output", "said.jsonl")
+    done = place.command("predict", run.info.run_id, *args)
+    assert done.status == 0, done.err
+    said = [json.loads(line)["prediction"] for line in (place.folder / "said.jsonl").read_text().splitlines()]
+    assert said == predictions(place, run.info.run_id)
+    recipe = json.loads(next(place.folder.glob("**/artifacts/**/harness.json")).read_text())
+    assert recipe["columns"] == {"source": "the ticket"}

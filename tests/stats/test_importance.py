@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.stats import mannwhitneyu
+from scipy.stats import permutation_test
 
 from harness.stats.importance import importances
 
@@ -45,26 +47,46 @@ def test_noise_shows_no_effect_and_two_deviations_do() -> None:
     assert others <= 0.1
 
 
-def test_of_one_hyperparameter_of_two_levels_it_is_the_rank_sum_test() -> None:
+def test_of_one_hyperparameter_of_two_levels_it_is_the_permutation_test_of_means() -> None:
     for seed in range(5):
         generator = np.random.default_rng(seed)
         level = np.repeat([0.0, 1.0], 6)
-        values = generator.normal(size=12) + 1.2 * level
+        values = generator.uniform(size=12) + 0.4 * level  # without outliers
         (effect,) = importances(list(values), [0] * 12, {"level": level[:, None]}).values()
-        exact = mannwhitneyu(values[:6], values[6:], method="exact").pvalue
+        exact = permutation_test((values[:6], values[6:]), lambda a, b: a.mean() - b.mean(), n_resamples=np.inf).pvalue
         assert effect.p == pytest.approx(exact, abs=4 * (exact * (1 - exact) / 999) ** 0.5 + 2e-3)
 
 
-def test_neither_scale_nor_blocks_matter_and_failures_rank_last() -> None:
+def test_neither_scale_nor_blocks_matter_and_failures_count_as_the_worst() -> None:
     terms, level = drawn(np.random.default_rng(0), 30)
     values = np.random.default_rng(1).normal(size=30) + level
     blocks = ["a"] * 14 + ["b"] * 16
     effects = importances(list(values), blocks, terms)
-    assert effects == importances(list(np.exp(values)), blocks, terms)
-    assert effects == importances([*values[:14], *(values[14:] + 100)], blocks, terms)
-    worst = int(np.argmax(values[:14]))
-    assert effects == importances([np.inf if i == worst else v for i, v in enumerate(values)], blocks, terms)
+
+    def same(other: Sequence[float]) -> bool:
+        again = importances(other, blocks, terms)
+        return all(again[name] == pytest.approx(effect, abs=1e-9) for name, effect in effects.items())
+
+    assert same([*(values[:14] * 1e-3), *(values[14:] * 7 + 100)])
+    tied = [*values[:13], values[:13].max(), *values[14:]]
+    effects = importances(tied, blocks, terms)
+    assert same([np.inf if i == 13 else value for i, value in enumerate(tied)])
     assert 0 <= sum(effect.share for effect in effects.values()) <= 1
+
+
+def test_an_exploded_run_counts_no_more_than_a_poor_one() -> None:
+    terms, level = drawn(np.random.default_rng(0), 30)
+    values = np.random.default_rng(1).normal(size=30) + 2 * level
+    poor, exploded = ([size if i == 3 else value for i, value in enumerate(values)] for size in (50.0, 1e30))
+    assert importances(poor, [0] * 30, terms) == importances(exploded, [0] * 30, terms)
+    assert importances(exploded, [0] * 30, terms)["level"].p <= 0.05
+
+
+def test_where_most_trials_say_the_same_the_others_still_count() -> None:
+    level = np.repeat([0.0, 1.0], [16, 8])
+    values = [0.0] * 16 + [0.0, 0.0, 1.0, 1.0, 2.0, 1.0, 2.0, 1.0]
+    assert importances(values, [0] * 24, {"level": level[:, None]})["level"].p <= 0.01
+    assert importances([np.inf] * 24, [0] * 24, {"level": level[:, None]}) == {}
 
 
 def test_too_few_trials_say_nothing() -> None:

@@ -26,13 +26,15 @@ from harness.stats import (
 EXAMPLES = 150
 
 
-def _cells(shifts: dict[str, float], *, seed: int = 0, by_seed: float = 0.0, seeded: bool = True) -> dict[str, Trained]:
+def _cells(
+    shifts: dict[str, float], *, seed: int = 0, by_seed: float = 0.0, seeded: bool = True, rows: int = EXAMPLES
+) -> dict[str, Trained]:
     """Return cells of three runs whose true scores differ by the shifts."""
     rng = np.random.default_rng(seed)
-    examples = rng.normal(0.5, 0.2, EXAMPLES)
+    examples = rng.normal(0.5, 0.2, rows)
     made = {}
     for name, shift in shifts.items():
-        scores = examples + shift + rng.normal(0, by_seed, (3, 1)) + rng.normal(0, 0.05, (3, EXAMPLES))
+        scores = examples + shift + rng.normal(0, by_seed, (3, 1)) + rng.normal(0, 0.05, (3, rows))
         made[name] = runs([[np.array([score]) for score in run] for run in scores], mean, seeded=seeded)
     return resample(made, generator=np.random.default_rng(1), resamples=1000)
 
@@ -54,6 +56,18 @@ def test_adjusted_p_values_lie_between_the_single_ones_and_holms_whatever_the_or
     assert all(one <= both <= most for one, both, most in zip(single, adjusted, holm(single), strict=True))
     turned = to_baseline(dict(reversed(cells.items())), "cell0", higher_is_better=True)
     assert set(turned) == set(found)
+
+
+@pytest.mark.parametrize("rows", [4, 6, 12])
+def test_of_few_examples_an_interval_holds_0_just_where_nothing_is_claimed(rows: int):
+    verdicts = set()
+    for seed in range(40):
+        cells = _cells({f"cell{number}": 0.06 * number for number in range(6)}, seed=seed, by_seed=0.02, rows=rows)
+        families = to_baseline(cells, "cell0", higher_is_better=True), with_best(cells, "cell5", higher_is_better=True)
+        for one in itertools.chain(*families):
+            verdicts.add(one.verdict)
+            assert (one.difference.low <= 0 <= one.difference.high) == (one.verdict == "undecided"), one
+    assert verdicts == {"undecided", "better", "worse"} or rows < 12
 
 
 def test_a_claim_and_its_interval_say_the_same():

@@ -91,23 +91,23 @@ STUDY_FILE = {
     "number as key": Case(edit("name: tiny", "1: tiny"), ("study.yaml", "key 1", "'name' is missing")),
     "key twice": Case(edit("  trials: 2", "  trials: 2\n  trials: 3"), ("study.yaml:17: ", "'trials'", "keep one")),
     "name is a path": Case(edit("name: tiny", "name: a/b"), (line("name: tiny"), "'a/b'", "letters")),
-    "no prompts": Case(nothing, ("--set prompts=[]: ", "prompts"), put("prompts=[]")),
+    "no prompts": Case(nothing, ("override prompts=[]: ", "prompts"), put("prompts=[]")),
     "prompt twice": Case(edit("- bare", "- cue"), (line("prompts:"), "cue more than once", "distinct")),
     "seed twice": Case(edit("[11, 12]", "[11, 11]"), (line("final"), "[11, 11]", "distinct")),
     "learning rates swapped": Case(
         edit("low: 1.0e-3, high: 1.0e-1", "low: 1.0e-1, high: 1.0e-3"),
         (line("learning_rate"), "low=0.1", "high=0.001", "swap them"),
     ),
-    "learning rate by --set": Case(
+    "learning rate by override": Case(
         nothing,
-        (line("learning_rate")[:-2], "with --set search.learning_rate.low=5: ", "low=5.0", "swap"),
+        (line("learning_rate")[:-2], "with override search.learning_rate.low=5: ", "low=5.0", "swap"),
         put("search.learning_rate.low=5"),
     ),
     "learning rate nan": Case(edit("low: 1.0e-3", "low: .nan"), (line("learning_rate"), "nan", "finite")),
-    "no trials": Case(nothing, ("--set search.trials=0: ", "0", "greater than or equal to 1"), put("search.trials=0")),
+    "no trials": Case(nothing, ("override search.trials=0: ", "0", "or equal to 1"), put("search.trials=0")),
     "weights that small steps would not move": Case(
         nothing,
-        ("--set model.dtype=bfloat16: ", "small steps", "take float32", "training.precision: bf16"),
+        ("override model.dtype=bfloat16: ", "small steps", "take float32", "training.precision: bf16"),
         put("model.dtype=bfloat16"),
     ),
     "misspelt tuning": Case(edit("head,", "haed,"), (line("tuning"), "'haed'", "did you mean 'head'")),
@@ -116,11 +116,11 @@ STUDY_FILE = {
         edit("last_blocks: 1", "lastblocks: 1"), (line("tuning"), "'lastblocks'", "did you mean 'last_blocks'")
     ),
     "misspelt sampler": Case(edit("sampler: random", "sampler: gpp"), (line("sampler"), "'gpp'", "'grid'", "'gp'")),
-    "set without a value": Case(nothing, ("--set: ", "'trials'", "key.sub=value"), put("trials")),
-    "set below a value": Case(nothing, ("--set: ", "'name.x=3'", "'tiny'"), put("name.x=3")),
-    "set to no YAML": Case(nothing, ("--set: ", "'search.trials=['", "quote it"), put("search.trials=[")),
-    "set an unknown key": Case(nothing, ("--set search.trails=3: ", "did you mean 'trials'"), put("search.trails=3")),
-    "set a section": Case(nothing, ("--set search={trails: 3}: ", "did you mean"), put("search={trails: 3}")),
+    "set without a value": Case(nothing, ("override: ", "'trials'", "key.sub=value"), put("trials")),
+    "set below a value": Case(nothing, ("override: ", "'name.x=3'", "'tiny'"), put("name.x=3")),
+    "set to no YAML": Case(nothing, ("override: ", "'search.trials=['", "quote it"), put("search.trials=[")),
+    "set an unknown key": Case(nothing, ("override search.trails=3: ", "mean 'trials'"), put("search.trails=3")),
+    "set a section": Case(nothing, ("override search={trails: 3}: ", "did you mean"), put("search={trails: 3}")),
     "set twice wrongly": Case(nothing, ("'foo' must", "'bar' must"), (*put("foo"), *put("bar"))),
     "several": Case(
         all_of(edit("head,", "haed,"), edit("epochs: 2", "epoch: 2"), edit("trials: 2", "trials: two")),
@@ -172,18 +172,18 @@ STUDY_PARTS = {
     ),
     "baseline prompt": Case(
         nothing,
-        ("--set final.baseline={prompt: baer, tuning: head}: ", "'baer'", "did you mean 'bare'"),
+        ("override final.baseline={prompt: baer, tuning: head}: ", "'baer'", "did you mean 'bare'"),
         put("final.baseline={prompt: baer, tuning: head}"),
     ),
     "baseline tuning": Case(
         nothing,
-        ("--set final.baseline={prompt: bare, tuning: full}: ", "'full'", "last_blocks-1"),
+        ("override final.baseline={prompt: bare, tuning: full}: ", "'full'", "last_blocks-1"),
         put("final.baseline={prompt: bare, tuning: full}"),
     ),
     "too many blocks": Case(
         edit("last_blocks: 1", "last_blocks: 9"), (line("tuning"), "is 9", "has 3 blocks", "lower it")
     ),
-    "no such cell": Case(nothing, ("--cells 'bear/*'", "bare/head"), ("--cells", "bear/*")),
+    "no such cell": Case(nothing, ("pattern 'bear/*'", "bare/head"), ("--cells", "bear/*")),
     "several": Case(
         all_of(edit("- bare", "- baer"), edit("path: data", "path: date"), edit("last_blocks: 1", "last_blocks: 9")),
         (line("- bare"), "'baer'", line("path: data"), "'date'", line("tuning"), "has 3 blocks"),
@@ -204,7 +204,7 @@ DATA = {
     ),
     "mapped column missing": Case(
         nothing,
-        ("with --set data.columns={source: text}: ", "'text'", "train row 1"),
+        ("with override data.columns={source: text}: ", "'text'", "train, validation, test: data.columns maps"),
         put("data.columns={source: text}"),
     ),
     "empty text": Case(
@@ -218,9 +218,9 @@ DATA = {
     "empty split": Case(file("data/validation.jsonl", ""), (line("path: data"), "'validation' is empty")),
     "empty test split": Case(file("data/test.jsonl", "\n"), (line("path: data"), "'test' is empty")),
     "more rows than there are": Case(
-        nothing, ("--set data.train=99: ", "there are 24", "lower it"), put("data.train=99")
+        nothing, ("override data.train=99: ", "there are 24", "lower it"), put("data.train=99")
     ),
-    "no row": Case(nothing, ("--set data.train=0: ", "data.train is 0"), put("data.train=0")),
+    "no row": Case(nothing, ("override data.train=0: ", "data.train is 0"), put("data.train=0")),
     "no JSON": Case(train("train.jsonl", GOOD_LINES + b"{nope\n"), ("data/train.jsonl:11: ", "no valid JSON")),
     "no object": Case(train("train.jsonl", GOOD_LINES + b"[1, 2]\n"), ("data/train.jsonl:11: ", "'[1, 2]'", "object")),
     "no UTF-8": Case(train("train.jsonl", GOOD_LINES + b"\xff\n"), ("data/train.jsonl:11: ", "no valid JSON")),
@@ -250,7 +250,7 @@ DATA = {
     ),
     "limit beyond the context": Case(
         nothing,
-        ("--set training.max_target_tokens=500: ", "501 tokens", "context of 128", "lower"),
+        ("override training.max_target_tokens=500: ", "501 tokens", "context of 128", "lower"),
         put("training.max_target_tokens=500"),
     ),
     "no target fits its limit": Case(
@@ -277,7 +277,7 @@ MODEL = {
     "broken tokenizer settings": Case(file("model/tokenizer_config.json", "{"), (line("model:"), "tokenizer", "again")),
     "no tokenizer": Case(gone("model/tokenizer.json"), ("model model: ", "tokenizer", "beside the weights")),
     "revision of a folder": Case(
-        nothing, (line("model:")[:-2], "with --set model.revision=main: ", "remove"), put("model.revision=main")
+        nothing, (line("model:")[:-2], "with override model.revision=main: ", "remove"), put("model.revision=main")
     ),
     "no such device": Case(nothing, ("training.device", "'mps'", "use auto"), put("training.device=mps")),
 }

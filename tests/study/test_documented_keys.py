@@ -1,60 +1,52 @@
-"""Every key of a study file stands in docs/study-file.md, with its default and its choices."""
+"""Every key of a study file stands in docs/study-file.md, with its default, its choices and an example."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import pytest
+import yaml
 
-from harness.core.yaml_section import Section
 from harness.study.key_messages import all_keys
-from harness.study.spec import StudySpec
+from harness.study.load_study import read_study
+from tools.study_keys import PAGE, examples, table
 
-ROOT = Path(__file__).parents[2]
-
-ROWS = {
-    row[1]: (row[2].strip(), row[3])
-    for row in re.finditer(
-        r"^\| `([\w.]+)` \| (.*?) ?\| (.+) \|$",
-        (ROOT / "docs" / "study-file.md").read_text(encoding="utf-8"),
-        re.MULTILINE,
-    )
-}
+TEXT = PAGE.read_text(encoding="utf-8")
+EXAMPLES = examples()
 
 
-def sections(annotation: Any) -> list[type[Section]]:
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return [annotation]
-    return [found for part in get_args(annotation) for found in sections(part)]
+def keys_of(node: Any, above: str = "") -> Iterator[str]:
+    """Yield the keys of a study's tree as `all_keys` calls them: entries of a list by the list's key."""
+    for key, value in node.items() if isinstance(node, dict) else ():
+        yield f"{above}{key}"
+        for inner in value if isinstance(value, list) else [value]:
+            yield from keys_of(inner, f"{above}{key}.")
 
 
-def field_of(key: str) -> Any:
-    section: type[Section] = StudySpec
-    *above, last = key.split(".")
-    for name in above:
-        (section,) = sections(section.model_fields[name].annotation)
-    return section.model_fields[last]
+def test_the_table_is_what_the_study_file_s_classes_say() -> None:
+    assert table() in TEXT, "python -m tools.study_keys"
+    assert TEXT.count("| key | left out |") == 1
 
 
-def test_no_row_is_of_a_key_that_is_gone() -> None:
-    assert list(ROWS) == list(all_keys()), "in the order of the file"
-
-
-@pytest.mark.parametrize("key", list(all_keys()))
-def test_every_key_is_documented(key: str) -> None:
-    default, words = ROWS[key]
-    field = field_of(key)
-    for choices in (one for one in (field.annotation, *get_args(field.annotation)) if get_origin(one) is Literal):
-        assert all(f"`{choice}`" in words for choice in get_args(choices))
-    if field.is_required():
-        assert default == "required"
-    elif isinstance(value := field.get_default(call_default_factory=True), Section):
-        assert default == ""
-    else:
-        plain = {None: "null", True: "true", False: "false"}
-        is_plain = value is None or isinstance(value, bool)
-        written = plain[value] if is_plain else str(list(value)) if isinstance(value, tuple) else repr(value)
-        assert default == f"`{written}`"
+@pytest.mark.parametrize("row", table().splitlines()[2:], ids=lambda row: row.split("`")[1])
+def test_every_key_is_described(row: str) -> None:
+    _, _, _, words, _ = re.split(r" ?(?<!\\)\| ?", row)
     assert len(words) > 10
+    assert "``" not in words
+    assert "None" not in words
+
+
+def test_every_key_has_an_example() -> None:
+    shown = {key for example in EXAMPLES for key in keys_of(yaml.safe_load(example))}
+    assert [key for key in all_keys() if key not in shown] == []
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda text: yaml.safe_load(text)["name"])
+def test_the_examples_are_read(example: str, tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(EXAMPLES[-1], encoding="utf-8")
+    file = tmp_path / "study.yaml"
+    file.write_text(example, encoding="utf-8")
+    assert read_study(file).study.name == yaml.safe_load(example)["name"]

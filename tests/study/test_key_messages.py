@@ -12,12 +12,11 @@ import yaml
 from harness.core.errors import StudyError
 from harness.study.key_messages import all_keys
 from harness.study.load_study import read_study
+from tests.support.study_trees import VALUES, put
 
 KEYS = list(all_keys())
 INNER = [key for key in KEYS if "." in key and key.rpartition(".")[2] not in KEYS]
 """Keys within sections whose names are no sections themselves."""
-
-VALUES = [None, 3, 1.5, -1, float("inf"), "word", "", [1], [], ["a"], {"a": 1}, {}, True, "2024-01-01", [[1]], [None]]
 
 JARGON = re.compile(
     r"tuple|dict|model_type|"
@@ -25,23 +24,6 @@ JARGON = re.compile(
     r"ation|pydantic|literal|parse|mapping\(|\[key\]|Section|object at"
 )
 OWN = re.compile(r" is (null|true|false|'.*'|\[.*\]|\{.*\}|-?[\d.]+|inf); ")
-
-
-def put(key: str, value: object) -> dict[str, Any]:
-    """Return a study with a value at a key."""
-    tree: dict[str, Any] = {"name": "a", "task": "summarization", "prompts": ["bare"], "tuning": ["head"]}
-    *sections, last = key.split(".")
-    node = tree
-    if sections[:1] == ["prompts"]:
-        node = {"name": "x", "text": "{{ source }}"}
-        tree["prompts"] = [node]
-    else:
-        for section in sections:
-            node = node.setdefault(section, {})
-    if sections == ["final", "baseline"]:
-        node.update({"prompt": "bare", "tuning": "full"})
-    node[last] = value
-    return tree
 
 
 def said(tree: dict[str, Any], folder: Path, *overrides: str) -> list[str]:
@@ -65,6 +47,20 @@ def test_no_wrong_value_of_any_key_is_answered_in_words_of_the_library(tmp_path:
                     assert OWN.search(message), message
                 assert "; " in message, "the rule and the remedy"
     assert refused > 1_000
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if key != "extends"])
+def test_a_wrong_value_of_a_key_gives_one_message_that_names_it(key: str, tmp_path: Path) -> None:
+    refused = 0
+    name = key.rpartition(".")[2]
+    for value in VALUES:
+        messages = said(put(key, value), tmp_path)
+        if len(messages) == 1:
+            refused += 1
+            assert re.search(rf"\b{name}\b", messages[0]), (value, messages)
+        else:  # each entry of a list, each key of a section, is told of by itself
+            assert isinstance(value, list | dict) or not messages, (value, messages)
+    assert refused > 1
 
 
 @pytest.mark.parametrize("key", INNER)

@@ -93,10 +93,10 @@ def test_overrides_win_and_are_kept(tmp_path: Path) -> None:
     assert file.study.search.learning_rate.low == 1e-4
     assert (file.study.training.epochs, file.study.data.path, file.study.name) == (1, "a=b", "o")
     assert file.overrides == overrides
-    assert file.place("search", "trials") == "--set search.trials=3"
-    assert file.place("training", "epochs") == "--set training={epochs: 1}"
+    assert file.place("search", "trials") == "override search.trials=3"
+    assert file.place("training", "epochs") == "override training={epochs: 1}"
     assert file.place("search").endswith(
-        "study.yaml:5 with --set search.trials=3 with --set search.learning_rate.low=1e-4"
+        "study.yaml:5 with override search.trials=3 with override search.learning_rate.low=1e-4"
     )
 
 
@@ -227,4 +227,4 @@ def test_any_text_is_a_study_or_a_study_error(text: str, tmp_path: Path) -> None
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_override_is_applied_or_named(override: str, tmp_path: Path) -> None:
     for problem in read_or_problems(MINIMAL, override, folder=tmp_path):
-        assert "--set" in problem.place
+        assert "override" in problem.place

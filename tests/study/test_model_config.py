@@ -82,6 +82,21 @@ def test_a_configuration_that_does_not_say(tmp_path: Path, config: dict[str, Any
         describe(str(tmp_path))
 
 
+GREAT = {
+    "blocks": {"model_type": "llama", "num_hidden_layers": 10**9},
+    "a pattern of blocks": {"model_type": "gpt_neo", "num_layers": 2, "attention_types": [[["global"], 10**9]]},
+    "rows": {"model_type": "llama", "num_hidden_layers": 2, "vocab_size": 10**12},
+    "labels": {"model_type": "llama", "num_hidden_layers": 2, "num_labels": 10**9},
+}
+
+
+@pytest.mark.parametrize("size", GREAT)
+def test_sizes_of_no_model_are_refused(tmp_path: Path, size: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(GREAT[size]))
+    with pytest.raises(ModelError, match=r"config\.json says .*0000"):
+        describe(str(tmp_path))
+
+
 SMALL = {"num_hidden_layers": 2, "max_position_embeddings": 64, "vocab_size": 90}
 
 # Of several parts, or of half of an architecture: number of blocks, context, rows of both embeddings.

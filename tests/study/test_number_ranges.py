@@ -72,7 +72,14 @@ def problems(*overrides: str) -> list[str]:
 
 
 def written(key: str, value: object) -> str:
+    if key.startswith("prompts."):
+        return f"prompts=[{{name: p, text: '{{{{ source }}}}', {key.removeprefix('prompts.')}: {value}}}]"
     return f"{key}=[{value}]" if NUMBERS[key].is_listed else f"{key}={value}"
+
+
+def place(key: str) -> str:
+    """Return what messages call a key; of prompts there is a list."""
+    return key.replace("prompts.", "prompts.0.")
 
 
 def test_all_kinds_of_numbers_are_found() -> None:
@@ -97,13 +104,13 @@ def test_what_is_out_of_any_range_is_refused_by_its_name(key: str, value: str) -
     if (NUMBERS[key].is_listed and value == "[]") or (key in ROWS and value.isdigit()):
         return  # an empty list is one; rows are counted where they are
     found = problems(written(key, value))
-    assert any(message.startswith(key) or BITS in message for message in found), found
+    assert any(message.startswith(place(key)) or BITS in message for message in found), found
 
 
 @given(st.sampled_from(sorted(SET)), st.integers(10**10, 10**30))
 def test_a_count_beyond_counting_is_refused(key: str, value: int) -> None:
     if NUMBERS[key].kind is int and key not in ROWS and ("seed" not in key or value >= 2**63):
-        assert any(message.startswith(key) or BITS in message for message in problems(written(key, value)))
+        assert any(message.startswith(place(key)) or BITS in message for message in problems(written(key, value)))
 
 
 @given(st.floats(1e-38, 1e38), st.floats(1e-38, 1e38))

@@ -74,7 +74,7 @@ def test_a_prompt_without_a_field_is_refused(text: str, remedy: str, places: Pla
     assert done.status == 2
     assert "prompt 'cue' uses no field" in done.err
     assert remedy in done.err
-    assert done.err.startswith("--set prompts=")
+    assert done.err.startswith("override prompts=")
 
 
 @pytest.mark.parametrize("text", ["{% if source %}Sum up.{% endif %}", "{% set x = source %}Sum up.", "Go{{ mood }}"])
@@ -126,6 +126,13 @@ def test_prompts_that_read_alike_are_told_and_not_refused(places: Places) -> Non
         ("{{ source }}{{ {'a': 1, 'b': 2}.keys() - {'c': 1}.keys() }}", "whose order changes"),
         ("{{ source }}{{ ({'a': 1, 'b': 2}.keys() - {'c': 1}.keys())|join }}", "whose order changes"),
         ("{{ source.__hash__ }}", "unsafe"),
+        ("{{ source }}{% for word in source.split() %}{{ loop }}{% endfor %}", "which is a part of the template"),
+        (
+            "{% macro quoted(text) %}{{ text }}{% endmacro %}{{ source }}{{ quoted }}",
+            "part of the template and no text",
+        ),
+        ("{{ source }}{{ namespace(a=1) }}", "part of the template and no text"),
+        ("{{ source }}{{ self }}", "part of the template and no text"),
     ],
 )
 def test_a_prompt_that_changes_is_refused(text: str, rule: str, places: Places) -> None:

@@ -23,6 +23,7 @@ from harness.study.model_config import describe
 from harness.study.recount import Recount, recount
 from harness.study.tokenizer_without_model import light_reader
 from harness.training.setup import TrainingSetup
+from tests.support.chat_models import chat_model
 from tests.support.first_of_kind import first_of_kind
 from tests.support.study_fixture import WORDS, Place, Places, rows, write_rows
 
@@ -99,6 +100,25 @@ def by_bytes(folder: Path) -> None:
     transformers.ByT5Tokenizer().save_pretrained(folder)
 
 
+@pytest.mark.slow
+def test_a_chat_goes_with_a_tokenizer_that_only_transformers_can_build(places: Places) -> None:
+    place = places("gpt2")
+    folder = place.folder / "model"
+    shutil.rmtree(folder)
+    chat_model("smollm2", folder)
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    as_gpt2(folder)
+    added = {str(token.pop("id")): token for token in tokenizer["added_tokens"]}
+    settings_of(folder, added_tokens_decoder=added)
+    prompts = 'prompts=[{name: c, user: "{{ source }}", assistant: "So:"}, {name: t, text: "{{ source }} :"}]'
+    args = ("study.yaml", "--set", prompts, "--set", "training.max_source_tokens=90")
+    done = place.command("check", *args)
+    assert done.status == 0, done.err
+    assert "chat template" not in said(done.out + done.err)  # which files alone do not say
+    done = place.command("run", *args, *SHORT)
+    assert done.status == 0, done.err
+
+
 @pytest.mark.parametrize("left", first_of_kind([as_gpt2, as_bert, as_sentencepiece, by_bytes]))
 def test_rows_are_counted_when_only_transformers_can(places: Places, left: Callable[[Path], None]) -> None:
     place = places("t5" if left is by_bytes else "gpt2")
@@ -154,7 +174,7 @@ def recounted(place: Place, monkeypatch: pytest.MonkeyPatch) -> Recount:
     monkeypatch.chdir(place.folder)
     checked = check(read_study(Path("study.yaml")))
     setup = TrainingSetup(checked, lambda text: None)
-    found = recount(checked, setup.loaded, setup.metrics, setup.encoded)
+    found = recount(checked, setup.loaded, setup.metrics, setup.encoded, setup.demonstrations)
     assert [fit.prompt for fit in found.fits] == [fit.prompt for fit in checked.fits]
     return found
 

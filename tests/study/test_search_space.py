@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.core.absent_value import NONE
 from harness.core.errors import UserError
 from harness.data.template import Template
 from harness.study.dimension import Dimension, Value, format_value, parse_value
@@ -25,7 +26,6 @@ from harness.study.search_space import (
     applied,
 )
 from harness.study.spec import StudySpec
-from harness.tracking.schema import NONE
 from tests.support.search_spaces import choices, combinations, learning_rates, rate, smallest_grid, spaces
 
 values: st.SearchStrategy[Value] = st.one_of(

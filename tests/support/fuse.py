@@ -1,4 +1,7 @@
-"""A task with a fuse: scoring fails once so many predictions have been scored, in the middle of whatever runs."""
+"""A task with a fuse: scoring fails once a run has scored so many predictions, in the middle of whatever it does.
+
+What a check tries of a metric is not counted: a run's folder is there by then only where it goes on.
+"""
 
 TASK_WITH_FUSE = """\
 from pathlib import Path
@@ -10,7 +13,7 @@ from harness import Metric, Task, Template
 
 def burn(prediction, example):
     fuse = Path("fuse")
-    if fuse.exists():
+    if fuse.exists() and Path(".harness").exists():
         left = int(fuse.read_text()) - 1
         fuse.write_text(str(left))
         if left == 0:

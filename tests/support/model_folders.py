@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from harness.data.template import Template
-from harness.data.tokenization import Limits
+from harness.data.tokenization import Limits, PromptForm
 from harness.models.delta import Base
 from harness.models.load import Loaded
 from harness.serving.generator import save_model
@@ -16,18 +16,28 @@ from harness.training.evaluation import Decoding
 __all__ = ["folder_of"]
 
 
-def folder_of(loaded: Loaded, folder: Path, prompt: Template) -> Path:
-    """Store a whole model that was not trained, with its prompt; return its folder."""
+def folder_of(
+    loaded: Loaded,
+    folder: Path,
+    prompt: PromptForm,
+    columns: Mapping[str, str] | None = None,
+    *,
+    source: int = 40,
+    ends: tuple[int, ...] = (),
+) -> Path:
+    """Store a whole model that was not trained, with its prompt and its study's columns; return its folder."""
     base = Base("base", None, None, "float32", False, False, loaded.digest, "unused")
     recipe = Recipe(
         prompt=prompt,
-        limits=Limits(40, 12, 8),
+        limits=Limits(source, 12, 8),
         decoding=Decoding(8, batch_size=3),
         precision="fp32",
         tuning=Tuning(kind="none"),
         base=base,
         store="full",
         weights=loaded.digest,
+        columns=columns or {},
+        ends=ends,
     )
     save_model(folder, loaded, recipe)
     return folder

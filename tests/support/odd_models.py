@@ -54,6 +54,7 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
         "Phi3Config",
         {**GROUPED, "rope_parameters": LONG_ROPE, "original_max_position_embeddings": 20},
     ),
+    "apertus": ("ApertusConfig", GROUPED),
     "llama_longrope": ("LlamaConfig", {**GROUPED, "rope_parameters": LONG_ROPE}),
     "roberta": ("RobertaConfig", BERT),
     "bert": ("BertConfig", BERT),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.tracking.store_protocols import Run
+from harness.tracking.stored_run import Run
 
 STUDY_FACTS: dict[str, Any] = {
     "question": "Which?",

@@ -149,6 +149,10 @@ class Place:
         """Return a plain MLflow client."""
         return MlflowClient(self.uri)
 
+    def experiment(self, name: str) -> str:
+        """Make an experiment whose files lie here, and return its id."""
+        return self.client().create_experiment(name, artifact_location=str(self.folder / "mlruns" / name))
+
     def runs(self, phase: str | None = None, *, cell: str | None = None) -> list[Run]:
         """Return all runs of the study, or those of a phase, or of a cell."""
         client = self.client()

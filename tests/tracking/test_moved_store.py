@@ -255,9 +255,8 @@ def served(place: Place) -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["elsewhere", "a%20b #c"])
 def test_the_pages_show_the_files_of_a_moved_store(name: str, place: Place) -> None:
-    there = moved(place, name)
-    summary = there.runs("summary")[0].info.run_id
-    with served(there) as address:
+    summary = place.runs("summary")[0].info.run_id
+    with served(moved(place, name)) as address:
         query = urllib.parse.urlencode({"path": "report/report.html", "run_uuid": summary})
         with urllib.request.urlopen(f"{address}/get-artifact?{query}", timeout=30) as page:
             assert b"Does a cue help" in page.read()

@@ -24,7 +24,8 @@ from harness.tracking.server_outage.journal import Journal
 from harness.tracking.server_outage.outage_tracker import OutageTracker
 from harness.tracking.server_outage.sender import Sender
 from harness.tracking.store_link import Link
-from harness.tracking.store_protocols import DataUse, Run
+from harness.tracking.store_protocols import DataUse
+from harness.tracking.stored_run import Run
 from tests.support.faulty_store import FAULTS, Faulty, Store, deeds, killed_in_silence
 from tests.support.study_fixture import Place, Places
 
@@ -198,7 +199,7 @@ def test_on_a_real_store_it_ends_as_written_directly(
 def test_a_table_is_what_mlflow_makes_of_it_and_bears_being_written_twice(places: Places) -> None:
     place = places()
     client = MlflowClient(place.uri)
-    tracker = MlflowTracker(client, place.uri, client.create_experiment("study"))
+    tracker = MlflowTracker(client, place.uri, place.experiment("study"))
     columns = {"x": [1, None], "y": ["ä/b", ""], "z": [0.1234567890123, float("nan")], "n": [1, 2]}
     ours, theirs = (tracker.start("r", phase="final", parent=None, params={}, tags={}) for _ in range(2))
     for _ in range(2):
@@ -221,7 +222,7 @@ class Twice(Link):
 def test_prompts_and_models_are_registered_once_though_an_answer_is_lost(places: Places) -> None:
     place = places()
     client = MlflowClient(place.uri)
-    experiment = client.create_experiment("study")
+    experiment = place.experiment("study")
     tracker = MlflowTracker(client, place.uri, experiment, Twice())
     prompt = tracker.prompts.register(Template("cue", "{{ source }}"), task="t", study="study")
     assert [version.version for version in client.search_prompt_versions(prompt.name)] == [1]
@@ -234,7 +235,7 @@ def test_prompts_and_models_are_registered_once_though_an_answer_is_lost(places:
 
 def tracker_on(place: Place, server: Any, said: list[str]) -> OutageTracker:
     """Return a tracker of an empty study, with a server of its own for what is written."""
-    experiment = MlflowClient(place.uri).create_experiment("study")
+    experiment = place.experiment("study")
     journal = Journal(place.folder / "j.jsonl")
     sender = Sender(place.uri, journal, server, linger=0.0, pause=lambda tries: 0.1)
     delivery = Delivery(journal, sender, said.append)

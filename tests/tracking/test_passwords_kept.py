@@ -158,6 +158,36 @@ def test_no_message_quotes_it(wrong: str, password: str, unused: Place, monkeypa
             assert not said_by(repr(refused.value).encode())
 
 
+KEYS = {
+    "tracking.uri": ("{name: model}", "{name: model}\ntracking: {uri: ADDRESS}"),
+    "search.storage": ("  sampler: random", "  sampler: random\n  storage: ADDRESS"),
+    "model": ("{name: model}", "{name: ADDRESS}"),
+    "data.hub": ("{path: data}", "{hub: ADDRESS}"),
+    "data.path": ("{path: data}", "{path: ADDRESS}"),
+    "data.splits": ("{path: data}", "{splits: {train: ADDRESS, validation: ADDRESS}}"),
+    "generality.text": ("{name: model}", "{name: model}\ngenerality: {text: ADDRESS}"),
+}
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+@pytest.mark.parametrize("password", ["s3cr3tofours", "s3cr3t of ours", "s3cr3t:it's @ours", "s3cr3t/of?#ours"])
+@pytest.mark.parametrize("key", first_of_kind(["data.path", *(key for key in KEYS if key != "data.path")]))
+def test_no_key_of_a_study_file_has_it_quoted(key: str, password: str, by_name: bool, places: Places) -> None:
+    """Whatever a message makes of an address: a path has one slash where that has two."""
+    place = places(store=False)
+    old, new = KEYS[key]
+    for kind in ("server", "port", "token"):
+        address = BAD[kind].format(password=password.replace(":", "") if kind == "token" else password)
+        said = "${THE_ADDRESS}" if by_name else json.dumps(address)
+        text = place.study.read_text(encoding="utf-8")
+        place.study.write_text(text.replace(old, new.replace("ADDRESS", said)), encoding="utf-8")
+        for command in ("check", "run"):
+            done = place.command(command, "study.yaml", env={"THE_ADDRESS": address, "HF_HUB_OFFLINE": "1"})
+            assert done.status == 2, done
+            assert not said_by((done.out + done.err).encode()), done
+        place.study.write_text(text, encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def unused(places: Places) -> Place:
     return places()
@@ -188,7 +218,7 @@ def test_a_name_that_is_not_set_is_one_clear_error(unused: Place, monkeypatch: p
         shown = unused.command("check", "study.yaml", "--set", f"{key}=x${{NOT_SET}}")
         assert shown.status == 2
         assert shown.err.strip().splitlines() == [
-            f"--set {key}=x${{NOT_SET}}: {key} reads ${{NOT_SET}}, which the environment does not have; "
+            f"override {key}=x${{NOT_SET}}: {key} reads ${{NOT_SET}}, which the environment does not have; "
             "set it: export NOT_SET=..."
         ]
 

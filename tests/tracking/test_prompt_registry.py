@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from mlflow.entities.model_registry import PromptVersion
 import harness.runner.run_study
 from harness.core.errors import TemplateError
 from harness.data.template import Template
-from harness.tracking.mlflow.prompt_registry import MlflowPrompts
+from harness.tracking.mlflow.prompt_registry import MlflowPrompts, prompt_of
 from harness.tracking.mlflow.prompt_text import from_registry, to_registry
 from tests.support.study_fixture import Place, Places
 
@@ -40,7 +41,7 @@ def test_mlflow_fills_a_registered_prompt_in_as_the_harness_does(text: str, fiel
         expected = template.render(fields)
     except TemplateError:
         assume(False)
-    assert rendered_by_mlflow(to_registry(text), fields) == expected
+    assert rendered_by_mlflow(*to_registry([text]), fields) == expected
 
 
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join))
@@ -49,14 +50,14 @@ def test_a_text_comes_back_as_it_was(text: str) -> None:
         Template("prompt", text).names()
     except TemplateError:
         assume(False)
-    assert from_registry(to_registry(text), uri="prompts:/x/1") == text.replace("\r\n", "\n")
+    assert from_registry(to_registry([text]), uri="prompts:/x/1") == [text.replace("\r\n", "\n")]
 
 
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join), st.fixed_dictionaries(FIELDS))
 def test_a_text_registered_by_somebody_else_means_the_same_here(text: str, fields: dict[str, str]) -> None:
     assume("{{" not in fields["source"])
     try:
-        ours = Template("prompt", from_registry(text, uri="prompts:/x/1"))
+        ours = Template("prompt", *from_registry([text], uri="prompts:/x/1"))
         expected = ours.render(fields)
     except TemplateError:
         assume(False)
@@ -65,7 +66,7 @@ def test_a_text_registered_by_somebody_else_means_the_same_here(text: str, field
 
 def test_a_text_that_mlflow_would_leave_half_filled_in_is_refused() -> None:
     with pytest.raises(TemplateError, match=re.escape("prompts:/x/1: MLflow fills in plain {{ fields }} alone")):
-        from_registry("{{ source | upper }}", uri="prompts:/x/1")
+        from_registry(["{{ source | upper }}"], uri="prompts:/x/1")
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def test_same_text_is_the_same_version_and_another_text_or_contract_is_a_new_one
     assert version("{{ source }}\nIn short:", shorten="source") == 2
     assert version("{{ source }}\nIn short:") == 3
     assert version("{{ source }}\nTL;DR:", shorten="source") == 1
-    held = client.load_prompt("prompts:/sum.cue/2")
+    held = client.get_prompt_version("sum.cue", 2)
     assert held.template == "{{ source }}\nIn short:"
     assert held.commit_message == "prompt cue of one"
     assert {key: held.tags[key] for key in ("task", "study", "shorten", "keep")} == {
@@ -102,6 +103,34 @@ def test_same_text_is_the_same_version_and_another_text_or_contract_is_a_new_one
 
 def uris(place: Place, phase: str) -> dict[str, str]:
     return {run.data.tags["cell"]: run.data.tags["prompt_uri"] for run in place.runs(phase)}
+
+
+def test_reading_a_prompt_writes_nothing(client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow's ``load_prompt`` lists a prompt in the experiment that is active, be it another store's."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".harness").mkdir()
+    prompts = MlflowPrompts(client, client.create_experiment("one"))
+    prompts.register(Template("cue", "{{ source }}"), task="sum", study="one")
+    client.set_prompt_alias("sum.cue", "short", 1)
+    before = client.get_prompt("sum.cue").tags
+    for uri in ("prompts:/sum.cue/1", "prompts:/sum.cue@short", "prompts:/sum.cue@latest"):
+        assert prompts.find(uri).version == 1
+        assert prompt_of(uri, "mine", client.tracking_uri).text == "{{ source }}"
+    for thread in [each for each in threading.enumerate() if each.name.startswith("link_prompt")]:
+        thread.join()
+    assert client.get_prompt("sum.cue").tags == before
+
+
+@pytest.mark.parametrize("uri", ["prompts:/sum.cue/7", "prompts:/sum.cue@gone"])
+def test_a_version_that_is_not_there_is_refused_with_those_that_are(
+    uri: str, client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".harness").mkdir()
+    prompts = MlflowPrompts(client, client.create_experiment("one"))
+    prompts.register(Template("cue", "{{ source }}"), task="sum", study="one")
+    with pytest.raises(TemplateError, match=f"{uri} is not in the registry: .*; sum.cue has the versions /1"):
+        prompts.find(uri)
 
 
 @pytest.mark.parametrize("stage", ["create_registered_model", "create_model_version"])
@@ -144,7 +173,7 @@ def test_every_run_leads_to_its_prompt_and_the_winner_gets_the_alias(places: Pla
     )
     (summary,) = place.runs("summary")
     best = summary.data.tags["best_cell"].split("/")[0]
-    assert place.client().load_prompt(f"prompts:/tiny_task.{best}@winner").version == 1
+    assert place.client().get_prompt_version_by_alias(f"tiny_task.{best}", "winner").version == 1
     for prompt in {"bare", "cue"} - {best}:
         assert place.client().get_prompt(f"tiny_task.{prompt}").tags["task"] == "tiny_task"
 
@@ -194,8 +223,8 @@ def test_an_alias_that_moves_takes_no_run_along(places: Places, monkeypatch: pyt
 
     monkeypatch.setattr(harness.runner.run_study, "alias_winner", moved)
     place.run()
-    assert client.load_prompt("prompts:/tiny_task.cue@short").version == 2
-    assert client.load_prompt("prompts:/tiny_task.cue@winner").version == 1
+    assert client.get_prompt_version_by_alias("tiny_task.cue", "short").version == 2
+    assert client.get_prompt_version_by_alias("tiny_task.cue", "winner").version == 1
     (run,) = place.runs("final")
     shown = place.command("reproduce", run.info.run_id)
     assert shown.status == 0, shown.out + shown.err

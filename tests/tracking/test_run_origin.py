@@ -81,7 +81,7 @@ def test_the_commit_is_that_of_the_study_s_repository(places: Places, changed: b
 def test_records_that_waited_for_a_server_say_it_as_well(places: Places, tmp_path: Path) -> None:
     place = places()
     client, journal = place.client(), Journal(tmp_path / "journal.jsonl")
-    experiment = client.create_experiment("waited")
+    experiment = place.experiment("waited")
     sender = Sender(place.uri, journal, RunWriter(client, experiment), linger=0.0)
     tracker = OutageTracker(client, place.uri, experiment, Delivery(journal, sender, print))
     run = tracker.start("one", phase="final", parent=None, params={}, tags={"cell_digest": "0", "cell": "a/b"})

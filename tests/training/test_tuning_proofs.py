@@ -89,6 +89,12 @@ def test_families_that_load_as_they_were_stored_are_not_refused(tiny: Callable[.
     refuse_written_over(tiny(family), [HEAD, LAST, FULL])
 
 
+def test_a_model_that_was_stored_is_looked_at_like_any_other(tmp_path: Path) -> None:
+    loaded = load(str(odd_model("apertus", tmp_path / "model")))
+    loaded.model.save_pretrained(tmp_path / "stored")
+    refuse_written_over(loaded, [HEAD, LAST, FULL])
+
+
 @pytest.mark.parametrize(
     ("part", "trains", "stays"),
     [("model.norm", (LAST, FULL), (HEAD,)), ("lm_head", (HEAD, FULL), (LAST,))],

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NamedTuple
 
 from harness.core.printable import printable
 
-__all__ = ["Axis", "Chart", "Line", "Panel", "Point", "legible"]
+__all__ = ["Axis", "Chart", "Line", "Panel", "Point", "legible", "short_names"]
+
+
+NAME = 40
+"""Characters of a name beside an axis."""
 
 
 class Point(NamedTuple):
@@ -83,6 +88,16 @@ class Chart:
         """Return a line for each entry of the legend, in order of appearance."""
         lines = [line for panel in self.panels for line in panel.lines if line.name]
         return list({(line.name, line.style, line.drawn): line for line in lines}.values())
+
+
+def short_names(names: Iterable[str]) -> list[str]:
+    """Return names as a font can draw them, the middle of long ones left out, so that a figure keeps its place.
+
+    >>> short_names(["head", "x" * 50 + "/" + "y" * 50])
+    ['head', 'xxxxxxxxxxxxxxxxxxxx…yyyyyyyyyyyyyyyyyyy']
+    """
+    half = NAME // 2
+    return [name if len(name) <= NAME else f"{name[:half]}…{name[1 - half :]}" for name in map(legible, names)]
 
 
 def legible(part: Any) -> Any:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
-from harness.report.charts.chart import legible
+from harness.report.charts.chart import legible, short_names
 from harness.report.charts.palette import COLORS, NEUTRAL
 from harness.report.charts.scores import score_axis
 from harness.report.number_format import score, typeset
@@ -31,8 +31,8 @@ def draw_heat_map(results: Results) -> Figure:
             bright = math.isnan(value) or image.to_rgba(np.array([value]))[0, :3].sum() > 1.5
             ink = "black" if bright else "white"
             axes.text(x, y, typeset(score(value)), ha="center", va="center", fontsize=9, color=ink)
-    axes.set_xticks(range(len(columns)), legible(columns), rotation=30, ha="right", fontsize=8)
-    axes.set_yticks(range(len(rows)), legible(list(rows)), fontsize=8)
+    axes.set_xticks(range(len(columns)), short_names(columns), rotation=30, ha="right", fontsize=8)
+    axes.set_yticks(range(len(rows)), short_names(rows), fontsize=8)
     axes.set_xlabel("what trains")
     axes.set_ylabel(rows_by(results))
     figure.colorbar(image, ax=axes, label=legible(score_axis(results.lead, split, results).label).replace(", ", "\n"))
@@ -53,9 +53,9 @@ def draw_differences(verdicts: Verdicts) -> Figure:
         fill = "white" if verdict == "undecided" else color
         axes.plot(values, places, "o", markersize=6, color=color, markerfacecolor=fill)
     axes.axvline(0, color=NEUTRAL, linestyle="--", linewidth=1)
-    axes.set_yticks(range(len(comparisons)), legible([row.a for row in comparisons]))
+    axes.set_yticks(range(len(comparisons)), short_names(row.a for row in comparisons))
     axes.invert_yaxis()
     axes.set_xlabel(f"difference in test {legible(verdicts.metric)}, {better} (95% interval)")
-    figure.suptitle(f"Against {legible(verdicts.baseline)}; filled: decided, all tested together", fontsize=11)
+    figure.suptitle(f"Against {short_names([verdicts.baseline])[0]}; filled: decided, all tested together", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     return figure

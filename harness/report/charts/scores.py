@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Literal
 
@@ -19,12 +19,26 @@ from harness.stats import mean
 from harness.study.dimension import Dimension, format_value
 from harness.study.search_space import shown_value
 from harness.tracking.schema import score_name
+from harness.tracking.shot_names import untrained
 
-__all__ = ["depths", "expected_best", "hyperparameters", "learning_curves", "learning_rates", "score_axis", "style"]
+__all__ = [
+    "depths",
+    "expected_best",
+    "hyperparameters",
+    "learning_curves",
+    "learning_rates",
+    "score_axis",
+    "style",
+    "untrained_label",
+]
 
 NEUTRAL = -1
-ZERO_SHOT = "none (zero-shot)"
 DEPTHS = "what trains, from nothing to all"
+
+
+def untrained_label(cells: Iterable[CellResult]) -> str:
+    """Return how charts call cells in which nothing trains."""
+    return f"none ({' or '.join(sorted({untrained(cell.params) for cell in cells}, reverse=True))})"
 
 
 def style(tuning: str, results: Results) -> int:
@@ -107,7 +121,7 @@ def learning_rates(results: Results) -> Chart | None:
 def _rates(cell: CellResult, results: Results, low: float) -> Line:
     if cell.tuning == "none":
         value = cell.score(score_name("validation", results.objective))
-        return Line(ZERO_SHOT, NEUTRAL, () if math.isnan(value) else (Point(low, value),), "level")
+        return Line(untrained_label([cell]), NEUTRAL, () if math.isnan(value) else (Point(low, value),), "level")
     tried = [trial for trial in cell.trials if math.isfinite(trial.value)]
     if len(results.space.names) > 1:  # more than the rate differs from mark to mark, so no line leads on
         return _marks(cell, [(trial.learning_rate, trial) for trial in tried], results)
@@ -163,7 +177,7 @@ def _best_values(dimension: Dimension, results: Results, decimals: int, lines: S
 
 def _best_rate(line: Line, results: Results, decimals: int) -> str:
     if line.drawn == "level":
-        return f"zero-shot {score(line.points[0].y, decimals)}"
+        return f"{line.name.removeprefix('none (').removesuffix(')')} {score(line.points[0].y, decimals)}"
     higher = results.maximize and results.objective != "loss"
     best = (max if higher else min)(line.points, key=lambda point: point.y)
     return f"{line.name} {score(best.y, decimals)} at {learning_rate(best.x)} ({count(len(line.points), 'trial')})"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from harness.report.charts.chart import Axis, Chart, Line, Panel, Point
-from harness.report.charts.scores import ZERO_SHOT, score_axis, style
+from harness.report.charts.scores import score_axis, style, untrained_label
 from harness.report.number_format import score, study_places
 from harness.results.collect import Results
 from harness.results.cost_table import total_costs
@@ -94,9 +94,9 @@ def _steps(best: list[Spot], more_is_better: bool) -> Line:
 def _dots(spots: Mapping[str, Spot], results: Results) -> list[Line]:
     lines = []
     for tuning in tunings(results):
-        cells = [cell.id for cell in results.cells if cell.tuning == tuning and cell.id in spots]
-        points = tuple(Point(*spots[name], name=name) for name in cells)
+        cells = [cell for cell in results.cells if cell.tuning == tuning and cell.id in spots]
+        points = tuple(Point(*spots[cell.id], name=cell.id) for cell in cells)
         if points:
-            label = ZERO_SHOT if tuning == "none" else tuning
+            label = untrained_label(cells) if tuning == "none" else tuning
             lines.append(Line(label, style(tuning, results), points, "dots"))
     return lines

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.core.closest_match import closest
-from harness.core.errors import UserError
+from harness.core.errors import FRESH, UserError
 from harness.core.example import SPLITS, Prediction, Split
 from harness.metrics.base import Metric
 from harness.metrics.likelihood import LOSS, PERPLEXITY
 from harness.report.compare.compared_pair import Side, find_side
 from harness.results.predictions import named_metric, scored_by
-from harness.stats import Comparison
+from harness.stats import Comparison, Estimate, Verdict
 from harness.stats.verdicts import Answered, Answers, Verdicts, judge, score_answers, units
+from harness.tracking.address import StudyAddress
 from harness.tracking.prediction_table import KEPT_OFF, read_asked, read_predictions
 from harness.tracking.schema import Params, Tags
 
@@ -37,8 +38,28 @@ class Compared:
         """What A has over B; the only comparison, so that its p-value needs no correction."""
         return self.verdicts.to_baseline[0]
 
+    @property
+    def verdict(self) -> Verdict:
+        """Of A: better, worse or undecided."""
+        return self.comparison.verdict
 
-def compare(a: str, b: str, *, metric: str | None = None, split: str = "test") -> Compared:
+    @property
+    def difference(self) -> Estimate:
+        """A minus B, with its interval."""
+        return self.comparison.difference
+
+    @property
+    def p(self) -> float:
+        """The p-value of the difference."""
+        return self.comparison.p
+
+    def __repr__(self) -> str:
+        return f"Compared({self.comparison!r}, {self.verdicts.metric} on {self.split})"
+
+
+def compare(
+    a: str | StudyAddress, b: str | StudyAddress, *, metric: str | None = None, split: str = "test"
+) -> Compared:
     """Compare the stored predictions of two sides, paired by example; no model is asked.
 
     Sides are called as `harness.report.compare.compared_pair.find_side` reads them; without a metric it is the one
@@ -48,7 +69,7 @@ def compare(a: str, b: str, *, metric: str | None = None, split: str = "test") -
         UserError: A side is not there, both hold the same run, or data, metrics or splits differ: all of it at once.
     """
     if split not in COMPARABLE:
-        raise UserError(f"--split is {split!r}; {closest(split, COMPARABLE)}")
+        raise UserError(f"split is {split!r}; {closest(split, COMPARABLE)}")
     on: Split = "test" if split == "test" else "validation"
     sides = find_side(a, on), find_side(b, on)
     _refuse_same_run(*sides)
@@ -59,7 +80,7 @@ def compare(a: str, b: str, *, metric: str | None = None, split: str = "test") -
     by = _metric(name, sides)
     answers = _answers(sides, on)
     if isinstance(reason := scored_by(by, answers), str):
-        raise UserError(f"{reason}; choose another with --metric")
+        raise UserError(f"{reason}; choose another metric")
     if by.name in (LOSS.name, PERPLEXITY.name):
         _refuse_other_tokens(by.name, answers)
     one, other = (side.name for side in sides)
@@ -80,7 +101,7 @@ def _leading(a: Side, b: Side) -> str:
     first, second = a.record.lead, b.record.lead
     if first != second:
         choice = ", ".join(metric for metric in a.record.metrics if metric in b.record.metrics) or "none"
-        raise UserError(f"{a.name} is led by {first}, {b.name} by {second}; choose with --metric among: {choice}")
+        raise UserError(f"{a.name} is led by {first}, {b.name} by {second}; choose the metric among: {choice}")
     return first
 
 
@@ -143,7 +164,7 @@ def _ordered(run: Sequence[Prediction], order: Sequence[str], side: Side) -> tup
     if odd:
         raise UserError(
             f"stored predictions of {side.name} do not fit its data: example {odd[0]!r} is in one of them alone; "
-            "run the study again with --fresh"
+            f"start the study over: {FRESH}"
         )
     return tuple(predictions[identity] for identity in order)
 
@@ -155,5 +176,5 @@ def _refuse_other_tokens(metric: str, answers: Answers) -> None:
         if first.tokens != second.tokens:
             raise UserError(
                 f"{metric} is per token, and the tokenizers differ: example {first.id!r} has {first.tokens} tokens for "
-                f"{a}, {second.tokens} for {b}; choose a metric of texts with --metric"
+                f"{a}, {second.tokens} for {b}; choose a metric of texts"
             )

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from harness.core.closest_match import closest
 from harness.core.errors import UserError
 from harness.core.example import Split
+from harness.core.passwords import masked
 from harness.stats import mean
 from harness.study.find_study import find_study
-from harness.tracking.address import store_uri
+from harness.tracking.address import StudyAddress, store_uri
 from harness.tracking.mlflow.mlflow_tracker import find_run
 from harness.tracking.run_records import seed_order
 from harness.tracking.schema import Tags, score_name
-from harness.tracking.store_protocols import Run, RunStore
+from harness.tracking.store_protocols import RunStore
+from harness.tracking.stored_run import Run
 from harness.tracking.study_record import StudyRecord, summary_of
 
 __all__ = ["Side", "find_side"]
@@ -39,20 +41,25 @@ class Side:
     tracker: RunStore
 
 
-def find_side(text: str, split: Split) -> Side:
+def find_side(side: str | StudyAddress, split: Split, cell: str = "") -> Side:
     """Return what a side is called by: a study's name or file, ``study:prompt/tuning``, a run's id or its beginning.
+
+    A study may also be given by its address, with the id of a cell.
 
     A study stands for its best cell on validation. The final runs must have stored their predictions on the split.
 
     Raises:
         UserError: There is no such side, or it has no such final runs.
     """
-    study, _, cell = text.partition(":")
-    name, store, tracker = find_study(study)
-    if tracker is None and not cell and RUN_ID.fullmatch(text):
-        return _run_side(text, split)
+    if isinstance(side, str):
+        study, _, cell = side.partition(":")
+        name, store, tracker = find_study(study)
+    else:
+        name, store, tracker = find_study(side)
+    if tracker is None and not cell and isinstance(side, str) and RUN_ID.fullmatch(side):
+        return _run_side(side, split)
     if tracker is None:
-        raise UserError(f"store {store} knows no study {name!r}; run it with `harness run`, or {FORMS}")
+        raise UserError(f"store {masked(store, store)} knows no study {name!r}; run it first, or {FORMS}")
     runs = tracker.runs()
     record = _record(name, tracker, runs)
     if cell:
@@ -71,7 +78,7 @@ def find_side(text: str, split: Split) -> Side:
 def _record(study: str, tracker: RunStore, runs: Sequence[Run]) -> StudyRecord:
     summary = summary_of(runs)
     if summary is None:
-        raise UserError(f"study {study!r} has no results yet; run it with `harness run`")
+        raise UserError(f"study {study!r} has no results yet; run it first")
     return StudyRecord.from_run(tracker, summary)
 
 
@@ -97,7 +104,7 @@ def _check_cell(cell: str, study: str, record: StudyRecord, runs: Sequence[Run])
     if cell in record.cells:
         edited = "was superseded when its study was edited, and not run since"
         why = edited if "superseded" in phases else "was not run yet"
-        raise UserError(f"{study}:{cell} {why}; run it with `harness run`")
+        raise UserError(f"{study}:{cell} {why}; run it first")
     if "superseded" in phases:
         raise UserError(
             f"{study}:{cell} was superseded when it was taken out of its study; put it back and run the study again, "
@@ -111,9 +118,9 @@ def _no_finals(what: str, record: StudyRecord, split: Split) -> str:
     if split == "test" and not seeds:
         return (
             f"{what} has no final runs on test, for its final.seeds is []; "
-            "name seeds and run it, or compare zero-shot cells with --split validation"
+            "name seeds and run it, or compare zero-shot cells on split validation"
         )
-    return f"{what} has no final runs with predictions on {split}; finish it with `harness run`"
+    return f"{what} has no final runs with predictions on {split}; run it to its end"
 
 
 def _run_side(identity: str, split: Split) -> Side:

@@ -18,7 +18,8 @@ from harness.results.collect import Results
 from harness.study.search_space import Hyperparameters
 from harness.tracking.mlflow.ui_views import NOTE_LIMIT, Address, View
 from harness.tracking.schema import Artifacts, Params, Tags, score_name
-from harness.tracking.store_protocols import Run
+from harness.tracking.shot_names import untrained
+from harness.tracking.stored_run import Run
 
 __all__ = ["StudyLinks", "begun_note", "cell_note", "final_note", "model_note", "study_note", "summary_note", "verdict"]
 
@@ -101,6 +102,7 @@ def model_note(run: Run, winner: Hyperparameters, lead: str, address: Address) -
         prompt=run.params[Params.PROMPT],
         address=address,
         tuning=run.params[Params.TUNING],
+        untrained=untrained(run.params),
         winner=winner,
         lead=lead,
         scores={split: run.metrics[name] for split, name in names.items() if name in run.metrics},
@@ -113,12 +115,12 @@ def verdict(cell: str, results: Results, findings: Findings) -> str:
         return ""
     comparison = findings.verdicts.against_baseline(cell)
     parts = ["first on validation"] if cell == findings.first else []
+    if cell in findings.group and cell != findings.first:
+        parts.append("may equal the first")
     if cell == results.baseline:
         parts.append("the baseline")
     elif comparison:
         parts += paragraphs("mlflow_pages/verdict.md.j2", comparison=comparison)
-    if cell in findings.group and cell != findings.first:
-        parts.append("not told apart from the first")
     return "; ".join(parts)
 
 

@@ -6,6 +6,7 @@ The sentences are in ``cautions.md.j2``, the gravest first.
 from __future__ import annotations
 
 from harness.core.failures import STARVED
+from harness.data.row_groups import FEW_TESTED
 from harness.report.templates import paragraphs
 from harness.report.text.findings import Findings
 from harness.report.text.recommendation import leading_references
@@ -21,9 +22,6 @@ __all__ = ["RANK_FLIP", "at_edge", "caption_on_test", "cautions"]
 
 EMPTY = 0.05
 """Share of empty predictions from which on it is a caution."""
-
-FEWEST = 50
-"""Test examples, or groups of them, below which it is a caution."""
 
 RANK_FLIP = 0.1
 """Chance of another first place from which on it is a caution: twice the 5% that a verdict may err with, since a rank
@@ -49,7 +47,7 @@ def cautions(results: Results, findings: Findings) -> list[str]:
         undefined=[cell.id for cell in results.cells if _undefined(cell, results)],
         rows=rows,
         unit=unit,
-        fewest=FEWEST,
+        fewest=FEW_TESTED,
         empty=_empty(results),
         unclaimed=[cell for cell in cells if cell not in scores] if verdicts else [],
         flattered_by=_flattered_by(results, findings),

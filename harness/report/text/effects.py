@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from harness.stats import Comparison
+from harness.stats import Comparison, Effects
 from harness.stats.verdicts import Verdicts
 
-__all__ = ["Family", "effect_families", "effects_by_name"]
+__all__ = ["Family", "effect_families", "effects_by_name", "feature_families"]
 
 WORDS = {"prompt": ("prompt", "prompts"), "tuning": ("what trains", "what trains")}
 """What axes are called that are not called by their name: one level, all levels."""
@@ -16,6 +16,10 @@ WORDS = {"prompt": ("prompt", "prompts"), "tuning": ("what trains", "what trains
 TOGETHER = {"better": "more than the sum", "worse": "less than the sum"}
 """A cell may gain more than its parts promise, and still be a bad one."""
 
+TWO_AXES: dict[tuple[str, ...], str] = {
+    ("prompt", "tuning"): "prompt and depth together: does a prompt do more at one depth than at another?",
+}
+"""What a pair of axes asks, where there are no others."""
 
 PAIRED = (
     "Each row: by how much the pair differs from {0}, less what each of the two does alone; about 0 where neither "
@@ -40,20 +44,35 @@ class Family(NamedTuple):
 def effects_by_name(verdicts: Verdicts) -> dict[str, tuple[Comparison, ...]]:
     """Return the effects for programs: by axis, then by pair of axes, ``interaction`` for prompt and tuning.
 
-    Other pairs are called by both names, such as ``prompt:model``.
+    Other pairs are called by both names, such as ``prompt:model``; effects of a prompt's features are called by the
+    prompt, such as ``greeting.role`` and ``greeting.role:cue``.
     """
-    if verdicts.effects is None:
-        return {}
-    main, pairs = verdicts.effects
+    found = {} if verdicts.effects is None else _named(verdicts.effects, "")
+    for prompt, effects in verdicts.features.items():
+        found |= _named(effects, f"{prompt}.")
+    return found
+
+
+def _named(effects: Effects, prefix: str) -> dict[str, tuple[Comparison, ...]]:
     first = ("prompt", "tuning")
-    return {**main, **{"interaction" if pair == first else ":".join(pair): rows for pair, rows in pairs.items()}}
+    pairs = {"interaction" if pair == first else ":".join(pair): rows for pair, rows in effects.interactions.items()}
+    return {f"{prefix}{name}": rows for name, rows in {**effects.main, **pairs}.items()}
 
 
 def effect_families(verdicts: Verdicts | None) -> list[Family]:
-    """Return the effects for people; an axis with one level has none."""
-    if verdicts is None or verdicts.effects is None:
-        return []
-    main, pairs = verdicts.effects
+    """Return the effects of axes for people; an axis with one level has none."""
+    return [] if verdicts is None or verdicts.effects is None else _families(verdicts.effects)
+
+
+def feature_families(verdicts: Verdicts | None) -> dict[str, list[Family]]:
+    """Return the effects of prompts' features for people, by the prompt that has them."""
+    if verdicts is None:
+        return {}
+    return {prompt: families for prompt, one in verdicts.features.items() if (families := _families(one))}
+
+
+def _families(effects: Effects) -> list[Family]:
+    main, pairs = effects
     words, families = {axis: WORDS.get(axis, (axis, axis)) for axis in main}, []
     single = [((axis,), rows) for axis, rows in main.items()]
     for axes, rows in [*single, *pairs.items()]:
@@ -62,7 +81,7 @@ def effect_families(verdicts: Verdicts | None) -> list[Family]:
         if len(axes) == 1 and rows:
             title = f"{words[axes[0]][1]}, each against {rows[0].b}"
         elif not others:
-            title, head = "prompt and depth together: does a prompt do more at one depth than at another?", "cell"
+            title, head = TWO_AXES.get(axes, title), "cell" if axes in TWO_AXES else head
         averaged = f", averaged over {' and '.join(others)}" if others else ""
         words_of, note = (TOGETHER, PAIRED.format(rows[0].b)) if len(axes) > 1 and rows else ({}, "")
         families.append(Family(f"{title[0].upper()}{title[1:]}{averaged}", head, rows, words_of, note))

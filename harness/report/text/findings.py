@@ -12,6 +12,7 @@ from harness.results.collect import Results
 from harness.results.degenerate import nothing_ranks, unclaimed
 from harness.stats import Comparison
 from harness.stats.verdicts import Scored, Verdicts, judge, score_answers, units
+from harness.study.axes import featured
 from harness.tracking.schema import score_name
 
 __all__ = ["Findings", "find"]
@@ -74,6 +75,7 @@ def find(results: Results) -> Findings:
         best=best.id,
         baseline=results.baseline,
         factors={cell.id: cell.factors for cell in results.cells},
+        features=_features(results),
         pairs=final.get("pairs", False),
         smallest_difference=final.get("smallest_difference"),
         unclaimed={cell: why for cell, why in unclaimed(results).items() if cell in answers.cells},
@@ -82,6 +84,18 @@ def find(results: Results) -> Findings:
         verdicts, cells=len(results.cells) + len(results.absent), reference=_best_reference(results, verdicts)
     )
     return Findings(said, verdicts, scored, recommend(results, verdicts))
+
+
+def _features(results: Results) -> dict[str, dict[str, dict[str, str]]]:
+    """Return, by prompt that has features, its cells with the levels of these and of all axes behind the prompt."""
+    found = {}
+    for prompt in featured(results.settings.get("prompts", ())):
+        levels = prompt.feature_levels()
+        cells = [cell for cell in results.cells if cell.prompt in levels]
+        behind = {cell.id: {axis: level for axis, level in cell.factors.items() if axis != "prompt"} for cell in cells}
+        if cells:
+            found[prompt.name] = {cell.id: {**levels[cell.prompt], **behind[cell.id]} for cell in cells}
+    return found
 
 
 def _best_reference(results: Results, verdicts: Verdicts) -> Comparison | None:

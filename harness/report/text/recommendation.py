@@ -33,13 +33,18 @@ NOTICEABLE = 0.9
 """The share of the time from which on training is hardly shorter."""
 
 
+NEAR = 0.9
+"""The share of the best cell's score from which on a cheaper one is worth a word, if no test tells them apart."""
+
+
 class Recommendation(NamedTuple):
     """The cell to use, and the cheapest one that may be as good."""
 
     cell: CellResult
     """The first on validation of those that something may be claimed of."""
     cheapest: CellResult | None
-    """Of the cells not told apart from it the one that trains in the least time, if that is noticeably less."""
+    """Of the cells not told apart from it, and nearly as good on test, the one that trains in the least time, if that
+    is noticeably less."""
     sentences: tuple[str, ...]
     """Paragraphs: what to use, how good it is, how sure that is and what is cheaper, what each axis does, whether they
     depend on each other."""
@@ -54,7 +59,8 @@ def recommend(results: Results, verdicts: Verdicts) -> Recommendation | None:
     tied = () if verdicts.untestable else verdicts.group[1:]
     others = [cell for cell in results.ranked() if cell.id in tied]
     quicker = [cell for cell in others if cell.training_seconds < NOTICEABLE * best.training_seconds]
-    cheapest = min(quicker, key=lambda cell: cell.training_seconds, default=None)
+    close = [cell for cell in quicker if _is_close(verdicts.scores[cell.id].value, verdicts.scores[best.id].value)]
+    cheapest = min(close, key=lambda cell: cell.training_seconds, default=None)
     sentences = paragraphs(
         "text/recommendation.md.j2",
         results=results,
@@ -63,6 +69,7 @@ def recommend(results: Results, verdicts: Verdicts) -> Recommendation | None:
         baseline=cells.get(verdicts.baseline),
         cheapest=cheapest,
         others=others,
+        quicker=quicker,
         timed=not any(math.isnan(cell.training_seconds) for cell in [best, *others]),
         comparison=verdicts.against_baseline(best.id),
         gain=_gain_of_training(best, results, verdicts),
@@ -74,6 +81,11 @@ def recommend(results: Results, verdicts: Verdicts) -> Recommendation | None:
         levels=LEVELS,
     )
     return Recommendation(best, cheapest, tuple(sentences))
+
+
+def _is_close(score: float, best: float) -> bool:
+    """Return whether a score is nearly the best one, or better: of few rows a test tells no cells apart."""
+    return abs(score - best) <= (1 - NEAR) * abs(best) or score > best
 
 
 def _gain_of_training(best: CellResult, results: Results, verdicts: Verdicts) -> Comparison | None:

@@ -181,7 +181,7 @@ class JobRun:
         if reply.save:
             setup = self._trainer.setup
             self._tell(Step("saving the weights"))
-            save_model(Path(reply.save), setup.loaded, recipe_of_run(self._cell, setup))
+            save_model(Path(reply.save), setup.loaded, recipe_of_run(self._cell, setup), setup.demonstrations)
 
     def _scored(self, split: Split, run: TrainingRun) -> Scored:
         job = self._job

@@ -31,6 +31,7 @@ from harness.study.check import Checked
 from harness.study.model_files import locate
 from harness.study.packaged_files import model_location
 from harness.study.settings import new_tokens, stop_texts, token_limits
+from harness.study.task import task_text
 from harness.training.model_facts import ModelFacts
 
 __all__ = ["KnownModel"]
@@ -98,7 +99,7 @@ class KnownModel:
 
     @cached_property
     def _executor(self) -> Executor:
-        self._progress.say(f"loading model {self._checked.study.model.name}")
+        self._progress.stage(f"loading model {self._checked.study.model.name}")
         made = self._make(self._checked, self._workspace, self._progress)
         if self._test is not None:
             made.open_test(self._test)
@@ -139,7 +140,7 @@ class KnownModel:
             [token_limits(study, checked.task), new_tokens(study, checked.task)],
             stop_texts(study, checked.task, is_encoder_decoder=halves),
             [fit._asdict() for fit in checked.fits],
-            [metrics, checked.task_file.read_text(encoding="utf-8"), checked.cautions, checked.general.texts],
+            [metrics, task_text(checked.task_file), checked.cautions, checked.general.texts],
             [
                 versions,
                 platform.node(),

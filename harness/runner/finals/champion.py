@@ -22,7 +22,8 @@ from harness.stats.verdicts import Answered, Answers, compare_two, units
 from harness.study.spec import StudySpec
 from harness.tracking.prediction_table import is_whole, read_asked, read_predictions
 from harness.tracking.schema import Metrics, Params, Tags, VersionTags, score_name
-from harness.tracking.store_protocols import Run, Tracker, Version
+from harness.tracking.store_protocols import Tracker, Version
+from harness.tracking.stored_run import Run
 
 __all__ = ["CHALLENGER", "CHAMPION", "Contest", "middle_run", "reason_for"]
 
@@ -58,7 +59,7 @@ def reason_for(run: Run, runs: int, lead: str) -> str:
     first = f"{run.tags[Tags.CELL]} ranks first on validation"
     if not run.params[Params.SEED].isdigit():
         return f"{first}; nothing was trained, so it is {run.params[Params.MODEL]} itself, by reference"
-    among = f"of its {runs} final runs by validation {lead}"
+    among = f"of its {runs} final runs by validation {lead}, of equals by loss"
     place = {1: "its only final run", 2: f"the poorer one {among}"}.get(
         runs, f"the middle one {among}" if runs % 2 else f"the poorer of the middle two {among}"
     )

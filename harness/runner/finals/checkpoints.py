@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.core.absent_value import NONE
 from harness.core.workspace import inside
 from harness.study.dimension import format_value
 from harness.study.search_space import Hyperparameters
 from harness.study.spec import Final
-from harness.tracking.schema import NONE
 
 __all__ = ["Checkpoint", "Checkpoints", "models_size"]
 

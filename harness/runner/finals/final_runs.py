@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from harness.core.absent_value import NONE
 from harness.core.cost_names import summed
 from harness.core.example import Example, Split
 from harness.core.progress import Progress
@@ -23,8 +24,8 @@ from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.spec import Final
 from harness.tracking.prediction_table import copy_predictions, is_whole, write_predictions
 from harness.tracking.run_records import FinalRecord, in_order_of
-from harness.tracking.schema import NONE, Metrics, Params, Tags, score_name
-from harness.tracking.store_protocols import Run
+from harness.tracking.schema import Metrics, Params, Tags, score_name
+from harness.tracking.stored_run import Run
 from harness.training.model_facts import ModelFacts
 
 __all__ = ["FinalsQueue", "final_records", "standing"]
@@ -112,6 +113,7 @@ class FinalsQueue:
         match event:
             case EpochEnded():
                 self.runs.tracker.metrics(final.run, event.metrics, step=event.epoch)
+                self.progress.record("epoch", event.job, {"epoch": event.epoch, "metrics": event.metrics})
             case Trained():
                 if event.tags:
                     self.runs.tracker.tags(final.run, event.tags)
@@ -175,6 +177,14 @@ class FinalsQueue:
             self.runs.end(final.run, metrics=costs)
         best = math.nan if cell.tuning.trains else score  # a cell's best is its best trial's
         seconds = time.perf_counter() - final.began
+        facts = {
+            "seed": int(final.seed) if cell.tuning.trains else None,
+            "state": "diverged" if event.outcome == "diverged" else "complete",
+            "metrics": dict(final.values),
+            "seconds": seconds,
+            "error": event.error or None,
+        }
+        self.progress.record("final", event.job, facts)
         self.progress.done(event.job, _title(cell, final.seed), score=score, best=best, seconds=seconds)
         self._conclude(cell)
 
@@ -263,4 +273,4 @@ def _means(finals: Sequence[Run]) -> dict[str, float]:
 
 
 def _title(cell: Cell, seed: str) -> str:
-    return f"seed {seed}" if cell.tuning.trains else "zero-shot"
+    return f"seed {seed}" if cell.tuning.trains else cell.untrained

@@ -23,7 +23,8 @@ from harness.study.search_space import SearchSpace
 from harness.tracking.mlflow.ui_views import Address
 from harness.tracking.run_records import in_order_of
 from harness.tracking.schema import Params, Tags
-from harness.tracking.store_protocols import ModelCard, Run
+from harness.tracking.store_protocols import ModelCard
+from harness.tracking.stored_run import Run
 from harness.tracking.study_record import KeptModels
 
 __all__ = ["ModelKeeper"]
@@ -132,7 +133,7 @@ class ModelKeeper:
 
     def _store(self, run: Run) -> str:
         """Hand a final run's model to the store; one whose weights are not at hand is trained again."""
-        self.progress.say(f"storing the model of {run.name}")
+        self.progress.stage(f"storing the model of {run.name}")
         cell, seed = run.tags[Tags.CELL], run.params[Params.SEED]
         winner = self.spaces[cell].parse(run.params)
         key = self.checkpoints.key(run.tags[Tags.CELL_DIGEST], winner, seed)
@@ -153,7 +154,7 @@ class ModelKeeper:
 
     def _card(self, run: Run, recipe: Recipe) -> ModelCard:
         cell = next(cell for cell in self.checked.cells if cell.id == run.tags[Tags.CELL])
-        used = cell.prompt.names()
+        used = set(recipe.fields)
         rows = self.checked.examples["validation"]
         fields = max((row.fields for row in rows), key=lambda fields: len(used & fields.keys()))
         if self.runs.kept_off:

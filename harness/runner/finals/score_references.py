@@ -9,7 +9,7 @@ from harness.core.example import Example, Prediction, Split, digest, fingerprint
 from harness.core.progress import Progress
 from harness.metrics.base import Metric
 from harness.runner.resume.missing_runs import StudyRuns
-from harness.study.reference_rows import REFERENCES
+from harness.study.reference_rows import REFERENCES, VERSIONS
 from harness.study.task import Task
 from harness.tracking.prediction_table import write_predictions
 from harness.tracking.run_records import ReferenceRecord
@@ -40,7 +40,7 @@ def score_references(
             runs.retire(run)
     for name, identity in digests.items():
         if name not in there:
-            progress.say(f"scoring reference row {name}")
+            progress.stage(f"scoring reference row {name}")
             record = ReferenceRecord(name, identity, fingerprint(examples["test"]))
             _score(record, task.name, metrics, examples, runs)
 
@@ -50,7 +50,8 @@ def _digests(names: Sequence[str], metrics: Sequence[Metric], examples: Examples
     data = {split: fingerprint(rows) for split, rows in examples.items() if split != "test"}
     signatures = [metric.signature() for metric in metrics]
     facts = {"data": data, "test": fingerprint(examples["test"]), "metrics": signatures}
-    return {name: digest({"reference": name, **facts}) for name in names}
+    versions = {name: {"version": VERSIONS[name]} if name in VERSIONS else {} for name in names}
+    return {name: digest({"reference": name, **versions[name], **facts}) for name in names}
 
 
 def _score(record: ReferenceRecord, task: str, metrics: Sequence[Metric], examples: Examples, runs: StudyRuns) -> None:

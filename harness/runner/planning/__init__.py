@@ -1,4 +1,4 @@
-"""To change a forecast, open `plan`; what is measured for it, `probe`; what is counted, `workload`.
+"""To change a forecast, open `plan`; its tables, `planned_work`; what is measured, `probe`; counted, `workload`.
 
 What a study will take, before it is run.
 """

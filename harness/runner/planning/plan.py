@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import replace
 
 from harness.core.workspace import Workspace
 from harness.report.number_format import duration
 from harness.results.score_forecast import CellForecast, Forecast
 from harness.runner.finals.checkpoints import models_size
+from harness.runner.planning.planned_work import MIB, Cut, Plan, PlannedCell
 from harness.runner.planning.probe import SCORED, Speed, longest_prompt, probe_trainer, sample, speed_of
 from harness.runner.planning.workload import Work, cuts_of, works
 from harness.runner.search.optuna_storage import reach_storage
@@ -31,9 +31,8 @@ from harness.training.activation_cache.memory import recordings
 from harness.training.forgetting import Forgetting
 from harness.training.trainer import Trainer
 
-__all__ = ["MIB", "Cut", "Plan", "PlannedCell", "cell_forecast", "plan"]
+__all__ = ["cell_forecast", "plan"]
 
-MIB = 2**20
 ZERO_SHOT = Tuning(kind="none")
 
 PATIENCE = 60.0
@@ -41,67 +40,6 @@ PATIENCE = 60.0
 
 LONGER = 3
 """How much longer than zero-shot's a tuning's probe takes, for a guess."""
-
-
-class PlannedCell(NamedTuple):
-    """One cell, counted."""
-
-    id: str
-    steps: int
-    """Optimizer steps of one training run, on average where the search decides; 0 where nothing trains."""
-    trainable: int
-    """Parameters that train."""
-    parameters: int
-    """Parameters that there are."""
-
-
-class Cut(NamedTuple):
-    """What is recorded for the tunings that train from one block on, in bytes over all prompts."""
-
-    tunings: tuple[str, ...]
-    train: int
-    validation: int
-    start: int
-    """Of generation from validation prompts, where anything generates."""
-    losses: int
-    """The most that one prompt takes of the first two."""
-    starts: int
-    """The most that one prompt takes of the third."""
-
-    @property
-    def largest(self) -> int:
-        """The most that one prompt takes at a time."""
-        return self.losses + self.starts
-
-    def losses_fit(self, memory: int, disk: int) -> bool:
-        """Return whether there is room for the recordings of one prompt's losses."""
-        return self.losses <= max(memory, disk)
-
-    def starts_fit(self, memory: int, disk: int) -> bool:
-        """Return whether there is room, beside those, for the start of its generation."""
-        return self.largest <= memory or self.starts <= disk
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a study will take."""
-
-    cells: tuple[PlannedCell, ...]
-    cuts: tuple[Cut, ...]
-    """Empty where nothing is replayed."""
-    memory: int
-    """Bytes that recordings may take in memory."""
-    disk: int
-    """Bytes that they may take on disk."""
-    forecast: Forecast
-    models: str
-    """What the models that are kept take."""
-    weights: str
-    """Digest of the model's."""
-    seconds: float
-    """What planning took."""
-    epochs: str = ""
-    """How many a run trains on average, where they are searched over."""
 
 
 def plan(checked: Checked, workspace: Workspace, *, say: Callable[[str], None], cells: str | None = None) -> Plan:
@@ -144,16 +82,16 @@ def plan(checked: Checked, workspace: Workspace, *, say: Callable[[str], None], 
     recorded, loaded = sum(size.total for each in work.values() for size in each.recorded), trainer.setup.loaded
     # On a CPU, what a run holds in recordings comes on top of what the probe needed, which did without.
     held = min(recorded, budget.memory) / MIB if loaded.model.device.type == "cpu" else 0.0
-    counted = {cell: _counted(cell, work[cell.prompt], checked, trainer) for cell in searched}
+    counted = {cell: _counted(cell, work[cell.prompt], forecasts[cell.id], checked, trainer) for cell in searched}
     return Plan(
         cells=tuple(counted.values()),
         cuts=cuts,
         memory=room[0],
         disk=room[1],
         forecast=Forecast(forecasts, trainer.peak_memory() + held, recorded / MIB),
-        models=models_size(study.final, [counted[cell][2:] for cell in chosen], loaded.model.dtype.itemsize),
+        models=models_size(study.final, [counted[cell].sizes for cell in chosen], loaded.model.dtype.itemsize),
         weights=loaded.digest,
-        seconds=time.perf_counter() - start,
+        planning_seconds=time.perf_counter() - start,
         epochs=_words(study),
     )
 
@@ -257,10 +195,10 @@ def cell_forecast(
     return CellForecast(trials, finals, searching + finals * (training + followed + made + tested + retained))
 
 
-def _counted(cell: Cell, work: Work, checked: Checked, trainer: Trainer) -> PlannedCell:
+def _counted(cell: Cell, work: Work, forecast: CellForecast, checked: Checked, trainer: Trainer) -> PlannedCell:
     training, (trainable, total) = checked.study.training, trainer.parameters(cell)
     steps = _epochs(cell, checked.study) * math.ceil(work.train.batches / training.accumulation)
-    return PlannedCell(cell.id, round(steps) if cell.tuning.trains else 0, trainable, total)
+    return PlannedCell(cell.id, *forecast, round(steps) if cell.tuning.trains else 0, trainable, total)
 
 
 def _words(study: StudySpec) -> str:

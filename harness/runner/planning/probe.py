@@ -84,8 +84,9 @@ def _spread(checked: Checked, prompt: PromptForm, split: Split, size: int, count
 def _rows(checked: Checked, prompt: PromptForm, split: Split) -> list[Row]:
     reader = light_reader(checked.description, checked.study.model.target_language)
     limits = token_limits(checked.study, checked.task)
-    found = encode(checked.examples[split], prompt, reader, limits=limits, drop_long_targets=split == "train")
-    return found.rows
+    dropping = split == "train"
+    examples = checked.demonstrations.attached(prompt, checked.examples[split], of_train=dropping)
+    return encode(examples, prompt, reader, limits=limits, drop_long_targets=dropping).rows
 
 
 def _length(row: Row) -> int:
@@ -109,8 +110,8 @@ def speed_of(trainer: Trainer, cell: Cell, *, generate: bool) -> Speed:
     whole = trainer.setup.decoding
     size, tokens = trainer.setup.study.training.batch_size, min(TOKENS, whole.max_new_tokens)
     # One token in the first pass: the difference between the two is what the others take.
-    cold = _pass(trainer, cell, whole._replace(max_new_tokens=1), generate=generate)
-    warm = _pass(trainer, cell, whole._replace(max_new_tokens=tokens), generate=generate)
+    cold = _pass(trainer, cell, _with_tokens(whole, 1), generate=generate)
+    warm = _pass(trainer, cell, _with_tokens(whole, tokens), generate=generate)
     trainer.setup.decoding = whole
     train, scored = (
         load_of(trainer.setup.encoded(cell.prompt, split).rows, trainer.setup.loaded, batch_size=size, decoding=whole)
@@ -125,6 +126,10 @@ def speed_of(trainer: Trainer, cell: Cell, *, generate: bool) -> Speed:
         prefill=cold.generation / scored.prompts,
         step=max(0.0, warm.generation - cold.generation) / steps if steps else 0.0,
     )
+
+
+def _with_tokens(decoding: Decoding, most: int) -> Decoding:
+    return decoding._replace(max_new_tokens=most, min_new_tokens=min(most, decoding.min_new_tokens))
 
 
 class _Pass(NamedTuple):

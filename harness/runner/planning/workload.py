@@ -117,8 +117,9 @@ def _longest(rows: Sequence[Row], indices: Sequence[int], decoding: Decoding) ->
 
 
 def _rows(split: Split, prompt: PromptForm, checked: Checked, trainer: Trainer) -> list[Row]:
-    examples, dropping = checked.examples[split], split == "train"
-    return encode(examples, prompt, trainer.setup.loaded, limits=trainer.setup.limits, drop_long_targets=dropping).rows
+    setup, dropping = trainer.setup, split == "train"
+    examples = setup.demonstrations.attached(prompt, checked.examples[split], of_train=dropping)
+    return encode(examples, prompt, setup.loaded, limits=setup.limits, drop_long_targets=dropping).rows
 
 
 @dataclass

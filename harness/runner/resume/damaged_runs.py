@@ -8,7 +8,8 @@ from harness.core.example import Split
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.tracking.prediction_table import is_whole
 from harness.tracking.schema import Artifacts, Metrics, Tags
-from harness.tracking.store_protocols import Run, RunStore
+from harness.tracking.store_protocols import RunStore
+from harness.tracking.stored_run import Run
 
 __all__ = ["retire_damaged"]
 

@@ -12,16 +12,20 @@ The rules, in one place:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
+from harness.core.absent_value import NONE
 from harness.core.example import Split, digest
 from harness.tracking.prediction_table import TextsKeptOff
 from harness.tracking.run_records import CellRecord, chart_metrics
-from harness.tracking.schema import NONE, Params, Tags
-from harness.tracking.store_protocols import DataUse, Phase, Run, Status, Tracker
+from harness.tracking.schema import Params, Tags
+from harness.tracking.shot_names import ASKED
+from harness.tracking.store_protocols import DataUse, Phase, Status, Tracker
+from harness.tracking.stored_run import Run
 
 __all__ = ["StudyRuns"]
 
@@ -152,19 +156,20 @@ class StudyRuns:
 
     def interrupt(self, run: Run, status: Status = "KILLED") -> None:
         """Retire a child that was cut short; marked first, so that a kill in here leaves no doubt about it."""
-        self.tracker.mark(run.id, phase="interrupted", name=f"{run.name} (interrupted {run.id[:4]})")
+        self.tracker.mark(run.id, phase="interrupted", name=_marked(run, "interrupted"))
         self.end(run.id, status)
 
     def retire(self, run: Run) -> None:
         """Retire a finished child that no longer belongs to its cell's result."""
-        self.tracker.mark(run.id, phase="superseded", name=f"{run.name} (superseded {run.id[:4]})")
+        self.tracker.mark(run.id, phase="superseded", name=_marked(run, "superseded"))
         if run.status == "RUNNING":
             self.tracker.end(run.id, "KILLED")
         self._read(run.id)
 
     def conclude(self, cell: str, params: Mapping[str, Any], metrics: Mapping[str, float], status: Status) -> str:
         """Write a parent's result and end it; return its id, which is new where it said something else before."""
-        run, metrics = self._runs[self._parents[cell]], {**metrics, **chart_metrics(params)}
+        run, metrics = self._runs[self._parents[cell]], {**metrics, **chart_metrics(params), **self.cells[cell].shots}
+        metrics = {key: value for key, value in metrics.items() if not math.isnan(value)}  # one run has no deviation
         moved = any(key in run.params and run.params[key] != str(value) for key, value in params.items())
         if moved or run.metrics.keys() - metrics.keys():
             heir = self._start_parent(cell, {**self._noted.get(cell, {}), Tags.SEARCH: self.search(cell)})
@@ -211,9 +216,10 @@ class StudyRuns:
         return {**self.cells[cell].tags(), **self.links[cell], **self.tags}
 
     def _read_by(self, cell: str) -> list[DataUse]:
-        """Return what a cell's runs read by now; zero-shot reads no training rows."""
-        trains = self.cells[cell].factors[Params.TUNING] != NONE
-        return [used for split, used in self.data.items() if trains or split != "train"]
+        """Return what a cell's runs read by now; zero-shot reads no training rows, few-shot does."""
+        record = self.cells[cell]
+        reads = record.factors[Params.TUNING] != NONE or ASKED in record.settings
+        return [used for split, used in self.data.items() if reads or split != "train"]
 
     def _hand_over(self, old: str, heir: str) -> None:
         """Move the children of one parent below another and supersede the old one."""
@@ -221,7 +227,7 @@ class StudyRuns:
             if run.parent == old:
                 self.tracker.tags(run.id, {Tags.PARENT: heir})
                 self._read(run.id)
-        self.tracker.mark(old, phase="superseded", name=f"{self._runs[old].name} (superseded {old[:4]})")
+        self.tracker.mark(old, phase="superseded", name=_marked(self._runs[old], "superseded"))
         self.end(old)
 
     def _supersede(self, parent: Run) -> None:
@@ -233,3 +239,9 @@ class StudyRuns:
     def of_phase(self, phase: Phase) -> list[Run]:
         """Return the runs of a phase, oldest first."""
         return [run for run in self._runs.values() if run.phase == phase]
+
+
+def _marked(run: Run, phase: Phase) -> str:
+    """Return a run's name with its phase; marking may have been cut short behind the name."""
+    mark = f" ({phase} {run.id[:4]})"
+    return run.name if run.name.endswith(mark) else f"{run.name}{mark}"

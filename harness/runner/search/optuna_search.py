@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -29,6 +29,7 @@ __all__ = [
     "OpenTrial",
     "Outcome",
     "known_search",
+    "trial_facts",
 ]
 
 Outcome = Literal["complete", "pruned"]
@@ -78,6 +79,17 @@ class EndedTrial(NamedTuple):
         if trial.state == TrialState.COMPLETE:
             return cls("complete", trial.value, curve)
         return cls("diverged" if trial.state == TrialState.FAIL else "pruned", None, curve, error)
+
+
+def trial_facts(metric: str, hyperparameters: Hyperparameters, run: str) -> dict[str, Any]:
+    """Return what a trial carries for people who read the search store, as optuna-dashboard shows it.
+
+    Args:
+        metric: The objective.
+        hyperparameters: The trial's.
+        run: The id of its run in MLflow.
+    """
+    return {"metric": metric, "learning_rate": hyperparameters.learning_rate, "mlflow_run_id": run}
 
 
 def known_search(storage: optuna.storages.BaseStorage, prefix: str, identity: str) -> str | None:
@@ -134,8 +146,8 @@ class CellSearch:
         params = self._study.get_trials(deepcopy=False)[number].params
         return self.space.format({d.name: d.typed(params[d.name]) for d in self.space.dimensions if d.name in params})
 
-    def add(self, index: int, hyperparameters: Hyperparameters, ended: EndedTrial) -> int:
-        """Add a finished trial that was drawn elsewhere; return Optuna's number of it."""
+    def add(self, index: int, hyperparameters: Hyperparameters, ended: EndedTrial, shown: Mapping[str, Any]) -> int:
+        """Add a finished trial that was drawn elsewhere, with its `trial_facts`; return Optuna's number of it."""
         states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "diverged": TrialState.FAIL}
         diverged = {DIVERGED: ended.error} if ended.outcome == "diverged" else {}
         trial = optuna.trial.create_trial(
@@ -143,7 +155,7 @@ class CellSearch:
             params=dict(hyperparameters),
             distributions={d.name: distribution_of(d, hyperparameters[d.name]) for d in self.space.dimensions},
             value=ended.value if ended.outcome == "complete" else None,
-            user_attrs={INDEX: index, **diverged},
+            user_attrs={INDEX: index, **shown, **diverged},
             intermediate_values=dict(ended.curve),
         )
         self._study.add_trial(trial)

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from optuna.trial import FrozenTrial
 
 from harness.runner.resume.missing_runs import StudyRuns
-from harness.runner.search.optuna_search import INDEX, RECORD, CellSearch, EndedTrial, Outcome
+from harness.runner.search.optuna_search import INDEX, RECORD, CellSearch, EndedTrial, Outcome, trial_facts
 from harness.tracking.run_records import TrialRecord
 from harness.tracking.schema import Metrics, Status, Tags, score_name
-from harness.tracking.store_protocols import Run
+from harness.tracking.stored_run import Run
 
 __all__ = ["Copied", "settle_trials", "trial_notes"]
 
@@ -103,7 +103,8 @@ def _tell(record: TrialRecord, run: Run, search: CellSearch, runs: StudyRuns, ob
     if index != record.index:  # first: after a kill in here, the run and the trial must be known for one
         runs.tracker.mark(run.id, phase="search", name=f"{run.tags[Tags.CELL]} trial {index}")
         runs.tag(run.id, {Tags.TRIAL: str(index)})
-    number = search.add(index, search.space.parse(run.params), ended)
+    hyperparameters = search.space.parse(run.params)
+    number = search.add(index, hyperparameters, ended, trial_facts(objective, hyperparameters, run.id))
     runs.tag(run.id, {Tags.OPTUNA_TRIAL: str(number)})
 
 

@@ -10,17 +10,18 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from harness.core.absent_value import NONE
 from harness.core.progress import Progress
 from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, Measured, Reply, Scored, Trained
 from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
-from harness.runner.search.optuna_search import RECORD, Best, CellSearch, OpenTrial, Outcome
+from harness.runner.search.optuna_search import RECORD, Best, CellSearch, OpenTrial, Outcome, trial_facts
 from harness.runner.search.settle_trials import trial_notes
 from harness.study.search_space import Hyperparameters
 from harness.study.spec import PROXIED
 from harness.study.written_space import RATE
 from harness.tracking.run_records import TrialRecord
-from harness.tracking.schema import NONE, Metrics, Tags
+from harness.tracking.schema import Metrics, Tags
 
 __all__ = ["SearchQueue"]
 
@@ -99,6 +100,8 @@ class SearchQueue:
         )
         params, tags = record.params(), record.tags()
         run = self.runs.start(cell, f"trial {trial.index}", phase="search", params=params, tags=tags)
+        for key, value in trial_facts(self.objective.name, trial.hyperparameters, run).items():
+            trial.optuna.set_user_attr(key, value)
         self._open[name] = _TakenTrial(cell, trial, run)
         self.progress.began(name, cell, final=False)
         return Job(name, cell, trial.hyperparameters, search.spec.seed, is_trial=True)
@@ -127,6 +130,7 @@ class SearchQueue:
 
     def _follow(self, event: EpochEnded, trial: _TakenTrial) -> Reply:
         self.runs.tracker.metrics(trial.run, event.metrics, step=event.epoch)
+        self.progress.record("epoch", event.job, {"epoch": event.epoch, "metrics": event.metrics})
         trial.epoch, trial.value = event.epoch, event.objective
         if not math.isfinite(event.objective):
             return Reply()
@@ -144,7 +148,7 @@ class SearchQueue:
 
     def _end(self, event: Ended, trial: _TakenTrial) -> None:
         """Settle a trial: the tracked run first, Optuna's trial second; `settle_trials` relies on that."""
-        search = self.searches[trial.cell]
+        search, state = self.searches[trial.cell], "diverged"
         if event.outcome == "diverged":
             tags = {Tags.OUTCOME: "diverged", Tags.ERROR: event.error, Tags.TRUNK: event.trunk}
             run = self.runs.end(trial.run, "FAILED", tags=tags, metrics=event.costs)
@@ -154,6 +158,7 @@ class SearchQueue:
         else:
             is_pruned = event.outcome == "stopped"
             outcome: Outcome = "pruned" if is_pruned else "complete"
+            state = outcome
             tags = {Tags.OUTCOME: outcome, Tags.TRUNK: event.trunk}
             tags |= {Tags.PRUNED_AFTER: str(trial.epoch)} if is_pruned else {}
             metrics = {Metrics.OBJECTIVE: trial.value, **event.costs}
@@ -163,6 +168,16 @@ class SearchQueue:
         self._next[trial.cell] += 1
         best, what = self._best(trial.cell), f"trial {trial.drawn.index}, {trial.drawn.hyperparameters.in_words()}"
         seconds = time.perf_counter() - trial.began
+        facts = {
+            "trial": trial.drawn.index,
+            "state": state,
+            "hyperparameters": dict(trial.drawn.hyperparameters),
+            "value": trial.value,
+            "best": best.value if best else None,
+            "seconds": seconds,
+            "error": event.error or None,
+        }
+        self.progress.record("trial", event.job, facts)
         self.progress.done(event.job, what, score=trial.value, best=best.value if best else math.nan, seconds=seconds)
         self._conclude(trial.cell)
 

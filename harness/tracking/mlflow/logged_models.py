@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -39,7 +40,7 @@ READY = LoggedModelStatus.READY
 
 PACKAGES = (
     *("mlflow", "torch", "transformers", "tokenizers", "safetensors", "huggingface-hub"),
-    *("numpy", "pandas", "pydantic", "jinja2", "pyyaml"),
+    *("numpy", "pandas", "pydantic", "jinja2", "pyyaml", "bm25s"),
 )
 """What a served model is pinned to: what the code that it carries imports, all of it published."""
 
@@ -54,6 +55,9 @@ VOUCHING = "artifacts/*/harness.json"
 
 DRAFTS = (".artifact.uploading.*", ".*.draft")
 """Files that are being written, by MLflow and by `harness.core.whole_files`."""
+
+OWNER = re.compile("(m-)?[0-9a-f]{32}")
+"""The id of a run or model, as MLflow draws it: the name of the folder that its files are in."""
 
 SCORED = (Metrics.VALIDATION, Metrics.TEST)
 
@@ -137,7 +141,8 @@ class MlflowModels:
     def drop_unfinished(self) -> None:
         self._drop_unfinished()
         if folder := local_folder(self._client.get_experiment(self._experiment).artifact_location):
-            for draft in [draft for pattern in DRAFTS for draft in folder.rglob(pattern)]:
+            owners = [owner for owner in (*folder.glob("*"), *folder.glob("models/*")) if OWNER.fullmatch(owner.name)]
+            for draft in [draft for owner in owners for pattern in DRAFTS for draft in owner.rglob(pattern)]:
                 draft.unlink(missing_ok=True)
 
     def _drop_unfinished(self, run: str | None = None) -> None:
@@ -155,7 +160,8 @@ def _wrapping(folder: Path) -> dict[str, str]:
     """Return digests of what a model is wrapped in: all files but those that `VOUCHING` holds digests of."""
     files = [file for file in (*folder.glob("*"), *folder.glob(VOUCHING)) if file.is_file()]
     found = {str(file.relative_to(folder)): text_digest(file.read_bytes()) for file in files}
-    code = {str(file.relative_to(folder)): file.read_bytes() for file in sorted((folder / CODE).rglob("*.py"))}
+    modules = [file for file in sorted((folder / CODE).rglob("*.py")) if file.is_file()]
+    code = {str(file.relative_to(folder)): file.read_bytes() for file in modules}
     together = [f"{name} {text_digest(content)}" for name, content in code.items()]
     return {**found, **({CODE: text_digest("\n".join(together).encode())} if code else {})}
 
@@ -175,10 +181,15 @@ def remove_files(location: str, owner: str) -> int:
     """Delete a local folder, given MLflow's address of it; return the bytes freed, 0 where it is on a server.
 
     Only what lies in a folder by the name of the run or model that it belongs to is deleted: an address is a value in a
-    database, and may say anything.
+    database, as is the name, and may say anything.
     """
     folder = local_folder(location)
-    if folder is None or (folder.parent.name, folder.name) != (owner, "artifacts") or folder.is_symlink():
+    if (
+        folder is None
+        or not OWNER.fullmatch(owner)
+        or (folder.parent.name, folder.name) != (owner, "artifacts")
+        or folder.is_symlink()
+    ):
         return 0
     freed = folder_size(folder)
     if folder.exists():

@@ -5,9 +5,13 @@ Tested with MLflow 3.17. Where a later one has moved them, this is the file to m
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import (
     BAD_REQUEST,
@@ -16,13 +20,15 @@ from mlflow.protos.databricks_pb2 import (
     RESOURCE_DOES_NOT_EXIST,
     ErrorCode,
 )
+from mlflow.tracking import fluent
+from mlflow.tracking._tracking_service import utils as service
 from mlflow.tracking.context.git_context import GitRunContext
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.types import ColSpec, Schema
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request, verify_rest_response
 
-__all__ = ["EXISTS", "UNKNOWN", "http_status", "is_of_database", "knock", "one_column", "origin_tags"]
+__all__ = ["EXISTS", "UNKNOWN", "http_status", "in_store", "is_of_database", "knock", "one_column", "origin_tags"]
 
 EXISTS = ErrorCode.Name(RESOURCE_ALREADY_EXISTS)
 """The code where a name is taken."""
@@ -54,6 +60,26 @@ def one_column(name: str, kind: Any) -> Schema:
     may be called so, and the one that is left out must be optional.
     """
     return Schema([ColSpec(kind, each, required=False) for each in (0, name)])  # type: ignore[arg-type]
+
+
+@contextmanager
+def in_store(uri: str, experiment: str | None = None) -> Iterator[None]:
+    """Make a store, and an experiment of it, MLflow's own for some calls that ask for no other; then put both back.
+
+    The process may be a notebook, in which MLflow, or the next study, has another store.
+    """
+    said = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")}
+    own, active = service._tracking_uri, fluent._active_experiment_id
+    mlflow.set_tracking_uri(uri)
+    try:
+        if experiment:
+            mlflow.set_experiment(experiment_id=experiment)
+        yield
+    finally:
+        mlflow.set_tracking_uri(said["MLFLOW_TRACKING_URI"])  # type: ignore[arg-type]  # None: none
+        service._tracking_uri, fluent._active_experiment_id = own, active
+        for name, value in said.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
 @cache

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 from types import MappingProxyType
@@ -18,19 +19,21 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 from mlflow.entities import ViewType
 
+from harness.core.errors import DamagedError
 from harness.tracking.address import StudyAddress, is_server
 from harness.tracking.mlflow.connect import connect, connect_known
 from harness.tracking.mlflow.logged_models import MlflowModels, remove_files, size_of
 from harness.tracking.mlflow.mlflow_compat import origin_tags
 from harness.tracking.mlflow.prompt_registry import MlflowPrompts
 from harness.tracking.mlflow.read_run import measured, run_from
-from harness.tracking.mlflow.run_files import holds_text, read_text, text_digest, write_folder
+from harness.tracking.mlflow.run_files import Owner, holds_text, read_text, text_digest, write_folder
 from harness.tracking.mlflow.study_experiments import address_by_name, existing_experiment, open_experiment, usable
 from harness.tracking.mlflow.ui_views import described
 from harness.tracking.mlflow.write_run import ENTRIES, TOTAL, RunWriter
 from harness.tracking.schema import Tags
 from harness.tracking.store_link import DIRECT, Link, asked, translate_values
-from harness.tracking.store_protocols import DataUse, Kind, ModelStore, Phase, PromptRegistry, Run, Status, StudyPages
+from harness.tracking.store_protocols import DataUse, Kind, ModelStore, Phase, PromptRegistry, Status, StudyPages
+from harness.tracking.stored_run import Run
 
 __all__ = ["MlflowPages", "MlflowTracker", "find_experiment", "find_run", "known_address"]
 
@@ -102,6 +105,8 @@ class MlflowTracker:
         self.pages: StudyPages = MlflowPages(client, experiment, link)
         self._client, self._experiment = client, experiment
         self._writer = RunWriter(client, experiment)
+        self._listed: dict[str, Owner] = {}
+        """Runs as they were last listed, if nothing was told of them since: to ask for each again takes long."""
 
     @classmethod
     def open(cls, address: StudyAddress) -> MlflowTracker:
@@ -114,12 +119,13 @@ class MlflowTracker:
         return MlflowTracker(client, address.store, open_experiment(client, address))
 
     @asked
-    def runs(self, *, removed: bool = False) -> list[Run]:
+    def runs(self, *, phase: Phase | None = None, removed: bool = False) -> list[Run]:
         runs: list[MlflowRun] = []
         token = None
         while True:
             page = self._client.search_runs(
                 [self._experiment],
+                filter_string=f"tags.{Tags.PHASE} = '{phase}'" if phase else "",
                 run_view_type=ViewType.DELETED_ONLY if removed else ViewType.ACTIVE_ONLY,
                 max_results=1000,
                 order_by=["attributes.start_time ASC"],
@@ -128,7 +134,11 @@ class MlflowTracker:
             runs.extend(page)
             token = page.token
             if not token:
-                return self.link.to_own(run_from(run) for run in runs)
+                break
+        owners = [Owner.of(run) for run in runs]
+        if self.link is DIRECT:
+            self._listed |= {owner.run.id: owner for owner in owners}
+        return self.link.to_own(owner.run for owner in owners)
 
     @asked
     def run(self, run: str) -> Run:
@@ -151,7 +161,10 @@ class MlflowTracker:
 
     @asked
     def fetch(self, run: str, file: str) -> str:
-        return read_text(self._client, self.uri, self.link.server(run), file)
+        with suppress(DamagedError):  # another process may have written it meanwhile
+            if run in self._listed:
+                return read_text(self._listed[run], self.uri, file)
+        return read_text(Owner.of(self._client.get_run(self.link.server(run))), self.uri, file)
 
     def size(self, run: str) -> int:
         """Return the bytes of a run's files, 0 where they are on a server."""
@@ -175,8 +188,8 @@ class MlflowTracker:
         self._write(run, "update", {"status": "RUNNING"})
 
     def mark(self, run: str, *, phase: Phase, name: str) -> None:
+        self._write(run, "update", {"name": name})  # first: without its phase the run is marked again
         self.tags(run, {Tags.PHASE: phase})
-        self._write(run, "update", {"name": name})
 
     def params(self, run: str, values: Mapping[str, Any]) -> None:
         self._log(run, params={key: str(value)[:PARAM_LIMIT] for key, value in values.items()})
@@ -245,6 +258,7 @@ class MlflowTracker:
 
     def _write(self, run: str, kind: Kind, content: Mapping[str, Any], *, lasting: bool = False) -> None:
         """Tell one thing of a run; ``lasting``: it is on disk when the call returns, since Optuna may be told next."""
+        self._listed.pop(run, None)
         getattr(self._writer, kind)(run, content)
 
 

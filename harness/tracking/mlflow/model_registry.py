@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from harness.core.errors import StoreError
-from harness.tracking.mlflow.mlflow_compat import EXISTS, UNKNOWN
+from harness.tracking.mlflow.mlflow_compat import EXISTS, UNKNOWN, in_store
 from harness.tracking.mlflow.read_run import run_from
 from harness.tracking.schema import PageTags, Params, Tags
 from harness.tracking.store_link import DIRECT, Link, asked, translate, translate_values
-from harness.tracking.store_protocols import Run, Version
+from harness.tracking.store_protocols import Version
+from harness.tracking.stored_run import Run
 
 __all__ = ["MlflowRegistry", "model_id"]
 
@@ -57,8 +57,8 @@ class MlflowRegistry:
         run, identity = self.link.server(run), uri.rpartition("/")[2]
         try:
             self._make_sure_of(name)
-            mlflow.set_tracking_uri(self._client.tracking_uri)  # a database looks for the model at MLflow's own address
-            made = self._client.create_model_version(name, uri, run_id=run, model_id=identity)
+            with in_store(self._client.tracking_uri):  # a database looks for the model at MLflow's own address
+                made = self._client.create_model_version(name, uri, run_id=run, model_id=identity)
         except MlflowException as error:
             raise StoreError(f"the best model cannot be registered as {name!r}: {error.message}; {REMEDY}") from error
         link = json.dumps([{"name": name, "version": made.version}])

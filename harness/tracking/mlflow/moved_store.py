@@ -1,7 +1,7 @@
 """A store whose folder was moved or copied: MLflow keeps absolute addresses of all files, which lead to where it was.
 
 A sqlite store is corrected at the first command in the new place: where a run's folder lies below ``mlruns`` beside
-the database (or in the current folder, if it has left its old place), the addresses that led to the old ``mlruns`` lead
+the database (or in the workspace, if it has left its old place), the addresses that led to the old ``mlruns`` lead
 there. Runs have random ids, so that nothing else can be taken for them. What is found nowhere is refused; see
 ``docs/decisions/moved-stores.md``.
 """
@@ -19,6 +19,9 @@ from mlflow.entities import Experiment, ViewType
 
 from harness.core.database_urls import sqlite_file
 from harness.core.errors import StoreError
+from harness.core.passwords import masked
+from harness.core.printable import printable
+from harness.core.workspace import HERE
 from harness.tracking.address import address_of, local_folder
 
 __all__ = ["artifacts_of", "follow_move", "refuse_absent"]
@@ -43,9 +46,9 @@ def artifacts_of(study: str) -> str | None:
 
     MLflow writes paths bare and reads them with their escapes resolved: of a folder that has some it makes another one.
     """
-    folder = (Path(FILES) / study).absolute()
+    folder = (HERE.run_files / study).absolute()
     address = address_of(folder)
-    return None if address == str(folder) else address
+    return None if address == str(folder) and HERE.is_working_folder else address
 
 
 def follow_move(uri: str) -> None:
@@ -56,14 +59,13 @@ def follow_move(uri: str) -> None:
     with closing(sqlite3.connect(file, timeout=PATIENCE)) as store, store:
         for old, new in dict(_moves(store, file.resolve())).items():
             count = _redirect(store, old, new)
-            logging.getLogger(__name__).warning(
-                f"store {file} was moved or copied: {count} addresses of its files led to {old} and lead to {new} now"
-            )
+            moved = f"{count} addresses of its files led to {old} and lead to {new} now"
+            logging.getLogger(__name__).warning(printable(f"store {file} was moved or copied: {moved}"))
 
 
 def _moves(store: sqlite3.Connection, file: Path) -> Iterator[tuple[Path, Path]]:
     """Yield each old place of files, and the new one."""
-    beside, here = file.parent / FILES, Path(FILES).resolve()
+    beside, here = file.parent / FILES, HERE.run_files.resolve()
     for experiment, location in store.execute("select experiment_id, artifact_location from experiments").fetchall():
         place = local_folder(location)
         if place is None or place.parent.name != FILES:
@@ -108,10 +110,10 @@ def refuse_absent(client: MlflowClient, experiment: Experiment) -> None:
     """
     store = client.tracking_uri
     place, file = local_folder(experiment.artifact_location), sqlite_file(store)
-    homes = [Path(FILES), *([file.resolve().parent / FILES] if file else [])]
+    homes = [HERE.run_files, *([file.resolve().parent / FILES] if file else [])]
     if place is None or any(_is_same(place.parent, home) for home in homes):
         return
-    what = f"the files of study {experiment.name!r} are in {place} by store {store}"
+    what = f"the files of study {experiment.name!r} are in {place} by store {masked(store, store)}"
     if file and _is_copied(experiment, file, place.parent.parent / file.name):
         files = place.parent
         raise StoreError(

@@ -1,7 +1,8 @@
 """Prompts in MLflow's Prompt Registry: the same text is the same version, and every run is linked to the one it used.
 
 A version belongs to a text together with its truncation contract, which its tags ``shorten`` and ``keep`` hold, and to
-the prompt's form, which the tag ``form`` names where it is not text.
+the prompt's form, which the tag ``form`` names where it is neither text nor a chat. A chat is registered in MLflow's
+own form, a list of messages; all else that it says are tags.
 """
 
 from __future__ import annotations
@@ -9,24 +10,25 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
-from typing import get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
 
-import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import PromptVersion
 from mlflow.exceptions import MlflowException
 
 from harness.core.closest_match import closest
-from harness.core.database_urls import LOCK
 from harness.core.errors import StoreError, TemplateError
+from harness.core.passwords import masked
+from harness.core.workspace import HERE
+from harness.data.chat import Chat
 from harness.data.prompt_forms import PROMPT_FORMS, form_keys, form_of, restored
-from harness.data.template import Keep
+from harness.data.shortening import Keep
 from harness.data.tokenization import PromptForm
 from harness.tracking.address import REMEDY
 from harness.tracking.mlflow.connect import connect_known
-from harness.tracking.mlflow.mlflow_compat import EXISTS
+from harness.tracking.mlflow.mlflow_compat import EXISTS, in_store
 from harness.tracking.mlflow.prompt_text import from_registry, to_registry
 from harness.tracking.schema import PromptTags, Tags, prompt_name
 from harness.tracking.store_link import DIRECT, Link, asked
@@ -39,6 +41,12 @@ ATTEMPTS, PAUSE = 5, 0.5
 
 PAGE = 100
 
+ARGUMENTS = "template_args"
+"""The key of a chat that is no text: as a tag it is JSON."""
+
+Registrable = str | list[dict[str, str]]
+"""A text, or the turns of a chat."""
+
 
 class MlflowPrompts:
     """See `harness.tracking.store_protocols.PromptRegistry`."""
@@ -50,9 +58,9 @@ class MlflowPrompts:
     @asked
     def register(self, prompt: PromptForm, *, task: str, study: str) -> Registered:
         name = prompt_name(task, prompt.name)
-        text, message = to_registry(prompt.text), f"prompt {prompt.name} of {study}"
+        text, message = _template(prompt), f"prompt {prompt.name} of {study}"
         tags = {PromptTags.TASK: task, PromptTags.STUDY: study, **_contract(prompt)}
-        with FileLock(LOCK):
+        with FileLock(HERE.database_lock):
             attempts = 0
             while True:
                 try:
@@ -72,16 +80,16 @@ class MlflowPrompts:
     def alias(self, prompt: Registered, alias: str) -> None:
         self._client.set_prompt_alias(prompt.name, alias, prompt.version)
 
-    def _held(self, name: str, text: str, tags: dict[str, str], message: str) -> PromptVersion:
+    def _held(self, name: str, text: Registrable, tags: dict[str, str], message: str) -> PromptVersion:
         """Return the oldest version of a text with its contract, made if there is none, and list it."""
         client, contract = self._client, _contract_in(tags)
         listed, held = self._listed(name), _first(client, name, text, contract)
         if held is not None:
             client.set_prompt_tag(name, PromptTags.EXPERIMENTS, listed)
             return held
-        mlflow.set_tracking_uri(client.tracking_uri)  # where MLflow would list it by itself
-        mlflow.set_experiment(experiment_id=self._experiment)
-        made = client.register_prompt(name, text, commit_message=message, tags={**tags, PromptTags.EXPERIMENTS: listed})
+        tags = {**tags, PromptTags.EXPERIMENTS: listed}
+        with in_store(client.tracking_uri, self._experiment):  # where MLflow would list it by itself
+            made = client.register_prompt(name, text, commit_message=message, tags=tags)
         held = _first(client, name, text, contract) or made
         if held.version != made.version:  # the same text came from elsewhere at the same moment
             client.delete_prompt_version(name, str(made.version))
@@ -104,35 +112,76 @@ def prompt_of(uri: str, name: str, store: str) -> PromptForm:
 
     Raises:
         StoreError: The store cannot be reached.
-        TemplateError: There is none, it is a chat or of an unknown form, or it means something else in Jinja2.
+        TemplateError: There is none, it is of an unknown form, or it means something else in Jinja2.
     """
     client = connect_known(store)
     if client is None:
-        raise TemplateError(f"{uri} is not in the registry: there is no store {store} yet; {REMEDY}")
+        raise TemplateError(f"{uri} is not in the registry: there is no store {masked(store, store)} yet; {REMEDY}")
     version = _load(client, uri)
     if not isinstance(version.template, str):
-        raise TemplateError(f"{uri} is a chat of several messages; a study's prompt is one text")
+        return restored({"name": name, "messages": _messages(version.template, uri), **_said(version, "messages", uri)})
     form = version.tags.get(PromptTags.FORM, "text")
     if form not in PROMPT_FORMS:
         raise TemplateError(f"{uri} is a prompt of form {form!r}; {closest(form, PROMPT_FORMS)}")
-    contract = {key: version.tags[key] for key in form_keys(form) if key in version.tags and key != form}
-    if contract.get(PromptTags.KEEP) not in get_args(Keep):  # somebody else's tag
-        contract.pop(PromptTags.KEEP, None)
-    return restored({"name": name, form: from_registry(version.template, uri=uri), **contract})
+    (text,) = from_registry([version.template], uri=uri)
+    return restored({"name": name, form: text, **_said(version, form, uri)})
+
+
+def _said(version: PromptVersion, form: str, uri: str) -> dict[str, Any]:
+    """Return the keys of a form that a version's tags hold, beside what tells it."""
+    kept = {key: version.tags[key] for key in form_keys(form) if key in version.tags and key not in PROMPT_FORMS}
+    if kept.get(PromptTags.KEEP) not in get_args(Keep):  # somebody else's tag
+        kept.pop(PromptTags.KEEP, None)
+    try:
+        arguments = {key: json.loads(kept[key]) for key in (ARGUMENTS,) if key in kept}
+    except ValueError as error:
+        raise TemplateError(f"{uri}: its tag {ARGUMENTS} is no JSON: {error}; correct it") from None
+    return {**kept, **arguments}
+
+
+def _messages(turns: Sequence[Mapping[str, Any]], uri: str) -> list[dict[str, str]]:
+    """Return a registered chat's turns.
+
+    Raises:
+        TemplateError: One is no text, or means something else in Jinja2.
+    """
+    contents = [turn.get("content") for turn in turns]
+    texts = [content for content in contents if isinstance(content, str)]
+    if len(texts) < len(contents):
+        raise TemplateError(f"{uri} has a turn that is no text; a study's chat is of texts alone")
+    pairs = zip(turns, from_registry(texts, uri=uri), strict=True)
+    return [{"role": turn["role"], "content": text} for turn, text in pairs]
+
+
+def _template(prompt: PromptForm) -> Registrable:
+    """Return what MLflow's registry holds of a prompt beside its tags: a text, or a chat in its own form."""
+    if not isinstance(prompt, Chat):
+        (text,) = to_registry([prompt.text])
+        return text
+    pairs = zip(prompt.turns, to_registry([turn.content for turn in prompt.turns]), strict=True)
+    return [{"role": turn.role, "content": text} for turn, text in pairs]
 
 
 def _load(client: MlflowClient, uri: str) -> PromptVersion:
+    """Return a version; MLflow's own ``load_prompt`` would list it in whichever experiment is active, from a thread."""
     try:
-        version: PromptVersion = client.load_prompt(uri)
+        name, number = client.parse_prompt_uri(uri)
+        version: PromptVersion | None = client.get_prompt_version(name, number)
+        missing = "there is no such version"
     except MlflowException as error:
-        name = re.split("[/@]", uri.removeprefix("prompts:/"))[0]
-        known = [prompt.name for prompt in client.search_prompts(max_results=PAGE)]
-        if there := _versions(client, name):
-            hint = f"{name} has the versions {', '.join(f'/{version.version}' for version in there)}"
-        else:
-            hint = closest(name, known) if known else "none is registered"
-        raise TemplateError(f"{uri} is not in the registry: {error.message}; {hint}") from error
+        version, missing = None, error.message
+    if version is None:
+        raise TemplateError(f"{uri} is not in the registry: {missing}; {_nearest(client, uri)}")
     return version
+
+
+def _nearest(client: MlflowClient, uri: str) -> str:
+    """Return what the registry has instead of a version that is not there."""
+    name = re.split("[/@]", uri.removeprefix("prompts:/"))[0]
+    if there := _versions(client, name):
+        return f"{name} has the versions {', '.join(f'/{version.version}' for version in there)}"
+    known = [prompt.name for prompt in client.search_prompts(max_results=PAGE)]
+    return closest(name, known) if known else "none is registered"
 
 
 def _as_registered(version: PromptVersion) -> Registered:
@@ -145,16 +194,17 @@ def _as_registered(version: PromptVersion) -> Registered:
 def _contract(prompt: PromptForm) -> dict[str, str]:
     """Return the tags that make two prompts of one text two versions."""
     form = form_of(prompt)
-    return prompt.contract() | ({} if form == "text" else {PromptTags.FORM: form})
+    own = form == "text" or isinstance(prompt, Chat)  # which MLflow tells by itself
+    return prompt.contract() | ({} if own else {PromptTags.FORM: form})
 
 
 def _contract_in(tags: Mapping[str, str]) -> dict[str, str]:
     """Return those of a version's tags that belong to some form's contract."""
-    known = {PromptTags.FORM, *(key for form in PROMPT_FORMS for key in form_keys(form) if key != form)}
+    known = {PromptTags.FORM, *(key for form in PROMPT_FORMS for key in form_keys(form) if key not in PROMPT_FORMS)}
     return {key: value for key, value in tags.items() if key in known}
 
 
-def _first(client: MlflowClient, name: str, text: str, contract: dict[str, str]) -> PromptVersion | None:
+def _first(client: MlflowClient, name: str, text: Registrable, contract: dict[str, str]) -> PromptVersion | None:
     """Return the oldest version of a text with its contract."""
     for version in _versions(client, name):
         if version.template == text and _contract_in(version.tags) == contract:

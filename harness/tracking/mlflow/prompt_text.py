@@ -9,6 +9,7 @@ ends become newlines, as Jinja2 has it.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from harness.core.errors import TemplateError
 
@@ -23,31 +24,40 @@ STATEMENT = "{% set jinja = true %}"
 LINE_END = re.compile(r"\r\n|\r")
 
 
-def to_registry(text: str) -> str:
-    """Return the text to register; MLflow's ``format`` makes of it what `Template.render` makes of the prompt."""
-    lines = LINE_END.sub("\n", text)
-    if _is_plain(lines):
-        return lines
-    return STATEMENT + lines if lines.endswith("{") else lines + STATEMENT  # "{" and "{%" would be read as "{{"
+def to_registry(texts: Sequence[str]) -> list[str]:
+    """Return the texts of a prompt to register, one, or those of a chat's turns.
+
+    MLflow's ``format`` makes of them what `Template.render` makes; where one of a chat's is Jinja2 there, all are.
+    """
+    lines = [LINE_END.sub("\n", text) for text in texts]
+    return lines if all(map(_is_plain, lines)) else list(map(_as_jinja, lines))
 
 
-def from_registry(text: str, *, uri: str) -> str:
-    """Return a registered text as Jinja2 that renders as MLflow's ``format`` does.
+def from_registry(texts: Sequence[str], *, uri: str) -> list[str]:
+    """Return registered texts, one, or those of a chat's turns, as Jinja2 that renders as MLflow's ``format`` does.
 
     Raises:
-        TemplateError: MLflow would leave a part of it as it stands that Jinja2 would fill in.
+        TemplateError: MLflow would leave a part of them as it stands that Jinja2 would fill in.
     """
-    lines = LINE_END.sub("\n", text)
-    if lines.startswith(STATEMENT) or lines.endswith(STATEMENT):
-        return lines.removeprefix(STATEMENT).removesuffix(STATEMENT)
-    if "{%" in lines and "%}" in lines:
-        return lines.removesuffix("\n")
-    if not _is_plain(lines):
+    lines = [LINE_END.sub("\n", text) for text in texts]
+    if any("{%" in text and "%}" in text for text in lines):
+        return list(map(_of_jinja, lines))
+    if not all(map(_is_plain, lines)):
         raise TemplateError(
             f"{uri}: MLflow fills in plain {{{{ fields }}}} alone and would leave its other braces as they stand; "
             f"register it with {STATEMENT} behind it to make it Jinja2"
         )
     return lines
+
+
+def _as_jinja(lines: str) -> str:
+    return STATEMENT + lines if lines.endswith("{") else lines + STATEMENT  # "{" and "{%" would be read as "{{"
+
+
+def _of_jinja(lines: str) -> str:
+    if lines.startswith(STATEMENT) or lines.endswith(STATEMENT):
+        return lines.removeprefix(STATEMENT).removesuffix(STATEMENT)
+    return lines.removesuffix("\n")
 
 
 def _is_plain(text: str) -> bool:

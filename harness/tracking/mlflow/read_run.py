@@ -11,7 +11,7 @@ from harness.core.errors import DamagedError
 from harness.core.format_versions import refuse_newer
 from harness.tracking.mlflow.hidden_tags import as_read
 from harness.tracking.schema import RUN_FORMAT, Tags
-from harness.tracking.store_protocols import Run
+from harness.tracking.stored_run import Run
 
 __all__ = ["measured", "run_from"]
 

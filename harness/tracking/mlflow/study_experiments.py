@@ -11,13 +11,14 @@ from mlflow.exceptions import MlflowException
 
 from harness.core.database_urls import shown
 from harness.core.errors import StoreError
+from harness.core.passwords import masked
 from harness.core.workspace import is_study_name
 from harness.tracking.address import StudyAddress, is_server
 from harness.tracking.mlflow.mlflow_compat import EXISTS
 from harness.tracking.mlflow.moved_store import artifacts_of, refuse_absent
 from harness.tracking.schema import PageTags, Tags
 
-__all__ = ["address_by_name", "existing_experiment", "open_experiment", "usable"]
+__all__ = ["address_by_name", "existing_experiment", "open_experiment", "stored_addresses", "usable"]
 
 
 def address_by_name(client: MlflowClient, name: str) -> StudyAddress | None:
@@ -42,6 +43,17 @@ def address_by_name(client: MlflowClient, name: str) -> StudyAddress | None:
         what = f"study {name!r} is in several experiments of store {shown(client.tracking_uri)}: {listed}"
         raise StoreError(f"{what}; name the study's file, whose tracking.experiment says which")
     return StudyAddress(name, there[0].name, client.tracking_uri) if there else None
+
+
+def stored_addresses(client: MlflowClient) -> list[StudyAddress]:
+    """Return where the studies of a store are, those that are worked on first."""
+    experiments = client.search_experiments(order_by=["last_update_time DESC"])
+    owners = ((experiment, _owner(client, experiment)) for experiment in experiments)
+    return [
+        StudyAddress(owner, experiment.name, client.tracking_uri)
+        for experiment, owner in owners
+        if owner and is_study_name(owner)
+    ]
 
 
 def existing_experiment(client: MlflowClient, address: StudyAddress) -> str | None:
@@ -86,10 +98,10 @@ def usable(client: MlflowClient, experiment: Experiment) -> str:
     Raises:
         StoreError: It was deleted, or its files are elsewhere.
     """
-    identity = str(experiment.experiment_id)
+    identity, store = str(experiment.experiment_id), client.tracking_uri
     if experiment.lifecycle_stage == "deleted":
         raise StoreError(
-            f"study {experiment.name!r} was deleted in MLflow, in store {client.tracking_uri}; bring it back with "
+            f"study {experiment.name!r} was deleted in MLflow, in store {masked(store, store)}; bring it back with "
             f"`mlflow experiments restore --experiment-id {identity}`, or give the study another name"
         )
     refuse_absent(client, experiment)

@@ -9,11 +9,14 @@ from __future__ import annotations
 import itertools
 import os
 import platform
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
+import psutil
 from mlflow import MlflowClient
 
 from harness.core import interrupts
@@ -22,10 +25,15 @@ from harness.tracking.address import is_server
 from harness.tracking.mlflow.http import answers, client_of
 from harness.tracking.schema import PageTags
 
-__all__ = ["leased"]
+__all__ = ["Holder", "boot_of_machine", "leased"]
 
 BEAT = 20.0
 """Seconds between two renewals."""
+
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+SIGN = re.compile(r"(?P<boot>[^:]*):\S* (?P<who>process (?P<pid>\d+) on (?P<node>.*)), \d+")
+"""A value of the tag, as `leased` writes it."""
 
 SILENCE = 90.0
 """Seconds without one, after which a process on another machine is taken for dead."""
@@ -58,6 +66,43 @@ def leased(uri: str, experiment: str, machine: str, tell: Callable[[str], None])
     finally:
         over.set()
         beats.join(timeout=2.0)  # a server that is away may take long
+
+
+class Holder:
+    """Who has a study of a store, asked as often as one likes.
+
+    Args:
+        uri: The store.
+        experiment: The id of the study's experiment.
+    """
+
+    def __init__(self, uri: str, experiment: str) -> None:
+        self._uri, self._experiment = uri, experiment
+        self._client = client_of(uri) if is_server(uri) else MlflowClient(uri)
+        self._sign, self._since = "", 0.0
+
+    def now(self) -> str:
+        """Return its process in words; empty where there is none, or it is gone.
+
+        One on this machine is gone when no such process is there, any when it has given no sign for `SILENCE`.
+
+        Raises:
+            StoreError: The store cannot be asked.
+        """
+        with answers(self._uri):
+            sign = _held(self._client, self._experiment)
+        if sign != self._sign:
+            self._sign, self._since = sign, time.monotonic()
+        said = SIGN.fullmatch(sign)
+        if said is None or time.monotonic() - self._since > SILENCE:
+            return ""
+        is_here = (said["boot"], said["node"]) == (boot_of_machine(), platform.node())
+        return "" if is_here and not psutil.pid_exists(int(said["pid"])) else said["who"]
+
+
+def boot_of_machine() -> str:
+    """Return what stands for this machine since it was started."""
+    return BOOT.read_text().strip() if BOOT.exists() else platform.node()
 
 
 def _await_silence(client: MlflowClient, experiment: str, machine: str, tell: Callable[[str], None]) -> None:

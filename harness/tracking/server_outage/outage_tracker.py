@@ -13,10 +13,11 @@ from typing import Any
 from mlflow import MlflowClient
 
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
-from harness.tracking.schema import Tags
+from harness.tracking.schema import Phase, Tags
 from harness.tracking.server_outage.delivery import Delivery
 from harness.tracking.server_outage.journal import Record, unbroken
-from harness.tracking.store_protocols import Kind, Run
+from harness.tracking.store_protocols import Kind
+from harness.tracking.stored_run import Run
 
 __all__ = ["OutageTracker"]
 
@@ -37,9 +38,11 @@ class OutageTracker(MlflowTracker):
         """Wait until the server has all records, and let go; return whether it does. See `Delivery.close`."""
         return self._delivery.close(seconds=seconds)
 
-    def runs(self, *, removed: bool = False) -> list[Run]:
-        """Return all runs of the study; only those that were deleted are asked for."""
-        return super().runs(removed=True) if removed else list(self._mirrored().runs.values())
+    def runs(self, *, phase: Phase | None = None, removed: bool = False) -> list[Run]:
+        """Return all runs of the study or of a phase; only those that were deleted are asked for."""
+        if removed:
+            return super().runs(phase=phase, removed=True)
+        return [run for run in self._mirrored().runs.values() if phase in (None, run.phase)]
 
     def run(self, run: str) -> Run:
         """Return one run as it will be once the server has all records."""

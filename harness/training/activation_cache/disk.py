@@ -87,7 +87,7 @@ class ActivationDisk:
         """Return the folder of a recording: under its key, and of this version's name where a newer one took that."""
         folder = self.folder / key
         try:
-            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            manifest = read_json(folder / MANIFEST)
             refuse_newer(str(folder), manifest.get(FORMAT), RECORDING_FORMAT)
         except NewerError:
             return self.folder / f"{key}.format-{RECORDING_FORMAT}"

@@ -9,6 +9,7 @@ import psutil
 import torch
 from torch import Tensor
 
+from harness.study.run_places import nearest_folder
 from harness.training.activation_cache.disk import ActivationDisk, Writer
 
 __all__ = ["ActivationMemory", "Draft", "TooLarge", "recordings"]
@@ -27,7 +28,7 @@ def recordings(folder: Path, *, memory_mib: float | None = None, disk_mib: float
         disk_mib: The most disk; ``None``: a tenth of what is free; 0: none.
     """
     memory = psutil.virtual_memory().available // 4 if memory_mib is None else memory_mib * 2**20
-    disk = psutil.disk_usage(str(Path.cwd())).free // 10 if disk_mib is None else disk_mib * 2**20
+    disk = psutil.disk_usage(str(nearest_folder(folder))).free // 10 if disk_mib is None else disk_mib * 2**20
     return ActivationMemory(int(memory), ActivationDisk(folder, int(disk)) if disk else None)
 
 

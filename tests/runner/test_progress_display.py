@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from harness.cli import progress_display
-from harness.cli.progress_display import PlainProgress, ProgressTable
-from harness.cli.time_left import TimeLeft
 from harness.core.progress import CellWork, Step
+from harness.runner import progress_display
+from harness.runner.progress_display import PlainProgress, ProgressTable
+from harness.runner.time_left import TimeLeft
 from tests.support.study_fixture import QUICK, Places
 
 NAN = float("nan")
@@ -105,7 +105,7 @@ def test_a_log_shows_the_time_of_day_and_the_step_also_while_one_step_takes_long
     monkeypatch.setattr(progress_display, "BEAT", 0.05)
     lines = PlainProgress(console)
     with lines.beating():
-        lines.say("loading model m")
+        lines.stage("loading model m")
         time.sleep(0.2)
         lines.start({"cue/full": cell(2, 1, there=1)})
         lines.began("cue/full trial 1", "cue/full", final=False)
@@ -113,19 +113,22 @@ def test_a_log_shows_the_time_of_day_and_the_step_also_while_one_step_takes_long
         time.sleep(0.2)
     assert isinstance(console.file, io.StringIO)
     said = console.file.getvalue()
-    assert re.search(r"^\d\d:\d\d:\d\d loading model m \(\d+ s so far\)$", said, re.MULTILINE)
+    stamp = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d "
+    assert re.search(stamp + r"loading model m \(\d+ s so far\)$", said, re.MULTILINE)
     assert "1 cells, 3 training runs to do, 1 of 4 are there" in said
-    assert re.search(r"^\d\d:\d\d:\d\d cue/full trial 1: epoch 2/3, step 3/9 \(1/4 runs, ", said, re.MULTILINE)
+    assert re.search(
+        r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d cue/full trial 1: epoch 2/3, step 3/9 \(1/4 runs, ", said, re.MULTILINE
+    )
     assert not any(thread.name == "harness heartbeat" for thread in threading.enumerate())
 
 
 @pytest.mark.parametrize("height", [8, 40])
 def test_a_terminal_shows_the_step_and_keeps_the_summary_in_sight(height: int) -> None:
-    table = ProgressTable(lambda: height)
+    console = Console(file=io.StringIO(), width=120, height=height)
+    table = ProgressTable(console)
     table.start({"done": cell(0, 0, there=3), **{f"cell-{number}": cell(2, 1) for number in range(20)}})
     table.began("cell-15 trial 0", "cell-15", final=False)
     table.at("cell-15 trial 0", Step("validation answers", 1, 4, 1, 3))
-    console = Console(file=io.StringIO(), width=120)
     console.print(table.render())
     assert isinstance(console.file, io.StringIO)
     said = console.file.getvalue().splitlines()
@@ -135,7 +138,23 @@ def test_a_terminal_shows_the_step_and_keeps_the_summary_in_sight(height: int) -
     assert any(line.split()[:4] == ["done", "3/3", "done", "before"] for line in said) is (height == 40)
 
 
-STEPS = r"^\d\d:\d\d:\d\d bare/head trial 0: epoch 1/1, (step|validation loss|validation answers) \d/\d"
+def test_what_is_said_stays_above_the_table_and_a_stage_goes() -> None:
+    console = Console(file=io.StringIO(), width=120, height=40)
+    table = ProgressTable(console)
+    table.stage("loading model m")
+    table.say("caution: odd weights")
+    console.print(table.render())
+    table.start({"c": cell(2, 1)})
+    table.stage("scoring reference row r")
+    table.began("c trial 0", "c", final=False)
+    console.print(table.render())
+    assert isinstance(console.file, io.StringIO)
+    before, _, under_way = console.file.getvalue().partition("loading model m")
+    assert before.splitlines()[0] == "caution: odd weights"
+    assert "reference" not in under_way
+
+
+STEPS = r"^\S+ \d\d:\d\d:\d\d bare/head trial 0: epoch 1/1, (step|validation loss|validation answers) \d/\d"
 
 
 @pytest.mark.slow
@@ -147,7 +166,7 @@ def test_totals_of_a_real_study_stay_from_the_start_also_when_it_grows(
 
     def counts(trials: int) -> tuple[str, list[str]]:
         said = place.run("--set", "prompts=[bare]", *QUICK, "--set", f"search.trials={trials}").out
-        return said, re.findall(r"^\[(\d+/\d+)\] ", said, re.MULTILINE)
+        return said, re.findall(r"^\S+ \S+ \[(\d+/\d+)\] ", said, re.MULTILINE)
 
     said, first = counts(1)
     assert first == [f"{done}/5" for done in range(1, 6)]

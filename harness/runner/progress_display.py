@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
@@ -16,9 +16,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from harness.cli.time_left import TimeLeft
 from harness.core.progress import CellWork, Progress
 from harness.report import number_format
+from harness.runner.time_left import TimeLeft
 
 __all__ = ["PlainProgress", "ProgressTable", "progress_on", "quiet_libraries"]
 
@@ -33,7 +33,7 @@ MARGIN = 5
 def progress_on(console: Console) -> Iterator[Progress]:
     """Watch a study on a console: a table that is drawn anew in a terminal, a line for each finished run elsewhere."""
     if console.is_terminal:
-        table = ProgressTable(lambda: console.height)
+        table = ProgressTable(console)
         with Live(console=console, get_renderable=table.render, refresh_per_second=2, transient=True):
             yield table
         return
@@ -43,7 +43,7 @@ def progress_on(console: Console) -> Iterator[Progress]:
 
 
 class PlainProgress(TimeLeft):
-    """One line per finished run, and one with the time of day where nothing else is said; for logs and pipes."""
+    """One line per finished run, and one where nothing else is said, each with the time; for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -64,9 +64,13 @@ class PlainProgress(TimeLeft):
         result = f"validation {number_format.score(score)} ({seconds:.1f} s; {self.left_in_words()})"
         self._print(f"[{done}/{total}] {cell}: {what}: {result}")
 
-    def say(self, text: str) -> None:
-        """Print a stage."""
+    def stage(self, text: str) -> None:
+        """Print it, now and while it lasts."""
         self._stage = text
+        self._print(text)
+
+    def say(self, text: str) -> None:
+        """Print it."""
         self._print(text)
 
     @contextmanager
@@ -88,28 +92,32 @@ class PlainProgress(TimeLeft):
 
     def _beat(self) -> None:
         jobs = "; ".join(f"{job}: {under_way.step or 'begun'}" for job, under_way in list(self.under_way.items()))
-        self._print(f"{time.strftime('%H:%M:%S')} {jobs or self._stage or 'at work'} ({self.summary})")
+        self._print(f"{jobs or self._stage or 'at work'} ({self.summary})")
 
     def _print(self, text: str) -> None:
         self._said = time.monotonic()
-        self._console.print(text, soft_wrap=True)
+        self._console.print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", soft_wrap=True)
 
 
 class ProgressTable(TimeLeft):
     """A table of cells; of more than the terminal has lines for, those under way and the next ones."""
 
-    def __init__(self, height: Callable[[], int]) -> None:
+    def __init__(self, console: Console) -> None:
         super().__init__()
-        self._height, self._stage = height, ""
+        self._console, self._stage = console, ""
 
     def start(self, cells: Mapping[str, CellWork]) -> None:
         """Show all cells."""
         super().start(cells)
-        self.say("")
+        self._stage = ""
+
+    def stage(self, text: str) -> None:
+        """Show it below the table while no run is under way."""
+        self._stage = text
 
     def say(self, text: str) -> None:
-        """Show a stage below the table."""
-        self._stage = text
+        """Print it above the table, where it stays."""
+        self._console.print(text, soft_wrap=True)
 
     def render(self) -> RenderableType:
         """Return the table as it now is."""
@@ -127,7 +135,7 @@ class ProgressTable(TimeLeft):
                 cell, f"{done}/{total}", state, number_format.score(self.best.get(cell, math.nan)), style=style
             )
         others = [f"{len(self.cells) - len(shown)} more cells"] if len(shown) < len(self.cells) else []
-        lines = [*others, f"{self.summary}  {self._stage}"]
+        lines = [*others, f"{self.summary}  {'' if steps else self._stage}"]
         return Group(table, *(Text(line, style="cyan") for line in lines))
 
     def _shown(self, steps: Mapping[str, str]) -> list[str]:
@@ -137,7 +145,7 @@ class ProgressTable(TimeLeft):
             done, total = self.runs(cell)
             return 0 if cell in steps else 1 if done < total else 2
 
-        chosen = set(sorted(self.cells, key=rank)[: max(1, self._height() - MARGIN)])
+        chosen = set(sorted(self.cells, key=rank)[: max(1, self._console.height - MARGIN)])
         return [cell for cell in self.cells if cell in chosen]
 
 

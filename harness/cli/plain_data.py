@@ -1,0 +1,99 @@
+"""What commands print with ``--json``, as plain values; docs/json.md has the fields, which keep their names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness.data.tokenization import prompt_limit
+from harness.study.chat_notes import dates
+from harness.study.check import Checked
+from harness.study.decoding_origins import decoding_settings
+from harness.study.search_faults import search_plan
+from harness.study.settings import token_limits
+
+if TYPE_CHECKING:
+    from harness.runner.planning.planned_work import Plan
+
+__all__ = ["check_data", "plan_data", "show_data"]
+
+PLANNED = ("trials", "finals", "steps", "trainable", "parameters", "seconds")
+"""What is told of a planned cell."""
+
+
+def check_data(checked: Checked, duplicates: list[str]) -> dict[str, Any]:
+    """Return what `harness check` says."""
+    study, sizes = checked.study, {split: len(rows) for split, rows in checked.examples.items()}
+    cells = [_checked_cell(checked, cell) for cell in checked.cells]
+    return {
+        "study": study.name,
+        "task": checked.task.name,
+        "source": checked.source.origin,
+        "splits": {**sizes, "test": len(checked.test_ids)},
+        "objective": checked.objective,
+        "baseline": checked.baseline.id,
+        "prompts": [
+            {"prompt": fit.prompt, "longest": fit.longest, "shortened": fit.truncated, "dropped": fit.dropped}
+            | ({"shots": fit.shots, "least_shots": fit.least_shots} if fit.shots or fit.few_shots else {})
+            for fit in checked.fits
+        ],
+        "cells": cells,
+        "runs": sum(cell["trials"] + cell["finals"] for cell in cells),
+        "duplicates": duplicates,
+        "cautions": checked.cautions,
+        "notes": checked.notes,
+        "lints": [lint._asdict() for lint in checked.lints],
+    }
+
+
+def _checked_cell(checked: Checked, cell: Any) -> dict[str, Any]:
+    trains = cell.tuning.trains
+    return {
+        "cell": cell.id,
+        "levels": cell.levels,
+        "trains": trains,
+        "trials": search_plan(cell, checked.study, checked.cells).trials if trains else 0,
+        "finals": len(checked.study.final.seeds) if trains else 1,
+    }
+
+
+def plan_data(made: Plan) -> dict[str, Any]:
+    """Return what `harness plan` says."""
+    return {
+        "cells": [{"cell": cell.id, **{name: getattr(cell, name) for name in PLANNED}} for cell in made.cells],
+        "seconds": made.seconds,
+        "peak_memory_mib": made.peak_memory_mib,
+        "recordings_mib": made.forecast.recordings_mib,
+        "models": made.models,
+        "file": made.file,
+    }
+
+
+def show_data(checked: Checked) -> dict[str, Any]:
+    """Return what `harness show` says; loads the model."""
+    from harness.models.apply_tuning import apply, reset
+    from harness.models.load import load_study_model
+    from harness.models.source_vectors import with_vectors
+
+    loaded, tunings = load_study_model(checked.study.model), []
+    for tuning in checked.study.tunings():
+        trainable = apply(loaded.model, tuning)
+        rows = [{"part": row.part, "parameters": row.parameters, "trainable": row.trainable} for row in trainable.rows]
+        counts = {"trainable": trainable.trainable, "parameters": trainable.total}
+        tunings.append({"tuning": tuning.name, **counts, "parts": rows, "notes": trainable.notes})
+        reset(loaded.model, trainable)
+    example, limits = checked.examples["train"][0], token_limits(checked.study, checked.task)
+    demonstrations = with_vectors(checked.demonstrations, checked.prompts, loaded)
+    prompts, told = [], dates(checked.prompts, loaded)
+    for prompt in checked.prompts:
+        (shown,) = demonstrations.attached(prompt, [example], of_train=True)
+        row, _ = prompt.tokenize(shown, loaded, limit=prompt_limit(loaded, limits))
+        text = {"prompt": prompt.name, "text": prompt.render(example.fields, shown.shots), "target": example.target}
+        tokens = {"prompt_tokens": list(row.prompt), "target_tokens": list(row.target)}
+        trained = [False] * len(row.prompt) + [True] * len(row.target)
+        date = {"date": told[prompt.name]} if prompt.name in told else {}
+        prompts.append({**text, **tokens, "trained": trained, **date})
+    generation = [
+        {"setting": each.name, "value": each.value, "source": each.source, "checkpoint": each.asked}
+        for each in decoding_settings(checked.study, checked.task, checked.description)
+    ]
+    return {"study": checked.study.name, "tunings": tunings, "prompts": prompts, "generation": generation}

@@ -1,0 +1,35 @@
+"""What a study's model is, by its files alone: described, tokenizing, and refused for what no study can use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.data.decoder_prefix import language_codes, refuse_language
+from harness.data.tokenization import Reader
+from harness.study.checkpoint_generation import refuse_malformed
+from harness.study.model_config import Description, describe
+from harness.study.packaged_files import model_location
+from harness.study.problems import Problems
+from harness.study.spec import StudySpec
+from harness.study.tokenizer_without_model import light_reader
+from harness.study.weights_on_disk import refuse_broken_weights
+
+__all__ = ["checked_model"]
+
+
+def checked_model(study: StudySpec, problems: Problems) -> tuple[Description | None, Reader | None]:
+    """Return a model's description and what stands for its tokenizer, ``None`` for what was a problem."""
+    description, reader = None, None
+    with problems.at("model"):
+        place = model_location(study.model.name)
+        description = describe(place, study.model.revision)
+        refuse_broken_weights(Path(place).expanduser())
+        refuse_malformed(place, description)
+        with problems.at("model", "name"):
+            reader = light_reader(description, study.model.target_language)
+    if description and reader and description.tokenizer_file:
+        codes = language_codes(reader.tokenizer.get_vocab()) if description.is_encoder_decoder else {}
+        for key, code in study.model.languages.items():
+            with problems.at("model", key):
+                refuse_language(key, code, codes)
+    return description, reader

@@ -1,0 +1,115 @@
+"""Names that keys have in other tools, and what to write here: transformers, TRL, axolotl, lm-eval, Optuna, MLflow."""
+
+from __future__ import annotations
+
+from harness.core.errors import FRESH
+
+__all__ = ["FOREIGN_KEYS"]
+
+EPOCHS = "here it is 'training.epochs'"
+STEPS = "runs are counted in passes: set 'training.epochs'"
+BATCH = "here it is 'training.batch_size', on the one device that a run has"
+SCORING = "here it is 'generation.batch_size'; losses are scored in batches of 'training.batch_size'"
+SOURCE = "here there is one limit for prompts, 'training.max_source_tokens', and one for targets, "
+SOURCE += "'training.max_target_tokens'"
+DATA = "here it is 'data.hub' for a data set of the Hub, 'data.path' for files"
+MODEL = "here it is 'model.name'"
+PRECISION = "here it is 'training.precision': bf16 or fp32; what weights are loaded as is 'model.dtype'"
+NO_FP16 = "no run trains in float16, which overflows; 'training.precision': bf16 is there"
+WARMUP = "here it is 'training.warmup', a share of the steps"
+BY_EPOCH = "validation is scored after every epoch, always"
+KEEP = "here it is 'training.keep': best, and 'final.models' says which models are stored"
+FEWER = "here it is 'generation.top_p': which tokens are drawn from is said by their probability, not their number"
+STOP = "here it is 'generation.stop', a list of texts"
+SHOTS = "write the examples into a prompt's text, in 'prompts'"
+ADAPTER = "what trains is named in 'tuning': head, last_blocks or full; adapters are none of its kinds"
+QUANTIZED = "weights are loaded as 'model.dtype' says, and never quantized"
+RESULTS = "reports go to reports/<name>, all else to .harness and the stores; HARNESS_HOME=DIR moves them"
+TRACKER = "runs are recorded in MLflow, always; which store is 'tracking.uri'"
+OPTIMIZER = "every run trains with AdamW; its 'training.weight_decay' may be set"
+RESUMED = f"the same command goes on where a study was stopped, always; what starts over is {FRESH}"
+ANSWERS = "the loss is that of the target's tokens alone, always"
+
+FOREIGN_KEYS = {
+    "num_train_epochs": EPOCHS,
+    "num_epochs": EPOCHS,
+    "max_steps": STEPS,
+    "per_device_train_batch_size": BATCH,
+    "train_batch_size": BATCH,
+    "micro_batch_size": BATCH,
+    "per_device_eval_batch_size": SCORING,
+    "eval_batch_size": SCORING,
+    "gradient_accumulation_steps": "here it is 'training.accumulation'",
+    "gradient_checkpointing": "there is none; a smaller 'training.batch_size' with more 'training.accumulation' "
+    "takes less memory",
+    "lr": "here it is 'search.learning_rate', a range that is searched: {low: 1.0e-5, high: 1.0e-2}",
+    "lr_scheduler_type": "here it is 'training.schedule'",
+    "lr_scheduler": "here it is 'training.schedule'",
+    "warmup_ratio": WARMUP,
+    "warmup_steps": WARMUP,
+    "max_grad_norm": "here it is 'training.clip'",
+    "gradient_clipping": "here it is 'training.clip'",
+    "optim": OPTIMIZER,
+    "optimizer": OPTIMIZER,
+    "label_smoothing_factor": "there is none: the loss is plain cross entropy",
+    "early_stopping_patience": "here it is 'training.patience', in epochs",
+    "load_best_model_at_end": KEEP,
+    "save_strategy": KEEP,
+    "save_total_limit": KEEP,
+    "metric_for_best_model": "here it is 'search.metric'",
+    "greater_is_better": "each metric says that itself; 'search.metric' names the one that is searched by",
+    "eval_strategy": BY_EPOCH,
+    "evaluation_strategy": BY_EPOCH,
+    "eval_steps": BY_EPOCH,
+    "logging_steps": "losses are recorded by epoch, always",
+    "output_dir": RESULTS,
+    "overwrite_output_dir": RESUMED,
+    "resume_from_checkpoint": RESUMED,
+    "report_to": TRACKER,
+    "run_name": "here it is 'name', the study's; runs are named by their cells",
+    "experiment_name": "here it is 'tracking.experiment'",
+    "mlflow_tracking_uri": "here it is 'tracking.uri'",
+    "bf16": PRECISION,
+    "fp16": NO_FP16,
+    "torch_dtype": "here it is 'model.dtype'",
+    "no_cuda": "here it is 'training.device': cpu",
+    "use_cpu": "here it is 'training.device': cpu",
+    "model_name_or_path": MODEL,
+    "pretrained": MODEL,
+    "base_model": MODEL,
+    "load_in_8bit": QUANTIZED,
+    "load_in_4bit": QUANTIZED,
+    "use_peft": ADAPTER,
+    "lora_r": ADAPTER,
+    "adapter": ADAPTER,
+    "dataset_name": DATA,
+    "datasets": DATA,
+    "dataset_config_name": "here it is 'data.config'",
+    "train_file": "here it is 'data.splits': {train: a.csv, validation: b.csv}",
+    "validation_file": "here it is 'data.splits': {train: a.csv, validation: b.csv}",
+    "val_set_size": "here it is 'data.validation', a number of rows",
+    "max_train_samples": "here it is 'data.train'",
+    "max_eval_samples": "here it is 'data.validation'",
+    "max_predict_samples": "here it is 'data.test'",
+    "limit": "here it is 'data.validation' and 'data.test', numbers of rows",
+    "max_seq_length": SOURCE,
+    "max_length": SOURCE,
+    "sequence_len": SOURCE,
+    "max_source_length": "here it is 'training.max_source_tokens'",
+    "max_target_length": "here it is 'training.max_target_tokens'",
+    "generation_max_length": "here it is 'generation.max_new_tokens'",
+    "generation_num_beams": "here it is 'generation.num_beams'",
+    "completion_only_loss": ANSWERS,
+    "train_on_inputs": ANSWERS,
+    "packing": "rows are never packed: each is read by itself, in batches of about one length",
+    "do_sample": "here it is 'generation.sample'",
+    "top_k": FEWER,
+    "min_length": "here it is 'generation.min_new_tokens'",
+    "stop_strings": STOP,
+    "stop_sequences": STOP,
+    "prompt_template": "prompts are written in 'prompts': {name: polite, text: \"{{ source }}\"}",
+    "num_fewshot": SHOTS,
+    "n_trials": "here it is 'search.trials', of each cell",
+    "direction": "each metric says that itself; 'search.metric' names the one that is searched by",
+}
+"""What is said of each name, by a study file's own keys in quotes."""

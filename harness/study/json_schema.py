@@ -1,0 +1,93 @@
+"""The JSON schema of a study file, for editors: every key with what it is, its values, its default.
+
+It is made of the classes that read the file, so that both say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.study.axes import AXES, Prompt
+from harness.study.spec import StudySpec
+from harness.study.tuning_kinds import TUNING_KINDS
+
+__all__ = ["in_markdown", "study_schema"]
+
+LIMITS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+"""Pydantic's names of limits, which it leaves as they are behind a validator of ours, to those of JSON schema."""
+
+
+def study_schema() -> dict[str, Any]:
+    """Return the schema, as draft 2020-12 has it."""
+    schema: dict[str, Any] = _tidied(StudySpec.model_json_schema())
+    sections = schema["$defs"]
+    sections["Tuning"] = _tuning(sections["Tuning"]["description"])
+    sections["Prompt"] = _prompt(sections["Prompt"])
+    sections["Generality"] = {"anyOf": [{"const": "none"}, sections["Generality"]]}
+    whole = schema.pop("required")
+    schema["anyOf"] = [{"required": whole}, {"required": ["extends"]}]  # the other file may have them
+    further = {axis.name: {"type": "string"} for axis in AXES}
+    sections["Baseline"]["properties"] = {**further, **sections["Baseline"]["properties"]}
+    sections["Baseline"]["additionalProperties"] = False
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Study file of the prompt-depth harness",
+        **schema,
+    }
+
+
+def in_markdown(docstring: str) -> str:
+    """Return a docstring's words as a page has them.
+
+    >>> in_markdown('''A file, or
+    ...     ``embedded``.''')
+    'A file, or `embedded`.'
+    """
+    return " ".join(docstring.replace("``", "`").split())
+
+
+def _tidied(node: Any, *, is_names: bool = False) -> Any:
+    """Return a part of pydantic's schema in words of JSON schema, without titles that only repeat names.
+
+    Args:
+        node: The part.
+        is_names: Whether its keys are names of ours, such as of keys of a section.
+    """
+    if isinstance(node, list):
+        return [_tidied(part) for part in node]
+    if not isinstance(node, dict):
+        return node
+    tidied = {}
+    for key, value in node.items():
+        if is_names:
+            tidied[key] = _tidied(value)
+        elif key == "description":
+            tidied[key] = in_markdown(value)
+        elif key != "title" and not (key == "default" and isinstance(value, dict) and value):
+            tidied[LIMITS.get(key, key)] = _tidied(value, is_names=key in ("properties", "$defs"))
+    return tidied
+
+
+def _tuning(description: str) -> dict[str, Any]:
+    """Return the forms of a tuning: a word, or a word with a number of blocks."""
+    words = [kind for kind, facts in TUNING_KINDS.items() if not facts.takes_blocks]
+    counted = [
+        {
+            "type": "object",
+            "properties": {kind: {"type": "integer", "minimum": 1}},
+            "required": [kind],
+            "additionalProperties": False,
+        }
+        for kind, facts in TUNING_KINDS.items()
+        if facts.takes_blocks
+    ]
+    return {"description": description, "anyOf": [{"enum": [*words, None]}, *counted]}
+
+
+def _prompt(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the forms of a prompt: its name or its address alone, or a section with keys of any form."""
+    names = Prompt.keys()
+    keys = {key: section["properties"].get(key, {}) for key in names}
+    whole = {**section, "properties": keys, "additionalProperties": False}
+    return {"description": section["description"], "anyOf": [{"type": "string"}, whole]}

@@ -1,0 +1,49 @@
+"""A study as the text of a study file: what it sets, or defaults as well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.core.plain_yaml import yaml_text
+from harness.core.yaml_section import Section
+from harness.study.axes import Prompt, Tuning
+from harness.study.spec import StudySpec
+
+__all__ = ["study_text"]
+
+
+def study_text(study: StudySpec, question: str = "", *, defaults: bool = False) -> str:
+    """Return a study file that says the same.
+
+    Args:
+        study: A study.
+        question: The comment that opens the file.
+        defaults: Whether keys are written that the study leaves out, but for those that are then empty.
+    """
+    return (f"# {question}\n" if question else "") + yaml_text(_written(study, defaults=defaults))
+
+
+def _written(value: Any, *, defaults: bool) -> Any:
+    """Return a value as a study file writes it, in its short form where it has one."""
+    if isinstance(value, Tuning):
+        return {value.kind: value.blocks} if value.blocks else value.kind
+    if isinstance(value, Prompt) and value.model_fields_set == {"name"}:
+        return value.name
+    if isinstance(value, Section):
+        keys = [*type(value).model_fields, *(value.model_extra or {})]
+        written = [key for key in keys if _says(value, key, defaults=defaults)]
+        return {key: _written(getattr(value, key), defaults=defaults) for key in written}
+    if isinstance(value, Mapping):
+        return {key: _written(inner, defaults=defaults) for key, inner in value.items()}
+    if isinstance(value, tuple | list):
+        return [_written(item, defaults=defaults) for item in value]
+    return value
+
+
+def _says(section: Section, key: str, *, defaults: bool) -> bool:
+    """Return whether a key is written."""
+    field = type(section).model_fields.get(key)
+    if not defaults or field is None:
+        return key in section.model_fields_set
+    return getattr(section, key) is not None or field.default is not None

@@ -1,0 +1,158 @@
+"""How far a study is, told while a real process runs it, after that was killed, and when it is finished."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cli.store_commands import NOBODY
+from harness.results.study_status import CellStatus, study_status
+from harness.runner.look_up import status_of
+from harness.study.find_study import known_study
+from harness.tracking.mlflow.study_lease import Holder
+from harness.tracking.schema import PageTags
+from tests.support.study_fixture import Place, Places
+
+QUICK = ("prompts=[bare]", "tuning=[head]", "search.trials=6", "final.seeds=[11]", "training.epochs=1")
+
+
+def told(place: Place, name: str = "tiny") -> dict[str, Any]:
+    shown = place.command("status", name, "--json")
+    facts: dict[str, Any] = json.loads(shown.out) if shown.status == 0 else {}
+    return facts
+
+
+def wait_for(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdout is not None
+    while (said := process.stdout.readline()) and line not in said:
+        pass
+    assert line in said
+
+
+def test_a_cell_is_done_when_nothing_of_it_is_missing() -> None:
+    assert CellStatus("a", trials=2, trials_wanted=2, finals=1, finals_wanted=1).is_done
+    assert CellStatus("a", trials=2, trials_wanted=2, finals=1, finals_wanted=2, failed=1).is_done
+    assert not CellStatus("a", trials=1, trials_wanted=2, finals=1, finals_wanted=1).is_done
+    assert not CellStatus("a", trials=2, trials_wanted=2, finals_wanted=1).is_done
+
+
+def test_an_unknown_study_is_refused(finished: Place) -> None:
+    shown = finished.command("status", "tinny")
+    assert (shown.status, shown.out) == (2, "")
+    assert "'tinny'" in shown.err
+
+
+def test_a_finished_study(finished: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(finished.folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", finished.uri)
+    status = status_of("tiny")()
+    assert (status.state, status.held_by) == ("finished", None)
+    assert status.runs == len(finished.runs("search")) + len(finished.runs("final"))
+    assert {cell.cell for cell in status.cells} == finished.table().keys()
+    assert all(cell.is_done and not cell.running for cell in status.cells)
+    trials = {run.data.tags["cell"]: 0 for run in finished.runs("cell")}
+    for run in finished.runs("search"):
+        trials[run.data.tags["cell"]] += 1
+    assert {cell.cell: cell.trials for cell in status.cells} == trials
+    values: dict[str, list[float]] = {cell.cell: [] for cell in status.cells}
+    for run in finished.runs("search"):
+        values[run.data.tags["cell"]].append(run.data.metrics["validation/chrf"])
+    assert {cell.cell: cell.best for cell in status.cells} == {
+        cell: max(each) if each else None for cell, each in values.items()
+    }
+    written = {cell: float(row["validation_chrf"]) for cell, row in finished.table().items()}
+    assert {cell.cell: cell.score for cell in status.cells} == pytest.approx(written)
+
+
+def test_cells_that_were_not_begun_have_their_levels(finished: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(finished.folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", finished.uri)
+    _, tracker = known_study("tiny")
+
+    class Begun:
+        def runs(self) -> list[Any]:
+            return [run for run in tracker.runs() if run.phase == "summary"]
+
+        def fetch(self, run: str, file: str) -> bytes:
+            return tracker.fetch(run, file)
+
+    cells = study_status(Begun(), "tiny", "7", "").cells  # type: ignore[arg-type]
+    assert {cell.cell: (cell.trials_wanted, cell.finals_wanted) for cell in cells} == {
+        cell: (0, 1) if cell.endswith("/none") else (1, 1) for cell in finished.table()
+    }
+
+
+def test_a_process_elsewhere_that_gives_no_sign_is_gone(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = places()
+    client = place.client()
+    identity = client.create_experiment("tiny")
+    holder = Holder(place.uri, identity)
+    assert holder.now() == ""
+    client.set_experiment_tag(identity, PageTags.LEASE, "another-boot:1:2 process 7 on elsewhere, 1")
+    assert holder.now() == "process 7 on elsewhere"
+    monkeypatch.setattr("harness.tracking.mlflow.study_lease.SILENCE", 0.0)
+    assert holder.now() == ""
+    client.set_experiment_tag(identity, PageTags.LEASE, "another-boot:1:2 process 7 on elsewhere, 2")
+    monkeypatch.setattr("harness.tracking.mlflow.study_lease.SILENCE", 90.0)
+    assert holder.now() == "process 7 on elsewhere", "it gave a sign"
+
+
+def test_a_study_without_a_record_was_begun(finished: Place) -> None:
+    class Empty:
+        def runs(self) -> list[Any]:
+            return []
+
+    status = study_status(Empty(), "new", "7", "")  # type: ignore[arg-type]
+    assert (status.state, status.cells, status.updated) == ("unfinished", (), None)
+
+
+@pytest.mark.slow
+def test_while_it_runs_after_a_kill_and_at_the_end(tmp_path: Path) -> None:
+    place = Places(tmp_path)()
+    with place.process("run", "study.yaml", *QUICK) as run:
+        wait_for(run, "bare/head: trial 1")
+        now = told(place)
+        assert now["state"] == "running"
+        assert f"process {run.pid} on " in now["held_by"]
+        head = next(cell for cell in now["cells"] if cell["cell"] == "bare/head")
+        assert 2 <= head["trials"] <= head["trials_wanted"] == 6
+        assert not head["done"]
+        assert head["best"] is not None
+        with place.process("status", "tiny", "--watch") as watch:
+            wait_for(watch, "tiny: running")
+            run.send_signal(signal.SIGKILL)
+            run.wait(timeout=60)
+            said, _ = watch.communicate(timeout=60)
+        assert watch.returncode == 0
+        assert said.endswith(f"tiny: {NOBODY}\n")
+
+    killed = told(place)
+    assert (killed["state"], killed["held_by"]) == ("unfinished", None)
+    with place.process("status", "tiny", "--watch", "--json") as watch:
+        assert watch.stdout is not None
+        assert json.loads(watch.stdout.readline())["state"] == "unfinished"
+        place.run(*QUICK)
+        lines = [json.loads(line) for line in watch.communicate(timeout=120)[0].splitlines()]
+    assert watch.returncode == 0
+    assert lines[-1]["state"] == "finished"
+    assert lines[-1] == told(place)
+
+
+@pytest.mark.slow
+def test_watching_ends_with_the_signal_that_ends_it(tmp_path: Path) -> None:
+    place = Places(tmp_path)()
+    with place.process("run", "study.yaml", *QUICK) as run:
+        wait_for(run, "bare/head: trial 0")
+        run.send_signal(signal.SIGKILL)
+    with place.process("status", "tiny", "--watch") as watch:
+        wait_for(watch, "unfinished")
+        time.sleep(0.5)
+        watch.send_signal(signal.SIGINT)
+        watch.communicate(timeout=60)
+    assert watch.returncode == 130
