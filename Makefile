@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 TOOLS := .venv/.tools
 
-.PHONY: quickstart test test-slow test-all lint lowest format docs bench base-model data
+.PHONY: quickstart test test-slow test-hostile test-all lint lowest format docs bench base-model data
 
 quickstart: $(INSTALLED)  ## install, then run the quickstart study
 	$(BIN)/harness run experiments/quickstart.yaml
@@ -12,10 +12,13 @@ quickstart: $(INSTALLED)  ## install, then run the quickstart study
 test: lint  ## lint, types, and all tests that take less than a minute
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not slow and not hostile and not demand"  # two processes of one thread each
 
-test-slow: $(TOOLS)  ## the tests that take longer: whole commands, real servers, every hostile case
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "(slow or hostile) and not demand"
+test-slow: $(TOOLS)  ## the tests that take longer: whole commands, real servers
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "slow and not hostile and not demand"
 
-test-all: test test-slow
+test-hostile: $(TOOLS)  ## every hostile case; the last result is in reports/kept/hostile.md
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "hostile and not demand"
+
+test-all: test test-slow test-hostile
 
 lint: $(TOOLS)
 	$(BIN)/ruff check .

@@ -88,7 +88,9 @@ class Yard:
         """Run the command in a child of this process, and see that nothing changed outside."""
         before = self._outside()
         ended = _forked(arguments, self.work, encoding)
-        assert self._outside() == before
+        assert ended.status is not None, f"killed after {ended.seconds:.0f} s: {ended.said[-2000:]}"
+        after = self._outside()
+        assert after == before, f"changed outside: {sorted(set(before.items()) ^ set(after.items()))}, status {ended.status}"
         return ended
 
     def _outside(self) -> dict[str, tuple[int, int, int]]:
