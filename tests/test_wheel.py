@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,6 +34,20 @@ def test_the_wheel_holds_what_it_needs_and_nothing_else(wheel: Path) -> None:
     ):
         assert f"harness/{part}" in names
     assert {name.split("/")[0] for name in names} == {"harness", "prompt_depth_harness-0.1.0.dist-info"}
+
+
+@pytest.mark.slow
+def test_its_page_leads_nowhere_that_is_not_there(wheel: Path) -> None:
+    """What README links to within the repository is named there, and not linked; pictures are left out."""
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = archive.read("prompt_depth_harness-0.1.0.dist-info/METADATA").decode()
+    page = metadata.partition("\n\n")[2]
+    tokens = [token for block in MarkdownIt().parse(page) for token in block.children or ()]
+    assert not [token.attrGet("src") for token in tokens if token.type == "image"]
+    leads = [str(token.attrGet("href")) for token in tokens if token.type == "link_open"]
+    assert all(lead.startswith("https://") for lead in leads), leads
+    assert "(`docs/first-study.md`)" in page
+    assert "harness ui quickstart" in page
 
 
 @pytest.mark.slow

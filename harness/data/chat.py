@@ -6,7 +6,6 @@ The loss is on the assistant's turn behind what begins it, and on the token that
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import takewhile
@@ -16,7 +15,7 @@ from harness.core.errors import TemplateError
 from harness.core.example import Example
 from harness.core.plain_yaml import shown
 from harness.data.answer_turn import bare_ids
-from harness.data.chat_faults import refuse_arguments, refuse_turns
+from harness.data.chat_faults import STANDS_FOR_TURNS, refuse_arguments, refuse_turns
 from harness.data.chat_writing import answered, prompt_of, target_of, turn_of
 from harness.data.demonstrations import Pick
 from harness.data.shortening import Keep, fitted
@@ -29,9 +28,7 @@ DATE = "2024-07-26"
 """What a chat template is told where it asks for the date, whatever the day: results must not change with it."""
 
 OWN_TURNS = "{{ messages }}"
-"""The text of a turn that stands for the row's own turns, with whatever spaces."""
-
-_STANDS_FOR_TURNS = re.compile(r"\s*\{\{-?\s*messages\s*-?\}\}\s*")
+"""The text of a turn that stands for the row's own turns."""
 
 NO_TURNS = (
     "takes the turns of rows that are chats, and the rows have none; write what the user says, such as "
@@ -187,7 +184,7 @@ class Chat:
     def _filled(self, turns: Sequence[Message], fields: Mapping[str, Any]) -> list[dict[str, Any]]:
         filled: list[dict[str, Any]] = []
         for turn in turns:
-            if _STANDS_FOR_TURNS.fullmatch(turn.content):
+            if STANDS_FOR_TURNS.fullmatch(turn.content.strip()):
                 filled += self._own_turns(fields)
             else:
                 filled.append({"role": turn.role, "content": Template(self.name, turn.content).render(fields)})

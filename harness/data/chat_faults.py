@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection
 from datetime import date
 from typing import TYPE_CHECKING
@@ -15,7 +16,10 @@ from harness.data.chat_template import malformed_arguments, own_arguments
 if TYPE_CHECKING:
     from harness.data.chat import Chat
 
-__all__ = ["refuse_arguments", "refuse_turns"]
+__all__ = ["STANDS_FOR_TURNS", "refuse_arguments", "refuse_turns"]
+
+STANDS_FOR_TURNS = re.compile(r"\{\{-?\s*messages\s*-?\}\}")
+"""What stands for the row's own turns where it is all that a turn says, with whatever spaces around."""
 
 CUT = 'write user: "{{ source }}", shorten: source, keep: end'
 
@@ -32,6 +36,12 @@ def refuse_turns(chat: Chat, roles: Collection[str]) -> None:
     for turn in chat.turns:
         if turn.role not in roles:
             raise TemplateError(f"prompt {chat.name!r} has a turn of {turn.role!r}; {closest(turn.role, roles)}")
+        if STANDS_FOR_TURNS.search(turn.content) and not STANDS_FOR_TURNS.fullmatch(turn.content.strip()):
+            raise TemplateError(
+                f"prompt {chat.name!r} has text around {{{{ messages }}}} in a turn of the {turn.role}, which would "
+                "show it as a list; give {{ messages }} a turn of its own, where it stands for the row's turns, or write "
+                "{{ source }}, which is these turns as text"
+            )
     if not chat.turns or chat.turns[-1].role not in ("user", "tool"):
         last = f"ends with a turn of the {chat.turns[-1].role}" if chat.turns else "has no turn"
         raise TemplateError(

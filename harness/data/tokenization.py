@@ -276,12 +276,13 @@ def _within(reader: Reader, row: Row) -> Row:
 def _tokenized(example: Example, prompt: PromptForm, reader: Reader, limit: int) -> tuple[Row, str]:
     try:
         row, text = prompt.tokenize(example, reader, limit=limit)
+        own = prompt.render(example.fields) if example.shots else text
     except TemplateError as error:
         limited = isinstance(error, LongPrompt) and reader.context is not None
         context = f" (the model's context is {reader.context})" if limited else ""
         raise DataError(f"example {example.id!r}: {error}{context}") from error
-    if not row.prompt or not text.strip():
-        raise EmptyPrompt(f"example {example.id!r}: prompt {prompt.name!r} renders to {text!r}; it must not be empty")
+    if not row.prompt or not own.strip():
+        raise EmptyPrompt(f"example {example.id!r}: prompt {prompt.name!r} renders to {own!r}; it must not be empty")
     _refuse_without_embedding(reader, row, prompt)
     return row, text
 

@@ -11,7 +11,7 @@ import numpy as np
 from harness.core.bounded_files import parse_json
 from harness.core.errors import ModelError
 from harness.core.example import Example
-from harness.data.demonstrations import Demonstrations, pick_of, shots_of
+from harness.data.demonstrations import NO_DEMONSTRATIONS, Demonstrations, pick_of, shots_of
 from harness.models.load import Loaded
 from harness.models.source_vectors import SourceVectors, embedding_table
 from harness.serving.recipe import Recipe
@@ -59,7 +59,7 @@ def read_demonstrations(folder: Path, loaded: Loaded, recipe: Recipe) -> Demonst
         ModelError: The rows cannot be read.
     """
     if not shots_of(recipe.prompt):
-        return Demonstrations(())
+        return NO_DEMONSTRATIONS
     try:
         rows = list(_rows(folder / ROWS))
         stored = np.load(folder / TABLE, allow_pickle=False) if (folder / TABLE).is_file() else None

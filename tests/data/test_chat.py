@@ -195,6 +195,7 @@ def test_a_chat_is_restored_from_its_fields_and_is_one_however_it_is_written() -
         ({"user": "{{ messages }}", "shorten": "messages"}, "shortens messages, which are turns and no text"),
         ({"messages": [{"role": "usr", "content": "x"}]}, "has a turn of 'usr'; did you mean 'user'"),
         ({"messages": [{"role": "user", "content": "x"}], "user": "y"}, "has messages and user; write all turns in"),
+        ({"user": "Answer.\n{{ messages }}"}, "has text around {{ messages }} in a turn of the user, which would show"),
         (
             {"user": "{{ source }}", "date": "today"},
             "Invalid isoformat string: 'today'; date is a day such as 2024-07-26",
@@ -223,6 +224,7 @@ def test_a_chat_is_restored_from_its_fields_and_is_one_however_it_is_written() -
         "shortened_turns",
         "role",
         "both",
+        "text_around_turns",
         "date",
         "own_argument",
         "object",

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.core.errors import TemplateError
+from harness.core.errors import DataError, TemplateError
 from harness.core.example import Example
 from harness.data.chat import Chat, Message
 from harness.data.demonstrations import Demonstrations
@@ -226,3 +226,13 @@ def test_prompts_without_demonstrations_are_stored_as_before() -> None:
     assert restored(stored_fields(plain)) == plain
     assert restored(stored_fields(shown)) == shown
     assert not {"shots", "pick"} & set(stored_fields(Chat("c", user="{{ source }}")))
+
+
+def test_a_row_whose_own_part_is_empty_is_refused_whatever_stands_before_it(tmp_path: Path) -> None:
+    model = load(str(chat_model("smollm2", tmp_path)))
+    prompt = Template("t", "{{ source }}", shots=1)
+    (shown,) = made(("a question", "its answer"))
+    full, empty = made(("a note", "x"), ("", "x"))
+    assert encode([replace(full, shots=(shown,))], prompt, model, limits=Limits(40, 20)).rows
+    with pytest.raises(DataError, match="prompt 't' renders to ''; it must not be empty"):
+        encode([replace(empty, shots=(shown,))], prompt, model, limits=Limits(40, 20))
