@@ -39,8 +39,8 @@ def refuse_turns(chat: Chat, roles: Collection[str]) -> None:
         if STANDS_FOR_TURNS.search(turn.content) and not STANDS_FOR_TURNS.fullmatch(turn.content.strip()):
             raise TemplateError(
                 f"prompt {chat.name!r} has text around {{{{ messages }}}} in a turn of the {turn.role}, which would "
-                "show it as a list; give {{ messages }} a turn of its own, where it stands for the row's turns, or write "
-                "{{ source }}, which is these turns as text"
+                "show it as a list; give {{ messages }} a turn of its own, where it stands for the row's turns, or "
+                "write {{ source }}, which is these turns as text"
             )
     if not chat.turns or chat.turns[-1].role not in ("user", "tool"):
         last = f"ends with a turn of the {chat.turns[-1].role}" if chat.turns else "has no turn"
