@@ -122,6 +122,10 @@ def unused(settings: Mapping[str, Any], decoding: Decoding) -> dict[str, Any]:
     return found
 
 
+MOST = 1000
+"""Settings: transformers has some ninety, and copies them at every call."""
+
+
 def refuse_malformed(name: str, description: Description) -> None:
     """See that the settings that hold can: tokens are ids, and those that are banned or forced are the vocabulary's.
 
@@ -132,6 +136,11 @@ def refuse_malformed(name: str, description: Description) -> None:
     Raises:
         ModelError: One cannot; names it, its value and what it must be.
     """
+    if len(description.generation) > MOST:
+        raise ModelError(
+            f"model {name}: it has {len(description.generation):,} generation settings, and no model has more than "
+            f"{MOST:,}; take what is none out of generation_config.json"
+        )
     for setting, (holds, rule) in SHAPES.items():
         value = description.generation.get(setting)
         if value is not None and not holds(value):
