@@ -110,7 +110,7 @@ task = Task(
         "rougeL",
         "token_f1",
         "length_ratio",
-        Metric("few_words", True, few_words, share, signature),
+        Metric("few_words", True, few_words, share, signature, range=(0, 1)),
     ],
     max_target_tokens=32,
     stop=["\\n"],                  # ends a prediction

@@ -30,7 +30,7 @@ from harness.data.split_files import SplitFiles, split_files
 __all__ = ["Source", "SourceRow", "example_of", "examples_of", "open_source", "read_split", "split_rows"]
 
 LISTED = 10
-"""Files that a line names."""
+"""Files, or columns, that a line names."""
 
 CARVED_SHARE = 0.1
 """The share of ``train`` that a missing split takes where the study gives no size."""
@@ -275,7 +275,8 @@ def _carved(
 
 
 def _example(row: Row, id: str, make: Callable[[Mapping[str, Any], str], Example]) -> Example:
-    with user_code("the task's example()", "correct the task file or the row", DataError):
+    given = ", ".join(map(str, list(row)[:LISTED])) + ", ..." * (len(row) > LISTED)
+    with user_code(f"the task's example(), given a row with {given},", "correct the task file or the row", DataError):
         made = make(row, id)
     if not isinstance(made, Example):
         raise DataError(f"the task's example() returned {made!r}; it must return an Example")

@@ -191,7 +191,7 @@ def refuse_names(name: str, used: Collection[str], shorten: str | None, fields: 
     for field in sorted(set(used) - set(fields)):
         raise TemplateError(
             f"prompt {name!r}: field {field!r} is undefined in its text; {closest(field, fields)}; a column of "
-            f"another name is mapped with data.columns: {{{field}: <its name>}}"
+            f"another name is mapped with data.columns: {{{field}: <its name>}}, or by the task's own example()"
         )
     if shorten is not None and shorten not in used:
         raise TemplateError(

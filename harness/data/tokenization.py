@@ -278,8 +278,9 @@ def _tokenized(example: Example, prompt: PromptForm, reader: Reader, limit: int)
         row, text = prompt.tokenize(example, reader, limit=limit)
         own = prompt.render(example.fields) if example.shots else text
     except TemplateError as error:
-        limited = isinstance(error, LongPrompt) and reader.context is not None
-        context = f" (the model's context is {reader.context})" if limited else ""
+        context = (
+            f" (the model's context is {reader.context})" if isinstance(error, LongPrompt) and reader.context else ""
+        )
         raise DataError(f"example {example.id!r}: {error}{context}") from error
     if not row.prompt or not own.strip():
         raise EmptyPrompt(f"example {example.id!r}: prompt {prompt.name!r} renders to {own!r}; it must not be empty")

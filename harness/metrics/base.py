@@ -48,7 +48,7 @@ class Metric:
     """What makes the number quotable: version, tokenizer, case, smoothing. A call, since it may import the library."""
 
     range: tuple[float, float] = (-math.inf, math.inf)
-    """The least and the largest score; intervals end there."""
+    """The least and the largest score; intervals end there, and the smallest difference of interest goes by it."""
 
     def contribution(self, prediction: Prediction, example: Example) -> Statistic:
         """Return what one prediction contributes, as the store has it where the text was kept off it."""

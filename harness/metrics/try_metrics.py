@@ -46,7 +46,7 @@ def _fault(metric: Metric, pairs: Sequence[tuple[Prediction, Example]]) -> str |
     if any(statistic is None for statistic in score[2]):
         return "contributes None for a row; its statistics must be an array of numbers"
     if not isinstance(score[0], Real):
-        return f"gives two rows {str(score[0])[:40]!r}, a {type(score[0]).__name__}; it must give one number"
+        return f"reduces two rows to {str(score[0])[:40]!r}, a {type(score[0]).__name__}; reduce must give one number"
     if not isinstance(score[1], str) or not score[1].strip():
         return f"has the signature {score[1]!r}; it must be a text that names its version, such as 'mine|version:1'"
     if pairs != before:

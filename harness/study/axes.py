@@ -62,7 +62,7 @@ class Prompt(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_NAME)
     """How ids and tables call it."""
     text: str | None = None
-    """Jinja2 text; left out: the task's prompt of that name."""
+    """Jinja2 text, and what is said beside it is all; left out: the task's prompt of that name."""
     registered: str | None = Field(default=None, pattern=r"^prompts:/[A-Za-z0-9_.-]+(/[0-9]+|@[A-Za-z0-9_.-]+)$")
     """``prompts:/name/3`` or ``prompts:/name@alias``: its text is in the store's Prompt Registry."""
     system: str | None = None

@@ -67,6 +67,9 @@ def known_study(study: str | StudyAddress) -> tuple[str, MlflowTracker]:
     """
     name, store, tracker = find_study(study)
     if tracker is None:
-        remedy = "run it first, or name its file if that has tracking.uri"
+        remedy = (
+            "run it first, name its file if that has tracking.uri, or the folder that it was run in "
+            "(--home or HARNESS_HOME, in Python workspace=)"
+        )
         raise UserError(f"store {masked(store, store)} knows no study {name!r}; {remedy}")
     return name, tracker

@@ -23,6 +23,7 @@ from harness.core.errors import DataError, MetricError, TaskError
 from harness.core.example import Example, as_text
 from harness.core.named_path import named_path
 from harness.core.number_types import Count
+from harness.core.plain_yaml import shown
 from harness.core.user_code import user_code
 from harness.data.prompt_forms import PROMPT_FORMS
 from harness.data.target_texts import trimmed
@@ -217,6 +218,21 @@ def _refuse_names(task: Task, path: Path) -> None:
             raise TaskError(
                 f"task file {path}: higher_is_better of metric {metric.name!r} is {metric.higher_is_better!r}; {rule}"
             )
+        for part in ("statistics", "reduce", "signature") if isinstance(metric, Metric) else ():
+            if not callable(value := getattr(metric, part)):
+                rule = "it must be a function" + (" such as lambda: 'mine|version:1'" if part == "signature" else "")
+                raise TaskError(f"task file {path}: {part} of metric {metric.name!r} is {shown(value)}; {rule}")
+
+
+REMEDIES = {"reduce": "it must make a number of what statistics returns for each row: correct one of the two"}
+"""What to do where a part of a metric fails, beside the usual."""
+
+
+def _given(part: str, arguments: Sequence[Any]) -> str:
+    """Return what to say of the arguments that a part of a metric was given."""
+    if part == "statistics":
+        return f", for example {arguments[0].id!r},"
+    return f", given {shown(arguments[0][0])} for its first row," if part == "reduce" and len(arguments[0]) else ""
 
 
 def _guarded(metric: Metric, path: Path) -> Metric:
@@ -227,9 +243,8 @@ def _guarded(metric: Metric, path: Path) -> Metric:
     def guarded(function: Callable[..., Any], part: str) -> Callable[..., Any]:
         @wraps(function)
         def call(*arguments: Any) -> Any:
-            row = f", for example {arguments[0].id!r}," if part == "statistics" else ""
-            what = f"task file {path}: {part} of metric {metric.name!r}{row}"
-            with user_code(what, "it must score any text: correct it", MetricError):
+            what = f"task file {path}: {part} of metric {metric.name!r}{_given(part, arguments)}"
+            with user_code(what, REMEDIES.get(part, "it must score any text: correct it"), MetricError):
                 return function(*arguments)
 
         return call

@@ -94,3 +94,32 @@ def test_a_direction_is_true_or_false(direction: str, tmp_path: Path) -> None:
     )
     with pytest.raises(TaskError, match="higher_is_better of metric 'wer' is .*; it must be True, or False"):
         load_task(str(file))
+
+
+def refused(metric: str, folder: Path) -> str:
+    """Return what is said of a task whose metric is some Python."""
+    file = folder / "mine.py"
+    file.write_text(
+        "from harness import Metric, Task, Template\n"
+        f"mine = {metric}\n"
+        'p = [Template("a", "{{ source }}")]\n'
+        'task = Task(name="t", data=".", prompts=p, metrics=[mine], max_target_tokens=4)\n'
+    )
+    with pytest.raises((TaskError, MetricError)) as error:
+        try_metrics(load_task(str(file))[0].metrics, rows())
+    return str(error.value)
+
+
+def test_parts_that_are_no_functions_are_told_by_what_they_must_be(tmp_path: Path) -> None:
+    text = refused('Metric("mine", True, lambda p, e: [1.0], lambda s: 1.0, "mine|1")', tmp_path)
+    assert "signature of metric 'mine' is 'mine|1'; it must be a function such as lambda: 'mine|version:1'" in text
+    number = refused('Metric("mine", True, lambda p, e: [1.0], 3, lambda: "mine|1")', tmp_path)
+    assert "reduce of metric 'mine' is 3; it must be a function" in number
+
+
+def test_a_reduction_that_fails_is_told_with_what_it_was_given(tmp_path: Path) -> None:
+    said = refused('Metric("mine", True, lambda p, e: ["red"], lambda s: sum(map(sum, s)), lambda: "mine|1")', tmp_path)
+    assert "reduce of metric 'mine', given ['red'] for its first row, raised TypeError" in said
+    assert said.endswith("it must make a number of what statistics returns for each row: correct one of the two")
+    listed = refused('Metric("mine", True, lambda p, e: [1.0], lambda s: [1.0], lambda: "mine|1")', tmp_path)
+    assert "reduces two rows to '[1.0]', a list; reduce must give one number" in listed
