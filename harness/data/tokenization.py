@@ -1,8 +1,7 @@
 """Tokenization: what a prompt form must do, the seam of prompt and target, and what does not fit.
 
-A causal model reads prompt and target as one sequence. The two are tokenized apart and their ids joined, so what
-training saw before the first target token is what generation starts from, whatever the tokenizer would merge. An
-encoder-decoder reads the prompt with its encoder, and the target is its decoder's labels.
+A causal model reads both as one sequence: tokenized apart and their ids joined, so that training and generation
+begin alike, whatever the tokenizer would merge. An encoder-decoder encodes the prompt; the target is its decoder's.
 """
 
 from __future__ import annotations
@@ -278,9 +277,8 @@ def _tokenized(example: Example, prompt: PromptForm, reader: Reader, limit: int)
         row, text = prompt.tokenize(example, reader, limit=limit)
         own = prompt.render(example.fields) if example.shots else text
     except TemplateError as error:
-        context = (
-            f" (the model's context is {reader.context})" if isinstance(error, LongPrompt) and reader.context else ""
-        )
+        limited = isinstance(error, LongPrompt) and reader.context is not None
+        context = f" (the model's context is {reader.context})" if limited else ""
         raise DataError(f"example {example.id!r}: {error}{context}") from error
     if not row.prompt or not own.strip():
         raise EmptyPrompt(f"example {example.id!r}: prompt {prompt.name!r} renders to {own!r}; it must not be empty")
