@@ -63,7 +63,7 @@ class TunableParts:
 
     def feed_forward_in(self, block: str) -> tuple[str, ...]:
         """Return the modules of a block's feed-forward part."""
-        what = "no feed-forward part, of one or two matrices into an inner width and one back, beside its attention"
+        what = "beside its attention no one feed-forward part, of matrices into an inner width and back"
         return self._found(block, self._sublayers.feed_forward, what)
 
     @cached_property
