@@ -138,8 +138,8 @@ def test_the_model_family(run_in: Callable[..., None], tmp_path: Path) -> None:
 def test_the_tuning_kind(run_in: Callable[..., None], tmp_path: Path) -> None:
     run_in(tuning_kinds, "TUNING_KINDS")
     model = load(str(testing.tiny_model("gpt2", tmp_path))).model
-    tuning = Tuning(kind="first_blocks", blocks=2)
-    assert tuning.name == "first_blocks-2"
+    tuning = Tuning(kind="outer_blocks", blocks=1)
+    assert tuning.name == "outer_blocks-1"
     trainable = apply(model, tuning)
-    assert set(trainable.names) == family_facts.FACTS["gpt2"].of("transformer.h.0", "transformer.h.1")
+    assert set(trainable.names) == family_facts.FACTS["gpt2"].of("transformer.h.0", "transformer.h.2")
     assert tuning_kinds.depth("last_blocks-2") < tuning_kinds.depth(tuning.name) < tuning_kinds.depth("full")

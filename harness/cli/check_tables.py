@@ -124,9 +124,12 @@ def tunings_and_prompts(checked: Checked) -> Iterator[RenderableType]:
 
 def _tuning_tables(checked: Checked, loaded: Loaded) -> Iterator[RenderableType]:
     """Yield, for every tuning, the table of what trains in the model."""
-    from harness.models.apply_tuning import apply, reset
+    from harness.models.apply_tuning import apply, first_block, reset
+    from harness.models.find_blocks import blocks
 
+    names = [block.name for block in blocks(loaded.model)]
     for tuning in checked.study.tunings():
+        first = first_block(loaded.model, tuning)
         trainable = apply(loaded.model, tuning)
         share = trainable.trainable / trainable.total
         yield f"{tuning.name}: {trainable.trainable:,} of {trainable.total:,} parameters train ({share:.1%})"
@@ -139,6 +142,11 @@ def _tuning_tables(checked: Checked, loaded: Loaded) -> Iterator[RenderableType]
         yield table
         for note in trainable.notes:
             yield f"note: {note}"
+        if first is not None and checked.study.engine.replay:
+            frozen = "all blocks" if first == len(names) else f"the blocks before {names[first]}"
+            yield f"note: {frozen} are frozen: what they make of a row is computed once, and replayed"
+        elif trainable.names:
+            yield "note: no block is frozen before what trains, or replay is off: every step computes all of them"
         reset(loaded.model, trainable)
 
 

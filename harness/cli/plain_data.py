@@ -70,16 +70,18 @@ def plan_data(made: Plan) -> dict[str, Any]:
 
 def show_data(checked: Checked) -> dict[str, Any]:
     """Return what `harness show` says; loads the model."""
-    from harness.models.apply_tuning import apply, reset
+    from harness.models.apply_tuning import apply, first_block, reset
     from harness.models.load import load_study_model
     from harness.models.source_vectors import with_vectors
 
     loaded, tunings = load_study_model(checked.study.model), []
     for tuning in checked.study.tunings():
+        first = first_block(loaded.model, tuning)
         trainable = apply(loaded.model, tuning)
         rows = [{"part": row.part, "parameters": row.parameters, "trainable": row.trainable} for row in trainable.rows]
         counts = {"trainable": trainable.trainable, "parameters": trainable.total}
-        tunings.append({"tuning": tuning.name, **counts, "parts": rows, "notes": trainable.notes})
+        said = {"parts": rows, "first_block": first, "notes": trainable.notes}
+        tunings.append({"tuning": tuning.name, **counts, **said})
         reset(loaded.model, trainable)
     example, limits = checked.examples["train"][0], token_limits(checked.study, checked.task)
     demonstrations = with_vectors(checked.demonstrations, checked.prompts, loaded)

@@ -6,7 +6,7 @@ it the model is the pretrained one, bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from weakref import WeakSet
@@ -17,6 +17,8 @@ from transformers import PreTrainedModel
 
 from harness.core.errors import ModelError
 from harness.models.find_blocks import Anatomy, anatomy, is_inside, is_owned, projection
+from harness.models.tunable_parts import TunableParts
+from harness.models.tuning_table import Row, inner_paths, table_rows
 from harness.study.axes import Tuning
 from harness.study.tuning_kinds import TUNING_KINDS
 
@@ -24,19 +26,6 @@ __all__ = ["Pristine", "Row", "Trainable", "apply", "first_block", "reset", "res
 
 _TUNED: WeakSet[PreTrainedModel] = WeakSet()
 """The models that are under a tuning: flags do not tell, since an architecture may hold parameters constant."""
-
-
-class Row(NamedTuple):
-    """One line of the table that ``harness show`` prints."""
-
-    part: str
-    """``embeddings``, ``head``, ``other``, or the dotted path of a block or a final norm."""
-
-    parameters: int
-    """How many numbers it holds; a tensor that two parts share counts in the first."""
-
-    trainable: int
-    """How many of them train."""
 
 
 class Pristine(NamedTuple):
@@ -63,7 +52,7 @@ class Trainable:
     """The parameters that train, in the model's order; of tied names the first."""
 
     modules: tuple[str, ...]
-    """The modules that train, by dotted path; the path of the model itself is empty."""
+    """The modules that train whole, by dotted path; the path of the model itself is empty."""
 
     rows: tuple[Row, ...]
     """The table for people, in the order of the computation."""
@@ -88,35 +77,40 @@ class Trainable:
 def apply(model: PreTrainedModel, tuning: Tuning) -> Trainable:
     """Prepare a pretrained model for one tuning: gradients, modes and, for a tied head, an untied copy.
 
+    Where the embeddings train and the head does not, a tied head stays tied, and moves with them.
+
     ``config.tie_word_embeddings`` becomes False where no other tie remains, so that ``save_pretrained`` and
     ``from_pretrained`` return the same model. Where other tensors stay tied (the embeddings of encoder and decoder,
     Zamba's shared blocks, the two names of a BERT head's bias), the entry stays: transformers 5 leaves a head untied
     that differs on disk, and without the entry it would load the others as random numbers.
 
     Raises:
-        ModelError: More blocks are asked for than there are, or a block shares a tensor with a frozen part.
+        ModelError: More blocks are asked for than there are, the model has nothing of the kind, or what trains shares a
+            tensor with a frozen part.
         ValueError: The model is still under another tuning.
     """
     if model in _TUNED:
         raise ValueError("the model is still tuned; call reset first")
     parts = anatomy(model)
-    modules = _modules(model, parts, tuning)
+    paths = _paths(model, parts, tuning)
+    modules = _whole(model, paths)
     flags = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     constant = {id(parameter) for parameter in model.parameters() if not parameter.requires_grad}
     tied, twin = getattr(model.config, "tie_word_embeddings", None), _twin(model, parts)
-    notes = _notes(model, parts, modules, twin)
+    moving = _parameters(model, paths)
+    notes = (*inner_paths(parts, paths), *_notes(model, parts, modules, twin, moving.keys()))
     if twin is not None and _needs_own_head(parts, modules, twin):
         _untie(model, parts.head.module, twin)
     else:
         twin = None
     _TUNED.add(model)
     model.requires_grad_(False)
-    for parameter in (own for name in modules for own in model.get_submodule(name).parameters()):
+    for parameter in _parameters(model, paths).values():  # an untied head is another one by now
         parameter.requires_grad_(id(parameter) not in constant)
     values = snapshot(model)
     pristine = Pristine(values, flags, twin, tied)
-    trainable = Trainable(tuple(values), modules, _rows(model, parts), notes, pristine)
-    _refuse_shared(model, trainable, parts.head.name)
+    trainable = Trainable(tuple(values), modules, table_rows(model, parts), notes, pristine)
+    _refuse_shared(model, trainable, parts, paths)
     set_modes(model, trainable)
     return trainable
 
@@ -168,24 +162,46 @@ def first_block(model: PreTrainedModel, tuning: Tuning) -> int | None:
     ``None`` where it leaves no frozen block before what trains: there is nothing to replay.
     """
     parts = anatomy(model)
-    modules = _modules(model, parts, tuning)
-    if not modules or any(is_inside(part.name, modules) for part in parts.embeddings):
+    paths = _paths(model, parts, tuning)
+    if not paths or any(_touches(paths, part.name) for part in parts.embeddings):
         return None
     for index, block in enumerate(parts.blocks):
-        if is_inside(block.name, modules) or any(is_inside(module, [block.name]) for module in modules):
+        if _touches(paths, block.name):
             return index or None
     return len(parts.blocks)
 
 
-def _modules(model: PreTrainedModel, parts: Anatomy, tuning: Tuning) -> tuple[str, ...]:
-    """Return the dotted paths of the modules that a tuning trains."""
-    count, blocks = len(parts.blocks), tuning.blocks or 0
-    if blocks > count:
+def _paths(model: PreTrainedModel, parts: Anatomy, tuning: Tuning) -> tuple[str, ...]:
+    """Return the dotted paths of the modules that a tuning trains whole, and of single parameters."""
+    if told := tuning.misfit(type(model).__name__, len(parts.blocks)):
+        raise ModelError(f"tuning {tuning.name}: {told}")
+    try:
+        paths = TUNING_KINDS[tuning.kind].paths(TunableParts(model, parts), tuning.blocks)
+    except ModelError as error:
+        raise ModelError(f"tuning {tuning.name}: {error}") from None
+    if tuning.trains and not paths:
         raise ModelError(
-            f"tuning {tuning.name}: {type(model).__name__} has {count} blocks, not {blocks}; "
-            f"{tuning.kind} must be between 1 and {count}"
+            f"tuning {tuning.name}: {type(model).__name__} has no {TUNING_KINDS[tuning.kind].words or 'such part'} "
+            f"{'there' if tuning.blocks else 'at all'}, so that nothing would train; leave this tuning out"
         )
-    return TUNING_KINDS[tuning.kind].modules(parts, blocks)
+    return paths
+
+
+def _whole(model: PreTrainedModel, paths: Sequence[str]) -> tuple[str, ...]:
+    """Return the paths that are those of modules."""
+    modules = dict(model.named_modules(remove_duplicate=False))
+    return tuple(path for path in paths if path in modules)
+
+
+def _parameters(model: PreTrainedModel, paths: Sequence[str]) -> dict[int, nn.Parameter]:
+    """Return the parameters at some paths and below, by identity."""
+    named = model.named_parameters(remove_duplicate=False)
+    return {id(parameter): parameter for name, parameter in named if is_inside(name, paths)}
+
+
+def _touches(paths: Sequence[str], part: str) -> bool:
+    """Return whether paths hold a part of a model, or something in it."""
+    return is_inside(part, paths) or any(is_inside(path, [part]) for path in paths)
 
 
 def _twin(model: PreTrainedModel, parts: Anatomy) -> str | None:
@@ -207,42 +223,32 @@ def _untie(model: PreTrainedModel, head: nn.Module, twin: str) -> None:
         model.config.tie_word_embeddings = False
 
 
-def _notes(model: PreTrainedModel, parts: Anatomy, modules: Sequence[str], twin: str | None) -> tuple[str, ...]:
-    """Say what becomes of a tied head."""
-    if twin is None or not modules:
+def _notes(
+    model: PreTrainedModel, parts: Anatomy, modules: Sequence[str], twin: str | None, moving: Collection[int]
+) -> tuple[str, ...]:
+    """Say what becomes of a tied head, where parameters of these identities train."""
+    if twin is None or not moving:
         return ()
     pair = f"{parts.head.name} is tied to {twin}"
     if _needs_own_head(parts, modules, twin):
         return (f"{pair}: an untied copy of it trains ({model.get_parameter(twin).numel():,} more parameters)",)
-    return (f"{pair}: {'they train as one tensor' if is_inside(twin, modules) else 'both stay frozen'}",)
+    moves = id(model.get_parameter(twin)) in moving
+    return (f"{pair}: {'they train as one tensor' if moves else 'both stay frozen'}",)
 
 
-def _rows(model: PreTrainedModel, parts: Anatomy) -> tuple[Row, ...]:
-    modules: list[tuple[str, list[nn.Module]]] = [("embeddings", [part.module for part in parts.embeddings])]
-    for stack in dict.fromkeys(block.stack for block in parts.blocks):
-        modules += [(block.name, [block.module]) for block in parts.blocks if block.stack == stack]
-        modules += [(norm.name, [norm.module]) for norm in parts.final_norms if norm.stack == stack]
-    modules += [("head", [parts.head.module]), ("other", [model])]
-    rows, seen = [], set[int]()
-    for name, roots in modules:
-        own = {id(tensor): tensor for root in roots for tensor in root.parameters() if id(tensor) not in seen}
-        seen |= own.keys()
-        trains = sum(tensor.numel() for tensor in own.values() if tensor.requires_grad)
-        rows.append(Row(name, sum(tensor.numel() for tensor in own.values()), trains))
-    return tuple(row for row in rows if row.parameters or row.part == "head")
-
-
-def _refuse_shared(model: PreTrainedModel, trainable: Trainable, head: str) -> None:
-    inside = {
-        f"{path}.{name}".lstrip(".")
-        for path in trainable.modules
-        for name, _ in model.get_submodule(path).named_parameters(remove_duplicate=False)
+def _refuse_shared(model: PreTrainedModel, trainable: Trainable, parts: Anatomy, paths: Sequence[str]) -> None:
+    """See that no frozen part moves with what trains, but for what is tied to embeddings outside of blocks."""
+    head, blocks = parts.head.name, [block.name for block in parts.blocks]
+    embedded = {
+        id(weight) for part in parts.embeddings if is_inside(part.name, paths) for weight in part.module.parameters()
     }
     for name, parameter in model.named_parameters(remove_duplicate=False):
-        if parameter.requires_grad and name not in inside and not is_owned(name, head):
-            reset(model, trainable)
-            others = "full or none" if trainable.modules == (head,) else "full, head or none"
-            raise ModelError(
-                f"{type(model).__name__}: {name} is frozen, but shares its tensor with a part that trains; "
-                f"tune {others}"
-            )
+        if not parameter.requires_grad or is_inside(name, paths) or is_owned(name, head):
+            continue
+        if id(parameter) in embedded and not is_inside(name, blocks):
+            continue
+        reset(model, trainable)
+        others = "full or none" if trainable.modules == (head,) else "full, head or none"
+        raise ModelError(
+            f"{type(model).__name__}: {name} is frozen, but shares its tensor with a part that trains; tune {others}"
+        )

@@ -19,6 +19,7 @@ from harness.report.templates import count
 from harness.results.collect import Results
 from harness.study.spec import StudySpec
 from harness.study.study_text import study_text
+from harness.study.tuning import Tuning
 from harness.tracking.schema import Params
 
 __all__ = ["BestModel", "best_model", "kept_off", "prompt_texts", "study_facts", "study_file"]
@@ -87,9 +88,8 @@ def study_file(results: Results) -> str:
     """Return a study file with all defaults, which is read as the same study; passwords are hidden."""
     if not results.settings:
         return ""
-    tuning = results.settings.get("tuning", ())
-    tunings = [{one["kind"]: one["blocks"]} if one.get("blocks") else one["kind"] for one in tuning]
     try:
+        tunings = [Tuning.model_validate(one) for one in results.settings.get("tuning", ())]
         study = StudySpec.model_validate({**results.settings, "tuning": tunings})
     except ValidationError:  # of an earlier version
         return masked(yaml_text(plain(results.settings)))

@@ -12,9 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Protocol
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails
 
-from harness.core.closest_match import closest
-from harness.core.number_types import Count, Shots
-from harness.core.plain_yaml import shown
+from harness.core.number_types import Shots
 from harness.core.workspace import LONGEST_NAME
 from harness.core.yaml_section import Section
 from harness.data.chat import Role
@@ -33,7 +31,7 @@ from harness.study.prompt_features import (
     refuse_malformed_features,
 )
 from harness.study.prompt_files import names_files
-from harness.study.tuning_kinds import TUNING_KINDS, forms
+from harness.study.tuning import Tuning, tuning_of
 
 __all__ = ["AXES", "Axis", "Level", "Prompt", "Tuning", "Turn", "featured", "tuning_of"]
 
@@ -195,60 +193,6 @@ def featured(prompts: Iterable[Mapping[str, Any]]) -> list[Prompt]:
     return [
         Prompt.model_construct(name=one["name"], features=one["features"]) for one in prompts if one.get("features")
     ]
-
-
-class Tuning(Section):
-    """Which weights move: a kind of the table, and its number of blocks."""
-
-    kind: str
-    """One of `harness.study.tuning_kinds.TUNING_KINDS`."""
-    blocks: Count | None = None
-    """How many blocks, for a kind that takes a number of them."""
-
-    @model_validator(mode="after")
-    def _is_known(self) -> Tuning:
-        if self.kind not in TUNING_KINDS:
-            raise ValueError(_unknown(self.kind))
-        if TUNING_KINDS[self.kind].takes_blocks is (self.blocks is None):
-            raise ValueError(f"{self.kind} {'takes no' if self.blocks else 'needs a'} number; {forms()}")
-        return self
-
-    @property
-    def name(self) -> str:
-        """The name in ids and params: ``none``, ``head``, ``last_blocks-2``, ``full``."""
-        return f"{self.kind}-{self.blocks}" if self.blocks else self.kind
-
-    @property
-    def depth(self) -> tuple[float, int]:
-        """What sorts tunings by how much of the network trains."""
-        return TUNING_KINDS[self.kind].depth, self.blocks or 0
-
-    @property
-    def trains(self) -> bool:
-        """Whether anything is trained."""
-        return self.kind != "none"
-
-
-def tuning_of(value: Any) -> Any:
-    """Turn the short forms ``head`` and ``{last_blocks: 2}`` into fields."""
-    if isinstance(value, Tuning):
-        return value
-    if value is None:
-        return {"kind": "none"}
-    if isinstance(value, str):
-        return {"kind": value}
-    if isinstance(value, dict) and len(value) == 1:
-        ((kind, blocks),) = value.items()
-        if kind not in TUNING_KINDS:
-            raise ValueError(_unknown(kind))
-        if not isinstance(blocks, int) or isinstance(blocks, bool) or blocks < 1:
-            raise ValueError(f"{kind} is {shown(blocks)}; it must be a whole number of at least 1")
-        return {"kind": kind, "blocks": blocks}
-    raise ValueError(f"a tuning cannot be {shown(value)}; {forms()}")
-
-
-def _unknown(kind: object) -> str:
-    return f"unknown tuning {kind!r}; {closest(str(kind), TUNING_KINDS)}; {forms()}"
 
 
 class Level(Protocol):

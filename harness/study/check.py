@@ -215,9 +215,9 @@ def _searched(
 
 def _tunings(study: StudySpec, description: Description | None, problems: Problems) -> None:
     for index, tuning in enumerate(study.tuning):
-        if description and description.blocks and tuning.blocks and tuning.blocks > description.blocks:
-            there = f"model {study.model.name!r} has {description.blocks} blocks"
-            problems.add(f"{tuning.kind} is {tuning.blocks}, but {there}; lower it", "tuning", index)
+        there = f"model {study.model.name!r}"
+        if description and description.blocks and (told := tuning.misfit(there, description.blocks)):
+            problems.add(told, "tuning", index)
     if study.model.dtype != "float32" and any(tuning.trains for tuning in study.tuning):
         low = f"model.dtype is {study.model.dtype}, in which small steps of what trains would be lost"
         problems.add(f"{low}; take float32, with training.precision: bf16 for speed", "model", "dtype")

@@ -10,7 +10,8 @@ from typing import Any
 
 from harness.study.axes import AXES, Prompt
 from harness.study.spec import StudySpec
-from harness.study.tuning_kinds import TUNING_KINDS
+from harness.study.tuning_kinds import TUNING_KINDS, TuningKind
+from harness.study.tunings.block_choice import FORM
 
 __all__ = ["in_markdown", "study_schema"]
 
@@ -22,7 +23,7 @@ def study_schema() -> dict[str, Any]:
     """Return the schema, as draft 2020-12 has it."""
     schema: dict[str, Any] = _tidied(StudySpec.model_json_schema())
     sections = schema["$defs"]
-    sections["Tuning"] = _tuning(sections["Tuning"]["description"])
+    sections["Tuning"] = _tuning(sections["Tuning"])
     sections["Prompt"] = _prompt(sections["Prompt"])
     sections["Generality"] = {"anyOf": [{"const": "none"}, sections["Generality"]]}
     whole = schema.pop("required")
@@ -69,20 +70,31 @@ def _tidied(node: Any, *, is_names: bool = False) -> Any:
     return tidied
 
 
-def _tuning(description: str) -> dict[str, Any]:
-    """Return the forms of a tuning: a word, or a word with a number of blocks."""
-    words = [kind for kind, facts in TUNING_KINDS.items() if not facts.takes_blocks]
-    counted = [
+def _tuning(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the forms of a tuning: a word, or a word with what it says of blocks, and maybe a name of its own."""
+    words = [kind for kind, facts in TUNING_KINDS.items() if facts.blocks in ("none", "option")]
+    sections = [
         {
             "type": "object",
-            "properties": {kind: {"type": "integer", "minimum": 1}},
+            "properties": {"name": section["properties"]["named"], kind: _below(facts)},
             "required": [kind],
             "additionalProperties": False,
         }
         for kind, facts in TUNING_KINDS.items()
-        if facts.takes_blocks
     ]
-    return {"description": description, "anyOf": [{"enum": [*words, None]}, *counted]}
+    return {"description": section["description"], "anyOf": [{"enum": [*words, None]}, *sections]}
+
+
+def _below(facts: TuningKind) -> dict[str, Any]:
+    """Return the forms of what stands below a kind of tuning."""
+    if facts.blocks == "count":
+        return {"type": "integer", "minimum": 1}
+    numbers = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
+    choice = {"anyOf": [{"type": "string", "pattern": FORM}, numbers]}
+    if facts.blocks == "choice":
+        return choice
+    keys = {"blocks": choice} if facts.blocks == "option" else {}
+    return {"anyOf": [{"type": "null"}, {"type": "object", "properties": keys, "additionalProperties": False}]}
 
 
 def _prompt(section: Mapping[str, Any]) -> dict[str, Any]:

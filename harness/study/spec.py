@@ -171,8 +171,9 @@ class StudySpec(Section):
     """The prompts that are compared: names of the task's, addresses in the Prompt Registry, or sections with these
     keys."""
     tuning: tuple[Annotated[Tuning, BeforeValidator(tuning_of)], ...] = Field(min_length=1)
-    """The tunings that are compared: ``none``, ``head``, ``{last_blocks: 2}``, ``full``; ``none`` is added where it is
-    missing."""
+    """The tunings that are compared: ``none``, ``head``, ``norms``, ``biases``, ``embeddings``, ``full``,
+    ``{last_blocks: 2}``, ``{first_blocks: 2}``, ``{blocks: 3-5}``, ``{attention: {blocks: last-2}}``,
+    ``{feed_forward: {blocks: all}}``; ``none`` is added where it is missing."""
     training: Training = Training()
     generation: Generation = Generation()
     engine: Engine = Engine()

@@ -27,7 +27,7 @@ def study_text(study: StudySpec, question: str = "", *, defaults: bool = False) 
 def _written(value: Any, *, defaults: bool) -> Any:
     """Return a value as a study file writes it, in its short form where it has one."""
     if isinstance(value, Tuning):
-        return {value.kind: value.blocks} if value.blocks else value.kind
+        return value.written()
     if isinstance(value, Prompt) and value.model_fields_set == {"name"}:
         return value.name
     if isinstance(value, Section):

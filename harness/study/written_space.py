@@ -13,7 +13,7 @@ from harness.core.number_types import Rate
 from harness.core.plain_yaml import shown
 from harness.study.dimension import Dimension, Value
 from harness.study.training_keys import UNSEARCHED, Training
-from harness.study.tuning_kinds import TUNING_KINDS
+from harness.study.tuning_kinds import TUNING_KINDS, example
 
 __all__ = ["RATE", "SEARCHED", "TRAINING", "flattened", "space_dimensions"]
 
@@ -118,10 +118,10 @@ def _refuse_unsearched(name: Any) -> None:
         raise ValueError(f"search.space.{text} cannot be searched over: {UNSEARCHED[key]}; set {text} instead")
     if section == "tuning" and key.partition(".")[0] in TUNING_KINDS:
         kind = key.partition(".")[0]
-        example = f"{{{kind}: 1}}, {{{kind}: 2}}" if TUNING_KINDS[kind].takes_blocks else kind
+        levels = f"{{{kind}: 1}}, {{{kind}: 2}}" if TUNING_KINDS[kind].blocks == "count" else example(kind)
         raise ValueError(
             f"search.space.{text} cannot be searched over: how much trains is an axis, whose levels are compared and "
-            f"tested, each with a search of its own; write tuning: [{example}]"
+            f"tested, each with a search of its own; write tuning: [{levels}]"
         )
     raise ValueError(f"search.space has the unknown name {text!r}; {closest(text, SEARCHED)}")
 

@@ -223,7 +223,9 @@ def test_modes_of_the_whole_model(tiny_folder: Tiny, tuning: str, trains: bool) 
 @pytest.mark.parametrize("blocks", [4, 100])
 def test_more_blocks_than_there_are(tiny_folder: Tiny, blocks: int) -> None:
     model = pretrained(tiny_folder("llama"))
-    with pytest.raises(ModelError, match=rf"last_blocks-{blocks}: LlamaForCausalLM has 3 blocks, not {blocks}"):
+    with pytest.raises(
+        ModelError, match=rf"last_blocks-{blocks}: last_blocks is {blocks}, but LlamaForCausalLM has 3 blocks"
+    ):
         apply(model, Tuning(kind="last_blocks", blocks=blocks))
     assert all(parameter.requires_grad for parameter in model.parameters())
 

@@ -261,6 +261,57 @@ LAST_FOUR = {
 }
 
 
+LLAMA_NORMS = ("input_layernorm", "post_attention_layernorm")
+QWEN3_NORMS = (*LLAMA_NORMS, "self_attn.q_norm", "self_attn.k_norm")
+BART_NORMS = ("self_attn_layer_norm", "encoder_attn_layer_norm", "final_layer_norm")
+
+SUBLAYERS: dict[str, dict[str, tuple[str, ...]]] = {
+    "gpt2": {"attention": ("attn",), "feed_forward": ("mlp",), "norms": ("ln_1", "ln_2")},
+    "llama": {"attention": ("self_attn",), "feed_forward": ("mlp",), "norms": LLAMA_NORMS},
+    "qwen3": {"attention": ("self_attn",), "feed_forward": ("mlp",), "norms": QWEN3_NORMS},
+    "mistral": {"attention": ("self_attn",), "feed_forward": ("mlp",), "norms": LLAMA_NORMS},
+    "gemma3": {
+        "attention": ("self_attn",),
+        "feed_forward": ("mlp",),
+        "norms": (*QWEN3_NORMS, "pre_feedforward_layernorm", "post_feedforward_layernorm"),
+    },
+    "gpt_neox": {"attention": ("attention",), "feed_forward": ("mlp",), "norms": LLAMA_NORMS},
+    "opt": {"attention": ("self_attn",), "feed_forward": ("fc1", "fc2"), "norms": BART_NORMS},
+    "phi": {"attention": ("self_attn",), "feed_forward": ("mlp",), "norms": ("input_layernorm",)},
+    "bloom": {"attention": ("self_attention",), "feed_forward": ("mlp",), "norms": LLAMA_NORMS},
+    "t5": {
+        "attention": ("layer.0.SelfAttention", "layer.1.EncDecAttention"),
+        "feed_forward": ("layer.1.DenseReluDense", "layer.2.DenseReluDense"),
+        "norms": ("layer.0.layer_norm", "layer.1.layer_norm", "layer.2.layer_norm"),
+    },
+    "bart": {"attention": ("self_attn", "encoder_attn"), "feed_forward": ("fc1", "fc2"), "norms": BART_NORMS},
+    "marian": {"attention": ("self_attn", "encoder_attn"), "feed_forward": ("fc1", "fc2"), "norms": BART_NORMS},
+}
+"""The parts of blocks, by their paths below one."""
+
+EMBEDDING_NORMS = {
+    "bloom": pairs("transformer.word_embeddings_layernorm"),
+    "bart": pairs("model.encoder.layernorm_embedding", "model.decoder.layernorm_embedding"),
+}
+
+
+def of_parts(family: str, kind: str, blocks: tuple[str, ...] | None) -> set[str]:
+    """The parameters of a kind of part, in some blocks, or in all of the model."""
+    facts = FACTS[family]
+    if kind == "embeddings":
+        return set(facts.embeddings) - set(facts.constants)
+    if blocks is None:
+        whole, outside = facts.of(*facts.blocks), {name for names in facts.norms.values() for name in names}
+        outside |= set(EMBEDDING_NORMS.get(family, ()))
+    else:
+        whole, outside = facts.of(*blocks), set(facts.norms.get("decoder", ()))  # the last two are a decoder's
+    if kind == "biases":
+        head = set(facts.head) if blocks is None else set()
+        return {name for name in whole | outside | head if name.endswith(".bias")}
+    below = tuple(f"{block}.{part}." for block in facts.blocks for part in SUBLAYERS[family][kind])
+    return {name for name in whole if name.startswith(below)} | (outside if kind == "norms" else set())
+
+
 def expected(family: str, tuning: str) -> set[str]:
     """The parameters that a tuning trains; of a tied tensor the first name."""
     facts = FACTS[family]

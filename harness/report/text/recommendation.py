@@ -15,7 +15,7 @@ from harness.report.templates import paragraphs
 from harness.results.cell_result import CellResult
 from harness.results.collect import Results
 from harness.results.predictions import exact_share
-from harness.results.row_order import alike
+from harness.results.row_order import alike, own_words
 from harness.stats import Comparison
 from harness.stats.verdicts import Verdicts
 from harness.tracking.schema import score_name
@@ -77,6 +77,7 @@ def recommend(results: Results, verdicts: Verdicts) -> Recommendation | None:
         perfect=math.nan if isinstance(results.metric, str) else results.metric.range[1 if results.maximize else 0],
         references=leading_references(results),
         trained=any(cell.tuning != "none" for cell in results.cells),
+        words=own_words(results),
         subjects=SUBJECTS,
         levels=LEVELS,
     )
