@@ -55,6 +55,7 @@ def refuse_search(study: StudySpec, cells: Sequence[Cell], problems: Problems) -
         with problems.at("search", key):
             spaces.setdefault(search_plan(cell, study, cells).space, []).append(cell.tuning.name)
     _refuse_patience(study, list(spaces), problems)
+    _refuse_smoothing(study, list(spaces), problems)
     return _left_out(study, spaces, problems)
 
 
@@ -77,6 +78,19 @@ def _refuse_patience(study: StudySpec, spaces: Sequence[SearchSpace], problems: 
                 f"training.patience {patience} could stop no run of {epochs.lowest:g} epochs, which a search may draw"
             )
             problems.add(f"{told}; lower it or leave it out", "training", "patience")
+
+
+def _refuse_smoothing(study: StudySpec, spaces: Sequence[SearchSpace], problems: Problems) -> None:
+    """See that no trial smooths the labels of a loss that has no smoothing; where nothing is drawn, the keys say so."""
+    for space in spaces:
+        losses, smoothing = space.find(f"{TRAINING}loss"), space.find(f"{TRAINING}label_smoothing")
+        drawn = losses.choices if losses else (study.training.loss,)
+        most = smoothing.highest if smoothing else study.training.label_smoothing
+        others = [str(loss) for loss in drawn if loss != "cross_entropy"]
+        if (losses or smoothing) and others and most > 0:
+            told = f"a search may draw training.label_smoothing {most:g} with training.loss {others[0]!r}"
+            problems.add(f"{told}, but it is of cross entropy alone; leave one of the two out", "search", "space")
+            return
 
 
 def _left_out(study: StudySpec, spaces: dict[SearchSpace, list[str]], problems: Problems) -> list[str]:

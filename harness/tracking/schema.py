@@ -234,6 +234,8 @@ class Metrics:
     TRAIN_LOSS: Final = "train/loss"
     TRAIN_GAP: Final = "train/gap"
     """Validation loss minus train loss."""
+    TRAIN_CRITERION: Final = "train/criterion"
+    """What training minimizes, where that is no plain cross entropy."""
     VALIDATION_LOSS: Final = "validation/loss"
     BEST_EPOCH: Final = "best_epoch"
     LOG_RATE: Final = "log10_learning_rate"
@@ -281,6 +283,8 @@ class Artifacts:
     """Of the summary: `harness.tracking.study_record.StudyRecord`, the study file's text, the folder of its report."""
     PAGE: Final = "report/report.html"
     FIGURES: Final = "report/figures"
+    LOSS: Final = "loss.py"
+    """Of the summary: the file of a loss of one's own."""
     PROMPT: Final = "prompt.jinja"
     """Of a cell: its prompt's text."""
 

@@ -90,7 +90,9 @@ class Yard:
         ended = _forked(arguments, self.work, encoding)
         assert ended.status is not None, f"killed after {ended.seconds:.0f} s: {ended.said[-2000:]}"
         after = self._outside()
-        assert after == before, f"changed outside: {sorted(set(before.items()) ^ set(after.items()))}, status {ended.status}"
+        assert after == before, (
+            f"changed outside: {sorted(set(before.items()) ^ set(after.items()))}, status {ended.status}"
+        )
         return ended
 
     def _outside(self) -> dict[str, tuple[int, int, int]]:
