@@ -56,7 +56,7 @@ def refuse_search(study: StudySpec, cells: Sequence[Cell], problems: Problems) -
             spaces.setdefault(search_plan(cell, study, cells).space, []).append(cell.tuning.name)
     _refuse_patience(study, list(spaces), problems)
     _refuse_smoothing(study, list(spaces), problems)
-    return _left_out(study, spaces, problems)
+    return [*_left_out(study, spaces, problems), *_slow_sgd(study, trained)]
 
 
 def _refuse_ranges(study: StudySpec, problems: Problems) -> None:
@@ -91,6 +91,18 @@ def _refuse_smoothing(study: StudySpec, spaces: Sequence[SearchSpace], problems:
             told = f"a search may draw training.label_smoothing {most:g} with training.loss {others[0]!r}"
             problems.add(f"{told}, but it is of cross entropy alone; leave one of the two out", "search", "space")
             return
+
+
+def _slow_sgd(study: StudySpec, trained: Sequence[Cell]) -> list[str]:
+    """Tell where SGD may train at learning rates that nobody named: those of the kinds are AdamW's."""
+    optimizers = study.search.dimensions.get(f"{TRAINING}optimizer")
+    uses = "sgd" in (optimizers.choices if optimizers else (study.training.optimizer,))
+    if not uses or not any(study.search.leaves_out(cell.tuning) for cell in trained):
+        return []
+    return [
+        "training.optimizer sgd searches the learning rates of AdamW where nothing names others; its own are mostly "
+        "10 to 1000 times larger: give search.learning_rate a range"
+    ]
 
 
 def _left_out(study: StudySpec, spaces: dict[SearchSpace, list[str]], problems: Problems) -> list[str]:

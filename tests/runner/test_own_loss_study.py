@@ -82,6 +82,8 @@ def test_what_runs_and_the_store_say(done: Place) -> None:
     assert Path(kept).read_text(encoding="utf-8") == LOSSES
     page = (done.folder / "reports" / "tiny" / "report.md").read_text(encoding="utf-8")
     assert "loss: ./losses.py:plain" in page
+    facts = page.partition("## ")[0]
+    assert [word in facts for word in ("./losses.py:plain", "adafactor", "smoothing")] == [True, True, False]
 
 
 def test_it_is_done_again(done: Place, places: Places) -> None:
