@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,10 +12,13 @@ from typing import Annotated
 
 from harness.core.errors import UserError
 
-__all__ = ["DataPath", "MayBePath", "ModelName", "StorageUrl", "TaskName", "TextName", "named_path"]
+__all__ = ["OF_FILE", "DataPath", "MayBePath", "ModelName", "StorageUrl", "TaskName", "TextName", "named_path"]
 
 DEEPEST = 200
 """Folders that a path may name."""
+
+OF_FILE = re.compile(r"(?P<file>.+\.py):(?P<function>[^\W\d]\w*)")
+"""A function, by the Python file that defines it."""
 
 
 def named_path(name: str | Path) -> Path:

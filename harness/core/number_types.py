@@ -11,6 +11,7 @@ __all__ = [
     "Amount",
     "Count",
     "Decay",
+    "Factor",
     "LengthPenalty",
     "Mebibytes",
     "Rate",
@@ -54,6 +55,9 @@ Share = Annotated[float, _NUMBER, Field(ge=0.0, lt=1.0)]
 
 Decay = Annotated[float, _NUMBER, Field(ge=0.0, le=1_000.0)]
 """Of weights, by the step: times the learning rate."""
+
+Factor = Annotated[float, _NUMBER, Field(gt=0.0, le=1.0)]
+"""Of what becomes smaller, and never nothing: of learning rates from block to block."""
 
 Amount = Annotated[float, _NUMBER, Field(ge=1e-9, le=1e9)]
 """In units of a score or a norm; its square is a number, too."""

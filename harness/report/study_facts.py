@@ -17,7 +17,7 @@ from harness.data.template import Template
 from harness.report.number_format import amount
 from harness.report.templates import count
 from harness.results.collect import Results
-from harness.study.spec import StudySpec
+from harness.study.spec import StudySpec, Training
 from harness.study.study_text import study_text
 from harness.study.tuning import Tuning
 from harness.tracking.schema import Params
@@ -46,6 +46,10 @@ def study_facts(results: Results) -> dict[str, str]:
         "weights": _weights(results),
         "epochs": _setting(results, "epochs"),
         "batch size": _setting(results, "batch_size"),
+        **{
+            key.replace("_", " "): _unusual(results, key)
+            for key in ("loss", "label_smoothing", "optimizer", "block_decay")
+        },
         "runs": _runs(results),
     }
     return {name: value for name, value in facts.items() if value}
@@ -66,6 +70,12 @@ def _setting(results: Results, key: str) -> str:
     values = dict.fromkeys(cell.params.get(name, NONE) for cell in results.cells)
     values.pop(NONE, None)
     return ", ".join(values) or str(results.settings.get("training", {}).get(key, ""))
+
+
+def _unusual(results: Results, key: str) -> str:
+    """Return a key of the training section where it is not as in a study that leaves it out."""
+    value = _setting(results, key)
+    return "" if value == str(Training.model_fields[key].default) else value
 
 
 def _weights(results: Results) -> str:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from harness.core.errors import UserError
 from harness.core.example import Example, fingerprint
+from harness.core.named_path import OF_FILE
 from harness.core.passwords import masked
 from harness.core.permissions import Permissions
 from harness.core.progress import Progress
@@ -205,6 +206,19 @@ def _surroundings(kept: StoredStudy, run: Run) -> Iterator[Difference]:
     task = masked(task_text(file)) if file.is_file() else None
     if task != kept.task:
         yield Difference(f"task {name}", "as the store holds it", "gone" if task is None else "another text")
+    yield from _loss(kept)
+
+
+def _loss(kept: StoredStudy) -> Iterator[Difference]:
+    """Yield a loss of one's own whose file differs."""
+    name = kept.record.study["training"].get("loss", "")
+    if not kept.loss or (found := OF_FILE.fullmatch(name)) is None:
+        return
+    places = [kept.record.folder / found["file"], Path(found["file"])]
+    file = next((place for place in places if place.is_file()), None)
+    loss = masked(task_text(file, "loss file")) if file else None
+    if loss != kept.loss:
+        yield Difference(f"loss {name}", "as the store holds it", "gone" if loss is None else "another text")
 
 
 def _metrics(kept: StoredStudy, metrics: Sequence[Metric]) -> Iterator[Difference]:

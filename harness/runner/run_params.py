@@ -27,6 +27,7 @@ from harness.runner.resume.missing_runs import StudyRuns
 from harness.study.axes import Prompt, Tuning
 from harness.study.check import Checked
 from harness.study.grid import Cell, cell_digests, cell_study, edition
+from harness.study.own_losses import own_loss
 from harness.study.row_lengths import Fit
 from harness.study.search_space import SearchSpace
 from harness.study.settings import token_limits
@@ -63,7 +64,8 @@ def study_runs(
         "metrics": [metric.signature() for metric in metrics],
     }
     templates = {prompt: facts.chat_template for prompt in checked.prompts if form_of(prompt) != "text"}
-    digests = cell_digests(checked.cells, checked.study, identity, templates)
+    loss = own.digest() if (own := own_loss(checked.study)) else None
+    digests = cell_digests(checked.cells, checked.study, identity, templates, loss=loss)
     colors = dict(zip(checked.prompts, cycle(COLORS)))  # as in the report
     prompts = {prompt.name: _registered(prompt, checked, tracker) for prompt in checked.study.prompt_levels()}
     return StudyRuns(
@@ -82,6 +84,7 @@ def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> Cel
     searched = SearchSpace.of(study).names  # a run's own params say these
     limits = token_limits(study, checked.task)
     training = study.training.model_dump(exclude={"device"}) | {"max_source_tokens": limits.source}
+    training["loss"] = checked.file.study.training.loss  # as it is written, wherever the study runs
     settings = {f"{Params.TRAINING}{name}": value for name, value in training.items()}
     return CellRecord(
         id=cell.id,
@@ -211,6 +214,8 @@ def open_summary(checked: Checked, record: StudyRecord, runs: StudyRuns) -> tupl
     tracker.text(summary, _masked(checked.file.text, checked), Artifacts.STUDY)
     task = masked(task_text(checked.task_file))
     tracker.text(summary, task, Artifacts.task(record.task_file))
+    if own := own_loss(checked.study):
+        tracker.text(summary, own.stored(), Artifacts.LOSS)
     if checked.study.tracking.texts:
         for split, file in record.rows.items():
             tracker.text(summary, read_text(Path(file)), Artifacts.rows(split))

@@ -52,9 +52,10 @@ from harness.runner.written_report import write_if_new
 from harness.study.check import Checked
 from harness.study.first_settings import first_settings
 from harness.study.grid import Cell, cell_space, neighbor, select, with_neighbors
+from harness.study.own_losses import code_files
 from harness.study.recorded_ranges import with_recorded_ranges
 from harness.study.search_space import Hyperparameters, SearchSpace
-from harness.study.task_files import remember, task_path
+from harness.study.task_files import remember
 from harness.tracking.choose_store import opened
 from harness.tracking.mlflow.http import reach_store
 from harness.tracking.mlflow.study_lease import leased
@@ -87,7 +88,7 @@ def run(
     chosen = select(checked.cells, cells)
     if executor not in EXECUTORS:
         raise UserError(f"unknown executor {executor!r}; {closest(executor, EXECUTORS)}")
-    remember(map(task_path, (checked.study.task, *checked.study.generality.tasks)))
+    remember(code_files(checked.study))
     folder, _ = workspace.study(checked.study.name), workspace.report(checked.study.name)  # or they are refused
     address = checked.file.address
     reach_store(address.store)

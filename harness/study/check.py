@@ -29,6 +29,7 @@ from harness.study.load_study import StudyFile
 from harness.study.model_config import Description
 from harness.study.model_notes import doubled_tokens, model_notes
 from harness.study.name_faults import refuse_names
+from harness.study.own_losses import refuse_loss
 from harness.study.problems import Problems
 from harness.study.prompt_faults import (
     alike,
@@ -208,7 +209,8 @@ def _metrics(study: StudySpec, task: Task, problems: Problems) -> tuple[Metric |
 def _searched(
     study: StudySpec, prompts: list[tuple[int, PromptForm]], description: Description | None, problems: Problems
 ) -> list[str]:
-    """Return what is told of the search, and note what is wrong with it and with what is tuned."""
+    """Return what is told of the search, and note what is wrong with it, with the loss and with what is tuned."""
+    refuse_loss(study, problems)
     _tunings(study, description, problems)
     return refuse_search(study, expand(study, [form for _, form in prompts]), problems)
 

@@ -26,7 +26,9 @@ ADAPTER = "what trains is named in 'tuning': head, last_blocks or full; adapters
 QUANTIZED = "weights are loaded as 'model.dtype' says, and never quantized"
 RESULTS = "reports go to reports/<name>, all else to .harness and the stores; HARNESS_HOME=DIR moves them"
 TRACKER = "runs are recorded in MLflow, always; which store is 'tracking.uri'"
-OPTIMIZER = "every run trains with AdamW; its 'training.weight_decay' may be set"
+OPTIMIZER = "here it is 'training.optimizer': adamw, adafactor or sgd"
+LAYERS = "here it is 'training.block_decay', by which each block below the last one learns slower"
+LOSS = "here it is 'training.loss': cross_entropy, focal, mse or a function of your own, losses.py:mine"
 RESUMED = f"the same command goes on where a study was stopped, always; what starts over is {FRESH}"
 ANSWERS = "the loss is that of the target's tokens alone, always"
 
@@ -50,8 +52,14 @@ FOREIGN_KEYS = {
     "max_grad_norm": "here it is 'training.clip'",
     "gradient_clipping": "here it is 'training.clip'",
     "optim": OPTIMIZER,
-    "optimizer": OPTIMIZER,
-    "label_smoothing_factor": "there is none: the loss is plain cross entropy",
+    "optimizer_name": OPTIMIZER,
+    "layer_decay": LAYERS,
+    "layerwise_lr_decay": LAYERS,
+    "llrd": LAYERS,
+    "label_smoothing_factor": "here it is 'training.label_smoothing'",
+    "compute_loss_func": LOSS,
+    "loss_fn": LOSS,
+    "loss_function": LOSS,
     "early_stopping_patience": "here it is 'training.patience', in epochs",
     "load_best_model_at_end": KEEP,
     "save_strategy": KEEP,

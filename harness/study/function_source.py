@@ -28,8 +28,6 @@ __all__ = ["SourceModule"]
 PLAIN = (bool, int, str, bytes, type(None), type(...))
 COLLECTIONS = (list, tuple, set, frozenset, dict)
 
-REMEDY = "write the task into a file, and give its path"
-
 
 @dataclass
 class SourceModule:
@@ -37,6 +35,8 @@ class SourceModule:
 
     what: str
     """How messages call what it is of."""
+    remedy: str = "write the task into a file, and give its path"
+    """What messages advise."""
     imports: dict[str, None] = field(default_factory=dict)
     definitions: dict[str, str] = field(default_factory=dict)
     """By name, in their order."""
@@ -70,7 +70,7 @@ class SourceModule:
             try:
                 return self._collection(value, where)
             except RecursionError:
-                raise TaskError(f"{self.what}: {where} holds itself, or is nested too deep; {REMEDY}") from None
+                raise TaskError(f"{self.what}: {where} holds itself, or is nested too deep; {self.remedy}") from None
         if isinstance(value, functools.partial):
             self.imports["import functools"] = None
             arguments = [self.expression(part, where) for part in (value.func, *value.args)]
@@ -84,7 +84,8 @@ class SourceModule:
         if type(value).__module__ == "re" and hasattr(value, "pattern"):
             self.imports["import re"] = None
             return f"re.compile({value.pattern!r}, {int(value.flags)})"
-        raise TaskError(f"{self.what}: {where} is {type(value).__name__} {repr(value)[:40]}, which {REMEDY_OF_OBJECT}")
+        remedy = f"which another process cannot have; make it inside a function, or {self.remedy}"
+        raise TaskError(f"{self.what}: {where} is {type(value).__name__} {repr(value)[:40]}, {remedy}")
 
     def _collection(self, value: Any, where: str) -> str:
         if isinstance(value, dict):
@@ -112,7 +113,7 @@ class SourceModule:
             return f"({text})"
         is_wrapped = isinstance(value, FunctionType) and value.__code__.co_name != value.__name__
         if is_wrapped or not isinstance(value, FunctionType | type) or "." in name.rpartition("<locals>.")[2]:
-            raise TaskError(f"{self.what}: {where} is {name}, whose source is not to be had; {REMEDY}")
+            raise TaskError(f"{self.what}: {where} is {name}, whose source is not to be had; {self.remedy}")
         self._define(value, where)
         return value.__name__
 
@@ -128,7 +129,7 @@ class SourceModule:
 
     def _node(self, value: Any, where: str, kind: type[ast.AST]) -> tuple[str, Any]:
         """Return the lines of a definition, and its syntax tree."""
-        refusal = f"{self.what}: the source of {where} is not to be had, or does not stand alone; {REMEDY}"
+        refusal = f"{self.what}: the source of {where} is not to be had, or does not stand alone; {self.remedy}"
         try:
             if isinstance(value, type):
                 return _standing_alone(inspect.getsource(value))
@@ -158,7 +159,7 @@ class SourceModule:
         said = f"`{name}`, which {where} uses,"
         if isinstance(value, ModuleType):
             if not _is_installed(value.__name__):
-                raise TaskError(f"{self.what}: {said} is module {value.__name__} of your own; {REMEDY}")
+                raise TaskError(f"{self.what}: {said} is module {value.__name__} of your own; {self.remedy}")
             self._bind(name, value, said)
             self.imports[f"import {value.__name__}{f' as {name}' * (name != value.__name__)}"] = None
             return
@@ -177,9 +178,6 @@ class SourceModule:
         is_free = name not in self._bound
         self._bound[name] = value
         return is_free
-
-
-REMEDY_OF_OBJECT = f"another process cannot have; make it inside a function, or {REMEDY}"
 
 
 def _is_installed(module: str) -> bool:

@@ -25,6 +25,7 @@ from harness.study.axes import AXES, Level, Tuning
 from harness.study.first_settings import first_settings
 from harness.study.search_space import SearchSpace
 from harness.study.spec import Search, StudySpec
+from harness.study.training_keys import training_identity
 from harness.study.written_space import RATE
 
 __all__ = [
@@ -168,6 +169,8 @@ def cell_digests(
     study: StudySpec,
     facts: Mapping[str, Any],
     templates: Mapping[PromptForm, str | None] = MappingProxyType({}),
+    *,
+    loss: str | None = None,
 ) -> dict[str, str]:
     """Return, by cell id, the content hash of all that a cell's results depend on.
 
@@ -181,17 +184,18 @@ def cell_digests(
         study: The study.
         facts: Digests of weights, tokenizer and data, the resolved generation settings and metric signatures.
         templates: Digest of the model's chat template, by the prompts that it writes.
+        loss: Digest of the file of a loss of one's own; ``None``: the loss is one of the harness.
     """
     found: dict[str, str] = {}
     for cell in cells:
         parent = neighbor(cell, study, cells)
         template = templates.get(cell.prompt)
         own = {**facts, "chat_template": template} if template else facts
-        found[cell.id] = _digest(cell, study, own, start=found[parent.id] if parent else "none")
+        found[cell.id] = _digest(cell, study, own, start=found[parent.id] if parent else "none", loss=loss)
     return found
 
 
-def _digest(cell: Cell, study: StudySpec, facts: Mapping[str, Any], *, start: str) -> str:
+def _digest(cell: Cell, study: StudySpec, facts: Mapping[str, Any], *, start: str, loss: str | None) -> str:
     study = cell_study(study, cell)
     source_tokens = study.training.max_source_tokens or SOURCE_TOKENS  # a task's own are among the facts
     content: dict[str, Any] = {
@@ -206,7 +210,8 @@ def _digest(cell: Cell, study: StudySpec, facts: Mapping[str, Any], *, start: st
     if cell.further:
         content["factors"] = {axis: level.name for axis, level in cell.further}
     if cell.tuning.trains:
-        content["training"] = {**study.training.model_dump(exclude={"device"}), "max_source_tokens": source_tokens}
+        content["training"] = {**training_identity(study.training), "max_source_tokens": source_tokens}
+        content |= {"loss": loss} if loss else {}
         space = SearchSpace.of(study, cell.tuning)
         content["search"] = _search_identity(study.search, space, start)
         if further := space.beyond_learning_rate.record():

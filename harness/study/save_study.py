@@ -14,7 +14,7 @@ from harness.core.workspace import Workspace
 from harness.study.load_study import StudyFile
 from harness.study.spec import StudySpec
 from harness.study.study_from_memory import MemoryStudy
-from harness.study.study_paths import found_in, with_paths
+from harness.study.study_paths import found_in, path_in, with_paths
 from harness.study.study_text import study_text
 
 __all__ = ["save_study"]
@@ -50,10 +50,11 @@ def _from_folder(text: str, is_path: bool | None, file: StudyFile, folder: Path)
     """Return a path as it is called from another folder."""
     if is_path is False or text.startswith(("~", "sqlite:", "${")) or Path(text).is_absolute():
         return text
-    there = found_in(text, [file.folder, Path()])
+    named = path_in(text)
+    there = found_in(named, [file.folder, Path()])
     if there is None or there.resolve() == folder.resolve():
         return text
-    relative = os.path.relpath(there / text, folder)
+    relative = text.replace(named, os.path.relpath(there / named, folder), 1)
     return relative if relative.startswith(".") or is_path else f"./{relative}"
 
 
@@ -68,6 +69,11 @@ def _brought_along(study: StudySpec, file: MemoryStudy, path: Path, memory: Path
     if (task := file.contents.get(file.study.task)) is not None:
         write_whole(path.parent / f"{path.stem}-task.py", task)
         update["task"] = f"./{path.stem}-task.py"
+    if (loss := file.contents.get(path_in(file.study.training.loss))) is not None:
+        name = f"{path.stem}-loss.py"
+        write_whole(path.parent / name, loss)
+        own = file.study.training.loss.replace(path_in(file.study.training.loss), name, 1)
+        update["training"] = study.training.model_copy(update={"loss": own})
     if Path(file.study.model.name).parent == memory:
         shutil.copytree(file.study.model.name, path.parent / f"{path.stem}-model", dirs_exist_ok=True)
         update["model"] = study.model.model_copy(update={"name": f"./{path.stem}-model"})

@@ -55,7 +55,8 @@ def refuse_search(study: StudySpec, cells: Sequence[Cell], problems: Problems) -
         with problems.at("search", key):
             spaces.setdefault(search_plan(cell, study, cells).space, []).append(cell.tuning.name)
     _refuse_patience(study, list(spaces), problems)
-    return _left_out(study, spaces, problems)
+    _refuse_smoothing(study, list(spaces), problems)
+    return [*_left_out(study, spaces, problems), *_slow_sgd(study, trained)]
 
 
 def _refuse_ranges(study: StudySpec, problems: Problems) -> None:
@@ -77,6 +78,31 @@ def _refuse_patience(study: StudySpec, spaces: Sequence[SearchSpace], problems: 
                 f"training.patience {patience} could stop no run of {epochs.lowest:g} epochs, which a search may draw"
             )
             problems.add(f"{told}; lower it or leave it out", "training", "patience")
+
+
+def _refuse_smoothing(study: StudySpec, spaces: Sequence[SearchSpace], problems: Problems) -> None:
+    """See that no trial smooths the labels of a loss that has no smoothing; where nothing is drawn, the keys say so."""
+    for space in spaces:
+        losses, smoothing = space.find(f"{TRAINING}loss"), space.find(f"{TRAINING}label_smoothing")
+        drawn = losses.choices if losses else (study.training.loss,)
+        most = smoothing.highest if smoothing else study.training.label_smoothing
+        others = [str(loss) for loss in drawn if loss != "cross_entropy"]
+        if (losses or smoothing) and others and most > 0:
+            told = f"a search may draw training.label_smoothing {most:g} with training.loss {others[0]!r}"
+            problems.add(f"{told}, but it is of cross entropy alone; leave one of the two out", "search", "space")
+            return
+
+
+def _slow_sgd(study: StudySpec, trained: Sequence[Cell]) -> list[str]:
+    """Tell where SGD may train at learning rates that nobody named: those of the kinds are AdamW's."""
+    optimizers = study.search.dimensions.get(f"{TRAINING}optimizer")
+    uses = "sgd" in (optimizers.choices if optimizers else (study.training.optimizer,))
+    if not uses or not any(study.search.leaves_out(cell.tuning) for cell in trained):
+        return []
+    return [
+        "training.optimizer sgd searches the learning rates of AdamW where nothing names others; its own are mostly "
+        "10 to 1000 times larger: give search.learning_rate a range"
+    ]
 
 
 def _left_out(study: StudySpec, spaces: dict[SearchSpace, list[str]], problems: Problems) -> list[str]:

@@ -30,6 +30,7 @@ from harness.core.workspace import Workspace
 from harness.data.memory_rows import are_rows, as_jsonl, plain_rows
 from harness.data.prompt_forms import PROMPT_FORMS, written_keys
 from harness.data.tokenization import PromptForm
+from harness.study.function_source import SourceModule
 from harness.study.key_messages import findings
 from harness.study.load_study import StudyFile
 from harness.study.prompt_files import names_files, prompts_in
@@ -50,6 +51,8 @@ DEEPEST = 16
 """Sections and lists within each other; a study file needs fewer."""
 
 PLAIN = "a study file holds texts, numbers, true or false, lists and mappings of such: write it as one of them"
+
+OWN_LOSS = "write it into a file, and name that: losses.py:mine"
 
 PAIR = "give model=(model, tokenizer), the folder of one, or a Hub id"
 
@@ -253,5 +256,16 @@ def _save(part: Any, folder: Path) -> None:
         raise UserError(f"{type(part).__name__} cannot be saved, {why}; {PAIR} that can be") from error
 
 
-_SECTIONS = {"task": _task, "data": _data, "prompts": _prompts, "model": _model}
+def _training(training: Any, memory: _Memory) -> Any:
+    """Return a study's training section; a loss from memory is written as a file."""
+    loss = training.get("loss") if isinstance(training, Mapping) else None
+    if not callable(loss):
+        return _plain(training, ("training",))
+    module = SourceModule("training.loss", remedy=OWN_LOSS)
+    made = module.expression(loss, "the function")
+    file = memory.file("loss", ".py", f"{module.text()}\nloss = {made}\n")
+    return _plain({**training, "loss": f"{file}:loss"}, ("training",))
+
+
+_SECTIONS = {"task": _task, "data": _data, "prompts": _prompts, "model": _model, "training": _training}
 """The sections that may hold what lies in memory or in files, and what makes them a study file's."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.core.errors import UserError
+from harness.core.named_path import OF_FILE
 from harness.core.permissions import Permissions
 from harness.core.workspace import inside
 from harness.study.check import Checked, check
@@ -32,6 +33,8 @@ class StoredStudy(NamedTuple):
     """The text of the study file."""
     task: str
     """The text of the task's file."""
+    loss: str
+    """That of a loss of one's own; empty where the loss is one of the harness."""
     prompt: str
     """The text of the run's own prompt."""
     rows: Mapping[str, str]
@@ -55,6 +58,7 @@ class StoredStudy(NamedTuple):
             record=record,
             file=tracker.fetch(summary.id, Artifacts.STUDY),
             task=tracker.fetch(summary.id, Artifacts.task(record.task_file)),
+            loss=tracker.fetch(summary.id, Artifacts.LOSS) if _own_loss(record) else "",
             prompt=tracker.fetch(run.parent, Artifacts.PROMPT),
             rows={split: tracker.fetch(summary.id, Artifacts.rows(split)) for split in _stored_rows(record)},
             versions=prompt_versions(run for run in runs if run.phase == "cell"),
@@ -77,6 +81,10 @@ def rebuilt(stored: StoredStudy, folder: Path, store: str, allowed: Permissions)
     overrides = [*record.overrides, f"task={json.dumps(str(task))}", *_pinned(stored)]
     overrides += [_override("model", name, said) for name, said in allowed._asdict().items()]
     overrides.append(_override("search", "storage", Search().storage))  # nothing is searched
+    if function := _own_loss(record):
+        _refuse_unknown(f"the store's copy of loss {record.study['training']['loss']}", stored.loss, allowed)
+        (folder / Artifacts.LOSS).write_text(stored.loss, encoding="utf-8")
+        overrides.append(_override("training", "loss", f"{folder / Artifacts.LOSS}:{function}"))
     overrides.append(_override("tracking", "uri", store))
     data = record.study["data"]
     overrides += _rows(stored, folder)
@@ -89,6 +97,12 @@ def rebuilt(stored: StoredStudy, folder: Path, store: str, allowed: Permissions)
         if other.is_file():
             _refuse_unknown(f"task {other}", task_text(other), allowed)
     return check(read, test=bool(read.study.final.seeds))
+
+
+def _own_loss(record: StudyRecord) -> str | None:
+    """Return the name of the function that is a study's loss, where it is one of the user's own."""
+    found = OF_FILE.fullmatch(record.study["training"].get("loss", ""))  # older ones lack that key
+    return found["function"] if found else None
 
 
 def _stored_rows(record: StudyRecord) -> Sequence[str]:

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_args
 
 from harness.core.errors import UserError
-from harness.core.named_path import MayBePath, named_path
+from harness.core.named_path import OF_FILE, MayBePath, named_path
 from harness.core.workspace import HERE
 from harness.core.yaml_section import Section
 from harness.study.spec import StudySpec
 from harness.study.study_tree import Keys
 
-__all__ = ["Placed", "found_in", "moved_paths", "placed", "with_paths"]
+__all__ = ["Placed", "found_in", "moved_paths", "path_in", "placed", "with_paths"]
 
 T = TypeVar("T", bound=Section)
 
@@ -48,7 +48,7 @@ def placed(study: StudySpec, folder: Path, is_set: Callable[[Keys], bool]) -> Pl
     notes: list[str] = []
 
     def place(text: str, keys: Keys, is_path: bool | None) -> str:
-        file = _file(text)
+        file = path_in(text)
         if is_path is False or _starts_anywhere(file):
             return text
         places = [Path(), folder] if is_set(keys) else [folder, Path()]
@@ -75,7 +75,7 @@ def moved_paths(study: StudySpec, folder: Path, folder_of: Callable[[Keys], Path
     moved: dict[Keys, str] = {}
 
     def place(text: str, keys: Keys, is_path: bool | None) -> str:
-        there, file = folder_of(keys), _file(text)
+        there, file = folder_of(keys), path_in(text)
         if is_path is False or _starts_anywhere(file) or there.resolve() == folder.resolve():
             return text
         if is_path or found_in(file, [there]):  # else it is no path, but a name
@@ -94,8 +94,10 @@ def _with_own_storage(study: StudySpec) -> StudySpec:
     return study.model_copy(update={"search": study.search.model_copy(update=storage)})
 
 
-def _file(text: str) -> str:
-    """Return the path in a key's value: all of it, or of a sqlite address what stands behind the scheme."""
+def path_in(text: str) -> str:
+    """Return the path in a key's value: all of it, or the part of a sqlite address, or of a function, that is one."""
+    if function := OF_FILE.fullmatch(text):
+        return function["file"]
     return text.removeprefix(SQLITE).partition("?")[0] if text.startswith(SQLITE) else text
 
 

@@ -148,8 +148,12 @@ def load_task(name: str, folder: Path | None = None) -> tuple[Task, Path]:
     return _load_file(path), path
 
 
-def task_text(path: Path) -> str:
-    """Return the text of a task's file, which studies and stores keep.
+def task_text(path: Path, what: str = "task file") -> str:
+    """Return the text of a task's file, or of another one of the user's code, which studies and stores keep.
+
+    Args:
+        path: The file.
+        what: How messages call it.
 
     Raises:
         TaskError: It cannot be read, or is no text.
@@ -157,9 +161,9 @@ def task_text(path: Path) -> str:
     try:
         return read_text(path)
     except OSError as error:
-        raise TaskError(f"task file {path} cannot be read: {error}; correct it") from error
+        raise TaskError(f"{what} {path} cannot be read: {error}; correct it") from error
     except UnicodeDecodeError as error:
-        raise TaskError(f"task file {path} is not in UTF-8: {error}; store it in that encoding") from error
+        raise TaskError(f"{what} {path} is not in UTF-8: {error}; store it in that encoding") from error
 
 
 def _load_file(path: Path) -> Task:

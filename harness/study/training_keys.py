@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
-from harness.core.number_types import Amount, Count, Decay, Share
+from harness.core.closest_match import closest
+from harness.core.named_path import OF_FILE, MayBePath
+from harness.core.number_types import Amount, Count, Decay, Factor, Share
 from harness.core.yaml_section import Section
 
-__all__ = ["UNSEARCHED", "Precision", "Training"]
+__all__ = ["LOSSES", "UNSEARCHED", "Precision", "Training", "training_identity"]
 
 Precision = Literal["fp32", "bf16"]
 
@@ -22,6 +24,22 @@ UNSEARCHED = {
     "device": "it says where numbers are computed, not what is learnt",
 }
 """The keys that no search draws, and why."""
+
+LOSSES = ("cross_entropy", "focal", "mse")
+"""The losses of the harness; `harness.training.criteria` has them."""
+
+
+def _known_loss(loss: str) -> str:
+    """Refuse what is neither a loss of the harness nor a function of a Python file."""
+    if loss not in LOSSES and not OF_FILE.fullmatch(loss):
+        hint = closest(loss, LOSSES)
+        raise ValueError(
+            f"training.loss is {loss!r}; {hint}; one of your own is a file and its function: losses.py:mine"
+        )
+    return loss
+
+
+LossName = Annotated[str, AfterValidator(_known_loss), MayBePath(lambda text: text not in LOSSES)]
 
 
 class Training(Section):
@@ -42,7 +60,18 @@ class Training(Section):
     warmup: Share = 0.0
     """Share of the steps over which the learning rate rises from zero."""
     weight_decay: Decay = 0.0
-    """AdamW's, on matrices alone: norms and biases are left out."""
+    """The optimizer's, on matrices alone: norms and biases are left out."""
+    optimizer: Literal["adamw", "adafactor", "sgd"] = "adamw"
+    """``adafactor`` takes the learning rate as its step, as AdamW does; ``sgd`` has momentum 0.9, and needs far larger
+    learning rates."""
+    block_decay: Factor = 1.0
+    """What the learning rate of each block is multiplied by, beginning below the last one; embeddings learn at the
+    first block's times this, the head and the final norm at the last one's."""
+    loss: LossName = "cross_entropy"
+    """What is minimized: ``cross_entropy``, ``focal``, ``mse`` (of the probabilities: Brier's score), or a function of
+    your own, ``losses.py:mine``. Validation is scored by cross entropy all the same."""
+    label_smoothing: Share = 0.0
+    """Of cross entropy: the share of each target's probability that is spread evenly over the vocabulary."""
     clip: Amount | None = 1.0
     """The largest gradient norm; ``null``: no clipping."""
     patience: Count | None = None
@@ -61,3 +90,29 @@ class Training(Section):
                 f"training.patience {self.patience} could stop no run of {self.epochs} epochs; lower it or leave it out"
             )
         return self
+
+    @model_validator(mode="after")
+    def _smooths(self) -> Training:
+        if self.label_smoothing and self.loss != "cross_entropy":
+            raise ValueError(
+                f"training.label_smoothing {self.label_smoothing} is of cross entropy alone, but training.loss is "
+                f"{self.loss!r}; leave one of the two out"
+            )
+        return self
+
+
+LATER = ("optimizer", "block_decay", "loss", "label_smoothing")
+"""Keys that came when there were studies, whose cells stay what they are."""
+
+
+def training_identity(training: Training) -> dict[str, Any]:
+    """Return what of a study's training section its results depend on; of a loss of one's own no path, but its name."""
+    said = training.model_dump(exclude={"device"})
+    own = OF_FILE.fullmatch(training.loss)
+    if own:
+        said["loss"] = own["function"]
+    return {key: value for key, value in said.items() if key not in LATER or value != _default(key)}
+
+
+def _default(key: str) -> Any:
+    return Training.model_fields[key].default

@@ -12,7 +12,7 @@ from harness.core.closest_match import closest
 from harness.core.number_types import Rate
 from harness.core.plain_yaml import shown
 from harness.study.dimension import Dimension, Value
-from harness.study.training_keys import UNSEARCHED, Training
+from harness.study.training_keys import LOSSES, UNSEARCHED, Training
 from harness.study.tuning_kinds import TUNING_KINDS, example
 
 __all__ = ["RATE", "SEARCHED", "TRAINING", "flattened", "space_dimensions"]
@@ -88,7 +88,13 @@ def _dimension(name: str, entry: Any) -> Dimension:
     if isinstance(entry, list | tuple):
         if not entry:
             raise ValueError(f"search.space.{name} has no choice; name some, or leave it out")
-        return Dimension(name, choices=tuple(typed(value, index) for index, value in enumerate(entry)))
+        choices = tuple(typed(value, index) for index, value in enumerate(entry))
+        if name == f"{TRAINING}loss" and (own := [str(choice) for choice in choices if choice not in LOSSES]):
+            raise ValueError(
+                f"search.space.{name} has {own[0]!r}; its choices are {', '.join(LOSSES)}: a loss of your own is set "
+                f"as training.loss, in a study that is compared with others"
+            )
+        return Dimension(name, choices=choices)
     form = "{low: 0.1, high: 1.0}" if name == RATE or name.removeprefix(TRAINING) not in WHOLE else "{low: 1, high: 4}"
     if not isinstance(entry, dict):
         raise ValueError(f"search.space.{name} is {shown(entry)}; write a range, {form}, or a list of choices")

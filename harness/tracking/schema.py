@@ -215,7 +215,6 @@ class Params:
     STORE: Final = "store"
     """Of a stored model: `Tags.STORED` of the run."""
     REFERENCE: Final = "reference"
-
     DATA: Final = "data."
     """Before the name of a split: how many examples it has."""
     TRAINING: Final = "training."
@@ -233,7 +232,8 @@ class Metrics:
     """What a trial is judged by."""
     TRAIN_LOSS: Final = "train/loss"
     TRAIN_GAP: Final = "train/gap"
-    """Validation loss minus train loss."""
+    TRAIN_CRITERION: Final = "train/criterion"
+    """Validation loss minus train loss; what training minimizes, where that is no plain cross entropy."""
     VALIDATION_LOSS: Final = "validation/loss"
     BEST_EPOCH: Final = "best_epoch"
     LOG_RATE: Final = "log10_learning_rate"
@@ -242,7 +242,6 @@ class Metrics:
     """As a metric it sorts as a number."""
     RECORDINGS: Final = "recordings_mib"
     """Of the summary: how much is recorded of the frozen parts."""
-
     VALIDATION: Final = "validation/"
     TEST: Final = "test/"
     GENERALITY: Final = "generality/"
@@ -277,8 +276,9 @@ class Artifacts:
 
     FACTS: Final = "study.json"
     STUDY: Final = "study.yaml"
+    LOSS: Final = "loss.py"
     REPORT: Final = "report"
-    """Of the summary: `harness.tracking.study_record.StudyRecord`, the study file's text, the folder of its report."""
+    """Of the summary: a `StudyRecord`, the texts of the study file and of a loss of one's own, its report's folder."""
     PAGE: Final = "report/report.html"
     FIGURES: Final = "report/figures"
     PROMPT: Final = "prompt.jinja"

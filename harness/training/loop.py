@@ -23,8 +23,9 @@ from harness.models.apply_tuning import Trainable, set_modes
 from harness.study.spec import Training
 from harness.training.batching import Batch
 from harness.training.loss import ForwardPass
+from harness.training.optimizers import optimizer_of
 
-__all__ = ["Epoch", "decay_groups", "device", "fit", "seeded"]
+__all__ = ["Epoch", "device", "fit", "seeded"]
 
 SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
 """The study file's names, to those of transformers."""
@@ -42,6 +43,9 @@ class Epoch(NamedTuple):
     losses: tuple[float, ...]
     """The same, one per optimizer step."""
 
+    minimized: float | None
+    """What training minimizes per label token, where it has a criterion of its own."""
+
     grad_norm: float
     """Mean over the steps of the gradient's norm before clipping."""
 
@@ -56,7 +60,9 @@ class Epoch(NamedTuple):
 
 
 class _Step(NamedTuple):
-    loss: float
+    nll: float
+    minimized: float
+    """The same where there is no criterion."""
     grad_norm: float
     tokens: int
 
@@ -76,20 +82,6 @@ def device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Return what trains as two AdamW groups: matrices that decay, and norms and biases that do not.
-
-    T5 keeps the biases of its relative positions in an embedding table, a matrix by shape; its name tells.
-    """
-    decayed: list[nn.Parameter] = []
-    spared: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            is_bias = any(part.endswith("bias") for part in name.split("."))
-            (spared if parameter.ndim < 2 or is_bias else decayed).append(parameter)
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
-
-
 def fit(
     forward: ForwardPass,
     trainable: Trainable,
@@ -102,16 +94,15 @@ def fit(
 ) -> Generator[Epoch]:
     """Train in place, on the model's device; yield after every epoch.
 
-    AdamW (Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization") with betas 0.9 and 0.999. A step's loss
-    is the mean over the label tokens of all the batches that it accumulates, as `transformers.Trainer` has it for
-    causal models. Dropout is drawn from ``seed`` and the epoch; the process's own generators are neither read nor
-    moved. Modes are set anew at each epoch's start, so that the caller may evaluate in between.
+    A step's loss is the mean over the label tokens of all the batches that it accumulates, as `transformers.Trainer`
+    has it for causal models. Dropout is drawn from ``seed`` and the epoch; the process's own generators are neither
+    read nor moved. Modes are set anew at each epoch's start, so that the caller may evaluate in between.
 
     Args:
         forward: The model, whose parameters that require a gradient are trained, and how its loss is computed.
         trainable: Which parts these are; the rest stays in eval mode.
         batches: The batches of an epoch, counted from 1; always equally many.
-        spec: Epochs, accumulation, schedule, warm-up, weight decay, clipping.
+        spec: Epochs, accumulation, schedule, warm-up, optimizer, weight decay, decay by block, clipping.
         learning_rate: The schedule's peak.
         seed: For dropout.
         tell: Told the epoch, how many of its steps are done and how many it has, before each step and behind the last.
@@ -121,7 +112,7 @@ def fit(
         ValueError: The number of batches changed.
     """
     model = forward.model
-    optimizer = torch.optim.AdamW(decay_groups(model, spec.weight_decay), lr=learning_rate, fused=True)
+    optimizer = optimizer_of(model, spec, learning_rate)
     first = batches(1)
     steps = spec.epochs * math.ceil(len(first) / spec.accumulation)
     schedule = get_scheduler(
@@ -145,7 +136,8 @@ def fit(
                     schedule.step()
                 tell(epoch, len(results), len(starts))
             done += len(results)
-            yield _epoch(epoch, results, current, time.perf_counter() - began)
+            told = _epoch(epoch, results, current, time.perf_counter() - began)
+            yield told if forward.criterion else told._replace(minimized=None)
     finally:
         optimizer.zero_grad()
 
@@ -162,13 +154,15 @@ def _step(
     optimizer.zero_grad()
     tokens = sum(batch.tokens for batch in batches)
     device = forward.model.device
-    total = torch.zeros((), device=device)
+    minimized, total = torch.zeros((), device=device), torch.zeros((), device=device)
     for batch in batches:
         interrupts.check()
-        loss = forward.total_nll(batch.to(device)) / tokens
-        torch.autograd.backward(loss)
-        total += loss.detach()
-    loss_value = total.item()
+        loss, nll = forward.training_loss(batch.to(device))
+        torch.autograd.backward(loss / tokens)
+        minimized += loss.detach() / tokens
+        total += nll / tokens
+    values = minimized.item(), total.item()
+    loss_value = next((value for value in values if not math.isfinite(value)), values[0])
     if not math.isfinite(loss_value):
         raise Diverged(loss_value, step)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -176,15 +170,16 @@ def _step(
     if not math.isfinite(norm):
         raise Diverged(loss_value, step, f", but the norm of its gradient is {norm}")
     optimizer.step()
-    return _Step(loss_value, norm, tokens)
+    return _Step(values[1], values[0], norm, tokens)
 
 
 def _epoch(epoch: int, steps: Sequence[_Step], batches: Sequence[Batch], seconds: float) -> Epoch:
     tokens = sum(step.tokens for step in steps)
     return Epoch(
         epoch=epoch,
-        train_loss=sum(step.loss * step.tokens for step in steps) / tokens,
-        losses=tuple(step.loss for step in steps),
+        train_loss=sum(step.nll * step.tokens for step in steps) / tokens,
+        losses=tuple(step.nll for step in steps),
+        minimized=sum(step.minimized * step.tokens for step in steps) / tokens,
         grad_norm=sum(step.grad_norm for step in steps) / len(steps),
         tokens=tokens,
         examples=sum(len(batch.indices) for batch in batches),

@@ -23,6 +23,7 @@ from harness.models.languages import beginning
 from harness.models.last_block import ask_at_labels, only_at_labels
 from harness.study.spec import Precision
 from harness.training.batching import IGNORED, Batch, Prompts
+from harness.training.criteria import Criterion
 from harness.training.loss_at_labels import HeadLoss
 from harness.training.precision import arithmetic, products
 
@@ -55,6 +56,9 @@ class ForwardPass:
     """Whether every row is computed by itself, without padding and as if it were the model's first; see
     `harness.training.proofs`."""
 
+    criterion: Criterion | None = None
+    """What training minimizes in place of the negative log-likelihood."""
+
     def __post_init__(self) -> None:
         if self.loss == "look":
             object.__setattr__(self, "loss", _head_loss(self.model, self.precision))
@@ -73,15 +77,33 @@ class ForwardPass:
         """Return the sum of `token_nlls`, a scalar to be differentiated."""
         return torch.stack([self._nlls(part, "sum") for part in self._parts(batch)]).sum()
 
+    def training_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the sum of what training minimizes, to be differentiated, and that of `token_nlls`, to be told."""
+        if self.criterion is None:
+            nll = self.total_nll(batch)
+            return nll, nll.detach()
+        losses, nlls = zip(*(self._losses(part, self.criterion) for part in self._parts(batch)), strict=True)
+        return torch.stack(losses).sum(), torch.stack(nlls).sum()
+
     def _parts(self, batch: Batch) -> list[Batch]:
         return batch.alone() if self.alone else [batch]
 
+    def _losses(self, batch: Batch, criterion: Criterion) -> tuple[Tensor, Tensor]:
+        output, labels = self._output(batch)
+        if isinstance(self.loss, HeadLoss):
+            return self.loss.totals(output, labels, criterion)
+        return criterion.losses(output, labels).sum(), cross_entropy(output.detach(), labels, reduction="sum")
+
     def _nlls(self, batch: Batch, reduction: Literal["none", "sum"]) -> Tensor:
-        with unmoved(self.model) if self.alone else nullcontext():
-            output, labels = self._reach_head(batch), _labels(batch)
+        output, labels = self._output(batch)
         if not isinstance(self.loss, HeadLoss):
             return cross_entropy(output, labels, reduction=reduction)
         return self.loss.nlls(output, labels) if reduction == "none" else self.loss.total(output, labels)
+
+    def _output(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return what the loss begins with, and the labels, shape (labels,)."""
+        with unmoved(self.model) if self.alone else nullcontext():
+            return self._reach_head(batch), _labels(batch)
 
     def _reach_head(self, batch: Batch) -> Tensor:
         """Return what the loss begins with: hidden states, shape (labels, width), or float32 logits."""

@@ -1,4 +1,4 @@
-"""Cross entropy straight from hidden states, a slice of the labels at a time.
+"""The loss straight from hidden states, a slice of the labels at a time: cross entropy, or another criterion.
 
 With a vocabulary of tens of thousands the logits, their softmax and its gradient are the largest arrays of a step.
 Here they exist for one slice of labels, and the gradient is taken while they are there.
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harness.training.criteria import Criterion, nlls_and_softmax
 from harness.training.fast_matmul import product
 
 __all__ = ["HeadLoss"]
@@ -41,30 +42,37 @@ class HeadLoss:
             labels: Token ids, shape (labels,).
         """
         with torch.no_grad():
-            return torch.cat([nlls for nlls, *_ in self.slices(hidden, labels)])
+            return torch.cat(
+                [nlls_and_softmax(logits, targets)[0] for logits, targets, _ in self.slices(hidden, labels)]
+            )
 
     def total(self, hidden: Tensor, labels: Tensor) -> Tensor:
         """Return the summed negative log-likelihood (nats, float32), a scalar; see `nlls`."""
-        nll: Tensor = _Total.apply(hidden, self.head.weight, self.head.bias, labels, self)  # type: ignore[no-untyped-call]
-        return nll
+        return self.totals(hidden, labels, None)[0]
 
-    def slices(self, hidden: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor, slice, Tensor]]:
-        """Yield negative log-likelihoods, labels, where they stand, and the softmax."""
+    def totals(self, hidden: Tensor, labels: Tensor, criterion: Criterion | None) -> tuple[Tensor, Tensor]:
+        """Return the sum of what is minimized, and of negative log-likelihoods, which is not differentiable; scalars.
+
+        Args:
+            hidden: As `nlls` has it.
+            labels: Likewise.
+            criterion: What is minimized; ``None``: the negative log-likelihood.
+        """
+        weight, bias = self.head.weight, self.head.bias
+        loss, nll = _Total.apply(hidden, weight, bias, labels, self, criterion)  # type: ignore[no-untyped-call]
+        return loss, nll
+
+    def slices(self, hidden: Tensor, labels: Tensor, *, whole: bool = False) -> Iterator[tuple[Tensor, Tensor, slice]]:
+        """Yield float32 logits, labels, and where they stand; all at once if they are to be whole."""
         weight, bias = self.weight(), self.head.bias
         hidden = hidden.to(self.dtype)
-        step = max(1, ROOM // len(weight))
+        step = max(1, len(labels) if whole else ROOM // len(weight))
         for start in range(0, len(labels), step):
             where = slice(start, min(start + step, len(labels)))
-            targets = labels[where]
             logits = product(self.head, hidden[where], weight)  # (labels, vocabulary)
             if bias is not None:
                 logits += bias
-            values = logits.float()
-            largest, of_labels = values.amax(1), values.gather(1, targets[:, None])[:, 0]  # (labels,)
-            shares = torch.softmax(values, dim=1, out=values)
-            # The largest share is exp(0) over the sum: its logarithm brings the sum back, and is never one of zero.
-            # What all logits have in common goes first: it may be large, and rounding it would hide the rest.
-            yield (largest - of_labels) - shares.amax(1).log(), targets, where, shares
+            yield logits.float(), labels[where], where
 
     def weight(self) -> Tensor:
         """Return the head's matrix in `dtype`, shape (vocabulary, width)."""
@@ -77,22 +85,29 @@ class HeadLoss:
 
 
 class _Total(torch.autograd.Function):
-    """The sum, with its gradients made in the forward pass and scaled in the backward one."""
+    """The sums, with the gradients of the first made in the forward pass and scaled in the backward one."""
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, loss: HeadLoss
-    ) -> Tensor:
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        labels: Tensor,
+        loss: HeadLoss,
+        criterion: Criterion | None,
+    ) -> tuple[Tensor, Tensor]:
         low, matrix = hidden.detach().to(loss.dtype), loss.weight()
         need = ctx.needs_input_grad
         by_hidden = torch.empty_like(low) if need[0] else None
         by_weight: Tensor | None = None
         by_bias = torch.zeros_like(bias) if bias is not None and need[2] else None
-        total = torch.zeros((), device=hidden.device)
-        for nlls, own, where, slope in loss.slices(low, labels):
-            total += nlls.sum()
-            # softmax minus one-hot is the gradient by the logits
-            slope[torch.arange(len(own), device=own.device), own] -= 1.0
+        total, nll = torch.zeros((), device=hidden.device), torch.zeros((), device=hidden.device)
+        whole = criterion is not None and not criterion.by_token
+        for logits, own, where in loss.slices(low, labels, whole=whole):
+            losses, nlls, slope = _slopes(logits, own, criterion)
+            total += losses.sum()
+            nll += nlls.sum()
             if by_bias is not None:
                 by_bias += slope.sum(0).to(by_bias.dtype)
             slope = slope.to(loss.dtype)
@@ -102,10 +117,24 @@ class _Total(torch.autograd.Function):
                 part = product(loss.head, slope.t(), low[where].t()).to(weight.dtype)
                 by_weight = part if by_weight is None else by_weight.add_(part)
         ctx.gradients = None if by_hidden is None else by_hidden.to(hidden.dtype), by_weight, by_bias
-        return total
+        ctx.mark_non_differentiable(nll)
+        return total, nll
 
     @staticmethod
     def backward(ctx: Any, *scales: Tensor) -> tuple[Tensor | None, ...]:
         gradients = [None if each is None else each.mul_(scales[0]) for each in ctx.gradients]
         del ctx.gradients  # a second pass would scale them twice
-        return (*gradients, None, None)
+        return (*gradients, None, None, None)
+
+
+def _slopes(logits: Tensor, labels: Tensor, criterion: Criterion | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Return losses and negative log-likelihoods, shape (labels,), and the losses' gradient by the logits.
+
+    The logits' memory is used up.
+    """
+    if criterion is not None:
+        losses, slope = criterion.slopes(logits, labels)
+        return losses, nlls_and_softmax(logits, labels)[0], slope
+    nlls, slope = nlls_and_softmax(logits, labels)
+    slope[torch.arange(len(labels), device=labels.device), labels] -= 1.0  # softmax minus one-hot
+    return nlls, nlls, slope

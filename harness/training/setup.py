@@ -13,21 +13,25 @@ from dataclasses import replace
 
 import torch
 
+from harness.core.errors import TaskError
 from harness.core.example import Example, Split
 from harness.data.tokenization import Encoded, PromptForm, Row, encode
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve_all
 from harness.metrics.try_metrics import try_metrics
-from harness.models.hooks import misfits_told
+from harness.models.hooks import look, misfits_told
 from harness.models.last_block import block_asked_at_labels, modules_at_labels
 from harness.models.load import load_study_model
 from harness.models.source_vectors import with_vectors
 from harness.study.check import Checked
+from harness.study.own_losses import own_loss
 from harness.study.settings import decoding_of, token_limits
 from harness.training.answers_begin import refuse_other_beginning
+from harness.training.criteria import Criterion
 from harness.training.fast_matmul import install
 from harness.training.loop import device
 from harness.training.loss import ForwardPass
+from harness.training.own_criterion import own_criterion
 from harness.training.proofs import (
     is_exact,
     longest_row,
@@ -77,6 +81,8 @@ class TrainingSetup:
         self.decoding = decoding_of(study, task, is_encoder_decoder=self.loaded.is_encoder_decoder)
         with misfits_told(f"{architecture} cannot be used on this study's rows", ANOTHER):
             self._prove(rows, say)
+        self.own_criterion = self._own_criterion(say)
+        """The study's loss of one's own, if it has one."""
 
     def _prove(self, rows: Sequence[Row], say: Callable[[str], None]) -> None:
         """Find how losses and predictions of some rows are computed, and refuse a model of which they mean nothing."""
@@ -102,6 +108,19 @@ class TrainingSetup:
         if whole.alone or not exact or texts_depend_on_others(loaded, rows, self.limits, whole.precision):
             self.decoding = self.decoding._replace(batch_size=1)
             say("predictions are made one at a time: on these rows, padding or the prompts beside one move its own")
+
+    def _own_criterion(self, say: Callable[[str], None]) -> Criterion | None:
+        """Load and try a loss of one's own."""
+        own, model = own_loss(self.study), self.loaded.model
+        if own is None:
+            return None
+        criterion = own_criterion(own, look(model, rows=1, positions=1).size(-1), model.device)
+        if not criterion.by_token:
+            among = f"loss {own.function!r} gives a label another loss among other labels"
+            if self.whole_forward.alone:
+                raise TaskError(f"{among}, but this model computes one row at a time; use a loss of each label alone")
+            say(f"{among}: it is computed on all labels of a batch at once")
+        return criterion
 
     def take(self, examples: Mapping[Split, Sequence[Example]]) -> None:
         """Go on with other examples of some splits."""

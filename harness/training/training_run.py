@@ -28,6 +28,7 @@ from harness.training.activation_cache.replay_of_run import RunReplay
 from harness.training.batching import Batch, loss_batches
 from harness.training.cost_meter.account import Account
 from harness.training.cost_meter.prices import Call, noting
+from harness.training.criteria import criterion_of
 from harness.training.evaluation import likelihoods, mean_loss, predict, score
 from harness.training.loop import Epoch, fit
 from harness.training.precision import scoring
@@ -93,7 +94,8 @@ class TrainingRun:
 
         is_short = setup.forward is not setup.whole_forward and not drops_out(setup.loaded.model)
         forward = setup.forward if is_short else setup.whole_forward
-        forward = replace(forward, trunk=self._replay.losses.get((self._cell.prompt.name, "train")))
+        trunk = self._replay.losses.get((self._cell.prompt.name, "train"))
+        forward = replace(forward, trunk=trunk, criterion=criterion_of(training, setup.own_criterion))
         self._enter_opened()
         name, cut = (self._cell.prompt, "train"), self._replay.cut if forward.trunk else 0
         work = self._account.prices.epoch(name, rows, self._cell.tuning, forward, cut)
@@ -212,7 +214,9 @@ class TrainingRun:
 def losses(epoch: Epoch, validation: float) -> dict[str, float]:
     """Return an epoch's train loss and its gap to the validation loss after it, in nats a token, as metrics.
 
-    The train loss is a mean over the epoch, while the weights move: early on the gap is negative. What tells that a
-    model overfits is its growth.
+    Both are cross entropy; what is minimized is told beside them where it is something else. The train loss is a mean
+    over the epoch, while the weights move: early on the gap is negative. What tells that a model overfits is its
+    growth.
     """
-    return {Metrics.TRAIN_LOSS: epoch.train_loss, Metrics.TRAIN_GAP: validation - epoch.train_loss}
+    minimized = {} if epoch.minimized is None else {Metrics.TRAIN_CRITERION: epoch.minimized}
+    return {Metrics.TRAIN_LOSS: epoch.train_loss, Metrics.TRAIN_GAP: validation - epoch.train_loss, **minimized}

@@ -53,6 +53,10 @@ def test_a_minimal_study_gets_the_documented_defaults(tmp_path: Path) -> None:
         "clip": 1.0,
         "patience": None,
         "keep": "last",
+        "optimizer": "adamw",
+        "block_decay": 1.0,
+        "loss": "cross_entropy",
+        "label_smoothing": 0.0,
         "precision": "fp32",
         "device": "auto",
     }

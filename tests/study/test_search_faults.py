@@ -72,6 +72,47 @@ def test_patience_that_could_stop_no_run_is_refused(tmp_path: Path) -> None:
     assert told(tmp_path, training={"epochs": 4, "patience": 1}, search={"space": space}) == ([], [])
 
 
+SMOOTH = {"training.label_smoothing": {"low": 0.0, "high": 0.2}}
+UNSMOOTHED = "but it is of cross entropy alone; leave one of the two out"
+
+
+@pytest.mark.parametrize(
+    ("space", "training"),
+    [
+        ({**SMOOTH, "training.loss": ["cross_entropy", "focal"]}, {}),
+        (SMOOTH, {"loss": "mse"}),
+        ({"training.loss": ["cross_entropy", "mse"]}, {"label_smoothing": 0.1}),
+    ],
+)
+def test_labels_are_smoothed_of_cross_entropy_alone(
+    space: dict[str, Any], training: dict[str, Any], tmp_path: Path
+) -> None:
+    (problem,), _ = told(tmp_path, training=training, search={"space": space})
+    assert problem.endswith(UNSMOOTHED)
+
+
+def test_losses_optimizers_and_rates_by_block_are_searched_over(tmp_path: Path) -> None:
+    space = {
+        "training.loss": ["cross_entropy", "focal", "mse"],
+        "training.optimizer": ["adamw", "adafactor"],
+        "training.block_decay": {"low": 0.5, "high": 1.0},
+        "training.label_smoothing": [0.0],
+    }
+    assert told(tmp_path, search={"space": space}) == ([], [])
+    assert told(tmp_path, search={"space": SMOOTH}) == ([], [])
+
+
+@pytest.mark.parametrize("searched", [True, False])
+def test_sgd_at_the_rates_of_adamw_is_told(searched: bool, tmp_path: Path) -> None:
+    space = {"training.optimizer": ["adamw", "sgd"]} if searched else {}
+    training = {} if searched else {"optimizer": "sgd"}
+    problems, (note,) = told(tmp_path, training=training, search={"space": space})
+    assert problems == []
+    assert "10 to 1000 times larger: give search.learning_rate a range" in note
+    assert told(tmp_path, training=training, search={"space": {**space, "learning_rate": RATES}}) == ([], [])
+    assert told(tmp_path, training={"optimizer": "adafactor"}) == ([], [])
+
+
 def test_a_setting_has_what_it_leaves_out_from_the_training_section() -> None:
     space = {"training.epochs": [1, 2], "training.weight_decay": {"low": 0.0, "high": 0.5}}
     search = {"first": [{"learning_rate": 2e-3}, {"learning_rate": 2e-3, "training.weight_decay": 0.5}], "space": space}

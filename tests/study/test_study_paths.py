@@ -21,6 +21,7 @@ model: {name: model}
 data: {path: data}
 prompts: [bare]
 tuning: [full]
+training: {loss: "losses.py:mine"}
 generality: {text: texts/a.txt, tasks: [other.py]}
 search: {storage: "sqlite:///search.db"}
 tracking: {uri: "sqlite:///runs.db"}
@@ -34,6 +35,7 @@ PATHS = {
     "generality.tasks": "other.py",
     "search.storage": "search.db",
     "tracking.uri": "runs.db",
+    "training.loss": "losses.py",
 }
 """Keys of the study to files that they lead to."""
 
@@ -48,6 +50,7 @@ def texts(study: StudySpec) -> dict[str, str]:
         "generality.tasks": spec.generality.tasks[0],
         "search.storage": spec.search.storage,
         "tracking.uri": str(spec.tracking.uri),
+        "training.loss": spec.training.loss,
     }
 
 
@@ -88,7 +91,7 @@ def test_paths_start_at_the_study_file(tmp_path: Path, monkeypatch: pytest.Monke
     for folder in (Path("there"), tmp_path / "there"):
         file = at(folder)
         for key, text in texts(file.resolved).items():
-            path = Path(text.removeprefix("sqlite:///"))
+            path = Path(text.removeprefix("sqlite:///").removesuffix(":mine"))
             assert path.exists(), key
             assert path.is_relative_to(folder), key
         assert file.placed.notes == ()

@@ -79,7 +79,8 @@ def test_the_learning_rate_is_always_searched_and_the_short_form_is_a_space() ->
 def test_every_name_acts_on_its_key_of_the_training_section() -> None:
     study = StudySpec.model_validate({"name": "s", "task": "t", "prompts": ["p"], "tuning": ["head"]})
     values: dict[str, Value] = {"epochs": 7, "batch_size": 3, "accumulation": 2, "schedule": "cosine", "warmup": 0.3}
-    values |= {"weight_decay": 0.2, "clip": None}
+    values |= {"weight_decay": 0.2, "clip": None, "optimizer": "sgd", "block_decay": 0.9, "loss": "mse"}
+    values |= {"label_smoothing": 0.1}
     assert {f"training.{key}" for key in values} | {"learning_rate"} == set(SEARCHED) == set(HYPERPARAMETERS)
     made = applied(study, {f"training.{key}": value for key, value in values.items()})
     assert made == study.model_copy(update={"training": Training.model_validate(values)})

@@ -18,8 +18,9 @@ from harness.study.spec import Training
 from harness.testing import FAMILIES
 from harness.training import loop as training
 from harness.training.batching import IGNORED, Batch, loss_batches
-from harness.training.loop import Epoch, decay_groups, fit
+from harness.training.loop import Epoch, fit
 from harness.training.loss import ForwardPass
+from harness.training.optimizers import decay_groups
 from tests.support.training_runs import encoded, without_key_bias
 from tests.support.transformers_trainer import trainer_losses
 
