@@ -147,8 +147,7 @@ def judge(
         own: Cells of which more is known than these answers say: from `in_study`, of the study that each is from.
     """
     prepared, resamples, higher = _prepared(answers, scored, metric), _affordable(scored), metric.higher_is_better
-    drawn = rescore_cells(prepared, generator=np.random.default_rng(SEED), resamples=resamples)
-    drawn |= {name: replace(drawn[name], mean_seeds=one.mean_seeds) for name, one in own.items()}
+    drawn = _drawn(prepared, resamples, own)
     trained, fixed = ({name: drawn[name] for name in part} for part in (answers.cells, answers.references))
     tested = {name: cell for name, cell in trained.items() if name not in unclaimed}
     levels = {name: factors[name] for name in tested if factors and name in factors}
@@ -163,8 +162,7 @@ def judge(
         resamples=resamples,
         best=best,
         baseline=baseline,
-        scores=_scores(trained, metric, best if chosen else None, unclaimed)
-        | {name: one.score for name, one in own.items()},
+        scores=_scores(trained, metric, best if chosen else None, unclaimed, own),
         seeds={name: len(cell.runs) for name, cell in answers.cells.items()},
         to_baseline=to_baseline,
         with_best=bounded(held_against(best, trained, unclaimed, partial(with_best, higher_is_better=higher))),
@@ -179,6 +177,11 @@ def judge(
     )
 
 
+def _drawn(prepared: Mapping[str, Runs], resamples: int, own: Mapping[str, InStudy]) -> dict[str, Trained]:
+    drawn = rescore_cells(prepared, generator=np.random.default_rng(SEED), resamples=resamples)
+    return drawn | {name: replace(drawn[name], mean_seeds=one.mean_seeds) for name, one in own.items()}
+
+
 def in_study(
     answers: Answers, scored: Scored, metric: Metric, *, best: str | None, unclaimed: Mapping[str, str]
 ) -> dict[str, InStudy]:
@@ -191,8 +194,7 @@ def in_study(
         best: The cell that was chosen by its own runs' validation scores; ``None``: none was by this metric.
         unclaimed: Cells of which nothing may be claimed, and why.
     """
-    prepared, generator = _prepared(answers, scored, metric), np.random.default_rng(SEED)
-    drawn = rescore_cells(prepared, generator=generator, resamples=_affordable(scored))
+    drawn = _drawn(_prepared(answers, scored, metric), _affordable(scored), {})
     trained = {name: drawn[name] for name in answers.cells}
     scores = _scores(trained, metric, best, unclaimed)
     return {name: InStudy(scores[name], trained[name].mean_seeds) for name in trained}
@@ -206,7 +208,11 @@ def _prepared(answers: Answers, scored: Scored, metric: Metric) -> dict[str, Run
 
 
 def _scores(
-    cells: Mapping[str, Trained], metric: Metric, best: str | None, unclaimed: Mapping[str, str]
+    cells: Mapping[str, Trained],
+    metric: Metric,
+    best: str | None,
+    unclaimed: Mapping[str, str],
+    own: Mapping[str, InStudy] = MappingProxyType({}),
 ) -> dict[str, Estimate]:
     """Return each cell's score with its interval, which ends where the metric does.
 
@@ -214,10 +220,11 @@ def _scores(
     """
     chosen = selection_luck(len(cells), higher_is_better=metric.higher_is_better)
     scores = {name: estimate({name: 1.0}, cells, luck=chosen if name == best else (1.0, 1.0)) for name in cells}
-    return {
+    alone = {
         name: without_interval(score) if name in unclaimed else _within(score, metric.range)
         for name, score in scores.items()
     }
+    return alone | {name: one.score for name, one in own.items()}
 
 
 def _bounded(metric: Metric, comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
