@@ -196,7 +196,7 @@ def run(
     planned = Study.load(study, _set(overrides, values))
     from harness.cli.check_tables import duplicates
     from harness.cli.event_lines import write_event
-    from harness.cli.results_table import print_results
+    from harness.cli.results_table import print_results, written_report
     from harness.runner.progress_display import quiet_libraries
 
     with watched(out, events=as_json) as progress:
@@ -213,19 +213,19 @@ def run(
     ui = f"harness ui {study if planned.file.study.tracking.uri else result.results.study}"
     if not is_quiet():
         out.print(f"next: {ui}", soft_wrap=True)
-    out.print(f"report: {result.folder / 'report.html'}, as text {result.folder / 'report.md'}", soft_wrap=True)
+    out.print(written_report(result.folder), soft_wrap=True)
 
 
 @app.command(epilog="Example: harness report starter")
 def report(study: KnownStudy) -> None:
     """Write a study's report again from what the store holds."""
-    from harness.cli.results_table import print_results
+    from harness.cli.results_table import print_results, written_report
     from harness.runner.result import Result
 
     result = Result.load(study)
-    page = result.report()
+    result.report()
     print_results(out, result.results, result.findings)
-    out.print(f"report: {page}", soft_wrap=True)
+    out.print(written_report(result.folder), soft_wrap=True)
 
 
 @app.command(epilog="Example: harness compare starter:bare/full starter:polite/full")

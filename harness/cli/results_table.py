@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
@@ -11,7 +13,7 @@ from harness.report.text.cautions import caption_on_test, cautions
 from harness.report.text.findings import Findings
 from harness.results.collect import Results
 
-__all__ = ["print_results"]
+__all__ = ["print_results", "written_report"]
 
 
 def print_results(console: Console, results: Results, findings: Findings) -> None:
@@ -25,6 +27,11 @@ def print_results(console: Console, results: Results, findings: Findings) -> Non
     ]
     for line in lines:
         console.print(line)
+
+
+def written_report(folder: Path) -> str:
+    """Return the line that tells where a report is, the page first."""
+    return f"report: {folder / 'report.html'}, as text {folder / 'report.md'}"
 
 
 def _table(results: Results, findings: Findings) -> Table:

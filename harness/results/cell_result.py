@@ -72,6 +72,8 @@ class CellResult:
     """How many of the trials were drawn beyond the range that it began with."""
     further_trials: int = 0
     """How many more trials the store holds, of a larger budget than the one that counts."""
+    winner: int | None = None
+    """The index of the trial that won; ``None`` where none did, or the search is not over."""
 
     def __repr__(self) -> str:
         rate = f", learning rate {self.learning_rate:.3g}" if self.learning_rate is not None else ""
@@ -95,7 +97,7 @@ class CellResult:
     @property
     def all_diverged(self) -> bool:
         """Whether it was searched, and no trial came to an end."""
-        return self.tuning != "none" and not self.hyperparameters and bool(self.trials)
+        return bool(self.trials) and not any(trial.state == "complete" for trial in self.trials)
 
     def values(self, metric: str) -> list[float]:
         """Return a metric's values over the final runs; those that are missing are left out."""

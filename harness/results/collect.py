@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from harness.results.loss_curves import Losses, read_losses
 from harness.results.predictions import named_metric, read_answers, scored_by
 from harness.results.score_forecast import Forecast
 from harness.results.test_access import TestAccess, count_accesses
-from harness.stats.verdicts import Answers
+from harness.stats.answers import Answers
 from harness.study.reference_rows import REFERENCES
 from harness.study.search_space import SearchSpace
 from harness.tracking.run_records import CellRecord, FinalRecord, ReferenceRecord, TrialRecord, seed_order
@@ -120,7 +120,11 @@ class Results:
     @property
     def first(self) -> CellResult | None:
         """The cell that ranks first; ``None`` where none has a score."""
-        return next((cell for cell in self.ranked() if cell.ranks_by(self.lead)), None)
+        return self.first_of([cell.id for cell in self.cells])
+
+    def first_of(self, cells: Container[str]) -> CellResult | None:
+        """Return which of some cells, by their ids, ranks first; ``None`` where none of them has a score."""
+        return next((cell for cell in self.ranked() if cell.id in cells and cell.ranks_by(self.lead)), None)
 
 
 def collect(tracker: RunStore, study: str) -> Results:
@@ -260,6 +264,7 @@ def _cell(
         added_trials=cell.added,
         diverged_finals=sum(final.diverged or (run.status == "FINISHED" and not _ranks(run)) for final, run in records),
         further_trials=len(searched) - len(counted),
+        winner=best.index if best else None,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from harness.core.example import Split
 from harness.metrics.likelihood import LOSS, PERPLEXITY
 from harness.results.collect import Results
-from harness.stats.verdicts import Answered, Answers
+from harness.stats.answers import Answered, Answers
 from harness.tracking.schema import score_name
 
 __all__ = ["empty_shares", "nothing_ranks", "unclaimed"]

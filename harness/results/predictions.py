@@ -1,4 +1,4 @@
-"""What the final runs of a study answered to the test examples, and the metric that leads: read back from the store."""
+"""What the final runs of a study answered to a split, and the metric that leads: read back from the store."""
 
 from __future__ import annotations
 
@@ -7,32 +7,37 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.core.errors import DamagedError, HarnessError, TaskError
-from harness.core.example import Prediction
+from harness.core.example import Prediction, Split
 from harness.metrics import registry
 from harness.metrics.base import Metric, metric_name
 from harness.metrics.evaluate_hub import resolve_all
 from harness.metrics.tokens import EXACT_MATCH
-from harness.stats.verdicts import Answered, Answers
+from harness.stats.answers import Answered, Answers, StoredScores
 from harness.study.task import load_task, task_text
 from harness.study.task_files import has_run, task_path
 from harness.tracking.prediction_table import read_asked, read_predictions
-from harness.tracking.run_records import seed_order
+from harness.tracking.run_records import scores_of, seed_order
 from harness.tracking.schema import Artifacts, Params, Tags
 from harness.tracking.store_protocols import RunStore
 from harness.tracking.stored_run import Run, damage
 from harness.tracking.study_record import StudyRecord
 
-__all__ = ["exact_share", "named_metric", "read_answers", "scored_by"]
+__all__ = ["answered_by", "exact_share", "named_metric", "read_answers", "scored_by"]
 
 
 def read_answers(
-    tracker: RunStore, finals: Sequence[Run], cells: Sequence[str], *, references: Sequence[Run] = ()
+    tracker: RunStore,
+    finals: Sequence[Run],
+    cells: Sequence[str],
+    *,
+    references: Sequence[Run] = (),
+    split: Split = "test",
 ) -> tuple[Answers | None, tuple[str, ...]]:
-    """Return the answers of all cells to the same test examples, ``None`` where there are none, and what is damaged.
+    """Return the answers of all cells to the same examples, ``None`` where there are none, and what is damaged.
 
     A cell that was last run on other test rows (the study was edited, and only a part of it run again) is left out:
-    the rows are those of the newest final run. All runs were scored on test, the oldest stands first. One whose table
-    is damaged is left out, and named.
+    the rows are those of the newest final run. All runs were scored on the split, the oldest stands first. One whose
+    table is damaged is left out, and named.
     """
     if not finals:
         return None, ()
@@ -40,7 +45,7 @@ def read_answers(
     same = [run for run in finals if run.tags.get(Tags.TEST_DIGEST) == digest]
     same.sort(key=seed_order)
     fixed = [run for run in references if run.tags.get(Tags.TEST_DIGEST) == digest]
-    tables, damaged = _tables(tracker, [*same, *fixed])
+    tables, damaged = _tables(tracker, [*same, *fixed], split)
     whole = [run for run in same if run.id in tables]
     if not whole:
         return None, damaged
@@ -48,22 +53,29 @@ def read_answers(
     for cell in cells:
         own = [run for run in whole if run.tags[Tags.CELL] == cell]
         if own:
-            said = tuple(tables[run.id] for run in own)
-            answered[cell] = Answered(said, seeded=own[0].params[Params.SEED].isdigit())
-    rows = {run.params[Params.REFERENCE]: tables[run.id] for run in fixed if run.id in tables}
-    beside = {name: Answered((table,), seeded=False) for name, table in rows.items()}
-    return Answers(read_asked(tracker, whole[::-1], "test"), answered, beside), damaged
+            answered[cell] = answered_by(own, [tables[run.id] for run in own])
+    rows = {run.params[Params.REFERENCE]: run for run in fixed if run.id in tables}
+    beside = {name: answered_by([run], [tables[run.id]]) for name, run in rows.items()}
+    return Answers(read_asked(tracker, whole[::-1], split), answered, beside), damaged
 
 
-def _tables(tracker: RunStore, runs: Sequence[Run]) -> tuple[dict[str, tuple[Prediction, ...]], tuple[str, ...]]:
-    """Return the test predictions of runs by their ids, and a line for each run whose table is damaged.
+def answered_by(runs: Sequence[Run], predictions: Sequence[tuple[Prediction, ...]]) -> Answered:
+    """Return what runs answered, with the scores that the store holds of them."""
+    seeded = any(run.phase != "reference" and run.params[Params.SEED].isdigit() for run in runs)
+    return Answered(tuple(predictions), seeded, tuple(StoredScores(run.name, scores_of(run)) for run in runs))
+
+
+def _tables(
+    tracker: RunStore, runs: Sequence[Run], split: Split
+) -> tuple[dict[str, tuple[Prediction, ...]], tuple[str, ...]]:
+    """Return the predictions of runs on a split by their ids, and a line for each run whose table is damaged.
 
     All answer the same rows, so one of other rows than most are of is damaged as well.
     """
     tables, damaged = {}, []
     for run in runs:
         try:
-            tables[run.id] = read_predictions(tracker, run, "test")
+            tables[run.id] = read_predictions(tracker, run, split)
         except DamagedError as error:
             damaged.append(str(error))
     rows = {id: tuple(one.id for one in table) for id, table in tables.items()}
@@ -71,7 +83,7 @@ def _tables(tracker: RunStore, runs: Sequence[Run]) -> tuple[dict[str, tuple[Pre
     for run in runs:
         if run.id in tables and rows[run.id] != most:
             del tables[run.id]
-            damaged.append(damage(Artifacts.predictions("test"), run, "it answers other rows than other runs do"))
+            damaged.append(damage(Artifacts.predictions(split), run, "it answers other rows than other runs do"))
     return tables, tuple(damaged)
 
 

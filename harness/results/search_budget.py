@@ -8,11 +8,12 @@ from typing import NamedTuple
 from harness.results.cell_result import CellResult, Trial
 from harness.results.collect import Results
 from harness.stats import expected_best, mean
-from harness.tracking.schema import score_name
+from harness.tracking.schema import Metrics, score_name
 
 __all__ = [
     "Budget",
     "RankFlip",
+    "best_trial",
     "constant_metrics",
     "expected_best_curve",
     "generalization_gap",
@@ -63,6 +64,21 @@ def expected_best_curve(cell: CellResult, results: Results) -> list[float]:
     it out would make the budget look smaller than it was. A diverged one counts as the worst.
     """
     return expected_best([outcome(trial, results) for trial in cell.trials], maximize=rises(results))
+
+
+def best_trial(cell: CellResult, results: Results) -> Trial | None:
+    """Return the trial whose hyperparameters a cell has, while its search is not over the best so far.
+
+    Of equal objectives the lower validation loss is the better one, then the earlier trial, as the search has it
+    (`harness.runner.search.optuna_search.CellSearch.best`); ``None`` where no trial completed.
+    """
+    complete, sign = [trial for trial in cell.trials if math.isfinite(trial.value)], 1.0 if rises(results) else -1.0
+
+    def merit(trial: Trial) -> tuple[bool, float, float, int]:
+        loss = trial.metrics.get(Metrics.VALIDATION_LOSS, math.inf)
+        return trial.index == cell.winner, sign * trial.value, -loss, -trial.index
+
+    return max(complete, key=merit, default=None)
 
 
 def outcome(trial: Trial, results: Results) -> float:

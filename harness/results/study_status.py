@@ -174,7 +174,8 @@ def _trials(parent: Run | None, record: StudyRecord) -> int:
 
 
 def _best(trials: Sequence[Run], record: StudyRecord) -> float | None:
-    values = [run.metrics[Metrics.OBJECTIVE] for run in trials if Metrics.OBJECTIVE in run.metrics]
+    complete = [run for run in trials if run.tags.get(Tags.OUTCOME) == "complete"]  # a pruned one cannot win
+    values = [run.metrics[Metrics.OBJECTIVE] for run in complete if Metrics.OBJECTIVE in run.metrics]
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
         return None

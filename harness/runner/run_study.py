@@ -41,6 +41,7 @@ from harness.runner.objective import Objective, objective_of
 from harness.runner.only_one import only_one
 from harness.runner.publish_pages import publish_begun, publish_results
 from harness.runner.result import Result
+from harness.runner.resume.changed_code import refuse_changed_code
 from harness.runner.resume.damaged_runs import retire_damaged
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.runner.run_params import alias_winner, data_use, open_summary, study_record, study_runs
@@ -105,6 +106,7 @@ def run(
         tracker = held.enter_context(opened(address, say))
         refuse_newer_study(tracker)
         if not fresh or cells:
+            refuse_changed_code(tracker, metrics, checked.examples["validation"])
             checked, told = with_recorded_ranges(checked, tracker)
             if told:
                 say(told)

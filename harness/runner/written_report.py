@@ -41,7 +41,7 @@ def _made_of(result: Result, summary: str) -> str:
     results, metric = result.results, result.results.metric
     named = metric if isinstance(metric, str) else f"{metric.name} {metric.signature()}"
     facts = {**vars(results), "metric": named, "cells": [vars(cell) for cell in results.cells]}
-    content = repr((facts, code_states(), summary))
+    content = repr((facts, result.findings.answer, code_states(), summary))
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -16,7 +16,8 @@ from harness.tracking.address import StudyAddress, store_uri
 from harness.tracking.mlflow.connect import connect_known
 from harness.tracking.mlflow.logged_models import fetch_model
 from harness.tracking.mlflow.mlflow_tracker import find_run
-from harness.tracking.study_record import KeptModels, summary_of
+from harness.tracking.store_protocols import RunStore
+from harness.tracking.study_record import KeptModels, StudyRecord, summary_of
 
 __all__ = ["stored_model"]
 
@@ -65,7 +66,8 @@ def _of_run(name: str) -> tuple[str, str] | None:
     ((study, tracker, run),) = found
     uri = tracker.models.stored().get(run.id)
     if uri is None:
-        raise ModelError(f"run {run.name} of study {study} keeps no model; final.models: cells keeps one for each cell")
+        kept = _missing(study, tracker, "cells") or "final.models: cells keeps that of the middle run of each cell"
+        raise ModelError(f"run {run.name} of study {study} keeps no model; {kept}")
     return uri, tracker.uri
 
 
@@ -80,4 +82,18 @@ def _of_study(name: str | StudyAddress) -> tuple[str | None, str]:
         return kept.model, store
     if kept and kept.reason and kept.run is None:
         raise ModelError(f"study {study} offers no model: {kept.reason}; its report says why")
-    raise ModelError(f"study {study} keeps no model; it needs final.seeds, and final.models: best or cells")
+    why = _missing(study, tracker, "best", "cells") or "it needs final.seeds, and final.models: best or cells"
+    raise ModelError(f"study {study} keeps no model; {why}")
+
+
+def _missing(study: str, tracker: RunStore, *kinds: str) -> str:
+    """Return what keeps a study from having a model, where its final.models is one of some kinds; else nothing."""
+    summary = summary_of(tracker.runs(phase="summary"))
+    final = StudyRecord.from_run(tracker, summary).study["final"] if summary else {}
+    if summary and not (final["seeds"] and final.get("models", "best") in kinds):
+        return ""
+    if summary and summary.status == "FINISHED" and "best" in kinds:
+        return "no final run of the cell that ranks first came to its end; its report says why"
+    if summary and summary.status == "FINISHED":
+        return ""
+    return f"study {study} is not finished: run it to its end"

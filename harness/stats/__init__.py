@@ -16,6 +16,7 @@ file                       what it answers
 `step_down`                their adjusted p-values
 `power`                    how many examples it would take
 `expected_best`            what so many trials of a search could be expected to find
+`answers`                  what cells said to the same examples, and how it scores
 `verdicts`                 what a study may claim
 =========================  ============================================================================
 

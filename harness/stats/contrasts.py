@@ -78,11 +78,12 @@ class Estimate(NamedTuple):
 def seeds_of(weights: Mapping[str, float], cells: Mapping[str, Trained]) -> list[SeedVariance]:
     """Return independent estimates that make up the variance of a weighted sum over seeds.
 
-    Of a difference the mean over the trained cells, once for all its cells, and what each cell has beyond it: the mean
-    keeps its many degrees of freedom also where a cell's few runs lie somewhat further apart than that. One cell alone
-    goes by the mean or by its own runs: nothing else makes up for the few degrees that those have.
+    Of a difference the mean over the trained cells, once for all cells that share it, and what each cell has beyond it:
+    the mean keeps its many degrees of freedom also where a cell's few runs lie somewhat further apart than that. Cells
+    of two studies have two such means. One cell alone goes by the mean or by its own runs: nothing else makes up for
+    the few degrees that those have.
     """
-    parts, borrowed, mean = [], 0.0, None
+    parts, borrowed = list[SeedVariance](), dict[SeedVariance, float]()
     for name, weight in weights.items():
         own, shared = cells[name].own_seeds, cells[name].mean_seeds
         if not weight or own is None or shared is None:
@@ -91,10 +92,10 @@ def seeds_of(weights: Mapping[str, float], cells: Mapping[str, Trained]) -> list
         larger = own.variance >= shared.variance * (1 - 1e-9)
         if larger and len(weights) == 1:
             return [own.scaled(factor)]
-        borrowed, mean = borrowed + factor, shared
+        borrowed[shared] = borrowed.get(shared, 0.0) + factor
         if larger:
             parts.append(own.beyond(shared).scaled(factor))
-    return parts if mean is None else [*parts, mean.scaled(borrowed)]
+    return [*parts, *(mean.scaled(factor) for mean, factor in borrowed.items())]
 
 
 def estimate(

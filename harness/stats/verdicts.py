@@ -8,17 +8,15 @@ same verdicts.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
-from harness.core.example import Example, Prediction
-from harness.metrics.base import Metric, Statistic
-from harness.metrics.likelihood import LOSS, PERPLEXITY
+from harness.metrics.base import Metric
 from harness.stats import (
     RESAMPLES,
     Comparison,
@@ -36,11 +34,13 @@ from harness.stats import (
 from harness.stats import resample as rescore_cells
 from harness.stats import runs as ready
 from harness.stats import to_baseline as against
+from harness.stats.answers import Answers, Scored, groups_of
 from harness.stats.difference_of_interest import Needed, needed
 from harness.stats.feature_effects import feature_effects
+from harness.stats.seed_variance import SeedVariance
 from harness.stats.untested import held_against, without_interval
 
-__all__ = ["Answered", "Answers", "Scored", "Verdicts", "compare_two", "judge", "score_answers", "units"]
+__all__ = ["InStudy", "Verdicts", "compare_two", "in_study", "judge"]
 
 SEED = 20261123
 """Of the resamples."""
@@ -55,40 +55,12 @@ LISTED = 500
 """Resamples for a metric whose statistics are no vectors of one length: each is scored from its texts."""
 
 
-class Answered(NamedTuple):
-    """What the final runs of one cell said to the examples."""
+class InStudy(NamedTuple):
+    """A cell as the table of its study has it."""
 
-    runs: tuple[tuple[Prediction, ...], ...]
-    """One for each final run, in the order of its seeds; predictions in the order of the examples."""
-    seeded: bool
-    """Whether another seed would give another run; not so where nothing trains."""
-
-
-class Answers(NamedTuple):
-    """What all cells said to the same examples."""
-
-    examples: tuple[Example, ...]
-    cells: Mapping[str, Answered]
-    """By cell id, in grid order."""
-    references: Mapping[str, Answered]
-    """By name: rows that need no model."""
-
-    @property
-    def kept_off(self) -> bool:
-        """Whether some texts were kept off the store, which has what they contribute to metrics instead."""
-        return any(said.statistics is not None for said in self._first_ones())
-
-    def lacks(self, metric: Metric) -> bool:
-        """Return whether a metric needs texts that were kept off the store."""
-        reads_texts = metric.name not in (LOSS.name, PERPLEXITY.name)
-        return reads_texts and any(metric.name not in (said.statistics or {metric.name}) for said in self._first_ones())
-
-    def _first_ones(self) -> list[Prediction]:
-        return [run[0] for said in (*self.cells.values(), *self.references.values()) for run in said.runs if run]
-
-
-Scored = Mapping[str, Sequence[Sequence[Statistic]]]
-"""Per cell or reference row, per run, per example: what that prediction contributes to the metric."""
+    score: Estimate
+    mean_seeds: SeedVariance | None
+    """The mean over the trained cells of the study; None where the cell's own runs say nothing of seeds."""
 
 
 @dataclass(frozen=True)
@@ -143,17 +115,6 @@ class Verdicts:
         return next((comparison for comparison in self.to_baseline if comparison.a == cell), None)
 
 
-def score_answers(answers: Answers, metric: Metric) -> Scored:
-    """Return what every stored prediction contributes to a metric; texts are read here and nowhere else."""
-    return {
-        name: [
-            [metric.contribution(said, example) for said, example in zip(run, answers.examples, strict=True)]
-            for run in cell.runs
-        ]
-        for name, cell in {**answers.cells, **answers.references}.items()
-    }
-
-
 def judge(
     answers: Answers,
     scored: Scored,
@@ -167,12 +128,13 @@ def judge(
     pairs: bool = False,
     smallest_difference: float | None = None,
     unclaimed: Mapping[str, str] = MappingProxyType({}),
+    own: Mapping[str, InStudy] = MappingProxyType({}),
 ) -> Verdicts:
     """Compare all cells with the baseline and with the best, in families of `harness.stats.multiple_comparisons`.
 
     Args:
-        answers: Of two `units` or more, else a ``ValueError``.
-        scored: From `score_answers`.
+        answers: Of two `harness.stats.answers.units` or more, else a ``ValueError``.
+        scored: From `harness.stats.answers.score_answers`.
         metric: What scored them.
         best: Which cell the claims are about, by validation; one of those with answers.
         baseline: What others are held against, as far as it has answers.
@@ -182,9 +144,10 @@ def judge(
         pairs: Whether each cell is to be compared with each.
         smallest_difference: Of interest, in the metric's units; the metric's own where it is None.
         unclaimed: Cells that take no part in tests, and why; their comparisons say so.
+        own: Cells of which more is known than these answers say: from `in_study`, of the study that each is from.
     """
     prepared, resamples, higher = _prepared(answers, scored, metric), _affordable(scored), metric.higher_is_better
-    drawn = rescore_cells(prepared, generator=np.random.default_rng(SEED), resamples=resamples)
+    drawn = _drawn(prepared, resamples, own)
     trained, fixed = ({name: drawn[name] for name in part} for part in (answers.cells, answers.references))
     tested = {name: cell for name, cell in trained.items() if name not in unclaimed}
     levels = {name: factors[name] for name in tested if factors and name in factors}
@@ -199,7 +162,7 @@ def judge(
         resamples=resamples,
         best=best,
         baseline=baseline,
-        scores=_scores(trained, metric, best if chosen else None, unclaimed),
+        scores=_scores(trained, metric, best if chosen else None, unclaimed, own),
         seeds={name: len(cell.runs) for name, cell in answers.cells.items()},
         to_baseline=to_baseline,
         with_best=bounded(held_against(best, trained, unclaimed, partial(with_best, higher_is_better=higher))),
@@ -214,15 +177,42 @@ def judge(
     )
 
 
+def _drawn(prepared: Mapping[str, Runs], resamples: int, own: Mapping[str, InStudy]) -> dict[str, Trained]:
+    drawn = rescore_cells(prepared, generator=np.random.default_rng(SEED), resamples=resamples)
+    return drawn | {name: replace(drawn[name], mean_seeds=one.mean_seeds) for name, one in own.items()}
+
+
+def in_study(
+    answers: Answers, scored: Scored, metric: Metric, *, best: str | None, unclaimed: Mapping[str, str]
+) -> dict[str, InStudy]:
+    """Return every cell of a study as `judge` has it among the others, for comparisons with cells of other studies.
+
+    Args:
+        answers: Of all cells of the study, of two `harness.stats.answers.units` or more.
+        scored: From `harness.stats.answers.score_answers`.
+        metric: What scored them.
+        best: The cell that was chosen by its own runs' validation scores; ``None``: none was by this metric.
+        unclaimed: Cells of which nothing may be claimed, and why.
+    """
+    drawn = _drawn(_prepared(answers, scored, metric), _affordable(scored), {})
+    trained = {name: drawn[name] for name in answers.cells}
+    scores = _scores(trained, metric, best, unclaimed)
+    return {name: InStudy(scores[name], trained[name].mean_seeds) for name in trained}
+
+
 def _prepared(answers: Answers, scored: Scored, metric: Metric) -> dict[str, Runs]:
-    groups, everyone = _groups(answers.examples), {**answers.cells, **answers.references}
+    groups, everyone = groups_of(answers.examples), {**answers.cells, **answers.references}
     return {
         name: ready(scored[name], metric.reduce, seeded=one.seeded, groups=groups) for name, one in everyone.items()
     }
 
 
 def _scores(
-    cells: Mapping[str, Trained], metric: Metric, best: str | None, unclaimed: Mapping[str, str]
+    cells: Mapping[str, Trained],
+    metric: Metric,
+    best: str | None,
+    unclaimed: Mapping[str, str],
+    own: Mapping[str, InStudy] = MappingProxyType({}),
 ) -> dict[str, Estimate]:
     """Return each cell's score with its interval, which ends where the metric does.
 
@@ -230,10 +220,11 @@ def _scores(
     """
     chosen = selection_luck(len(cells), higher_is_better=metric.higher_is_better)
     scores = {name: estimate({name: 1.0}, cells, luck=chosen if name == best else (1.0, 1.0)) for name in cells}
-    return {
+    alone = {
         name: without_interval(score) if name in unclaimed else _within(score, metric.range)
         for name, score in scores.items()
     }
+    return alone | {name: one.score for name, one in own.items()}
 
 
 def _bounded(metric: Metric, comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
@@ -253,36 +244,22 @@ def _untestable(metric: Metric, cells: Mapping[str, Trained]) -> str:
     return ""
 
 
-def _groups(examples: Sequence[Example]) -> list[Hashable] | None:
-    """Return each example's group, None where every example stands by itself."""
-    groups: list[Hashable] = [place if one.group is None else one.group for place, one in enumerate(examples)]
-    return groups if len(set(groups)) < len(groups) else None
-
-
-def units(examples: Sequence[Example]) -> int:
-    """Return how many units tests resample: groups, and examples that belong to none; below two there are no tests."""
-    return len(set(_groups(examples) or range(len(examples))))
-
-
-def compare_two(answers: Answers, metric: Metric, *, one: str, other: str) -> Comparison:
+def compare_two(answers: Answers, scored: Scored, metric: Metric, *, one: str, other: str) -> Comparison:
     """Compare two cells alone, as `judge` holds a cell against the baseline; there is nothing to correct for.
 
     Args:
-        answers: Of two `units` or more.
-        metric: What scores them.
+        answers: Of two `harness.stats.answers.units` or more.
+        scored: From `harness.stats.answers.score_answers`.
+        metric: What scored them.
         one: Whose difference is asked for.
         other: What it is held against.
 
     Raises:
-        ValueError: Fewer than two `units`.
+        ValueError: Fewer than two units.
     """
-    scored = score_answers(answers, metric)
-    groups = _groups(answers.examples)
-    prepared = {
-        name: ready(scored[name], metric.reduce, seeded=answers.cells[name].seeded, groups=groups)
-        for name in (one, other)
-    }
-    drawn = rescore_cells(prepared, generator=np.random.default_rng(SEED), resamples=_affordable(scored))
+    prepared = _prepared(answers, scored, metric)
+    pair = {name: prepared[name] for name in (one, other)}
+    drawn = rescore_cells(pair, generator=np.random.default_rng(SEED), resamples=_affordable(scored))
     (comparison,) = against(drawn, other, higher_is_better=metric.higher_is_better)
     return comparison
 

@@ -24,6 +24,7 @@ __all__ = [
     "chart_metrics",
     "in_order_of",
     "prompt_versions",
+    "scores_of",
     "seed_order",
 ]
 
@@ -122,7 +123,7 @@ def _trained(run: Run, searched: Sequence[str]) -> dict[str, Any]:
     return {
         "hyperparameters": {name: run.params[name] for name in searched},
         "seed": run.params[Params.SEED],
-        "scores": _scores(run),
+        "scores": scores_of(run),
         "costs": {name.removeprefix(COST): value for name, value in run.metrics.items() if name.startswith(COST)},
     }
 
@@ -222,7 +223,7 @@ class ReferenceRecord:
         """Read a reference row."""
         name, tags = run.params.get(Params.REFERENCE, ""), run.tags
         digests = tags.get(Tags.REFERENCE_DIGEST, ""), tags.get(Tags.TEST_DIGEST, NONE)
-        return cls(name, *digests, _scores(run))
+        return cls(name, *digests, scores_of(run))
 
     def params(self) -> dict[str, str]:
         """Return what its run says of it beside the task and the sizes of splits."""
@@ -255,7 +256,8 @@ def _count(text: str) -> int:
     return count
 
 
-def _scores(run: Run) -> dict[str, float]:
+def scores_of(run: Run) -> dict[str, float]:
+    """Return what a run says of quality: all its scores, and what it kept of other skills."""
     prefixes = (Metrics.VALIDATION, Metrics.TEST, Metrics.GENERALITY)
     return {name: value for name, value in run.metrics.items() if name.startswith(prefixes)}
 

@@ -23,7 +23,7 @@ from harness.report.mlflow_pages.page_views import ViewFacts, study_views
 from harness.report.text.findings import find
 from harness.report.write_report import write_report
 from harness.results.collect import Results
-from harness.stats.verdicts import Answered, Answers
+from harness.stats.answers import Answered, Answers
 from harness.study.search_space import Hyperparameters
 from harness.tracking.mlflow.ui_views import Address
 from tests.support.hostile_commands import Yard, cases, see, unseen

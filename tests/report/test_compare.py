@@ -6,16 +6,20 @@ import csv
 import io
 import json
 import math
+import os
 import re
 import sqlite3
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import chdir, closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import pytest
 from mlflow.entities import Run
 
+from harness.report.text.headline import finite
+from harness.runner.result import Result
 from tests.support.first_of_kind import first_of_kind
 from tests.support.study_fixture import Place, Places, rows, write_rows
 
@@ -40,6 +44,12 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Place:
     place.run(*SMALL)
     place.run(*OTHER)
     return place
+
+
+@contextmanager
+def workspace_of(place: Place) -> Iterator[None]:
+    with chdir(place.folder), mock.patch.dict(os.environ, {"MLFLOW_TRACKING_URI": place.uri}):
+        yield
 
 
 def compared(place: Place, *arguments: str) -> dict[str, Any]:
@@ -71,6 +81,18 @@ def test_two_cells_of_a_study_differ_by_what_its_report_says(done: Place) -> Non
         told = compared(done, f"tiny:{one['a']}", f"tiny:{one['b']}")
         assert told["difference"] == pytest.approx(one["difference"], rel=1e-9, abs=1e-12)
         assert (told["a"], told["b"]) == (f"tiny:{one['a']}", f"tiny:{one['b']}")
+
+
+def test_a_side_has_the_interval_of_its_own_report(done: Place) -> None:
+    """With two cells alone, how far seeds move scores would be read from fewer cells than the report reads it from."""
+    with workspace_of(done):
+        scores = {study: Result.load(study).findings.verdicts for study in ("tiny", "other")}
+    for cell in ("bare/head", "cue/head", "bare/none"):
+        told = compared(done, f"tiny:{cell}", f"other:{cell}")
+        for study, verdicts in scores.items():
+            assert verdicts is not None
+            side, own = told["sides"][f"{study}:{cell}"], verdicts.scores[cell]
+            assert (side["score"], side["low"], side["high"]) == (own.value, finite(own.low), finite(own.high))
 
 
 def test_two_studies_are_compared_by_their_best_cells(done: Place) -> None:

@@ -70,3 +70,9 @@ def test_no_color_stands_for_a_prompt_and_for_a_depth() -> None:
     assert prompts == {0, 1, 2}
     assert others - {-1} == {3, 4, 5}
     assert "peak memory" not in html(results)
+
+
+def test_a_spread_over_seeds_is_said_to_be_pooled() -> None:
+    words = glossary(study(), find(study()))["95% interval"]
+    assert "pooled from all trained cells" in words
+    assert "no spread is seen" in words

@@ -23,7 +23,7 @@ from harness.results.cell_result import CellResult
 from harness.results.collect import Results
 from harness.results.degenerate import nothing_ranks
 from harness.runner.result import Result
-from harness.stats.verdicts import Answered, Answers
+from harness.stats.answers import Answered, Answers
 from tests.support.first_of_kind import first_of_kind
 from tests.support.made_up_results import html, study
 

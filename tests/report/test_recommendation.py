@@ -23,7 +23,7 @@ from harness.report.text.recommendation import recommendation_facts
 from harness.report.write_report import write_report
 from harness.results.cell_result import CellResult, Final
 from harness.results.collect import Results
-from harness.stats.verdicts import Answered, Answers
+from harness.stats.answers import Answered, Answers
 from harness.study.spec import StudySpec
 from harness.tracking.study_record import KeptModels
 from tests.support.made_up_results import html, referenced, study

@@ -20,7 +20,7 @@ from harness.report.text.findings import find
 from harness.report.write_report import write_report
 from harness.results.predictions import named_metric
 from harness.stats import mean
-from harness.stats.verdicts import Answered, Answers
+from harness.stats.answers import Answered, Answers
 from harness.tracking.study_record import StudyRecord
 from tests.support.made_up_results import html, referenced, study
 from tests.support.store_records import STUDY_FACTS

@@ -17,7 +17,11 @@ from statsmodels.stats.multitest import multipletests
 from harness.core.example import Example, Prediction
 from harness.metrics.base import Metric, Statistic, mean
 from harness.report.text.headline import answer, examples_to_see, verdicts_json
-from harness.stats.verdicts import Answered, Answers, Verdicts, judge, score_answers, units
+from harness.stats import Trained, estimate, resample, runs
+from harness.stats.answers import Answered, Answers, score_answers, units
+from harness.stats.contrasts import seeds_of
+from harness.stats.seed_variance import SeedVariance
+from harness.stats.verdicts import SEED, Verdicts, in_study, judge
 
 
 def _read(prediction: Prediction, example: Example) -> Statistic:
@@ -331,3 +335,36 @@ def test_answers_to_fewer_than_two_examples_are_refused() -> None:
 )
 def test_what_tests_resample_is_groups_and_examples_without_one(groups: list[str | None], number: int) -> None:
     assert units([Example(str(n), {"source": "s"}, "t", group=group) for n, group in enumerate(groups)]) == number
+
+
+def test_two_cells_of_a_study_have_its_numbers_in_a_comparison_of_their_own() -> None:
+    tables = grid(5, gain=0.1)
+    given_all = answers(tables)
+    scored = score_answers(given_all, METRIC)
+    whole = judge(given_all, scored, METRIC, best="cue/full", baseline="bare/head")
+    table = in_study(given_all, scored, METRIC, best="cue/full", unclaimed={})
+    assert {name: one.score for name, one in table.items()} == whole.scores
+    pair = answers({name: tables[name] for name in ("cue/full", "bare/head")})
+    sides = {"best": "cue/full", "baseline": "bare/head", "chosen": False}
+    own = {name: table[name] for name in pair.cells}
+    found = judge(pair, score_answers(pair, METRIC), METRIC, **sides, own=own)  # type: ignore[arg-type]
+    assert found.scores == {name: whole.scores[name] for name in pair.cells}
+    everything = resample(
+        {name: runs(scored[name], METRIC.reduce) for name in tables}, generator=np.random.default_rng(SEED)
+    )
+    wanted = estimate({"cue/full": 1.0, "bare/head": -1.0}, everything)
+    assert found.to_baseline[0].difference == wanted
+    alone = judge(pair, score_answers(pair, METRIC), METRIC, **sides)  # type: ignore[arg-type]
+    assert alone.to_baseline[0].difference.error != wanted.error
+
+
+def test_the_means_of_two_studies_enter_a_difference_with_their_own_degrees() -> None:
+    def one(own: float, mean: SeedVariance) -> Trained:
+        seeds = SeedVariance(own, own, 2.0)
+        return Trained((0.5, 0.5, 0.5), np.zeros(9), 0.0, seeds, mean, 10, covers_seeds=True)
+
+    ours, theirs = SeedVariance(0.3, 0.4, 8.0), SeedVariance(0.6, 0.7, 5.0)
+    apart = seeds_of({"a": 1.0, "b": -1.0}, {"a": one(0.1, ours), "b": one(0.1, theirs)})
+    assert apart == [ours.scaled(1 / 3), theirs.scaled(1 / 3)]
+    together = seeds_of({"a": 1.0, "b": -1.0}, {"a": one(0.1, ours), "b": one(0.1, ours)})
+    assert together == [ours.scaled(2 / 3)]

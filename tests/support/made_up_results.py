@@ -17,7 +17,7 @@ from harness.report.text.findings import find
 from harness.results.cell_result import CellResult, Final, Trial
 from harness.results.collect import Results
 from harness.results.loss_curves import Losses
-from harness.stats.verdicts import Answered, Answers
+from harness.stats.answers import Answered, Answers
 from harness.study.search_space import Hyperparameters
 from tests.support.search_spaces import learning_rates, rate
 

@@ -41,6 +41,8 @@ class Line(NamedTuple):
     drawn: Literal["marked", "dots", "thin", "level", "band", "steps"] = "marked"
     """A line with marks; marks alone; a thin dashed line without marks; a level through the first point; the area
     between ``low`` and ``high``; or steps, as of a front that nothing lies beyond."""
+    best: Point | None = None
+    """The one of its points that was chosen, which has a ring around it."""
 
 
 class Panel(NamedTuple):

@@ -194,3 +194,6 @@ def _draw(axes: Axes, line: Line, gid: str) -> None:
                 bars.set_gid(f"{gid}-spread")
         case "thin" | "steps":
             axes.plot(x, y, gid=gid, **look)
+    if line.best:
+        ring: dict[str, Any] = {"marker": "o", "markersize": 13, "markerfacecolor": "none"}
+        axes.plot([line.best.x], [line.best.y], gid=f"{gid}-best", markeredgecolor=_color(line), **inside, **ring)

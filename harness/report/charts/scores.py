@@ -14,7 +14,7 @@ from harness.report.text.findings import Findings
 from harness.results.cell_result import CellResult, Trial
 from harness.results.collect import Results
 from harness.results.row_order import by_prompt, further, kept_split, prompts, tunings
-from harness.results.search_budget import expected_best_curve, rises
+from harness.results.search_budget import best_trial, expected_best_curve
 from harness.stats import mean
 from harness.study.dimension import Dimension, format_value
 from harness.study.search_space import shown_value
@@ -110,9 +110,9 @@ def learning_rates(results: Results) -> Chart | None:
     panels = _panels(
         results,
         lambda cell: [_rates(cell, results, span[0])],
-        lambda lines: "; ".join(_best_rate(line, results, decimals) for line in lines),
+        lambda lines: "; ".join(_best_rate(line, decimals) for line in lines),
     )
-    title = f"{results.objective} on validation over the learning rate, a mark for each trial"
+    title = f"{results.objective} on validation over the learning rate, a mark for each trial, the best ringed"
     x = Axis("learning rate, logarithmic", "log", span=span)
     y = score_axis(results.objective, "validation", results)
     return Chart("learning_rates", title, x, y, panels) if panels else None
@@ -125,14 +125,18 @@ def _rates(cell: CellResult, results: Results, low: float) -> Line:
     tried = [trial for trial in cell.trials if math.isfinite(trial.value)]
     if len(results.space.names) > 1:  # more than the rate differs from mark to mark, so no line leads on
         return _marks(cell, [(trial.learning_rate, trial) for trial in tried], results)
-    points = sorted((trial.learning_rate, trial.value) for trial in tried)
-    return Line(cell.tuning, style(cell.tuning, results), tuple(Point(*point) for point in points))
+    points = tuple(Point(*point) for point in sorted((trial.learning_rate, trial.value) for trial in tried))
+    best = best_trial(cell, results)
+    ringed = Point(best.learning_rate, best.value) if best else None
+    return Line(cell.tuning, style(cell.tuning, results), points, best=ringed)
 
 
 def _marks(cell: CellResult, tried: Sequence[tuple[float, Trial]], results: Results) -> Line:
     """Return a mark for each trial at its place across; each has a name of its own."""
-    points = [Point(x, trial.value, name=f"{cell.id} trial {trial.index}") for x, trial in tried]
-    return Line(cell.tuning, style(cell.tuning, results), tuple(sorted(points, key=lambda point: point[:2])), "dots")
+    points = {trial.index: Point(x, trial.value, name=f"{cell.id} trial {trial.index}") for x, trial in tried}
+    best, ordered = best_trial(cell, results), tuple(sorted(points.values(), key=lambda point: point[:2]))
+    ringed = points.get(best.index) if best else None
+    return Line(cell.tuning, style(cell.tuning, results), ordered, "dots", ringed)
 
 
 def hyperparameters(results: Results) -> list[Chart]:
@@ -143,12 +147,12 @@ def hyperparameters(results: Results) -> list[Chart]:
         panels = _panels(
             results,
             partial(_tried, dimension, results),
-            partial(_best_values, dimension, results, decimals),
+            partial(_best_values, dimension, decimals),
         )
         names = tuple(format_value(choice) for choice in dimension.choices)
         kind: Literal["names", "log", "linear"] = "names" if names else dimension.scale
         x = Axis(dimension.name, kind, names, () if names else (dimension.low, dimension.high))
-        title = f"{results.objective} on validation over {dimension.name}, a mark for each trial"
+        title = f"{results.objective} on validation over {dimension.name}, a mark for each trial, the best ringed"
         if panels:
             charts.append(Chart(f"over_{dimension.name.rpartition('.')[2]}", title, x, y, panels))
     return charts
@@ -165,21 +169,20 @@ def _tried(dimension: Dimension, results: Results, cell: CellResult) -> list[Lin
     return [_marks(cell, tried, results)]
 
 
-def _best_values(dimension: Dimension, results: Results, decimals: int, lines: Sequence[Line]) -> str:
+def _best_values(dimension: Dimension, decimals: int, lines: Sequence[Line]) -> str:
     words = []
     for line in lines:
-        best = (max if rises(results) else min)(line.points, key=lambda point: point.y)
+        best = line.best or line.points[0]
         value = dimension.choices[int(best.x)] if dimension.choices else best.x
         trials = count(len(line.points), "trial")
         words.append(f"{line.name} {score(best.y, decimals)} at {shown_value(value)} ({trials})")
     return "; ".join(words)
 
 
-def _best_rate(line: Line, results: Results, decimals: int) -> str:
+def _best_rate(line: Line, decimals: int) -> str:
     if line.drawn == "level":
         return f"{line.name.removeprefix('none (').removesuffix(')')} {score(line.points[0].y, decimals)}"
-    higher = results.maximize and results.objective != "loss"
-    best = (max if higher else min)(line.points, key=lambda point: point.y)
+    best = line.best or line.points[0]
     return f"{line.name} {score(best.y, decimals)} at {learning_rate(best.x)} ({count(len(line.points), 'trial')})"
 
 

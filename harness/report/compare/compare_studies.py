@@ -11,12 +11,15 @@ from harness.core.example import SPLITS, Prediction, Split
 from harness.metrics.base import Metric
 from harness.metrics.likelihood import LOSS, PERPLEXITY
 from harness.report.compare.compared_pair import Side, find_side
-from harness.results.predictions import named_metric, scored_by
+from harness.results.changed_metric import changed_metric
+from harness.results.degenerate import unclaimed
+from harness.results.predictions import answered_by, named_metric, read_answers, scored_by
 from harness.stats import Comparison, Estimate, Verdict
-from harness.stats.verdicts import Answered, Answers, Verdicts, judge, score_answers, units
+from harness.stats.answers import Answers, Scored, score_answers, units
+from harness.stats.verdicts import InStudy, Verdicts, in_study, judge
 from harness.tracking.address import StudyAddress
 from harness.tracking.prediction_table import KEPT_OFF, read_asked, read_predictions
-from harness.tracking.schema import Params, Tags
+from harness.tracking.schema import Tags
 
 __all__ = ["Compared", "compare"]
 
@@ -83,8 +86,44 @@ def compare(
         raise UserError(f"{reason}; choose another metric")
     if by.name in (LOSS.name, PERPLEXITY.name):
         _refuse_other_tokens(by.name, answers)
+    scored = score_answers(answers, by)
+    _refuse_changed(by, answers, scored, on)
     one, other = (side.name for side in sides)
-    return Compared(*sides, on, judge(answers, score_answers(answers, by), by, best=one, baseline=other, chosen=False))
+    own, unclaimed = _in_their_studies(sides, by, on)
+    verdicts = judge(answers, scored, by, best=one, baseline=other, chosen=False, unclaimed=unclaimed, own=own)
+    return Compared(*sides, on, verdicts)
+
+
+def _in_their_studies(sides: Sequence[Side], metric: Metric, on: Split) -> tuple[dict[str, InStudy], dict[str, str]]:
+    """Return the sides that are cells as the tables of their studies have them, and why nothing is claimed of some."""
+    own, reasons = dict[str, InStudy](), dict[str, str]()
+    known = dict[tuple[str, str], tuple[dict[str, InStudy], dict[str, str]]]()  # two cells of one study read it once
+    for side in sides:
+        place = side.tracker.uri, side.study
+        if side.cell and place not in known:
+            known[place] = _in_study(side, metric, on), unclaimed(side.results)
+        cells, why = known.get(place, ({}, {})) if side.cell else ({}, {})
+        own |= {side.name: cells[side.cell]} if side.cell in cells else {}
+        reasons |= {side.name: why[side.cell]} if side.cell in why else {}
+    return own, reasons
+
+
+def _in_study(side: Side, metric: Metric, on: Split) -> dict[str, InStudy]:
+    """Return all cells of a side's study, as its report has them where that is by this metric and split."""
+    results, cells = side.results, [cell.id for cell in side.results.cells]
+    answers = results.answers if on == "test" else read_answers(side.tracker, side.peers, cells, split=on)[0]
+    if answers is None:
+        return {}
+    scored = score_answers(answers, metric)
+    _refuse_changed(metric, answers, scored, on)
+    best = results.first_of(answers.cells) if (on, metric.name) == ("test", results.lead) else None
+    reasons = {cell: why for cell, why in unclaimed(results).items() if cell in answers.cells}
+    return in_study(answers, scored, metric, best=best.id if best else None, unclaimed=reasons)
+
+
+def _refuse_changed(metric: Metric, answers: Answers, scored: Scored, on: Split) -> None:
+    if changed := changed_metric(metric, answers, scored, on):
+        raise UserError(changed)
 
 
 def _refuse_same_run(a: Side, b: Side) -> None:
@@ -153,7 +192,7 @@ def _answers(sides: Sequence[Side], on: Split) -> Answers:
     order, cells = [example.id for example in examples], {}
     for side in sides:
         runs = tuple(_ordered(read_predictions(side.tracker, run, on), order, side) for run in side.runs)
-        cells[side.name] = Answered(runs, any(run.params[Params.SEED].isdigit() for run in side.runs))
+        cells[side.name] = answered_by(side.runs, runs)
     return Answers(examples, cells, {})
 
 

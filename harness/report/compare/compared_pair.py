@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from harness.core.closest_match import closest
 from harness.core.errors import UserError
 from harness.core.example import Split
 from harness.core.passwords import masked
-from harness.stats import mean
+from harness.results.collect import Results, collect
 from harness.study.find_study import find_study
 from harness.tracking.address import StudyAddress, store_uri
-from harness.tracking.mlflow.mlflow_tracker import find_run
+from harness.tracking.mlflow.mlflow_tracker import MlflowTracker, find_run
 from harness.tracking.run_records import seed_order
 from harness.tracking.schema import Tags, score_name
 from harness.tracking.store_protocols import RunStore
@@ -38,7 +39,16 @@ class Side:
     record: StudyRecord
     runs: tuple[Run, ...]
     """Scored on the split that is compared, in the order of their seeds."""
-    tracker: RunStore
+    tracker: MlflowTracker
+    cell: str = ""
+    """The id of the cell, where these are all its final runs."""
+    peers: tuple[Run, ...] = ()
+    """The final runs of all cells of its study that are scored so, where it is a cell."""
+
+    @cached_property
+    def results(self) -> Results:
+        """What the store holds of its study."""
+        return collect(self.tracker, self.study)
 
 
 def find_side(side: str | StudyAddress, split: Split, cell: str = "") -> Side:
@@ -68,11 +78,11 @@ def find_side(side: str | StudyAddress, split: Split, cell: str = "") -> Side:
     finals = [run for run in runs if run.phase == "final" and run.parent in parents and _answered(run, record, split)]
     newest = finals[-1].tags.get(Tags.TEST_DIGEST) if finals else None
     finals = [run for run in finals if split != "test" or run.tags.get(Tags.TEST_DIGEST) == newest]
-    cell = cell or _best(finals, record)
+    cell = cell or _best(finals, collect(tracker, name))
     of_cell = sorted((run for run in finals if run.tags[Tags.CELL] == cell), key=seed_order)
     if not of_cell:
         raise UserError(_no_finals(f"{name}:{cell}" if cell else f"study {name!r}", record, split))
-    return Side(f"{name}:{cell}", name, record, tuple(of_cell), tracker)
+    return Side(f"{name}:{cell}", name, record, tuple(of_cell), tracker, cell, tuple(finals))
 
 
 def _record(study: str, tracker: RunStore, runs: Sequence[Run]) -> StudyRecord:
@@ -86,14 +96,10 @@ def _answered(run: Run, record: StudyRecord, split: Split) -> bool:
     return run.status == "FINISHED" and any(score_name(split, metric) in run.metrics for metric in record.signatures)
 
 
-def _best(finals: Sequence[Run], record: StudyRecord) -> str:
-    """Return the cell that validation likes best, the first of equals; nothing where none has a score."""
-    metric, scores = score_name("validation", record.lead), {}
-    for cell in record.cells:
-        values = [run.metrics[metric] for run in finals if run.tags[Tags.CELL] == cell and metric in run.metrics]
-        if values:
-            scores[cell] = mean(values) if record.maximize else -mean(values)
-    return max(scores, key=scores.__getitem__, default="")
+def _best(finals: Sequence[Run], results: Results) -> str:
+    """Return the cell that ranks first of those with such final runs; nothing where none has a score."""
+    best = results.first_of({run.tags[Tags.CELL] for run in finals})
+    return best.id if best else ""
 
 
 def _check_cell(cell: str, study: str, record: StudyRecord, runs: Sequence[Run]) -> None:

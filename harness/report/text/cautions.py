@@ -14,7 +14,8 @@ from harness.results.cell_result import CellResult
 from harness.results.collect import Results
 from harness.results.degenerate import empty_shares
 from harness.results.search_budget import constant_metrics, generalization_gap, rank_flip, unequal_budgets
-from harness.stats.verdicts import units
+from harness.results.unfinished import unfinished
+from harness.stats.answers import units
 from harness.study.dimension import Dimension
 from harness.study.search_space import title
 
@@ -41,6 +42,7 @@ def cautions(results: Results, findings: Findings) -> list[str]:
         results=results,
         findings=findings,
         budgets=unequal_budgets(results),
+        unfinished=unfinished(results),
         constant=constant_metrics(results),
         leading=leading_references(results),
         first=next(iter(results.ranked()), None),

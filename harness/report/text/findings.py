@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from harness.report.templates import paragraphs
 from harness.report.text.headline import answer
 from harness.report.text.recommendation import Recommendation, recommend
+from harness.results.changed_metric import changed_metric
 from harness.results.collect import Results
 from harness.results.degenerate import nothing_ranks, unclaimed
+from harness.results.unfinished import unfinished
 from harness.stats import Comparison
-from harness.stats.verdicts import Scored, Verdicts, judge, score_answers, units
+from harness.stats.answers import Scored, score_answers, units
+from harness.stats.verdicts import Verdicts, judge
 from harness.study.axes import featured
 from harness.tracking.schema import score_name
 
@@ -53,21 +56,22 @@ def find(results: Results) -> Findings:
     """Compare the cells of a study by what their final runs answered."""
     answers, metric, unranked = results.answers, results.metric, nothing_ranks(results)
     if unranked:
-        return Findings(" ".join(paragraphs("text/unranked.md.j2", reason=unranked)), unranked=unranked)
+        begun = any(cell.ranks_by(results.lead) for cell in results.cells)
+        facts = {"reason": unranked, "unfinished": not begun and unfinished(results)}
+        return Findings(" ".join(paragraphs("text/unranked.md.j2", **facts)), unranked=unranked)
     if answers is None:
-        reason = (
-            "all tables of test predictions are damaged" if results.damaged else "no final runs were scored on test"
-        )
-        return Findings(_unclaimed(results, reason))
+        return Findings(_unclaimed(results, _unanswered(results)))
     if isinstance(metric, str):
         return Findings(_unclaimed(results, metric))
     if units(answers.examples) < 2:
         rows = "example" if len(answers.examples) == 1 else "group of examples"
         return Findings(_unclaimed(results, f"a single test {rows} compares nothing"))
-    best = next((cell for cell in results.ranked() if cell.id in answers.cells and cell.ranks_by(results.lead)), None)
+    best = results.first_of(answers.cells)
     if best is None:
         return Findings(_unclaimed(results, "no cell with a score on validation has final runs"))
     scored, final = score_answers(answers, metric), results.settings.get("final", {})
+    if changed := changed_metric(metric, answers, scored, "test"):
+        return Findings(_unclaimed(results, changed))
     verdicts = judge(
         answers,
         scored,
@@ -84,6 +88,15 @@ def find(results: Results) -> Findings:
         verdicts, cells=len(results.cells) + len(results.absent), reference=_best_reference(results, verdicts)
     )
     return Findings(said, verdicts, scored, recommend(results, verdicts))
+
+
+def _unanswered(results: Results) -> str:
+    """Return why there are no test predictions to compare."""
+    if results.damaged:
+        return "all tables of test predictions are damaged"
+    is_to_come = unfinished(results) and results.settings.get("final", {}).get("seeds")
+    remedy = ", for the study is not finished; run it to its end" if is_to_come else ""
+    return f"no final runs were scored on test{remedy}"
 
 
 def _features(results: Results) -> dict[str, dict[str, dict[str, str]]]:

@@ -16,9 +16,12 @@ from harness.core.errors import NewerError
 from harness.core.example import Example, fingerprint
 from harness.core.progress import Progress
 from harness.metrics.base import Metric
+from harness.results.changed_metric import changed_metric
+from harness.results.predictions import answered_by
 from harness.runner.objective import Objective
 from harness.stats import Comparison
-from harness.stats.verdicts import Answered, Answers, compare_two, units
+from harness.stats.answers import Answered, Answers, score_answers, units
+from harness.stats.verdicts import compare_two
 from harness.study.spec import StudySpec
 from harness.tracking.prediction_table import is_whole, read_asked, read_predictions
 from harness.tracking.schema import Metrics, Params, Tags, VersionTags, score_name
@@ -134,7 +137,10 @@ class Contest:
         answers = "; ".join(other) or self._answers(best, champion)
         if isinstance(answers, str):
             return _Decision(CHALLENGER, f"not comparable with version {champion.number}: {answers}", {})
-        return _judged(compare_two(answers, self.metric, one=CHALLENGER, other=CHAMPION), champion, answers)
+        scored = score_answers(answers, self.metric)
+        if changed := changed_metric(self.metric, answers, scored, "validation"):
+            return _Decision(CHALLENGER, f"not comparable with version {champion.number}: {changed}", {})
+        return _judged(compare_two(answers, scored, self.metric, one=CHALLENGER, other=CHAMPION), champion, answers)
 
     def _answers(self, best: Run, champion: Version) -> Answers | str:
         """Return what both cells answered on validation, or why they cannot be compared."""
@@ -145,8 +151,8 @@ class Contest:
             runs = [sibling for sibling in registry.siblings(run) if is_whole(tracker, sibling, "validation")]
             if not runs:
                 return f"the runs of the {name} are gone, or what they answered is damaged"
-            predictions = tuple(read_predictions(tracker, each, "validation") for each in runs)
-            said[name] = Answered(predictions, seeded=runs[-1].params[Params.SEED].isdigit())
+            predictions = [read_predictions(tracker, each, "validation") for each in runs]
+            said[name] = answered_by(runs, predictions)
             asked.append(runs[-1])
         orders = {tuple(each.id for each in run) for cell in said.values() for run in cell.runs}
         if len(orders) > 1:

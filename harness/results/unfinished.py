@@ -1,0 +1,25 @@
+"""Which cells of a study are not done: stopped or killed, or left out of what was run."""
+
+from __future__ import annotations
+
+from harness.results.cell_result import CellResult
+from harness.results.collect import Results
+
+__all__ = ["unfinished"]
+
+
+def unfinished(results: Results) -> tuple[str, ...]:
+    """Return the ids of cells that were not run yet, or lack trials or final runs of what the study asks for."""
+    return (*(cell.id for cell in results.cells if _lacks(cell, results)), *results.absent)
+
+
+def _lacks(cell: CellResult, results: Results) -> bool:
+    finals = len(cell.finals) + cell.diverged_finals
+    if cell.tuning == "none":
+        return not finals
+    is_grid = results.search["sampler"] == "grid"  # which may have fewer points than trials were asked for
+    if not is_grid and len(cell.trials) - cell.added_trials < results.search["trials"]:
+        return True
+    if not cell.hyperparameters:
+        return not cell.all_diverged
+    return finals < len(results.settings.get("final", {}).get("seeds", ()))
