@@ -47,6 +47,5 @@ def in_words(metric: Metric, run: str, split: Split, then: float, now: float) ->
     return (
         f"{metric.name} of {run} on {split} is {then:.6g} in the store, and what is stored of it scores {now:.6g} now, "
         f"both under the signature {metric.signature()}: a metric whose results change needs another signature; give "
-        "it one and run the study again, or restore its code (one that reads fields of an example beside its source, "
-        "target and references cannot be computed from a store, which keeps no others)"
+        "it one and run the study again, or restore its code"
     )

@@ -88,6 +88,8 @@ def write_predictions(
         table["references"] = [json.dumps(list(example.references), ensure_ascii=False) for example in examples]
     if any(example.group is not None for example in examples):
         table["group"] = [example.group for example in examples]
+    if any(example.fields.keys() - {"source"} for example in examples):  # which metrics of one's own may read
+        table["fields"] = [json.dumps(dict(example.fields), ensure_ascii=False, default=str) for example in examples]
     if kept_off:
         lines = (dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True))
         text = "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
@@ -148,7 +150,7 @@ def read_examples(tracker: RunStore, run: Run, split: Split) -> tuple[Example, .
     return tuple(
         Example(
             id=str(row["id"]),
-            fields={"source": row.get("source", KEPT_OFF)},
+            fields=json.loads(row["fields"]) if "fields" in row else {"source": row.get("source", KEPT_OFF)},
             target=row.get("reference", KEPT_OFF),
             references=tuple(json.loads(row.get("references", "[]"))),
             group=row.get("group"),
