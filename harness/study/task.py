@@ -217,15 +217,20 @@ def _refuse_names(task: Task, path: Path) -> None:
         if metrics.count(name) > 1:
             raise TaskError(f"task file {path}: two metrics are called {name!r}; give each a name of its own")
     for metric in task.metrics:
-        if isinstance(metric, Metric) and not isinstance(metric.higher_is_better, bool):
-            rule = "it must be True, or False where less is better"
-            raise TaskError(
-                f"task file {path}: higher_is_better of metric {metric.name!r} is {metric.higher_is_better!r}; {rule}"
-            )
-        for part in ("statistics", "reduce", "signature") if isinstance(metric, Metric) else ():
-            if not callable(value := getattr(metric, part)):
-                rule = "it must be a function" + (" such as lambda: 'mine|version:1'" if part == "signature" else "")
-                raise TaskError(f"task file {path}: {part} of metric {metric.name!r} is {shown(value)}; {rule}")
+        if isinstance(metric, Metric):
+            _refuse_parts(metric, path)
+
+
+def _refuse_parts(metric: Metric, path: Path) -> None:
+    """Refuse a metric that has no direction, or a value where a function must be."""
+    where = f"of metric {metric.name!r} is"
+    if not isinstance(metric.higher_is_better, bool):
+        rule = "it must be True, or False where less is better"
+        raise TaskError(f"task file {path}: higher_is_better {where} {metric.higher_is_better!r}; {rule}")
+    for part in ("statistics", "reduce", "signature"):
+        if not callable(value := getattr(metric, part)):
+            rule = "it must be a function" + (" such as lambda: 'mine|version:1'" if part == "signature" else "")
+            raise TaskError(f"task file {path}: {part} {where} {shown(value)}; {rule}")
 
 
 REMEDIES = {"reduce": "it must make a number of what statistics returns for each row: correct one of the two"}
