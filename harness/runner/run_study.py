@@ -91,8 +91,7 @@ def run(
         raise UserError(f"unknown executor {executor!r}; {closest(executor, EXECUTORS)}")
     remember(code_files(checked.study))
     folder, _ = workspace.study(checked.study.name), workspace.report(checked.study.name)  # or they are refused
-    address = checked.file.address
-    reach_store(address.store)
+    reach_store((address := checked.file.address).store)
     reach_storage(checked.study.search.storage)
     metrics = resolve_all(checked.metrics)
     trains = KnownModel(EXECUTORS[executor], checked, workspace, progress)
