@@ -95,7 +95,9 @@ def test_the_report_shows_it(way: Way, place: Place) -> None:
     page, text = ((folder / name).read_text(encoding="utf-8") for name in ("report.html", "report.md"))
     for row in ("bare/no", "bare/strong", "cue/no", "cue/strong"):
         assert f'<th scope="row">{row}</th>' in page, "the heat map has a row for each"
-        assert f'a mark for each trial: {row}"' in page, "the chart of learning rates has a panel for each"
+        assert f'a mark for each trial, the best ringed: {row}"' in page, (
+            "the chart of learning rates has a panel for each"
+        )
     for title in ("Decay, each against strong, averaged over prompts and what trains", "Prompt and decay together"):
         assert title in page
         assert title in text

@@ -80,10 +80,12 @@ def test_every_name_acts_on_its_key_of_the_training_section() -> None:
     study = StudySpec.model_validate({"name": "s", "task": "t", "prompts": ["p"], "tuning": ["head"]})
     values: dict[str, Value] = {"epochs": 7, "batch_size": 3, "accumulation": 2, "schedule": "cosine", "warmup": 0.3}
     values |= {"weight_decay": 0.2, "clip": None, "optimizer": "sgd", "block_decay": 0.9, "loss": "mse"}
-    values |= {"label_smoothing": 0.1}
-    assert {f"training.{key}" for key in values} | {"learning_rate"} == set(SEARCHED) == set(HYPERPARAMETERS)
-    made = applied(study, {f"training.{key}": value for key, value in values.items()})
-    assert made == study.model_copy(update={"training": Training.model_validate(values)})
+    smoothed: dict[str, Value] = {"label_smoothing": 0.1}  # of cross entropy alone
+    names = {f"training.{key}" for key in (*values, *smoothed)}
+    assert names | {"learning_rate"} == set(SEARCHED) == set(HYPERPARAMETERS)
+    for some in (values, smoothed):
+        made = applied(study, {f"training.{key}": value for key, value in some.items()})
+        assert made == study.model_copy(update={"training": Training.model_validate(some)})
 
 
 @pytest.mark.parametrize(
