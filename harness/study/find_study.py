@@ -69,7 +69,7 @@ def known_study(study: str | StudyAddress) -> tuple[str, MlflowTracker]:
     if tracker is None:
         remedy = (
             "run it first, name its file if that has tracking.uri, or the folder that it was run in "
-            "(--home or HARNESS_HOME, in Python workspace=)"
+            "(HARNESS_HOME, in Python workspace=)"
         )
         raise UserError(f"store {masked(store, store)} knows no study {name!r}; {remedy}")
     return name, tracker
