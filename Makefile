@@ -12,10 +12,10 @@ quickstart: $(INSTALLED)  ## install, then run the quickstart study
 test: lint  ## lint, types, and all tests that take less than a minute
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not slow and not hostile and not demand"  # two processes of one thread each
 
-test-slow: $(TOOLS)  ## the tests that take longer: whole commands, real servers
+test-slow: $(TOOLS)  ## the tests that take longer: whole commands, real servers; reports/kept/slow_tests.md has the last results
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "slow and not hostile and not demand"
 
-test-hostile: $(TOOLS)  ## every hostile case; the last result is in reports/kept/hostile.md
+test-hostile: $(TOOLS)  ## every hostile case; reports/kept/slow_tests.md has the last results
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "hostile and not demand"
 
 test-all: test test-slow test-hostile

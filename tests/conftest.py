@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # before torch is there to read it
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="harness-tests-")  # what is remembered of task files
@@ -23,6 +24,10 @@ from tests.support.study_fixture import QUICK, Place, Places
 # A shell's background jobs ignore Ctrl-C, those of nohup a hangup, and so would the processes that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# How long an example takes is the machine's affair, and that of what else it does.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 SHARED_MODELS = Path(__file__).parents[1].parent / "shared" / "models"
 
