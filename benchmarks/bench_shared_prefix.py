@@ -17,7 +17,7 @@ from typing import Any
 
 from support import Shape, print_table, write_json
 
-ROWS, BATCH, OWN = 64, 16, 160
+ROWS, BATCH, OWN = 32, 16, 160
 """Rows, rows a pass, and tokens of a row of its own: a dialogue and its answer in a chat's marks."""
 
 SHARED = {"a system text": 32, "a long one": 96, "two fixed demonstrations": 272, "four": 512}
@@ -41,7 +41,7 @@ def measured(name: str, shared: int, repeats: int) -> dict[str, Any]:
     """
     import torch
 
-    shape = Shape(blocks=12, width=384, inner=1024)
+    shape = Shape()
     model = model_of(shape)
     generator = torch.Generator().manual_seed(0)
     start = torch.randint(shape.vocabulary, (1, shared), generator=generator)
