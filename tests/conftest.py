@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,12 +88,15 @@ def pretrained() -> Callable[[str], Loaded]:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """Return a place where the tiny study was run with `QUICK`, and rows to be answered; tests copy it."""
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Yield a place where the tiny study was run with `QUICK`, and rows to be answered; who writes copies it."""
     place = Places(tmp_path_factory.mktemp("finished"))()
     place.run(*QUICK)
     (place.folder / "asked.jsonl").write_text('{"source": "short note about"}\n')
-    return place
+    there = set(os.listdir(place.folder))
+    yield place
+    left = set(os.listdir(place.folder)) - there
+    assert not left, f"a test wrote {sorted(left)} where all tests read: it must write to a copy"
 
 
 @pytest.fixture(scope="session")

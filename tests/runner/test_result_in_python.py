@@ -92,17 +92,17 @@ def test_verdicts_are_those_of_the_report(result: Result, finished: Place) -> No
     assert {(one.a, one.b): one.difference.value for one in result.verdicts.to_baseline} == differences
 
 
-def test_the_best_cell_answers_as_the_command_does(result: Result, finished: Place) -> None:
+def test_the_best_cell_answers_as_the_command_does(result: Result, finished: Place, tmp_path: Path) -> None:
     asked = [row["source"] for row in rows("test")]
     with inside(finished):
         said = result.best.predict(asked)
         assert said == result.best.predict([{"source": text} for text in asked])
     assert result.best.learning_rate == float(finished.table()[result.best.id]["learning_rate"])
-    (finished.folder / "best.jsonl").write_text("".join(json.dumps({"source": text}) + "\n" for text in asked))
-    done = finished.command("predict", "tiny", "--input", "best.jsonl", "--output", "said.jsonl")
+    file, answers = tmp_path / "asked.jsonl", tmp_path / "said.jsonl"
+    file.write_text("".join(json.dumps({"source": text}) + "\n" for text in asked))
+    done = finished.command("predict", "tiny", "--input", str(file), "--output", str(answers))
     assert done.status == 0, done.err
-    lines = (finished.folder / "said.jsonl").read_text().splitlines()
-    assert [json.loads(line)["prediction"] for line in lines] == said
+    assert [json.loads(line)["prediction"] for line in answers.read_text().splitlines()] == said
 
 
 def test_whatever_holds_rows_is_answered(result: Result, finished: Place) -> None:
@@ -150,12 +150,13 @@ def test_one_text_is_no_list(result: Result, finished: Place) -> None:
         result.best.predict("short note")
 
 
-def test_comparisons_are_the_command_s(finished: Place) -> None:
+def test_comparisons_are_the_command_s(finished: Place, tmp_path: Path) -> None:
     with inside(finished):
         compared = compare("tiny:bare/head", "tiny:cue/head", split="validation")
-    options = ("--split", "validation", "--out", "two.json")
+    file = tmp_path / "two.json"
+    options = ("--split", "validation", "--out", str(file))
     assert finished.command("compare", "tiny:bare/head", "tiny:cue/head", *options).status == 0
-    written = json.loads((finished.folder / "two.json").read_text())
+    written = json.loads(file.read_text())
     assert compared.comparison.difference.value == written["difference"]
     with inside(finished), pytest.raises(UserError, match="stands on both sides"):
         compare(Result.load("tiny"), Study.load("study.yaml"))
