@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import dis
 import enum
 import functools
 import inspect
@@ -27,6 +28,9 @@ __all__ = ["SourceModule"]
 
 PLAIN = (bool, int, str, bytes, type(None), type(...))
 COLLECTIONS = (list, tuple, set, frozenset, dict)
+
+LOOKED_UP = "_GLOBAL", "LOAD_NAME"
+"""What steps of code are called, in part, that look a name up outside of a function, or in the body of a class."""
 
 
 @dataclass
@@ -123,8 +127,9 @@ class SourceModule:
         if not self._bind(name, value, where):
             return
         lines, node = self._node(value, where, ast.ClassDef if isinstance(value, type) else ast.FunctionDef)
-        code = value.__code__ if isinstance(value, FunctionType) else None
-        self._take_along(node, code, _names_of(value), f"{name}()" if code else name)
+        is_function = isinstance(value, FunctionType)
+        code = value.__code__ if is_function else _class_code(node)
+        self._take_along(node, code, _names_of(value), f"{name}()" if is_function else name)
         self.definitions[name] = lines
 
     def _node(self, value: Any, where: str, kind: type[ast.AST]) -> tuple[str, Any]:
@@ -146,10 +151,10 @@ class SourceModule:
         text = source.splitlines(keepends=True)[_first_line(node) - 1 : node.end_lineno]
         return _standing_alone("".join(text))
 
-    def _take_along(self, node: ast.AST, code: CodeType | None, known: Mapping[str, Any], where: str) -> None:
+    def _take_along(self, node: ast.AST, code: CodeType, known: Mapping[str, Any], where: str) -> None:
         """Add what the names of a definition stand for."""
         said = [part.id for part in ast.walk(node) if isinstance(part, ast.Name)]
-        used = {*said} if code is None else {*said} & {*_global_names(code), *_names_outside(node)}
+        used = {*_global_names(code), *_names_outside(node)}
         for name in dict.fromkeys(said):
             if name in used and name in known and getattr(builtins, name, self) is not known[name]:
                 self._assign(name, known[name], where)
@@ -220,9 +225,15 @@ def _standing_alone(lines: str) -> tuple[str, Any]:
     return ast.unparse(node), node
 
 
+def _class_code(node: ast.ClassDef) -> CodeType:
+    """Return the code that makes a class: all that its body and its methods look up is looked up in it."""
+    return compile(ast.Module([node], []), "<class>", "exec", dont_inherit=True)
+
+
 def _global_names(code: CodeType) -> Iterator[str]:
-    """Yield the names that a function and those within it look up outside of it, attributes among them."""
-    yield from (*code.co_names, *code.co_freevars)
+    """Yield the names that a function or a class and those within it look up outside of it; a local one is none."""
+    yield from code.co_freevars
+    yield from (step.argval for step in dis.get_instructions(code) if any(part in step.opname for part in LOOKED_UP))
     for part in code.co_consts:
         if isinstance(part, CodeType):
             yield from _global_names(part)
@@ -230,7 +241,8 @@ def _global_names(code: CodeType) -> Iterator[str]:
 
 def _names_outside(node: ast.AST) -> Iterator[str]:
     """Yield the names in the defaults and decorators of a function, which are looked up when it is made."""
-    assert isinstance(node, ast.FunctionDef | ast.Lambda)
+    if not isinstance(node, ast.FunctionDef | ast.Lambda):
+        return
     outside = [*node.args.defaults, *filter(None, node.args.kw_defaults), *getattr(node, "decorator_list", ())]
     yield from (part.id for part in outside for part in ast.walk(part) if isinstance(part, ast.Name))
 

@@ -47,6 +47,10 @@ def twice(function: Callable[[str], str]) -> Callable[[str], str]:
     return call
 
 
+mark = words = LOCK
+"""What a notebook holds by chance, under names that functions have for values of their own."""
+
+
 class Counter:
     """Counts words."""
 
@@ -61,6 +65,23 @@ def example(row: Mapping[str, Any], id: str) -> Example:
         return shout(row["source"])
 
     return Example(id=id, fields={"source": inner(), "words": Counter().of(row["source"])}, target=row["target"])
+
+
+class Marked:
+    """A text with a mark."""
+
+    def __init__(self, text: str) -> None:
+        self.mark, self.words = MARK, text
+
+    def text(self) -> str:
+        mark, words = self.mark, self.words
+        return words + mark
+
+
+def with_local_names(row: Mapping[str, Any], id: str) -> Example:
+    made = Marked(row["source"])
+    mark, words = made.mark, made.words
+    return Example(id=id, fields={"source": made.text(), "mark": mark, "words": words}, target=row["target"])
 
 
 def locked(row: Mapping[str, Any], id: str) -> Example:
@@ -102,7 +123,7 @@ def written(made: Task, folder: Path) -> Task:
 ROW = {"source": "a note", "target": "n"}
 
 
-@pytest.mark.parametrize("function", [example, closing_over(3), closing_over({"k": [1, -0.5]})])
+@pytest.mark.parametrize("function", [example, with_local_names, closing_over(3), closing_over({"k": [1, -0.5]})])
 def test_examples_are_the_same(function: Callable[[Mapping[str, Any], str], Example], tmp_path: Path) -> None:
     assert written(task(example=function), tmp_path).example(ROW, "1") == function(ROW, "1")
 
