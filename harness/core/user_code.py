@@ -1,4 +1,4 @@
-"""Code of a user's task file: whatever it raises is told, and it can neither end the command nor move it elsewhere."""
+"""Code of a user's file, a task or a loss: whatever it raises is told, and it neither ends a command nor moves it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 
 from harness.core.errors import HarnessError, TaskError, UserError
 from harness.core.failures import is_out_of_memory
 
-__all__ = ["ended_at", "user_code"]
+__all__ = ["ended_at", "module_in", "user_code"]
 
 ANYTHING = (Exception, SystemExit, GeneratorExit)
 """Errors, and what ends a command without being one; Ctrl-C stays what it is."""
@@ -41,6 +44,34 @@ def user_code(what: str, remedy: str, error: type[UserError] = TaskError) -> Ite
     finally:
         os.chdir(folder)
         sys.argv[:] = arguments
+
+
+def module_in(file: Path, what: str) -> ModuleType:
+    """Run a Python file of it, and return its module, which stays known by its name: dataclasses look for theirs.
+
+    Args:
+        file: Its name ends in ``.py``.
+        what: What it is of, a word: ``task``.
+
+    Raises:
+        TaskError: It raised something.
+    """
+    name = f"harness_{what}_{file.stem}"
+    spec = spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    before = sys.modules.get(name)
+    sys.modules[name] = module
+    try:
+        with user_code(f"{what} file {file} cannot be loaded: it", "correct it"):
+            spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        if before is not None:
+            sys.modules[name] = before
+        raise
+    return module
 
 
 def ended_at(stop: SystemExit) -> str:

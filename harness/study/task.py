@@ -6,7 +6,6 @@ A task file defines one module-level name, ``task``. Data with a column ``target
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +23,7 @@ from harness.core.example import Example, as_text
 from harness.core.named_path import named_path
 from harness.core.number_types import Count
 from harness.core.plain_yaml import shown
-from harness.core.user_code import user_code
+from harness.core.user_code import module_in, user_code
 from harness.data.prompt_forms import PROMPT_FORMS
 from harness.data.target_texts import trimmed
 from harness.data.tokenization import SOURCE_TOKENS, PromptForm
@@ -167,14 +166,10 @@ def task_text(path: Path, what: str = "task file") -> str:
 
 
 def _load_file(path: Path) -> Task:
-    spec = importlib.util.spec_from_file_location(f"harness_task_{path.stem}", path) if path.suffix == ".py" else None
-    if spec is None or spec.loader is None:
+    if path.suffix != ".py":
         raise TaskError(f"task file {path} is no Python file; its name must end in .py")
     task_text(path)
-    module = importlib.util.module_from_spec(spec)
-    with user_code(f"task file {path} cannot be loaded: it", "correct it"):
-        spec.loader.exec_module(module)
-    task = getattr(module, "task", None)
+    task = getattr(module_in(path, "task"), "task", None)
     if not isinstance(task, Task):
         raise TaskError(f"task file {path} must define `task = Task(...)`, but its `task` is {task!r}")
     return _valid(task, path)

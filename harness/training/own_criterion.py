@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.core.errors import TaskError
-from harness.core.user_code import user_code
+from harness.core.user_code import module_in, user_code
 from harness.study.own_losses import OwnLoss
 from harness.training.criteria import Criterion, Function
 
@@ -63,13 +62,7 @@ def own_criterion(own: OwnLoss, vocabulary: int, device: torch.device) -> Criter
 
 def _loaded(own: OwnLoss) -> Callable[..., Any]:
     """Run the file, and return its function."""
-    spec = importlib.util.spec_from_file_location(f"harness_loss_{own.file.stem}", own.file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with user_code(f"loss file {own.file} cannot be loaded: it", REMEDY):
-        spec.loader.exec_module(module)
-    function: Any = getattr(module, own.function, None)
+    function: Any = getattr(module_in(own.file, "loss"), own.function, None)
     if not callable(function):
         raise TaskError(f"loss file {own.file}: {own.function!r} is {function!r}; it must be a function")
     found: Callable[..., Any] = function

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import DataError, TaskError
-from harness.core.user_code import user_code
+from harness.core.user_code import module_in, user_code
 from harness.study.task import load_task
 from tests.support.first_of_kind import first_of_kind
 from tests.support.study_fixture import TASK, Done, Place, Places
@@ -66,6 +66,36 @@ def refused(place: Place, *arguments: str) -> Done:
     assert done.status == 2, done
     assert "ready to run" not in done.out
     return done
+
+
+DATACLASS = """
+from __future__ import annotations
+from dataclasses import dataclass
+
+
+@dataclass
+class Settings:
+    share: float = 0.5
+
+
+"""
+
+
+def test_a_file_may_have_dataclasses_whose_annotations_are_read_later(tmp_path: Path) -> None:
+    file = tmp_path / "with_settings.py"
+    file.write_text(f"{DATACLASS}{TASK}\nsettings = Settings(0.25)\n")
+    assert load_task(str(file))[0].metrics
+    module = module_in(file, "task")
+    assert module.settings.share == 0.25
+    assert sys.modules["harness_task_with_settings"] is module
+
+
+def test_a_file_that_fails_leaves_no_module_behind(tmp_path: Path) -> None:
+    file = tmp_path / "failing.py"
+    file.write_text("1 / 0")
+    with pytest.raises(TaskError, match="loss file .*failing.py cannot be loaded: it raised ZeroDivisionError"):
+        module_in(file, "loss")
+    assert "harness_loss_failing" not in sys.modules
 
 
 def test_a_task_of_ones_own_is_ready(place: Place) -> None:

@@ -51,6 +51,16 @@ def test_what_it_computes(tmp_path: Path) -> None:
     assert slope[1].tolist() == [6.0, 0.0, 0.0, 0.0]
 
 
+def test_its_file_may_have_dataclasses_whose_annotations_are_read_later(tmp_path: Path) -> None:
+    file = tmp_path / "losses.py"
+    settings = "@dataclass\nclass Settings:\n    power: float = 2.0\n\n\n"
+    body = "return logits.sum(1) ** Settings().power"
+    imports = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+    file.write_text(f"{imports}{settings}{HEAD}{body}\n", encoding="utf-8")
+    criterion = own_criterion(OwnLoss(file, "mine"), 40, torch.device("cpu"))
+    assert criterion.slopes(torch.ones(1, 3), torch.tensor([0]))[0].tolist() == [9.0]
+
+
 REFUSED = {
     "a mean": ("return F.cross_entropy(logits, labels)", r"gives shape \(\) for 6 labels; return the loss of each"),
     "a number": ("return 1.0", r"gives 1.0 for 6 labels; return the loss of each, shape \(labels,\)"),
