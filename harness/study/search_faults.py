@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from harness.core.closest_match import closest
 from harness.core.errors import UserError
+from harness.core.plain_yaml import shown
 from harness.study.first_settings import first_settings, strays
 from harness.study.grid import Cell, cell_space, neighbor
 from harness.study.problems import Problems
@@ -113,8 +114,8 @@ def _left_out(study: StudySpec, spaces: dict[SearchSpace, list[str]], problems: 
         outside = {space: told for space in spaces if (told := strays(whole, space))}
         words = [f"{', '.join(dict.fromkeys(spaces[space]))}: {'; '.join(told)}" for space, told in outside.items()]
         if outside and len(outside) == len(spaces):
-            lies = f"search.first {dict(setting)} lies in no cell's space ({'; '.join(words)})"
+            lies = f"search.first {shown(setting)} lies in no cell's space ({'; '.join(words)})"
             problems.add(f"{lies}; widen the range, or name what it leaves out", "search", "first", place)
         elif outside:
-            notes.append(f"search.first {dict(setting)} is left out where it lies outside ({'; '.join(words)})")
+            notes.append(f"search.first {shown(setting)} is left out where it lies outside ({'; '.join(words)})")
     return notes

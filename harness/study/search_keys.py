@@ -13,7 +13,7 @@ from harness.core.yaml_section import Section
 from harness.study.axes import Tuning
 from harness.study.dimension import NARROWEST, Dimension
 from harness.study.tuning_kinds import TUNING_KINDS
-from harness.study.written_space import RATE, flattened, space_dimensions
+from harness.study.written_space import RATE, flattened, space_dimensions, typed_settings
 
 __all__ = ["PROXIED", "LearningRate", "Search", "TuningRange"]
 
@@ -105,6 +105,11 @@ class Search(Section):
     @classmethod
     def _dotted_settings(cls, first: Any) -> Any:
         return [flattened(setting) for setting in first] if isinstance(first, list | tuple) else first
+
+    @field_validator("first")
+    @classmethod
+    def _typed(cls, first: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        return typed_settings(first)
 
     def named_range(self, tuning: Tuning) -> TuningRange | None:
         """Return the range that is named for a tuning alone, by its name before its kind, if there is one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -15,7 +15,7 @@ from harness.study.dimension import Dimension, Value
 from harness.study.training_keys import LOSSES, UNSEARCHED, Training
 from harness.study.tuning_kinds import TUNING_KINDS, example
 
-__all__ = ["RATE", "SEARCHED", "TRAINING", "flattened", "space_dimensions"]
+__all__ = ["RATE", "SEARCHED", "TRAINING", "flattened", "space_dimensions", "typed_settings"]
 
 RATE = "learning_rate"
 
@@ -61,6 +61,28 @@ def flattened(space: Any) -> Any:
     return flat
 
 
+def typed_settings(settings: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """Return settings with each value as its key has it: YAML reads ``2e-5`` as a text, and a key takes it as a number.
+
+    Names that no search knows are left to `harness.study.first_settings`.
+
+    Raises:
+        ValidationError: Of all values that a key does not take, each with its place.
+    """
+    typed: list[dict[str, Any]] = []
+    problems: list[InitErrorDetails] = []
+    for place, setting in enumerate(settings):
+        typed.append(dict(setting))
+        for name in [name for name in setting if name in SEARCHED]:
+            try:
+                typed[-1][name] = _typing(name)(setting[name], name)
+            except _Fault as fault:
+                problems.append(_details(fault, (place,)))
+    if problems:
+        raise ValidationError.from_exception_data("first", problems)
+    return tuple(typed)
+
+
 def space_dimensions(space: Mapping[str, Any]) -> dict[str, Dimension]:
     """Return the dimensions of a space by name.
 
@@ -73,13 +95,18 @@ def space_dimensions(space: Mapping[str, Any]) -> dict[str, Dimension]:
         try:
             found[name] = _dimension(name, entry)
         except _Fault as fault:
-            kind = PydanticCustomError(fault.detail["type"], fault.detail["msg"], fault.detail.get("ctx"))
-            problems.append(InitErrorDetails(type=kind, loc=(name, *fault.keys), input=fault.detail["input"]))
+            problems.append(_details(fault, (name,)))
         except ValueError as error:
             problems.append(InitErrorDetails(type="value_error", loc=(name,), input=entry, ctx={"error": error}))
     if problems:
         raise ValidationError.from_exception_data("space", problems)
     return found
+
+
+def _details(fault: _Fault, above: Keys) -> InitErrorDetails:
+    """Return what pydantic is told of a fault, with the keys that lead to it."""
+    kind = PydanticCustomError(fault.detail["type"], fault.detail["msg"], fault.detail.get("ctx"))
+    return InitErrorDetails(type=kind, loc=(*above, *fault.keys), input=fault.detail["input"])
 
 
 def _dimension(name: str, entry: Any) -> Dimension:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from harness.core.errors import StudyError
 from harness.data.template import Template
 from harness.study.grid import expand
 from harness.study.load_study import read_study
@@ -44,7 +45,7 @@ GRID = {"sampler": "grid", "space": {"training.epochs": [1, 2], "training.schedu
         ({"first": [{"learnin_rate": 1}]}, "did you mean 'learning_rate'?"),
         ({"first": [{}]}, "without a learning_rate, which nothing else says"),
         ({"first": [{"learning_rate": 1.0}]}, "learning_rate 1.0 is not from 0.0001 to 0.01"),
-        ({"first": [{"learning_rate": "fast"}]}, "learning_rate fast is not from"),
+        ({"first": [{"learning_rate": 1.0}]}, "search.first {learning_rate: 1.0} lies in no cell's space"),
         ({"first": [{"learning_rate": 1e-3}], "space": {"training.epochs": [1, 2]}}, "training.epochs 3 is not among"),
         ({"first": [{"learning_rate": 10**-n} for n in (2, 3, 4)], "trials": 2}, "3 settings, but search.trials is 2"),
         (
@@ -121,6 +122,34 @@ def test_a_setting_has_what_it_leaves_out_from_the_training_section() -> None:
     plan = search_plan(cells[1], study, cells)
     assert [list(setting.values()) for setting in plan.first] == [[2e-3, 2, 0.1], [2e-3, 2, 0.5]]
     assert plan.trials == 8
+
+
+def test_a_setting_is_typed_as_its_keys_are(tmp_path: Path) -> None:
+    """YAML reads ``2e-3`` as a text; a key of the training section takes it, and so does what is tried first."""
+    file = tmp_path / "study.yaml"
+    space = "{training.weight_decay: [0, 1e-2], training.epochs: [1, 2]}"
+    first = "[{learning_rate: 2e-3, training: {weight_decay: 1e-2, epochs: 2.0}}]"
+    search = f"search:\n  learning_rate: {{low: 1e-4, high: 1e-2}}\n  space: {space}\n  first: {first}\n"
+    file.write_text(yaml.safe_dump(content(tuning=["full"])) + search, encoding="utf-8")
+    study = read_study(file).study
+    assert study.search.first == ({"learning_rate": 0.002, "training.weight_decay": 0.01, "training.epochs": 2},)
+    cells = expand(study, FORMS)
+    (tried,) = search_plan(cells[1], study, cells).first
+    assert [(value, type(value)) for value in tried.values()] == [(0.002, float), (2, int), (0.01, float)]
+
+
+def test_a_value_that_no_key_takes_is_told_with_its_place(tmp_path: Path) -> None:
+    first = [{"learning_rate": "fast", "training.epochs": 2.5}, {"learning_rate": 1e-3, "training.loss": "hinge"}]
+    with pytest.raises(StudyError) as caught:
+        told(tmp_path, search={"first": first})
+    assert [problem.message[: len(words)] for problem, words in zip(caught.value.problems, TYPED, strict=True)] == TYPED
+
+
+TYPED = [
+    "search.first.0.learning_rate is 'fast'; it must be a number",
+    "search.first.0.training.epochs is 2.5; it must be a whole number",
+    "training.loss is 'hinge'; known: cross_entropy",
+]
 
 
 def test_the_budget_of_a_grid_is_its_points() -> None:
