@@ -148,14 +148,21 @@ def _many_shortened(seen: Linted) -> str | None:
 
 
 def _leaked_labels(seen: Linted) -> str | None:
-    text = " ".join(seen.bare.casefold().split())
+    text = _spaced(seen.bare)
     scored = [row for split, part in seen.examples.items() if split != "train" for row in part]
-    targets = ((row, " ".join(row.target.casefold().split())) for row in scored)
-    held = [row.id for row, target in targets if len(target) >= TELLING and target in text]
-    if not held:
+    targets = ((row.id, _spaced(row.target)) for row in scored)
+    held = [(id, target) for id, target in targets if len(target) >= TELLING and target in text]
+    # An answer that training rows have as well, such as a label in a list of all, tells of no scored row.
+    known = {_spaced(row.target) for row in seen.examples.get("train", ())} if held else set()
+    leaked = [id for id, target in held if target not in known]
+    if not leaked:
         return _one_label(seen)
-    rows = f"row {held[0]!r}" if len(held) == 1 else f"{len(held)} rows, {held[0]!r} among them"
+    rows = f"row {leaked[0]!r}" if len(leaked) == 1 else f"{len(leaked)} rows, {leaked[0]!r} among them"
     return f"it holds the target of {rows}, which are scored: take demonstrations from train alone"
+
+
+def _spaced(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
 def _one_label(seen: Linted) -> str | None:

@@ -157,6 +157,17 @@ def test_a_prompt_in_the_language_of_sources_or_of_targets_is_fine(plain: Loaded
     assert lint_prompts([english], [], {"train": pairs, "validation": pairs}, plain) == ()
 
 
+def test_a_list_of_the_labels_is_no_leak(plain: Loaded) -> None:
+    labels = ["Science & Technology", "International Affairs"]
+    rows = [Example(f"row-{n}", {"source": f"note {n}"}, labels[n % 2]) for n in range(8)]
+    prompt = Template("p", f"One of {', '.join(labels)}, or The Weather Of Today.\n{{{{ source }}}}\n")
+    examples: dict[Split, list[Example]] = {"train": rows[:4], "validation": rows[4:]}
+    assert lint_prompts([prompt], [], examples, plain) == ()
+    examples["test"] = [Example("other", {"source": "note 9"}, "the weather of  today")]
+    (lint,) = lint_prompts([prompt], [], examples, plain)
+    assert lint.advice == "it holds the target of row 'other', which are scored: take demonstrations from train alone"
+
+
 @pytest.mark.parametrize(
     ("pick", "labels", "told"),
     [
