@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,15 +94,13 @@ class Demonstrations:
     def _nearest_first(self, pick: Pick | None, example: Example) -> Iterator[int]:
         """Yield the numbers of all rows; of those that are equally near, the earlier one first."""
         if pick == "fixed":
-            order = self._drawn
-        elif pick == "random":
-            order = np.random.default_rng(int(digest(example.source), 16)).permutation(len(self.rows))
-        elif pick == "similar" and self.vectors:
+            return map(int, self._drawn)
+        if pick == "random":
+            return map(int, np.random.default_rng(int(digest(example.source), 16)).permutation(len(self.rows)))
+        if pick == "similar" and self.vectors:
             (vector,) = self.vectors([example.source])
-            order = np.argsort(-np.round(self._matrix @ vector, DECIMALS), kind="stable")
-        else:
-            order = np.argsort(-self._index.scores(example.source), kind="stable")
-        return iter(order.tolist())
+            return _from_largest(np.round(self._matrix @ vector, DECIMALS))
+        return _from_largest(self._index.scores(example.source))
 
     @cached_property
     def _drawn(self) -> NDArray[np.int64]:
@@ -131,6 +129,16 @@ class Demonstrations:
         """Each row as it is compared."""
         by_number = {number: form for form in self._alike for number in form.numbers}
         return [by_number[number] for number in range(len(self.rows))]
+
+
+def _from_largest(scores: NDArray[np.floating[Any]]) -> Iterator[int]:
+    """Yield the places of scores, the largest first; of equal ones the earlier first.
+
+    Few are asked for, and of many rows few share a word with one: the others are not sorted before them.
+    """
+    for some in (scores > 0, scores == 0, scores < 0):
+        places = np.flatnonzero(some)
+        yield from map(int, places[np.argsort(-scores[places], kind="stable")])
 
 
 NO_DEMONSTRATIONS = Demonstrations(())

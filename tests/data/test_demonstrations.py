@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import bm25s
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -73,6 +74,18 @@ def test_words_that_no_row_has_leave_the_order_of_training() -> None:
     assert [row.id for row in Demonstrations(train).picked(NEAR, Example("x", {"source": "?"}, "-"))] == ["2", "1", "0"]
     empty = made(("the", "a"), ("of", "b"))
     assert len(Demonstrations(empty).picked(NEAR, Example("x", {"source": "lamp"}, "-"))) == 2
+
+
+@given(st.lists(st.sampled_from([-0.5, -0.25, 0.0, 0.25, 0.5, 1.0]), min_size=1, max_size=30))
+def test_the_nearest_come_first_and_of_equal_ones_the_earlier(cosines: list[float]) -> None:
+    rows = made(*((f"row{number}", "t") for number in range(len(cosines))))
+    vectors = {row.source: (cosine, 1.0) for row, cosine in zip(rows, cosines, strict=True)} | {"asked": (1.0, 0.0)}
+    shown = Demonstrations(rows, lambda texts: np.array([vectors[text] for text in texts]))
+    picked = shown.picked(
+        Template("s", "{{ source }}", shots=30, pick="similar"), Example("x", {"source": "asked"}, "-")
+    )
+    expected = sorted(range(len(rows)), key=lambda number: (-cosines[number], number))
+    assert [row.id for row in reversed(picked)] == [str(number) for number in expected]
 
 
 @st.composite
