@@ -92,7 +92,8 @@ def without_reserved(fields: Mapping[str, Any], columns: Mapping[str, str]) -> M
         if name in columns.values() and name not in columns:
             continue
         if name == MESSAGES and (value is None or is_chat(value)):
-            found |= {name: read_turns(value, name)} if value else {}
+            is_empty = value is None or (isinstance(value, list) and not value)
+            found |= {} if is_empty else {name: read_turns(value, name)}
             continue
         raise DataError(
             f"a field is called {name!r}, which means something else in prompts, and holds {str(value)[:40]!r}; rename "

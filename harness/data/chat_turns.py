@@ -43,12 +43,23 @@ REMEDY = "correct the row or leave it out"
 
 
 def chat_column(rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return the column of that name that holds chats, ``None`` where there is none."""
+    """Return the column of that name that holds chats, ``None`` where there is none.
+
+    Of a column the first value that says something is looked at: an empty chat is a fault of its row.
+    """
     for column in COLUMNS:
-        value = next((row[column] for row in rows if row.get(column) is not None), None)
+        there = [row[column] for row in rows if row.get(column) is not None]
+        value = next(filter(_says_something, there), there[0] if there else None)
         if is_chat(value) or (column == MESSAGES and isinstance(value, list)):
             return column
     return None
+
+
+def _says_something(value: Any) -> bool:
+    try:
+        return _listed(value) not in (None, "", [], {})
+    except ValueError:
+        return True
 
 
 def is_chat(value: Any) -> bool:
@@ -64,11 +75,13 @@ def _listed(value: Any) -> Any:
     """Return a value as a list, if it is one in whatever way tables hold it.
 
     Raises:
-        ValueError: It looks like the JSON text of a list of turns, and is none.
+        ValueError: It looks like the JSON text of a list of turns, or a list for each key of them, and is none.
     """
     if isinstance(value, str) and re.match(r"\s*\[\s*\{", value):
         return parse_json(value)
     if isinstance(value, Mapping) and value and all(isinstance(part, list) for part in value.values()):
+        if len({len(part) for part in value.values()}) > 1:
+            raise ValueError(f"its lists have {', '.join(f'{len(part)} {key}' for key, part in value.items())}")
         return [dict(zip(value, turn, strict=True)) for turn in zip(*value.values(), strict=True)]
     if hasattr(value, "tolist"):  # an array of numpy
         return value.tolist()
@@ -88,7 +101,8 @@ def read_turns(value: Any, column: str) -> list[Turn]:
     try:
         turns = _listed(value)
     except ValueError as error:
-        raise DataError(f"column {column!r} is no valid JSON: {error}; write its turns as a JSON list") from None
+        what = "valid JSON" if isinstance(value, str) else "chat"
+        raise DataError(f"column {column!r} is no {what}: {error}; write its turns as a JSON list") from None
     if not isinstance(turns, list) or not turns:
         shown = "nothing" if turns in (None, "", []) else str(turns)[:40]
         raise DataError(f"column {column!r} holds {shown}; a chat is a list of turns, each {{role, content}}; {REMEDY}")

@@ -141,6 +141,10 @@ def test_turns_keep_the_calls_of_tools() -> None:
         ),
         ([{"role": "user", "content": [7]}, said("b")], "turn 1 of 'messages', part 1, is of the kind 'int'"),
         ('[{"role": "user"', "column 'messages' is no valid JSON"),
+        (
+            {"role": ["user", "assistant"], "content": ["a"]},
+            "column 'messages' is no chat: its lists have 2 role, 1 content; write its turns as a JSON list",
+        ),
     ],
     ids=str,
 )
@@ -156,6 +160,13 @@ def test_rows_without_a_chat_are_named_and_counted() -> None:
         "here, train row 2: column 'messages' holds nothing; a chat is a list of turns, each {role, content}; correct "
         "the row or leave it out (3 rows are faulty)"
     )
+
+
+@pytest.mark.parametrize("empty", [None, [], "", {"role": [], "content": []}], ids=repr)
+@pytest.mark.parametrize("column", ["messages", "conversations"])
+def test_a_column_of_chats_is_known_where_its_first_row_is_empty(column: str, empty: Any) -> None:
+    told = refused({column: empty}, {column: [user("a"), said("b")]})
+    assert told.startswith(f"here, train row 1: column {column!r} holds ")
 
 
 CHAT = [SYSTEM, user("a"), said("b"), user("c"), said(""), user("d"), said(None, tool_calls=CALL), tool("e"), said("f")]
