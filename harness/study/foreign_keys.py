@@ -21,7 +21,9 @@ BY_EPOCH = "validation is scored after every epoch, always"
 KEEP = "here it is 'training.keep': best, and 'final.models' says which models are stored"
 FEWER = "here it is 'generation.top_p': which tokens are drawn from is said by their probability, not their number"
 STOP = "here it is 'generation.stop', a list of texts"
-SHOTS = "write the examples into a prompt's text, in 'prompts'"
+SHOTS = "here it is 'prompts.shots', of each prompt that shows training rows: {name: four, text: \"...\", shots: 4}"
+CHAT = "write a chat in 'prompts', {name: chat, user: \"{{ source }}\"}: the model's own chat template writes it"
+SYSTEM = "here it is 'prompts.system', of each chat: {name: chat, system: \"...\", user: \"{{ source }}\"}"
 ADAPTER = "what trains is named in 'tuning': head, last_blocks or full; adapters are none of its kinds"
 QUANTIZED = "weights are loaded as 'model.dtype' says, and never quantized"
 RESULTS = "reports go to reports/<name>, all else to .harness and the stores; HARNESS_HOME=DIR moves them"
@@ -117,6 +119,11 @@ FOREIGN_KEYS = {
     "stop_sequences": STOP,
     "prompt_template": "prompts are written in 'prompts': {name: polite, text: \"{{ source }}\"}",
     "num_fewshot": SHOTS,
+    "n_shots": SHOTS,
+    "apply_chat_template": CHAT,
+    "system_prompt": SYSTEM,
+    "system_instruction": SYSTEM,
+    "chat_template_kwargs": "here it is 'prompts.template_args', of each chat: {enable_thinking: false}",
     "n_trials": "here it is 'search.trials', of each cell",
     "direction": "each metric says that itself; 'search.metric' names the one that is searched by",
 }

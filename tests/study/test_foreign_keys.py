@@ -23,6 +23,12 @@ def test_no_answer_names_a_key_that_is_none_or_answers_for_one_of_ours() -> None
     assert FOREIGN_KEYS.keys() & {key.rpartition(".")[2] for key in KEYS} == set()
 
 
+def test_what_a_prompt_says_is_answered_with_keys_of_prompts() -> None:
+    answers = {"num_fewshot": "prompts.shots", "system_prompt": "prompts.system"}
+    answers |= {"chat_template_kwargs": "prompts.template_args", "apply_chat_template": "prompts"}
+    assert {name: f"'{key}'" in FOREIGN_KEYS[name] for name, key in answers.items()} == dict.fromkeys(answers, True)
+
+
 @pytest.mark.parametrize("name", list(FOREIGN_KEYS))
 def test_a_key_of_another_tool_is_answered_wherever_it_stands(name: str, tmp_path: Path) -> None:
     for section, tree in {"the study": {**STUDY, name: 1}, "training": {**STUDY, "training": {name: 1}}}.items():
