@@ -9,7 +9,7 @@ from numbers import Real
 from typing import Any
 
 from harness.core.errors import MetricError
-from harness.core.example import Example, Prediction
+from harness.core.example import Example, Prediction, fingerprint
 from harness.core.user_code import user_code
 from harness.metrics.base import Metric
 from harness.metrics.registry import is_registered
@@ -41,7 +41,7 @@ def try_metrics(metrics: Iterable[Metric | str], rows: Sequence[Example]) -> Non
 
 def _fault(metric: Metric, pairs: Sequence[tuple[Prediction, Example]]) -> str | None:
     """Return what is wrong with what a metric says of some rows, asked twice."""
-    before = deepcopy(pairs)
+    before = _shown(pairs)
     score, again = (_once(metric, pairs) for _ in range(2))
     if any(statistic is None for statistic in score[2]):
         return "contributes None for a row; its statistics must be an array of numbers"
@@ -49,12 +49,17 @@ def _fault(metric: Metric, pairs: Sequence[tuple[Prediction, Example]]) -> str |
         return f"reduces two rows to {str(score[0])[:40]!r}, a {type(score[0]).__name__}; reduce must give one number"
     if not isinstance(score[1], str) or not score[1].strip():
         return f"has the signature {score[1]!r}; it must be a text that names its version, such as 'mine|version:1'"
-    if pairs != before:
+    if _shown(pairs) != before:
         return "changes the fields of the example that it is given; take a copy of what it works on"
     if repr(score) != repr(again):
         shown = next((one, other) for one, other in zip(score, again, strict=True) if repr(one) != repr(other))
         return f"says another thing each time, {shown[0]!s:.60} and {shown[1]!s:.60}; seed what it draws"
     return None
+
+
+def _shown(pairs: Sequence[tuple[Prediction, Example]]) -> str:
+    """Return a digest of what prompts would show of examples: not all that a field may be can be compared itself."""
+    return fingerprint(example for _, example in pairs)
 
 
 def _once(metric: Metric, pairs: Sequence[tuple[Prediction, Example]]) -> tuple[Any, Any, list[Any]]:

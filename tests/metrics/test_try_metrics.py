@@ -77,6 +77,18 @@ def test_what_has_no_number_for_some_rows_alone_is_none_of_them() -> None:
     try_metrics([metric(statistics=last, reduce=known)], rows())
 
 
+class Tree:
+    """What a task may put into a field, which is equal to itself alone."""
+
+
+@pytest.mark.parametrize("value", [np.arange(2.0), Tree(), [np.arange(2)], math.nan], ids=repr)
+def test_a_field_may_be_what_cannot_be_compared(value: Any) -> None:
+    tried = [Example(row.id, {**row.fields, "own": value}, row.target) for row in rows()]
+    try_metrics([metric()], tried)
+    with pytest.raises(MetricError, match="changes the fields"):
+        try_metrics([metric(statistics=appended)], tried)
+
+
 def test_rows_are_as_they_were() -> None:
     tried = rows()
     with pytest.raises(MetricError):
