@@ -21,8 +21,18 @@ PATIENCE = 5.0
 """Seconds that the Hub may take to answer."""
 
 
-def hub_splits(data: Data) -> tuple[str, dict[Split, Callable[[], list[Row]]]]:
-    """Find a data set on the Hub, at the commit that the revision stands for now; return its name and its splits.
+class HubSplits(NamedTuple):
+    """What a data set on the Hub has."""
+
+    origin: str
+    """Its id and its commit."""
+    readers: dict[Split, Callable[[], list[Row]]]
+    unread: tuple[str, ...]
+    """Its other splits."""
+
+
+def hub_splits(data: Data) -> HubSplits:
+    """Find a data set on the Hub, at the commit that the revision stands for now.
 
     Opening it asks for descriptions and lists of files. `datasets` would prepare all splits for the sake of one; it is
     given one split's files at a time instead, so that ``test`` is downloaded when it is read and no sooner. Files are
@@ -42,7 +52,10 @@ def hub_splits(data: Data) -> tuple[str, dict[Split, Callable[[], list[Row]]]]:
                 raise
             raise _no_config(data, known) from None
     files = {str(name): list(urls) for name, urls in (builder.config.data_files or {}).items()}
-    names = {split: name for name in files if (split := SPLIT_NAMES.get(name.lower()))}
+    own, names = {name.lower(): name for name in reversed(files)}, dict[Split, str]()
+    for name, split in SPLIT_NAMES.items():
+        if name in own:  # of several names for one split its own comes first
+            names.setdefault(split, own[name])
     if "train" not in names:
         raise DataError(
             f"data.hub {data.hub!r} has no split 'train'; it needs one, but has {', '.join(files) or 'none'}"
@@ -54,7 +67,8 @@ def hub_splits(data: Data) -> tuple[str, dict[Split, Callable[[], list[Row]]]]:
             loaded = datasets.load_dataset(place.address, builder.config.name, split=name, **options)
             return without_nan(loaded.to_list())
 
-    return place.origin, {split: partial(rows, name) for split, name in names.items()}
+    readers: dict[Split, Callable[[], list[Row]]] = {split: partial(rows, name) for split, name in names.items()}
+    return HubSplits(place.origin, readers, tuple(name for name in files if name not in names.values()))
 
 
 class _Place(NamedTuple):

@@ -90,8 +90,8 @@ def open_source(data: Data, default: Path, folder: Path = Path()) -> Source:
         DataError: There is nothing there, or no ``train``.
     """
     if data.hub:
-        origin, readers = hub_splits(data)
-        return Source(origin, readers)
+        found = hub_splits(data)
+        return Source(found.origin, found.readers, _unread(found.origin, "splits", found.unread))
     if data.splits:
         base = named_path(data.path) if data.path else folder
         files = {split: (base / named_path(name),) for split, name in data.splits.items()}
@@ -107,7 +107,7 @@ def open_source(data: Data, default: Path, folder: Path = Path()) -> Source:
 
 def _files(origin: str, found: SplitFiles, data: Data) -> Source:
     """Return the source that some files are."""
-    notes = [f"in {origin} these files are not read: {_listed(found.unread)}."] if found.unread else []
+    notes = _unread(origin, "files", found.unread)
     kinds = ColumnKinds()
 
     def rows(files: Sequence[Path]) -> list[Row]:
@@ -118,6 +118,10 @@ def _files(origin: str, found: SplitFiles, data: Data) -> Source:
         return [row for table in tables for row in table.rows]
 
     return Source(origin, {split: partial(rows, files) for split, files in found.files.items()}, notes)
+
+
+def _unread(origin: str, what: str, names: Sequence[str]) -> list[str]:
+    return [f"in {origin} these {what} are not read: {_listed(names)}."] if names else []
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ FEWER = "here it is 'generation.top_p': which tokens are drawn from is said by t
 STOP = "here it is 'generation.stop', a list of texts"
 SHOTS = "here it is 'prompts.shots', of each prompt that shows training rows: {name: four, text: \"...\", shots: 4}"
 CHAT = "write a chat in 'prompts', {name: chat, user: \"{{ source }}\"}: the model's own chat template writes it"
-SYSTEM = "here it is 'prompts.system', of each chat: {name: chat, system: \"...\", user: \"{{ source }}\"}"
+SYSTEM = 'here it is \'prompts.system\', of each chat: {name: chat, system: "...", user: "{{ source }}"}'
 ADAPTER = "what trains is named in 'tuning': head, last_blocks or full; adapters are none of its kinds"
 QUANTIZED = "weights are loaded as 'model.dtype' says, and never quantized"
 RESULTS = "reports go to reports/<name>, all else to .harness and the stores; HARNESS_HOME=DIR moves them"

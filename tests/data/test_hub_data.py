@@ -32,8 +32,15 @@ configs:
   - {split: train, path: "formal/part-*.csv"}
   - {split: test, path: formal/test.csv}
   sep: ";"
+- config_name: several
+  data_files:
+  - {split: validation, path: plain/dev.jsonl}
+  - {split: dev, path: plain/train.jsonl}
+  - {split: matched, path: plain/train.jsonl}
+  - {split: train, path: plain/train.jsonl}
 dataset_info:
 - config_name: plain
+- config_name: several
 - config_name: formal
   features:
   - {name: source, dtype: string}
@@ -141,6 +148,15 @@ def test_rows_come_from_the_hub(hub: Hub, tmp_path: Path) -> None:
     assert set(hub.sent(OTHER)) - SMALL == {"formal/test.csv", "plain/dev.jsonl", "plain/train.jsonl"}
 
 
+def test_splits_that_are_not_read_are_named(hub: Hub, tmp_path: Path) -> None:
+    told = SCRIPT.replace("answers.append([source.origin,", "answers.append([source.notes,")
+    case = {"hub": "org/letters", "config": "several", "test": 1}
+    ((notes, splits, rows),) = answers(told, [(case, ("validation",))], tmp_path, HF_ENDPOINT=hub.url)
+    assert notes == [f"in hub:org/letters@{OTHER} these splits are not read: dev, matched."]
+    assert splits == ["train", "validation"]
+    assert rows == {"validation": read(written("plain", "dev"))}
+
+
 def test_what_is_cached_is_read_offline(hub: Hub, tmp_path: Path) -> None:
     cases: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         ({"hub": "org/notes"}, SPLITS),
@@ -164,11 +180,13 @@ def test_what_is_missing_is_named(hub: Hub, tmp_path: Path) -> None:
         "data.hub 'org/a/b' is no Hub id; it must be org/name": {"hub": "org/a/b"},
         "data.hub 'org/notes' has no data.revision 'v9'; name a branch, tag": {"hub": "org/notes", "revision": "v9"},
         "data.hub 'org/notes' has no data.config 'long'; known: default": {"hub": "org/notes", "config": "long"},
-        "data.hub 'org/letters' has no data.config 'plane'; did you mean 'plain'? Known: plain, formal": {
+        "data.hub 'org/letters' has no data.config 'plane'; did you mean 'plain'? Known: plain, formal, several": {
             "hub": "org/letters",
             "config": "plane",
         },
-        "data.hub 'org/letters' has no default; set data.config to one of plain, formal": {"hub": "org/letters"},
+        "data.hub 'org/letters' has no default; set data.config to one of plain, formal, several": {
+            "hub": "org/letters"
+        },
         "data.hub 'org/half' has no split 'train'; it needs one, but has test": {"hub": "org/half"},
         "data.hub 'org/pages' cannot be read: ": {"hub": "org/pages"},
         "data.hub 'org/torn' cannot be read: ": {"hub": "org/torn"},
