@@ -143,12 +143,18 @@ def separated(
     return rest
 
 
-def few_groups(examples: Mapping[Split, Sequence[Example]]) -> list[str]:
-    """Return a caution for each split that is scored whose rows are of few groups, which count as wholes."""
+def few_groups(examples: Mapping[Split, Sequence[Example]], column: str | None) -> list[str]:
+    """Return a caution for each split that is scored whose rows are of few groups, which count as wholes.
+
+    Args:
+        examples: The splits.
+        column: ``data.group``; ``None``: a group is a chat, all of whose answers are targets.
+    """
+    unit, remedy = ("group", ", or a column of smaller groups") if column else ("chat", " of further chats")
     counts = {split: (_units(rows), len(rows)) for split, rows in examples.items()}
     return [
-        f"{split} has {groups} group{'s' * (groups != 1)} in {rows} rows (data.group), which count as wholes: below "
-        f"{FEWEST} little can be claimed, of one nothing; take more rows, or a column of smaller groups"
+        f"{split} has {groups} {unit}{'s' * (groups != 1)} in {rows} rows (data.{'group' if column else 'turns'}), "
+        f"which count as wholes: below {FEWEST} little can be claimed, of one nothing; take more rows{remedy}"
         for split, (groups, rows) in counts.items()
         if split != "train" and groups < min(FEWEST, rows)
     ]

@@ -251,5 +251,5 @@ def _tried(metrics: tuple[Metric | str, ...], examples: dict[Split, list[Example
 def _blind(study: StudySpec, metrics: tuple[Metric | str, ...], examples: dict[Split, list[Example]]) -> list[str]:
     """Say what cannot tell cells apart on the rows that are scored: targets that are all one, few groups, metrics."""
     scored = [*examples["validation"], *examples.get("test", [])]
-    groups = few_groups(examples) if study.data.group or study.data.turns == "all" else []
+    groups = few_groups(examples, study.data.group) if study.data.group or study.data.turns == "all" else []
     return [*constant_targets(examples), *groups, *self_scores(metrics, scored)]

@@ -151,8 +151,19 @@ def test_enough_to_resample_is_not_told() -> None:
 )
 def test_few_groups_are_told(groups: int, told: str) -> None:
     made = [Example(f"row-{n}", {}, "t", group=f"g{min(n, groups - 1)}") for n in range(12)]
-    said = few_groups({"train": made[:1], "validation": made, "test": [Example("a", {}, "t"), Example("b", {}, "t")]})
+    said = few_groups(
+        {"train": made[:1], "validation": made, "test": [Example("a", {}, "t"), Example("b", {}, "t")]}, "talk"
+    )
     assert [told in line for line in said] == [True] * bool(told)
+
+
+def test_few_chats_are_told_as_chats() -> None:
+    """Where all answers of a chat are targets, nobody named a column, and none would help."""
+    made = [Example(f"row-{n}", {}, "t", group=f"train row {n // 3}") for n in range(12)]
+    assert few_groups({"validation": made}, None) == [
+        "validation has 4 chats in 12 rows (data.turns), which count as wholes: below 10 little can be claimed, of one "
+        "nothing; take more rows of further chats"
+    ]
 
 
 def test_check_asks_about_a_column_that_looks_like_a_group(places: Places) -> None:
