@@ -75,6 +75,8 @@ def test_what_has_no_number_for_some_rows_alone_is_none_of_them() -> None:
         return mean([np.array([number]) for number in numbers])
 
     try_metrics([metric(statistics=last, reduce=known)], rows())
+    with pytest.raises(MetricError, match="gives nan even where all rows"):  # without the one row that has a number
+        try_metrics([metric(statistics=last, reduce=known)], rows()[:3])
 
 
 class Tree:

@@ -36,8 +36,11 @@ def test_a_study_that_is_called_like_a_prompt_is_refused_before_it_trains(place:
 @pytest.mark.slow
 @pytest.mark.parametrize("without", [("--set", "final.models=none"), ("--set", "final.registered_as=null")])
 def test_a_study_that_registers_no_model_may_be_called_like_a_prompt(without: tuple[str, ...], place: Place) -> None:
-    place.client().register_prompt("tiny", "{{ source }}")
+    client = place.client()
+    client.register_prompt("tiny", "{{ source }}")
     place.run(*SMALL, *without)
+    assert place.runs("summary")  # the study ended
+    assert client.get_prompt_version("tiny", 1).template == "{{ source }}"
 
 
 @pytest.mark.slow

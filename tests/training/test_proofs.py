@@ -150,7 +150,9 @@ def test_what_a_refusal_says_mends_it(opened: Any, name: str, entry: str) -> Non
     mended = {"is_decoder": True, "attention_type": "original_full"}[entry]
     file.write_text(json.dumps({**json.loads(file.read_text()), entry: mended}))
     with inside(place):
-        TrainingSetup(checked, print)
+        setup = TrainingSetup(checked, print)
+    assert getattr(setup.loaded.model.config, entry) == mended
+    assert isinstance(setup.forward, ForwardPass)
 
 
 def test_what_transformers_own_code_cannot_do_has_a_remedy(places: Places) -> None:
