@@ -234,24 +234,31 @@ def _shortened(fits: Sequence[Fit], reader: Reader, limits: Limits) -> list[str]
         return []
     limit, fitting = prompt_limit(reader, limits), max(fit.fitting for fit, _, _ in cut)
     shares = ", ".join(f"{share:.0%} of {split} prompts of {fit.prompt}" for fit, split, share in cut)
-    remedy = f"{FITTING:.0%} of prompts fit in {fitting} tokens (training.max_source_tokens: {fitting})"
-    room = prompt_limit(reader, limits._replace(source=fitting))
-    if room < fitting:
-        remedy += f"; the model's context of {reader.context} leaves {room} beside targets and predictions"
+    remedy = f"{FITTING:.0%} of prompts fit in {_enough(fitting, reader, limits)}"
     return [f"{shares} are shortened to fit in {limit} tokens; {remedy}."]
 
 
+def _enough(fitting: int, reader: Reader, limits: Limits) -> str:
+    """Return the limit of prompts that would do, and what the model's context makes of it."""
+    room = prompt_limit(reader, limits._replace(source=fitting))
+    left = f"; the model's context of {reader.context} leaves {room} beside targets and predictions"
+    return f"{fitting} tokens (training.max_source_tokens: {fitting}){left if room < fitting else ''}"
+
+
 def _fewer(fits: Sequence[Fit], asked: Mapping[str, int], reader: Reader, limits: Limits) -> list[str]:
-    """Tell of demonstrations that many rows do without, each with the limit that would do."""
-    return [
-        f"prompt {fit.prompt} asks for {asked[fit.prompt]} demonstrations, and {fit.few_shots:.0%} of rows get fewer "
-        f"({fit.shots:.1f} on average, {fit.least_shots} at least), since no more fit in "
-        f"{prompt_limit(reader, limits)} tokens or differ enough from the row; {FITTING:.0%} of prompts take "
-        f"{fit.fitting} tokens with all there are "
-        f"(training.max_source_tokens: {fit.fitting})."
-        for fit in fits
-        if fit.few_shots > TOLD
-    ]
+    """Tell of demonstrations that many rows do without, and of what would do: a limit, or more training rows."""
+    lines = []
+    for fit in (fit for fit in fits if fit.few_shots > TOLD):
+        limit = prompt_limit(reader, limits)
+        why = f"no more fit in {limit} tokens or differ enough from the row; {FITTING:.0%} of prompts with all there "
+        why += f"are take {_enough(fit.fitting, reader, limits)}"
+        if fit.fitting <= limit:
+            why = "no more training rows differ enough from the row: ask for fewer, or train on more rows"
+        lines.append(
+            f"prompt {fit.prompt} asks for {asked[fit.prompt]} demonstrations, and {fit.few_shots:.0%} of rows get "
+            f"fewer ({fit.shots:.1f} on average, {fit.least_shots} at least), since {why}."
+        )
+    return lines
 
 
 def _unreached(study: StudySpec, lengths: Sequence[int], limits: Limits) -> list[str]:

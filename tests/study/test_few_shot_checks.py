@@ -55,12 +55,27 @@ def test_lengths_hold_demonstrations_and_few_that_fit_are_a_caution(place: Place
     assert "demonstrations of shown: 3.0 fit on average, 3 at least" in plain.out
     assert "asks for 3 demonstrations, and" not in plain.out
     assert "caution: prompt shown asks for 3 demonstrations, and" in shown.out
+    assert "since no more fit in 48 tokens or differ enough" in " ".join(shown.out.split())
     (limit,) = {part.split(")")[0] for part in shown.out.split("max_source_tokens: ")[1:]}
     more = checked(place, SHOWN, "--set", f"training.max_source_tokens={limit}", "--json")
     assert not [line for line in json.loads(more.out)["cautions"] if "demonstrations" in line]
     told = {one["prompt"]: one for one in json.loads(more.out)["prompts"]}
     assert "shots" not in told["bare"]
     assert told["shown"]["least_shots"] <= told["shown"]["shots"] <= 3
+
+
+def test_where_all_fit_more_rows_are_what_is_missing(place: Place) -> None:
+    """To raise a limit within which all fit would change nothing."""
+    done = checked(place, SHOWN, "--set", "data.train=3", "--set", "training.max_source_tokens=400")
+    said = " ".join(done.out.split())
+    assert "since no more training rows differ enough from the row: ask for fewer, or train on more rows." in said
+    assert "(training.max_source_tokens:" not in said
+
+
+def test_a_limit_that_the_context_lowers_is_no_remedy_alone(place: Place) -> None:
+    text = SHOWN.replace("shots: 3", "shots: 8").replace("{{ source }}", "{{ source }} " + 20 * "and so on ", 1)
+    said = " ".join(checked(place, text, "--set", "training.max_source_tokens=100").out.split())
+    assert "the model's context of" in said.partition("asks for 8 demonstrations")[2].partition("caution")[0]
 
 
 def test_a_target_that_a_demonstration_holds_is_no_leak(place: Place) -> None:
