@@ -15,7 +15,7 @@ from harness.data.data_keys import Data
 from harness.data.readers import Row, without_nan
 from harness.data.split_files import SPLIT_NAMES
 
-__all__ = ["hub_splits"]
+__all__ = ["HubSplits", "hub_splits"]
 
 PATIENCE = 5.0
 """Seconds that the Hub may take to answer."""
