@@ -6,6 +6,7 @@ The turns before a target are its prompt's: the field ``messages`` has them, the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from harness.core.errors import DataError
@@ -148,6 +149,15 @@ def answered(rows: Sequence[Mapping[str, Any]], column: str, *, every: bool, id:
     return found
 
 
+def _other_column(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the column that holds a chat in the first row, however it is called."""
+    for column, value in (rows[0] if rows else {}).items():
+        with suppress(DataError):
+            if is_chat(value) and read_turns(value, column):
+                return column
+    return None
+
+
 def answered_column(rows: Sequence[Mapping[str, Any]], data: Data, place: str, *, reads_chats: bool) -> str | None:
     """Return the column of chats that targets are taken of, ``None`` where rows have a target, or a task its own way.
 
@@ -158,11 +168,15 @@ def answered_column(rows: Sequence[Mapping[str, Any]], data: Data, place: str, *
         reads_chats: Whether the study's task leaves chats to be taken apart here.
 
     Raises:
-        DataError: The study says which turns are targets, and there are none.
+        DataError: The study says which turns are targets, and there are none; or chats are in a column of another name.
     """
     target = data.columns.get("target", "target")
     has_target = any(target in row for row in rows)
     column = None if has_target or not reads_chats else data.columns.get(MESSAGES) or chat_column(rows)
+    if column is None and not has_target and reads_chats and (other := _other_column(rows)):
+        raise DataError(
+            f"{place}: no column {target!r}, but {other!r} holds chats; map it with data.columns: {{messages: {other}}}"
+        )
     if column is None and data.turns is not None and rows:
         found = f"there is a column {target!r}" if has_target else f"no column {' or '.join(COLUMNS)} holds chats"
         raise DataError(f"{place}: data.turns is {data.turns!r}, but {found}; leave data.turns out, or map the column")

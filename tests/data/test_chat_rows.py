@@ -169,6 +169,21 @@ def test_a_column_of_chats_is_known_where_its_first_row_is_empty(column: str, em
     assert told.startswith(f"here, train row 1: column {column!r} holds ")
 
 
+@pytest.mark.parametrize("chat", [[user("a"), said("b")], json.dumps([{"from": "human", "value": "a"}])], ids=repr)
+def test_chats_in_a_column_of_another_name_are_told_how_to_be_mapped(chat: Any) -> None:
+    told = refused({"topic": "x", "dialog": chat})
+    assert (
+        told
+        == "here, train: no column 'target', but 'dialog' holds chats; map it with data.columns: {messages: dialog}"
+    )
+
+
+def test_other_lists_are_taken_for_no_chats() -> None:
+    answers = [{"text": "b", "start": 3}]
+    assert "column 'target' is missing; known: answers" in refused({"answers": answers})
+    assert read_split(source_of([{"dialog": [user("a")], "target": "b"}]), "train", Data(), plain_example)
+
+
 CHAT = [SYSTEM, user("a"), said("b"), user("c"), said(""), user("d"), said(None, tool_calls=CALL), tool("e"), said("f")]
 
 
