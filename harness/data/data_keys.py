@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from encodings.aliases import aliases
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -54,6 +54,15 @@ class Data(Section):
     """Decides which rows are used, and which are carved out where the source lacks a split."""
     on_overlap: Literal["warn", "drop", "error"] = "warn"
     """Of duplicates across splits; ``drop``: from train, else from validation, never from test."""
+
+    @field_validator("delimiter", mode="before")
+    @classmethod
+    def _stands_between(cls, delimiter: Any) -> Any:
+        if delimiter in ("\\t", "tab"):
+            raise ValueError(f'data.delimiter is {delimiter}; YAML reads a tab in double quotes alone: "\\t"')
+        if delimiter in ('"', "\n", "\r"):
+            raise ValueError(f"data.delimiter is {delimiter!r}, which ends cells or lines; name what is between columns")
+        return delimiter
 
     @field_validator("encoding")
     @classmethod

@@ -104,6 +104,10 @@ def test_files_may_be_named_by_split(tmp_path: Path) -> None:
         ({"encoding": "utf8000"}, "none that Python knows"),
         ({"encoding": "base64"}, "none that Python knows"),
         ({"delimiter": ";;"}, "at most 1 character"),
+        ({"delimiter": r"\t"}, r'data.delimiter is \\t; YAML reads a tab in double quotes alone: "\\t"'),
+        ({"delimiter": "tab"}, "data.delimiter is tab; YAML reads a tab in double quotes alone"),
+        ({"delimiter": '"'}, "data.delimiter is '\"', which ends cells or lines; name what is between columns"),
+        ({"delimiter": "\n"}, r"data.delimiter is '\\n', which ends cells or lines"),
     ],
 )
 def test_keys_of_files_are_checked(keys: dict[str, object], says: str) -> None:
