@@ -61,7 +61,9 @@ class Data(Section):
         if delimiter in ("\\t", "tab"):
             raise ValueError(f'data.delimiter is {delimiter}; YAML reads a tab in double quotes alone: "\\t"')
         if delimiter in ('"', "\n", "\r"):
-            raise ValueError(f"data.delimiter is {delimiter!r}, which ends cells or lines; name what is between columns")
+            raise ValueError(
+                f"data.delimiter is {delimiter!r}, which ends cells or lines; name what is between columns"
+            )
         return delimiter
 
     @field_validator("encoding")

@@ -18,23 +18,36 @@ WORDS = 4
 """The fewest of a text whose language can be told."""
 
 SURE = 20.0
-"""Nats by which a language must be likelier than those that are expected."""
+"""Nats by which a language must be likelier than those that are expected; that of data, than any other."""
+
+NONE = "zxx"
+"""What is no language, such as formulas."""
 
 
 def languages_of(rows: Sequence[Example]) -> frozenset[str]:
-    """Return the languages of sources and of targets, as ISO 639-1 codes; without those that cannot be told."""
+    """Return the languages of sources and of targets, as ISO 639-1 codes.
+
+    Those that cannot be told are left out: names of things and formulas look like this language or that, and so do
+    labels, of which each counts once.
+    """
     some = rows[:ROWS]
-    texts = [" ".join(row.source for row in some), " ".join(row.target for row in some)]
-    return frozenset(language for text in texts if (language := language_of(text[:CHARACTERS])))
+    texts = [" ".join(dict.fromkeys(each)) for each in ([row.source for row in some], [row.target for row in some])]
+    told = [ranked[:2] for text in texts if len(ranked := _ranked(text[:CHARACTERS])) > 1]
+    return frozenset(best for (best, score), (_, less) in told if best != NONE and score - less >= SURE)
 
 
 def language_of(text: str, expected: Collection[str] = ()) -> str | None:
-    """Return a text's language, ``None`` where it has too few words, or an expected one is nearly as likely."""
+    """Return a text's language, ``None`` where it has too few words; an expected one where that is nearly as likely."""
+    ranked = _ranked(text)
+    near = [language for language, less in ranked if language in expected and ranked[0][1] - less < SURE]
+    return next(iter([*near, *(language for language, _ in ranked)]), None)
+
+
+def _ranked(text: str) -> list[tuple[str, float]]:
+    """Return languages with their log-likelihoods, the likeliest first; none of a text with too few words."""
     if len(re.findall(r"[^\W\d_]{2,}", text)) < WORDS:
-        return None
-    (best, score), *others = _identifier().rank(text)
-    near = [other for other, less in others if other in expected and score - less < SURE]
-    return str(near[0] if near else best)
+        return []
+    return [(str(language), float(score)) for language, score in _identifier().rank(text)]
 
 
 @cache

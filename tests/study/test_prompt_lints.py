@@ -157,6 +157,22 @@ def test_a_prompt_in_the_language_of_sources_or_of_targets_is_fine(plain: Loaded
     assert lint_prompts([english], [], {"train": pairs, "validation": pairs}, plain) == ()
 
 
+@pytest.mark.parametrize(
+    ("sources", "targets"),
+    [
+        (["Toshiba Satellite laptop", "Canon EOS DSLR", "Sony Bravia KDL"], ["laptop", "camera", "television"]),
+        (["3 + 4 * 2 = ?", "17 - 5 = ?"], ["eleven", "twelve"]),
+        (["CC(=O)OC1=CC=CC=C1C(=O)O", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C"], ["toxic", "non toxic"]),
+    ],
+    ids=["names", "sums", "formulas"],
+)
+def test_what_is_no_language_is_taken_for_none(sources: list[str], targets: list[str], plain: Loaded) -> None:
+    made = [Example(str(n), {"source": sources[n % len(sources)]}, targets[n % len(targets)]) for n in range(50)]
+    assert languages_of(made) == frozenset()
+    prompt = Template("p", "Classify the text as one of the labels, and answer with the label alone.\n{{ source }}\n")
+    assert lint_prompts([prompt], [], {"train": made, "validation": made}, plain) == ()
+
+
 def test_a_list_of_the_labels_is_no_leak(plain: Loaded) -> None:
     labels = ["Science & Technology", "International Affairs"]
     rows = [Example(f"row-{n}", {"source": f"note {n}"}, labels[n % 2]) for n in range(8)]
