@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,6 +72,10 @@ class Source:
     def rows(self, split: Split) -> list[Row]:
         """Read the rows that a split has, or is carved out of."""
         return self.readers[self.holder(split)]()
+
+    def read_once(self) -> Source:
+        """Return the same source, which keeps what it reads: splits that are carved out of one file share its rows."""
+        return replace(self, readers={split: cache(reader) for split, reader in self.readers.items()})
 
     def holder(self, split: Split) -> Split:
         """Return the split whose rows a split is of: itself, or the one that it is carved out of."""

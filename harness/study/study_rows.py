@@ -70,11 +70,12 @@ def _read(
         source = open_source(study.data, task_file.parent / task.data)
         own = task.example is plain_example or study.data.turns is not None
         source = replace(source, from_memory=bool(problems.file.memory), reads_chats=own)
-    for split in SPLITS if source else ():
+    once = source.read_once() if source else None  # what it keeps goes when this returns
+    for split in SPLITS if once else ():
         if split == "test" and not test:
             continue
         try:
-            rows[split] = split_rows(source, split, study.data)
+            rows[split] = split_rows(once, split, study.data)
             examples[split] = examples_of(rows[split], study.data, task.example)
         except UserError as error:
             errors.append(error)

@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,23 @@ def test_nothing_is_read_before_it_is_asked_for(tmp_path: Path) -> None:
     assert len(read(folder, "validation")) == 2
     with pytest.raises(DataError, match=r"test\.jsonl:1"):
         read(folder, "test")
+
+
+def test_one_file_is_read_once_for_all_splits_that_it_holds() -> None:
+    asked: list[str] = []
+
+    def reader(name: str) -> list[dict[str, Any]]:
+        asked.append(name)
+        return [{"source": f"n{i}", "target": "t"} for i in range(40)]
+
+    source = Source("made", {name: partial(reader, name) for name in ("train", "test")})
+    once = source.read_once()
+    assert asked == []
+    splits = [read_split(once, split, Data(), plain_example) for split in SPLITS]
+    assert asked == ["train", "test"]
+    assert splits == [read_split(source, split, Data(), plain_example) for split in SPLITS]
+    assert asked == ["train", "test", "train", "train", "test"]
+    assert once.notes is source.notes
 
 
 def test_other_files_in_the_folder_do_not_matter(tmp_path: Path) -> None:
