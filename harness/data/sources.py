@@ -125,12 +125,8 @@ def _files(origin: str, found: SplitFiles, data: Data) -> Source:
 
 
 def _unread(origin: str, what: str, names: Sequence[str]) -> list[str]:
-    return [f"in {origin} these {what} are not read: {_listed(names)}."] if names else []
-
-
-def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return f"{', '.join(names[:LISTED])}{more}"
+    return [f"in {origin} these {what} are not read: {', '.join(names[:LISTED])}{more}."] if names else []
 
 
 class SourceRow(NamedTuple):

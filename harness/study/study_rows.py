@@ -70,7 +70,7 @@ def _read(
         source = open_source(study.data, task_file.parent / task.data)
         own = task.example is plain_example or study.data.turns is not None
         source = replace(source, from_memory=bool(problems.file.memory), reads_chats=own)
-    once = source.read_once() if source else None  # what it keeps goes when this returns
+    once = source and source.read_once()  # what it keeps goes when this returns
     for split in SPLITS if once else ():
         if split == "test" and not test:
             continue
