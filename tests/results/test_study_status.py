@@ -6,17 +6,22 @@ import json
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.cli.store_commands import NOBODY
+from harness.core.absent_value import NONE
 from harness.results.study_status import CellStatus, study_status
 from harness.runner.look_up import status_of
 from harness.study.find_study import known_study
 from harness.tracking.mlflow.study_lease import Holder
-from harness.tracking.schema import PageTags
+from harness.tracking.schema import Metrics, PageTags, Tags
+from harness.tracking.store_protocols import RunStore
+from harness.tracking.stored_run import Run
 from tests.support.study_fixture import Place, Places
 
 QUICK = ("prompts=[bare]", "tuning=[head]", "search.trials=6", "final.seeds=[11]", "training.epochs=1")
@@ -37,7 +42,8 @@ def wait_for(process: subprocess.Popen[str], line: str) -> None:
 
 def test_a_cell_is_done_when_nothing_of_it_is_missing() -> None:
     assert CellStatus("a", trials=2, trials_wanted=2, finals=1, finals_wanted=1).is_done
-    assert CellStatus("a", trials=2, trials_wanted=2, finals=1, finals_wanted=2, failed=1).is_done
+    assert CellStatus("a", trials=2, trials_wanted=2, finals=1, finals_wanted=2, failed=1, finals_failed=1).is_done
+    assert not CellStatus("a", trials=2, trials_wanted=2, finals=1, finals_wanted=2, failed=1).is_done, "a trial"
     assert not CellStatus("a", trials=1, trials_wanted=2, finals=1, finals_wanted=1).is_done
     assert not CellStatus("a", trials=2, trials_wanted=2, finals_wanted=1).is_done
 
@@ -86,6 +92,69 @@ def test_cells_that_were_not_begun_have_their_levels(finished: Place, monkeypatc
     assert {cell.cell: (cell.trials_wanted, cell.finals_wanted) for cell in cells} == {
         cell: (0, 1) if cell.endswith("/none") else (1, 1) for cell in finished.table()
     }
+
+
+class Changed:
+    """A store whose runs were changed on the way."""
+
+    def __init__(self, tracker: RunStore, change: Callable[[Run], Run | None], facts: Mapping[str, Any]) -> None:
+        self._tracker, self._change, self._facts = tracker, change, facts
+
+    def runs(self) -> list[Run]:
+        return [changed for run in self._tracker.runs() if (changed := self._change(run))]
+
+    def fetch(self, run: str, file: str) -> str:
+        return json.dumps({**json.loads(self._tracker.fetch(run, file)), **self._facts})
+
+
+@pytest.fixture
+def tracker(finished: Place, monkeypatch: pytest.MonkeyPatch) -> RunStore:
+    monkeypatch.chdir(finished.folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", finished.uri)
+    return known_study("tiny")[1]
+
+
+def test_a_study_whose_trials_of_a_cell_all_diverged_is_finished(tracker: RunStore) -> None:
+    def diverged(run: Run) -> Run | None:
+        if run.tags.get(Tags.CELL) != "bare/head":
+            return run
+        if run.phase == "final":
+            return None
+        told = {Tags.BEST_TRIAL: NONE} if run.phase == "cell" else {Tags.OUTCOME: "diverged"}
+        return replace(run, status="FAILED", tags={**run.tags, **told})
+
+    status = study_status(Changed(tracker, diverged, {}), "tiny", "7", "")  # type: ignore[arg-type]
+    head = next(cell for cell in status.cells if cell.cell == "bare/head")
+    assert (head.trials, head.failed, head.finals, head.finals_wanted) == (1, 1, 0, 0)
+    assert head.is_done
+    assert (status.state, status.cells_done) == ("finished", len(status.cells))
+
+
+def test_the_best_trial_is_the_one_that_the_study_called_better(tracker: RunStore) -> None:
+    """As it was recorded: whoever only looks runs no metric of the study's, which may be edited or gone by now."""
+    scores = {}
+
+    def twice(run: Run) -> Run:
+        if run.phase == "search" and run.tags[Tags.CELL] == "bare/head":
+            scores[run.id] = run.metrics[Metrics.OBJECTIVE]
+        return run
+
+    class Doubled(Changed):
+        def runs(self) -> list[Run]:
+            found = super().runs()
+            worse = [
+                replace(run, id=f"{run.id}-2", metrics={**run.metrics, Metrics.OBJECTIVE: -1.0})
+                for run in found
+                if run.id in scores
+            ]
+            return [*found, *worse]
+
+    for maximize in (True, False):
+        own = {"maximize": maximize, "lead": "own_metric", "objective": "own_metric"}
+        store = Doubled(tracker, twice, own)
+        status = study_status(store, "tiny", "7", "")  # type: ignore[arg-type]
+        (score,) = scores.values()
+        assert next(c.best for c in status.cells if c.cell == "bare/head") == (score if maximize else -1.0)
 
 
 def test_a_process_elsewhere_that_gives_no_sign_is_gone(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
