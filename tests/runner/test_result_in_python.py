@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -14,7 +15,6 @@ from safetensors.torch import load_file
 
 from harness import Result, Study, compare
 from harness.core.errors import DataError, ModelError, UserError
-from harness.runner.best_cell import BestCell
 from tests.support.python_study import inside
 from tests.support.study_fixture import SIZES, Place, rows
 
@@ -96,6 +96,7 @@ def test_the_best_cell_answers_as_the_command_does(result: Result, finished: Pla
     asked = [row["source"] for row in rows("test")]
     with inside(finished):
         said = result.best.predict(asked)
+        assert result.best.model()[0] is result.best.model()[0], "it is loaded once"
         assert said == result.best.predict([{"source": text} for text in asked])
     assert result.best.learning_rate == float(finished.table()[result.best.id]["learning_rate"])
     file, answers = tmp_path / "asked.jsonl", tmp_path / "said.jsonl"
@@ -103,6 +104,14 @@ def test_the_best_cell_answers_as_the_command_does(result: Result, finished: Pla
     done = finished.command("predict", "tiny", "--input", str(file), "--output", str(answers))
     assert done.status == 0, done.err
     assert [json.loads(line)["prediction"] for line in answers.read_text().splitlines()] == said
+
+
+def test_the_model_of_another_cell_does_not_answer_for_the_best(result: Result, finished: Place) -> None:
+    """One that ranked first before: the study was edited, and stopped before it stored another."""
+    kept = replace(result.results.kept, cell="cue/none")
+    edited = replace(result, results=replace(result.results, kept=kept))
+    with inside(finished), pytest.raises(ModelError, match=f"keeps the model of cue/none, .* none of {result.best.id}"):
+        edited.best.predict(["short note"])
 
 
 def test_whatever_holds_rows_is_answered(result: Result, finished: Place) -> None:
@@ -119,7 +128,7 @@ def test_whatever_holds_rows_is_answered(result: Result, finished: Place) -> Non
 
 
 def test_a_study_that_its_store_lost_is_told_by_its_name(result: Result, finished: Place) -> None:
-    gone = BestCell(result.best.cell, result.best.address._replace(study="gone", experiment="gone"))
+    gone = replace(result.best, address=result.best.address._replace(study="gone", experiment="gone"))
     with inside(finished), pytest.raises(ModelError, match="no model 'gone' here or in store sqlite:"):
         gone.predict(["a"])
 
