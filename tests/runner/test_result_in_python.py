@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from harness import Result, Study, compare
+from harness.cli.plain_data import check_data
 from harness.core.errors import DataError, ModelError, UserError
 from tests.support.python_study import inside
 from tests.support.study_fixture import SIZES, Place, rows
@@ -217,3 +218,19 @@ def test_a_study_shows_what_will_run(finished: Place) -> None:
         shown = Study.load("study.yaml")._repr_html_()
     assert "6 cells, 18 runs: 8 trials, 10 final runs" in shown  # 2 prompts x (1 zero-shot + 2 x (2 trials + 2 seeds))
     assert SIZES["train"] == 24
+
+
+def test_what_will_run_is_what_check_counts(finished: Place) -> None:
+    """A grid may have fewer points than trials, and what does not train is run once, final seeds or none."""
+    space = "search.space={learning_rate: {low: 1.0e-3, high: 1.0e-1}, training.epochs: [1, 2]}"
+    overrides = [space, "search.learning_rate=null", "search.sampler=grid", "search.trials=5", "final.seeds=[]"]
+    with inside(finished):
+        study = Study.load("study.yaml", overrides)
+        counted = check_data(study.check(test=False), [])
+    assert counted["runs"] == 4 * 4 + 2
+    shown = study._repr_html_()
+    assert "6 cells, 18 runs: 16 trials, 2 final runs" in shown
+    assert "<td>head</td><td>4</td><td>0</td>" in shown
+    with inside(finished):
+        impossible = Study.load("study.yaml", [*overrides, "search.trials=1"])
+    assert "<td>head</td><td>1</td><td>0</td>" in impossible._repr_html_(), "what is wrong with it `check` says"
