@@ -23,7 +23,7 @@ from harness.report.compare.render_comparison import as_json
 from harness.report.text.headline import finite
 from harness.runner.result import Result
 from harness.tracking.address import StudyAddress
-from harness.tracking.schema import PageTags
+from harness.tracking.schema import PageTags, Tags
 from tests.support.first_of_kind import first_of_kind
 from tests.support.study_fixture import Place, Places, rows, write_rows
 
@@ -369,3 +369,13 @@ def test_superseded_cells_and_runs_are_refused_and_others_go_on(done: Place, pla
     assert shown.status == 2
     assert "was superseded when it was taken out of its study" in shown.err
     assert compared(place, "tiny", "other:bare/head")["a"].startswith("tiny:bare/")
+
+
+def test_a_cell_whose_final_runs_diverged_is_not_told_to_be_run(done: Place, places: Places) -> None:
+    place = places.copy(done)
+    for run in finals(place, "bare/head"):
+        place.client().set_tag(run.info.run_id, Tags.OUTCOME, "diverged")
+        place.client().set_terminated(run.info.run_id, "FAILED")
+    shown = place.command("compare", "tiny:bare/head", "tiny:bare/none")
+    assert shown.status == 2
+    assert shown.err == "tiny:bare/head has no final runs with predictions on test; it diverged, so compare others\n"
