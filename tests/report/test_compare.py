@@ -349,7 +349,9 @@ def test_a_study_without_final_runs_has_no_side_on_test(places: Places) -> None:
         assert "its final.seeds is []" in shown.err
     shown = place.command("compare", "tiny:bare/head", "tiny:bare/none", "--split", "validation")
     assert shown.status == 2
-    assert "tiny:bare/head has no final runs with predictions on validation" in shown.err
+    assert (
+        "tiny:bare/head has no final runs on validation, for its final.seeds is []; name seeds and run it" in shown.err
+    )
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from harness.study.find_study import find_study
 from harness.tracking.address import StudyAddress, store_uri
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker, find_run
 from harness.tracking.run_records import seed_order
-from harness.tracking.schema import Tags, score_name
+from harness.tracking.schema import Params, Tags, score_name
 from harness.tracking.store_protocols import RunStore
 from harness.tracking.stored_run import Run
 from harness.tracking.study_record import StudyRecord, summary_of
@@ -124,11 +124,10 @@ def _check_cell(cell: str, study: str, record: StudyRecord, runs: Sequence[Run])
 def _no_finals(what: str, record: StudyRecord, split: Split, runs: Sequence[Run]) -> str:
     """Return that there are no final runs among those of a cell that answered a split, and what to do."""
     seeds = record.study["final"]["seeds"]
-    if split == "test" and not seeds:
-        return (
-            f"{what} has no final runs on test, for its final.seeds is []; "
-            "name seeds and run it, or compare zero-shot cells on split validation"
-        )
+    trains = any(run.params.get(Params.TUNING, NONE) != NONE for run in runs)
+    if not seeds and (split == "test" or trains):
+        other = ", or compare zero-shot cells on split validation" if split == "test" else ""
+        return f"{what} has no final runs on {split}, for its final.seeds is []; name seeds and run it{other}"
     diverged = any(run.phase == "final" and run.tags.get(Tags.OUTCOME) == "diverged" for run in runs)
     has_no_winner = any(run.phase == "cell" and run.tags.get(Tags.BEST_TRIAL) == NONE for run in runs)
     remedy = "it diverged, so compare others" if diverged or has_no_winner else "run it to its end"
