@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import signal
 import subprocess
 import time
@@ -18,7 +20,7 @@ from harness.core.absent_value import NONE
 from harness.results.study_status import CellStatus, study_status
 from harness.runner.look_up import status_of
 from harness.study.find_study import known_study
-from harness.tracking.mlflow.study_lease import Holder
+from harness.tracking.mlflow.study_lease import Holder, boot_of_machine
 from harness.tracking.schema import Metrics, PageTags, Tags
 from harness.tracking.store_protocols import RunStore
 from harness.tracking.stored_run import Run
@@ -170,6 +172,15 @@ def test_a_process_elsewhere_that_gives_no_sign_is_gone(places: Places, monkeypa
     client.set_experiment_tag(identity, PageTags.LEASE, "another-boot:1:2 process 7 on elsewhere, 2")
     monkeypatch.setattr("harness.tracking.mlflow.study_lease.SILENCE", 90.0)
     assert holder.now() == "process 7 on elsewhere", "it gave a sign"
+
+
+def test_a_process_of_before_this_machine_was_started_is_gone(places: Places) -> None:
+    """What lost its power said no more; a process that has its number by now is another one."""
+    place, here = places(), f"process {os.getpid()} on {platform.node()}"
+    identity = place.client().create_experiment("tiny")
+    for boot, who in ((boot_of_machine(), here), ("another-boot", "")):
+        place.client().set_experiment_tag(identity, PageTags.LEASE, f"{boot}:1:2 {here}, 1")
+        assert Holder(place.uri, identity).now() == who
 
 
 def test_a_study_without_a_record_was_begun(finished: Place) -> None:
