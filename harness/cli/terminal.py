@@ -25,6 +25,8 @@ class Terminal(Console):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
+        self.is_read = True
+        """Whether its reader is there; told from the first line on that is printed for nobody."""
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Escape a text before it is measured, so that columns keep their width."""
@@ -38,6 +40,7 @@ class Terminal(Console):
 
     def on_broken_pipe(self) -> None:
         """Go on without a word: what a study does is not lost because somebody has read enough."""
+        self.is_read = False
         _leave_unread(self.file)
 
 
@@ -46,13 +49,15 @@ def _leave_unread(output: IO[str]) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
 
 
-def write_out(text: str) -> None:
-    """Write a text for programs, at once, and nothing of a terminal's."""
+def write_out(text: str) -> bool:
+    """Write a text for programs, at once, and nothing of a terminal's; return whether its reader was there."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
         _leave_unread(sys.stdout)
+        return False
+    return True
 
 
 def bear_every_sign() -> None:

@@ -183,6 +183,22 @@ def test_a_process_of_before_this_machine_was_started_is_gone(places: Places) ->
         assert Holder(place.uri, identity).now() == who
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
+def test_watching_ends_when_nobody_reads_on(options: tuple[str, ...], places: Places) -> None:
+    """As behind ``| head -1``: a shell waits for all of a pipe."""
+    place, sign = places(), f"{boot_of_machine()}:1:2 process {{}} on {platform.node()}, 1"
+    client = place.client()
+    identity = client.create_experiment("tiny", artifact_location=str(place.folder / "mlruns" / "tiny"))
+    client.set_experiment_tag(identity, PageTags.STUDY, "tiny")
+    client.set_experiment_tag(identity, PageTags.LEASE, sign.format(os.getpid()))
+    with place.process("status", "tiny", "--watch", *options) as watch:
+        assert watch.stdout is not None
+        assert "running" in watch.stdout.readline()
+        watch.stdout.close()
+        client.set_experiment_tag(identity, PageTags.LEASE, sign.format(os.getppid()))
+        assert watch.wait(timeout=60) == 0
+
+
 def test_a_study_without_a_record_was_begun(finished: Place) -> None:
     class Empty:
         def runs(self) -> list[Any]:
