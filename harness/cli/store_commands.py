@@ -70,17 +70,13 @@ def status(
 
     look = status_of(study)
     out = Terminal(width=None if sys.stdout.isatty() else 120)
-    if as_json:
-        for now in _until_over(look) if watch else [look()]:
-            write_out(json_line(_facts(now)) + "\n")
-        return
-    if watch and out.is_terminal:
+    if watch and out.is_terminal and not as_json:
         now = _redraw(look, out)
     else:
         for now in _until_over(look) if watch else [look()]:
-            for part in _parts(now):
-                out.print(part, soft_wrap=isinstance(part, str))
-    if watch and now.state != "finished":
+            if not (write_out(json_line(_facts(now)) + "\n") if as_json else _printed(now, out)):
+                return  # nobody reads on
+    if watch and not as_json and now.state != "finished":
         out.print(f"{now.study}: {NOBODY}", soft_wrap=True)
 
 
@@ -95,6 +91,13 @@ def _facts(study: StudyStatus) -> dict[str, object]:
     facts: dict[str, object] = plain(study)
     cells = [{**plain(cell), "done": cell.is_done} for cell in study.cells]
     return {**facts, "cells_done": study.cells_done, "cells": cells}
+
+
+def _printed(study: StudyStatus, out: Terminal) -> bool:
+    """Print how far a study is; return whether somebody reads it."""
+    for part in _parts(study):
+        out.print(part, soft_wrap=isinstance(part, str))
+    return out.is_read
 
 
 def _parts(study: StudyStatus) -> list[RenderableType]:

@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from harness.core.printable import printable
 
-__all__ = ["Terminal", "bear_every_sign", "leave_unread", "out", "tell", "write_out"]
+__all__ = ["Terminal", "bear_every_sign", "out", "tell", "write_out"]
 
 LONGEST = 20_000
 """Characters of a text that is printed; a message may quote a value of any length."""
@@ -25,6 +25,8 @@ class Terminal(Console):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
+        self.is_read = True
+        """Whether its reader is there; told from the first line on that is printed for nobody."""
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Escape a text before it is measured, so that columns keep their width."""
@@ -38,21 +40,24 @@ class Terminal(Console):
 
     def on_broken_pipe(self) -> None:
         """Go on without a word: what a study does is not lost because somebody has read enough."""
-        leave_unread()
+        self.is_read = False
+        _leave_unread(self.file)
 
 
-def leave_unread() -> None:
-    """Send standard output nowhere from here on: whoever read it, `head` say, has gone."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _leave_unread(output: IO[str]) -> None:
+    """Send standard output or error nowhere from here on: whoever read it, `head` say, has gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
 
 
-def write_out(text: str) -> None:
-    """Write a text for programs, at once, and nothing of a terminal's."""
+def write_out(text: str) -> bool:
+    """Write a text for programs, at once, and nothing of a terminal's; return whether its reader was there."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        leave_unread()
+        _leave_unread(sys.stdout)
+        return False
+    return True
 
 
 def bear_every_sign() -> None:

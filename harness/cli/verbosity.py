@@ -57,12 +57,12 @@ def watched(console: Console, *, events: bool = False) -> Iterator[Progress]:
     """Watch what a command does: on the console, or on standard error beside events, unless it is to be quiet."""
     from harness.runner.progress_display import PlainProgress, progress_on  # numpy, which `--help` does without
 
-    if events:
+    if is_quiet():
+        yield LoggedProgress(Progress())
+    elif events:
         lines = PlainProgress(Terminal(stderr=True))
         with lines.beating():
             yield LoggedProgress(lines)
-    elif is_quiet():
-        yield LoggedProgress(Progress())
     else:
         with progress_on(console) as progress:
             yield LoggedProgress(progress)

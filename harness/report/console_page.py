@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 
 from harness.core.printable import printable
 
-__all__ = ["PAGE", "as_html", "as_text"]
+__all__ = ["as_html", "as_text"]
 
 PAGE = '<pre style="line-height: normal; white-space: pre; overflow-x: auto">{code}</pre>'
 """What a notebook shows; ``{code}`` is escaped."""

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from markupsafe import Markup, escape
 
+from harness.core.errors import UserError
+from harness.data.template import Template
 from harness.report.ranked_table import TEXT_HEADER, ranked_table, text_row
 from harness.report.text.findings import Findings
 from harness.results.collect import Results
 from harness.study.axes import AXES
+from harness.study.grid import Cell, expand
 from harness.study.load_study import StudyFile
+from harness.study.search_faults import search_plan
+from harness.study.spec import StudySpec
 
 __all__ = ["result_preview", "study_preview"]
 
@@ -20,22 +26,28 @@ SHOWN = 40
 
 def study_preview(file: StudyFile) -> str:
     """Return what will run of a study, as HTML: its cells, with trials and final runs."""
-    study = file.study
-    trials, finals = study.search.trials, len(study.final.seeds)
+    study, budgets = file.study, dict[str, list[tuple[int, int]]]()
+    cells = expand(study, [Template(prompt.name, "") for prompt in study.prompt_levels()])
+    for cell in cells:
+        finals = len(study.final.seeds) if cell.tuning.trains else 1
+        budgets.setdefault(cell.tuning.name, []).append((_trials(cell, study, cells), finals))
+    rows = [(tuning, *map(str, max(own))) for tuning, own in budgets.items()]
     levels = {axis.name: axis.levels(study) for axis in AXES}
-    shown = [name for name, each in levels.items() if len(each) > 1 or name in ("prompt", "tuning")]
-    budgets = [(trials, finals) if tuning.trains else (0, min(finals, 1)) for tuning in study.tunings()]
-    others = 1
-    for name in shown:
-        others *= 1 if name == "tuning" else len(levels[name])
-    rows = [(tuning.name, *map(str, budget)) for tuning, budget in zip(study.tunings(), budgets, strict=True)]
+    shown = [name for name, each in levels.items() if name != "tuning" and (len(each) > 1 or name == "prompt")]
     facts = [f"task {study.task}", f"model {study.model.name}"]
-    facts += [f"{name}s {', '.join(level.name for level in levels[name])}" for name in shown if name != "tuning"]
-    runs = others * sum(sum(budget) for budget in budgets)
-    total = f"{others * len(budgets)} cells, {runs} runs: {others * sum(t for t, _ in budgets)} trials, "
-    total += f"{others * sum(f for _, f in budgets)} final runs"
+    facts += [f"{name}s {', '.join(level.name for level in levels[name])}" for name in shown]
+    trials, finals = (sum(each) for each in zip(*(one for own in budgets.values() for one in own), strict=True))
+    total = f"{len(cells)} cells, {trials + finals} runs: {trials} trials, {finals} final runs"
     head = ("tuning", "trials of each cell", "final runs of each cell")
     return _page(study.name, [file.question, "; ".join(facts), total], head, rows)
+
+
+def _trials(cell: Cell, study: StudySpec, cells: Sequence[Cell]) -> int:
+    if not cell.tuning.trains:
+        return 0
+    with suppress(UserError):  # there is no such search, and `check` says why
+        return search_plan(cell, study, cells).trials
+    return study.search.trials
 
 
 def result_preview(results: Results, findings: Findings) -> str:

@@ -196,10 +196,14 @@ def _spaces(record: StudyRecord) -> tuple[SearchSpace, dict[str, SearchSpace]]:
 
 
 def _children(runs: Sequence[Run], parents: Mapping[str, str]) -> dict[str, list[Run]]:
-    """Return the runs below each of some parents, by cell; parents by the id of their run."""
+    """Return the runs below each of some parents that have ended, by cell; parents by the id of their run.
+
+    One that has not is under way, or what a kill left, and as yet no trial and no final run of anything.
+    """
     below: dict[str | None, list[Run]] = {}
     for run in runs:
-        below.setdefault(run.parent, []).append(run)
+        if run.status != "RUNNING":
+            below.setdefault(run.parent, []).append(run)
     return {cell: below.get(parent, []) for cell, parent in parents.items()}
 
 

@@ -133,10 +133,13 @@ def generalization_gap(cell: CellResult, results: Results) -> float:
 
 
 def unequal_budgets(results: Results) -> dict[Budget, list[str]]:
-    """Return budgets with the ids of their cells, where cells that train and are ranked together have unequal ones."""
+    """Return budgets with the ids of their cells, where cells that train and are ranked together have unequal ones.
+
+    One whose trials all diverged has no rank, and final runs in no study.
+    """
     budgets: dict[Budget, list[str]] = {}
     for cell in results.cells:
-        if cell.tuning != "none":
+        if cell.tuning != "none" and not cell.all_diverged:
             budget = Budget(len(cell.trials) - cell.added_trials, len(cell.finals) + cell.diverged_finals)
             budgets.setdefault(budget, []).append(cell.id)
     return budgets if len(budgets) > 1 else {}

@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.metrics.base import Metric
-from harness.results.predictions import named_metric
+from harness.core.absent_value import NONE
 from harness.stats import mean
 from harness.tracking.run_records import CellRecord
 from harness.tracking.schema import Metrics, Params, Tags, score_name
@@ -33,6 +32,8 @@ class CellStatus:
     """Runs of the cell that are under way, if its study is being run; else what a kill left."""
     failed: int = 0
     """Trials and final runs that diverged or failed."""
+    finals_failed: int = 0
+    """Those of them that are final runs."""
     best: float | None = None
     """The objective of its best trial so far; ``None``: none yet, or nothing trains."""
     score: float | None = None
@@ -41,7 +42,7 @@ class CellStatus:
     @property
     def is_done(self) -> bool:
         """Whether nothing of it is missing; a final run that failed is not tried again by itself."""
-        return self.trials >= self.trials_wanted and self.finals + self.failed >= self.finals_wanted
+        return self.trials >= self.trials_wanted and self.finals + self.finals_failed >= self.finals_wanted
 
 
 @dataclass(frozen=True)
@@ -139,37 +140,37 @@ def _all(runs: _Runs) -> list[Run]:
 
 
 def _cell(cell: str, runs: _Runs, record: StudyRecord) -> CellStatus:
+    begun = CellRecord.from_run(runs.parent, record.axes) if runs.parent else None
+    trains, seeds = _trains(cell, begun, record), len(record.study["final"]["seeds"])
+    wanted = _trials(begun, record) if trains else 0
+    has_no_winner = begun is not None and begun.best_trial == NONE and begun.counted == wanted
     ended = [run for run in runs.trials if run.status != "RUNNING"]
     finals = [run for run in runs.finals if run.status == "FINISHED"]
-    trains, seeds = _trains(cell, runs.parent, record), len(record.study["final"]["seeds"])
     return CellStatus(
         cell=cell,
         trials=len(ended),
-        trials_wanted=_trials(runs.parent, record) if trains else 0,
+        trials_wanted=wanted,
         finals=len(finals),
-        finals_wanted=seeds if trains else 1,
+        finals_wanted=0 if has_no_winner else seeds if trains else 1,
         running=sum(run.status == "RUNNING" for run in _all(runs)),
         failed=sum(run.status == "FAILED" for run in _all(runs)),
+        finals_failed=sum(run.status == "FAILED" for run in runs.finals),
         best=_best(ended, record),
         score=_mean(finals, score_name("validation", record.lead)),
     )
 
 
-def _trains(cell: str, parent: Run | None, record: StudyRecord) -> bool:
+def _trains(cell: str, begun: CellRecord | None, record: StudyRecord) -> bool:
     """Return whether a cell trains; an older record leaves open what a cell is that was not begun, and most do."""
-    begun = CellRecord.from_run(parent, record.axes).factors if parent else {}
-    return record.levels.get(cell, begun).get(Params.TUNING) != "none"
+    return record.levels.get(cell, begun.factors if begun else {}).get(Params.TUNING) != "none"
 
 
-def _trials(parent: Run | None, record: StudyRecord) -> int:
+def _trials(begun: CellRecord | None, record: StudyRecord) -> int:
     """Return how many trials a cell is to have: as many as its search had where that is over, else the study's."""
     search = record.study["search"]
     wanted = int(search["trials"])
-    if parent is None:
-        return wanted
-    cell = CellRecord.from_run(parent, record.axes)
-    if cell.counted is not None and (search.get("sampler") == "grid" or cell.counted >= wanted):
-        return cell.counted
+    if begun and begun.counted is not None and (search.get("sampler") == "grid" or begun.counted >= wanted):
+        return begun.counted
     return wanted
 
 
@@ -179,9 +180,7 @@ def _best(trials: Sequence[Run], record: StudyRecord) -> float | None:
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
         return None
-    metric = named_metric(record.objective, record)
-    is_higher = metric.higher_is_better if isinstance(metric, Metric) else record.objective == record.lead
-    return max(finite) if is_higher and record.objective != "loss" else min(finite)
+    return max(finite) if record.maximize and record.objective == record.lead else min(finite)
 
 
 def _mean(runs: Sequence[Run], name: str) -> float | None:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from harness.core.errors import DataError
+from harness.core.errors import DataError, ModelError
 from harness.core.failures import in_words
 from harness.core.permissions import Permissions
 from harness.core.workspace import HERE, Workspace
 from harness.data.memory_rows import each_row
 from harness.results.cell_result import CellResult
 from harness.tracking.address import StudyAddress
+from harness.tracking.study_record import KeptModels
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -33,6 +34,8 @@ class BestCell:
     cell: CellResult
     address: StudyAddress
     """Where the study is."""
+    kept: KeptModels
+    """Which of the study's models are stored."""
     workspace: Workspace = HERE
 
     def __repr__(self) -> str:
@@ -59,7 +62,7 @@ class BestCell:
 
         Raises:
             DataError: A row is malformed, or a text where the prompt uses several columns.
-            ModelError: The study keeps no model.
+            ModelError: The study keeps no model of it.
         """
         if isinstance(rows, str | Mapping):
             raise DataError(f"predict takes a list of rows, but was given one: {str(rows)[:40]!r}; put it into a list")
@@ -72,7 +75,7 @@ class BestCell:
 
         Raises:
             DataError: The row is a text where the prompt uses several columns.
-            ModelError: The study keeps no model.
+            ModelError: The study keeps no model of it.
         """
         return self._generator.recipe.prompt.render(self._columns(row))
 
@@ -81,7 +84,7 @@ class BestCell:
         """Return the stored model and its tokenizer, for work of one's own; `prompt` gives the text that it knows.
 
         Raises:
-            ModelError: The study keeps no model.
+            ModelError: The study keeps no model of it.
         """
         loaded = self._generator.loaded
         return loaded.model, loaded.tokenizer
@@ -91,6 +94,9 @@ class BestCell:
         from harness.serving.find_model import stored_model
         from harness.serving.generator import Generator  # torch
 
+        if self.kept.model and self.kept.cell not in (None, self.id):
+            kept = f"study {self.address.study!r} keeps the model of {self.kept.cell}, which ranked first before"
+            raise ModelError(f"{kept}, and none of {self.id}: run the study to its end")
         with self.workspace.in_force(), stored_model(self.address) as folder:
             return Generator(folder, Permissions.of_environment())
 

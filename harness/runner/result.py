@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,9 +71,9 @@ class Result:
         """The cells that were run, in grid order."""
         return self.results.cells
 
-    @property
+    @cached_property
     def best(self) -> BestCell:
-        """The cell that ranks first.
+        """The cell that ranks first; its model is loaded once.
 
         Raises:
             UserError: Nothing can be ranked; says why.
@@ -80,7 +81,7 @@ class Result:
         cell = next((cell for cell in self.cells if cell.id == self.first), None)
         if cell is None:
             raise UserError(f"study {self.results.study!r} has no best cell: {self.findings.answer}")
-        return BestCell(cell, self._stored, self.workspace)
+        return BestCell(cell, self._stored, self.results.kept, self.workspace)
 
     @property
     def verdicts(self) -> Verdicts | None:

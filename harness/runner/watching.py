@@ -14,7 +14,7 @@ from rich.console import Console
 
 from harness.core.logged_progress import LoggedProgress
 from harness.core.progress import CellWork, Progress, Step
-from harness.report.console_page import PAGE
+from harness.report.console_page import as_html
 from harness.runner.progress_display import ProgressTable, progress_on, quiet_libraries
 
 __all__ = ["NotebookTable", "watching"]
@@ -67,8 +67,7 @@ class NotebookTable(ProgressTable):
     """
 
     def __init__(self, display: Any) -> None:
-        self._page = Console(file=io.StringIO(), width=110, height=1000, record=True, force_jupyter=False)
-        super().__init__(self._page)
+        super().__init__(Console(file=io.StringIO(), height=1000))  # room for all cells; nothing is printed there
         self._said: list[str] = []
         self._drawn = time.monotonic()
         self._handle = display(self, display_id=True)
@@ -105,10 +104,7 @@ class NotebookTable(ProgressTable):
         self._handle.update(self)
 
     def _repr_html_(self) -> str:
-        for line in self._said:
-            self._page.print(line, soft_wrap=True, markup=False, highlight=False)
-        self._page.print(self.render())
-        return self._page.export_html(code_format=PAGE, inline_styles=True)
+        return as_html([*self._said, self.render()])
 
     def __repr__(self) -> str:
         return self.summary

@@ -190,6 +190,7 @@ def _columns(tracker: RunStore, run: Run, split: Split) -> dict[str, list[Any]]:
             and all(isinstance(value, int | float | None) for name in ("nll", "tokens") for value in columns[name])
             and all(isinstance(parse_json(value), list) for value in columns.get("references", ()))
             and all(isinstance(parse_json(value), dict) for value in columns.get("statistics", ()))
+            and all(isinstance(parse_json(value), dict) for value in columns.get("fields", ()))
         )
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise DamagedError(damage(file, run, f"it is no table: {error!r}")) from error

@@ -92,6 +92,9 @@ def test_quiet_and_verbose(away: tuple[Place, Path]) -> None:
     assert "next:" not in quiet.out
     assert "bare/head" in quiet.out, "the results are there"
     assert (quiet.err, usual.err) == ("", "")
+    for program in ("run", "plan"):
+        events = command(place, program, "study.yaml", *QUICK, "--home", str(home), "--json", "-q")
+        assert (events.status, events.err) == (0, "")
     line = rf"^{STAMP},\d+ INFO harness: bare/head: 0 trials and 0 final runs to do, 2 there$"
     assert re.search(line, verbose.err, re.MULTILINE)
     assert command(place, "list", "--home", str(home)).err == "", "the next command of a process says no more for it"
@@ -115,7 +118,7 @@ def test_the_version_and_the_help_from_any_folder(tmp_path: Path) -> None:
 
 def test_every_command_has_an_example_and_the_common_options(away: tuple[Place, Path]) -> None:
     place, _ = away
-    names = re.findall(r"^│ ([a-z]+) ", place.command("--help").out, re.MULTILINE)
+    names = re.findall(r"^│ ([a-z][a-z-]+) ", place.command("--help").out, re.MULTILINE)
     assert len(names) > 12
     for name in names:
         shown = place.command(name, "--help").out

@@ -18,8 +18,12 @@ from unittest import mock
 import pytest
 from mlflow.entities import Run
 
+from harness.report.compare import compare_studies
+from harness.report.compare.render_comparison import as_json
 from harness.report.text.headline import finite
 from harness.runner.result import Result
+from harness.tracking.address import StudyAddress
+from harness.tracking.schema import PageTags, Tags
 from tests.support.first_of_kind import first_of_kind
 from tests.support.study_fixture import Place, Places, rows, write_rows
 
@@ -104,6 +108,26 @@ def test_two_studies_are_compared_by_their_best_cells(done: Place) -> None:
         assert told["sides"][side]["score"] == pytest.approx(float(scores[best]["test_chrf"]), abs=1e-9)
     assert told["metric"] == "chrf"
     assert (told["split"], told["examples"]) == ("test", 8)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["experiments", "stores"])
+def test_studies_of_one_name_are_told_apart(elsewhere: bool, done: Place, places: Places) -> None:
+    """By their experiments in one store, by their stores else; each has the interval of its own report."""
+    place = places.copy(done)
+    experiment = place.client().get_experiment_by_name("other")
+    assert experiment is not None
+    place.client().set_experiment_tag(experiment.experiment_id, PageTags.STUDY, "tiny")
+    first = StudyAddress("tiny", "tiny", done.uri if elsewhere else place.uri)
+    found = compare_studies.compare(first, StudyAddress("tiny", "other", place.uri), metric="loss")
+    both = found.a.name, found.b.name
+    assert [name.partition(" (")[0] for name in both] == [f"tiny:{found.a.cell}", f"tiny:{found.b.cell}"]
+    assert len(set(both)) == 2
+    assert (found.comparison.a, found.comparison.b) == both
+    alone = compare_studies.compare(first, StudyAddress("other", "other", done.uri), metric="loss")
+    assert found.comparison.difference == alone.comparison.difference
+    assert [found.verdicts.scores[name] for name in both] == list(alone.verdicts.scores.values())
+    told = json.loads(as_json(found))
+    assert list(told["sides"]) == list(both)
 
 
 @pytest.mark.parametrize("metric", first_of_kind(["chrf", "perplexity", "length_ratio", "loss"]))
@@ -325,7 +349,9 @@ def test_a_study_without_final_runs_has_no_side_on_test(places: Places) -> None:
         assert "its final.seeds is []" in shown.err
     shown = place.command("compare", "tiny:bare/head", "tiny:bare/none", "--split", "validation")
     assert shown.status == 2
-    assert "tiny:bare/head has no final runs with predictions on validation" in shown.err
+    assert (
+        "tiny:bare/head has no final runs on validation, for its final.seeds is []; name seeds and run it" in shown.err
+    )
 
 
 @pytest.mark.slow
@@ -345,3 +371,13 @@ def test_superseded_cells_and_runs_are_refused_and_others_go_on(done: Place, pla
     assert shown.status == 2
     assert "was superseded when it was taken out of its study" in shown.err
     assert compared(place, "tiny", "other:bare/head")["a"].startswith("tiny:bare/")
+
+
+def test_a_cell_whose_final_runs_diverged_is_not_told_to_be_run(done: Place, places: Places) -> None:
+    place = places.copy(done)
+    for run in finals(place, "bare/head"):
+        place.client().set_tag(run.info.run_id, Tags.OUTCOME, "diverged")
+        place.client().set_terminated(run.info.run_id, "FAILED")
+    shown = place.command("compare", "tiny:bare/head", "tiny:bare/none")
+    assert shown.status == 2
+    assert shown.err == "tiny:bare/head has no final runs with predictions on test; it diverged, so compare others\n"

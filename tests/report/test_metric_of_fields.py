@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 
 import pytest
 
+from harness.core.errors import DamagedError
 from harness.core.example import Example, Prediction
-from harness.tracking.prediction_table import write_predictions
+from harness.tracking.prediction_table import read_examples, read_predictions, write_predictions
 from harness.tracking.schema import Artifacts
+from harness.tracking.stored_run import Run
 from tests.support.study_fixture import SIZES, Places, rows, write_rows
 
 OWN = """
@@ -23,6 +27,9 @@ NEAR = Metric("near", True, near, mean, lambda: "near|1", range=(0, 9))
 """
 
 
+RUN = Run("run", "seed 1", "FINISHED", None, {}, {}, {}, 0.0, math.nan)
+
+
 class Store:
     """As much of a store as tables need."""
 
@@ -31,6 +38,10 @@ class Store:
 
     def table(self, run: str, columns: dict[str, list[object]], name: str) -> None:
         self.tables[name] = columns
+
+    def fetch(self, run: str, name: str) -> str:
+        columns = self.tables[name]
+        return json.dumps({"columns": [*columns], "data": [*zip(*columns.values(), strict=True)]})
 
 
 def test_fields_beside_the_source_are_kept_with_their_types() -> None:
@@ -42,6 +53,18 @@ def test_fields_beside_the_source_are_kept_with_their_types() -> None:
         '{"source": "a", "weight": 2, "tags": ["x", null], "is_new": true}'
     ]
     assert "fields" not in store.tables[Artifacts.predictions("validation")]
+    (again,) = read_examples(store, RUN, "test")  # type: ignore[arg-type]
+    assert again.fields == fields
+
+
+@pytest.mark.parametrize("fields", ["{", "[1]", "null", 5, None, "[" * 100_000])
+def test_fields_that_are_none_are_damage_of_the_table(fields: object) -> None:
+    store, said = Store(), [Prediction("1", "b", 1.0, 1)]
+    write_predictions(store, "run", "test", [Example("1", {"source": "a", "weight": 2}, "c")], said)  # type: ignore[arg-type]
+    store.tables[Artifacts.predictions("test")]["fields"] = [fields]
+    for read in (read_examples, read_predictions):
+        with pytest.raises(DamagedError, match=r"predictions/test\.json of run seed 1 \(run\) is damaged"):
+            read(store, RUN, "test")  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

@@ -190,6 +190,34 @@ def test_the_cheapest_that_may_be_as_good_is_named_with_what_it_spares() -> None
     assert "needs no training at all" in zero.sentences[2]
 
 
+@pytest.mark.parametrize("higher", [True, False])
+def test_a_cell_that_is_far_worse_on_test_is_not_offered_as_quicker(higher: bool) -> None:
+    """Which few rows leave undecided: by a metric of which more is better, and by what is missing to its best."""
+    best, quick = "prompt1/full", "prompt1/last_blocks-1"
+    levels = {**EQUAL, **dict.fromkeys(DEEP, [0.1, 0.9, 0.5]), best: [0.8, 0.8, 0.8]}
+    for share, named in ((0.4, False), (0.79, True), (0.9, True)):
+        results = scored({**levels, quick: [share] * 3}, rows=4, noise=0.3)
+        cells = tuple(cell for cell in results.cells if cell.id in (best, quick, "prompt0/full"))
+        forced = tuple(_on_validation(cell, 1.0 if cell.id == best else 0.0) for cell in cells)
+        plain = replace(results, cells=forced)
+        findings = find(plain if higher else _of_errors(plain))
+        assert findings.verdicts is not None
+        assert quick in findings.verdicts.group
+        assert findings.recommendation is not None
+        gain = findings.verdicts.scores[quick].value - findings.verdicts.scores[best].value
+        assert ((gain if higher else -gain) > -0.08) == named, "what the rows came to"
+        assert (findings.recommendation.cheapest is not None) == named
+
+
+def _of_errors(results: Results) -> Results:
+    """Return results by the distance to the best score, of which less is better."""
+    metric = results.metric
+    assert not isinstance(metric, str)
+    own = {"higher_is_better": False, "reduce": lambda rows: 1.0 - metric.reduce(rows)}
+    cells = tuple(_on_validation(c, 1.0 - c.score("validation/token_f1")) for c in results.cells)
+    return replace(results, metric=replace(metric, **own), maximize=False, cells=cells)
+
+
 @pytest.mark.slow
 def test_no_cell_is_called_less_good_that_was_not_shown_to_be() -> None:
     """One that lost a seed, one that beats it on test, any by a metric that cannot be tested."""

@@ -61,6 +61,8 @@ def test_unequal_numbers_of_trials_and_runs_are_told_with_their_cells() -> None:
         assert unequal_budgets(unequal) == {Budget(4, 2): [first.id], budget: [other.id]}
         assert any(text.startswith("Cells of unequal budgets") for text in cautions(unequal, find(results)))
     assert unequal_budgets(replace(results, cells=(first, lost))) == {}
+    diverged = replace(shorter, trials=tuple(replace(t, state="diverged") for t in last.trials), finals=())
+    assert unequal_budgets(replace(results, cells=(first, diverged))) == {}, "it has no rank, and no run is missing"
 
 
 values = st.lists(st.dictionaries(st.sampled_from(["rougeL", "loss"]), st.integers(0, 2).map(float)), max_size=5)

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.cli.store_commands import NOBODY
+from harness.core.absent_value import NONE
 from harness.results.study_status import CellStatus, study_status
 from harness.runner.look_up import status_of
 from harness.study.find_study import known_study
-from harness.tracking.mlflow.study_lease import Holder
-from harness.tracking.schema import PageTags
+from harness.tracking.mlflow.study_lease import Holder, boot_of_machine
+from harness.tracking.schema import Metrics, PageTags, Tags
+from harness.tracking.store_protocols import RunStore
+from harness.tracking.stored_run import Run
 from tests.support.study_fixture import Place, Places
 
 QUICK = ("prompts=[bare]", "tuning=[head]", "search.trials=6", "final.seeds=[11]", "training.epochs=1")
@@ -37,7 +44,8 @@ def wait_for(process: subprocess.Popen[str], line: str) -> None:
 
 def test_a_cell_is_done_when_nothing_of_it_is_missing() -> None:
     assert CellStatus("a", trials=2, trials_wanted=2, finals=1, finals_wanted=1).is_done
-    assert CellStatus("a", trials=2, trials_wanted=2, finals=1, finals_wanted=2, failed=1).is_done
+    assert CellStatus("a", trials=2, trials_wanted=2, finals=1, finals_wanted=2, failed=1, finals_failed=1).is_done
+    assert not CellStatus("a", trials=2, trials_wanted=2, finals=1, finals_wanted=2, failed=1).is_done, "a trial"
     assert not CellStatus("a", trials=1, trials_wanted=2, finals=1, finals_wanted=1).is_done
     assert not CellStatus("a", trials=2, trials_wanted=2, finals_wanted=1).is_done
 
@@ -88,6 +96,69 @@ def test_cells_that_were_not_begun_have_their_levels(finished: Place, monkeypatc
     }
 
 
+class Changed:
+    """A store whose runs were changed on the way."""
+
+    def __init__(self, tracker: RunStore, change: Callable[[Run], Run | None], facts: Mapping[str, Any]) -> None:
+        self._tracker, self._change, self._facts = tracker, change, facts
+
+    def runs(self) -> list[Run]:
+        return [changed for run in self._tracker.runs() if (changed := self._change(run))]
+
+    def fetch(self, run: str, file: str) -> str:
+        return json.dumps({**json.loads(self._tracker.fetch(run, file)), **self._facts})
+
+
+@pytest.fixture
+def tracker(finished: Place, monkeypatch: pytest.MonkeyPatch) -> RunStore:
+    monkeypatch.chdir(finished.folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", finished.uri)
+    return known_study("tiny")[1]
+
+
+def test_a_study_whose_trials_of_a_cell_all_diverged_is_finished(tracker: RunStore) -> None:
+    def diverged(run: Run) -> Run | None:
+        if run.tags.get(Tags.CELL) != "bare/head":
+            return run
+        if run.phase == "final":
+            return None
+        told = {Tags.BEST_TRIAL: NONE} if run.phase == "cell" else {Tags.OUTCOME: "diverged"}
+        return replace(run, status="FAILED", tags={**run.tags, **told})
+
+    status = study_status(Changed(tracker, diverged, {}), "tiny", "7", "")  # type: ignore[arg-type]
+    head = next(cell for cell in status.cells if cell.cell == "bare/head")
+    assert (head.trials, head.failed, head.finals, head.finals_wanted) == (1, 1, 0, 0)
+    assert head.is_done
+    assert (status.state, status.cells_done) == ("finished", len(status.cells))
+
+
+def test_the_best_trial_is_the_one_that_the_study_called_better(tracker: RunStore) -> None:
+    """As it was recorded: whoever only looks runs no metric of the study's, which may be edited or gone by now."""
+    scores = {}
+
+    def twice(run: Run) -> Run:
+        if run.phase == "search" and run.tags[Tags.CELL] == "bare/head":
+            scores[run.id] = run.metrics[Metrics.OBJECTIVE]
+        return run
+
+    class Doubled(Changed):
+        def runs(self) -> list[Run]:
+            found = super().runs()
+            worse = [
+                replace(run, id=f"{run.id}-2", metrics={**run.metrics, Metrics.OBJECTIVE: -1.0})
+                for run in found
+                if run.id in scores
+            ]
+            return [*found, *worse]
+
+    for maximize in (True, False):
+        own = {"maximize": maximize, "lead": "own_metric", "objective": "own_metric"}
+        store = Doubled(tracker, twice, own)
+        status = study_status(store, "tiny", "7", "")  # type: ignore[arg-type]
+        (score,) = scores.values()
+        assert next(c.best for c in status.cells if c.cell == "bare/head") == (score if maximize else -1.0)
+
+
 def test_a_process_elsewhere_that_gives_no_sign_is_gone(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     place = places()
     client = place.client()
@@ -101,6 +172,31 @@ def test_a_process_elsewhere_that_gives_no_sign_is_gone(places: Places, monkeypa
     client.set_experiment_tag(identity, PageTags.LEASE, "another-boot:1:2 process 7 on elsewhere, 2")
     monkeypatch.setattr("harness.tracking.mlflow.study_lease.SILENCE", 90.0)
     assert holder.now() == "process 7 on elsewhere", "it gave a sign"
+
+
+def test_a_process_of_before_this_machine_was_started_is_gone(places: Places) -> None:
+    """What lost its power said no more; a process that has its number by now is another one."""
+    place, here = places(), f"process {os.getpid()} on {platform.node()}"
+    identity = place.client().create_experiment("tiny")
+    for boot, who in ((boot_of_machine(), here), ("another-boot", "")):
+        place.client().set_experiment_tag(identity, PageTags.LEASE, f"{boot}:1:2 {here}, 1")
+        assert Holder(place.uri, identity).now() == who
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
+def test_watching_ends_when_nobody_reads_on(options: tuple[str, ...], places: Places) -> None:
+    """As behind ``| head -1``: a shell waits for all of a pipe."""
+    place, sign = places(), f"{boot_of_machine()}:1:2 process {{}} on {platform.node()}, 1"
+    client = place.client()
+    identity = client.create_experiment("tiny", artifact_location=str(place.folder / "mlruns" / "tiny"))
+    client.set_experiment_tag(identity, PageTags.STUDY, "tiny")
+    client.set_experiment_tag(identity, PageTags.LEASE, sign.format(os.getpid()))
+    with place.process("status", "tiny", "--watch", *options) as watch:
+        assert watch.stdout is not None
+        assert "running" in watch.stdout.readline()
+        watch.stdout.close()
+        client.set_experiment_tag(identity, PageTags.LEASE, sign.format(os.getppid()))
+        assert watch.wait(timeout=60) == 0
 
 
 def test_a_study_without_a_record_was_begun(finished: Place) -> None:

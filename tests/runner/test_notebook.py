@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +115,17 @@ def test_a_cell_shows_the_table_as_it_moves_and_escapes_it() -> None:
     assert "1/2" in display.pages[-1]
     assert all("&lt;b&gt;x&lt;/b&gt; &amp; co" in page for page in display.pages[1:])
     assert not any("<b>" in page for page in display.pages)
+    display.pages.clear()
+    _drawn(table, 50)
+    tracemalloc.start()
+    try:
+        _drawn(table, 200)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 50_000, "bytes: a page is a thousand or more, and a study may be drawn for days"
+
+
+def _drawn(table: NotebookTable, times: int) -> None:
+    for _ in range(times):
+        table._repr_html_()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -13,8 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 from harness import Result, Study, compare
+from harness.cli.plain_data import check_data
 from harness.core.errors import DataError, ModelError, UserError
-from harness.runner.best_cell import BestCell
 from tests.support.python_study import inside
 from tests.support.study_fixture import SIZES, Place, rows
 
@@ -96,6 +97,7 @@ def test_the_best_cell_answers_as_the_command_does(result: Result, finished: Pla
     asked = [row["source"] for row in rows("test")]
     with inside(finished):
         said = result.best.predict(asked)
+        assert result.best.model()[0] is result.best.model()[0], "it is loaded once"
         assert said == result.best.predict([{"source": text} for text in asked])
     assert result.best.learning_rate == float(finished.table()[result.best.id]["learning_rate"])
     file, answers = tmp_path / "asked.jsonl", tmp_path / "said.jsonl"
@@ -103,6 +105,14 @@ def test_the_best_cell_answers_as_the_command_does(result: Result, finished: Pla
     done = finished.command("predict", "tiny", "--input", str(file), "--output", str(answers))
     assert done.status == 0, done.err
     assert [json.loads(line)["prediction"] for line in answers.read_text().splitlines()] == said
+
+
+def test_the_model_of_another_cell_does_not_answer_for_the_best(result: Result, finished: Place) -> None:
+    """One that ranked first before: the study was edited, and stopped before it stored another."""
+    kept = replace(result.results.kept, cell="cue/none")
+    edited = replace(result, results=replace(result.results, kept=kept))
+    with inside(finished), pytest.raises(ModelError, match=f"keeps the model of cue/none, .* none of {result.best.id}"):
+        edited.best.predict(["short note"])
 
 
 def test_whatever_holds_rows_is_answered(result: Result, finished: Place) -> None:
@@ -119,7 +129,7 @@ def test_whatever_holds_rows_is_answered(result: Result, finished: Place) -> Non
 
 
 def test_a_study_that_its_store_lost_is_told_by_its_name(result: Result, finished: Place) -> None:
-    gone = BestCell(result.best.cell, result.best.address._replace(study="gone", experiment="gone"))
+    gone = replace(result.best, address=result.best.address._replace(study="gone", experiment="gone"))
     with inside(finished), pytest.raises(ModelError, match="no model 'gone' here or in store sqlite:"):
         gone.predict(["a"])
 
@@ -208,3 +218,19 @@ def test_a_study_shows_what_will_run(finished: Place) -> None:
         shown = Study.load("study.yaml")._repr_html_()
     assert "6 cells, 18 runs: 8 trials, 10 final runs" in shown  # 2 prompts x (1 zero-shot + 2 x (2 trials + 2 seeds))
     assert SIZES["train"] == 24
+
+
+def test_what_will_run_is_what_check_counts(finished: Place) -> None:
+    """A grid may have fewer points than trials, and what does not train is run once, final seeds or none."""
+    space = "search.space={learning_rate: {low: 1.0e-3, high: 1.0e-1}, training.epochs: [1, 2]}"
+    overrides = [space, "search.learning_rate=null", "search.sampler=grid", "search.trials=5", "final.seeds=[]"]
+    with inside(finished):
+        study = Study.load("study.yaml", overrides)
+        counted = check_data(study.check(test=False), [])
+    assert counted["runs"] == 4 * 4 + 2
+    shown = study._repr_html_()
+    assert "6 cells, 18 runs: 16 trials, 2 final runs" in shown
+    assert "<td>head</td><td>4</td><td>0</td>" in shown
+    with inside(finished):
+        impossible = Study.load("study.yaml", [*overrides, "search.trials=1"])
+    assert "<td>head</td><td>1</td><td>0</td>" in impossible._repr_html_(), "what is wrong with it `check` says"

@@ -28,6 +28,8 @@ def _read(prediction: Prediction, example: Example) -> Statistic:
     return np.array([float(prediction.text)])
 
 
+TIED = re.compile("can(?:not)? be told apart")
+
 METRIC = Metric("points", True, _read, mean, lambda: "points|test")
 LOSS = replace(METRIC, name="loss_points", higher_is_better=False)
 RANGED = replace(METRIC, range=(0.0, 1.0))
@@ -137,15 +139,36 @@ def test_words_are_never_stronger_than_the_tests(seed: int, gain: float, example
     assert ("it is worse than the baseline" in said) == (one.verdict == "worse" and one.p_adjusted <= 0.05)
     assert ("is undecided" in said) == (one.verdict == "undecided")
     for cell in found.group[1:]:
-        assert cell in said.partition("cannot be told apart")[2]
+        assert cell in TIED.split(said)[-1]
     assert len(re.findall(r"\.(?= [A-Z\d]|$| \w+/)", said)) == 2
+
+
+@pytest.mark.parametrize(
+    ("gains", "words"),
+    [
+        ({"bare/full": 0.0}, "The other cell cannot be told apart from cue/full (bare/full)."),
+        (
+            {"cue/head": 0.0, "bare/full": 0.0},
+            "none of the 2 other cells can be told apart from cue/full (cue/head, bare",
+        ),
+        (
+            {"cue/head": -0.5, "bare/full": 0.0},
+            "1 of the 2 other cells cannot be told apart from cue/full (bare/full).",
+        ),
+    ],
+)
+def test_cells_that_are_not_told_apart_are_counted_in_plain_words(gains: dict[str, float], words: str) -> None:
+    generator = np.random.default_rng(3)
+    hard = generator.uniform(0, 1, 60)
+    tables = {name: trained(generator, hard, gain=gain) for name, gain in {"cue/full": 0.0, **gains}.items()}
+    assert words in answer(verdicts(tables), cells=len(tables))
 
 
 def test_the_answer_and_the_file_name_the_same_group() -> None:
     for seed in range(30):
         found = verdicts(grid(seed, gain=0.055), best="cue/full")
         said, group = answer(found, cells=4), set(found.group)
-        told = said.partition("cannot be told apart")[2]
+        told = TIED.split(said)[-1]
         assert all(cell in told for cell in group - {"cue/full"})
         program = json.loads(verdicts_json(said, found))
         undecided = {

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.core.closest_match import closest
 from harness.core.errors import FRESH, UserError
 from harness.core.example import SPLITS, Prediction, Split
+from harness.core.passwords import masked
 from harness.metrics.base import Metric
 from harness.metrics.likelihood import LOSS, PERPLEXITY
 from harness.report.compare.compared_pair import Side, find_side
@@ -74,7 +75,7 @@ def compare(
     if split not in COMPARABLE:
         raise UserError(f"split is {split!r}; {closest(split, COMPARABLE)}")
     on: Split = "test" if split == "test" else "validation"
-    sides = find_side(a, on), find_side(b, on)
+    sides = _told_apart(find_side(a, on), find_side(b, on))
     _refuse_same_run(*sides)
     name = metric or _leading(*sides)
     problems = [*_other_data(*sides, on), *_other_metric(name, *sides)]
@@ -94,12 +95,22 @@ def compare(
     return Compared(*sides, on, verdicts)
 
 
+def _told_apart(a: Side, b: Side) -> tuple[Side, Side]:
+    """Return both sides by names that differ: studies of one name may be in two stores, or experiments of one."""
+    if a.name != b.name:
+        return a, b
+    stores = [masked(side.tracker.uri, side.tracker.uri) for side in (a, b)]
+    if len(set(stores)) == 1:
+        stores = [f"experiment {side.tracker.pages.experiment}" for side in (a, b)]
+    return replace(a, name=f"{a.name} ({stores[0]})"), replace(b, name=f"{b.name} ({stores[1]})")
+
+
 def _in_their_studies(sides: Sequence[Side], metric: Metric, on: Split) -> tuple[dict[str, InStudy], dict[str, str]]:
     """Return the sides that are cells as the tables of their studies have them, and why nothing is claimed of some."""
     own, reasons = dict[str, InStudy](), dict[str, str]()
     known = dict[tuple[str, str], tuple[dict[str, InStudy], dict[str, str]]]()  # two cells of one study read it once
     for side in sides:
-        place = side.tracker.uri, side.study
+        place = side.tracker.uri, side.tracker.pages.experiment
         if side.cell and place not in known:
             known[place] = _in_study(side, metric, on), unclaimed(side.results)
         cells, why = known.get(place, ({}, {})) if side.cell else ({}, {})

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from harness.core.absent_value import NONE
 from harness.core.closest_match import closest
 from harness.core.errors import UserError
 from harness.core.example import Split
@@ -16,7 +17,7 @@ from harness.study.find_study import find_study
 from harness.tracking.address import StudyAddress, store_uri
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker, find_run
 from harness.tracking.run_records import seed_order
-from harness.tracking.schema import Tags, score_name
+from harness.tracking.schema import Params, Tags, score_name
 from harness.tracking.store_protocols import RunStore
 from harness.tracking.stored_run import Run
 from harness.tracking.study_record import StudyRecord, summary_of
@@ -81,7 +82,8 @@ def find_side(side: str | StudyAddress, split: Split, cell: str = "") -> Side:
     cell = cell or _best(finals, collect(tracker, name))
     of_cell = sorted((run for run in finals if run.tags[Tags.CELL] == cell), key=seed_order)
     if not of_cell:
-        raise UserError(_no_finals(f"{name}:{cell}" if cell else f"study {name!r}", record, split))
+        what, own = f"{name}:{cell}" if cell else f"study {name!r}", [r for r in runs if r.tags.get(Tags.CELL) == cell]
+        raise UserError(_no_finals(what, record, split, own))
     return Side(f"{name}:{cell}", name, record, tuple(of_cell), tracker, cell, tuple(finals))
 
 
@@ -119,14 +121,17 @@ def _check_cell(cell: str, study: str, record: StudyRecord, runs: Sequence[Run])
     raise UserError(f"study {study!r} has no cell {cell!r}; {closest(cell, record.cells)}")
 
 
-def _no_finals(what: str, record: StudyRecord, split: Split) -> str:
+def _no_finals(what: str, record: StudyRecord, split: Split, runs: Sequence[Run]) -> str:
+    """Return that there are no final runs among those of a cell that answered a split, and what to do."""
     seeds = record.study["final"]["seeds"]
-    if split == "test" and not seeds:
-        return (
-            f"{what} has no final runs on test, for its final.seeds is []; "
-            "name seeds and run it, or compare zero-shot cells on split validation"
-        )
-    return f"{what} has no final runs with predictions on {split}; run it to its end"
+    trains = any(run.params.get(Params.TUNING, NONE) != NONE for run in runs)
+    if not seeds and (split == "test" or trains):
+        other = ", or compare zero-shot cells on split validation" if split == "test" else ""
+        return f"{what} has no final runs on {split}, for its final.seeds is []; name seeds and run it{other}"
+    diverged = any(run.phase == "final" and run.tags.get(Tags.OUTCOME) == "diverged" for run in runs)
+    has_no_winner = any(run.phase == "cell" and run.tags.get(Tags.BEST_TRIAL) == NONE for run in runs)
+    remedy = "it diverged, so compare others" if diverged or has_no_winner else "run it to its end"
+    return f"{what} has no final runs with predictions on {split}; {remedy}"
 
 
 def _run_side(identity: str, split: Split) -> Side:
@@ -141,7 +146,7 @@ def _run_side(identity: str, split: Split) -> Side:
         raise UserError(f"run {run.id} ({run.name}) is {_kind(run, study)}")
     record = _record(study, tracker, tracker.runs())
     if not _answered(run, record, split):
-        raise UserError(_no_finals(f"run {run.id} ({run.name})", record, split))
+        raise UserError(_no_finals(f"run {run.id} ({run.name})", record, split, [run]))
     return Side(f"{study}:{run.name}", study, record, (run,), tracker)
 
 

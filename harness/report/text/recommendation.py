@@ -59,7 +59,7 @@ def recommend(results: Results, verdicts: Verdicts) -> Recommendation | None:
     tied = () if verdicts.untestable else verdicts.group[1:]
     others = [cell for cell in results.ranked() if cell.id in tied]
     quicker = [cell for cell in others if cell.training_seconds < NOTICEABLE * best.training_seconds]
-    close = [cell for cell in quicker if _is_close(verdicts.scores[cell.id].value, verdicts.scores[best.id].value)]
+    close = [cell for cell in quicker if _is_close(cell.id, verdicts)]
     cheapest = min(close, key=lambda cell: cell.training_seconds, default=None)
     sentences = paragraphs(
         "text/recommendation.md.j2",
@@ -84,9 +84,11 @@ def recommend(results: Results, verdicts: Verdicts) -> Recommendation | None:
     return Recommendation(best, cheapest, tuple(sentences))
 
 
-def _is_close(score: float, best: float) -> bool:
-    """Return whether a score is nearly the best one, or better: of few rows a test tells no cells apart."""
-    return abs(score - best) <= (1 - NEAR) * abs(best) or score > best
+def _is_close(cell: str, verdicts: Verdicts) -> bool:
+    """Return whether a cell is nearly as good on test as the best, or better: of few rows a test tells none apart."""
+    score, best = verdicts.scores[cell].value, verdicts.scores[verdicts.best].value
+    lost = best - score if verdicts.higher_is_better else score - best
+    return lost <= (1 - NEAR) * abs(best)
 
 
 def _gain_of_training(best: CellResult, results: Results, verdicts: Verdicts) -> Comparison | None:

@@ -84,7 +84,8 @@ class Holder:
     def now(self) -> str:
         """Return its process in words; empty where there is none, or it is gone.
 
-        One on this machine is gone when no such process is there, any when it has given no sign for `SILENCE`.
+        One on this machine is gone when no such process is there, or the machine was started anew since; any, when it
+        has given no sign for `SILENCE`.
 
         Raises:
             StoreError: The store cannot be asked.
@@ -96,8 +97,10 @@ class Holder:
         said = SIGN.fullmatch(sign)
         if said is None or time.monotonic() - self._since > SILENCE:
             return ""
-        is_here = (said["boot"], said["node"]) == (boot_of_machine(), platform.node())
-        return "" if is_here and not psutil.pid_exists(int(said["pid"])) else said["who"]
+        if said["node"] != platform.node():
+            return said["who"]
+        is_there = said["boot"] == boot_of_machine() and psutil.pid_exists(int(said["pid"]))
+        return said["who"] if is_there else ""
 
 
 def boot_of_machine() -> str:
