@@ -151,7 +151,7 @@ class Recipe:
 def recipe_of_run(cell: Cell, setup: TrainingSetup) -> Recipe:
     """Return the recipe of a model that is being trained, as it stands."""
     from harness.models.content_digests import architecture_digest  # torch
-    from harness.models.delta import trained_digest
+    from harness.models.delta import can_be_whole, trained_digest
 
     spec, loaded, compared = setup.study.model, setup.loaded, _compared(cell.prompt, setup.demonstrations.rows)
     place = Path(model_location(spec.name)).expanduser()
@@ -173,7 +173,7 @@ def recipe_of_run(cell: Cell, setup: TrainingSetup) -> Recipe:
         precision=setup.study.training.precision,
         tuning=cell.tuning,
         base=base,
-        store=setup.study.final.store if cell.tuning.trains else "delta",  # nothing changed: the base by reference
+        store=cell.tuning.stored_as(setup.study.final.store) if can_be_whole(loaded, cell.tuning) else "delta",
         weights=trained_digest(loaded, cell.tuning),
         columns=_columns(_read(cell.prompt, compared), setup.written.data),
         ends=cell.prompt.ends(loaded),

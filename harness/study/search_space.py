@@ -19,7 +19,7 @@ from harness.core.errors import UserError
 from harness.study.axes import Tuning
 from harness.study.dimension import Dimension, Value, format_value, parse_value
 from harness.study.spec import StudySpec
-from harness.study.written_space import RATE, SEARCHED, TRAINING
+from harness.study.written_space import OPTIONS, RATE, SEARCHED, TRAINING, TUNING
 
 __all__ = [
     "HYPERPARAMETERS",
@@ -32,6 +32,7 @@ __all__ = [
     "parse_value",
     "shown_value",
     "title",
+    "tuned",
 ]
 
 
@@ -120,7 +121,8 @@ class Hyperparameter:
     dimension: Callable[[StudySpec], Dimension | None]
     """The range that the study gives it, under the entry's name; ``None``: the study does not search over it."""
     apply: Callable[[StudySpec, Value], StudySpec] | None = None
-    """The study that trains with a value; ``None``: `harness.training.loop.fit` takes it, as the rate."""
+    """The study that trains with a value; ``None``: `harness.training.loop.fit` takes it, as the rate, or the tuning
+    does, see `tuned`."""
 
 
 def _entry(name: str) -> Hyperparameter:
@@ -130,7 +132,8 @@ def _entry(name: str) -> Hyperparameter:
     def apply(study: StudySpec, value: Value) -> StudySpec:
         return study.model_copy(update={"training": study.training.model_copy(update={key: value})})
 
-    return Hyperparameter(lambda study: study.search.dimensions.get(name), None if name == RATE else apply)
+    is_of_study = name != RATE and name not in OPTIONS
+    return Hyperparameter(lambda study: study.search.dimensions.get(name), apply if is_of_study else None)
 
 
 HYPERPARAMETERS: dict[str, Hyperparameter] = {name: _entry(name) for name in SEARCHED}
@@ -148,6 +151,13 @@ def applied(study: StudySpec, hyperparameters: Mapping[str, Value]) -> StudySpec
     return study
 
 
+def tuned(tuning: Tuning, hyperparameters: Mapping[str, Value]) -> Tuning:
+    """Return the tuning that a training run with these values has, under the same name."""
+    own = f"{TUNING}{tuning.kind}."
+    options = {name.removeprefix(own): value for name, value in hyperparameters.items() if name.startswith(own)}
+    return tuning.with_options(options) if options else tuning
+
+
 @dataclass(frozen=True)
 class SearchSpace:
     """The dimensions that a cell's search draws from, in the order of the table."""
@@ -162,7 +172,8 @@ class SearchSpace:
         """
         if tuning is not None:
             study = study.model_copy(update={"search": study.search.of_tuning(tuning)})
-        ranges = (entry.dimension(study) for entry in HYPERPARAMETERS.values())
+        others = () if tuning is None else [name for name in OPTIONS if name.split(".")[1] != tuning.kind]
+        ranges = (entry.dimension(study) for name, entry in HYPERPARAMETERS.items() if name not in others)
         return cls(tuple(dimension for dimension in ranges if dimension is not None))
 
     @classmethod
@@ -205,8 +216,13 @@ class SearchSpace:
         return next((dimension for dimension in self.dimensions if dimension.name == name), None)
 
     def nearest(self, hyperparameters: Mapping[str, Value]) -> Hyperparameters:
-        """Return the point of the space that is nearest to one of another space of the same names."""
-        return Hyperparameters({d.name: d.nearest(hyperparameters[d.name]) for d in self.dimensions})
+        """Return the point of the space that is nearest to one of another space; in the middle of what that lacks."""
+        return Hyperparameters(
+            {
+                d.name: d.nearest(hyperparameters[d.name]) if d.name in hyperparameters else d.at(0.5)
+                for d in self.dimensions
+            }
+        )
 
     def take(self, values: Mapping[str, Value]) -> Hyperparameters:
         """Return a sampler's values as hyperparameters.

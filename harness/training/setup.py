@@ -15,17 +15,18 @@ import torch
 
 from harness.core.errors import TaskError
 from harness.core.example import Example, Split
-from harness.data.tokenization import Encoded, PromptForm, Row, encode
+from harness.data.tokenization import Encoded, Limits, PromptForm, Row, encode, prompt_limit
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve_all
 from harness.metrics.try_metrics import try_metrics
 from harness.models.hooks import look, misfits_told
 from harness.models.last_block import block_asked_at_labels, modules_at_labels
-from harness.models.load import load_study_model
+from harness.models.load import Loaded, load_study_model
 from harness.models.source_vectors import with_vectors
 from harness.study.check import Checked
 from harness.study.own_losses import own_loss
-from harness.study.settings import decoding_of, token_limits
+from harness.study.settings import context_beside, decoding_of, token_limits, virtual_tokens
+from harness.study.spec import StudySpec
 from harness.training.answers_begin import refuse_other_beginning
 from harness.training.criteria import Criterion
 from harness.training.fast_matmul import install
@@ -63,8 +64,9 @@ class TrainingSetup:
         self.metrics: list[Metric] = resolve_all(checked.metrics)
         try_metrics(self.metrics, checked.examples["validation"])
         keep_freed()
-        self.loaded = load_study_model(study.model)
-        self.limits = token_limits(study, task)
+        self.loaded, self.limits = _beside_virtual_tokens(
+            load_study_model(study.model), study, token_limits(study, task)
+        )
         self._examples: dict[Split, list[Example]] = dict(checked.examples)
         self._encoded: dict[tuple[PromptForm, Split], Encoded] = {}
         self.demonstrations = with_vectors(checked.demonstrations, checked.prompts, self.loaded)
@@ -143,6 +145,13 @@ class TrainingSetup:
             shown = self.demonstrations.attached(prompt, self._examples[split], of_train=is_train)
             self._encoded[key] = encode(shown, prompt, self.loaded, limits=self.limits, drop_long_targets=is_train)
         return self._encoded[key]
+
+
+def _beside_virtual_tokens(loaded: Loaded, study: StudySpec, limits: Limits) -> tuple[Loaded, Limits]:
+    """Return a model with what virtual tokens leave of its context, and limits that say how short prompts become."""
+    reader = loaded._replace(context=context_beside(loaded.context, virtual_tokens(study)))
+    source = prompt_limit(reader, limits)
+    return reader, limits._replace(source=source) if source < prompt_limit(loaded, limits) else limits
 
 
 def keep_freed() -> None:

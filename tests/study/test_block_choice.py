@@ -14,7 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 from harness.core.plain_yaml import yaml_text
 from harness.study.spec import StudySpec
 from harness.study.tuning import Tuning, tuning_of
-from harness.study.tuning_kinds import TUNING_KINDS, depth, depth_of, parsed
+from harness.study.tuning_kinds import TUNING_KINDS
+from harness.study.tuning_names import depth, depth_of, parsed
 from harness.study.tunings.block_choice import (
     FORM,
     LARGEST,
