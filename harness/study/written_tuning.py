@@ -39,7 +39,9 @@ def tuning_of(value: Any) -> Any:
         raise ValueError(unknown_kind(kind))
     if beside.get("parts") and not TUNING_KINDS[kind].adapter:
         raise ValueError(f"with: names what trains beside an adapter, but {kind} is none; leave it out")
-    if TUNING_KINDS[kind].adapter:
+    if form := TUNING_KINDS[kind].adapter:
+        if beside.get("parts") and not form.merges:
+            raise ValueError(f"{kind} keeps nothing but its tokens, and no part of the model beside; leave with: out")
         return {"kind": kind, **_adapter(kind, given), **beside}
     return {"kind": kind, "blocks": _blocks(kind, given), **beside}
 

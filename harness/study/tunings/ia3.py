@@ -16,7 +16,7 @@ from harness.study.tunings.block_choice import BlockChoice
 from harness.study.tunings.model_parts import ModelParts
 from harness.study.tunings.tuning_kind import TuningKind
 
-__all__ = ["IA3"]
+__all__ = ["IA3", "Ia3Options"]
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
