@@ -101,7 +101,10 @@ def _config(model: PreTrainedModel, tuning: Tuning, parts: Anatomy) -> PeftConfi
     form, options = tuning.adapter, tuning.settings
     assert form is not None
     keys = form.config(options)
-    targets = form.targets(TunableParts(model, parts), tuning.blocks, options)
+    try:
+        targets = form.targets(TunableParts(model, parts), tuning.blocks, options)
+    except ModelError as error:
+        raise ModelError(f"tuning {tuning.name}: {error}") from None
     kind = keys["peft_type"]
     if kind not in PEFT_TYPE_TO_CONFIG_MAPPING or kind in UNLIKE:
         known = sorted(str(getattr(each, "value", each)) for each in PEFT_TYPE_TO_CONFIG_MAPPING)
