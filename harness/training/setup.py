@@ -10,6 +10,7 @@ import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -19,6 +20,7 @@ from harness.data.tokenization import Encoded, Limits, PromptForm, Row, encode, 
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve_all
 from harness.metrics.try_metrics import try_metrics
+from harness.models.apply_tuning import apply, reset
 from harness.models.hooks import look, misfits_told
 from harness.models.last_block import block_asked_at_labels, modules_at_labels
 from harness.models.load import Loaded, load_study_model
@@ -92,7 +94,7 @@ class TrainingSetup:
         refuse_other_beginning(self.study.model.name, loaded, rows[0])
         whole = ForwardPass(model, precision=self.study.training.precision)
         refuse_sight_ahead(loaded, whole, made_up(rows[0].prompt, *longest_row(loaded, self.limits)))
-        if losses_depend_on_others(loaded, whole, rows, self.limits):
+        if self._in_some_cell(lambda: losses_depend_on_others(loaded, whole, rows, self.limits)):
             whole = replace(whole, alone=True)
             say("losses are computed one row at a time: on these rows, padding or the rows beside a row move its own")
         self.whole_forward = whole
@@ -107,9 +109,28 @@ class TrainingSetup:
             self.forward = whole
             say("the last block is computed at all positions: its losses on these rows were others without")
         # What hangs on rounding, as a choice of tokens among equal scores does, shows in either.
-        if whole.alone or not exact or texts_depend_on_others(loaded, rows, self.limits, whole.precision):
+        depend = partial(texts_depend_on_others, loaded, rows, self.limits, whole.precision)
+        if whole.alone or not exact or self._in_some_cell(depend):
             self.decoding = self.decoding._replace(batch_size=1)
             say("predictions are made one at a time: on these rows, padding or the prompts beside one move its own")
+
+    def _in_some_cell(self, holds: Callable[[], bool]) -> bool:
+        """Return whether something holds of the model as it is, or with virtual tokens before its rows.
+
+        Raises:
+            ModelError: The model cannot be called with some of these.
+        """
+        if holds():
+            return True
+        model, found = self.loaded.model, False
+        for tuning in [tuning for tuning in self.study.tuning if tuning.virtual_tokens]:
+            trainable = apply(model, tuning)
+            with misfits_told(f"tuning {tuning.name}: {type(model).__name__} cannot be called", "use another tuning"):
+                try:
+                    found |= holds()
+                finally:
+                    reset(model, trainable)
+        return found
 
     def _own_criterion(self, say: Callable[[str], None]) -> Criterion | None:
         """Load and try a loss of one's own."""

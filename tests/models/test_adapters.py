@@ -19,6 +19,7 @@ from harness.models.tuning_adapter import Start
 from harness.study.axes import Tuning, tuning_of
 from harness.testing import FAMILIES
 from harness.training.loss import ForwardPass
+from tests.support.odd_models import odd_model
 from tests.support.training_runs import encoded, twenty
 
 Tiny = Callable[..., Path]
@@ -185,6 +186,39 @@ def test_what_does_not_fit_is_named(tiny_folder: Tiny, value: Any, says: str) ->
     with pytest.raises(ModelError, match=says):
         apply(model, read(value))
     assert_same(state(model), before)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "says"),
+    [
+        ("rwkv", "prompt_tuning", "does not keep its past as keys and values that virtual tokens could be among"),
+        ("bert", "p_tuning", "a token behind them has other logits"),
+        ("jamba", "prefix_tuning", "has blocks that keep no keys and values; tune no prefix"),
+        ("youtu", "prefix_tuning", "keeps other things in some blocks than in others; tune no prefix"),
+        ("switch", "prefix_tuning", "takes no such adapter: ValueError"),
+    ],
+)
+def test_a_model_without_a_place_for_it_is_refused(tmp_path: Path, name: str, kind: str, says: str) -> None:
+    model = load(str(odd_model(name, tmp_path))).model
+    before = state(model)
+    with pytest.raises(ModelError, match=rf"tuning {kind}-\d+: .*{says}"):
+        apply(model, read(kind))
+    assert_same(state(model), before)
+
+
+def test_a_layer_in_two_places_is_refused(tiny_folder: Tiny) -> None:
+    model = load(str(tiny_folder("gpt2"))).model
+    model.transformer.h[1].mlp = model.transformer.h[0].mlp
+    with pytest.raises(ModelError, match=r"transformer.h.0.mlp.c_fc is transformer.h.1.mlp.c_fc as well"):
+        apply(model, read("lora"))
+
+
+@pytest.mark.parametrize("name", ["bart_decoder", "led", "jamba", "ernie4_5_moe"])
+def test_lora_stands_where_text_goes_through(tmp_path: Path, name: str) -> None:
+    loaded = load(str(odd_model(name, tmp_path)))
+    trainable = apply(loaded.model, read("lora"))
+    ForwardPass(loaded.model).total_nll(twenty(loaded, encoded(loaded))[0]).backward()
+    assert all(loaded.model.get_parameter(name).grad is not None for name in trainable.names)
 
 
 def test_ia3_asks_for_names_where_peft_has_none(tiny_folder: Tiny) -> None:

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from harness.core.closest_match import closest
 from harness.core.errors import ModelError
-from harness.models.adapters.soft_prompts import answer_behind, begin, shape_of_cache
+from harness.models.adapters.soft_prompts import answer_behind, begin, reader_of, refuse_other_cache, shape_of_cache
 from harness.models.find_blocks import Anatomy
 from harness.models.hooks import as_it_is, misfits_told
 from harness.models.tunable_parts import TunableParts
@@ -74,12 +74,22 @@ def attach(model: PreTrainedModel, tuning: Tuning, parts: Anatomy, start: Start 
             if config.is_prompt_learning:
                 begin(model, peft, start.words)
                 answer_behind(model, peft)
-    except BaseException:
+                if not model.config.is_encoder_decoder or config.peft_type == "PREFIX_TUNING":
+                    refuse_other_cache(model)
+    except BaseException as error:
         take_off()
+        if isinstance(error, ModelError):
+            raise _named(error, tuning) from error.__cause__
         raise
     new = [name for name, weight in model.named_parameters() if weight not in flags]
     modules = (VIRTUAL,) if config.is_prompt_learning else _holders(model, new)
     return Adapter(peft, modules, config.is_prompt_learning, take_off)
+
+
+def _named(error: ModelError, tuning: Tuning) -> ModelError:
+    """Return an error that says which tuning it is about."""
+    named = f"tuning {tuning.name}: "
+    return ModelError(named + str(error).removeprefix(named))
 
 
 def _flags(model: PreTrainedModel) -> dict[nn.Parameter, bool]:
@@ -101,11 +111,7 @@ def _config(model: PreTrainedModel, tuning: Tuning, parts: Anatomy) -> PeftConfi
     form, options = tuning.adapter, tuning.settings
     assert form is not None
     keys = form.config(options)
-    try:
-        targets = form.targets(TunableParts(model, parts), tuning.blocks, options)
-    except ModelError as error:
-        raise ModelError(f"tuning {tuning.name}: {error}") from None
-    kind = keys["peft_type"]
+    kind, told = keys["peft_type"], f"tuning {tuning.name}: {type(model).__name__} takes no such adapter"
     if kind not in PEFT_TYPE_TO_CONFIG_MAPPING or kind in UNLIKE:
         known = sorted(str(getattr(each, "value", each)) for each in PEFT_TYPE_TO_CONFIG_MAPPING)
         hint = closest(kind, [each for each in known if each not in UNLIKE])
@@ -113,9 +119,15 @@ def _config(model: PreTrainedModel, tuning: Tuning, parts: Anatomy) -> PeftConfi
     halves = model.config.is_encoder_decoder
     own: dict[str, Any] = {"task_type": "SEQ_2_SEQ_LM" if halves else "CAUSAL_LM"}
     if kind in ("PROMPT_TUNING", "P_TUNING"):
-        own["num_transformer_submodules"] = 1  # an encoder's alone, where there is one: the decoder would read none
-    if kind == "PREFIX_TUNING":
-        own |= shape_of_cache(model)
+        # An encoder's alone, where there is one: the decoder would read none. PEFT asks for shapes that it never uses.
+        own |= {"num_transformer_submodules": 1, "num_layers": len(parts.blocks), "num_attention_heads": 1}
+        own["token_dim"] = reader_of(model).get_input_embeddings().weight.shape[1]
+    try:
+        targets = form.targets(TunableParts(model, parts), tuning.blocks, options)
+        with misfits_told(told, "use another tuning"):
+            own |= shape_of_cache(model) if kind == "PREFIX_TUNING" else {}
+    except ModelError as error:
+        raise _named(error, tuning) from error.__cause__
     made = {**own, **keys, **{key: list(paths) for key, paths in targets.items()}}
     with misfits_told(f"tuning {tuning.name}: PEFT's configuration of it is refused", "correct its keys"):
         config: PeftConfig = PEFT_TYPE_TO_CONFIG_MAPPING[kind](**made)

@@ -19,12 +19,15 @@ from transformers import PreTrainedModel
 
 from harness.core.errors import ModelError
 from harness.models.find_blocks import projection
-from harness.models.hooks import eval_mode
+from harness.models.hooks import eval_mode, misfits_told
 from harness.models.tuning_adapter import VIRTUAL
 
-__all__ = ["answer_behind", "begin", "shape_of_cache"]
+__all__ = ["answer_behind", "begin", "reader_of", "refuse_other_cache", "shape_of_cache"]
 
 PREFIX = "PREFIX_TUNING"
+
+CLOSE = 2e-2
+"""How much logits may differ, as a share of the largest; bfloat16 rounds."""
 
 
 def begin(model: PreTrainedModel, peft: PeftModel, words: Sequence[int]) -> None:
@@ -45,7 +48,7 @@ def begin(model: PreTrainedModel, peft: PeftModel, words: Sequence[int]) -> None
     ids = torch.tensor([(words or drawn)[place % len(words or drawn)] for place in range(count)], device=model.device)
     with torch.no_grad():
         if config.peft_type == "PROMPT_TUNING":
-            encoder.embedding.weight.copy_(_embeddings(model)(ids))
+            encoder.embedding.weight.copy_(reader_of(model).get_input_embeddings()(ids))
         elif config.peft_type == PREFIX and not config.prefix_projection:
             kept = [states[0].transpose(0, 1).flatten(1) for layer in _cached(model, ids) for states in layer]
             encoder.embedding.weight.copy_(torch.cat(kept, dim=1))  # (tokens, blocks, keys and values, heads, width)
@@ -80,11 +83,30 @@ def _cached(model: PreTrainedModel, ids: Tensor) -> list[tuple[Tensor, Tensor]]:
     return found
 
 
-def _embeddings(model: PreTrainedModel) -> nn.Module:
-    """Return what turns ids into what the first block, or an encoder's, reads."""
-    reader = model.get_encoder() if model.config.is_encoder_decoder else model
-    module: nn.Module = reader.get_input_embeddings()
-    return module
+def reader_of(model: PreTrainedModel) -> Any:
+    """Return what reads a prompt: a causal model itself, or an encoder."""
+    return model.get_encoder() if model.config.is_encoder_decoder else model
+
+
+def refuse_other_cache(model: PreTrainedModel) -> None:
+    """See that a model which has virtual tokens reads a token behind its cache as it does behind the text itself.
+
+    Raises:
+        ModelError: It keeps its past otherwise, and would not know of them or read them again.
+    """
+    halves = model.config.is_encoder_decoder
+    ids = torch.arange(4, 8, device=model.device).remainder(model.get_input_embeddings().weight.shape[0])[None]
+    name = "decoder_input_ids" if halves else "input_ids"
+    read = {"input_ids": ids} if halves else {}
+    told = f"{type(model).__name__} does not keep its past as keys and values that virtual tokens could be among"
+    with eval_mode(model), misfits_told(told, "use another tuning"):
+        whole = model(**read, **{name: ids}, use_cache=False).logits[:, -1]
+        start = model(**read, **{name: ids[:, :-1]}, use_cache=True)
+        rest = {} if halves else {"attention_mask": torch.ones_like(ids)}
+        behind = model(**read, **{name: ids[:, -1:]}, **rest, past_key_values=start.past_key_values, use_cache=True)
+    difference = (behind.logits[:, -1] - whole).abs().max() / whole.abs().max()
+    if not difference < CLOSE:  # nan is not, either
+        raise ModelError(f"{told}: a token behind them has other logits, by {difference:.0e}; use another tuning")
 
 
 def answer_behind(model: PreTrainedModel, peft: PeftModel) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import warnings
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,17 +65,28 @@ def fill_adapter(model: PreTrainedModel, trainable: Trainable, tensors: Mapping[
 
 
 def merges(trainable: Trainable) -> bool:
-    """Return whether an adapter can become part of the weights that it stands at; virtual tokens cannot."""
+    """Return whether an adapter can become part of the weights that it stands at.
+
+    Virtual tokens cannot, nor can what stands at weights that other layers share, as Zamba's blocks do.
+    """
     if trainable.adapter is None:
         return True
     layers = [layer for layer in trainable.adapter.peft.modules() if isinstance(layer, BaseTunerLayer)]
-    return bool(layers) and all(type(layer).merge is not BaseTunerLayer.merge for layer in layers)
+    places = Counter(id(weight) for _, weight in trainable.adapter.peft.named_parameters(remove_duplicate=False))
+    shared = any(places[id(weight)] > 1 for layer in layers for weight in layer.get_base_layer().parameters())
+    return bool(layers) and not shared and all(type(layer).merge is not BaseTunerLayer.merge for layer in layers)
 
 
 def merged(trainable: Trainable) -> PreTrainedModel:
     """Return a copy of the model whose weights hold what the adapter on it does."""
     assert trainable.adapter is not None
-    whole: PreTrainedModel = copy.deepcopy(trainable.adapter.peft).merge_and_unload()
+    peft = copy.deepcopy(trainable.adapter.peft)
+    config = peft.get_base_model().config
+    ties = {name: value for name, value in vars(config).items() if name == "tie_word_embeddings"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a head that is tied no more, which `apply` has seen to
+        whole: PreTrainedModel = peft.merge_and_unload()
+    vars(whole.config).update(ties)
     return whole
 
 
