@@ -11,7 +11,7 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from harness.core.absent_value import NONE
@@ -88,10 +88,14 @@ def applied(study: StudySpec, hyperparameters: Mapping[str, Value]) -> StudySpec
 
 
 def tuned(tuning: Tuning, hyperparameters: Mapping[str, Value]) -> Tuning:
-    """Return the tuning that a training run with these values has, under the same name."""
-    own = f"{TUNING}{tuning.kind}."
-    options = {name.removeprefix(own): value for name, value in hyperparameters.items() if name.startswith(own)}
-    return tuning.with_options(options) if options else tuning
+    """Return the tuning that a training run with these values has: another one, in the same cell."""
+    own = {name: value for name, value in hyperparameters.items() if _is_of(tuning, name)}
+    return tuning.with_options({name.rpartition(".")[2]: value for name, value in own.items()}) if own else tuning
+
+
+def _is_of(tuning: Tuning, name: str) -> bool:
+    """Return whether a name is that of an option of a tuning's kind."""
+    return name.startswith(f"{TUNING}{tuning.kind}.")
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,8 @@ class SearchSpace:
     """The dimensions that a cell's search draws from, in the order of the table."""
 
     dimensions: tuple[Dimension, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+    """What cells of other tunings search over, and these do not."""
 
     @classmethod
     def of(cls, study: StudySpec, tuning: Tuning | None = None) -> SearchSpace:
@@ -108,9 +114,10 @@ class SearchSpace:
         """
         if tuning is not None:
             study = study.model_copy(update={"search": study.search.of_tuning(tuning)})
-        others = () if tuning is None else [name for name in OPTIONS if name.split(".")[1] != tuning.kind]
-        ranges = (entry.dimension(study) for name, entry in HYPERPARAMETERS.items() if name not in others)
-        return cls(tuple(dimension for dimension in ranges if dimension is not None))
+        ranges = (entry.dimension(study) for entry in HYPERPARAMETERS.values())
+        found = [dimension for dimension in ranges if dimension is not None]
+        others = [d.name for d in found if tuning is not None and d.name in OPTIONS and not _is_of(tuning, d.name)]
+        return cls(tuple(dimension for dimension in found if dimension.name not in others), tuple(others))
 
     @classmethod
     def from_record(cls, records: Sequence[Mapping[str, Any]] | None, search: Mapping[str, Any]) -> SearchSpace:
@@ -131,7 +138,7 @@ class SearchSpace:
 
     def replaced(self, dimension: Dimension) -> SearchSpace:
         """Return the space with another dimension in place of the one of its name."""
-        return SearchSpace(tuple(dimension if d.name == dimension.name else d for d in self.dimensions))
+        return replace(self, dimensions=tuple(dimension if d.name == dimension.name else d for d in self.dimensions))
 
     def record(self) -> list[dict[str, Any]]:
         """Return the space as JSON values."""
@@ -141,6 +148,11 @@ class SearchSpace:
     def names(self) -> tuple[str, ...]:
         """What is searched over."""
         return tuple(dimension.name for dimension in self.dimensions)
+
+    @property
+    def params(self) -> tuple[str, ...]:
+        """The params of its runs: what is searched over here or elsewhere in the study."""
+        return (*self.names, *self.elsewhere)
 
     @property
     def beyond_learning_rate(self) -> SearchSpace:
@@ -174,8 +186,8 @@ class SearchSpace:
         return Hyperparameters({dimension.name: dimension.at(place) for dimension, place in pairs})
 
     def format(self, hyperparameters: Mapping[str, Value]) -> dict[str, str]:
-        """Return the params of a run with these values; a name of the space that they lack is `NONE`."""
-        return {name: format_value(hyperparameters[name]) if name in hyperparameters else NONE for name in self.names}
+        """Return the params of a run with these values; a name that they lack is `NONE`, here or elsewhere."""
+        return {name: format_value(hyperparameters[name]) if name in hyperparameters else NONE for name in self.params}
 
     def parse(self, params: Mapping[str, str]) -> Hyperparameters:
         """Return what `format` made a run's params from, whatever else stands beside them."""

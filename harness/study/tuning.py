@@ -129,10 +129,10 @@ class Tuning(Section):
         return getattr(self.settings, name) if name else None
 
     def with_options(self, options: Mapping[str, Any]) -> Tuning:
-        """Return the adapter with other values of some options, under the same name."""
+        """Return the adapter with other values of some options; a name of its own stays."""
         assert self.adapter is not None
         settings = self.adapter.options.model_validate({**self._differing, **options})
-        return self.model_copy(update={"options": _kept(settings), "named": self.name})
+        return self.model_copy(update={"options": _kept(settings)})
 
     def misfit(self, there: str, count: int) -> str | None:
         """Say why it fits no model of so many blocks, ``None`` if it does.
