@@ -22,7 +22,7 @@ KEEP = "here it is 'training.keep': best, and 'final.models' says which models a
 FEWER = "here it is 'generation.top_p': which tokens are drawn from is said by their probability, not their number"
 STOP = "here it is 'generation.stop', a list of texts"
 SHOTS = "write the examples into a prompt's text, in 'prompts'"
-ADAPTER = "what trains is named in 'tuning': head, last_blocks or full; adapters are none of its kinds"
+ADAPTER = "here it is one of 'tuning': {lora: {rank: 8, alpha: 16, targets: [q_proj, v_proj]}}"
 QUANTIZED = "weights are loaded as 'model.dtype' says, and never quantized"
 RESULTS = "reports go to reports/<name>, all else to .harness and the stores; HARNESS_HOME=DIR moves them"
 TRACKER = "runs are recorded in MLflow, always; which store is 'tracking.uri'"
@@ -90,6 +90,11 @@ FOREIGN_KEYS = {
     "use_peft": ADAPTER,
     "lora_r": ADAPTER,
     "adapter": ADAPTER,
+    "lora_alpha": ADAPTER,
+    "lora_dropout": ADAPTER,
+    "lora_target_modules": ADAPTER,
+    "target_modules": ADAPTER,
+    "peft_config": ADAPTER,
     "dataset_name": DATA,
     "datasets": DATA,
     "dataset_config_name": "here it is 'data.config'",

@@ -173,7 +173,9 @@ class StudySpec(Section):
     tuning: tuple[Annotated[Tuning, BeforeValidator(tuning_of)], ...] = Field(min_length=1)
     """The tunings that are compared: ``none``, ``head``, ``norms``, ``biases``, ``embeddings``, ``full``,
     ``{last_blocks: 2}``, ``{first_blocks: 2}``, ``{blocks: 3-5}``, ``{attention: {blocks: last-2}}``,
-    ``{feed_forward: {blocks: all}}``; ``none`` is added where it is missing."""
+    ``{feed_forward: {blocks: all}}``; adapters, as ``{lora: {rank: 8, blocks: last-2}, with: [head]}``, ``dora``,
+    ``rslora``, ``ia3``, ``{prompt_tuning: {tokens: 20}}``, ``prefix_tuning``, ``p_tuning``,
+    ``{peft: adapter_config.json}``; ``none`` is added where it is missing."""
     training: Training = Training()
     generation: Generation = Generation()
     engine: Engine = Engine()
