@@ -201,7 +201,7 @@ def _loaded(folder: Path, recipe: Recipe, reading: Mapping[str, str], allowed: P
     # A name may mean another folder wherever this is run.
     known = base.folder if base.folder and named_path(base.folder).is_dir() else None
     place = known or _base_place(folder, base.name)
-    pretrained = load(place, revision=base.commit, allow_pickle=allowed.allow_pickle, **options)
+    pretrained = load(place, revision=base.commit, allow_pickle=allowed.allow_pickle, adapter=base.adapter, **options)
     verify_base(folder, pretrained, reading)
     return load_delta(folder, pretrained, tuning=recipe.tuning, base=base)
 

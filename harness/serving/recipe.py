@@ -58,8 +58,8 @@ class Recipe:
     def as_json(self) -> dict[str, Any]:
         """Return what `from_json` reads."""
         base = self.base._asdict()
-        if not base["languages"]:
-            del base["languages"]  # as in the digests of those who name none, early ones among them
+        for name in [name for name in ("languages", "adapter") if not base[name]]:
+            del base[name]  # as in the digests of those who name none, early ones among them
         parts = {"prompt": stored_fields(self.prompt), "tuning": self.tuning.model_dump(), "base": base}
         settings = {"limits": self.limits._asdict(), "decoding": self.decoding.as_json()}
         own = {"precision": self.precision, "store": self.store, "weights": self.weights}
@@ -86,7 +86,7 @@ class Recipe:
             decoding=of_kind(Decoding, found["decoding"]),
             precision=of_kind(Precision, found["precision"]),
             tuning=of_kind(Tuning, found["tuning"]),
-            base=of_kind(Base, {"languages": {}, **found["base"]}),  # early ones do not name any
+            base=of_kind(Base, {"languages": {}, "adapter": None, **found["base"]}),  # early ones do not name any
             store=of_kind(Store, found["store"]),
             weights=of_kind(str, found["weights"]),
             columns=of_kind(dict[str, str], found.get("columns", {})),
@@ -165,6 +165,7 @@ def recipe_of_run(cell: Cell, setup: TrainingSetup) -> Recipe:
         weights=loaded.digest,
         architecture=architecture_digest(loaded.model),
         languages=spec.languages,
+        adapter=str(Path(spec.adapter).expanduser().resolve()) if spec.adapter else None,
     )
     return Recipe(
         prompt=cell.prompt,

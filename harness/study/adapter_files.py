@@ -9,12 +9,32 @@ from harness.core.bounded_files import read_json
 from harness.core.errors import UserError
 from harness.core.named_path import named_path
 
-__all__ = ["ADAPTER_CONFIG", "adapter_config", "adapter_file"]
+__all__ = ["ADAPTER_CONFIG", "ADAPTER_WEIGHTS", "refuse_adapter", "with_adapter_file"]
 
-ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+UNMERGED = ("PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING")
+"""Methods whose weights are no part of the model's."""
 
 
-def adapter_file(named: str, folder: Path) -> Path:
+def refuse_adapter(folder: str) -> None:
+    """See that a folder holds an adapter that a study can start from, as far as that shows without loading it.
+
+    Raises:
+        UserError: It does not.
+    """
+    place = named_path(folder)
+    if not place.is_dir():
+        raise UserError(f"model.adapter {folder!r} is no folder here; correct the path, or leave it out")
+    kind = _config(place / ADAPTER_CONFIG)["peft_type"]
+    if kind in UNMERGED:
+        told = f"model.adapter {folder!r} is of {kind}, whose virtual tokens cannot become a part of the model"
+        raise UserError(f"{told}; start from an adapter such as LoRA's")
+    if not (place / ADAPTER_WEIGHTS).is_file():
+        raise UserError(f"model.adapter {folder!r} has no {ADAPTER_WEIGHTS}; save it again with PEFT, as safetensors")
+
+
+def _file(named: str, folder: Path) -> Path:
     """Return the file that a path stands for, itself or in the folder that it names.
 
     Args:
@@ -25,7 +45,23 @@ def adapter_file(named: str, folder: Path) -> Path:
     return place / ADAPTER_CONFIG if place.is_dir() else place
 
 
-def adapter_config(file: Path) -> dict[str, Any]:
+def with_adapter_file(entry: Any, folder: Path) -> tuple[Any, list[Path]]:
+    """Return a tuning with what a file of PEFT's holds in the place of its name, and the file, if it names one.
+
+    Args:
+        entry: As a study has it.
+        folder: Where a relative path starts.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
+    if not isinstance(entry, dict) or not isinstance(named := entry.get("peft"), str):
+        return entry, []
+    file = _file(named, folder)
+    return {**entry, "peft": _config(file)}, [file]
+
+
+def _config(file: Path) -> dict[str, Any]:
     """Read PEFT's configuration of an adapter.
 
     Raises:

@@ -15,7 +15,7 @@ from harness.core.bounded_files import read_text
 from harness.core.errors import Problem, StudyError, UserError
 from harness.core.named_path import named_path
 from harness.core.plain_yaml import shown, yaml_nodes, yaml_text, yaml_value
-from harness.study.adapter_files import adapter_config, adapter_file
+from harness.study.adapter_files import with_adapter_file
 from harness.study.prompt_files import names_files, prompts_in
 
 __all__ = ["EXTENDS", "Key", "Keys", "Line", "StudyTree", "dumped", "opening_comment", "read_tree"]
@@ -113,12 +113,11 @@ def _with_adapter_files(values: dict[str, Any], lines: dict[Keys, Line], path: P
     """Put what PEFT's configuration files hold in the place of their names among the tunings, and return the files."""
     tunings, files = values.get("tuning"), list[Path]()
     for index, entry in enumerate(tunings if isinstance(tunings, list) else ()):
-        if isinstance(entry, dict) and isinstance(named := entry.get("peft"), str):
-            try:
-                files.append(adapter_file(named, path.parent))
-                entry["peft"] = adapter_config(files[-1])
-            except UserError as error:
-                raise StudyError([Problem(str(lines[("tuning", index)]), f"tuning[{index}]: {error}")]) from None
+        try:
+            tunings[index], read = with_adapter_file(entry, path.parent)
+        except UserError as error:
+            raise StudyError([Problem(str(lines[("tuning", index)]), f"tuning[{index}]: {error}")]) from None
+        files += read
     return files
 
 
