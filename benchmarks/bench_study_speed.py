@@ -78,7 +78,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rival-trials", type=int, default=1, help="how many of them the rival runs")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--precision", default="fp32,bf16")
-    parser.add_argument("--depths", default="1,2,full", help="blocks that train, or full")
+    parser.add_argument("--depths", default="1,2,full", help="blocks that train, full, or lora-2")
     parser.add_argument("--model", choices=list(SHAPES), default="llama")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--profile", action="store_true", help="show where one trial's time goes")
@@ -88,7 +88,10 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _tuning(depth: str) -> str | dict[str, int]:
+def _tuning(depth: str) -> str | dict[str, Any]:
+    kind, _, blocks = depth.rpartition("-")
+    if kind == "lora":
+        return {"lora": {"blocks": f"last-{blocks}"}}
     return depth if depth == "full" else {"last_blocks": int(depth)}
 
 
@@ -147,7 +150,7 @@ def _compared(
     print(f"{precision}: the whole study")
     print_table(whole)
     machines = [Machine(precision, options.device, ours=ours) for ours in (True, False)]
-    floors = [_floor(row, shape, machines, options) for row in speed]
+    floors = [_floor(row, shape, machines, options) for row in speed if not row["tuning"].startswith("lora")]
     print(f"{precision}: matrix products of one trial, and the time that they take by themselves")
     print_table(floors)
     return {"speed": speed, "whole": whole, "floor": floors}

@@ -27,7 +27,7 @@ from transformers import (
 )
 
 from harness.models.apply_tuning import Trainable, apply, reset, restore
-from harness.study.axes import Tuning
+from harness.study.axes import Tuning, tuning_of
 
 IGNORED = -100
 
@@ -77,8 +77,10 @@ def main() -> None:
 
 
 def tuning(name: str) -> Tuning:
-    """Return the tuning that a cell's name stands for, such as ``last_blocks-2``."""
+    """Return the tuning that a cell's name stands for, such as ``last_blocks-2`` or ``lora-8-last-2``."""
     kind, _, blocks = name.partition("-")
+    if kind == "lora":
+        return Tuning.model_validate(tuning_of({"lora": {"blocks": blocks.partition("-")[2]}}))
     return Tuning.model_validate({"kind": kind, "blocks": int(blocks) if blocks else None})
 
 

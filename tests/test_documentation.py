@@ -25,6 +25,7 @@ from harness.models.load import load
 from harness.study import tuning_kinds
 from harness.study.axes import Tuning
 from harness.study.task import load_task
+from harness.study.tuning_names import depth
 from tests.support import family_facts
 from tests.support.study_fixture import Places
 
@@ -142,4 +143,4 @@ def test_the_tuning_kind(run_in: Callable[..., None], tmp_path: Path) -> None:
     assert tuning.name == "outer_blocks-1"
     trainable = apply(model, tuning)
     assert set(trainable.names) == family_facts.FACTS["gpt2"].of("transformer.h.0", "transformer.h.2")
-    assert tuning_kinds.depth("last_blocks-2") < tuning_kinds.depth(tuning.name) < tuning_kinds.depth("full")
+    assert depth("last_blocks-2") < depth(tuning.name) < depth("full")

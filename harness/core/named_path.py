@@ -12,7 +12,17 @@ from typing import Annotated
 
 from harness.core.errors import UserError
 
-__all__ = ["OF_FILE", "DataPath", "MayBePath", "ModelName", "StorageUrl", "TaskName", "TextName", "named_path"]
+__all__ = [
+    "OF_FILE",
+    "DataPath",
+    "FolderName",
+    "MayBePath",
+    "ModelName",
+    "StorageUrl",
+    "TaskName",
+    "TextName",
+    "named_path",
+]
 
 DEEPEST = 200
 """Folders that a path may name."""
@@ -52,6 +62,8 @@ DataPath = Annotated[str, MayBePath(lambda text: True)]
 TaskName = Annotated[str, MayBePath(lambda text: text.endswith(".py") or "/" in text or os.sep in text)]
 
 ModelName = Annotated[str, MayBePath(lambda text: text != "embedded" and (text.startswith(".") or None))]
+
+FolderName = Annotated[str, MayBePath(lambda text: True)]
 
 TextName = Annotated[str, MayBePath(lambda text: text != "default" and (text.startswith(".") or None))]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +18,28 @@ from transformers import PreTrainedModel
 from harness.core.errors import ModelError
 from harness.models.find_blocks import Anatomy, anatomy, is_inside, is_owned, projection
 from harness.models.tunable_parts import TunableParts
+from harness.models.tuning_adapter import START, Start, adapter_notes, put_on
 from harness.models.tuning_table import Row, inner_paths, table_rows
 from harness.study.axes import Tuning
 from harness.study.tuning_kinds import TUNING_KINDS
 
-__all__ = ["Pristine", "Row", "Trainable", "apply", "first_block", "reset", "restore", "set_modes", "snapshot"]
+if TYPE_CHECKING:
+    from harness.models.adapters.attach import Adapter  # PEFT takes seconds to import, where few tunings ask for it
 
-_TUNED: WeakSet[PreTrainedModel] = WeakSet()
+__all__ = [
+    "Pristine",
+    "Row",
+    "Trainable",
+    "apply",
+    "first_block",
+    "reset",
+    "restore",
+    "set_modes",
+    "snapshot",
+    "trainable_of",
+]
+
+_TUNED: WeakKeyDictionary[PreTrainedModel, Trainable] = WeakKeyDictionary()
 """The models that are under a tuning: flags do not tell, since an architecture may hold parameters constant."""
 
 
@@ -63,6 +78,9 @@ class Trainable:
     pristine: Pristine = field(repr=False)
     """The way back."""
 
+    adapter: Adapter | None = field(default=None, repr=False)
+    """The adapter that trains, if one does."""
+
     @property
     def total(self) -> int:
         """All parameters; a tensor with two names counts once."""
@@ -74,7 +92,7 @@ class Trainable:
         return sum(row.trainable for row in self.rows)
 
 
-def apply(model: PreTrainedModel, tuning: Tuning) -> Trainable:
+def apply(model: PreTrainedModel, tuning: Tuning, start: Start = START) -> Trainable:
     """Prepare a pretrained model for one tuning: gradients, modes and, for a tied head, an untied copy.
 
     Where the embeddings train and the head does not, a tied head stays tied, and moves with them.
@@ -83,6 +101,11 @@ def apply(model: PreTrainedModel, tuning: Tuning) -> Trainable:
     ``from_pretrained`` return the same model. Where other tensors stay tied (the embeddings of encoder and decoder,
     Zamba's shared blocks, the two names of a BERT head's bias), the entry stays: transformers 5 leaves a head untied
     that differs on disk, and without the entry it would load the others as random numbers.
+
+    Args:
+        model: As it was loaded.
+        tuning: What is to train.
+        start: What the first weights of an adapter depend on.
 
     Raises:
         ModelError: More blocks are asked for than there are, the model has nothing of the kind, or what trains shares a
@@ -99,20 +122,30 @@ def apply(model: PreTrainedModel, tuning: Tuning) -> Trainable:
     tied, twin = getattr(model.config, "tie_word_embeddings", None), _twin(model, parts)
     moving = _parameters(model, paths)
     notes = (*inner_paths(parts, paths), *_notes(model, parts, modules, twin, moving.keys()))
+    adapter, added = put_on(model, tuning, parts, start)
+    notes += adapter_notes(parts, tuning, adapter)
     if twin is not None and _needs_own_head(parts, modules, twin):
         _untie(model, parts.head.module, twin)
     else:
         twin = None
-    _TUNED.add(model)
     model.requires_grad_(False)
+    for parameter in added:
+        parameter.requires_grad_(True)
     for parameter in _parameters(model, paths).values():  # an untied head is another one by now
         parameter.requires_grad_(id(parameter) not in constant)
     values = snapshot(model)
     pristine = Pristine(values, flags, twin, tied)
-    trainable = Trainable(tuple(values), modules, table_rows(model, parts), notes, pristine)
-    _refuse_shared(model, trainable, parts, paths)
+    modules += adapter.modules if adapter else ()
+    trainable = Trainable(tuple(values), modules, table_rows(model, parts), notes, pristine, adapter)
+    _TUNED[model] = trainable
+    _refuse_shared(model, trainable, parts, (*paths, *modules))
     set_modes(model, trainable)
     return trainable
+
+
+def trainable_of(model: PreTrainedModel) -> Trainable:
+    """Return what the tuning that a model is under trains."""
+    return _TUNED[model]
 
 
 def reset(model: PreTrainedModel, trainable: Trainable) -> None:
@@ -123,11 +156,13 @@ def reset(model: PreTrainedModel, trainable: Trainable) -> None:
         head: Any = projection(model)
         head.weight = model.get_parameter(pristine.twin)
         model.config.tie_word_embeddings = pristine.tie_word_embeddings
+    model.zero_grad(set_to_none=True)
+    if trainable.adapter:
+        trainable.adapter.take_off()
     for name, flag in pristine.requires_grad.items():
         model.get_parameter(name).requires_grad_(flag)
-    model.zero_grad(set_to_none=True)
     model.eval()
-    _TUNED.discard(model)
+    _TUNED.pop(model, None)
 
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:
@@ -163,6 +198,12 @@ def first_block(model: PreTrainedModel, tuning: Tuning) -> int | None:
     """
     parts = anatomy(model)
     paths = _paths(model, parts, tuning)
+    adapter, _ = put_on(model, tuning, parts)
+    if adapter:
+        adapter.take_off()
+        if adapter.is_soft_prompt:
+            return None
+        paths += adapter.modules
     if not paths or any(_touches(paths, part.name) for part in parts.embeddings):
         return None
     for index, block in enumerate(parts.blocks):
@@ -175,11 +216,13 @@ def _paths(model: PreTrainedModel, parts: Anatomy, tuning: Tuning) -> tuple[str,
     """Return the dotted paths of the modules that a tuning trains whole, and of single parameters."""
     if told := tuning.misfit(type(model).__name__, len(parts.blocks)):
         raise ModelError(f"tuning {tuning.name}: {told}")
+    tunable = TunableParts(model, parts)
     try:
-        paths = TUNING_KINDS[tuning.kind].paths(TunableParts(model, parts), tuning.blocks)
+        paths = TUNING_KINDS[tuning.kind].paths(tunable, tuning.blocks)
+        paths += tuple(path for part in tuning.parts for path in TUNING_KINDS[part].paths(tunable, None))
     except ModelError as error:
         raise ModelError(f"tuning {tuning.name}: {error}") from None
-    if tuning.trains and not paths:
+    if tuning.trains and not paths and not tuning.adapter:
         raise ModelError(
             f"tuning {tuning.name}: {type(model).__name__} has no {TUNING_KINDS[tuning.kind].words or 'such part'} "
             f"{'there' if tuning.blocks else 'at all'}, so that nothing would train; leave this tuning out"

@@ -6,10 +6,13 @@ Discriminative fine-tuning (Howard & Ruder 2018, "Universal Language Model Fine-
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import nn
 from transformers import PreTrainedModel
 
 from harness.models.find_blocks import Anatomy, anatomy
+from harness.models.tuning_adapter import VIRTUAL
 
 __all__ = ["rate_factors"]
 
@@ -18,20 +21,22 @@ def rate_factors(model: PreTrainedModel, decay: float) -> dict[nn.Parameter, flo
     """Return what the learning rate of each parameter is multiplied by; runs the model once on two tokens.
 
     The last block, its norm and the head learn at the whole rate, the block below at ``decay`` of it, and so on; the
-    embeddings lie below the first block. An encoder lies below its decoder, and its final norm belongs to its last
-    block. A tensor with several places, such as a tied head, belongs to the lowest; what has none is at the top.
+    embeddings, and virtual tokens, lie below the first block. An encoder lies below its decoder, and its final norm
+    belongs to its last block. A tensor with several places, such as a tied head, belongs to the lowest; what has none
+    is at the top.
     """
     depths: dict[nn.Parameter, int] = {}
-    for module, depth in _parts(anatomy(model)):
+    virtual = [module for name, module in model.named_children() if name == VIRTUAL]
+    for module, depth in _parts(anatomy(model), virtual):
         for parameter in module.parameters():
             depths.setdefault(parameter, depth)
     return {parameter: decay ** depths.get(parameter, 0) for parameter in model.parameters()}
 
 
-def _parts(parts: Anatomy) -> list[tuple[nn.Module, int]]:
+def _parts(parts: Anatomy, virtual: Sequence[nn.Module]) -> list[tuple[nn.Module, int]]:
     """Return the parts of a model that have a depth, counted from 0 at its last block, from the lowest up."""
     count = len(parts.blocks)
-    embeddings = [(part.module, count) for part in parts.embeddings]
+    embeddings = [(part, count) for part in (*(part.module for part in parts.embeddings), *virtual)]
     blocks = [(block.module, count - 1 - place) for place, block in enumerate(parts.blocks)]
     last = {block.stack: count - 1 - place for place, block in enumerate(parts.blocks)}
     return [*embeddings, *blocks, *((norm.module, last[norm.stack]) for norm in parts.final_norms)]

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from harness.core.errors import ModelError
-from harness.models.apply_tuning import apply, restore, snapshot
+from harness.models.apply_tuning import Trainable, apply, restore, snapshot, trainable_of
 from harness.models.base_of_delta import Base
 from harness.models.checkpoint_misfits import refuse_non_finite
 from harness.models.content_digests import architecture_digest, tensors_digest, weights_digest
 from harness.models.load import Loaded
 from harness.study.axes import Tuning
 
-__all__ = ["Base", "load_delta", "save_delta", "trained_digest"]
+__all__ = ["ADAPTER", "Base", "can_be_whole", "load_delta", "save_delta", "trained_digest", "whole_model"]
 
-FILE = "delta.safetensors"
+FILE, ADAPTER = "delta.safetensors", "adapter_model.safetensors"
 
 
 def trained_digest(loaded: Loaded, tuning: Tuning) -> str:
@@ -30,8 +31,34 @@ def trained_digest(loaded: Loaded, tuning: Tuning) -> str:
     return tensors_digest(snapshot(loaded.model)) if tuning.trains else weights_digest(loaded.model)
 
 
-def save_delta(folder: Path, loaded: Loaded, tuning: Tuning) -> None:
-    """Write the tensors that train, in a model that is under its tuning; for zero-shot an empty file."""
+def can_be_whole(loaded: Loaded, tuning: Tuning) -> bool:
+    """Return whether a model that is under its tuning can be stored as one that nothing need be put on."""
+    if not tuning.adapter:
+        return True
+    from harness.models.adapters.stored_adapter import merges
+
+    return merges(trainable_of(loaded.model))
+
+
+def whole_model(loaded: Loaded, tuning: Tuning) -> PreTrainedModel:
+    """Return a model that is under its tuning as it is stored whole: with an adapter as part of its weights."""
+    if not tuning.adapter:
+        return loaded.model
+    from harness.models.adapters.stored_adapter import merged
+
+    return merged(trainable_of(loaded.model))
+
+
+def save_delta(folder: Path, loaded: Loaded, tuning: Tuning, base: Base) -> None:
+    """Write the tensors that train, in a model that is under its tuning; for zero-shot an empty file.
+
+    Of an adapter that is PEFT's own folder.
+    """
+    if tuning.adapter:
+        from harness.models.adapters.stored_adapter import save_adapter
+
+        save_adapter(folder, trainable_of(loaded.model), base.folder or base.name)
+        return
     values = snapshot(loaded.model) if tuning.trains else {}
     save_file({name: value.contiguous() for name, value in values.items()}, folder / FILE, metadata={"format": "pt"})
 
@@ -49,20 +76,31 @@ def load_delta(folder: Path, loaded: Loaded, *, tuning: Tuning, base: Base) -> L
         ModelError: The base is no longer what it was, the file does not fit it, or its weights are not finite.
     """
     _verify(folder, loaded, base)
+    file = ADAPTER if tuning.adapter else FILE
     try:
-        values = load_file(folder / FILE)
+        values = load_file(folder / file)
     except (OSError, SafetensorError) as error:
         raise ModelError(
-            f"model {folder}: {FILE} cannot be read: {error}; bring it back, or run its study again"
+            f"model {folder}: {file} cannot be read: {error}; bring it back, or run its study again"
         ) from error
     refuse_non_finite(str(folder), values)
-    trainable = apply(loaded.model, tuning)
-    own = {name: tuple(loaded.model.get_parameter(name).shape) for name in trainable.names}
+    if not _fill(loaded.model, apply(loaded.model, tuning), values):
+        raise ModelError(f"model {folder}: {file} holds other tensors than tuning {tuning.name} trains; store it again")
+    context = loaded.context and loaded.context - tuning.virtual_tokens
+    return loaded._replace(model=loaded.model.eval(), digest=weights_digest(loaded.model), context=context)
+
+
+def _fill(model: PreTrainedModel, trainable: Trainable, values: dict[str, Tensor]) -> bool:
+    """Give what trains its stored values, and return whether they fit."""
+    if trainable.adapter:
+        from harness.models.adapters.stored_adapter import fill_adapter
+
+        return fill_adapter(model, trainable, values)
+    own = {name: tuple(model.get_parameter(name).shape) for name in trainable.names}
     if own != {name: tuple(value.shape) for name, value in values.items()}:
-        raise ModelError(f"model {folder}: {FILE} holds other tensors than tuning {tuning.name} trains; store it again")
-    with torch.no_grad():
-        restore(loaded.model, values)
-    return loaded._replace(model=loaded.model.eval(), digest=weights_digest(loaded.model))
+        return False
+    restore(model, values)
+    return True
 
 
 def _verify(folder: Path, loaded: Loaded, base: Base) -> None:

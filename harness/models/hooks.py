@@ -12,7 +12,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from harness.core.errors import ModelError
 
-__all__ = ["MISFIT", "answering", "eval_mode", "look", "misfits_told", "unmoved"]
+__all__ = ["MISFIT", "answering", "as_it_is", "eval_mode", "look", "misfits_told", "unmoved"]
 
 MISFIT = (RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError, ArithmeticError)
 """What a model's own code may raise over inputs or parts that it does not expect."""
@@ -39,6 +39,20 @@ def unmoved(model: PreTrainedModel) -> Iterator[None]:
     BigBird-Pegasus swaps its attention for good when it reads a short text, and some rotary embeddings rescale theirs
     for a long one. What hooks or `answering` changed must be undone before the end.
     """
+    restore = as_it_is(model)
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    try:
+        yield
+    finally:
+        restore()
+        with torch.no_grad():
+            for buffer, values in buffers:
+                if not torch.equal(buffer, values):
+                    buffer.copy_(values)
+
+
+def as_it_is(model: PreTrainedModel) -> Callable[[], None]:
+    """Return what gives a model the parts, modes and attributes back that it has now, and its configurations theirs."""
     owners = {id(module): module for module in model.modules()} | {
         id(value): value
         for module in model.modules()
@@ -46,16 +60,12 @@ def unmoved(model: PreTrainedModel) -> Iterator[None]:
         if isinstance(value, PreTrainedConfig)
     }
     states = [_state(owner) for owner in owners.values()]
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    try:
-        yield
-    finally:
-        for restore in states:
-            restore()
-        with torch.no_grad():
-            for buffer, values in buffers:
-                if not torch.equal(buffer, values):
-                    buffer.copy_(values)
+
+    def restore() -> None:
+        for one in states:
+            one()
+
+    return restore
 
 
 def _state(owner: object) -> Callable[[], None]:

@@ -22,6 +22,7 @@ from transformers import (
 from transformers.utils import logging
 
 from harness.core.errors import ModelError
+from harness.core.named_path import named_path
 from harness.core.permissions import PICKLE, REMOTE_CODE
 from harness.data.decoder_prefix import AnswerTokens, answer_tokens
 from harness.models.checkpoint_misfits import refuse_misfits, refuse_non_finite
@@ -85,6 +86,7 @@ def load(
     allow_pickle: bool = False,
     source_language: str | None = None,
     target_language: str | None = None,
+    adapter: str | None = None,
 ) -> Loaded:
     """Load a causal or encoder-decoder language model with its tokenizer.
 
@@ -99,6 +101,7 @@ def load(
         allow_pickle: Whether weights that are no safetensors may be read; unpickling runs code.
         source_language: The code of the language of prompts; ``None``: the tokenizer's own.
         target_language: That of answers; ``None``: the checkpoint's own.
+        adapter: The folder of an adapter of PEFT's, which is merged into the weights.
 
     Raises:
         ModelError: The model cannot be found, read or used; the message names the remedy.
@@ -112,6 +115,10 @@ def load(
         with _readable(name, "configuration", remedy):
             config = AutoConfig.from_pretrained(source.name, **options)
         model = _model(name, source, config, {**options, "dtype": dtype}, allow_pickle)
+        if adapter:
+            from harness.models.adapters.merge_in import merge_in  # PEFT takes seconds to import
+
+            model = merge_in(model, named_path(adapter))
         with _readable(name, "tokenizer", "put tokenizer.json and tokenizer_config.json beside the weights"):
             tokenizer = AutoTokenizer.from_pretrained(source.name, **options)
     refuse_non_finite(name, dict(model.named_parameters()))
@@ -141,6 +148,7 @@ def load_study_model(spec: Model) -> Loaded:
         dtype=spec.dtype,
         trust_remote_code=spec.trust_remote_code,
         allow_pickle=spec.allow_pickle,
+        adapter=spec.adapter,
         **spec.languages,
     )
 

@@ -42,15 +42,21 @@ def table_rows(model: PreTrainedModel, parts: Anatomy) -> tuple[Row, ...]:
     return tuple(row for row in rows if row.parameters or row.part == "head")
 
 
-def inner_paths(parts: Anatomy, paths: Sequence[str]) -> tuple[str, ...]:
-    """Return a line for each set of blocks in which the same parts train, and the rest does not."""
+def inner_paths(parts: Anatomy, paths: Sequence[str], what: str = "train") -> tuple[str, ...]:
+    """Return a line for each set of blocks in which the same parts train, and the rest does not.
+
+    Args:
+        parts: Of the model.
+        paths: What trains.
+        what: What these parts do, if not train.
+    """
     below: dict[tuple[str, ...], list[str]] = {}
     for block in parts.blocks:
         start = f"{block.name}."
         inner = tuple(path.removeprefix(start) for path in paths if path.startswith(start))
         if inner:
             below.setdefault(inner, []).append(block.name)
-    return tuple(f"in {_named(blocks)} train {', '.join(inner)}" for inner, blocks in below.items())
+    return tuple(f"in {_named(blocks)} {what} {', '.join(inner)}" for inner, blocks in below.items())
 
 
 def _named(blocks: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from harness.core.printable import printable
 from harness.report import markdown, number_format
-from harness.study.tuning_kinds import in_words
+from harness.study.tuning_names import in_words
 
 __all__ = ["count", "listed", "paragraphs", "template"]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from harness.results.cell_result import CellResult
 from harness.results.collect import Results
 from harness.study.tuning import Tuning
-from harness.study.tuning_kinds import depth
+from harness.study.tuning_names import depth
 from harness.tracking.schema import score_name
 
 __all__ = ["alike", "by_prompt", "further", "kept_split", "own_words", "prompts", "rows_by", "score_grid", "tunings"]

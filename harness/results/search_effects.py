@@ -39,7 +39,13 @@ def search_effects(results: Results) -> dict[str, Importance]:
 
 def _terms(name: str, drawn: Sequence[tuple[CellResult, Trial]], results: Results) -> Floats:
     spaces = [results.space_of(cell).find(name) for cell, _ in drawn]
-    rows = [terms_of(own, trial.hyperparameters[name]) for own, (_, trial) in zip(spaces, drawn, strict=True) if own]
+    rows = [
+        terms_of(own, trial.hyperparameters[name]) if name in trial.hyperparameters else None
+        for own, (_, trial) in zip(spaces, drawn, strict=True)
+        if own
+    ]
+    width = max((len(row) for row in rows if row), default=0)
+    rows = [row or [0.0] * width for row in rows]  # of an adapter's option: other tunings have none
     columns = np.array(rows, dtype=np.float64)
     if name != RATE:
         return columns

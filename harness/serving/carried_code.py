@@ -14,9 +14,12 @@ from pathlib import Path
 from harness.serving.recipe import Recipe
 from harness.study.packaged_files import EMBEDDED, packaged
 
-__all__ = ["carried_files"]
+__all__ = ["carried_files", "carried_packages"]
 
 ENTRY = "harness.serving.generator"
+
+ADAPTERS = "harness/models/adapters/"
+"""Modules that import PEFT, which only an adapter that is stored by itself is answered with."""
 
 ROOT = Path(__file__).parents[2]
 """The folder that the package is in."""
@@ -24,10 +27,23 @@ ROOT = Path(__file__).parents[2]
 
 def carried_files(recipe: Recipe) -> dict[str, Path]:
     """Return what a model of a recipe carries: the place of each file below a folder of code, and the file."""
+    modules = dict(_modules())
+    if not _is_adapter(recipe):
+        modules = {place: file for place, file in modules.items() if not place.startswith(ADAPTERS)}
     if recipe.store == "full" or recipe.base.name != "embedded":
-        return dict(_modules())
+        return modules
     base = {f"harness/tasks/{EMBEDDED}/{file.name}": file for file in (packaged() / EMBEDDED).iterdir()}
-    return {**_modules(), **base}
+    return {**modules, **base}
+
+
+def carried_packages(recipe: Recipe) -> tuple[str, ...]:
+    """Return the published packages that a model of a recipe needs, and others do not."""
+    return ("peft",) if _is_adapter(recipe) else ()
+
+
+def _is_adapter(recipe: Recipe) -> bool:
+    """Return whether a model is answered with an adapter that stands by itself."""
+    return recipe.store == "delta" and recipe.tuning.adapter is not None
 
 
 @cache

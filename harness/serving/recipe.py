@@ -58,8 +58,8 @@ class Recipe:
     def as_json(self) -> dict[str, Any]:
         """Return what `from_json` reads."""
         base = self.base._asdict()
-        if not base["languages"]:
-            del base["languages"]  # as in the digests of those who name none, early ones among them
+        for name in [name for name in ("languages", "adapter") if not base[name]]:
+            del base[name]  # as in the digests of those who name none, early ones among them
         parts = {"prompt": stored_fields(self.prompt), "tuning": self.tuning.model_dump(), "base": base}
         settings = {"limits": self.limits._asdict(), "decoding": self.decoding.as_json()}
         own = {"precision": self.precision, "store": self.store, "weights": self.weights}
@@ -86,7 +86,7 @@ class Recipe:
             decoding=of_kind(Decoding, found["decoding"]),
             precision=of_kind(Precision, found["precision"]),
             tuning=of_kind(Tuning, found["tuning"]),
-            base=of_kind(Base, {"languages": {}, **found["base"]}),  # early ones do not name any
+            base=of_kind(Base, {"languages": {}, "adapter": None, **found["base"]}),  # early ones do not name any
             store=of_kind(Store, found["store"]),
             weights=of_kind(str, found["weights"]),
             columns=of_kind(dict[str, str], found.get("columns", {})),
@@ -151,7 +151,7 @@ class Recipe:
 def recipe_of_run(cell: Cell, setup: TrainingSetup) -> Recipe:
     """Return the recipe of a model that is being trained, as it stands."""
     from harness.models.content_digests import architecture_digest  # torch
-    from harness.models.delta import trained_digest
+    from harness.models.delta import can_be_whole, trained_digest
 
     spec, loaded, compared = setup.study.model, setup.loaded, _compared(cell.prompt, setup.demonstrations.rows)
     place = Path(model_location(spec.name)).expanduser()
@@ -165,6 +165,7 @@ def recipe_of_run(cell: Cell, setup: TrainingSetup) -> Recipe:
         weights=loaded.digest,
         architecture=architecture_digest(loaded.model),
         languages=spec.languages,
+        adapter=str(Path(spec.adapter).expanduser().resolve()) if spec.adapter else None,
     )
     return Recipe(
         prompt=cell.prompt,
@@ -173,7 +174,7 @@ def recipe_of_run(cell: Cell, setup: TrainingSetup) -> Recipe:
         precision=setup.study.training.precision,
         tuning=cell.tuning,
         base=base,
-        store=setup.study.final.store if cell.tuning.trains else "delta",  # nothing changed: the base by reference
+        store=cell.tuning.stored_as(setup.study.final.store) if can_be_whole(loaded, cell.tuning) else "delta",
         weights=trained_digest(loaded, cell.tuning),
         columns=_columns(_read(cell.prompt, compared), setup.written.data),
         ends=cell.prompt.ends(loaded),

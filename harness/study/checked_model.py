@@ -6,10 +6,12 @@ from pathlib import Path
 
 from harness.data.decoder_prefix import language_codes, refuse_language
 from harness.data.tokenization import Reader
+from harness.study.adapter_files import refuse_adapter
 from harness.study.checkpoint_generation import refuse_malformed
 from harness.study.model_config import Description, describe
 from harness.study.packaged_files import model_location
 from harness.study.problems import Problems
+from harness.study.settings import context_beside, virtual_tokens
 from harness.study.spec import StudySpec
 from harness.study.tokenizer_without_model import light_reader
 from harness.study.weights_on_disk import refuse_broken_weights
@@ -25,6 +27,10 @@ def checked_model(study: StudySpec, problems: Problems) -> tuple[Description | N
         description = describe(place, study.model.revision)
         refuse_broken_weights(Path(place).expanduser())
         refuse_malformed(place, description)
+        description = description._replace(context=context_beside(description.context, virtual_tokens(study)))
+        with problems.at("model", "adapter"):
+            if study.model.adapter:
+                refuse_adapter(study.model.adapter)
         with problems.at("model", "name"):
             reader = light_reader(description, study.model.target_language)
     if description and reader and description.tokenizer_file:

@@ -14,9 +14,10 @@ from harness.core.errors import UserError
 from harness.study.dimension import Dimension, Value, format_value
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.spec import StudySpec
-from harness.study.written_space import RATE, TRAINING
+from harness.study.tuning_kinds import TUNING_KINDS
+from harness.study.written_space import RATE, TRAINING, TUNING
 
-__all__ = ["first_settings", "strays"]
+__all__ = ["first_settings", "option_defaults", "strays"]
 
 
 def first_settings(study: StudySpec, space: SearchSpace) -> list[Hyperparameters]:
@@ -44,14 +45,24 @@ def strays(setting: Mapping[str, Value], space: SearchSpace) -> list[str]:
 def _whole(setting: Mapping[str, Any], study: StudySpec, space: SearchSpace) -> Hyperparameters:
     """Return a setting with a value for each dimension."""
     for name in setting:
-        if name not in space.names:
+        if name not in space.names and name not in study.search.dimensions:
             hint = closest(name, space.names)
             raise UserError(f"search.first has {name!r}, which is not searched over; set it elsewhere, or {hint}")
     if RATE not in setting:
         raise UserError(f"search.first has a setting without a {RATE}, which nothing else says; add it")
-    own = {f"{TRAINING}{key}": value for key, value in study.training}
+    own = {f"{TRAINING}{key}": value for key, value in study.training} | option_defaults()
     values = {name: setting.get(name, own.get(name)) for name in space.names}
     return Hyperparameters(values)
+
+
+def option_defaults() -> dict[str, Any]:
+    """Return the defaults of adapters' options, by their names in a space."""
+    forms = {kind: facts.adapter for kind, facts in TUNING_KINDS.items() if facts.adapter and facts.adapter.searched}
+    return {
+        f"{TUNING}{kind}.{option}": value
+        for kind, form in forms.items()
+        for option, value in form.options().model_dump().items()
+    }
 
 
 def _extent(dimension: Dimension) -> str:

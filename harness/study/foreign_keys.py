@@ -24,7 +24,7 @@ STOP = "here it is 'generation.stop', a list of texts"
 SHOTS = "here it is 'prompts.shots', of each prompt that shows training rows: {name: four, text: \"...\", shots: 4}"
 CHAT = "write a chat in 'prompts', {name: chat, user: \"{{ source }}\"}: the model's own chat template writes it"
 SYSTEM = 'here it is \'prompts.system\', of each chat: {name: chat, system: "...", user: "{{ source }}"}'
-ADAPTER = "what trains is named in 'tuning': head, last_blocks or full; adapters are none of its kinds"
+ADAPTER = "here it is one of 'tuning': {lora: {rank: 8, alpha: 16, targets: [q_proj, v_proj]}}"
 QUANTIZED = "weights are loaded as 'model.dtype' says, and never quantized"
 RESULTS = "reports go to reports/<name>, all else to .harness and the stores; HARNESS_HOME=DIR moves them"
 TRACKER = "runs are recorded in MLflow, always; which store is 'tracking.uri'"
@@ -92,6 +92,11 @@ FOREIGN_KEYS = {
     "use_peft": ADAPTER,
     "lora_r": ADAPTER,
     "adapter": ADAPTER,
+    "lora_alpha": ADAPTER,
+    "lora_dropout": ADAPTER,
+    "lora_target_modules": ADAPTER,
+    "target_modules": ADAPTER,
+    "peft_config": ADAPTER,
     "dataset_name": DATA,
     "datasets": DATA,
     "dataset_config_name": "here it is 'data.config'",

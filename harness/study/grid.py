@@ -200,7 +200,7 @@ def _digest(cell: Cell, study: StudySpec, facts: Mapping[str, Any], *, start: st
     source_tokens = study.training.max_source_tokens or SOURCE_TOKENS  # a task's own are among the facts
     content: dict[str, Any] = {
         "prompt": stored_fields(cell.prompt),
-        "tuning": cell.tuning.name,
+        "tuning": cell.tuning.identity,
         "dtype": study.model.dtype,
         "max_source_tokens": source_tokens,
         "precision": study.training.precision,

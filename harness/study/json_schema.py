@@ -12,6 +12,7 @@ from harness.study.axes import AXES, Prompt
 from harness.study.spec import StudySpec
 from harness.study.tuning_kinds import TUNING_KINDS, TuningKind
 from harness.study.tunings.block_choice import FORM
+from harness.study.written_tuning import BESIDE
 
 __all__ = ["in_markdown", "study_schema"]
 
@@ -72,16 +73,13 @@ def _tidied(node: Any, *, is_names: bool = False) -> Any:
 
 def _tuning(section: Mapping[str, Any]) -> dict[str, Any]:
     """Return the forms of a tuning: a word, or a word with what it says of blocks, and maybe a name of its own."""
-    words = [kind for kind, facts in TUNING_KINDS.items() if facts.blocks in ("none", "option")]
-    sections = [
-        {
-            "type": "object",
-            "properties": {"name": section["properties"]["named"], kind: _below(facts)},
-            "required": [kind],
-            "additionalProperties": False,
-        }
-        for kind, facts in TUNING_KINDS.items()
-    ]
+    words = [kind for kind, facts in TUNING_KINDS.items() if facts.blocks in ("none", "option") and kind != "peft"]
+    sections = []
+    for kind, facts in TUNING_KINDS.items():
+        keys = {"name": section["properties"]["named"], kind: _below(facts)}
+        if facts.adapter:
+            keys["with"] = {"type": "array", "items": {"enum": list(BESIDE)}, "minItems": 1}
+        sections.append({"type": "object", "properties": keys, "required": [kind], "additionalProperties": False})
     return {"description": section["description"], "anyOf": [{"enum": [*words, None]}, *sections]}
 
 
@@ -94,7 +92,11 @@ def _below(facts: TuningKind) -> dict[str, Any]:
     if facts.blocks == "choice":
         return choice
     keys = {"blocks": choice} if facts.blocks == "option" else {}
-    return {"anyOf": [{"type": "null"}, {"type": "object", "properties": keys, "additionalProperties": False}]}
+    if facts.adapter is None:
+        return {"anyOf": [{"type": "null"}, {"type": "object", "properties": keys, "additionalProperties": False}]}
+    options = _tidied(facts.adapter.options.model_json_schema())
+    below = {**options, "properties": {**options["properties"], **keys}}
+    return {"anyOf": [{"type": "string"}, below] if "required" in options else [{"type": "null"}, below]}
 
 
 def _prompt(section: Mapping[str, Any]) -> dict[str, Any]:

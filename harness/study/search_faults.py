@@ -8,13 +8,13 @@ from typing import NamedTuple
 from harness.core.closest_match import closest
 from harness.core.errors import UserError
 from harness.core.plain_yaml import shown
-from harness.study.first_settings import first_settings, strays
+from harness.study.first_settings import first_settings, option_defaults, strays
 from harness.study.grid import Cell, cell_space, neighbor
 from harness.study.problems import Problems
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.spec import StudySpec
-from harness.study.tuning_kinds import TUNING_KINDS
-from harness.study.written_space import TRAINING
+from harness.study.tuning_kinds import TUNING_KINDS, example
+from harness.study.written_space import OPTIONS, TRAINING
 
 __all__ = ["SearchPlan", "refuse_search", "search_plan"]
 
@@ -50,6 +50,7 @@ def refuse_search(study: StudySpec, cells: Sequence[Cell], problems: Problems) -
     """See that every cell that trains can be searched; return what is worth a look."""
     trained = [cell for cell in cells if cell.tuning.trains]
     _refuse_ranges(study, problems)
+    _refuse_options(study, problems)
     spaces: dict[SearchSpace, list[str]] = {}
     for cell in trained:
         key = "first" if study.search.first else "trials"
@@ -69,6 +70,20 @@ def _refuse_ranges(study: StudySpec, problems: Problems) -> None:
             problems.add(
                 f"search.ranges names {name!r}, which the study does not train; {hint}", "search", "ranges", name
             )
+
+
+def _refuse_options(study: StudySpec, problems: Problems) -> None:
+    """See that options of adapters that are searched over are those of tunings that leave them open."""
+    for name in [name for name in study.search.dimensions if name in OPTIONS]:
+        _, kind, option = name.split(".")
+        own = [tuning for tuning in study.tuning if tuning.kind == kind]
+        said = [tuning.name for tuning in own if option in tuning.settings.model_dump(exclude_defaults=True)]
+        if not own:
+            told = f"search.space names {name}, but no tuning is {kind}; add {example(kind)} to tuning, or leave it out"
+            problems.add(told, "search", "space", name)
+        elif said:
+            told = f"search.space names {name}, which tuning {said[0]} says itself; leave one of the two out"
+            problems.add(told, "search", "space", name)
 
 
 def _refuse_patience(study: StudySpec, spaces: Sequence[SearchSpace], problems: Problems) -> None:
@@ -110,7 +125,7 @@ def _left_out(study: StudySpec, spaces: dict[SearchSpace, list[str]], problems: 
     """Tell of settings that some cells cannot begin with; one that none can is refused."""
     notes = []
     for place, setting in enumerate(study.search.first):
-        whole = {**{f"{TRAINING}{key}": value for key, value in study.training}, **setting}
+        whole = {**{f"{TRAINING}{key}": value for key, value in study.training}, **option_defaults(), **setting}
         outside = {space: told for space in spaces if (told := strays(whole, space))}
         words = [f"{', '.join(dict.fromkeys(spaces[space]))}: {'; '.join(told)}" for space, told in outside.items()]
         if outside and len(outside) == len(spaces):

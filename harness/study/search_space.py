@@ -10,16 +10,17 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from harness.core.absent_value import NONE
 from harness.core.errors import UserError
 from harness.study.axes import Tuning
 from harness.study.dimension import Dimension, Value, format_value, parse_value
+from harness.study.hyperparameters import Hyperparameters, shown_value, title
 from harness.study.spec import StudySpec
-from harness.study.written_space import RATE, SEARCHED, TRAINING
+from harness.study.written_space import OPTIONS, RATE, SEARCHED, TRAINING, TUNING
 
 __all__ = [
     "HYPERPARAMETERS",
@@ -32,72 +33,8 @@ __all__ = [
     "parse_value",
     "shown_value",
     "title",
+    "tuned",
 ]
-
-
-@dataclass(frozen=True, eq=False)
-class Hyperparameters(Mapping[str, Value]):
-    """The values of one training run by name, in the order of the search space; hashable, never changed.
-
-    Empty where nothing trains.
-    """
-
-    chosen: Mapping[str, Value] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "chosen", dict(self.chosen))  # a copy, which nobody else can change
-
-    def __getitem__(self, name: str) -> Value:
-        return self.chosen[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.chosen)
-
-    def __len__(self) -> int:
-        return len(self.chosen)
-
-    def __hash__(self) -> int:
-        return hash(frozenset(self.chosen.items()))
-
-    @property
-    def learning_rate(self) -> float:
-        """The schedule's peak, which every training run has.
-
-        Raises:
-            KeyError: These are the hyperparameters of a run that trains nothing.
-        """
-        rate = self[RATE]
-        assert isinstance(rate, int | float)
-        return float(rate)
-
-    def in_words(self) -> str:
-        """Return them for people.
-
-        >>> Hyperparameters({"learning_rate": 0.0123, "training.epochs": 3}).in_words()
-        'learning rate 0.012, training.epochs 3'
-        """
-        return ", ".join(f"{title(name)} {shown_value(value)}" for name, value in self.items())
-
-    def beyond_rate(self) -> str:
-        """Return those behind the learning rate for people, to follow it in a sentence; mostly there are none.
-
-        >>> Hyperparameters({"learning_rate": 0.0123, "training.epochs": 3}).beyond_rate()
-        ', training.epochs 3'
-        """
-        others = Hyperparameters({name: value for name, value in self.items() if name != RATE})
-        return f", {others.in_words()}" if others else ""
-
-
-def title(name: str) -> str:
-    """Return a hyperparameter's name in a sentence: words, or the key of the study file that it stands for."""
-    return name if "." in name else name.replace("_", " ")
-
-
-def shown_value(value: Value) -> str:
-    """Return a value for people, rounded to two digits."""
-    if value is None:
-        return "null"
-    return f"{value:.2g}" if isinstance(value, float) else str(value)
 
 
 def drawn_from(dimension: Dimension) -> str:
@@ -120,7 +57,8 @@ class Hyperparameter:
     dimension: Callable[[StudySpec], Dimension | None]
     """The range that the study gives it, under the entry's name; ``None``: the study does not search over it."""
     apply: Callable[[StudySpec, Value], StudySpec] | None = None
-    """The study that trains with a value; ``None``: `harness.training.loop.fit` takes it, as the rate."""
+    """The study that trains with a value; ``None``: `harness.training.loop.fit` takes it, as the rate, or the tuning
+    does, see `tuned`."""
 
 
 def _entry(name: str) -> Hyperparameter:
@@ -130,7 +68,8 @@ def _entry(name: str) -> Hyperparameter:
     def apply(study: StudySpec, value: Value) -> StudySpec:
         return study.model_copy(update={"training": study.training.model_copy(update={key: value})})
 
-    return Hyperparameter(lambda study: study.search.dimensions.get(name), None if name == RATE else apply)
+    is_of_study = name != RATE and name not in OPTIONS
+    return Hyperparameter(lambda study: study.search.dimensions.get(name), apply if is_of_study else None)
 
 
 HYPERPARAMETERS: dict[str, Hyperparameter] = {name: _entry(name) for name in SEARCHED}
@@ -148,11 +87,24 @@ def applied(study: StudySpec, hyperparameters: Mapping[str, Value]) -> StudySpec
     return study
 
 
+def tuned(tuning: Tuning, hyperparameters: Mapping[str, Value]) -> Tuning:
+    """Return the tuning that a training run with these values has: another one, in the same cell."""
+    own = {name: value for name, value in hyperparameters.items() if _is_of(tuning, name)}
+    return tuning.with_options({name.rpartition(".")[2]: value for name, value in own.items()}) if own else tuning
+
+
+def _is_of(tuning: Tuning, name: str) -> bool:
+    """Return whether a name is that of an option of a tuning's kind."""
+    return name.startswith(f"{TUNING}{tuning.kind}.")
+
+
 @dataclass(frozen=True)
 class SearchSpace:
     """The dimensions that a cell's search draws from, in the order of the table."""
 
     dimensions: tuple[Dimension, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+    """What cells of other tunings search over, and these do not."""
 
     @classmethod
     def of(cls, study: StudySpec, tuning: Tuning | None = None) -> SearchSpace:
@@ -163,7 +115,9 @@ class SearchSpace:
         if tuning is not None:
             study = study.model_copy(update={"search": study.search.of_tuning(tuning)})
         ranges = (entry.dimension(study) for entry in HYPERPARAMETERS.values())
-        return cls(tuple(dimension for dimension in ranges if dimension is not None))
+        found = [dimension for dimension in ranges if dimension is not None]
+        others = [d.name for d in found if tuning is not None and d.name in OPTIONS and not _is_of(tuning, d.name)]
+        return cls(tuple(dimension for dimension in found if dimension.name not in others), tuple(others))
 
     @classmethod
     def from_record(cls, records: Sequence[Mapping[str, Any]] | None, search: Mapping[str, Any]) -> SearchSpace:
@@ -184,7 +138,7 @@ class SearchSpace:
 
     def replaced(self, dimension: Dimension) -> SearchSpace:
         """Return the space with another dimension in place of the one of its name."""
-        return SearchSpace(tuple(dimension if d.name == dimension.name else d for d in self.dimensions))
+        return replace(self, dimensions=tuple(dimension if d.name == dimension.name else d for d in self.dimensions))
 
     def record(self) -> list[dict[str, Any]]:
         """Return the space as JSON values."""
@@ -196,6 +150,11 @@ class SearchSpace:
         return tuple(dimension.name for dimension in self.dimensions)
 
     @property
+    def params(self) -> tuple[str, ...]:
+        """The params of its runs: what is searched over here or elsewhere in the study."""
+        return (*self.names, *self.elsewhere)
+
+    @property
     def beyond_learning_rate(self) -> SearchSpace:
         """The dimensions that a study did not have when the learning rate was the only one."""
         return SearchSpace(tuple(d for d in self.dimensions if d.name != "learning_rate"))
@@ -205,8 +164,13 @@ class SearchSpace:
         return next((dimension for dimension in self.dimensions if dimension.name == name), None)
 
     def nearest(self, hyperparameters: Mapping[str, Value]) -> Hyperparameters:
-        """Return the point of the space that is nearest to one of another space of the same names."""
-        return Hyperparameters({d.name: d.nearest(hyperparameters[d.name]) for d in self.dimensions})
+        """Return the point of the space that is nearest to one of another space; in the middle of what that lacks."""
+        return Hyperparameters(
+            {
+                d.name: d.nearest(hyperparameters[d.name]) if d.name in hyperparameters else d.at(0.5)
+                for d in self.dimensions
+            }
+        )
 
     def take(self, values: Mapping[str, Value]) -> Hyperparameters:
         """Return a sampler's values as hyperparameters.
@@ -222,8 +186,8 @@ class SearchSpace:
         return Hyperparameters({dimension.name: dimension.at(place) for dimension, place in pairs})
 
     def format(self, hyperparameters: Mapping[str, Value]) -> dict[str, str]:
-        """Return the params of a run with these values; a name of the space that they lack is `NONE`."""
-        return {name: format_value(hyperparameters[name]) if name in hyperparameters else NONE for name in self.names}
+        """Return the params of a run with these values; a name that they lack is `NONE`, here or elsewhere."""
+        return {name: format_value(hyperparameters[name]) if name in hyperparameters else NONE for name in self.params}
 
     def parse(self, params: Mapping[str, str]) -> Hyperparameters:
         """Return what `format` made a run's params from, whatever else stands beside them."""

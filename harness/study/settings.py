@@ -8,7 +8,15 @@ from harness.study.decoding_settings import Decoding
 from harness.study.spec import StudySpec
 from harness.study.task import Task
 
-__all__ = ["decoding_of", "new_tokens", "refuse_least_over_most", "stop_texts", "token_limits"]
+__all__ = [
+    "context_beside",
+    "decoding_of",
+    "new_tokens",
+    "refuse_least_over_most",
+    "stop_texts",
+    "token_limits",
+    "virtual_tokens",
+]
 
 
 def new_tokens(study: StudySpec, task: Task) -> int:
@@ -20,6 +28,20 @@ def token_limits(study: StudySpec, task: Task) -> Limits:
     """Return the most tokens of prompts, targets and predictions."""
     target = study.training.max_target_tokens or task.max_target_tokens
     return Limits(study.training.max_source_tokens or task.max_source_tokens, target, new_tokens(study, task))
+
+
+def virtual_tokens(study: StudySpec) -> int:
+    """Return how much of the model's context virtual tokens may take in a run: all cells of a study read as much."""
+    searched = {name: dimension.highest for name, dimension in study.search.dimensions.items()}
+    return max(
+        int(searched.get(f"tuning.{tuning.kind}.tokens", tuning.virtual_tokens)) if tuning.virtual_tokens else 0
+        for tuning in study.tuning
+    )
+
+
+def context_beside(context: int | None, virtual: int) -> int | None:
+    """Return what virtual tokens leave of a context."""
+    return context if context is None else max(0, context - virtual)
 
 
 def stop_texts(study: StudySpec, task: Task, *, is_encoder_decoder: bool) -> tuple[str, ...]:

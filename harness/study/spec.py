@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from harness.core.closest_match import closest
-from harness.core.named_path import ModelName, StorageUrl, TaskName
+from harness.core.named_path import FolderName, ModelName, StorageUrl, TaskName
 from harness.core.number_types import Amount, Mebibytes, Seed
 from harness.core.workspace import LONGEST_NAME, STUDY_NAME
 from harness.core.yaml_section import Section
@@ -51,6 +51,8 @@ class Model(Section):
     """A Hub commit, tag or branch; a commit makes the study reproducible."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """What the weights are loaded as, whatever the checkpoint holds."""
+    adapter: FolderName | None = None
+    """The folder of an adapter that one has, as PEFT stores it: the study starts from the model with it merged in."""
     source_language: str | None = None
     """The language of prompts, by its code in the model's tokenizer (mBART, M2M100, NLLB); left out: the tokenizer's
     own."""
@@ -173,7 +175,9 @@ class StudySpec(Section):
     tuning: tuple[Annotated[Tuning, BeforeValidator(tuning_of)], ...] = Field(min_length=1)
     """The tunings that are compared: ``none``, ``head``, ``norms``, ``biases``, ``embeddings``, ``full``,
     ``{last_blocks: 2}``, ``{first_blocks: 2}``, ``{blocks: 3-5}``, ``{attention: {blocks: last-2}}``,
-    ``{feed_forward: {blocks: all}}``; ``none`` is added where it is missing."""
+    ``{feed_forward: {blocks: all}}``; adapters, as ``{lora: {rank: 8, blocks: last-2}, with: [head]}``, ``dora``,
+    ``rslora``, ``ia3``, ``{prompt_tuning: {tokens: 20}}``, ``prefix_tuning``, ``p_tuning``,
+    ``{peft: adapter_config.json}``; ``none`` is added where it is missing."""
     training: Training = Training()
     generation: Generation = Generation()
     engine: Engine = Engine()

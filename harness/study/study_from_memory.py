@@ -30,6 +30,7 @@ from harness.core.workspace import Workspace
 from harness.data.memory_rows import are_rows, as_jsonl, plain_rows
 from harness.data.prompt_forms import PROMPT_FORMS, written_keys
 from harness.data.tokenization import PromptForm
+from harness.study.adapter_files import with_adapter_file
 from harness.study.function_source import SourceModule
 from harness.study.key_messages import findings
 from harness.study.load_study import StudyFile
@@ -217,6 +218,12 @@ def _prompts(prompts: Any, memory: _Memory) -> Any:
     return list(chain.from_iterable(each))
 
 
+def _tuning(tuning: Any, memory: _Memory) -> Any:
+    """Return a study's tunings, those of PEFT's files read from the working folder."""
+    given = _plain(tuning, ("tuning",))
+    return [with_adapter_file(one, Path())[0] for one in given] if isinstance(given, list) else given
+
+
 def _model(model: Any, memory: _Memory) -> Any:
     """Return a study's model; one from memory is written as a folder."""
     section = dict(model) if isinstance(model, Mapping) else {"name": model}
@@ -267,5 +274,12 @@ def _training(training: Any, memory: _Memory) -> Any:
     return _plain({**training, "loss": f"{file}:loss"}, ("training",))
 
 
-_SECTIONS = {"task": _task, "data": _data, "prompts": _prompts, "model": _model, "training": _training}
+_SECTIONS = {
+    "task": _task,
+    "data": _data,
+    "prompts": _prompts,
+    "tuning": _tuning,
+    "model": _model,
+    "training": _training,
+}
 """The sections that may hold what lies in memory or in files, and what makes them a study file's."""

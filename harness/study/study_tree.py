@@ -15,6 +15,7 @@ from harness.core.bounded_files import read_text
 from harness.core.errors import Problem, StudyError, UserError
 from harness.core.named_path import named_path
 from harness.core.plain_yaml import shown, yaml_nodes, yaml_text, yaml_value
+from harness.study.adapter_files import with_adapter_file
 from harness.study.prompt_files import names_files, prompts_in
 
 __all__ = ["EXTENDS", "Key", "Keys", "Line", "StudyTree", "dumped", "opening_comment", "read_tree"]
@@ -74,7 +75,7 @@ def read_tree(path: Path, chain: Sequence[Path] = ()) -> StudyTree:
     """
     text = _text(path)
     values, lines = _parsed(text, path)
-    own = _with_prompt_files(values, lines, path)
+    own = [*_with_prompt_files(values, lines, path), *_with_adapter_files(values, lines, path)]
     if EXTENDS not in values:
         return StudyTree(values, lines, text, (path, *own))
     base = read_tree(_extended(values.pop(EXTENDS), lines[(EXTENDS,)], [*chain, path]), [*chain, path])
@@ -106,6 +107,18 @@ def _with_prompt_files(values: dict[str, Any], lines: dict[Keys, Line], path: Pa
     values[PROMPTS] = prompts
     lines.update(places)
     return list(dict.fromkeys(files))
+
+
+def _with_adapter_files(values: dict[str, Any], lines: dict[Keys, Line], path: Path) -> list[Path]:
+    """Put what PEFT's configuration files hold in the place of their names among the tunings, and return the files."""
+    tunings, files = values.get("tuning"), list[Path]()
+    for index, entry in enumerate(tunings if isinstance(tunings, list) else ()):
+        try:
+            tunings[index], read = with_adapter_file(entry, path.parent)
+        except UserError as error:
+            raise StudyError([Problem(str(lines[("tuning", index)]), f"tuning[{index}]: {error}")]) from None
+        files += read
+    return files
 
 
 def opening_comment(text: str) -> list[str]:

@@ -1,19 +1,22 @@
-"""A tuning as a study names it: a kind of the table, which blocks, and a name of its own where it has one."""
+"""A tuning as a study names it: a kind of the table, which blocks, an adapter's options, maybe a name of its own."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from harness.core.closest_match import closest
 from harness.core.number_types import Count
 from harness.core.plain_yaml import shown
 from harness.core.workspace import LONGEST_NAME
 from harness.core.yaml_section import Section
-from harness.study.tuning_kinds import TUNING_KINDS, depth_of, example, forms, name_of
+from harness.study.tuning_kinds import TUNING_KINDS, example, forms
+from harness.study.tuning_names import depth_of, name_of
+from harness.study.tunings.adapter_form import AdapterForm, AdapterOptions
 from harness.study.tunings.block_choice import ALL, LARGEST, block_choice, blocks_name, blocks_needed
+from harness.study.written_tuning import tuning_of, unknown_kind
 
 __all__ = ["Tuning", "tuning_of"]
 
@@ -26,28 +29,37 @@ def _said(blocks: Any) -> Any:
 
 
 class Tuning(Section):
-    """Which weights move: a kind of the table, and which blocks."""
+    """Which weights move: a kind of the table, which blocks, and what an adapter's kind is told beside."""
 
     kind: str
     """One of `harness.study.tuning_kinds.TUNING_KINDS`."""
     blocks: Annotated[Count | str | tuple[BlockNumber, ...] | None, BeforeValidator(_said)] = None
     """How many blocks, or which, for a kind that takes blocks; see `harness.study.tunings.block_choice`."""
+    options: str = ""
+    """Of an adapter, as JSON: the options that differ from their defaults, in the order of its form; see `settings`."""
+    parts: tuple[str, ...] = ()
+    """Of an adapter: the kinds of what trains beside it."""
     named: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_NAME)
     """The name that it has instead of the one that is made of these."""
 
     @model_validator(mode="before")
     @classmethod
-    def _without_default(cls, value: Any) -> Any:
-        """Leave out ``blocks: all`` where no choice means all: what is the same has one name."""
+    def _as_kept(cls, value: Any) -> Any:
+        """Leave out ``blocks: all`` where no choice means all, and options that say their defaults."""
         facts = TUNING_KINDS.get(str(value.get("kind"))) if isinstance(value, Mapping) else None
-        if facts and facts.blocks == "option" and value.get("blocks") == ALL:
-            return {**value, "blocks": None}
-        return value
+        if facts is None:
+            return value
+        kept = dict(value)
+        if facts.blocks == "option" and kept.get("blocks") == ALL:
+            kept["blocks"] = None
+        if facts.adapter and isinstance(given := kept.get("options"), Mapping):
+            kept["options"] = _kept(facts.adapter.options.model_validate(given))
+        return kept
 
     @model_validator(mode="after")
     def _is_known(self) -> Tuning:
         if self.kind not in TUNING_KINDS:
-            raise ValueError(_unknown(self.kind))
+            raise ValueError(unknown_kind(self.kind))
         form, is_number = TUNING_KINDS[self.kind].blocks, isinstance(self.blocks, int)
         if form == "none" and self.blocks is not None:
             raise ValueError(f"{self.kind} takes no {'number' if is_number else 'blocks'}; {forms()}")
@@ -55,7 +67,9 @@ class Tuning(Section):
             raise ValueError(f"{self.kind} needs {'a number' if form == 'count' else 'blocks'}; {forms()}")
         if self.blocks is not None and is_number is not (form == "count"):
             raise ValueError(f"{self.kind} has blocks {shown(self.blocks)}; write {example(self.kind)}")
-        if self.named and self.named != (own := name_of(self.kind, self.blocks)):
+        if (self.options or self.parts) and not self.adapter:
+            raise ValueError(f"{self.kind} is no adapter, and takes no options; {forms()}")
+        if self.named and self.named != (own := self.identity):
             taken = self.named.partition("-")[0]
             if taken in TUNING_KINDS:
                 raise ValueError(f"tuning {own} is called {self.named!r}, as one of kind {taken} is; call it otherwise")
@@ -63,19 +77,62 @@ class Tuning(Section):
 
     @model_serializer(mode="wrap")
     def _as_stored(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out the name that it has not, as records of studies and models were before there was any."""
+        """Leave out what it has not, as records of studies and models were before there was any."""
         fields: dict[str, Any] = dump(self)
-        return {key: value for key, value in fields.items() if key != "named" or value is not None}
+        later = ("options", "parts", "named")
+        return {key: value for key, value in fields.items() if key not in later or value}
+
+    @property
+    def adapter(self) -> AdapterForm | None:
+        """The form of its kind, if that trains an adapter."""
+        return TUNING_KINDS[self.kind].adapter
+
+    @property
+    def settings(self) -> AdapterOptions:
+        """What an adapter's kind is told, defaults included."""
+        assert self.adapter is not None
+        return self.adapter.options.model_validate(self._differing)
+
+    @property
+    def virtual_tokens(self) -> int:
+        """How many virtual tokens it puts before each prompt."""
+        return int(self.adapter.config(self.settings).get("num_virtual_tokens") or 0) if self.adapter else 0
+
+    def stored_as(self, store: Literal["full", "delta"]) -> Literal["full", "delta"]:
+        """Return how a model is stored: as the study says, or by what changed where that is no weights of its own."""
+        is_whole = self.trains and (self.adapter is None or self.adapter.merges)
+        return store if is_whole else "delta"
+
+    @property
+    def _differing(self) -> dict[str, Any]:
+        return dict(json.loads(self.options)) if self.options else {}
+
+    @property
+    def identity(self) -> str:
+        """What it is, whatever it is called: the name that is made of its kind, its blocks and its options."""
+        return name_of(self.kind, self.blocks, self._differing, self.parts)
 
     @property
     def name(self) -> str:
-        """The name in ids and params: ``none``, ``head``, ``last_blocks-2``, ``norms-last-2``, or its own."""
-        return self.named or name_of(self.kind, self.blocks)
+        """The name in ids and params: ``none``, ``head``, ``last_blocks-2``, ``lora-8-last-2``, or its own."""
+        return self.named or self.identity
 
     @property
-    def depth(self) -> tuple[float, float]:
+    def depth(self) -> tuple[float, float, float]:
         """What sorts tunings by how much of the network trains."""
-        return depth_of(self.kind, self.blocks)
+        return depth_of(self.kind, self.blocks, self.leading)
+
+    @property
+    def leading(self) -> int | None:
+        """Of an adapter, the value that ids name first, if its kind has such an option."""
+        name = self.adapter.leading if self.adapter else ""
+        return getattr(self.settings, name) if name else None
+
+    def with_options(self, options: Mapping[str, Any]) -> Tuning:
+        """Return the adapter with other values of some options; a name of its own stays."""
+        assert self.adapter is not None
+        settings = self.adapter.options.model_validate({**self._differing, **options})
+        return self.model_copy(update={"options": _kept(settings)})
 
     def misfit(self, there: str, count: int) -> str | None:
         """Say why it fits no model of so many blocks, ``None`` if it does.
@@ -102,59 +159,23 @@ class Tuning(Section):
     @property
     def words(self) -> str:
         """What trains, for people."""
-        return TUNING_KINDS[self.kind].in_words(self.blocks) or self.name
+        return TUNING_KINDS[self.kind].in_words(self.blocks, self.leading) or self.name
 
     def written(self) -> str | dict[str, Any]:
         """Return it as a study file writes it, in the shortest form."""
         below: Any = list(self.blocks) if isinstance(self.blocks, tuple) else self.blocks
         if below is not None and TUNING_KINDS[self.kind].blocks == "option":
             below = {"blocks": below}
-        if self.named:
-            return {"name": self.named, self.kind: below}
+        if differing := self._differing:
+            below = {**differing, **(below or {})}
+        named = {"name": self.named} if self.named else {}
+        parts = {"with": list(self.parts)} if self.parts else {}
+        if named or parts:
+            return {**named, self.kind: below, **parts}
         return self.kind if below is None else {self.kind: below}
 
 
-def tuning_of(value: Any) -> Any:
-    """Turn what a study file writes, as ``head``, ``{last_blocks: 2}``, ``{norms: {blocks: last-2}}``, into fields."""
-    if isinstance(value, Tuning):
-        return value
-    if value is None:
-        return {"kind": "none"}
-    if isinstance(value, str):
-        return {"kind": value}
-    written = dict(value) if isinstance(value, dict) else {}
-    named = {"named": written.pop("name")} if "name" in written else {}
-    if len(written) != 1:
-        raise ValueError(f"a tuning cannot be {shown(value)}; {forms()}")
-    ((kind, given),) = written.items()
-    if kind not in TUNING_KINDS:
-        raise ValueError(_unknown(kind))
-    return {"kind": kind, "blocks": _given(kind, given), **named}
-
-
-def _given(kind: str, given: Any) -> Any:
-    """Return the blocks of what stands below a kind.
-
-    Raises:
-        ValueError: It is not what the kind takes.
-    """
-    form = TUNING_KINDS[kind].blocks
-    if form == "count" and (not isinstance(given, int) or isinstance(given, bool) or given < 1):
-        raise ValueError(f"{kind} is {shown(given)}; it must be a whole number of at least 1")
-    if form == "choice":
-        return block_choice(given)
-    if form == "count":
-        return given
-    if given is None or given == {}:
-        return None
-    if form == "none":
-        raise ValueError(f"{kind} takes no {'number' if isinstance(given, int) else 'blocks'}; {forms()}")
-    if not isinstance(given, dict):
-        raise ValueError(f"{kind} is {shown(given)}; write {kind}, or {example(kind)}")
-    if unknown := [key for key in given if key != "blocks"]:
-        raise ValueError(f"unknown key {str(unknown[0])!r} in tuning {kind}; {closest(str(unknown[0]), ['blocks'])}")
-    return block_choice(given["blocks"])
-
-
-def _unknown(kind: object) -> str:
-    return f"unknown tuning {kind!r}; {closest(str(kind), TUNING_KINDS)}; {forms()}"
+def _kept(options: AdapterOptions) -> str:
+    """Return the options that differ from their defaults as JSON; of PEFT's own configuration all."""
+    differing = options.model_dump(mode="json", exclude_defaults=True)
+    return json.dumps(differing, ensure_ascii=False) if differing else ""

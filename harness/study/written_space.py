@@ -11,22 +11,43 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from harness.core.closest_match import closest
 from harness.core.number_types import Rate
 from harness.core.plain_yaml import shown
+from harness.core.yaml_section import Section
 from harness.study.dimension import Dimension, Value
 from harness.study.training_keys import LOSSES, UNSEARCHED, Training
 from harness.study.tuning_kinds import TUNING_KINDS, example
 
-__all__ = ["RATE", "SEARCHED", "TRAINING", "flattened", "space_dimensions", "typed_settings"]
+__all__ = [
+    "OPTIONS",
+    "RATE",
+    "SEARCHED",
+    "TRAINING",
+    "TUNING",
+    "flattened",
+    "space_dimensions",
+    "typed_settings",
+]
 
 RATE = "learning_rate"
 
 TRAINING = "training."
 """Before a key of the study's training section."""
 
-SEARCHED = (RATE, *(f"{TRAINING}{key}" for key in Training.model_fields if key not in UNSEARCHED))
+TUNING = "tuning."
+"""Before a kind of adapter, and behind that one of its options."""
+
+OPTIONS = tuple(
+    f"{TUNING}{kind}.{option}"
+    for kind, facts in TUNING_KINDS.items()
+    if facts.adapter
+    for option in facts.adapter.searched
+)
+"""The options of adapters that a study file can search over."""
+
+SEARCHED = (RATE, *(f"{TRAINING}{key}" for key in Training.model_fields if key not in UNSEARCHED), *OPTIONS)
 """All that a study file can search over."""
 
-WHOLE = ("epochs", "batch_size", "accumulation")
-"""The training keys that are whole numbers."""
+WHOLE = ("epochs", "batch_size", "accumulation", "rank", "tokens")
+"""The keys that are whole numbers."""
 
 Keys = tuple[str | int, ...]
 
@@ -51,14 +72,19 @@ def flattened(space: Any) -> Any:
         return space
     flat: dict[Any, Any] = {}
     for key, value in space.items():
-        nested = key in ("training", "tuning") and isinstance(value, dict)
-        for name, entry in (
-            {f"{key}.{inner}": each for inner, each in value.items()}.items() if nested else [(key, value)]
-        ):
+        for name, entry in _unfolded(key, value):
             if name in flat:
                 raise ValueError(f"{name} stands twice, once with a dot and once below {key}; keep one")
             flat[name] = entry
     return flat
+
+
+def _unfolded(key: Any, value: Any) -> list[tuple[Any, Any]]:
+    """Return what stands below a section's name, or a kind's of adapters, by dotted names."""
+    above = [TRAINING.rstrip("."), TUNING.rstrip("."), *(name.rpartition(".")[0] for name in OPTIONS)]
+    if key not in above or not isinstance(value, dict):
+        return [(key, value)]
+    return [pair for inner, each in value.items() for pair in _unfolded(f"{key}.{inner}", each)]
 
 
 def typed_settings(settings: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
@@ -122,7 +148,7 @@ def _dimension(name: str, entry: Any) -> Dimension:
                 f"as training.loss, in a study that is compared with others"
             )
         return Dimension(name, choices=choices)
-    form = "{low: 0.1, high: 1.0}" if name == RATE or name.removeprefix(TRAINING) not in WHOLE else "{low: 1, high: 4}"
+    form = "{low: 1, high: 4}" if name.rpartition(".")[2] in WHOLE else "{low: 0.1, high: 1.0}"
     if not isinstance(entry, dict):
         raise ValueError(f"search.space.{name} is {shown(entry)}; write a range, {form}, or a list of choices")
     if unknown := [key for key in entry if key not in ("low", "high", "scale")]:
@@ -137,7 +163,7 @@ def _dimension(name: str, entry: Any) -> Dimension:
     if isinstance(low, str) or isinstance(high, str) or low is None or high is None:
         raise ValueError(f"search.space.{name} is no number; list the choices")
     written = all(isinstance(entry[end], int) for end in ("low", "high")) and name != RATE
-    integer = written or name.removeprefix(TRAINING) in WHOLE
+    integer = written or name.rpartition(".")[2] in WHOLE
     return Dimension(name, low, high, scale, integer=integer)
 
 
@@ -166,10 +192,20 @@ def _typing(name: str) -> Callable[[Any, str | int], Value]:
         try:
             if name == RATE:
                 return float(_RATE.validate_python(value))
-            key = name.removeprefix(TRAINING)
-            made: Value = getattr(Training.model_validate({key: value}), key)
+            section, key = _section(name)
+            made: Value = getattr(section.model_validate({key: value}), key)
             return made
         except ValidationError as error:
             raise _Fault((place,), error.errors()[0]) from None
 
     return typed
+
+
+def _section(name: str) -> tuple[type[Section], str]:
+    """Return the section that a name's values are checked by, and the name's key there."""
+    if name not in OPTIONS:
+        return Training, name.removeprefix(TRAINING)
+    _, kind, option = name.split(".")
+    form = TUNING_KINDS[kind].adapter
+    assert form is not None
+    return form.options, option

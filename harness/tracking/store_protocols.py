@@ -65,6 +65,8 @@ class ModelCard(NamedTuple):
     """A row that it answers, with every column that it needs."""
     params: Mapping[str, str]
     tags: Mapping[str, str]
+    packages: tuple[str, ...] = ()
+    """Published ones that its code imports, and other models' does not."""
 
 
 class Version(NamedTuple):

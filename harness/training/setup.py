@@ -10,22 +10,25 @@ import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import torch
 
 from harness.core.errors import TaskError
 from harness.core.example import Example, Split
-from harness.data.tokenization import Encoded, PromptForm, Row, encode
+from harness.data.tokenization import Encoded, Limits, PromptForm, Row, encode, prompt_limit
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve_all
 from harness.metrics.try_metrics import try_metrics
+from harness.models.apply_tuning import apply, reset
 from harness.models.hooks import look, misfits_told
 from harness.models.last_block import block_asked_at_labels, modules_at_labels
-from harness.models.load import load_study_model
+from harness.models.load import Loaded, load_study_model
 from harness.models.source_vectors import with_vectors
 from harness.study.check import Checked
 from harness.study.own_losses import own_loss
-from harness.study.settings import decoding_of, token_limits
+from harness.study.settings import context_beside, decoding_of, token_limits, virtual_tokens
+from harness.study.spec import StudySpec
 from harness.training.answers_begin import refuse_other_beginning
 from harness.training.criteria import Criterion
 from harness.training.fast_matmul import install
@@ -63,8 +66,9 @@ class TrainingSetup:
         self.metrics: list[Metric] = resolve_all(checked.metrics)
         try_metrics(self.metrics, checked.examples["validation"])
         keep_freed()
-        self.loaded = load_study_model(study.model)
-        self.limits = token_limits(study, task)
+        self.loaded, self.limits = _beside_virtual_tokens(
+            load_study_model(study.model), study, token_limits(study, task)
+        )
         self._examples: dict[Split, list[Example]] = dict(checked.examples)
         self._encoded: dict[tuple[PromptForm, Split], Encoded] = {}
         self.demonstrations = with_vectors(checked.demonstrations, checked.prompts, self.loaded)
@@ -90,7 +94,7 @@ class TrainingSetup:
         refuse_other_beginning(self.study.model.name, loaded, rows[0])
         whole = ForwardPass(model, precision=self.study.training.precision)
         refuse_sight_ahead(loaded, whole, made_up(rows[0].prompt, *longest_row(loaded, self.limits)))
-        if losses_depend_on_others(loaded, whole, rows, self.limits):
+        if self._in_some_cell(lambda: losses_depend_on_others(loaded, whole, rows, self.limits)):
             whole = replace(whole, alone=True)
             say("losses are computed one row at a time: on these rows, padding or the rows beside a row move its own")
         self.whole_forward = whole
@@ -105,9 +109,28 @@ class TrainingSetup:
             self.forward = whole
             say("the last block is computed at all positions: its losses on these rows were others without")
         # What hangs on rounding, as a choice of tokens among equal scores does, shows in either.
-        if whole.alone or not exact or texts_depend_on_others(loaded, rows, self.limits, whole.precision):
+        depend = partial(texts_depend_on_others, loaded, rows, self.limits, whole.precision)
+        if whole.alone or not exact or self._in_some_cell(depend):
             self.decoding = self.decoding._replace(batch_size=1)
             say("predictions are made one at a time: on these rows, padding or the prompts beside one move its own")
+
+    def _in_some_cell(self, holds: Callable[[], bool]) -> bool:
+        """Return whether something holds of the model as it is, or with virtual tokens before its rows.
+
+        Raises:
+            ModelError: The model cannot be called with some of these.
+        """
+        if holds():
+            return True
+        model, found = self.loaded.model, False
+        for tuning in [tuning for tuning in self.study.tuning if tuning.virtual_tokens]:
+            trainable = apply(model, tuning)
+            with misfits_told(f"tuning {tuning.name}: {type(model).__name__} cannot be called", "use another tuning"):
+                try:
+                    found |= holds()
+                finally:
+                    reset(model, trainable)
+        return found
 
     def _own_criterion(self, say: Callable[[str], None]) -> Criterion | None:
         """Load and try a loss of one's own."""
@@ -143,6 +166,13 @@ class TrainingSetup:
             shown = self.demonstrations.attached(prompt, self._examples[split], of_train=is_train)
             self._encoded[key] = encode(shown, prompt, self.loaded, limits=self.limits, drop_long_targets=is_train)
         return self._encoded[key]
+
+
+def _beside_virtual_tokens(loaded: Loaded, study: StudySpec, limits: Limits) -> tuple[Loaded, Limits]:
+    """Return a model with what virtual tokens leave of its context, and limits that say how short prompts become."""
+    reader = loaded._replace(context=context_beside(loaded.context, virtual_tokens(study)))
+    source = prompt_limit(reader, limits)
+    return reader, limits._replace(source=source) if source < prompt_limit(loaded, limits) else limits
 
 
 def keep_freed() -> None:

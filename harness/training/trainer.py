@@ -29,6 +29,7 @@ from harness.study.recount import recount
 from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.memory import recordings
 from harness.training.activation_cache.replay_of_run import RunReplay
+from harness.training.adapter_start import adapter_start
 from harness.training.cost_meter.account import Account
 from harness.training.cost_meter.energy import energy_counters
 from harness.training.cost_meter.prices import Prices
@@ -69,13 +70,16 @@ class Trainer:
         return self._cache.recordings.used if self._cache else 0
 
     @contextmanager
-    def run(self, cell: Cell, *, generates: bool = False, tell: Tell = lambda step: None) -> Iterator[TrainingRun]:
+    def run(
+        self, cell: Cell, *, seed: int = 0, generates: bool = False, tell: Tell = lambda step: None
+    ) -> Iterator[TrainingRun]:
         """Open one run of a cell: to train it, if it trains, and to score it; its replay and its costs begin here.
 
         However the block ends, the model is the pretrained one afterwards.
 
         Args:
             cell: What trains, on which prompt.
+            seed: Draws the first weights of an adapter.
             generates: Whether it is known by now that validation prompts will be answered.
             tell: Told how far it is.
         """
@@ -85,7 +89,7 @@ class Trainer:
             yield opened(replay=None, trainable=None)
             return
         tell(Step("preparing rows and the frozen part"))
-        trainable = apply(setup.loaded.model, cell.tuning)
+        trainable = apply(setup.loaded.model, cell.tuning, adapter_start(cell, setup.loaded, seed))
         try:
             train, validation = (cell.prompt.name, "train"), (cell.prompt.name, "validation")
             rows = {train: setup.encoded(cell.prompt, "train").rows}

@@ -29,7 +29,7 @@ from harness.report.write_report import write_report
 from harness.results.cell_result import CellResult
 from harness.results.collect import Results
 from harness.results.row_order import tunings
-from harness.study.tuning_kinds import depth
+from harness.study.tuning_names import depth
 from tests.support.made_up_results import html, study
 
 ROUND = 0.004

@@ -16,12 +16,18 @@ from tests.support.study_fixture import Place, Places
 from tests.support.whole_way import predict, stored_predictions
 
 PARTS = ("norms", "biases", "attention", "feed_forward")
+AT_LAYERS = ("lora", "dora", "rslora", "ia3")
 TUNINGS = [
     "none, head, full, embeddings, norms, {last_blocks: 1}, {first_blocks: 1}, {blocks: [0, 2]}",
     *(f"{{{kind}: {{blocks: last-2}}}}" for kind in PARTS),
     "{name: wide, attention: {blocks: last-1}}",
+    *(f"{{{kind}: {{blocks: last-1}}}}" for kind in AT_LAYERS),
+    "{lora: {rank: 4}}, {lora: {rank: 2, blocks: last-1}, with: [head]}",
+    "{prompt_tuning: {tokens: 4}}, {prefix_tuning: {tokens: 4}}, {p_tuning: {tokens: 4}}",
+    "{peft: {peft_type: VERA, r: 4, target_modules: all-linear}}",
 ]
 LAST = {"head", "last_blocks-1", "wide", *(f"{kind}-last-2" for kind in PARTS)}
+LAST |= {"lora-8-last-1", "dora-8-last-1", "rslora-8-last-1", "ia3-last-1", "lora-2-last-1-with-head"}
 """Those that leave the first block frozen."""
 
 
@@ -62,6 +68,10 @@ def test_a_study_with_every_kind(places: Places, family: str) -> None:
     place_models(place, family, digest)
 
 
+def run_kind(name: str) -> str:
+    return "attention" if name == "wide" else name.partition("-")[0]
+
+
 def place_models(place: Place, family: str, digest: str) -> None:
     """See that each stored delta holds what its tuning states, on this base, and answers as its final run did."""
     models = place.client().search_logged_models([place.runs()[0].info.experiment_id])
@@ -69,13 +79,15 @@ def place_models(place: Place, family: str, digest: str) -> None:
     base, changed = load(str(place.folder / "model")).model.state_dict(), 0
     for model in models:
         name = model.tags["cell"].partition("/")[2]
-        (file,) = Path(model.artifact_location.removeprefix("file://")).rglob("delta.safetensors")
+        (file,) = Path(model.artifact_location.removeprefix("file://")).rglob(
+            "adapter_model.safetensors" if TUNING_KINDS[run_kind(name)].adapter else "delta.safetensors"
+        )
         values = load_file(file)
         assert json.loads((file.parent / "harness.json").read_text())["base"]["weights"] == digest
         listed = trains(family, name)
         assert listed is None or set(values) == listed, name
         flat = FACTS[family].flat
-        for key, value in values.items():
+        for key, value in values.items() if file.name == "delta.safetensors" else ():
             moved = not bool((value == base[key]).all())
             assert moved or key.endswith(flat or ("-",)), (name, key)
             changed += moved

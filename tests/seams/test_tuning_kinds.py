@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.study.tuning_kinds import TUNING_KINDS, ModelParts, TuningKind, depth
+from harness.study.tuning_kinds import TUNING_KINDS, ModelParts, TuningKind
+from harness.study.tuning_names import depth
 from tests.support.study_fixture import Place, Places
 from tests.support.whole_way import Way, go, predict, stored_predictions, succeed
 

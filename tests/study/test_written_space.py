@@ -12,7 +12,7 @@ from harness.study.dimension import Dimension, Value
 from harness.study.load_study import read_study
 from harness.study.search_space import HYPERPARAMETERS, SearchSpace, applied
 from harness.study.spec import Search, StudySpec, Training
-from harness.study.written_space import SEARCHED
+from harness.study.written_space import OPTIONS, SEARCHED
 from tests.support.search_spaces import DEFAULT_SPACE, choices, learning_rates
 
 STUDY = "name: s\ntask: t\nprompts: [p]\ntuning: [head]\n"
@@ -82,7 +82,7 @@ def test_every_name_acts_on_its_key_of_the_training_section() -> None:
     values |= {"weight_decay": 0.2, "clip": None, "optimizer": "sgd", "block_decay": 0.9, "loss": "mse"}
     smoothed: dict[str, Value] = {"label_smoothing": 0.1}  # of cross entropy alone
     names = {f"training.{key}" for key in (*values, *smoothed)}
-    assert names | {"learning_rate"} == set(SEARCHED) == set(HYPERPARAMETERS)
+    assert names | {"learning_rate", *OPTIONS} == set(SEARCHED) == set(HYPERPARAMETERS)
     for some in (values, smoothed):
         made = applied(study, {f"training.{key}": value for key, value in some.items()})
         assert made == study.model_copy(update={"training": Training.model_validate(some)})

@@ -35,6 +35,12 @@ COLUMNS = 3
 LEFT, RIGHT, ABOVE, BELOW, ROW = 48, 14, 44, 24, 13
 """Around a panel's axes, in points: room for numbers, title and labels, and for each row of what stands below."""
 
+LINES = 4
+"""The most lines of a name below an axis; with more, names stand upright."""
+
+UPRIGHT = 36
+"""The most letters of a name that stands upright."""
+
 OUT = -0.12
 """Where what stands above a panel begins, as a share of its axes' width."""
 
@@ -51,8 +57,8 @@ def draw_chart(chart: Chart) -> Figure:
     entries, columns = chart.entries(), min(COLUMNS, len(chart.panels))
     rows = math.ceil(len(chart.panels) / columns)
     wide, high = (380, 260) if len(chart.panels) == 1 else (340, 240)
-    lines = 1 + max((name.count("\n") for name in _broken(chart.x.names)), default=0)
-    width, below = wide * columns, BELOW + ROW * lines
+    width, below = wide * columns, BELOW + _room_below(chart.x.names)
+    high += max(0, below - BELOW - LINES * ROW)
     title = textwrap.wrap(chart.title, int(width / GLYPH / 1.2))
     keys = max(1, int(width / (60 + GLYPH * max((len(line.name) for line in entries), default=0))))
     header = 16 * (len(title) + math.ceil(len(entries) / keys)) + 8
@@ -119,7 +125,9 @@ def _across(axes: Axes, x: Axis) -> None:
     """Scale the axis across, which all panels share, and say where it has names or numbers."""
     if x.names:
         axes.set_xlim(-0.5, len(x.names) - 0.5)
-        axes.set_xticks(range(len(x.names)), _broken(x.names))
+        upright = _stand_upright(x.names)
+        names = list(map(_cut_upright, x.names)) if upright else _broken(x.names)
+        axes.set_xticks(range(len(x.names)), names, rotation=90 if upright else 0)
         return
     axes.dataLim.update_from_data_x(x.span, ignore=False)
     if x.kind == "log":
@@ -131,6 +139,22 @@ def _across(axes: Axes, x: Axis) -> None:
     else:
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True) if x.kind == "count" else MaxNLocator(5))
     axes.xaxis.set_major_formatter("{x:.3g}")
+
+
+def _stand_upright(names: Sequence[str]) -> bool:
+    """Return whether names below an axis would take so many lines that they are better read upright."""
+    return any(name.count("\n") >= LINES for name in _broken(names))
+
+
+def _room_below(names: Sequence[str]) -> float:
+    """Return the height of the names below an axis, in points."""
+    if _stand_upright(names):
+        return GLYPH * max(len(_cut_upright(name)) for name in names) + ROW
+    return ROW * (1 + max((name.count("\n") for name in _broken(names)), default=0))
+
+
+def _cut_upright(name: str) -> str:
+    return name if len(name) <= UPRIGHT else f"{name[: UPRIGHT - 1]}…"
 
 
 def _broken(names: Sequence[str]) -> list[str]:

@@ -154,14 +154,15 @@ def hyperparameters(results: Results) -> list[Chart]:
         x = Axis(dimension.name, kind, names, () if names else (dimension.low, dimension.high))
         title = f"{results.objective} on validation over {dimension.name}, a mark for each trial, the best ringed"
         if panels:
-            charts.append(Chart(f"over_{dimension.name.rpartition('.')[2]}", title, x, y, panels))
+            own = dimension.name.partition(".")[2].replace(".", "_")  # of training, or of a kind of adapter
+            charts.append(Chart(f"over_{own}", title, x, y, panels))
     return charts
 
 
 def _tried(dimension: Dimension, results: Results, cell: CellResult) -> list[Line]:
     """Return the marks of a cell's trials over a hyperparameter; of a choice, at the number of its name."""
     tried = []
-    for trial in cell.trials:
+    for trial in [trial for trial in cell.trials if dimension.name in trial.hyperparameters]:
         value = trial.hyperparameters[dimension.name]
         place = dimension.choices.index(value) if dimension.choices else value
         if math.isfinite(trial.value) and isinstance(place, int | float):

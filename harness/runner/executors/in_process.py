@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -22,7 +23,7 @@ from harness.serving.generator import save_model
 from harness.serving.recipe import recipe_of_run
 from harness.study.check import Checked
 from harness.study.grid import cell_study
-from harness.study.search_space import applied
+from harness.study.search_space import applied, tuned
 from harness.tracking.schema import Metrics, score_name
 from harness.training.early_stopping import EarlyStopping
 from harness.training.forgetting import Forgetting
@@ -89,7 +90,8 @@ class JobRun:
     ) -> None:
         self._job, self._trainer, self._tell = job, trainer, tell
         self._forgetting = forgetting if job.measures else None
-        self._cell = next(cell for cell in checked.cells if cell.id == job.cell)
+        cell = next(cell for cell in checked.cells if cell.id == job.cell)
+        self._cell = replace(cell, tuning=tuned(cell.tuning, job.hyperparameters))
         self._objective = checked.objective
         self._training = applied(cell_study(checked.study, self._cell), job.hyperparameters).training
         maximize = is_maximized(self._objective, trainer.setup.metrics)
@@ -112,7 +114,8 @@ class JobRun:
         error = ""
         run: TrainingRun | None = None
         try:
-            with self._trainer.run(self._cell, generates=not self._job.is_trial, tell=self._tell) as run:
+            own = {"seed": self._job.seed, "generates": not self._job.is_trial}
+            with self._trainer.run(self._cell, **own, tell=self._tell) as run:
                 if (yield from self._train(run)):
                     yield from self._finish(run, before)
                 else:

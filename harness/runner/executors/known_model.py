@@ -22,6 +22,7 @@ from harness.core.bounded_files import read_json
 from harness.core.errors import ModelError
 from harness.core.example import Example, digest, fingerprint
 from harness.core.file_states import code_states, file_states
+from harness.core.named_path import named_path
 from harness.core.progress import Progress
 from harness.core.provenance import provenance
 from harness.core.whole_files import write_whole
@@ -154,7 +155,9 @@ class KnownModel:
         source = locate(model_location(self._checked.study.model.name), self._checked.study.model.revision)
         tokenizer = self._checked.description.tokenizer_file
         folder = Path(source.name) if source.commit is None else tokenizer and tokenizer.parent
-        files = [path for path in folder.rglob("*") if path.is_file()] if folder else []
+        adapter = self._checked.study.model.adapter
+        folders = [folder, *([named_path(adapter)] if adapter else [])] if folder else []
+        files = [path for place in folders for path in place.rglob("*") if path.is_file()]
         return files if len(files) <= MOST else []
 
     def _changes(self) -> Iterator[float]:

@@ -257,7 +257,7 @@ def standing(finals: Iterable[Run], records: Mapping[str, FinalRecord], space: S
     """Return, by seed, the ids of the runs that are among the final runs that a cell is to have; the oldest of each."""
     there = dict[str, str]()
     for run in finals:
-        record = FinalRecord.from_run(run, space.names)
+        record = FinalRecord.from_run(run, space.params)
         belongs = record.seed in records and record.is_of(records[record.seed])
         if belongs and (run.status == "FINISHED" or record.diverged):
             there.setdefault(record.seed, run.id)

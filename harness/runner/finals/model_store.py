@@ -15,7 +15,7 @@ from harness.runner.finals.champion import Contest, middle_run, reason_for
 from harness.runner.finals.checkpoints import Checkpoints
 from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
-from harness.serving.carried_code import carried_files
+from harness.serving.carried_code import carried_files, carried_packages
 from harness.serving.recipe import Recipe, Store
 from harness.serving.stored_files import SERVED, model_folder, verify_files
 from harness.study.check import Checked
@@ -108,7 +108,8 @@ class ModelKeeper:
 
     def _form(self, run: Run) -> Store:
         """Return how a run's model is stored: where nothing trained as a delta of nothing, the base by reference."""
-        return self.checked.study.final.store if run.params[Params.SEED].isdigit() else "delta"
+        cell = next(cell for cell in self.checked.cells if cell.id == run.tags[Tags.CELL])
+        return cell.tuning.stored_as(self.checked.study.final.store)
 
     def _may_stay(self, run: Run) -> bool:
         """Return whether a stored model may stay as it is; a registered one must, and the user hears of it."""
@@ -170,4 +171,5 @@ class ModelKeeper:
             params={name: run.params[name] for name in (*MODEL_PARAMS, *self.spaces[cell.id].names)}
             | {Params.STORE: self._form(run)},
             tags={name: run.tags[name] for name in MODEL_TAGS if name in run.tags} | own,
+            packages=carried_packages(recipe),
         )

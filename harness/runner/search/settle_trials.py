@@ -61,7 +61,7 @@ def settle_trials(cell: str, search: CellSearch, runs: StudyRuns, objective: str
     told = {(trial.user_attrs[INDEX], *search.drawn(trial.number).values()): trial for trial in search.finished()}
     unknown: list[tuple[TrialRecord, Run]] = []
     for run in tracked:
-        record = TrialRecord.from_run(run, search.space.names)
+        record = TrialRecord.from_run(run, search.space.params)
         if run.status == "RUNNING":
             runs.interrupt(run)
         elif record.outcome is None or (record.outcome == "complete" and math.isnan(record.value)):

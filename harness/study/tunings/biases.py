@@ -7,7 +7,8 @@ section 3; there is no task head here that would train beside them.
 from __future__ import annotations
 
 from harness.study.tunings.block_choice import BlockChoice
-from harness.study.tunings.tuning_kind import ModelParts, TuningKind, chosen_blocks, final_norms_of
+from harness.study.tunings.model_parts import ModelParts, chosen_blocks, final_norms_of
+from harness.study.tunings.tuning_kind import TuningKind
 
 __all__ = ["BIASES"]
 

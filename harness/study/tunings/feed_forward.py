@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from harness.study.tunings.block_choice import BlockChoice
-from harness.study.tunings.tuning_kind import ModelParts, TuningKind, chosen_blocks
+from harness.study.tunings.model_parts import ModelParts, chosen_blocks
+from harness.study.tunings.tuning_kind import TuningKind
 
 __all__ = ["FEED_FORWARD"]
 

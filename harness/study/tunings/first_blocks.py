@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.study.tunings.tuning_kind import ModelParts, TuningKind
+from harness.study.tunings.model_parts import ModelParts
+from harness.study.tunings.tuning_kind import TuningKind
 from harness.study.tunings.whole_blocks import whole_blocks
 
 __all__ = ["FIRST_BLOCKS"]

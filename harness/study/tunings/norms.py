@@ -6,7 +6,8 @@ Qi et al. 2022, "Parameter-Efficient Tuning on Layer Normalization for Pre-train
 from __future__ import annotations
 
 from harness.study.tunings.block_choice import BlockChoice
-from harness.study.tunings.tuning_kind import ModelParts, TuningKind, chosen_blocks, final_norms_of
+from harness.study.tunings.model_parts import ModelParts, chosen_blocks, final_norms_of
+from harness.study.tunings.tuning_kind import TuningKind
 
 __all__ = ["NORMS"]
 

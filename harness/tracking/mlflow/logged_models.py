@@ -42,7 +42,7 @@ PACKAGES = (
     *("mlflow", "torch", "transformers", "tokenizers", "safetensors", "huggingface-hub"),
     *("numpy", "pandas", "pydantic", "jinja2", "pyyaml", "bm25s"),
 )
-"""What a served model is pinned to: what the code that it carries imports, all of it published."""
+"""What every served model is pinned to: what the code that it carries imports, all of it published."""
 
 CODE = "code"
 """Where MLflow keeps the code that a model carries."""
@@ -221,10 +221,14 @@ def _wrap(folder: Path, into: Path, card: ModelCard, described: Model) -> None:
         artifacts={"model": str(folder)},
         signature=ModelSignature(inputs=_inputs(card.example), outputs=Schema([ColSpec("string")]), params=PARAMS),
         input_example=pd.DataFrame([dict(card.example)]),
-        # What follows a + is a build's own name, which no index knows.
-        pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in PACKAGES],
+        pip_requirements=[_pinned(package) for package in (*PACKAGES, *card.packages)],
         mlflow_model=described,
     )
+
+
+def _pinned(package: str) -> str:
+    """Return a package at its version; what follows a + is a build's own name, which no index knows."""
+    return f"{package}=={version(package).partition('+')[0]}"
 
 
 def _inputs(example: Mapping[str, Any]) -> Schema:
