@@ -111,8 +111,9 @@ def _with_prompt_files(values: dict[str, Any], lines: dict[Keys, Line], path: Pa
 
 def _with_adapter_files(values: dict[str, Any], lines: dict[Keys, Line], path: Path) -> list[Path]:
     """Put what PEFT's configuration files hold in the place of their names among the tunings, and return the files."""
-    tunings, files = values.get("tuning"), list[Path]()
-    for index, entry in enumerate(tunings if isinstance(tunings, list) else ()):
+    tunings: list[Any] = values["tuning"] if isinstance(values.get("tuning"), list) else []
+    files: list[Path] = []
+    for index, entry in enumerate(tunings):
         try:
             tunings[index], read = with_adapter_file(entry, path.parent)
         except UserError as error:

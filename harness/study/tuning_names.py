@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from harness.study.tuning_kinds import TUNING_KINDS
 from harness.study.tunings.block_choice import BlockChoice, blocks_name, how_many, named_blocks
@@ -84,7 +84,7 @@ def parsed(name: str) -> Named | None:
         return None
     if TUNING_KINDS[kind].adapter:
         return _parsed_adapter(kind, rest)
-    form, blocks = TUNING_KINDS[kind].blocks, None
+    form, blocks = TUNING_KINDS[kind].blocks, cast(Blocks, None)
     if form == "count":
         blocks = int(rest) if rest.isdigit() else None
     elif form in ("choice", "option"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import PeftModel
@@ -42,7 +42,7 @@ def begin(model: PreTrainedModel, peft: PeftModel, words: Sequence[int]) -> None
         peft: PEFT's model around it, fresh.
         words: Tokens, taken again and again; without any, tokens of the vocabulary are drawn.
     """
-    config, encoder = peft.active_peft_config, peft.prompt_encoder[peft.active_adapter]
+    config, encoder = peft.active_peft_config, cast(Any, peft.prompt_encoder)[peft.active_adapter]
     count, size = config.num_virtual_tokens, model.get_input_embeddings().weight.shape[0]
     drawn = torch.randint(0, size, (count,)).tolist()
     ids = torch.tensor([(words or drawn)[place % len(words or drawn)] for place in range(count)], device=model.device)
@@ -52,7 +52,7 @@ def begin(model: PreTrainedModel, peft: PeftModel, words: Sequence[int]) -> None
         elif config.peft_type == PREFIX and not config.prefix_projection:
             kept = [states[0].transpose(0, 1).flatten(1) for layer in _cached(model, ids) for states in layer]
             encoder.embedding.weight.copy_(torch.cat(kept, dim=1))  # (tokens, blocks, keys and values, heads, width)
-    model.add_module(VIRTUAL, peft.prompt_encoder)
+    model.add_module(VIRTUAL, cast(nn.Module, peft.prompt_encoder))
 
 
 def shape_of_cache(model: PreTrainedModel) -> dict[str, int]:

@@ -108,5 +108,6 @@ def _tensors(trainable: Trainable) -> dict[str, Tensor]:
 def _answer_as_stored(peft: Any, values: Tensor) -> None:
     """Let virtual tokens be what was stored of them, whatever network made them."""
     encoder = peft.prompt_encoder[peft.active_adapter]
-    encoder.embedding = nn.Embedding.from_pretrained(values.to(encoder.embedding.weight))
+    count, width = values.shape
+    encoder.embedding = nn.Embedding(count, width, _weight=values.to(encoder.embedding.weight))
     peft.active_peft_config.inference_mode = True

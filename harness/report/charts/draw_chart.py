@@ -58,7 +58,7 @@ def draw_chart(chart: Chart) -> Figure:
     rows = math.ceil(len(chart.panels) / columns)
     wide, high = (380, 260) if len(chart.panels) == 1 else (340, 240)
     width, below = wide * columns, BELOW + _room_below(chart.x.names)
-    high += max(0, below - BELOW - LINES * ROW)
+    high += math.ceil(max(0.0, below - BELOW - LINES * ROW))
     title = textwrap.wrap(chart.title, int(width / GLYPH / 1.2))
     keys = max(1, int(width / (60 + GLYPH * max((len(line.name) for line in entries), default=0))))
     header = 16 * (len(title) + math.ceil(len(entries) / keys)) + 8

@@ -114,8 +114,8 @@ class JobRun:
         error = ""
         run: TrainingRun | None = None
         try:
-            own = {"seed": self._job.seed, "generates": not self._job.is_trial}
-            with self._trainer.run(self._cell, **own, tell=self._tell) as run:
+            seed, generates = self._job.seed, not self._job.is_trial
+            with self._trainer.run(self._cell, seed=seed, generates=generates, tell=self._tell) as run:
                 if (yield from self._train(run)):
                     yield from self._finish(run, before)
                 else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from harness.core.closest_match import closest
 from harness.core.errors import ModelError
@@ -18,7 +18,7 @@ from harness.study.tunings.model_parts import ModelParts, chosen_blocks
 
 __all__ = ["ALL_LINEAR", "AdapterForm", "AdapterOptions", "linear_targets"]
 
-ALL_LINEAR = "all-linear"
+ALL_LINEAR: Final = "all-linear"
 
 
 class AdapterOptions(Section):
@@ -35,7 +35,7 @@ class AdapterForm:
     config: Callable[[Any], dict[str, Any]]
     """From its options to PEFT's configuration, all but the modules that it stands at."""
 
-    targets: Callable[[ModelParts, BlockChoice | None, Any], Mapping[str, tuple[str, ...]]] = lambda *_: {}
+    targets: Callable[[ModelParts, Any, Any], Mapping[str, tuple[str, ...]]] = lambda *_: {}
     """From a model's parts, a choice of blocks and its options to the modules that it stands at, by PEFT's key."""
 
     merges: bool = True
