@@ -42,8 +42,6 @@ FOREIGN_KEYS = {
     "per_device_eval_batch_size": SCORING,
     "eval_batch_size": SCORING,
     "gradient_accumulation_steps": "here it is 'training.accumulation'",
-    "gradient_checkpointing": "there is none; a smaller 'training.batch_size' with more 'training.accumulation' "
-    "takes less memory",
     "lr": "here it is 'search.learning_rate', a range that is searched: {low: 1.0e-5, high: 1.0e-2}",
     "lr_scheduler_type": "here it is 'training.schedule'",
     "lr_scheduler": "here it is 'training.schedule'",

@@ -42,6 +42,16 @@ class Batch:
     shift: int
     """How many positions a label stands after the logits that predict it: 1 in a causal model, else 0."""
 
+    def parts(self, most: int) -> list[Batch]:
+        """Return the batch in parts of at most so many rows, padded as it is; itself where it has no more."""
+        count = len(self.indices)
+        return [self] if count <= most else [self._part(start, start + most) for start in range(0, count, most)]
+
+    def _part(self, start: int, end: int) -> Batch:
+        inputs = {name: tensor[start:end] for name, tensor in self.inputs.items()}
+        tokens = int((inputs["labels"] != IGNORED).sum())
+        return Batch(self.indices[start:end], inputs, tokens, self.shift)
+
     def alone(self) -> list[Batch]:
         """Return each row as a batch of its own, without padding."""
         return [self._row(place) for place in range(len(self.indices))]

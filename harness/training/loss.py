@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from harness.models.find_blocks import projection
 from harness.models.frozen.capture import Rows
 from harness.models.frozen.replay import Trunk
+from harness.models.gradient_checkpointing import recomputing
 from harness.models.hooks import answering, look, unmoved
 from harness.models.languages import beginning
 from harness.models.last_block import ask_at_labels, only_at_labels
@@ -58,6 +59,9 @@ class ForwardPass:
 
     criterion: Criterion | None = None
     """What training minimizes in place of the negative log-likelihood."""
+
+    recomputed: tuple[nn.Module, ...] = ()
+    """Blocks that are computed again in the backward pass; see `harness.models.gradient_checkpointing`."""
 
     def __post_init__(self) -> None:
         if self.loss == "look":
@@ -110,6 +114,7 @@ class ForwardPass:
         rows, loss = model_rows(self.model, batch), self.loss
         with ExitStack() as undo:
             undo.enter_context(arithmetic(self.model.device, self.precision))
+            undo.enter_context(recomputing(self.recomputed))
             undo.enter_context(self.trunk.replaying(rows) if self.trunk else nullcontext())
             undo.enter_context(only_at_labels(self.at_labels, rows.wanted))
             undo.enter_context(ask_at_labels(self.asked_at_labels, rows.wanted))
