@@ -80,6 +80,15 @@ class Prompts(NamedTuple):
     skip: int
     """How many tokens in front of ``generate``'s output are no prediction."""
 
+    def parts(self, most: int) -> list[Prompts]:
+        """Return the batch in parts of at most so many rows, padded as it is."""
+        starts = range(0, len(self.indices), most)
+        return [self._part(start, start + most) for start in starts]
+
+    def _part(self, start: int, end: int) -> Prompts:
+        inputs = {name: tensor[start:end] for name, tensor in self.inputs.items()}
+        return Prompts(self.indices[start:end], inputs, self.skip)
+
 
 def ceiling(length: int, limit: int | None = None) -> int:
     """Return what a length is padded to: 8, 12, 16, 24, 32, 48 and so on, at most the limit.

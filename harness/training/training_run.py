@@ -23,7 +23,7 @@ from harness.models.last_block import drops_out
 from harness.study.grid import Cell, cell_study
 from harness.study.search_space import Hyperparameters, applied
 from harness.study.spec import Training
-from harness.tracking.memory_names import CHECKPOINTING
+from harness.tracking.memory_names import CHECKPOINTING, FORWARD_BATCH, GENERATION_BATCH, SCORING_BATCH
 from harness.tracking.schema import Metrics
 from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.replay_of_run import RunReplay
@@ -32,6 +32,7 @@ from harness.training.cost_meter.account import Account
 from harness.training.cost_meter.prices import Call, noting
 from harness.training.criteria import criterion_of
 from harness.training.evaluation import likelihoods, mean_loss, predict, score
+from harness.training.forward_batch import ForwardBatch
 from harness.training.loop import Epoch, fit
 from harness.training.loss import ForwardPass
 from harness.training.precision import scoring
@@ -77,8 +78,8 @@ class TrainingRun:
         self._setup, self._cell, self._account, self._tell = setup, cell, account, tell
         self._free = free
         """Bytes that steps and recordings may take."""
-        self.memory: dict[str, str] = {}
-        """How the run was made to fit them, as tags."""
+        self._checkpointing: dict[str, str] = {}
+        self._sizes = {tag: ForwardBatch() for tag in (FORWARD_BATCH, SCORING_BATCH, GENERATION_BATCH)}
         self._epochs = (0, 0)
         """The one under way, counted from 1, and how many there are."""
         self._replay, self._cache, self._trainable = replay, cache, trainable
@@ -117,8 +118,17 @@ class TrainingRun:
             self._epochs = epoch, training.epochs
             self._tell(Step(STEP, step, steps, *self._epochs))
 
+        if forward.criterion and not forward.criterion.by_token:
+            self._sizes[FORWARD_BATCH] = ForwardBatch(divides=False)
         epochs = fit(
-            forward, self._trainable, batches=batches, spec=training, learning_rate=rate, seed=seed, tell=stepped
+            forward,
+            self._trainable,
+            batches=batches,
+            spec=training,
+            learning_rate=rate,
+            seed=seed,
+            rows=self._sizes[FORWARD_BATCH],
+            tell=stepped,
         )
         with closing(epochs):
             for epoch in epochs:
@@ -134,7 +144,7 @@ class TrainingRun:
             row = made_up(self._setup.encoded(self._cell.prompt, "train").rows[0].prompt, 6, 4)
             if fault := recomputing_fault(self._setup.loaded, lighter, row):
                 lighter, said = forward, f"off: {fault}"
-        self.memory[CHECKPOINTING] = said
+        self._checkpointing = {CHECKPOINTING: said}
         return lighter
 
     def score(self, split: Split, *, generate: bool) -> SplitScores:
@@ -147,14 +157,21 @@ class TrainingRun:
         with scoring(setup.loaded.model, setup.whole_forward.precision):
             forward = replace(setup.forward, trunk=trunk)
             batches = loss_batches(rows, setup.loaded, batch_size=size)
-            nlls = likelihoods(forward, batches, tell=self._at(f"{split} loss"))
+            nlls = likelihoods(forward, batches, size=self._sizes[SCORING_BATCH], tell=self._at(f"{split} loss"))
             answering = time.perf_counter()
             if generate:
                 with noting(setup.loaded.model, calls):
                     tell = self._at(f"{split} answers")
                     ends, decoding = prompt.ends(setup.loaded), setup.decoding
                     predictions = predict(
-                        setup.loaded, rows, nlls, decoding=decoding, ends=ends, trunk=prefill, tell=tell
+                        setup.loaded,
+                        rows,
+                        nlls,
+                        decoding=decoding,
+                        ends=ends,
+                        trunk=prefill,
+                        size=self._sizes[GENERATION_BATCH],
+                        tell=tell,
                     )
         scores = score(predictions, setup.examples(split), setup.metrics) if generate else {"loss": mean_loss(nlls)}
         ended = time.perf_counter()
@@ -218,6 +235,12 @@ class TrainingRun:
     def costs(self) -> dict[str, float]:
         """Return what the run has cost so far, by the names of metrics."""
         return self._account.metrics()
+
+    @property
+    def memory(self) -> dict[str, str]:
+        """How the run was made to fit the memory, as tags."""
+        halved = {tag: str(size.most) for tag, size in self._sizes.items() if size.most}
+        return {**self._checkpointing, **halved}
 
     @property
     def trunk(self) -> str:
