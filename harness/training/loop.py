@@ -97,9 +97,8 @@ def fit(
     """Train in place, on the model's device; yield after every epoch.
 
     A step's loss is the mean over the label tokens of all the batches that it accumulates, as `transformers.Trainer`
-    has it for causal models; so a batch may be taken in parts. Dropout is drawn from ``seed`` and the epoch; the
-    process's own generators are neither read nor moved. Modes are set anew at each epoch's start, so that the caller
-    may evaluate in between.
+    has it for causal models. Dropout is drawn from ``seed`` and the epoch; the process's own generators are neither
+    read nor moved. Modes are set anew at each epoch's start, so that the caller may evaluate in between.
 
     Args:
         forward: The model, whose parameters that require a gradient are trained, and how its loss is computed.
@@ -129,8 +128,7 @@ def fit(
             current = first if epoch == 1 else batches(epoch)
             if len(current) != len(first):
                 raise ValueError(f"epoch {epoch} has {len(current)} batches, the first one {len(first)}")
-            results: list[_Step] = []
-            began = time.perf_counter()
+            results, began = list[_Step](), time.perf_counter()
             set_modes(model, trainable)
             with seeded(seed, epoch, model.device):
                 starts = range(0, len(current), spec.accumulation)
