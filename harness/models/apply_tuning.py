@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from harness.core.errors import ModelError
 from harness.models.find_blocks import Anatomy, anatomy, is_inside, is_owned, projection
+from harness.models.held_weights import hold_again, widen
 from harness.models.tunable_parts import TunableParts
 from harness.models.tuning_table import Row, inner_paths, table_rows
 from harness.study.axes import Tuning
@@ -107,6 +108,7 @@ def apply(model: PreTrainedModel, tuning: Tuning) -> Trainable:
     model.requires_grad_(False)
     for parameter in _parameters(model, paths).values():  # an untied head is another one by now
         parameter.requires_grad_(id(parameter) not in constant)
+    widen(model)
     values = snapshot(model)
     pristine = Pristine(values, flags, twin, tied)
     trainable = Trainable(tuple(values), modules, table_rows(model, parts), notes, pristine)
@@ -123,6 +125,7 @@ def reset(model: PreTrainedModel, trainable: Trainable) -> None:
         head: Any = projection(model)
         head.weight = model.get_parameter(pristine.twin)
         model.config.tie_word_embeddings = pristine.tie_word_embeddings
+    hold_again(model)
     for name, flag in pristine.requires_grad.items():
         model.get_parameter(name).requires_grad_(flag)
     model.zero_grad(set_to_none=True)

@@ -28,3 +28,5 @@ class Base(NamedTuple):
     """Digest of what the configuration says about the numbers."""
     languages: Mapping[str, str] = MappingProxyType({})
     """Those that the study named, by the keys of `harness.models.load.load`."""
+    frozen: str = "float32"
+    """What the weights that did not train were held in."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -26,9 +26,11 @@ from harness.core.permissions import PICKLE, REMOTE_CODE
 from harness.data.decoder_prefix import AnswerTokens, answer_tokens
 from harness.models.checkpoint_misfits import refuse_misfits, refuse_non_finite
 from harness.models.content_digests import weights_digest
+from harness.models.held_weights import hold, hold_as_loaded, saved_bytes
+from harness.models.hooks import look, misfits_told
 from harness.models.languages import beginning, set_languages
 from harness.study.model_config import context
-from harness.study.model_files import Source, locate
+from harness.study.model_files import Source, locate, weight_files
 from harness.study.packaged_files import model_location
 from harness.study.spec import Model
 
@@ -81,6 +83,7 @@ def load(
     *,
     revision: str | None = None,
     dtype: str = "float32",
+    frozen: str = "float32",
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
     source_language: str | None = None,
@@ -95,6 +98,7 @@ def load(
         name: A local folder or a Hub id.
         revision: A Hub branch, tag or commit.
         dtype: What the weights become, whatever the checkpoint holds.
+        frozen: What those that do not train are held in, ``float32`` or ``bfloat16``: `harness.models.held_weights`.
         trust_remote_code: Whether code that comes with the model may run.
         allow_pickle: Whether weights that are no safetensors may be read; unpickling runs code.
         source_language: The code of the language of prompts; ``None``: the tokenizer's own.
@@ -111,11 +115,16 @@ def load(
             remedy += f", or {TRUST}"
         with _readable(name, "configuration", remedy):
             config = AutoConfig.from_pretrained(source.name, **options)
-        model = _model(name, source, config, {**options, "dtype": dtype}, allow_pickle)
+
+        def weights(dtype: str) -> PreTrainedModel:
+            model = _model(name, source, config, {**options, "dtype": dtype}, allow_pickle)
+            _hold_constants(model)
+            return model
+
+        model = weights(dtype) if frozen == "float32" else _held(name, source, weights)
         with _readable(name, "tokenizer", "put tokenizer.json and tokenizer_config.json beside the weights"):
             tokenizer = AutoTokenizer.from_pretrained(source.name, **options)
     refuse_non_finite(name, dict(model.named_parameters()))
-    _hold_constants(model)
     embedding_rows = _embedding_rows(model)
     _prepare(name, tokenizer, rows=embedding_rows[0])
     set_languages(model, tokenizer, source=source_language, target=target_language)
@@ -133,12 +142,31 @@ def load(
     )
 
 
+def _held(name: str, source: Source, weights: Callable[[str], PreTrainedModel]) -> PreTrainedModel:
+    """Load a model with what does not train in bfloat16; by way of all in float32 where there is no other."""
+    files, model = weight_files(source), weights("bfloat16")
+    if not hold_as_loaded(model, files):
+        del model  # before there is another one
+        model = weights("float32")
+        hold(model, files)
+    if not saved_bytes(model, ()):
+        raise ModelError(
+            f"model {name}: model.frozen is bfloat16, but none of its weights can be read again when they are to "
+            "train; store it as safetensors, by save_pretrained, or set model.frozen: float32"
+        )
+    what = f"model {name}: {type(model).__name__} cannot be called with model.frozen: bfloat16"
+    with misfits_told(what, "set it to float32"):
+        look(model, rows=1, positions=2)
+    return model
+
+
 def load_study_model(spec: Model) -> Loaded:
     """Load the model that a study names; see `load`."""
     return load(
         model_location(spec.name),
         revision=spec.revision,
         dtype=spec.dtype,
+        frozen=spec.frozen,
         trust_remote_code=spec.trust_remote_code,
         allow_pickle=spec.allow_pickle,
         **spec.languages,

@@ -35,6 +35,7 @@ from harness.study.spec import StudySpec
 from harness.study.task import task_text
 from harness.study.training_keys import COMPUTED
 from harness.study.written_space import RATE
+from harness.tracking.memory_names import FROZEN
 from harness.tracking.prediction_table import TextsKeptOff
 from harness.tracking.run_records import CellRecord
 from harness.tracking.schema import Artifacts, Params, Tags
@@ -100,6 +101,7 @@ def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> Cel
         settings={
             **{name: value for name, value in settings.items() if name not in searched},
             Params.DTYPE: study.model.dtype,
+            **({} if study.model.frozen == "float32" else {FROZEN: study.model.frozen}),
             **({ASKED: shots_of(cell.prompt), PICK: pick} if (pick := pick_of(cell.prompt)) else {}),
             **{f"{Params.LANGUAGES}{key}": code for key, code in study.model.languages.items()},
             Params.SAMPLER: study.search.sampler,

@@ -26,6 +26,7 @@ from harness.data.demonstrations import NO_DEMONSTRATIONS, Demonstrations
 from harness.data.tokenization import Row, encode
 from harness.models.content_digests import weights_digest
 from harness.models.delta import load_delta, save_delta
+from harness.models.held_weights import widened
 from harness.models.load import Loaded, load
 from harness.serving.abandoned_answers import Wanted, always, each_while_wanted, while_wanted
 from harness.serving.recipe import Recipe
@@ -66,7 +67,8 @@ def save_model(
     """
     folder.mkdir(parents=True, exist_ok=True)
     if recipe.store == "full":
-        loaded.model.save_pretrained(folder)
+        with widened(loaded.model):
+            loaded.model.save_pretrained(folder)
     else:
         save_delta(folder, loaded, recipe.tuning)
     loaded.tokenizer.save_pretrained(folder)
@@ -80,7 +82,9 @@ def _verify_stored(folder: Path, loaded: Loaded, recipe: Recipe) -> None:
     """See that a model that was stored whole loads back as it is; of a delta, `load_delta` sees that its base fits."""
     if recipe.store == "full":
         stored = _loaded(folder, recipe, {}, Permissions(recipe.base.trust_remote_code, recipe.base.allow_pickle))
-        if stored.digest != weights_digest(loaded.model):
+        with widened(loaded.model):
+            digest = weights_digest(loaded.model)
+        if stored.digest != digest:
             raise ModelError(
                 f"model {folder}: {type(loaded.model).__name__} does not load back as it was stored: this transformers "
                 "changes its weights; set final.store: delta"
@@ -199,7 +203,7 @@ def _loaded(folder: Path, recipe: Recipe, reading: Mapping[str, str], allowed: P
     # A name may mean another folder wherever this is run.
     known = base.folder if base.folder and named_path(base.folder).is_dir() else None
     place = known or _base_place(folder, base.name)
-    pretrained = load(place, revision=base.commit, allow_pickle=allowed.allow_pickle, **options)
+    pretrained = load(place, revision=base.commit, frozen=base.frozen, allow_pickle=allowed.allow_pickle, **options)
     verify_base(folder, pretrained, reading)
     return load_delta(folder, pretrained, tuning=recipe.tuning, base=base)
 

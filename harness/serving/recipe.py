@@ -60,6 +60,8 @@ class Recipe:
         base = self.base._asdict()
         if not base["languages"]:
             del base["languages"]  # as in the digests of those who name none, early ones among them
+        if base["frozen"] == "float32":
+            del base["frozen"]  # likewise
         parts = {"prompt": stored_fields(self.prompt), "tuning": self.tuning.model_dump(), "base": base}
         settings = {"limits": self.limits._asdict(), "decoding": self.decoding.as_json()}
         own = {"precision": self.precision, "store": self.store, "weights": self.weights}
@@ -86,7 +88,7 @@ class Recipe:
             decoding=of_kind(Decoding, found["decoding"]),
             precision=of_kind(Precision, found["precision"]),
             tuning=of_kind(Tuning, found["tuning"]),
-            base=of_kind(Base, {"languages": {}, **found["base"]}),  # early ones do not name any
+            base=of_kind(Base, {"languages": {}, "frozen": "float32", **found["base"]}),  # early ones do not name any
             store=of_kind(Store, found["store"]),
             weights=of_kind(str, found["weights"]),
             columns=of_kind(dict[str, str], found.get("columns", {})),
@@ -165,6 +167,7 @@ def recipe_of_run(cell: Cell, setup: TrainingSetup) -> Recipe:
         weights=loaded.digest,
         architecture=architecture_digest(loaded.model),
         languages=spec.languages,
+        frozen=spec.frozen,
     )
     return Recipe(
         prompt=cell.prompt,

@@ -99,6 +99,12 @@ def generation_settings(name: str, source: Source) -> Mapping[str, Any]:
     return source.config if file is None else _read(name, file)
 
 
+def weight_files(source: Source) -> list[Path]:
+    """Return a checkpoint's safetensors, where it has been read."""
+    config = _file(source, "config.json")
+    return sorted(config.parent.glob("*.safetensors")) if config else []
+
+
 def _file(source: Source, name: str) -> Path | None:
     if source.commit is None:
         file = Path(source.name) / name

@@ -51,6 +51,9 @@ class Model(Section):
     """A Hub commit, tag or branch; a commit makes the study reproducible."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """What the weights are loaded as, whatever the checkpoint holds."""
+    frozen: Literal["float32", "bfloat16"] = "float32"
+    """What those that do not train are held in, and computed with in float32: ``bfloat16`` takes half of their memory,
+    for the rounding of their values. What trains stays float32, from the checkpoint's own values."""
     source_language: str | None = None
     """The language of prompts, by its code in the model's tokenizer (mBART, M2M100, NLLB); left out: the tokenizer's
     own."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["CHECKPOINTING", "FITTED", "FORWARD_BATCH", "GENERATION_BATCH", "SCORING_BATCH"]
+__all__ = ["CHECKPOINTING", "FITTED", "FORWARD_BATCH", "FROZEN", "GENERATION_BATCH", "SCORING_BATCH"]
 
 CHECKPOINTING: Final = "gradient_checkpointing"
 """Tag: whether training kept no values inside of blocks, ``on`` or ``off``, and why where that was found out."""
@@ -18,5 +18,8 @@ SCORING_BATCH: Final = "scoring_batch"
 GENERATION_BATCH: Final = "generation_batch"
 """Tag: likewise where predictions are made."""
 
+FROZEN: Final = "model.frozen"
+"""Param of a cell: what weights that do not train are held in, where that is not float32."""
+
 FITTED = (CHECKPOINTING, FORWARD_BATCH, SCORING_BATCH, GENERATION_BATCH)
-"""All of them."""
+"""All of the tags."""

@@ -19,6 +19,7 @@ from harness.models.find_blocks import projection
 from harness.models.frozen.capture import Rows
 from harness.models.frozen.replay import Trunk
 from harness.models.gradient_checkpointing import recomputing
+from harness.models.held_weights import HeldLinear
 from harness.models.hooks import answering, look, unmoved
 from harness.models.languages import beginning
 from harness.models.last_block import ask_at_labels, only_at_labels
@@ -136,7 +137,8 @@ def _head_loss(model: PreTrainedModel, precision: Precision) -> HeadLoss | None:
     ((output, before),) = returned
     if logits is not output or not torch.equal(output, before):  # it may have been scaled in place
         return None
-    return HeadLoss(head, products(head.weight.dtype, precision))
+    weights = torch.float32 if isinstance(head, HeldLinear) else head.weight.dtype  # held in less, it is widened
+    return HeadLoss(head, products(weights, precision))
 
 
 def model_rows(model: PreTrainedModel, batch: Batch) -> Rows:

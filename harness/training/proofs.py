@@ -17,6 +17,7 @@ from torch import Tensor
 from harness.core.errors import ModelError
 from harness.data.tokenization import Ids, Limits, Row, prompt_limit
 from harness.models.content_digests import weights_digest
+from harness.models.held_weights import computed_in
 from harness.models.hooks import MISFIT, eval_mode, look
 from harness.models.load import Loaded
 from harness.study.spec import Precision
@@ -246,5 +247,5 @@ def _is_close(loaded: Loaded, precision: Precision, one: Tensor, other: Tensor) 
     """Return whether two computations of the same numbers differ by rounding alone; of nan nothing can be proved."""
     if not other.isfinite().all():  # the run that sees such losses fails
         return True
-    is_low = precision == "bf16" or loaded.model.dtype.itemsize < 4
+    is_low = precision == "bf16" or computed_in(loaded.model).itemsize < 4
     return bool((one - other).abs().max() <= (2e-2 if is_low else 1e-5) * other.abs().max())

@@ -22,6 +22,7 @@ from harness.models.content_digests import (
     generation_digest,
     tokenizer_digest,
 )
+from harness.models.held_weights import saved_bytes
 from harness.study.axes import Tuning
 from harness.study.check import Checked
 from harness.study.grid import Cell
@@ -151,6 +152,14 @@ class Trainer:
         counts = trainable.trainable, trainable.total
         reset(model, trainable)
         return counts
+
+    def saved_memory(self, cell: Cell) -> int:
+        """Return the bytes that weights which a cell does not train take less than in float32."""
+        model = self.setup.loaded.model
+        trainable = apply(model, cell.tuning)
+        saved = saved_bytes(model, trainable.names)
+        reset(model, trainable)
+        return saved
 
     def peak_memory(self) -> float:
         """Return the most memory used so far, in MiB: the GPU's, else this process's."""

@@ -90,3 +90,22 @@ def test_a_trial_that_does_not_fit_at_all_fails_alone(places: Places, monkeypatc
     assert failed.data.tags["error"].startswith("memory ran out: not even one row at a time fits (CUDA out of memory.")
     assert failed.data.tags["forward_batch"] == "1"
     assert "1 trial failed for want of memory, in bare/full" in done.out
+
+
+@pytest.mark.slow
+def test_what_frozen_weights_are_held_in_makes_other_cells(places: Places) -> None:
+    place = places()
+    place.run(*ONE, "--set", "final.store=delta")
+    digests = {run.data.tags["mlflow.harness.cell_digest"] for run in place.runs("cell")}
+    assert all("model.frozen" not in run.data.params for run in place.runs("cell"))
+    place.run(
+        *ONE, "--set", "model.frozen=bfloat16", "--set", "tuning=[none, head, full]", "--set", "final.store=delta"
+    )
+    now = place.runs("cell")
+    assert {run.data.params["model.frozen"] for run in now} == {"bfloat16"}
+    assert {run.data.tags["mlflow.harness.cell_digest"] for run in now} & digests == set()
+    place.clean()
+    (final,) = place.runs("final", cell="bare/head")
+    assert final.data.tags["trunk"].startswith("replayed")
+    done = place.command("reproduce", final.info.run_id)
+    assert done.status == 0, done.err
