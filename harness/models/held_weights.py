@@ -37,8 +37,8 @@ __all__ = [
     "widened_product",
 ]
 
-ROOM = 2**23
-"""The most numbers that are widened at a time: 32 MiB."""
+ROOM = 2**21
+"""The most numbers that are widened at a time: 8 MiB."""
 
 Multiply = Callable[[Tensor, Tensor], Tensor]
 """``rows @ weight.t()`` of float32 matrices."""
@@ -148,9 +148,13 @@ def computed_in(model: PreTrainedModel) -> torch.dtype:
 
 def widened_product(left: Tensor, right: Tensor, multiply: Multiply) -> Tensor:
     """Return ``left @ right.t()`` in float32, of a right side that is widened some of its rows at a time."""
-    step = max(1, ROOM // right.size(1))
-    parts = [multiply(left, part.float()) for part in right.split(step)]
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+    count, step = len(right), max(1, ROOM // right.size(1))
+    if count <= step:
+        return multiply(left, right.float())
+    product = left.new_empty(len(left), count)
+    for start in range(0, count, step):
+        product[:, start : start + step] = multiply(left, right[start : start + step].float())
+    return product
 
 
 class HeldLinear(nn.Linear):
@@ -160,7 +164,7 @@ class HeldLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: D102
         if _is_low(self.weight, input):
-            return _plus(_Held.apply(input.float(), self.weight, self.multiply), self.bias)
+            return _product(input, self.weight, self.bias, self.multiply)
         return super().forward(input)
 
 
@@ -171,8 +175,8 @@ class HeldConv1D(Conv1D):  # type: ignore[misc]
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         if _is_low(self.weight, x):
-            return _plus(_Held.apply(x.float(), self.weight.t(), self.multiply), self.bias)
-        return super().forward(x)
+            return _product(x, self.weight.t(), self.bias, self.multiply)
+        return super().forward(x)  # type: ignore[no-any-return]
 
 
 class HeldEmbedding(nn.Embedding):
@@ -207,7 +211,8 @@ def _by_rows(values: Tensor, weight: Tensor, multiply: Multiply) -> Tensor:
     return product.view(*values.shape[:-1], len(weight))
 
 
-def _plus(product: Tensor, bias: Tensor | None) -> Tensor:
+def _product(input: Tensor, weight: Tensor, bias: Tensor | None, multiply: Multiply) -> Tensor:
+    product: Tensor = _Held.apply(input.float(), weight, multiply)  # type: ignore[no-untyped-call]
     return product if bias is None else product + bias
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -115,12 +116,7 @@ def load(
             remedy += f", or {TRUST}"
         with _readable(name, "configuration", remedy):
             config = AutoConfig.from_pretrained(source.name, **options)
-
-        def weights(dtype: str) -> PreTrainedModel:
-            model = _model(name, source, config, {**options, "dtype": dtype}, allow_pickle)
-            _hold_constants(model)
-            return model
-
+        weights = partial(_model, name, source, config, options, allow_pickle)
         model = weights(dtype) if frozen == "float32" else _held(name, source, weights)
         with _readable(name, "tokenizer", "put tokenizer.json and tokenizer_config.json beside the weights"):
             tokenizer = AutoTokenizer.from_pretrained(source.name, **options)
@@ -173,7 +169,9 @@ def load_study_model(spec: Model) -> Loaded:
     )
 
 
-def _model(name: str, source: Source, config: Any, options: Mapping[str, Any], allow_pickle: bool) -> PreTrainedModel:
+def _model(
+    name: str, source: Source, config: Any, options: Mapping[str, Any], allow_pickle: bool, dtype: str
+) -> PreTrainedModel:
     auto = _auto_class(name, config)
     remedy = "the folder needs intact weights as model.safetensors (or its shards) of a language model"
     remedy += "" if allow_pickle else f", or {UNPICKLE}"
@@ -184,6 +182,7 @@ def _model(name: str, source: Source, config: Any, options: Mapping[str, Any], a
             use_safetensors=None if allow_pickle else True,
             ignore_mismatched_sizes=True,  # they are reported below, with the other misfits
             output_loading_info=True,
+            dtype=dtype,
             **options,
         )
     model, report = loaded
@@ -191,6 +190,7 @@ def _model(name: str, source: Source, config: Any, options: Mapping[str, Any], a
     refuse_misfits(name, model, report, is_part=is_part)
     if is_part:
         _auto_class(name, model.config)  # what is stored of it must load again
+    _hold_constants(model)
     return model
 
 

@@ -15,7 +15,7 @@ from harness.core.bounded_files import open_regular, read_json
 from harness.core.errors import ModelError
 from harness.core.named_path import named_path
 
-__all__ = ["CHAT_TEMPLATE", "Source", "generation_settings", "locate", "tokenizer_file"]
+__all__ = ["CHAT_TEMPLATE", "Source", "generation_settings", "locate", "tokenizer_file", "weight_files"]
 
 ADAPTER = "adapter_config.json"
 """What PEFT writes beside an adapter's weights."""

@@ -55,7 +55,7 @@ def recomputed_blocks(
 
 def step_bytes(forward: ForwardPass, batch: Batch, spec: Training) -> int:
     """Return the bytes that a step holds on top of the weights: of a batch's values, gradients and the optimizer."""
-    moving = sum(weight.nbytes for weight in forward.model.parameters() if weight.requires_grad)
+    moving: int = sum(weight.nbytes for weight in forward.model.parameters() if weight.requires_grad)
     (row, *_) = batch.parts(1)
     return kept_bytes(forward, row) * len(batch.indices) + HELD[spec.optimizer] * moving
 
@@ -79,8 +79,8 @@ def free_memory(device: torch.device) -> int:
     """Return the bytes that are free: the GPU's, else the machine's, or what a limit on this process leaves of them."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return max(0, min([psutil.virtual_memory().available, *_left_by_limits()]))
+        return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
+    return max(0, min([int(psutil.virtual_memory().available), *_left_by_limits()]))
 
 
 def _left_by_limits() -> Iterator[int]:
