@@ -23,7 +23,7 @@ FEWER = "here it is 'generation.top_p': which tokens are drawn from is said by t
 STOP = "here it is 'generation.stop', a list of texts"
 SHOTS = "write the examples into a prompt's text, in 'prompts'"
 ADAPTER = "what trains is named in 'tuning': head, last_blocks or full; adapters are none of its kinds"
-QUANTIZED = "weights are loaded as 'model.dtype' says, and never quantized"
+QUANTIZED = "no weights are quantized; 'model.frozen': bfloat16 takes half of the memory of what does not train"
 RESULTS = "reports go to reports/<name>, all else to .harness and the stores; HARNESS_HOME=DIR moves them"
 TRACKER = "runs are recorded in MLflow, always; which store is 'tracking.uri'"
 OPTIMIZER = "here it is 'training.optimizer': adamw, adafactor or sgd"
