@@ -31,6 +31,7 @@ __all__ = [
     "hold",
     "hold_again",
     "hold_as_loaded",
+    "let_go",
     "saved_bytes",
     "widen",
     "widened",
@@ -80,6 +81,15 @@ def hold_as_loaded(model: PreTrainedModel, files: Iterable[Path]) -> bool:
         if isinstance(config, PreTrainedConfig):
             config.dtype = torch.float32  # as of a model that was
     return True
+
+
+def let_go(model: PreTrainedModel) -> None:
+    """Hold nothing more that the model itself has widened when it was called, as Switch's routers are."""
+    for name, weight in model.named_parameters():
+        if name in _HELD[model] and weight.dtype != torch.bfloat16:
+            weight.data = value(_HELD[model][name], weight.data.bfloat16())
+    low = {name for name, weight in model.named_parameters(remove_duplicate=False) if weight.dtype == torch.bfloat16}
+    _HELD[model] = {name: entry for name, entry in _HELD[model].items() if name in low}
 
 
 def _names(model: PreTrainedModel) -> dict[int, list[str]]:
@@ -192,27 +202,24 @@ def _is_low(weight: Tensor, input: Tensor) -> bool:
 
 
 class _Held(torch.autograd.Function):
-    """``input @ weight.t()`` that keeps the weight as it is held, and no other copy of it, for the backward pass."""
+    """``rows @ weight.t()`` that keeps the weight as it is held, and no other copy of it, for the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, input: Tensor, weight: Tensor, multiply: Multiply) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, multiply: Multiply) -> Tensor:
         ctx.save_for_backward(weight)
         ctx.multiply = multiply
-        return _by_rows(input, weight, multiply)
+        return widened_product(rows, weight, multiply)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (weight,) = ctx.saved_tensors
-        return _by_rows(gradients[0], weight.t(), ctx.multiply), None, None
-
-
-def _by_rows(values: Tensor, weight: Tensor, multiply: Multiply) -> Tensor:
-    product = widened_product(values.reshape(-1, values.size(-1)), weight, multiply)
-    return product.view(*values.shape[:-1], len(weight))
+        return widened_product(gradients[0], weight.t(), ctx.multiply), None, None
 
 
 def _product(input: Tensor, weight: Tensor, bias: Tensor | None, multiply: Multiply) -> Tensor:
-    product: Tensor = _Held.apply(input.float(), weight, multiply)  # type: ignore[no-untyped-call]
+    rows = input.float().reshape(-1, input.size(-1))
+    product: Tensor = _Held.apply(rows, weight, multiply)  # type: ignore[no-untyped-call]
+    product = product.view(*input.shape[:-1], len(weight))
     return product if bias is None else product + bias
 
 

@@ -27,8 +27,8 @@ from harness.core.permissions import PICKLE, REMOTE_CODE
 from harness.data.decoder_prefix import AnswerTokens, answer_tokens
 from harness.models.checkpoint_misfits import refuse_misfits, refuse_non_finite
 from harness.models.content_digests import weights_digest
-from harness.models.held_weights import hold, hold_as_loaded, saved_bytes
-from harness.models.hooks import look, misfits_told
+from harness.models.held_weights import hold, hold_as_loaded, let_go, saved_bytes
+from harness.models.hooks import look
 from harness.models.languages import beginning, set_languages
 from harness.study.model_config import context
 from harness.study.model_files import Source, locate, weight_files
@@ -150,9 +150,14 @@ def _held(name: str, source: Source, weights: Callable[[str], PreTrainedModel]) 
             f"model {name}: model.frozen is bfloat16, but none of its weights can be read again when they are to "
             "train; store it as safetensors, by save_pretrained, or set model.frozen: float32"
         )
-    what = f"model {name}: {type(model).__name__} cannot be called with model.frozen: bfloat16"
-    with misfits_told(what, "set it to float32"):
+    try:
         look(model, rows=1, positions=2)
+    except ModelError as error:
+        raise ModelError(
+            f"model {name}: {type(model).__name__} cannot be called with model.frozen: bfloat16, since it multiplies "
+            "with weights of its layers by itself; set model.frozen: float32"
+        ) from error
+    let_go(model)
     return model
 
 

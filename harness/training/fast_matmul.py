@@ -105,7 +105,9 @@ def _grained(rows: Tensor, weight: Tensor) -> Tensor:
     """Return ``rows @ weight.t()`` of float32 matrices, not differentiable."""
     if _plain or not len(rows):
         return linear(rows, weight)
-    return onednn_linear(pad(rows, (0, 0, 0, -len(rows) % GRAIN)), weight)[: len(rows)]
+    if missing := -len(rows) % GRAIN:
+        return onednn_linear(pad(rows, (0, 0, 0, missing)), weight)[: len(rows)].clone()
+    return onednn_linear(rows, weight)
 
 
 class _HeldLinear(HeldLinear):

@@ -27,6 +27,7 @@ from harness.models import load as loading
 from harness.models.apply_tuning import apply, reset
 from harness.models.content_digests import architecture_digest, tensors_digest, weights_digest
 from harness.models.delta import Base, trained_digest
+from harness.models.find_blocks import blocks
 from harness.models.gradient_checkpointing import blocks_to_recompute
 from harness.models.held_weights import HeldConv1D, HeldLinear, hold, saved_bytes, widened, widened_product
 from harness.models.load import Loaded, load
@@ -37,12 +38,14 @@ from harness.study.spec import Training
 from harness.testing import FAMILIES, tiny_model
 from harness.training import fast_matmul
 from harness.training.batching import loss_batches
+from harness.training.cost_meter.flops import counted
 from harness.training.evaluation import Decoding, generate, likelihoods, prompts_of
 from harness.training.fast_matmul import install, is_faster
 from harness.training.loop import fit
 from harness.training.loss import ForwardPass
 from harness.training.loss_at_labels import HeadLoss
 from harness.training.step_memory import kept_bytes
+from tests.support.odd_models import odd_model
 from tests.support.training_runs import LAST_TWO, encoded, opened, trained, twenty
 
 Folder = Callable[..., Path]
@@ -229,6 +232,20 @@ def test_a_heads_loss_widens_its_matrix_by_parts(monkeypatch: pytest.MonkeyPatch
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("family", ["gpt2", "llama", "t5"])
+def test_operations_are_counted_as_ever(tiny_folder: Folder, family: str) -> None:
+    found = []
+    for loaded in (load(str(tiny_folder(family))), held(tiny_folder(family))):
+        batch, trainable = twenty(loaded, encoded(loaded))[0], apply(loaded.model, EMBEDDINGS)
+        install(loaded.model)
+        with counted(blocks(loaded.model)) as parts:
+            torch.autograd.backward(ForwardPass(loaded.model).total_nll(batch))
+        found.append(parts.tolist())
+        reset(loaded.model, trainable)
+    assert found[0] == found[1]
+    assert sum(found[0]) > 0
+
+
 # Where float32 values come from
 
 
@@ -326,6 +343,30 @@ def test_what_no_file_holds_stays_float32(tiny_folder: Folder) -> None:
     assert head.dtype == torch.float32
     assert loaded.model.model.embed_tokens.weight.dtype == torch.bfloat16
     assert type(loaded.model.lm_head) is nn.Linear
+
+
+@pytest.mark.parametrize("name", ["switch", "gemma3n", "zamba2", "ernie4_5_moe"])
+def test_odd_families(name: str, tmp_path: Path) -> None:
+    """Switch widens its routers itself, Gemma 3n writes into what layers return, experts are no layers."""
+    odd_model(name, tmp_path)
+    plain, low = load(str(tmp_path)), held(tmp_path)
+    one, other = apply(plain.model, FULL), apply(low.model, FULL)
+    assert tensors_digest(one.pristine.values) == tensors_digest(other.pristine.values)
+    reset(plain.model, one)
+    reset(low.model, other)
+    batch = twenty(low, encoded(low))[0]
+    nlls = [ForwardPass(each.model).total_nll(batch).item() for each in (plain, low)]
+    assert nlls[1] == pytest.approx(nlls[0], rel=1e-2)
+    assert weights_digest(low.model) == low.digest
+    assert saved_bytes(low.model, ()) > 0
+
+
+def test_a_model_that_multiplies_by_itself_is_refused(tmp_path: Path) -> None:
+    odd_model("jamba", tmp_path)
+    with pytest.raises(
+        ModelError, match=r"Jamba.* cannot be called with model.frozen: bfloat16.* set model.frozen: float"
+    ):
+        held(tmp_path)
 
 
 # Stored
