@@ -26,8 +26,9 @@ from harness.training.torch_compat import storage
 
 __all__ = ["free_memory", "kept_bytes", "recomputed_blocks", "step_bytes"]
 
-ROOM = 0.8
-"""The share of the free memory that what is counted of a step may take; what comes and goes in it is not counted."""
+ROOM = 0.6
+"""The share of the free memory that what is counted of a step may take. What comes and goes in it is not counted, nor
+are the gaps between: a process takes half as much again."""
 
 CGROUP = Path("/sys/fs/cgroup")
 """Where a container's limit stands."""
