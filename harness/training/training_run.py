@@ -138,7 +138,7 @@ class TrainingRun:
     def _fitted(self, forward: ForwardPass, batches: Sequence[Batch], training: Training) -> ForwardPass:
         """Return a way to the loss that computes blocks again where the study says so, or its steps would not fit."""
         held = self._cache.recordings.in_memory if self._cache else 0
-        recomputed, said = recomputed_blocks(forward, batches, training, self._free - held)
+        recomputed, said = recomputed_blocks(forward, batches, training, max(0, self._free - held))
         lighter = replace(forward, recomputed=recomputed)
         if recomputed and training.gradient_checkpointing == "auto":
             row = made_up(self._setup.encoded(self._cell.prompt, "train").rows[0].prompt, 6, 4)

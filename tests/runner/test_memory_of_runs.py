@@ -10,7 +10,7 @@ import torch
 
 from harness.models.load import Loaded
 from harness.study.spec import Model
-from harness.training import setup
+from harness.training import setup, trainer
 from tests.support.study_fixture import QUICK, Places
 
 ONE = ("--set", "prompts=[bare]", "--set", "tuning=[none, full]", *QUICK)
@@ -109,3 +109,14 @@ def test_what_frozen_weights_are_held_in_makes_other_cells(places: Places) -> No
     assert final.data.tags["trunk"].startswith("replayed")
     done = place.command("reproduce", final.info.run_id)
     assert done.status == 0, done.err
+
+
+@pytest.mark.slow
+def test_where_nothing_is_free_blocks_are_computed_again(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = places()
+    monkeypatch.setattr(trainer, "free_memory", lambda device: 0)
+    place.run(*ONE, "--set", "tuning=[none, head, full]")
+    for cell in ("bare/head", "bare/full"):
+        (trial,) = place.runs("search", cell=cell)
+        assert trial.data.tags["gradient_checkpointing"].startswith("on: a step holds about ")
+        assert trial.data.tags["gradient_checkpointing"].endswith(" MiB, and 0 are free")
