@@ -21,6 +21,9 @@ PAGE = Path(__file__).parents[1] / "docs" / "study-file.md"
 
 TABLE = re.compile(r"^\| key \|.*?\n(?=\n|\Z)", re.MULTILINE | re.DOTALL)
 
+PLAIN = {None: "null", True: "true", False: "false"}
+"""Of Python's words those of YAML."""
+
 
 def table() -> str:
     """Return a row for each key: its default, and what it is."""
@@ -54,7 +57,8 @@ def _sections(annotation: Any) -> list[type[Section]]:
 
 def _choices(field: Any) -> list[str]:
     kinds = (field.annotation, *get_args(field.annotation))
-    return [str(choice) for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+    choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+    return [PLAIN[choice] if isinstance(choice, bool) else str(choice) for choice in choices]
 
 
 def _description(field: Any) -> str:
@@ -67,9 +71,8 @@ def _default(field: Any) -> str:
     value = field.get_default(call_default_factory=True)
     if isinstance(value, Section):
         return ""
-    plain = {None: "null", True: "true", False: "false"}
     if value is None or isinstance(value, bool):
-        return f"`{plain[value]}`"
+        return f"`{PLAIN[value]}`"
     return f"`{list(value)}`" if isinstance(value, tuple) else f"`{value!r}`"
 
 

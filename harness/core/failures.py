@@ -111,7 +111,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def _memory(error: BaseException) -> HarnessError | None:
     if not is_out_of_memory(error):
         return None
-    remedy = "end other programs, or choose a smaller training.batch_size, generation.batch_size or model"
+    remedy = "end other programs, or take shorter rows, a smaller training.batch_size, generation.batch_size or model"
     return UserError(f"{STARVED}: {_reason(error)}; {remedy}")
 
 

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from harness.core.errors import ModelError
 from harness.models.find_blocks import Anatomy, anatomy, is_inside, is_owned, projection
+from harness.models.held_weights import hold_again, widen
 from harness.models.tunable_parts import TunableParts
 from harness.models.tuning_adapter import START, Start, adapter_notes, put_on
 from harness.models.tuning_table import Row, inner_paths, table_rows
@@ -133,6 +134,7 @@ def apply(model: PreTrainedModel, tuning: Tuning, start: Start = START) -> Train
         parameter.requires_grad_(True)
     for parameter in _parameters(model, paths).values():  # an untied head is another one by now
         parameter.requires_grad_(id(parameter) not in constant)
+    widen(model)
     values = snapshot(model)
     pristine = Pristine(values, flags, twin, tied)
     modules += adapter.modules if adapter else ()
@@ -159,6 +161,7 @@ def reset(model: PreTrainedModel, trainable: Trainable) -> None:
     model.zero_grad(set_to_none=True)
     if trainable.adapter:
         trainable.adapter.take_off()
+    hold_again(model)
     for name, flag in pristine.requires_grad.items():
         model.get_parameter(name).requires_grad_(flag)
     model.eval()

@@ -30,3 +30,5 @@ class Base(NamedTuple):
     """Those that the study named, by the keys of `harness.models.load.load`."""
     adapter: str | None = None
     """Where the adapter was that the study started from."""
+    frozen: str = "float32"
+    """What the weights that did not train were held in."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -27,13 +27,16 @@ from harness.core.permissions import PICKLE, REMOTE_CODE
 from harness.data.decoder_prefix import AnswerTokens, answer_tokens
 from harness.models.checkpoint_misfits import refuse_misfits, refuse_non_finite
 from harness.models.content_digests import weights_digest
+from harness.models.held_weights import hold, hold_as_loaded, let_go, saved_bytes
+from harness.models.hooks import look
 from harness.models.languages import beginning, set_languages
+from harness.models.skeleton import hold_constants
 from harness.study.model_config import context
-from harness.study.model_files import Source, locate
+from harness.study.model_files import Source, locate, weight_files
 from harness.study.packaged_files import model_location
 from harness.study.spec import Model
 
-__all__ = ["Loaded", "load", "load_study_model", "skeleton"]
+__all__ = ["Loaded", "load", "load_study_model"]
 
 AUTO = (
     (AutoModelForCausalLM, MODEL_FOR_CAUSAL_LM_MAPPING),
@@ -82,6 +85,7 @@ def load(
     *,
     revision: str | None = None,
     dtype: str = "float32",
+    frozen: str = "float32",
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
     source_language: str | None = None,
@@ -97,6 +101,7 @@ def load(
         name: A local folder or a Hub id.
         revision: A Hub branch, tag or commit.
         dtype: What the weights become, whatever the checkpoint holds.
+        frozen: What those that do not train are held in, ``float32`` or ``bfloat16``: `harness.models.held_weights`.
         trust_remote_code: Whether code that comes with the model may run.
         allow_pickle: Whether weights that are no safetensors may be read; unpickling runs code.
         source_language: The code of the language of prompts; ``None``: the tokenizer's own.
@@ -114,7 +119,8 @@ def load(
             remedy += f", or {TRUST}"
         with _readable(name, "configuration", remedy):
             config = AutoConfig.from_pretrained(source.name, **options)
-        model = _model(name, source, config, {**options, "dtype": dtype}, allow_pickle)
+        weights = partial(_model, name, source, config, options, allow_pickle)
+        model = weights(dtype) if frozen == "float32" else _held(name, source, weights)
         if adapter:
             from harness.models.adapters.merge_in import merge_in  # PEFT takes seconds to import
 
@@ -122,7 +128,6 @@ def load(
         with _readable(name, "tokenizer", "put tokenizer.json and tokenizer_config.json beside the weights"):
             tokenizer = AutoTokenizer.from_pretrained(source.name, **options)
     refuse_non_finite(name, dict(model.named_parameters()))
-    _hold_constants(model)
     embedding_rows = _embedding_rows(model)
     _prepare(name, tokenizer, rows=embedding_rows[0])
     set_languages(model, tokenizer, source=source_language, target=target_language)
@@ -140,12 +145,36 @@ def load(
     )
 
 
+def _held(name: str, source: Source, weights: Callable[[str], PreTrainedModel]) -> PreTrainedModel:
+    """Load a model with what does not train in bfloat16; by way of all in float32 where there is no other."""
+    files, model = weight_files(source), weights("bfloat16")
+    if not hold_as_loaded(model, files):
+        del model  # before there is another one
+        model = weights("float32")
+        hold(model, files)
+    if not saved_bytes(model, ()):
+        raise ModelError(
+            f"model {name}: model.frozen is bfloat16, but none of its weights can be read again when they are to "
+            "train; store it as safetensors, by save_pretrained, or set model.frozen: float32"
+        )
+    try:
+        look(model, rows=1, positions=2)
+    except ModelError as error:
+        raise ModelError(
+            f"model {name}: {type(model).__name__} cannot be called with model.frozen: bfloat16, since it multiplies "
+            "with weights of its layers by itself; set model.frozen: float32"
+        ) from error
+    let_go(model)
+    return model
+
+
 def load_study_model(spec: Model) -> Loaded:
     """Load the model that a study names; see `load`."""
     return load(
         model_location(spec.name),
         revision=spec.revision,
         dtype=spec.dtype,
+        frozen=spec.frozen,
         trust_remote_code=spec.trust_remote_code,
         allow_pickle=spec.allow_pickle,
         adapter=spec.adapter,
@@ -153,7 +182,9 @@ def load_study_model(spec: Model) -> Loaded:
     )
 
 
-def _model(name: str, source: Source, config: Any, options: Mapping[str, Any], allow_pickle: bool) -> PreTrainedModel:
+def _model(
+    name: str, source: Source, config: Any, options: Mapping[str, Any], allow_pickle: bool, dtype: str
+) -> PreTrainedModel:
     auto = _auto_class(name, config)
     remedy = "the folder needs intact weights as model.safetensors (or its shards) of a language model"
     remedy += "" if allow_pickle else f", or {UNPICKLE}"
@@ -164,6 +195,7 @@ def _model(name: str, source: Source, config: Any, options: Mapping[str, Any], a
             use_safetensors=None if allow_pickle else True,
             ignore_mismatched_sizes=True,  # they are reported below, with the other misfits
             output_loading_info=True,
+            dtype=dtype,
             **options,
         )
     model, report = loaded
@@ -171,6 +203,7 @@ def _model(name: str, source: Source, config: Any, options: Mapping[str, Any], a
     refuse_misfits(name, model, report, is_part=is_part)
     if is_part:
         _auto_class(name, model.config)  # what is stored of it must load again
+    hold_constants(model)
     return model
 
 
@@ -195,22 +228,6 @@ def _auto_class(name: str, config: Any) -> Any:
         f"model {name}: by its {type(config).__name__} no language model that transformers knows; "
         "name one that generates text of text"
     )
-
-
-def _hold_constants(model: PreTrainedModel) -> None:
-    """Take gradients from what the architecture holds constant, such as Marian's sinusoidal positions."""
-    # ``from_pretrained`` forgets which parameters these are; one that is newly made knows.
-    for name, parameter in skeleton(model).named_parameters():
-        if not parameter.requires_grad:
-            model.get_parameter(name).requires_grad_(False)
-
-
-def skeleton(model: PreTrainedModel) -> PreTrainedModel:
-    """Return a model's architecture, newly made, without memory."""
-    config = copy.deepcopy(model.config)
-    config.dtype = model.dtype  # which `save_pretrained` leaves as a text, and some families make tensors of
-    with torch.device("meta"):
-        return type(model)(config)
 
 
 def _embedding_rows(model: PreTrainedModel) -> tuple[int, int]:

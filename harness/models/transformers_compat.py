@@ -19,6 +19,7 @@ __all__ = [
     "has_generation_steps",
     "initialize_again",
     "keep_rows",
+    "kept_in_float32",
     "pad_token",
     "with_new_token",
 ]
@@ -63,6 +64,12 @@ def attention_implementation(config: Any) -> str | Mapping[str, str] | None:
     """Return which implementation of attention a model was loaded with, ``sdpa`` for one."""
     name: str | Mapping[str, str] | None = getattr(config, "_attn_implementation", None)
     return name
+
+
+def kept_in_float32(model: PreTrainedModel) -> set[str]:
+    """Return the parts of modules' names that stay float32 whenever a model of the family is loaded in less."""
+    names = (getattr(model, "_keep_in_fp32_modules", None), getattr(model, "_keep_in_fp32_modules_strict", None))
+    return {part for some in names for part in some or ()}
 
 
 def initialize_again(model: PreTrainedModel) -> None:

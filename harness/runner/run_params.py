@@ -33,7 +33,9 @@ from harness.study.search_space import SearchSpace
 from harness.study.settings import token_limits
 from harness.study.spec import StudySpec
 from harness.study.task import task_text
+from harness.study.training_keys import COMPUTED
 from harness.study.written_space import RATE
+from harness.tracking.memory_names import FROZEN
 from harness.tracking.prediction_table import TextsKeptOff
 from harness.tracking.run_records import CellRecord
 from harness.tracking.schema import Artifacts, Params, Tags
@@ -83,7 +85,7 @@ def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> Cel
     trainable, total = facts.parameters[cell.id]
     searched = SearchSpace.of(study).names  # a run's own params say these
     limits = token_limits(study, checked.task)
-    training = study.training.model_dump(exclude={"device"}) | {"max_source_tokens": limits.source}
+    training = study.training.model_dump(exclude=COMPUTED) | {"max_source_tokens": limits.source}
     training["loss"] = checked.file.study.training.loss  # as it is written, wherever the study runs
     settings = {f"{Params.TRAINING}{name}": value for name, value in training.items()}
     return CellRecord(
@@ -99,6 +101,7 @@ def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> Cel
         settings={
             **{name: value for name, value in settings.items() if name not in searched},
             Params.DTYPE: study.model.dtype,
+            **({} if study.model.frozen == "float32" else {FROZEN: study.model.frozen}),
             **({ASKED: shots_of(cell.prompt), PICK: pick} if (pick := pick_of(cell.prompt)) else {}),
             **{f"{Params.LANGUAGES}{key}": code for key, code in study.model.languages.items()},
             Params.SAMPLER: study.search.sampler,

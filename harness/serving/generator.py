@@ -14,7 +14,6 @@ from threading import Lock
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
 
 from harness.core.closest_match import closest
 from harness.core.environment_names import resolved
@@ -27,6 +26,7 @@ from harness.data.demonstrations import NO_DEMONSTRATIONS, Demonstrations
 from harness.data.tokenization import Row, encode
 from harness.models.content_digests import weights_digest
 from harness.models.delta import load_delta, save_delta, whole_model
+from harness.models.held_weights import widened
 from harness.models.load import Loaded, load
 from harness.serving.abandoned_answers import Wanted, always, each_while_wanted, while_wanted
 from harness.serving.recipe import Recipe
@@ -66,26 +66,28 @@ def save_model(
         demonstrations: What its prompt picks from, if it does.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    whole = whole_model(loaded, recipe.tuning) if recipe.store == "full" else None
-    if whole is not None:
-        whole.save_pretrained(folder)
+    if recipe.store == "full":
+        with widened(loaded.model):
+            whole = whole_model(loaded, recipe.tuning)
+            whole.save_pretrained(folder)
+            digest = weights_digest(whole)
     else:
         save_delta(folder, loaded, recipe.tuning, recipe.base)
     loaded.tokenizer.save_pretrained(folder)
     write_demonstrations(folder, demonstrations, loaded, recipe)
     settings = {FORMAT: MODEL_FORMAT, **recipe.as_json(), **content(folder, loaded)}
     (folder / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=2), encoding="utf-8")
-    if whole is not None:
-        _verify_stored(folder, whole, recipe)
+    if recipe.store == "full":
+        _verify_stored(folder, digest, recipe)
 
 
-def _verify_stored(folder: Path, whole: PreTrainedModel, recipe: Recipe) -> None:
+def _verify_stored(folder: Path, digest: str, recipe: Recipe) -> None:
     """See that a model that was stored whole loads back as it is; of a delta, `load_delta` sees that its base fits."""
     stored = _loaded(folder, recipe, {}, Permissions(recipe.base.trust_remote_code, recipe.base.allow_pickle))
-    if stored.digest != weights_digest(whole):
+    if stored.digest != digest:
         raise ModelError(
-            f"model {folder}: {type(whole).__name__} does not load back as it was stored: this transformers changes "
-            "its weights; set final.store: delta"
+            f"model {folder}: {type(stored.model).__name__} does not load back as it was stored: this transformers "
+            "changes its weights; set final.store: delta"
         )
 
 
@@ -201,7 +203,8 @@ def _loaded(folder: Path, recipe: Recipe, reading: Mapping[str, str], allowed: P
     # A name may mean another folder wherever this is run.
     known = base.folder if base.folder and named_path(base.folder).is_dir() else None
     place = known or _base_place(folder, base.name)
-    pretrained = load(place, revision=base.commit, allow_pickle=allowed.allow_pickle, adapter=base.adapter, **options)
+    allow: dict[str, Any] = {"allow_pickle": allowed.allow_pickle, "frozen": base.frozen, "adapter": base.adapter}
+    pretrained = load(place, revision=base.commit, **allow, **options)
     verify_base(folder, pretrained, reading)
     return load_delta(folder, pretrained, tuning=recipe.tuning, base=base)
 

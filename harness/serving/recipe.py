@@ -32,6 +32,9 @@ __all__ = ["Recipe", "Store", "recipe_of_run"]
 
 Store = Literal["full", "delta"]
 
+EARLY: Mapping[str, Any] = {"languages": {}, "adapter": None, "frozen": "float32"}
+"""What early models do not say of their base."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -60,6 +63,8 @@ class Recipe:
         base = self.base._asdict()
         for name in [name for name in ("languages", "adapter") if not base[name]]:
             del base[name]  # as in the digests of those who name none, early ones among them
+        if base["frozen"] == "float32":
+            del base["frozen"]  # likewise
         parts = {"prompt": stored_fields(self.prompt), "tuning": self.tuning.model_dump(), "base": base}
         settings = {"limits": self.limits._asdict(), "decoding": self.decoding.as_json()}
         own = {"precision": self.precision, "store": self.store, "weights": self.weights}
@@ -86,7 +91,7 @@ class Recipe:
             decoding=of_kind(Decoding, found["decoding"]),
             precision=of_kind(Precision, found["precision"]),
             tuning=of_kind(Tuning, found["tuning"]),
-            base=of_kind(Base, {"languages": {}, "adapter": None, **found["base"]}),  # early ones do not name any
+            base=of_kind(Base, {**EARLY, **found["base"]}),
             store=of_kind(Store, found["store"]),
             weights=of_kind(str, found["weights"]),
             columns=of_kind(dict[str, str], found.get("columns", {})),
@@ -166,6 +171,7 @@ def recipe_of_run(cell: Cell, setup: TrainingSetup) -> Recipe:
         architecture=architecture_digest(loaded.model),
         languages=spec.languages,
         adapter=str(Path(spec.adapter).expanduser().resolve()) if spec.adapter else None,
+        frozen=spec.frozen,
     )
     return Recipe(
         prompt=cell.prompt,

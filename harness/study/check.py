@@ -222,7 +222,11 @@ def _tunings(study: StudySpec, description: Description | None, problems: Proble
             problems.add(told, "tuning", index)
     if study.model.dtype != "float32" and any(tuning.trains for tuning in study.tuning):
         low = f"model.dtype is {study.model.dtype}, in which small steps of what trains would be lost"
-        problems.add(f"{low}; take float32, with training.precision: bf16 for speed", "model", "dtype")
+        remedy = "take float32, with training.precision: bf16 for speed and model.frozen: bfloat16 for memory"
+        problems.add(f"{low}; {remedy}", "model", "dtype")
+    elif study.model.dtype != "float32" and study.model.frozen != "float32":
+        low = f"model.frozen is {study.model.frozen}, of a model that model.dtype makes {study.model.dtype} as a whole"
+        problems.add(f"{low}; leave one of the two out", "model", "frozen")
 
 
 def _measured(

@@ -25,7 +25,7 @@ SHOTS = "here it is 'prompts.shots', of each prompt that shows training rows: {n
 CHAT = "write a chat in 'prompts', {name: chat, user: \"{{ source }}\"}: the model's own chat template writes it"
 SYSTEM = 'here it is \'prompts.system\', of each chat: {name: chat, system: "...", user: "{{ source }}"}'
 ADAPTER = "here it is one of 'tuning': {lora: {rank: 8, alpha: 16, targets: [q_proj, v_proj]}}"
-QUANTIZED = "weights are loaded as 'model.dtype' says, and never quantized"
+QUANTIZED = "no weights are quantized; 'model.frozen': bfloat16 takes half of the memory of what does not train"
 RESULTS = "reports go to reports/<name>, all else to .harness and the stores; HARNESS_HOME=DIR moves them"
 TRACKER = "runs are recorded in MLflow, always; which store is 'tracking.uri'"
 OPTIMIZER = "here it is 'training.optimizer': adamw, adafactor or sgd"
@@ -44,8 +44,6 @@ FOREIGN_KEYS = {
     "per_device_eval_batch_size": SCORING,
     "eval_batch_size": SCORING,
     "gradient_accumulation_steps": "here it is 'training.accumulation'",
-    "gradient_checkpointing": "there is none; a smaller 'training.batch_size' with more 'training.accumulation' "
-    "takes less memory",
     "lr": "here it is 'search.learning_rate', a range that is searched: {low: 1.0e-5, high: 1.0e-2}",
     "lr_scheduler_type": "here it is 'training.schedule'",
     "lr_scheduler": "here it is 'training.schedule'",

@@ -207,6 +207,8 @@ def _digest(cell: Cell, study: StudySpec, facts: Mapping[str, Any], *, start: st
         **facts,
     }
     content |= study.model.languages
+    if study.model.frozen != "float32":
+        content["frozen"] = study.model.frozen
     if cell.further:
         content["factors"] = {axis: level.name for axis, level in cell.further}
     if cell.tuning.trains:

@@ -24,6 +24,9 @@ Keys = tuple[str | int, ...]
 CLOSE = 0.75
 """How alike two keys are, from 0 to 1, for one to be a misspelling of the other wherever they stand."""
 
+YAML = {"True": "true", "False": "false"}
+"""Of Python's words for choices those of YAML."""
+
 OUTSIDE = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 """What pydantic calls a number outside of its range."""
 
@@ -72,7 +75,7 @@ def message(detail: Mapping[str, Any], keys: Keys) -> str:
 def _rule(kind: str, context: Mapping[str, Any], keys: Keys) -> str | None:
     """Return what a key takes, ``None`` for what the harness says in words of its own."""
     if kind == "literal_error":
-        return f"it must be one of {', '.join(map(repr, _words(context)))}"
+        return f"it must be one of {', '.join(YAML.get(word, repr(word)) for word in _words(context))}"
     if kind == "string_pattern_mismatch" and keys[-1] == "registered":
         return "write prompts:/name/3 (a version) or prompts:/name@alias"
     if kind == "string_pattern_mismatch":

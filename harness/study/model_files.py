@@ -15,7 +15,7 @@ from harness.core.bounded_files import open_regular, read_json
 from harness.core.errors import ModelError
 from harness.core.named_path import named_path
 
-__all__ = ["CHAT_TEMPLATE", "Source", "generation_settings", "locate", "tokenizer_file"]
+__all__ = ["CHAT_TEMPLATE", "Source", "generation_settings", "locate", "tokenizer_file", "weight_files"]
 
 ADAPTER = "adapter_config.json"
 """What PEFT writes beside an adapter's weights."""
@@ -97,6 +97,12 @@ def generation_settings(name: str, source: Source) -> Mapping[str, Any]:
     """
     file = _file(source, "generation_config.json")
     return source.config if file is None else _read(name, file)
+
+
+def weight_files(source: Source) -> list[Path]:
+    """Return a checkpoint's safetensors, where it has been read."""
+    config = _file(source, "config.json")
+    return sorted(config.parent.glob("*.safetensors")) if config else []
 
 
 def _file(source: Source, name: str) -> Path | None:

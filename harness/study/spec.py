@@ -53,6 +53,9 @@ class Model(Section):
     """What the weights are loaded as, whatever the checkpoint holds."""
     adapter: FolderName | None = None
     """The folder of an adapter that one has, as PEFT stores it: the study starts from the model with it merged in."""
+    frozen: Literal["float32", "bfloat16"] = "float32"
+    """What those that do not train are held in, and computed with in float32: ``bfloat16`` takes half of their memory,
+    for the rounding of their values. What trains stays float32, from the checkpoint's own values."""
     source_language: str | None = None
     """The language of prompts, by its code in the model's tokenizer (mBART, M2M100, NLLB); left out: the tokenizer's
     own."""
@@ -62,6 +65,13 @@ class Model(Section):
     """Whether code that comes with the model may run."""
     allow_pickle: bool = False
     """Whether weights that are no safetensors may be read; unpickling runs code."""
+
+    @model_validator(mode="after")
+    def _has_its_values(self) -> Model:
+        if self.adapter and self.frozen != "float32":
+            told = "whose float32 values are read from its own file again, without the adapter"
+            raise ValueError(f"model.adapter is merged into the model, {told}; leave model.frozen out")
+        return self
 
     @property
     def languages(self) -> dict[str, str]:

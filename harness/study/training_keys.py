@@ -11,7 +11,7 @@ from harness.core.named_path import OF_FILE, MayBePath
 from harness.core.number_types import Amount, Count, Decay, Factor, Share
 from harness.core.yaml_section import Section
 
-__all__ = ["LOSSES", "UNSEARCHED", "Precision", "Training", "training_identity"]
+__all__ = ["COMPUTED", "LOSSES", "UNSEARCHED", "Precision", "Training", "training_identity"]
 
 Precision = Literal["fp32", "bf16"]
 
@@ -22,6 +22,7 @@ UNSEARCHED = {
     "keep": "it says which epoch counts, by what the search itself goes by",
     "precision": "it says how numbers are computed, not what is learnt",
     "device": "it says where numbers are computed, not what is learnt",
+    "gradient_checkpointing": "it says what is kept in memory, not what is learnt",
 }
 """The keys that no search draws, and why."""
 
@@ -82,6 +83,9 @@ class Training(Section):
     """Arithmetic of training and scoring: ``fp32`` the reference; ``bf16`` float32 weights, bfloat16 products."""
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """``auto`` takes the first of cuda, mps and cpu that is there."""
+    gradient_checkpointing: Literal["auto", True, False] = "auto"
+    """Whether training keeps no values inside of blocks, and computes them again: less memory, more time, the same
+    numbers. ``auto``: where a step would not fit the free memory."""
 
     @model_validator(mode="after")
     def _can_stop(self) -> Training:
@@ -101,13 +105,16 @@ class Training(Section):
         return self
 
 
+COMPUTED = {"device", "gradient_checkpointing"}
+"""Keys that say where numbers are computed, and what of them is kept meanwhile; the numbers are the same."""
+
 LATER = ("optimizer", "block_decay", "loss", "label_smoothing")
 """Keys that came when there were studies, whose cells stay what they are."""
 
 
 def training_identity(training: Training) -> dict[str, Any]:
     """Return what of a study's training section its results depend on; of a loss of one's own no path, but its name."""
-    said = training.model_dump(exclude={"device"})
+    said = training.model_dump(exclude=COMPUTED)
     own = OF_FILE.fullmatch(training.loss)
     if own:
         said["loss"] = own["function"]

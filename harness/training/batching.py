@@ -42,6 +42,16 @@ class Batch:
     shift: int
     """How many positions a label stands after the logits that predict it: 1 in a causal model, else 0."""
 
+    def parts(self, most: int) -> list[Batch]:
+        """Return the batch in parts of at most so many rows, padded as it is; itself where it has no more."""
+        count = len(self.indices)
+        return [self] if count <= most else [self._part(start, start + most) for start in range(0, count, most)]
+
+    def _part(self, start: int, end: int) -> Batch:
+        inputs = {name: tensor[start:end] for name, tensor in self.inputs.items()}
+        tokens = int((inputs["labels"] != IGNORED).sum())
+        return Batch(self.indices[start:end], inputs, tokens, self.shift)
+
     def alone(self) -> list[Batch]:
         """Return each row as a batch of its own, without padding."""
         return [self._row(place) for place in range(len(self.indices))]
@@ -69,6 +79,15 @@ class Prompts(NamedTuple):
 
     skip: int
     """How many tokens in front of ``generate``'s output are no prediction."""
+
+    def parts(self, most: int) -> list[Prompts]:
+        """Return the batch in parts of at most so many rows, padded as it is."""
+        starts = range(0, len(self.indices), most)
+        return [self._part(start, start + most) for start in starts]
+
+    def _part(self, start: int, end: int) -> Prompts:
+        inputs = {name: tensor[start:end] for name, tensor in self.inputs.items()}
+        return Prompts(self.indices[start:end], inputs, self.skip)
 
 
 def ceiling(length: int, limit: int | None = None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -23,6 +24,7 @@ from harness.models.load import Loaded
 from harness.study.decoding_settings import Decoding
 from harness.training.batching import Batch, Prompts, prompt_batches
 from harness.training.decoding import generation_settings, greedy_options
+from harness.training.forward_batch import ForwardBatch
 from harness.training.loss import ForwardPass, prompt_rows
 from harness.training.sampling import RowSampler
 from harness.training.whole_characters import whole_characters
@@ -45,20 +47,36 @@ class Likelihood(NamedTuple):
 
 
 def likelihoods(
-    forward: ForwardPass, batches: Sequence[Batch], *, tell: Callable[[int, int], None] = untold
+    forward: ForwardPass,
+    batches: Sequence[Batch],
+    *,
+    size: ForwardBatch | None = None,
+    tell: Callable[[int, int], None] = untold,
 ) -> list[Likelihood]:
-    """Return each row's likelihood, in the order of the rows, of which batches hold each once; leaves eval mode on."""
+    """Return each row's likelihood, in the order of the rows, of which batches hold each once; leaves eval mode on.
+
+    Args:
+        forward: The model's way to its loss.
+        batches: Every row once.
+        size: How many rows go through it at a time; left out: a batch, or fewer where memory runs out.
+        tell: Told how many batches are done, and how many there are.
+    """
     forward.model.eval()
+    size = size or ForwardBatch()
     by_index: dict[int, Likelihood] = {}
     with torch.no_grad():
         for number, batch in enumerate(batches):
             interrupts.check()
             tell(number, len(batches))
-            nlls = forward.row_nlls(batch.to(forward.model.device))
+            nlls = size.fitted(len(batch.indices), partial(_row_nlls, forward, batch))
             counts = (batch.inputs["labels"] >= 0).sum(dim=1)
             for index, nll, tokens in zip(batch.indices, nlls.tolist(), counts.tolist(), strict=True):
                 by_index[index] = Likelihood(nll, tokens)
     return [by_index[index] for index in range(len(by_index))]
+
+
+def _row_nlls(forward: ForwardPass, batch: Batch, most: int) -> Tensor:
+    return torch.cat([forward.row_nlls(part.to(forward.model.device)) for part in batch.parts(most)])
 
 
 def mean_loss(found: Sequence[Likelihood] | Sequence[Prediction]) -> float:
@@ -73,6 +91,7 @@ def generate(
     *,
     ends: Ids = (),
     trunk: Trunk | None = None,
+    size: ForwardBatch | None = None,
     tell: Callable[[int, int], None] = untold,
 ) -> list[str]:
     """Return each row's prediction, stripped, in the order of the rows; the model is left in eval mode.
@@ -86,28 +105,40 @@ def generate(
         decoding: Greedy, drawn or by beams, stop texts, the most tokens.
         ends: Tokens that end a prediction beside the model's own, as a prompt's ``ends`` gives them.
         trunk: Replays the frozen part of a causal model's prefill on these prompts, or of the encoder; without beams.
+        size: How many rows are answered at a time; left out: a batch, or fewer where memory runs out.
         tell: Told how many batches are done, and how many there are.
     """
-    model = loaded.model.eval()
+    model, size = loaded.model.eval(), size or ForwardBatch()
     ending = {*_ends(loaded), *ends}
     predictions: dict[int, str] = {}
     with torch.no_grad(), generation_settings(model, **_settings(loaded, decoding, ending)):
         for number, batch in enumerate(batches):
             interrupts.check()
             tell(number, len(batches))
-            stop = StoppingCriteriaList([_Stop(loaded, decoding.stop, batch.skip)] if decoding.stop else [])
-            processors = LogitsProcessorList([RowSampler(decoding, batch.inputs)] if decoding.sample else [])
-            inputs = {name: tensor.to(model.device) for name, tensor in batch.inputs.items()}
-            replay = trunk.replaying(prompt_rows(batch, model.device)) if trunk else nullcontext()
-            around, first = (replay, None) if loaded.is_encoder_decoder else (nullcontext(), replay)
-            options = greedy_options(first) if decoding.num_beams == 1 else {}
-            with unmoved(model), around:
-                output = model.generate(**inputs, logits_processor=processors, stopping_criteria=stop, **options)
-            said = output[:, batch.skip :]
-            for index, ids, text in zip(batch.indices, said.tolist(), decoded(loaded, said), strict=True):
-                whole = text if ending.intersection(ids) else whole_characters(loaded, ids, text)
-                predictions[index] = _until(whole, decoding.stop).strip()
+            work = partial(_said, loaded, batch, decoding, trunk)
+            for part, said in size.fitted(len(batch.indices), work):
+                for index, ids, text in zip(part.indices, said.tolist(), decoded(loaded, said), strict=True):
+                    whole = text if ending.intersection(ids) else whole_characters(loaded, ids, text)
+                    predictions[index] = _until(whole, decoding.stop).strip()
     return [predictions[index] for index in range(len(predictions))]
+
+
+def _said(
+    loaded: Loaded, batch: Prompts, decoding: Decoding, trunk: Trunk | None, most: int
+) -> list[tuple[Prompts, Tensor]]:
+    """Return what follows each prompt of a batch, taken in parts of so many rows: token ids, shape (rows, tokens)."""
+    model, made = loaded.model, list[tuple[Prompts, Tensor]]()
+    for part in batch.parts(most):
+        stop = StoppingCriteriaList([_Stop(loaded, decoding.stop, part.skip)] if decoding.stop else [])
+        processors = LogitsProcessorList([RowSampler(decoding, part.inputs)] if decoding.sample else [])
+        inputs = {name: tensor.to(model.device) for name, tensor in part.inputs.items()}
+        replay = trunk.replaying(prompt_rows(part, model.device)) if trunk else nullcontext()
+        around, first = (replay, None) if loaded.is_encoder_decoder else (nullcontext(), replay)
+        options = greedy_options(first) if decoding.num_beams == 1 else {}
+        with unmoved(model), around:
+            output = model.generate(**inputs, logits_processor=processors, stopping_criteria=stop, **options)
+        made.append((part, output[:, part.skip :]))
+    return made
 
 
 def _ends(loaded: Loaded) -> set[int]:
@@ -137,10 +168,12 @@ def predict(
     decoding: Decoding,
     ends: Ids = (),
     trunk: Trunk | None = None,
+    size: ForwardBatch | None = None,
     tell: Callable[[int, int], None] = untold,
 ) -> list[Prediction]:
     """Return each row's prediction with the likelihood of its target; see `generate`."""
-    texts = generate(loaded, prompts_of(rows, loaded, decoding), decoding, ends=ends, trunk=trunk, tell=tell)
+    prompts = prompts_of(rows, loaded, decoding)
+    texts = generate(loaded, prompts, decoding, ends=ends, trunk=trunk, size=size, tell=tell)
     return [Prediction(row.id, text, *found) for row, text, found in zip(rows, texts, nlls, strict=True)]
 
 

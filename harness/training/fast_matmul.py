@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from harness.core.provenance import processor
+from harness.models.held_weights import HeldConv1D, HeldLinear, widened_product
 from harness.training.torch_compat import has_onednn_linear, onednn_linear
 
 __all__ = ["install", "is_faster", "is_installed", "plain", "product"]
@@ -53,18 +54,22 @@ def install(model: PreTrainedModel) -> None:
     if is_faster() and model.device.type == "cpu":
         for module in model.modules():
             swapped = _SWAPPED.get(type(module))
-            if swapped and module.weight.dtype == torch.float32:
+            if swapped and (module.weight.dtype == torch.float32 or isinstance(module, (HeldLinear, HeldConv1D))):
                 module.__class__ = swapped
 
 
 def is_installed(module: nn.Module) -> bool:
     """Return whether `install` changed a module or one of its parts."""
-    return any(isinstance(each, (_Linear, _Conv1D)) for each in module.modules())
+    return any(isinstance(each, tuple(_SWAPPED.values())) for each in module.modules())
 
 
 def product(module: nn.Module, left: Tensor, right: Tensor) -> Tensor:
-    """Return ``left @ right.t()``, by the library that makes the products of a module; not differentiable."""
-    return onednn_linear(left, right) if is_installed(module) and not _plain else torch.mm(left, right.t())
+    """Return ``left @ right.t()``, by the library that makes the products of a module; not differentiable.
+
+    A right side of less than float32 beside a float32 left one is widened.
+    """
+    multiply = onednn_linear if is_installed(module) and not _plain else _mm
+    return multiply(left, right) if left.dtype == right.dtype else widened_product(left, right, multiply)
 
 
 @contextmanager
@@ -92,7 +97,45 @@ class _Conv1D(Conv1D):  # type: ignore[misc]
         return super().forward(x) if _plain else _multiplied(x, self.weight.t(), self.bias)
 
 
-_SWAPPED: dict[type[nn.Module], type[nn.Module]] = {nn.Linear: _Linear, Conv1D: _Conv1D}
+def _mm(left: Tensor, right: Tensor) -> Tensor:
+    return torch.mm(left, right.t())
+
+
+def _grained(rows: Tensor, weight: Tensor) -> Tensor:
+    """Return ``rows @ weight.t()`` of float32 matrices, not differentiable."""
+    if _plain or not len(rows):
+        return linear(rows, weight)
+    if missing := -len(rows) % GRAIN:
+        return onednn_linear(pad(rows, (0, 0, 0, missing)), weight)[: len(rows)].clone()
+    return onednn_linear(rows, weight)
+
+
+class _HeldLinear(HeldLinear):
+    """A linear layer that is held in bfloat16 while it does not train, whose products oneDNN makes."""
+
+    multiply = staticmethod(_grained)
+
+    def forward(self, input: Tensor) -> Tensor:
+        is_plain = _plain or self.weight.dtype != torch.float32
+        return super().forward(input) if is_plain else _multiplied(input, self.weight, self.bias)
+
+
+class _HeldConv1D(HeldConv1D):
+    """GPT-2's, likewise."""
+
+    multiply = staticmethod(_grained)
+
+    def forward(self, x: Tensor) -> Tensor:
+        is_plain = _plain or self.weight.dtype != torch.float32
+        return super().forward(x) if is_plain else _multiplied(x, self.weight.t(), self.bias)
+
+
+_SWAPPED: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Linear: _Linear,
+    Conv1D: _Conv1D,
+    HeldLinear: _HeldLinear,
+    HeldConv1D: _HeldConv1D,
+}
 
 
 class _Product(torch.autograd.Function):

@@ -22,6 +22,7 @@ from harness.core.errors import Diverged, ModelError
 from harness.models.apply_tuning import Trainable, set_modes
 from harness.study.spec import Training
 from harness.training.batching import Batch
+from harness.training.forward_batch import ForwardBatch
 from harness.training.loss import ForwardPass
 from harness.training.optimizers import optimizer_of
 
@@ -90,6 +91,7 @@ def fit(
     spec: Training,
     learning_rate: float,
     seed: int,
+    rows: ForwardBatch | None = None,
     tell: Callable[[int, int, int], None] = lambda epoch, step, steps: None,
 ) -> Generator[Epoch]:
     """Train in place, on the model's device; yield after every epoch.
@@ -105,13 +107,15 @@ def fit(
         spec: Epochs, accumulation, schedule, warm-up, optimizer, weight decay, decay by block, clipping.
         learning_rate: The schedule's peak.
         seed: For dropout.
+        rows: How many go through the model at a time; left out: a batch, or fewer where memory runs out.
         tell: Told the epoch, how many of its steps are done and how many it has, before each step and behind the last.
 
     Raises:
         Diverged: A step's loss or its gradient is NaN or infinite; it is not applied.
+        MemoryError: A step takes more memory than there is, with one row at a time.
         ValueError: The number of batches changed.
     """
-    model = forward.model
+    model, rows = forward.model, rows or ForwardBatch()
     optimizer = optimizer_of(model, spec, learning_rate)
     first = batches(1)
     steps = spec.epochs * math.ceil(len(first) / spec.accumulation)
@@ -124,15 +128,14 @@ def fit(
             current = first if epoch == 1 else batches(epoch)
             if len(current) != len(first):
                 raise ValueError(f"epoch {epoch} has {len(current)} batches, the first one {len(first)}")
-            results: list[_Step] = []
-            began = time.perf_counter()
+            results, began = list[_Step](), time.perf_counter()
             set_modes(model, trainable)
             with seeded(seed, epoch, model.device):
                 starts = range(0, len(current), spec.accumulation)
                 for start in starts:
                     tell(epoch, len(results), len(starts))
                     group = current[start : start + spec.accumulation]
-                    results.append(_step(forward, optimizer, group, clip=spec.clip, step=done + len(results) + 1))
+                    results.append(_step(forward, optimizer, group, rows, clip=spec.clip, step=done + len(results) + 1))
                     schedule.step()
                 tell(epoch, len(results), len(starts))
             done += len(results)
@@ -146,22 +149,19 @@ def _step(
     forward: ForwardPass,
     optimizer: torch.optim.Optimizer,
     batches: Sequence[Batch],
+    rows: ForwardBatch,
     *,
     clip: float | None,
     step: int,
 ) -> _Step:
     """Accumulate the gradients of some batches, check the loss, and move the weights."""
-    optimizer.zero_grad()
-    tokens = sum(batch.tokens for batch in batches)
-    device = forward.model.device
-    minimized, total = torch.zeros((), device=device), torch.zeros((), device=device)
-    for batch in batches:
-        interrupts.check()
-        loss, nll = forward.training_loss(batch.to(device))
-        torch.autograd.backward(loss / tokens)
-        minimized += loss.detach() / tokens
-        total += nll / tokens
-    values = minimized.item(), total.item()
+    tokens, largest = sum(batch.tokens for batch in batches), max(len(batch.indices) for batch in batches)
+
+    def accumulated(most: int) -> tuple[float, float]:
+        optimizer.zero_grad()
+        return _accumulate(forward, [part for batch in batches for part in batch.parts(most)], tokens)
+
+    values = rows.fitted(largest, accumulated)
     loss_value = next((value for value in values if not math.isfinite(value)), values[0])
     if not math.isfinite(loss_value):
         raise Diverged(loss_value, step)
@@ -171,6 +171,19 @@ def _step(
         raise Diverged(loss_value, step, f", but the norm of its gradient is {norm}")
     optimizer.step()
     return _Step(values[1], values[0], norm, tokens)
+
+
+def _accumulate(forward: ForwardPass, batches: Sequence[Batch], tokens: int) -> tuple[float, float]:
+    """Add the gradients of some batches; return what is minimized and the negative log-likelihood, per token."""
+    device = forward.model.device
+    minimized, total = torch.zeros((), device=device), torch.zeros((), device=device)
+    for batch in batches:
+        interrupts.check()
+        loss, nll = forward.training_loss(batch.to(device))
+        torch.autograd.backward(loss / tokens)
+        minimized += loss.detach() / tokens
+        total += nll / tokens
+    return minimized.item(), total.item()
 
 
 def _epoch(epoch: int, steps: Sequence[_Step], batches: Sequence[Batch], seconds: float) -> Epoch:

@@ -18,6 +18,8 @@ from transformers import PreTrainedModel
 from harness.models.find_blocks import projection
 from harness.models.frozen.capture import Rows
 from harness.models.frozen.replay import Trunk
+from harness.models.gradient_checkpointing import recomputing
+from harness.models.held_weights import HeldLinear
 from harness.models.hooks import answering, look, unmoved
 from harness.models.languages import beginning
 from harness.models.last_block import ask_at_labels, only_at_labels
@@ -58,6 +60,9 @@ class ForwardPass:
 
     criterion: Criterion | None = None
     """What training minimizes in place of the negative log-likelihood."""
+
+    recomputed: tuple[nn.Module, ...] = ()
+    """Blocks that are computed again in the backward pass; see `harness.models.gradient_checkpointing`."""
 
     def __post_init__(self) -> None:
         if self.loss == "look":
@@ -110,6 +115,7 @@ class ForwardPass:
         rows, loss = model_rows(self.model, batch), self.loss
         with ExitStack() as undo:
             undo.enter_context(arithmetic(self.model.device, self.precision))
+            undo.enter_context(recomputing(self.recomputed))
             undo.enter_context(self.trunk.replaying(rows) if self.trunk else nullcontext())
             undo.enter_context(only_at_labels(self.at_labels, rows.wanted))
             undo.enter_context(ask_at_labels(self.asked_at_labels, rows.wanted))
@@ -131,7 +137,8 @@ def _head_loss(model: PreTrainedModel, precision: Precision) -> HeadLoss | None:
     ((output, before),) = returned
     if logits is not output or not torch.equal(output, before):  # it may have been scaled in place
         return None
-    return HeadLoss(head, products(head.weight.dtype, precision))
+    weights = torch.float32 if isinstance(head, HeldLinear) else head.weight.dtype  # held in less, it is widened
+    return HeadLoss(head, products(weights, precision))
 
 
 def model_rows(model: PreTrainedModel, batch: Batch) -> Rows:

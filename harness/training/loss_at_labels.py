@@ -26,7 +26,7 @@ class HeadLoss:
     """The loss behind an output projection whose logits the model uses as they are.
 
     Args:
-        head: Its weight may train; while it does not, it is converted to `dtype` once.
+        head: Its weight may train; while it does not, it is converted to `dtype` once, unless it is held in less.
         dtype: Of the matrix products; logarithms and sums are float32.
     """
 
@@ -75,8 +75,10 @@ class HeadLoss:
             yield logits.float(), labels[where], where
 
     def weight(self) -> Tensor:
-        """Return the head's matrix in `dtype`, shape (vocabulary, width)."""
+        """Return the head's matrix in `dtype` or what it is held in, shape (vocabulary, width)."""
         weight = self.head.weight.detach()
+        if weight.dtype.itemsize < self.dtype.itemsize:
+            return weight
         if weight.dtype == self.dtype or self.head.weight.requires_grad:
             return weight.to(self.dtype)
         if self._frozen is None:

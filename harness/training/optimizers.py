@@ -13,7 +13,7 @@ from transformers.optimization import Adafactor
 from harness.models.block_rates import rate_factors
 from harness.study.spec import Training
 
-__all__ = ["OPTIMIZERS", "decay_groups", "optimizer_of"]
+__all__ = ["HELD", "OPTIMIZERS", "decay_groups", "optimizer_of"]
 
 Group = dict[str, Any]
 
@@ -30,6 +30,9 @@ OPTIMIZERS: dict[str, Callable[[list[Group], float], Optimizer]] = {
   size of each weight and cuts it by the square root of the steps, so that no schedule and no range would mean the same.
 * ``sgd``: with momentum 0.9 (Polyak 1964), and weight decay as a part of the gradient.
 """
+
+HELD = {"adamw": 3, "adafactor": 1, "sgd": 2}
+"""How many numbers there are for each that trains beside itself: its gradient, and what the optimizer keeps of it."""
 
 
 def optimizer_of(model: PreTrainedModel, spec: Training, learning_rate: float) -> Optimizer:

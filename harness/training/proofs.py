@@ -17,11 +17,13 @@ from torch import Tensor
 from harness.core.errors import ModelError
 from harness.data.tokenization import Ids, Limits, Row, prompt_limit
 from harness.models.content_digests import weights_digest
+from harness.models.held_weights import computed_in
 from harness.models.hooks import MISFIT, eval_mode, look
 from harness.models.load import Loaded
 from harness.study.spec import Precision
 from harness.training.batching import Batch, loss_batches, prompts_together, rows_together
 from harness.training.decoding import generation_settings
+from harness.training.forward_batch import ForwardBatch
 from harness.training.loss import ForwardPass, model_rows
 from harness.training.precision import arithmetic
 from harness.training.torch_compat import version
@@ -177,8 +179,15 @@ def is_exact(loaded: Loaded, forward: ForwardPass, whole: ForwardPass, rows: Seq
     """Return whether losses of the longest rows are the same with parts of the last block left out."""
     batches = loss_batches(rows, loaded, batch_size=batch_size)
     longest = max(batches, key=lambda batch: batch.inputs["input_ids"].size(1)).to(whole.model.device)
+    size = ForwardBatch()
+
+    def losses(way: ForwardPass) -> Tensor:
+        return size.fitted(
+            len(longest.indices), lambda most: torch.cat([way.token_nlls(part) for part in longest.parts(most)])
+        )
+
     with eval_mode(whole.model):
-        return _is_close(loaded, whole.precision, forward.token_nlls(longest), whole.token_nlls(longest))
+        return _is_close(loaded, whole.precision, losses(forward), losses(whole))
 
 
 def _name(loaded: Loaded) -> str:
@@ -238,5 +247,5 @@ def _is_close(loaded: Loaded, precision: Precision, one: Tensor, other: Tensor) 
     """Return whether two computations of the same numbers differ by rounding alone; of nan nothing can be proved."""
     if not other.isfinite().all():  # the run that sees such losses fails
         return True
-    is_low = precision == "bf16" or loaded.model.dtype.itemsize < 4
+    is_low = precision == "bf16" or computed_in(loaded.model).itemsize < 4
     return bool((one - other).abs().max() <= (2e-2 if is_low else 1e-5) * other.abs().max())

@@ -22,6 +22,7 @@ from harness.models.content_digests import (
     generation_digest,
     tokenizer_digest,
 )
+from harness.models.held_weights import saved_bytes
 from harness.study.axes import Tuning
 from harness.study.check import Checked
 from harness.study.grid import Cell
@@ -36,6 +37,7 @@ from harness.training.cost_meter.prices import Prices
 from harness.training.model_facts import ModelFacts
 from harness.training.proofs import made_up
 from harness.training.setup import TrainingSetup
+from harness.training.step_memory import free_memory
 from harness.training.training_run import TrainingRun
 from harness.training.tuning_proofs import refuse_untrainable, refuse_written_over
 
@@ -63,6 +65,8 @@ class Trainer:
         self._prices = Prices(loaded, self.setup.forward, self.setup.decoding.max_new_tokens)
         self._counters = energy_counters(loaded.model.device)
         self._checked = checked
+        self._free = free_memory(loaded.model.device)
+        """Bytes, with the model loaded and nothing done; what a run frees need not show as free afterwards."""
 
     @property
     def recorded(self) -> int:
@@ -84,7 +88,7 @@ class Trainer:
             tell: Told how far it is.
         """
         account, setup = Account(self._prices, self._counters, self.peak_memory), self.setup
-        opened = partial(TrainingRun, setup, cell, account=account, cache=self._cache, tell=tell)
+        opened = partial(TrainingRun, setup, cell, account=account, cache=self._cache, free=self._free, tell=tell)
         if not cell.tuning.trains:
             yield opened(replay=None, trainable=None)
             return
@@ -140,7 +144,8 @@ class Trainer:
         setup, final = self.setup, self._checked.study.final
         row = made_up(setup.encoded(self._checked.prompts[0], "validation").rows[0].prompt, 6, 4)
         for tuning in tunings:
-            refuse_untrainable(setup.loaded, setup.whole_forward, row, tuning)
+            recomputes = self._checked.study.training.gradient_checkpointing is True
+            refuse_untrainable(setup.loaded, setup.whole_forward, row, tuning, recomputes=recomputes)
         if final.store == "full" and final.models != "none" and final.seeds:
             refuse_written_over(setup.loaded, tunings)
 
@@ -151,6 +156,14 @@ class Trainer:
         counts = trainable.trainable, trainable.total
         reset(model, trainable)
         return counts
+
+    def saved_memory(self, cell: Cell) -> int:
+        """Return the bytes that weights which a cell does not train take less than in float32."""
+        model = self.setup.loaded.model
+        trainable = apply(model, cell.tuning)
+        saved = saved_bytes(model, trainable.names)
+        reset(model, trainable)
+        return saved
 
     def peak_memory(self) -> float:
         """Return the most memory used so far, in MiB: the GPU's, else this process's."""

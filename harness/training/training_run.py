@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import NamedTuple
@@ -22,6 +22,8 @@ from harness.models.frozen.replay import Trunk
 from harness.models.last_block import drops_out
 from harness.study.grid import Cell, cell_study
 from harness.study.search_space import Hyperparameters, applied
+from harness.study.spec import Training
+from harness.tracking.memory_names import CHECKPOINTING, FORWARD_BATCH, GENERATION_BATCH, SCORING_BATCH
 from harness.tracking.schema import Metrics
 from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.replay_of_run import RunReplay
@@ -30,9 +32,14 @@ from harness.training.cost_meter.account import Account
 from harness.training.cost_meter.prices import Call, noting
 from harness.training.criteria import criterion_of
 from harness.training.evaluation import likelihoods, mean_loss, predict, score
+from harness.training.forward_batch import ForwardBatch
 from harness.training.loop import Epoch, fit
+from harness.training.loss import ForwardPass
 from harness.training.precision import scoring
+from harness.training.proofs import made_up
 from harness.training.setup import TrainingSetup
+from harness.training.step_memory import recomputed_blocks
+from harness.training.tuning_proofs import recomputing_fault
 
 __all__ = ["FAR", "SplitScores", "TrainingRun", "losses"]
 
@@ -65,9 +72,14 @@ class TrainingRun:
         cache: ActivationCache | None,
         replay: RunReplay | None,
         trainable: Trainable | None,
+        free: int,
         tell: Tell,
     ) -> None:
         self._setup, self._cell, self._account, self._tell = setup, cell, account, tell
+        self._free = free
+        """Bytes that steps and recordings may take."""
+        self._checkpointing: dict[str, str] = {}
+        self._sizes = {tag: ForwardBatch() for tag in (FORWARD_BATCH, SCORING_BATCH, GENERATION_BATCH)}
         self._epochs = (0, 0)
         """The one under way, counted from 1, and how many there are."""
         self._replay, self._cache, self._trainable = replay, cache, trainable
@@ -96,6 +108,7 @@ class TrainingRun:
         forward = setup.forward if is_short else setup.whole_forward
         trunk = self._replay.losses.get((self._cell.prompt.name, "train"))
         forward = replace(forward, trunk=trunk, criterion=criterion_of(training, setup.own_criterion))
+        forward = self._fitted(forward, batches(1), training)
         self._enter_opened()
         name, cut = (self._cell.prompt, "train"), self._replay.cut if forward.trunk else 0
         work = self._account.prices.epoch(name, rows, self._cell.tuning, forward, cut)
@@ -105,13 +118,34 @@ class TrainingRun:
             self._epochs = epoch, training.epochs
             self._tell(Step(STEP, step, steps, *self._epochs))
 
+        if forward.criterion and not forward.criterion.by_token:
+            self._sizes[FORWARD_BATCH] = ForwardBatch(divides=False)
         epochs = fit(
-            forward, self._trainable, batches=batches, spec=training, learning_rate=rate, seed=seed, tell=stepped
+            forward,
+            self._trainable,
+            batches=batches,
+            spec=training,
+            learning_rate=rate,
+            seed=seed,
+            rows=self._sizes[FORWARD_BATCH],
+            tell=stepped,
         )
         with closing(epochs):
             for epoch in epochs:
                 self._account.trained(work, seconds=epoch.seconds, examples=epoch.examples, tokens=epoch.tokens)
                 yield epoch
+
+    def _fitted(self, forward: ForwardPass, batches: Sequence[Batch], training: Training) -> ForwardPass:
+        """Return a way to the loss that computes blocks again where the study says so, or its steps would not fit."""
+        held = self._cache.recordings.in_memory if self._cache else 0
+        recomputed, said = recomputed_blocks(forward, batches, training, max(0, self._free - held))
+        lighter = replace(forward, recomputed=recomputed)
+        if recomputed and training.gradient_checkpointing == "auto":
+            row = made_up(self._setup.encoded(self._cell.prompt, "train").rows[0].prompt, 6, 4)
+            if fault := recomputing_fault(self._setup.loaded, lighter, row):
+                lighter, said = forward, f"off: {fault}"
+        self._checkpointing = {CHECKPOINTING: said}
+        return lighter
 
     def score(self, split: Split, *, generate: bool) -> SplitScores:
         """Score the model as it stands on a split."""
@@ -123,14 +157,21 @@ class TrainingRun:
         with scoring(setup.loaded.model, setup.whole_forward.precision):
             forward = replace(setup.forward, trunk=trunk)
             batches = loss_batches(rows, setup.loaded, batch_size=size)
-            nlls = likelihoods(forward, batches, tell=self._at(f"{split} loss"))
+            nlls = likelihoods(forward, batches, size=self._sizes[SCORING_BATCH], tell=self._at(f"{split} loss"))
             answering = time.perf_counter()
             if generate:
                 with noting(setup.loaded.model, calls):
                     tell = self._at(f"{split} answers")
                     ends, decoding = prompt.ends(setup.loaded), setup.decoding
                     predictions = predict(
-                        setup.loaded, rows, nlls, decoding=decoding, ends=ends, trunk=prefill, tell=tell
+                        setup.loaded,
+                        rows,
+                        nlls,
+                        decoding=decoding,
+                        ends=ends,
+                        trunk=prefill,
+                        size=self._sizes[GENERATION_BATCH],
+                        tell=tell,
                     )
         scores = score(predictions, setup.examples(split), setup.metrics) if generate else {"loss": mean_loss(nlls)}
         ended = time.perf_counter()
@@ -194,6 +235,12 @@ class TrainingRun:
     def costs(self) -> dict[str, float]:
         """Return what the run has cost so far, by the names of metrics."""
         return self._account.metrics()
+
+    @property
+    def memory(self) -> dict[str, str]:
+        """How the run was made to fit the memory, as tags."""
+        halved = {tag: str(size.most) for tag, size in self._sizes.items() if size.most}
+        return {**self._checkpointing, **halved}
 
     @property
     def trunk(self) -> str:

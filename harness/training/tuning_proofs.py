@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,8 +13,10 @@ from transformers import PreTrainedModel
 from harness.core.errors import ModelError
 from harness.data.tokenization import Row
 from harness.models.apply_tuning import apply, reset, set_modes
-from harness.models.hooks import misfits_told, unmoved
-from harness.models.load import Loaded, skeleton
+from harness.models.gradient_checkpointing import blocks_to_recompute
+from harness.models.hooks import MISFIT, misfits_told, unmoved
+from harness.models.load import Loaded
+from harness.models.skeleton import skeleton
 from harness.models.transformers_compat import initialize_again
 from harness.study.axes import Tuning
 from harness.training.batching import loss_batches
@@ -21,14 +24,18 @@ from harness.training.loop import seeded
 from harness.training.loss import ForwardPass
 from harness.training.torch_compat import TorchDispatchMode, storage, writes
 
-__all__ = ["refuse_untrainable", "refuse_written_over"]
+__all__ = ["recomputing_fault", "refuse_untrainable", "refuse_written_over"]
 
 
-def refuse_untrainable(loaded: Loaded, forward: ForwardPass, row: Row, tuning: Tuning) -> None:
-    """See that the loss of a row has gradients; nothing is changed by it.
+def refuse_untrainable(
+    loaded: Loaded, forward: ForwardPass, row: Row, tuning: Tuning, *, recomputes: bool = False
+) -> None:
+    """See that the loss of a row has gradients, and the same with blocks computed again if they are to be.
+
+    Nothing is changed by it.
 
     Raises:
-        ModelError: It has none, or the model cannot follow the tuning.
+        ModelError: It has none, or others, or the model cannot follow the tuning.
     """
     model, (batch,) = loaded.model, loss_batches([row], loaded, batch_size=1)
     trainable = apply(model, tuning)
@@ -37,8 +44,36 @@ def refuse_untrainable(loaded: Loaded, forward: ForwardPass, row: Row, tuning: T
         with unmoved(model), seeded(0, 0, model.device), misfits_told(what, "use another tuning, or another model"):
             set_modes(model, trainable)
             torch.autograd.backward(forward.total_nll(batch.to(model.device)))
+        lighter = replace(forward, recomputed=blocks_to_recompute(model))
+        if recomputes and (fault := recomputing_fault(loaded, lighter, row)):
+            name = f"tuning {tuning.name}: {type(model).__name__}"
+            raise ModelError(f"{name} takes no training.gradient_checkpointing: {fault}; set it to false")
     finally:
         reset(model, trainable)
+
+
+def recomputing_fault(loaded: Loaded, forward: ForwardPass, row: Row) -> str:
+    """Say why blocks of a tuned model cannot be computed again, nothing where they can: the gradients are the same.
+
+    Of gradients the norms are compared, which take no memory. A model that reads a text otherwise when it is read a
+    second time gives others, or fails.
+    """
+    model, (batch,) = loaded.model, loss_batches([row], loaded, batch_size=1)
+    moving = [weight for weight in model.parameters() if weight.requires_grad]
+
+    def norms(way: ForwardPass) -> Tensor:
+        with unmoved(model), seeded(0, 0, model.device):
+            gradients = torch.autograd.grad(way.total_nll(batch.to(model.device)), moving, allow_unused=True)
+        return torch.stack([torch.zeros(()) if each is None else each.norm().cpu() for each in gradients])
+
+    with torch.enable_grad():
+        expected = norms(replace(forward, trunk=None, recomputed=()))
+        try:
+            found = norms(replace(forward, trunk=None))
+        except MISFIT as error:
+            return f"blocks cannot be computed again: {type(error).__name__}: {str(error).strip()[:200]}"
+    is_same = torch.allclose(found, expected, rtol=2e-2 if forward.precision == "bf16" else 1e-5, equal_nan=True)
+    return "" if is_same else "blocks that are computed again give other gradients"
 
 
 def refuse_written_over(loaded: Loaded, tunings: Iterable[Tuning]) -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -100,6 +101,22 @@ def test_steps_and_parameters_are_those_of_training(place: Place, monkeypatch: p
         trials, finals, _ = made.forecast.cells[cell.id]
         assert (trials, finals) == ((2, 2) if cell.tuning.trains else (0, 1))
     assert planned["bare/none"].steps == planned["bare/none"].trainable == 0
+
+
+@pytest.mark.slow
+def test_what_frozen_weights_save_is_said(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = checked_at(place, monkeypatch, "model.frozen=bfloat16", "tuning=[none, {last_blocks: 1}, full]")
+    made, model = plan(checked, HERE, say=lambda text: None), Trainer(checked).setup.loaded.model
+    saved = {}
+    for tuning in (Tuning(kind="none"), Tuning(kind="last_blocks", blocks=1), Tuning(kind="full")):
+        trainable = apply(model, tuning)
+        low = sum(weight.nbytes for weight in model.parameters() if weight.dtype == torch.bfloat16)
+        saved[tuning.name] = f"{tuning.name} {low / 2**20:,.0f}"  # as much again in float32
+        reset(model, trainable)
+    assert made.frozen.endswith(": " + ", ".join(saved.values()))
+    assert saved["full"] == "full 0"
+    assert made.frozen in repr(made).replace("\n", " ")
+    assert plan(checked_at(place, monkeypatch), HERE, say=lambda text: None).frozen == ""
 
 
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 9)), min_size=1, max_size=30), st.integers(1, 8))

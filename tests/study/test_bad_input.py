@@ -107,8 +107,29 @@ STUDY_FILE = {
     "no trials": Case(nothing, ("override search.trials=0: ", "0", "or equal to 1"), put("search.trials=0")),
     "weights that small steps would not move": Case(
         nothing,
-        ("override model.dtype=bfloat16: ", "small steps", "take float32", "training.precision: bf16"),
+        (
+            "override model.dtype=bfloat16: ",
+            "small steps",
+            "take float32",
+            "training.precision: bf16",
+            "model.frozen: bfloat16",
+        ),
         put("model.dtype=bfloat16"),
+    ),
+    "frozen weights that are low already": Case(
+        edit("tuning: [none, head, {last_blocks: 1}]", "tuning: [none]"),
+        ("override model.frozen=bfloat16: ", "model.frozen is bfloat16", "makes bfloat16 as a whole", "leave one"),
+        (*put("model.dtype=bfloat16"), *put("model.frozen=bfloat16")),
+    ),
+    "frozen weights of a kind that is none": Case(
+        nothing,
+        ("override model.frozen=int8: ", "model.frozen is 'int8'", "'float32', 'bfloat16'"),
+        put("model.frozen=int8"),
+    ),
+    "checkpointing neither on nor off": Case(
+        nothing,
+        ("training.gradient_checkpointing is 'often'", "'auto', true, false"),
+        put("training.gradient_checkpointing=often"),
     ),
     "misspelt tuning": Case(edit("head,", "haed,"), (line("tuning"), "'haed'", "did you mean 'head'")),
     "tuning without a number": Case(edit("{last_blocks: 1}", "last_blocks"), (line("tuning"), "{last_blocks: 2}")),

@@ -59,6 +59,7 @@ def test_a_minimal_study_gets_the_documented_defaults(tmp_path: Path) -> None:
         "label_smoothing": 0.0,
         "precision": "fp32",
         "device": "auto",
+        "gradient_checkpointing": "auto",
     }
     assert (study.search.sampler, study.search.trials, study.search.storage) == ("gp", 8, "sqlite:///optuna.db")
     assert (study.data.train, study.data.validation, study.data.test) == (None, None, None)

@@ -126,8 +126,8 @@ class JobRun:
             if not is_out_of_memory(failure):
                 raise
             outcome, error = "diverged", str(explained(failure))
-        trunk, costs = (run.trunk, run.costs()) if run else ("", {})
-        yield Ended(self._job.name, outcome, error, trunk, costs)
+        trunk, costs, memory = (run.trunk, run.costs(), run.memory) if run else ("", {}, {})
+        yield Ended(self._job.name, outcome, error, trunk, costs, memory)
 
     def _train(self, run: TrainingRun) -> Generator[Event, Reply, bool]:
         """Train to the end, and return whether it was reached; the driver may stop it before."""

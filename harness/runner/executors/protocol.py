@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
+from types import MappingProxyType
 from typing import Literal, NamedTuple, Protocol
 
 from harness.core import interrupts
@@ -120,6 +121,8 @@ class Ended(NamedTuple):
     """Why it diverged."""
     trunk: str
     costs: Mapping[str, float]
+    memory: Mapping[str, str] = MappingProxyType({})
+    """How the run was made to fit the memory, as tags."""
 
 
 Event = EpochEnded | Trained | Scored | Measured | Ended

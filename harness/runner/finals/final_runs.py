@@ -167,6 +167,8 @@ class FinalsQueue:
     def _end(self, event: Ended, final: _OpenFinal) -> None:
         cell, score = final.cell, self._score(final)
         costs = {**event.costs, Metrics.TRAINABLE: float(self.model.parameters[cell.id][0])}
+        if event.memory:
+            self.runs.tracker.tags(final.run, event.memory)
         if event.outcome == "diverged":
             self.runs.tracker.tags(final.run, {Tags.OUTCOME: "diverged", Tags.ERROR: event.error})
             self.runs.end(final.run, "FAILED", metrics=costs)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from harness.core.workspace import Workspace
+from harness.models.held_weights import computed_in
 from harness.report.number_format import duration
 from harness.results.score_forecast import CellForecast, Forecast
 from harness.runner.finals.checkpoints import models_size
@@ -89,11 +90,19 @@ def plan(checked: Checked, workspace: Workspace, *, say: Callable[[str], None], 
         memory=room[0],
         disk=room[1],
         forecast=Forecast(forecasts, trainer.peak_memory() + held, recorded / MIB),
-        models=models_size(study.final, [counted[cell].sizes for cell in chosen], loaded.model.dtype.itemsize),
+        models=models_size(study.final, [counted[cell].sizes for cell in chosen], computed_in(loaded.model).itemsize),
         weights=loaded.digest,
         planning_seconds=time.perf_counter() - start,
         epochs=_words(study),
+        frozen=_frozen(searched, trainer) if study.model.frozen != "float32" else "",
     )
+
+
+def _frozen(cells: Sequence[Cell], trainer: Trainer) -> str:
+    """Return how much less memory the weights of each tuning's runs take than they would in float32."""
+    saved = {cell.tuning.name: trainer.saved_memory(cell) for cell in cells}
+    each = ", ".join(f"{name} {size / MIB:,.0f}" for name, size in saved.items())
+    return f"weights that do not train are held in bfloat16, which saves of peak memory, in MiB: {each}"
 
 
 def _at_the_middle(checked: Checked) -> Checked:

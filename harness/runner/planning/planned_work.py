@@ -88,6 +88,8 @@ class Plan:
     """What planning took."""
     epochs: str = ""
     """How many a run trains on average, where they are searched over."""
+    frozen: str = ""
+    """What is saved by weights that are held in less than float32."""
     file: Path | None = None
     """Where the forecast is kept; ``None``: nowhere."""
 
@@ -118,6 +120,8 @@ class Plan:
             "the model and the report come on top, some seconds each"
         )
         yield f"peak memory {self.peak_memory_mib:,.0f} MiB; planning took {self.planning_seconds:.0f} s"
+        if self.frozen:
+            yield self.frozen
         if self.file:
             yield f"kept for the report: {self.file}"
 

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial
 
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.runner.search.optuna_search import INDEX, RECORD, CellSearch, EndedTrial, Outcome, trial_facts
+from harness.tracking.memory_names import FITTED
 from harness.tracking.run_records import TrialRecord
 from harness.tracking.schema import Metrics, Status, Tags, score_name
 from harness.tracking.stored_run import Run
@@ -23,7 +24,7 @@ __all__ = ["Copied", "settle_trials", "trial_notes"]
 ENDS: Mapping[str, Status] = {"complete": "FINISHED", "pruned": "KILLED", "diverged": "FAILED"}
 """How the run of a trial ends."""
 
-NOTED = (Tags.TRUNK, Tags.ERROR, Tags.PRUNED_AFTER, Tags.STOPPED_AFTER, Tags.WARM_START)
+NOTED = (Tags.TRUNK, Tags.ERROR, Tags.PRUNED_AFTER, Tags.STOPPED_AFTER, Tags.WARM_START, *FITTED)
 
 
 class Copied(NamedTuple):

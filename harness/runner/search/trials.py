@@ -150,7 +150,7 @@ class SearchQueue:
         """Settle a trial: the tracked run first, Optuna's trial second; `settle_trials` relies on that."""
         search, state = self.searches[trial.cell], "diverged"
         if event.outcome == "diverged":
-            tags = {Tags.OUTCOME: "diverged", Tags.ERROR: event.error, Tags.TRUNK: event.trunk}
+            tags = {Tags.OUTCOME: "diverged", Tags.ERROR: event.error, Tags.TRUNK: event.trunk, **event.memory}
             run = self.runs.end(trial.run, "FAILED", tags=tags, metrics=event.costs)
             trial.drawn.optuna.set_user_attr(RECORD, trial_notes(run))
             search.fail(trial.drawn, event.error)
@@ -159,7 +159,7 @@ class SearchQueue:
             is_pruned = event.outcome == "stopped"
             outcome: Outcome = "pruned" if is_pruned else "complete"
             state = outcome
-            tags = {Tags.OUTCOME: outcome, Tags.TRUNK: event.trunk}
+            tags = {Tags.OUTCOME: outcome, Tags.TRUNK: event.trunk, **event.memory}
             tags |= {Tags.PRUNED_AFTER: str(trial.epoch)} if is_pruned else {}
             metrics = {Metrics.OBJECTIVE: trial.value, **event.costs}
             run = self.runs.end(trial.run, "KILLED" if is_pruned else "FINISHED", tags=tags, metrics=metrics)

@@ -54,6 +54,11 @@ class ActivationMemory:
         """Bytes of all recordings that were made or found so far, wherever they are."""
         return sum(self._whole.values())
 
+    @property
+    def in_memory(self) -> int:
+        """Bytes that are held in memory."""
+        return sum(self._sizes.values())
+
     def get(self, key: str) -> Mapping[str, Tensor] | None:
         """Return a recording if there is one."""
         if self.disk is not None and (key in self._held or key in self._mapped):
@@ -75,9 +80,9 @@ class ActivationMemory:
             Whether all of the recording so far is in memory.
         """
         others = [other for other in self._held if other != key and other not in self.pinned]
-        while others and sum(self._sizes.values()) + tensor.nbytes > self.memory:
+        while others and self.in_memory + tensor.nbytes > self.memory:
             self._release(others.pop(0))
-        if sum(self._sizes.values()) + tensor.nbytes > self.memory:
+        if self.in_memory + tensor.nbytes > self.memory:
             self._release(key)
             return False
         self._held.setdefault(key, {})[name] = tensor

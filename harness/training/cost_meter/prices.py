@@ -144,7 +144,7 @@ class Prices:
                 torch.autograd.grad(live.total_nll(batch), moving, allow_unused=True)
             return parts
 
-        return float(self._linear(("step", tuning), of, measure).sum())
+        return float(self._linear(("step", tuning, bool(forward.recomputed)), of, measure).sum())
 
     def scoring(self, name: Hashable, rows: Sequence[Row], cut: int) -> Priced:
         """Price the losses of some rows, known by a name; the cut is the first block that is not replayed, or 0."""
