@@ -22,7 +22,9 @@ STUDY = (
 )
 
 
-@pytest.mark.parametrize("family", ["t5", "bart", "gpt2", "llama"])
+@pytest.mark.parametrize(
+    "family", ["t5", "gpt2", *(pytest.param(each, marks=pytest.mark.slow) for each in ("bart", "llama"))]
+)
 def test_the_best_model_says_what_the_table_says(family: str, places: Places) -> None:
     place = places(family)
     place.run(*STUDY)

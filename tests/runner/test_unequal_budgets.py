@@ -42,6 +42,7 @@ def four(places: Places) -> Place:
     return place
 
 
+@pytest.mark.slow
 def test_an_edited_study_of_fewer_trials_is_as_if_there_never_were_more(four: Place, places: Places) -> None:
     place, undisturbed = places.copy(four), places()
     settings = budget(2, "[11]", "--set", "search.seed=3")

@@ -77,6 +77,7 @@ def run_with(place: Place, seed: int, monkeypatch: pytest.MonkeyPatch, *, dies_a
     return done
 
 
+@pytest.mark.slow
 def test_jobs_in_a_random_order_give_the_same_study(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, place = places(), places()
     whole.run()
