@@ -56,6 +56,6 @@ IA3 = TuningKind(
     0.15,
     blocks="option",
     words="IA3",
-    rates=(3e-4, 3e-1),
+    rates=(1e-3, 1.0),
     adapter=AdapterForm(Ia3Options, _config, targets=_targets),
 )

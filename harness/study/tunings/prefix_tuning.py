@@ -29,6 +29,6 @@ def _config(options: TokensOption) -> dict[str, Any]:
 PREFIX_TUNING = TuningKind(
     0.3,
     words="keys and values of {} tuned tokens before the prompt",
-    rates=(1e-4, 1e-1),
+    rates=(1e-3, 1.0),
     adapter=AdapterForm(TokensOption, _config, merges=False, leading="tokens", searched=("tokens",)),
 )
