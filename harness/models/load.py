@@ -121,10 +121,7 @@ def load(
             config = AutoConfig.from_pretrained(source.name, **options)
         weights = partial(_model, name, source, config, options, allow_pickle)
         model = weights(dtype) if frozen == "float32" else _held(name, source, weights)
-        if adapter:
-            from harness.models.adapters.merge_in import merge_in  # PEFT takes seconds to import
-
-            model = merge_in(model, named_path(adapter))
+        model = _with_adapter(model, adapter) if adapter else model
         with _readable(name, "tokenizer", "put tokenizer.json and tokenizer_config.json beside the weights"):
             tokenizer = AutoTokenizer.from_pretrained(source.name, **options)
     refuse_non_finite(name, dict(model.named_parameters()))
@@ -166,6 +163,12 @@ def _held(name: str, source: Source, weights: Callable[[str], PreTrainedModel]) 
         ) from error
     let_go(model)
     return model
+
+
+def _with_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
+    from harness.models.adapters.merge_in import merge_in  # PEFT takes seconds to import
+
+    return merge_in(model, named_path(adapter))
 
 
 def load_study_model(spec: Model) -> Loaded:

@@ -34,7 +34,7 @@ class BestCell:
     cell: CellResult
     address: StudyAddress
     """Where the study is."""
-    kept: KeptModels
+    _kept: KeptModels
     """Which of the study's models are stored."""
     workspace: Workspace = HERE
 
@@ -94,8 +94,8 @@ class BestCell:
         from harness.serving.find_model import stored_model
         from harness.serving.generator import Generator  # torch
 
-        if self.kept.model and self.kept.cell not in (None, self.id):
-            kept = f"study {self.address.study!r} keeps the model of {self.kept.cell}, which ranked first before"
+        if self._kept.model and self._kept.cell not in (None, self.id):
+            kept = f"study {self.address.study!r} keeps the model of {self._kept.cell}, which ranked first before"
             raise ModelError(f"{kept}, and none of {self.id}: run the study to its end")
         with self.workspace.in_force(), stored_model(self.address) as folder:
             return Generator(folder, Permissions.of_environment())

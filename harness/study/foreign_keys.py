@@ -89,7 +89,6 @@ FOREIGN_KEYS = {
     "load_in_4bit": QUANTIZED,
     "use_peft": ADAPTER,
     "lora_r": ADAPTER,
-    "adapter": ADAPTER,
     "lora_alpha": ADAPTER,
     "lora_dropout": ADAPTER,
     "lora_target_modules": ADAPTER,

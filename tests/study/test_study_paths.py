@@ -17,7 +17,7 @@ from harness.study.spec import StudySpec
 STUDY = """\
 name: s
 task: ./task.py
-model: {name: model}
+model: {name: model, adapter: adapter}
 data: {path: data}
 prompts: [bare]
 tuning: [full]
@@ -30,6 +30,7 @@ tracking: {uri: "sqlite:///runs.db"}
 PATHS = {
     "task": "task.py",
     "model.name": "model/config.json",
+    "model.adapter": "adapter/adapter_config.json",
     "data.path": "data/train.jsonl",
     "generality.text": "texts/a.txt",
     "generality.tasks": "other.py",
@@ -45,6 +46,7 @@ def texts(study: StudySpec) -> dict[str, str]:
     return {
         "task": spec.task,
         "model.name": spec.model.name,
+        "model.adapter": str(spec.model.adapter),
         "data.path": str(spec.data.path),
         "generality.text": str(spec.generality.text),
         "generality.tasks": spec.generality.tasks[0],
