@@ -83,7 +83,9 @@ class Tree:
     """What a task may put into a field, which is equal to itself alone."""
 
 
-@pytest.mark.parametrize("value", [np.arange(2.0), Tree(), [np.arange(2)], math.nan], ids=["array", "object", "list", "nan"])
+@pytest.mark.parametrize(
+    "value", [np.arange(2.0), Tree(), [np.arange(2)], math.nan], ids=["array", "object", "list", "nan"]
+)
 def test_a_field_may_be_what_cannot_be_compared(value: Any) -> None:
     tried = [Example(row.id, {**row.fields, "own": value}, row.target) for row in rows()]
     try_metrics([metric()], tried)
