@@ -38,6 +38,8 @@ from support import (
 SHAPES = {
     "llama": Shape(),
     "gpt2": Shape("gpt2", blocks=12, width=768, inner=3072, heads=12, vocabulary=50_257),
+    # That of SmolLM2-135M.
+    "smollm2": Shape(blocks=30, width=576, inner=1536, heads=9, key_heads=3, vocabulary=49_152, source=256),
     "tiny": Shape(blocks=3, width=32, inner=64, heads=4, vocabulary=1_000),
 }
 BATCH = 8

@@ -63,8 +63,9 @@ def step(shape: Shape, *, trained: int, rows: int, gradients: bool, whole: bool)
         moves = gradients and block >= first
         below = moves and (block > first or everything)
         asked = labels if block == shape.blocks - 1 else positions
-        for count in (asked, positions, positions):  # queries, keys, values
-            _count(found, Size(1, count, shape.width, shape.width), weight=moves, inputs=below)
+        queries, keys = Size(1, asked, shape.width, shape.width), Size(1, positions, shape.width, shape.key_width)
+        for size in (queries, keys, keys):  # and values
+            _count(found, size, weight=moves, inputs=below)
         for size in _behind_attention(shape, asked):
             _count(found, size, weight=moves, inputs=moves)
         attention = Size(rows * shape.heads, asked // rows, shape.width // shape.heads, shape.tokens)

@@ -44,11 +44,18 @@ class Shape(NamedTuple):
     inner: int = 768
     """Of the feed-forward part."""
     heads: int = 6
+    key_heads: int | None = None
+    """Of keys and values; ``None``: as many."""
     vocabulary: int = 32_000
     source: int = 224
     """Tokens of every prompt."""
     target: int = 32
     """Tokens of every target, its end token among them."""
+
+    @property
+    def key_width(self) -> int:
+        """Of keys and values."""
+        return self.width * (self.key_heads or self.heads) // self.heads
 
     @property
     def tokens(self) -> int:
@@ -214,6 +221,7 @@ def _save_model(folder: Path, shape: Shape) -> None:
             hidden_size=shape.width,
             intermediate_size=shape.inner,
             num_attention_heads=shape.heads,
+            num_key_value_heads=shape.key_heads or shape.heads,
             num_hidden_layers=shape.blocks,
             max_position_embeddings=1024,
         )
