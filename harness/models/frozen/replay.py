@@ -21,7 +21,7 @@ from harness.models.find_blocks import anatomy, blocks, is_inside, is_owned
 from harness.models.frozen.capture import CapturePoint, Fetch, Keep, Reached, Rows
 from harness.models.hooks import eval_mode
 
-__all__ = ["Pass", "Trunk", "first_trained", "rearranged", "record", "refusal", "verify"]
+__all__ = ["Pass", "Trunk", "alone", "first_trained", "rearranged", "record", "refusal", "verify"]
 
 
 class Pass(NamedTuple):
@@ -133,6 +133,13 @@ def rearranged(rows: Rows) -> Rows:
     order = [*range(last, -1, -1), last]
     inputs = {name: tensor[order] for name, tensor in rows.inputs.items()}
     return Rows(tuple(rows.indices[place] for place in order), inputs, rows.wanted[order])
+
+
+def alone(rows: Rows) -> Rows:
+    """Return the shortest of some rows by itself."""
+    place = int(rows.inputs["attention_mask"].sum(dim=1).argmin())
+    inputs = {name: tensor[place : place + 1] for name, tensor in rows.inputs.items()}
+    return Rows(rows.indices[place : place + 1], inputs, rows.wanted[place : place + 1])
 
 
 def verify(trunk: Trunk, rows: Rows, logits: Callable[[AbstractContextManager[None]], Tensor]) -> str | None:

@@ -20,7 +20,7 @@ from harness.core.errors import ModelError
 from harness.data.tokenization import Row
 from harness.models.find_blocks import blocks
 from harness.models.frozen.capture import CapturePoint, Rows, capture_points, kv_capture_points
-from harness.models.frozen.replay import Pass, Trunk, rearranged, record, verify
+from harness.models.frozen.replay import Pass, Trunk, alone, rearranged, record, verify
 from harness.models.hooks import misfits_told
 from harness.models.load import Loaded
 from harness.models.transformers_compat import has_generation_steps
@@ -268,11 +268,11 @@ class ActivationCache:
     def _verify(self, request: _Request, trunk: Trunk) -> str | None:
         """Compare a recording with the live model in a batch of another composition, and drop it where it is wrong.
 
-        Windows, positions and masks matter most in its longest rows, but they would take a tenth of a short trial each
-        time: later runs compare the shortest.
+        Windows, positions and masks matter most in its longest rows, but a whole batch of them may take longer than all
+        of a trial in a deep model of which little trains: later runs compare one of the shortest, alone.
         """
-        passes = request.passes[:1] if request.key in self._proved else request.passes[::-1]
-        rows = rearranged(max(passes, key=lambda rows: sum(tensor.size(1) for tensor in rows.inputs.values())))
+        longest = max(request.passes[::-1], key=lambda rows: sum(one.size(1) for one in rows.inputs.values()))
+        rows = alone(request.passes[0]) if request.key in self._proved else rearranged(longest)
         self._passes += [self._pass(request, rows, first, None) for first in (0, request.cut)]
         with arithmetic(self.loaded.model.device, self.precision):
             try:
