@@ -32,10 +32,11 @@ def token_limits(study: StudySpec, task: Task) -> Limits:
 
 def virtual_tokens(study: StudySpec) -> int:
     """Return how much of the model's context virtual tokens may take in a run: all cells of a study read as much."""
-    searched = {name: dimension.highest for name, dimension in study.search.dimensions.items()}
+    dimensions = study.search.dimensions
+    searched = [dimensions.get(f"tuning.{tuning.kind}.tokens") for tuning in study.tuning]
     return max(
-        int(searched.get(f"tuning.{tuning.kind}.tokens", tuning.virtual_tokens)) if tuning.virtual_tokens else 0
-        for tuning in study.tuning
+        int(drawn.highest) if drawn else tuning.virtual_tokens
+        for tuning, drawn in zip(study.tuning, searched, strict=True)
     )
 
 

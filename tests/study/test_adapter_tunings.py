@@ -16,6 +16,7 @@ from harness.core.plain_yaml import yaml_text
 from harness.study.json_schema import study_schema
 from harness.study.load_study import read_study
 from harness.study.search_space import SearchSpace, tuned
+from harness.study.settings import virtual_tokens
 from harness.study.spec import StudySpec
 from harness.study.tuning import Tuning, tuning_of
 from harness.study.tuning_names import depth, in_words, parsed
@@ -143,6 +144,21 @@ def test_a_search_draws_options_for_the_cells_that_have_them() -> None:
     drawn = tuned(lora, {"learning_rate": 1e-3, "tuning.lora.rank": 16, "tuning.lora.alpha": 5.0})
     assert drawn.name == "lora-16-alpha-5"
     assert tuned(head, {"learning_rate": 1e-3}) is head
+
+
+@pytest.mark.parametrize(
+    ("tuning", "space", "tokens"),
+    [
+        (["head", "lora"], {}, 0),
+        (["head"], {"training.loss": ["cross_entropy", "focal"], "training.clip": [1.0, None]}, 0),
+        (["head", "prefix_tuning", {"prompt_tuning": {"tokens": 7}}], {}, 20),
+        (["prompt_tuning"], {"tuning.prompt_tuning.tokens": [5, 40]}, 40),
+        (["prompt_tuning"], {"tuning.prompt_tuning.tokens": {"low": 2, "high": 12}}, 12),
+        ([{"peft": {"peft_type": "P_TUNING", "num_virtual_tokens": 9}}], {}, 9),
+    ],
+)
+def test_the_most_virtual_tokens_of_any_run(tuning: Any, space: Any, tokens: int) -> None:
+    assert virtual_tokens(study(tuning=tuning, search={"space": space} if space else {})) == tokens
 
 
 @pytest.mark.parametrize(
