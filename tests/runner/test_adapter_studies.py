@@ -64,6 +64,7 @@ def test_a_stored_one_answers_as_its_run_did(done: Place, cell: str) -> None:
     assert ("peft==" in (folder / "requirements.txt").read_text()) == (cell == TOKENS)
     (settings,) = folder.rglob("harness.json")
     recipe = json.loads(settings.read_text())
+    assert model.params["store"] == recipe["store"] == ("delta" if cell == TOKENS else "full")
     assert recipe["base"]["weights"] == weights_digest(load(str(done.folder / "model")).model)
     if cell == LORA:
         (run,) = [run for run in done.runs("final", cell=LORA) if run.info.run_id == model.source_run_id]

@@ -169,7 +169,7 @@ class ModelKeeper:
             package=carried_files(recipe),
             example={name: fields[name] for name in sorted(used & fields.keys())},
             params={name: run.params[name] for name in (*MODEL_PARAMS, *self.spaces[cell.id].names)}
-            | {Params.STORE: self._form(run)},
+            | {Params.STORE: recipe.store},  # what can be no part of the weights is never whole
             tags={name: run.tags[name] for name in MODEL_TAGS if name in run.tags} | own,
             packages=carried_packages(recipe),
         )
