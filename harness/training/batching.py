@@ -3,8 +3,8 @@
 Together with `harness.data.tokenization` and `harness.models`, the only place that knows a causal model from an
 encoder-decoder.
 
-Every row is padded to the ceiling of its bucket of lengths, never to the longest of its batch; a prompt that is read
-alone is not padded.
+No row is padded to the longest of its batch: for a loss it is padded to the longest row of its bucket of lengths, for
+generation to its bucket's ceiling; a prompt that is read alone is not padded.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ __all__ = ["Batch", "Prompts", "ceiling", "loss_batches", "prompt_batches", "pro
 IGNORED = -100
 """The label that torch's cross entropy leaves out."""
 
+STEP = 8
+"""Widths are multiples of it, as matrix products like them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
@@ -34,7 +37,7 @@ class Batch:
     """Positions of its rows in the list that the batches were made from."""
 
     inputs: dict[str, Tensor]
-    """``input_ids``, ``attention_mask`` and ``labels``, each of shape (rows, ceiling)."""
+    """``input_ids``, ``attention_mask`` and ``labels``, each of shape (rows, width of its bucket)."""
 
     tokens: int
     """How many labels count."""
@@ -109,6 +112,8 @@ def loss_batches(
 ) -> list[Batch]:
     """Return batches for a loss over the target tokens and the end token alone, padded on the right.
 
+    What a row is padded to depends on all of the rows, not on those that share its batch: an epoch's order moves nothing.
+
     Args:
         rows: What `encode` returned.
         reader: The model, or what stands for it.
@@ -116,15 +121,16 @@ def loss_batches(
         order: Shuffles within buckets, then the batches. Make it anew from (seed, epoch) for each epoch:
             ``np.random.default_rng([seed, epoch])``. ``None``: sorted by length.
     """
-    shapes = [_shape(row, reader) for row in rows]
+    sizes = [_sizes(row, reader) for row in rows]
+    shapes = [_shape(each, reader) for each in sizes]
     lengths = [len(row.prompt) + len(row.target) for row in rows]
-    chunks = _chunks(shapes, lengths, batch_size, order)
-    return [_batch(chunk, [rows[i] for i in chunk], reader, shapes[chunk[0]]) for chunk in chunks]
+    chunks, widths = _chunks(shapes, lengths, batch_size, order), _widths(shapes, sizes)
+    return [_batch(chunk, [rows[i] for i in chunk], reader, widths[shapes[chunk[0]]]) for chunk in chunks]
 
 
 def rows_together(rows: Sequence[Row], reader: Reader) -> Batch:
     """Return rows of any lengths as one batch for a loss, padded to the ceilings of the longest."""
-    sizes, targets = zip(*(_shape(row, reader) for row in rows), strict=True)
+    sizes, targets = zip(*(_shape(_sizes(row, reader), reader) for row in rows), strict=True)
     return _batch(range(len(rows)), rows, reader, (max(sizes), max(targets)))
 
 
@@ -135,9 +141,26 @@ def _halves(row: Row, reader: Reader) -> tuple[tuple[int, ...], tuple[int, ...]]
     return row.prompt + row.target, (IGNORED,) * len(row.prompt) + row.target
 
 
-def _shape(row: Row, reader: Reader) -> tuple[int, int]:
+def _sizes(row: Row, reader: Reader) -> tuple[int, int]:
     read, labels = _halves(row, reader)
-    return ceiling(len(read), reader.context), ceiling(len(labels), reader.context)
+    return len(read), len(labels)
+
+
+def _shape(sizes: tuple[int, int], reader: Reader) -> tuple[int, int]:
+    read, labels = sizes
+    return ceiling(read, reader.context), ceiling(labels, reader.context)
+
+
+def _widths(shapes: Sequence[tuple[int, int]], sizes: Sequence[tuple[int, int]]) -> dict[tuple[int, int], tuple[int, int]]:
+    """Return what each bucket is padded to: its longest row, rounded up to a multiple of `STEP` below its ceiling."""
+    longest: dict[tuple[int, int], tuple[int, int]] = {}
+    for shape, (read, labels) in zip(shapes, sizes, strict=True):
+        most_read, most_labels = longest.get(shape, (0, 0))
+        longest[shape] = max(most_read, read), max(most_labels, labels)
+    return {
+        shape: (min(shape[0], -(-read // STEP) * STEP), min(shape[1], -(-labels // STEP) * STEP))
+        for shape, (read, labels) in longest.items()
+    }
 
 
 def _batch(indices: Sequence[int], rows: Sequence[Row], reader: Reader, shape: tuple[int, int]) -> Batch:

@@ -128,9 +128,14 @@ def record(
 
 
 def rearranged(rows: Rows) -> Rows:
-    """Return rows of one padded shape in another order and number: from the last to the first, and the last again."""
+    """Return a few rows of one padded shape in another order and number: the last, the longest, the last again (three,
+    of three rows four).
+
+    A model that mixes rows, or takes their number for something else, does so with any number of them.
+    """
     last = len(rows.indices) - 1
-    order = [*range(last, -1, -1), last]
+    longest = int(rows.inputs["attention_mask"].sum(dim=1).argmax())
+    order = [last, longest, last, *([longest] if last == 2 else [])]
     inputs = {name: tensor[order] for name, tensor in rows.inputs.items()}
     return Rows(tuple(rows.indices[place] for place in order), inputs, rows.wanted[order])
 

@@ -110,7 +110,9 @@ class ActivationCache:
     def __post_init__(self) -> None:
         self._stacks = [block.stack for block in blocks(self.loaded.model)]
 
-    def open(self, key: RowsKey, rows: Sequence[Row], cut: int, *, cuts: Iterable[int]) -> Trunk | str:
+    def open(
+        self, key: RowsKey, rows: Sequence[Row], cut: int, *, cuts: Iterable[int], again: bool = True
+    ) -> Trunk | str:
         """Return the replay of some rows for a loss, recorded now if it is not there, or why they must run live.
 
         Args:
@@ -118,6 +120,7 @@ class ActivationCache:
             rows: A split, as one prompt has it.
             cut: The first block that trains.
             cuts: Those that will be asked for as well; one pass records them all.
+            again: Compare the recording once more, though it was proved in this process.
         """
         model = self.loaded.model
 
@@ -130,7 +133,7 @@ class ActivationCache:
                 return label_logits(model, rows)
 
         call = _Call("loss", capture_points, logits)
-        return self._open(call, (key,), rows, passes, frozenset({cut, *cuts}), cut)
+        return self._open(call, (key,), rows, passes, frozenset({cut, *cuts}), cut, again)
 
     def open_prefill(
         self, key: RowsKey, rows: Sequence[Row], prompts: Sequence[Prompts], cut: int, *, cuts: Iterable[int]
@@ -162,6 +165,7 @@ class ActivationCache:
         passes: Callable[[], list[Rows]],
         cuts: frozenset[int],
         cut: int,
+        again: bool = True,
     ) -> Trunk | str:
         start = time.perf_counter()
         try:
@@ -175,16 +179,16 @@ class ActivationCache:
             if cuts not in split.keys:
                 split.keys[cuts] = recording_keys(self.loaded, self.precision, call.name, names, rows, split.passes)
             request = _Request(call, points, cut, split.passes, split.keys[cuts])
-            return self._found(request) or self._made(request, cuts)
+            return self._found(request, again) or self._made(request, cuts)
         except ModelError as error:
             return str(error)
         finally:
             self._seconds += time.perf_counter() - start
 
-    def _found(self, request: _Request) -> Trunk | None:
+    def _found(self, request: _Request, again: bool) -> Trunk | None:
         """Return what an earlier run or trial recorded, if it is there and right."""
         trunk = self._stored(request)
-        if trunk is None or (wrong := self._verify(request, trunk)) is None:
+        if trunk is None or (request.key in self._proved and not again) or (wrong := self._verify(request, trunk)) is None:
             return trunk
         self.say(f"{wrong}; recording anew")
         return None

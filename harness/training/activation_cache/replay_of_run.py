@@ -61,7 +61,8 @@ class RunReplay:
         model = self._cache.loaded.model
         self.cut, self.live = first_trained(model), refusal(model, trainable)
         for key, split in rows.items() if self.live is None else ():
-            trunk = self._cache.open(key, split, self.cut, cuts=self._cuts)
+            # One comparison tells whether the model is still the one that was recorded.
+            trunk = self._cache.open(key, split, self.cut, cuts=self._cuts, again=not self.losses)
             if isinstance(trunk, str):
                 self.close()
                 self.live = trunk

@@ -45,6 +45,9 @@ class Amount(NamedTuple):
 Shape = tuple[int, int]
 """Positions of the input, and of the labels."""
 
+SMALL: Shape = (8, 8)
+"""Where what one label adds is seen: it is the same in any row."""
+
 
 class Call(NamedTuple):
     """One call of the model in generation."""
@@ -203,10 +206,10 @@ class Prices:
         for shape, amount in of.items():
             if (key, shape) not in self._rows:
                 with eval_mode(self.loaded.model), torch.enable_grad():  # dropout would draw
-                    one = measure(self._row(shape, labels=1))
                     if key not in self._labels:
-                        self._labels[key] = measure(self._row(shape, labels=2)) - one
-                self._rows[key, shape] = one - self._labels[key]
+                        one, two = (measure(self._row(SMALL, labels=labels)) for labels in (1, 2))
+                        self._labels[key] = two - one
+                    self._rows[key, shape] = measure(self._row(shape, labels=1)) - self._labels[key]
             total += amount.rows * self._rows[key, shape] + amount.labels * self._labels[key]
         return total
 
