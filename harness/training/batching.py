@@ -112,7 +112,7 @@ def loss_batches(
 ) -> list[Batch]:
     """Return batches for a loss over the target tokens and the end token alone, padded on the right.
 
-    What a row is padded to depends on all of the rows, not on those that share its batch: an epoch's order moves nothing.
+    What a row is padded to depends on all of the rows, not on those that share its batch.
 
     Args:
         rows: What `encode` returned.
@@ -151,7 +151,9 @@ def _shape(sizes: tuple[int, int], reader: Reader) -> tuple[int, int]:
     return ceiling(read, reader.context), ceiling(labels, reader.context)
 
 
-def _widths(shapes: Sequence[tuple[int, int]], sizes: Sequence[tuple[int, int]]) -> dict[tuple[int, int], tuple[int, int]]:
+def _widths(
+    shapes: Sequence[tuple[int, int]], sizes: Sequence[tuple[int, int]]
+) -> dict[tuple[int, int], tuple[int, int]]:
     """Return what each bucket is padded to: its longest row, rounded up to a multiple of `STEP` below its ceiling."""
     longest: dict[tuple[int, int], tuple[int, int]] = {}
     for shape, (read, labels) in zip(shapes, sizes, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -57,19 +58,35 @@ def test_batches_partition_the_rows(
     for batch in batches:
         assert batch.tokens == (batch.inputs["labels"] != IGNORED).sum()
         for position, index in enumerate(batch.indices):
-            check_row(loaded, rows[index], {name: tensor[position] for name, tensor in batch.inputs.items()})
+            inputs = {name: tensor[position] for name, tensor in batch.inputs.items()}
+            check_row(loaded, rows[index], inputs, widths(loaded, rows, rows[index]))
 
 
-def check_row(loaded: Loaded, row: Row, inputs: dict[str, torch.Tensor]) -> None:
+def widths(loaded: Loaded, rows: Sequence[Row], row: Row) -> tuple[int, int]:
+    """Return what the inputs and labels of a row are padded to: the longest of those that share its two ceilings."""
+    alike = [
+        sizes
+        for sizes in (tuple(map(len, halves(loaded, other))) for other in rows)
+        if [ceiling(size, 128) for size in sizes] == [ceiling(len(half), 128) for half in halves(loaded, row)]
+    ]
+    longest = (max(sizes[half] for sizes in alike) for half in range(2))
+    read, labels = (min(ceiling(size, 128), math.ceil(size / 8) * 8) for size in longest)
+    return read, labels
+
+
+def halves(loaded: Loaded, row: Row) -> tuple[list[int], list[int]]:
+    if loaded.is_encoder_decoder:
+        return list(row.prompt), list(row.target)
+    return list(row.prompt + row.target), [IGNORED] * len(row.prompt) + list(row.target)
+
+
+def check_row(loaded: Loaded, row: Row, inputs: dict[str, torch.Tensor], size: tuple[int, int]) -> None:
     """Check one row of a batch by slicing, its padding included."""
-    halves = loaded.is_encoder_decoder
-    ids = list(row.prompt if halves else row.prompt + row.target)
-    labels = list(row.target) if halves else [IGNORED] * len(row.prompt) + list(row.target)
-    size, label_size = ceiling(len(ids), 128), ceiling(len(labels), 128)
+    ids, labels = halves(loaded, row)
     pad = loaded.tokenizer.pad_token_id
-    assert inputs["input_ids"].tolist() == ids + [pad] * (size - len(ids))
-    assert inputs["attention_mask"].tolist() == [1] * len(ids) + [0] * (size - len(ids))
-    assert inputs["labels"].tolist() == labels + [IGNORED] * (label_size - len(labels))
+    assert inputs["input_ids"].tolist() == ids + [pad] * (size[0] - len(ids))
+    assert inputs["attention_mask"].tolist() == [1] * len(ids) + [0] * (size[0] - len(ids))
+    assert inputs["labels"].tolist() == labels + [IGNORED] * (size[1] - len(labels))
 
 
 @KINDS

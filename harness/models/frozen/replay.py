@@ -128,10 +128,9 @@ def record(
 
 
 def rearranged(rows: Rows) -> Rows:
-    """Return a few rows of one padded shape in another order and number: the last, the longest, the last again (three,
-    of three rows four).
+    """Return a few rows of one padded shape in another order and number: the last, the longest, and the last again.
 
-    A model that mixes rows, or takes their number for something else, does so with any number of them.
+    A model that mixes rows, or takes their number for something else, does so with any other number: of three it is four.
     """
     last = len(rows.indices) - 1
     longest = int(rows.inputs["attention_mask"].sum(dim=1).argmax())

@@ -41,7 +41,7 @@ class Opened(NamedTuple):
     """What it took to open trunks."""
 
     seconds: float
-    """Of finding, reading, making and proving; what is too large for memory is read while it is used, and not here."""
+    """Of finding, reading, making and proving; what is too large for memory is read while it is used."""
     passes: Sequence[Pass]
     """Calls of the model, a few tokens to look at it left out."""
 
@@ -49,8 +49,7 @@ class Opened(NamedTuple):
 class _Call(NamedTuple):
     """A call of the model, for a loss or the first one of generation."""
 
-    name: str
-    """Part of the recordings' keys."""
+    name: str  # part of the recordings' keys
     points: Callable[[PreTrainedModel, int], list[CapturePoint]]
     """What is recorded at a cut."""
     logits: Callable[[Rows, AbstractContextManager[None]], Tensor]
@@ -188,7 +187,11 @@ class ActivationCache:
     def _found(self, request: _Request, again: bool) -> Trunk | None:
         """Return what an earlier run or trial recorded, if it is there and right."""
         trunk = self._stored(request)
-        if trunk is None or (request.key in self._proved and not again) or (wrong := self._verify(request, trunk)) is None:
+        if (
+            trunk is None
+            or (request.key in self._proved and not again)
+            or (wrong := self._verify(request, trunk)) is None
+        ):
             return trunk
         self.say(f"{wrong}; recording anew")
         return None
@@ -272,8 +275,7 @@ class ActivationCache:
     def _verify(self, request: _Request, trunk: Trunk) -> str | None:
         """Compare a recording with the live model in a batch of another composition, and drop it where it is wrong.
 
-        Windows, positions and masks matter most in its longest rows, but a whole batch of them may take longer than all
-        of a trial in a deep model of which little trains: later runs compare one of the shortest, alone.
+        Windows, positions and masks matter most in its longest rows; later runs compare the shortest alone.
         """
         longest = max(request.passes[::-1], key=lambda rows: sum(one.size(1) for one in rows.inputs.values()))
         rows = alone(request.passes[0]) if request.key in self._proved else rearranged(longest)

@@ -45,8 +45,8 @@ class Amount(NamedTuple):
 Shape = tuple[int, int]
 """Positions of the input, and of the labels."""
 
-SMALL: Shape = (8, 8)
-"""Where what one label adds is seen: it is the same in any row."""
+SMALL = 8
+"""Positions of the row on which is seen what one label adds: it is the same in any row."""
 
 
 class Call(NamedTuple):
@@ -207,7 +207,8 @@ class Prices:
             if (key, shape) not in self._rows:
                 with eval_mode(self.loaded.model), torch.enable_grad():  # dropout would draw
                     if key not in self._labels:
-                        one, two = (measure(self._row(SMALL, labels=labels)) for labels in (1, 2))
+                        small = min(shape[0], SMALL), min(shape[1], SMALL)
+                        one, two = (measure(self._row(small, labels=labels)) for labels in (1, 2))
                         self._labels[key] = two - one
                     self._rows[key, shape] = measure(self._row(shape, labels=1)) - self._labels[key]
             total += amount.rows * self._rows[key, shape] + amount.labels * self._labels[key]
