@@ -130,7 +130,7 @@ def record(
 def rearranged(rows: Rows) -> Rows:
     """Return a few rows of one padded shape in another order and number: the last, the longest, and the last again.
 
-    A model that mixes rows, or takes their number for something else, does so with any other number: of three it is four.
+    A model that mixes rows, or takes their number for something else, does with any other number; of three it is four.
     """
     last = len(rows.indices) - 1
     longest = int(rows.inputs["attention_mask"].sum(dim=1).argmax())

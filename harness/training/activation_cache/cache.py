@@ -34,14 +34,12 @@ from harness.training.precision import arithmetic
 
 __all__ = ["ActivationCache", "Opened"]
 
-NO_STEPS = "this transformers does not tell generation's first call apart"
-
 
 class Opened(NamedTuple):
     """What it took to open trunks."""
 
     seconds: float
-    """Of finding, reading, making and proving; what is too large for memory is read while it is used."""
+    """Of finding, reading, making and proving."""
     passes: Sequence[Pass]
     """Calls of the model, a few tokens to look at it left out."""
 
@@ -152,8 +150,7 @@ class ActivationCache:
     def opened(self) -> Opened:
         """Return what it took to open all that was opened since this was asked last."""
         opened = Opened(self._seconds, tuple(self._passes))
-        self._seconds = 0.0
-        self._passes.clear()
+        self._seconds, self._passes = 0.0, []
         return opened
 
     def _open(
@@ -171,7 +168,8 @@ class ActivationCache:
             points = self._points_at(call, cut)
             names = {point.name for cut in cuts for point in self._points_at(call, cut)}
             if not points:
-                return "a part of the encoder trains" if has_generation_steps() else NO_STEPS
+                whole = "this transformers does not tell generation's first call apart"
+                return "a part of the encoder trains" if has_generation_steps() else whole
             split = self._splits.get((call.points, *key))
             if split is None or split.rows != rows:
                 split = self._splits[call.points, *key] = _Split(rows, passes())
@@ -273,10 +271,8 @@ class ActivationCache:
         self._passes += [self._pass(request, rows, 0, end) for rows in request.passes]
 
     def _verify(self, request: _Request, trunk: Trunk) -> str | None:
-        """Compare a recording with the live model in a batch of another composition, and drop it where it is wrong.
-
-        Windows, positions and masks matter most in its longest rows; later runs compare the shortest alone.
-        """
+        """Compare a recording with the live model in a batch of another composition, and drop it where it is wrong."""
+        # Windows, positions and masks matter most in its longest rows; later runs compare the shortest alone.
         longest = max(request.passes[::-1], key=lambda rows: sum(one.size(1) for one in rows.inputs.values()))
         rows = alone(request.passes[0]) if request.key in self._proved else rearranged(longest)
         self._passes += [self._pass(request, rows, first, None) for first in (0, request.cut)]
