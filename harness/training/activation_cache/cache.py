@@ -1,6 +1,6 @@
 """Activation cache: the frozen part computed once per split, found or recorded now, and proved.
 
-It changes the clock, never the numbers: what differs from the live model is not used (``docs/decisions/frozen-part.md``).
+It changes the clock, never the numbers: what differs from a live model is dropped (``docs/decisions/frozen-part.md``).
 """
 
 from __future__ import annotations
