@@ -12,7 +12,9 @@ from harness.core.git_commit import commit_of
 
 __all__ = ["processor", "provenance"]
 
-PACKAGES = ("prompt-depth-harness", "torch", "transformers", "tokenizers", "datasets", "optuna", "mlflow", "numpy")
+PACKAGES = (
+    *("prompt-depth-harness", "torch", "transformers", "peft", "tokenizers", "datasets", "optuna", "mlflow", "numpy"),
+)
 
 PROCESSORS = Path("/proc/cpuinfo")
 """Where Linux says who made them."""

@@ -117,7 +117,8 @@ def apply(model: PreTrainedModel, tuning: Tuning, start: Start = START) -> Train
         raise ValueError("the model is still tuned; call reset first")
     parts = anatomy(model)
     paths = _paths(model, parts, tuning)
-    modules = _whole(model, paths)
+    named = dict(model.named_modules(remove_duplicate=False))
+    modules = tuple(path for path in paths if path in named)  # not those of parameters
     flags = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     constant = {id(parameter) for parameter in model.parameters() if not parameter.requires_grad}
     tied, twin = getattr(model.config, "tie_word_embeddings", None), _twin(model, parts)
@@ -134,10 +135,14 @@ def apply(model: PreTrainedModel, tuning: Tuning, start: Start = START) -> Train
         parameter.requires_grad_(True)
     for parameter in _parameters(model, paths).values():  # an untied head is another one by now
         parameter.requires_grad_(id(parameter) not in constant)
-    widen(model)
+    modules += adapter.modules if adapter else ()
+    try:
+        widen(model)
+    except ModelError:  # its files have changed
+        reset(model, Trainable((), modules, (), notes, Pristine({}, flags, twin, tied), adapter))
+        raise
     values = snapshot(model)
     pristine = Pristine(values, flags, twin, tied)
-    modules += adapter.modules if adapter else ()
     trainable = Trainable(tuple(values), modules, table_rows(model, parts), notes, pristine, adapter)
     _TUNED[model] = trainable
     _refuse_shared(model, trainable, parts, (*paths, *modules))
@@ -231,12 +236,6 @@ def _paths(model: PreTrainedModel, parts: Anatomy, tuning: Tuning) -> tuple[str,
             f"{'there' if tuning.blocks else 'at all'}, so that nothing would train; leave this tuning out"
         )
     return paths
-
-
-def _whole(model: PreTrainedModel, paths: Sequence[str]) -> tuple[str, ...]:
-    """Return the paths that are those of modules."""
-    modules = dict(model.named_modules(remove_duplicate=False))
-    return tuple(path for path in paths if path in modules)
 
 
 def _parameters(model: PreTrainedModel, paths: Sequence[str]) -> dict[int, nn.Parameter]:

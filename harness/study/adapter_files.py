@@ -8,13 +8,11 @@ from typing import Any
 from harness.core.bounded_files import read_json
 from harness.core.errors import UserError
 from harness.core.named_path import named_path
+from harness.study.tuning_kinds import stands_at_weights
 
 __all__ = ["ADAPTER_CONFIG", "ADAPTER_WEIGHTS", "refuse_adapter", "with_adapter_file"]
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-
-UNMERGED = ("PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING")
-"""Methods whose weights are no part of the model's."""
 
 
 def refuse_adapter(folder: str) -> None:
@@ -26,10 +24,10 @@ def refuse_adapter(folder: str) -> None:
     place = named_path(folder)
     if not place.is_dir():
         raise UserError(f"model.adapter {folder!r} is no folder here; correct the path, or leave it out")
-    kind = _config(place / ADAPTER_CONFIG)["peft_type"]
-    if kind in UNMERGED:
-        told = f"model.adapter {folder!r} is of {kind}, whose virtual tokens cannot become a part of the model"
-        raise UserError(f"{told}; start from an adapter such as LoRA's")
+    config = _config(place / ADAPTER_CONFIG)
+    if not stands_at_weights("peft", config):
+        kind = f"{config['peft_type']}, whose virtual tokens cannot become a part of the model"
+        raise UserError(f"model.adapter {folder!r} is of {kind}; start from an adapter such as LoRA's")
     if not (place / ADAPTER_WEIGHTS).is_file():
         raise UserError(f"model.adapter {folder!r} has no {ADAPTER_WEIGHTS}; save it again with PEFT, as safetensors")
 

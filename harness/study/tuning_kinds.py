@@ -33,6 +33,9 @@ An adapter's kind trains new weights alone, which PEFT puts into the model and t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from harness.study.tunings.attention import ATTENTION
 from harness.study.tunings.biases import BIASES
 from harness.study.tunings.dora import DORA
@@ -55,7 +58,7 @@ from harness.study.tunings.rslora import RSLORA
 from harness.study.tunings.tuning_kind import TuningKind
 from harness.study.tunings.whole_blocks import BLOCKS
 
-__all__ = ["TUNING_KINDS", "ModelParts", "Part", "TuningKind", "example", "forms"]
+__all__ = ["TUNING_KINDS", "ModelParts", "Part", "TuningKind", "example", "forms", "stands_at_weights"]
 
 TUNING_KINDS: dict[str, TuningKind] = {
     "none": NONE,
@@ -107,3 +110,14 @@ def example(name: str) -> str:
         return f"{{{name}: {{{leading}: {kind.adapter.options().model_dump()[leading]}}}}}" if leading else name
     blocks = {"count": "2", "choice": "3-5", "option": "{blocks: last-2}"}.get(kind.blocks)
     return f"{{{name}: {blocks}}}" if blocks else name
+
+
+def stands_at_weights(kind: str, options: Mapping[str, Any]) -> bool:
+    """Return whether an adapter stands at weights of the model, and not before its text, as virtual tokens do.
+
+    Args:
+        kind: As a study names it.
+        options: What stands below it; of ``peft``, PEFT's own configuration names the kind.
+    """
+    named = TUNING_KINDS.get(str(options.get("peft_type")).lower()) if kind == "peft" else TUNING_KINDS[kind]
+    return named is None or named.adapter is None or named.adapter.merges

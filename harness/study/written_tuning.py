@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.core.closest_match import closest
 from harness.core.plain_yaml import shown
-from harness.study.tuning_kinds import TUNING_KINDS, example, forms
+from harness.study.tuning_kinds import TUNING_KINDS, example, forms, stands_at_weights
 from harness.study.tunings.block_choice import block_choice
 
 __all__ = ["BESIDE", "tuning_of", "unknown_kind"]
@@ -39,10 +39,11 @@ def tuning_of(value: Any) -> Any:
         raise ValueError(unknown_kind(kind))
     if beside.get("parts") and not TUNING_KINDS[kind].adapter:
         raise ValueError(f"with: names what trains beside an adapter, but {kind} is none; leave it out")
-    if form := TUNING_KINDS[kind].adapter:
-        if beside.get("parts") and not form.merges:
+    if TUNING_KINDS[kind].adapter:
+        written = _adapter(kind, given)
+        if beside.get("parts") and not stands_at_weights(kind, written["options"]):
             raise ValueError(f"{kind} keeps nothing but its tokens, and no part of the model beside; leave with: out")
-        return {"kind": kind, **_adapter(kind, given), **beside}
+        return {"kind": kind, **written, **beside}
     return {"kind": kind, "blocks": _blocks(kind, given), **beside}
 
 

@@ -319,9 +319,14 @@ def test_a_file_that_changed_is_refused(tmp_path: Path, tiny_folder: Folder) -> 
     with pytest.raises(ModelError, match=r"model.safetensors has changed since the model was loaded; bring it back"):
         apply(low.model, FULL)
     low = held(folder)
+    before = weights_digest(low.model), [(name, flag.requires_grad) for name, flag in low.model.named_parameters()]
     file.unlink()
-    with pytest.raises(ModelError, match=r"cannot be read again: .*; bring the file back"):
-        apply(low.model, FULL)
+    with_head = Tuning(kind="lora", parts=("head",))
+    for tuning in (FULL, with_head):
+        with pytest.raises(ModelError, match=r"cannot be read again: .*; bring the file back"):
+            apply(low.model, tuning)
+        after = weights_digest(low.model), [(name, flag.requires_grad) for name, flag in low.model.named_parameters()]
+        assert after == before, "the model is as it was, without the adapter"
 
 
 def test_weights_that_could_not_be_read_again_are_refused(tmp_path: Path) -> None:

@@ -118,6 +118,7 @@ def test_ids(value: Any, name: str) -> None:
         ({"lora": {}, "with": []}, "with: is \\[\\]; name what trains beside the adapter"),
         ({"lora": {}, "with": ["heads"]}, "with: names 'heads'; beside an adapter may train head, norms, embeddings"),
         ({"prompt_tuning": {}, "with": ["head"]}, "prompt_tuning keeps nothing but its tokens"),
+        ({"peft": {"peft_type": "PREFIX_TUNING"}, "with": ["head"]}, "peft keeps nothing but its tokens"),
         ({"peft": "a.json"}, "peft is 'a.json'; it is read where a study file names it"),
         ({"peft": {"r": 8}}, "peft_type"),
         ({"lor": {}}, "unknown tuning 'lor'; did you mean 'lora'"),
