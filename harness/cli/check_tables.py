@@ -61,10 +61,12 @@ def overview(checked: Checked) -> Iterator[RenderableType]:
     study, cells = checked.study, checked.cells
     trials = [search_plan(cell, study, cells).trials for cell in cells if cell.tuning.trains]
     trained, most = len(trials), " to ".join(map(str, sorted({min(trials), max(trials)}))) if trials else "0"
+    finals = len(study.final.seeds)
     runs = sum(trials) + trained * len(study.final.seeds) + len(cells) - trained
     yield (
-        f"{len(cells)} cells: {trained} with {most} trials and {len(study.final.seeds)} final runs, "
-        f"{_untrained(cells)}; {runs} runs in all, tuned on validation {checked.objective}"
+        f"{len(cells)} cell{'s' * (len(cells) != 1)}: {trained} with {most} trial{'s' * (most != '1')} and {finals} "
+        f"final run{'s' * (finals != 1)}, {_untrained(cells)}; "
+        f"{runs} run{'s' * (runs != 1)} in all, tuned on validation {checked.objective}"
     )
     if study.search.edges == "extend":
         yield "a cell whose best learning rate lies at an end of its range gets as many trials beyond it, at most twice"

@@ -38,7 +38,7 @@ def place(tmp_path: Path) -> Place:
 def test_it_passes_its_check(place: Place) -> None:
     shown = place.command("check", "own/study.yaml")
     assert shown.status == 0, shown.err
-    assert "2 cells: 1 with 1 trials and 1 final runs, 1 zero-shot" in shown.out
+    assert "2 cells: 1 with 1 trial and 1 final run, 1 zero-shot" in shown.out
 
 
 @pytest.mark.slow

@@ -45,7 +45,7 @@ def way(place: Place) -> Way:
 
 
 def test_check_counts_its_cells(way: Way) -> None:
-    assert "8 cells: 4 with 1 trials and 2 final runs, 4 zero-shot" in way.check
+    assert "8 cells: 4 with 1 trial and 2 final runs, 4 zero-shot" in way.check
 
 
 def test_runs_carry_their_level_and_train_by_it(way: Way, place: Place) -> None:
