@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-__all__ = ["PREFIX", "Costs", "summed"]
+__all__ = ["ENERGY", "LARGEST", "PREFIX", "Costs", "summed"]
 
 PREFIX = "cost/"
 """Before the name of each of them as a metric."""
 
 LARGEST = "cost/peak_memory_mib"
 """The one of which a cell holds the largest, not the sum."""
+
+ENERGY = "cost/energy_joules"
+"""The one that is not known of every machine."""
 
 
 class Costs(NamedTuple):
@@ -48,7 +51,7 @@ class Costs(NamedTuple):
             peak_memory_mib: The most memory used so far.
             joules: Left out where it is not known.
         """
-        energy = {} if joules is None else {f"{PREFIX}energy_joules": joules}
+        energy = {} if joules is None else {ENERGY: joules}
         return {**{PREFIX + name: value for name, value in self._asdict().items()}, LARGEST: peak_memory_mib, **energy}
 
 

@@ -18,18 +18,21 @@ class Step(NamedTuple):
     of: int = 0
     """How much the stage is; 0 where that is not counted."""
     epoch: int = 0
-    """Counted from 1; 0 outside of training."""
+    """Counted from 1; 0 outside of training. Where a study counts steps: which score on validation comes next."""
     epochs: int = 0
+    """How many there are; 0 where steps count, which are then those of the whole run."""
 
     def __str__(self) -> str:
-        """Return it in words: ``epoch 2/3, step 14/96``."""
-        epoch = f"epoch {self.epoch}/{self.epochs}, " if self.epoch else ""
+        """Return it in words: ``epoch 2/3, step 14/96``, or ``step 110/288`` where steps count."""
+        epoch = f"epoch {self.epoch}/{self.epochs}, " if self.epochs else ""
         return f"{epoch}{self.stage}{f' {self.done}/{self.of}' if self.of else ''}"
 
     @property
     def trained(self) -> float | None:
         """The share of the run's optimizer steps that are done; ``None`` in other stages."""
-        return (self.epoch - 1 + self.done / self.of) / self.epochs if self.stage == STEP else None
+        if self.stage != STEP:
+            return None
+        return (self.epoch - 1 + self.done / self.of) / self.epochs if self.epochs else self.done / self.of
 
 
 STEP = "step"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.core.bounded_files import open_regular
 
-__all__ = ["file_digests", "folder_size", "write_whole"]
+__all__ = ["file_digest", "file_digests", "folder_size", "write_whole"]
 
 
 def write_whole(file: Path, content: str | bytes) -> None:
@@ -54,9 +54,10 @@ def file_digests(folder: Path, *, apart_from: str) -> dict[str, str]:
         apart_from: The path of one that does not count.
     """
     files = {str(file.relative_to(folder)): file for file in sorted(folder.rglob("*")) if file.is_file()}
-    return {name: _file_digest(file) for name, file in files.items() if name != apart_from}
+    return {name: file_digest(file) for name, file in files.items() if name != apart_from}
 
 
-def _file_digest(file: Path) -> str:
+def file_digest(file: Path) -> str:
+    """Return a content hash (32 hex digits) of a file."""
     with open_regular(file) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:32]

@@ -44,7 +44,7 @@ def study_facts(results: Results) -> dict[str, str]:
         "date": _date(results.started),
         "model": _model(results),
         "weights": _weights(results),
-        "epochs": _setting(results, "epochs"),
+        **_length(results),
         "batch size": _setting(results, "batch_size"),
         **{
             key.replace("_", " "): _unusual(results, key)
@@ -62,6 +62,14 @@ def _date(started: float) -> str:
 def _model(results: Results) -> str:
     name = str(results.settings.get("model", {}).get("name", ""))
     return f"{name} (the small one that comes with the harness)" if name == "embedded" else name
+
+
+def _length(results: Results) -> dict[str, str]:
+    """Return how long a run trains, and how often it is scored where that is not each epoch."""
+    said = results.settings.get("training", {})
+    unit = "steps" if said.get("steps") else "epochs"
+    every = {"scored": f"every {count(said['evaluate_every'], 'step')}"} if said.get("evaluate_every") else {}
+    return {unit: _setting(results, unit), **every}
 
 
 def _setting(results: Results, key: str) -> str:

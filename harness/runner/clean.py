@@ -12,6 +12,7 @@ from typing import NamedTuple
 from harness.core.whole_files import folder_size
 from harness.core.workspace import Workspace
 from harness.runner.only_one import only_one
+from harness.runner.resume.put_by import PutBy
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
 from harness.tracking.store_protocols import Version
 from harness.tracking.stored_run import Run
@@ -86,8 +87,13 @@ def _summaries(runs: list[Run]) -> list[Run]:
 
 
 def _caches(folder: Path) -> Iterator[Waste]:
+    """Yield the study's own folder, and before it what runs that were cut short go on from."""
+    kept, size = PutBy(folder).folder, 0
+    if kept.is_dir():
+        size = folder_size(kept)
+        yield Waste("checkpoints of interrupted runs", str(kept), size, partial(shutil.rmtree, kept))
     if folder.is_dir():
-        yield Waste("caches", str(folder), folder_size(folder), partial(shutil.rmtree, folder))
+        yield Waste("caches", str(folder), folder_size(folder) - size, partial(shutil.rmtree, folder))
 
 
 def _models(runs: list[Run], tracker: MlflowTracker) -> tuple[list[Waste], set[str | None]]:

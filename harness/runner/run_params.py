@@ -24,6 +24,7 @@ from harness.report.charts.palette import COLORS
 from harness.results.score_forecast import Forecast
 from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
+from harness.runner.resume.put_by import PutBy
 from harness.study.axes import Prompt, Tuning
 from harness.study.check import Checked
 from harness.study.grid import Cell, cell_digests, cell_study, edition
@@ -76,6 +77,7 @@ def study_runs(
         tags=_tags(checked, facts, data) | {Tags.EDITION: edition(checked.study, digests)},
         links={cell.id: {**prompts[cell.prompt.name].link, Tags.COLOR: colors[cell.prompt]} for cell in checked.cells},
         data={split: data_use(checked, split, examples) for split, examples in checked.examples.items()},
+        put_by=PutBy(workspace.study(checked.study.name)),
         kept_off=None if checked.study.tracking.texts else TextsKeptOff(workspace.texts(checked.study.name), metrics),
     )
 
@@ -85,9 +87,9 @@ def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> Cel
     trainable, total = facts.parameters[cell.id]
     searched = SearchSpace.of(study).names  # a run's own params say these
     limits = token_limits(study, checked.task)
-    training = study.training.model_dump(exclude=COMPUTED) | {"max_source_tokens": limits.source}
-    training["loss"] = checked.file.study.training.loss  # as it is written, wherever the study runs
-    settings = {f"{Params.TRAINING}{name}": value for name, value in training.items()}
+    said = study.training.model_dump(exclude=COMPUTED | study.training.unsaid)
+    said |= {"max_source_tokens": limits.source, "loss": checked.file.study.training.loss}  # as it is written anywhere
+    training = {f"{Params.TRAINING}{name}": value for name, value in said.items()}
     return CellRecord(
         id=cell.id,
         digest=digest,
@@ -99,7 +101,7 @@ def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> Cel
         sizes=_split_sizes(checked),
         shots=facts.shots(cell.prompt.name) if shots_of(cell.prompt) else {},
         settings={
-            **{name: value for name, value in settings.items() if name not in searched},
+            **{name: value for name, value in training.items() if name not in searched},
             Params.DTYPE: study.model.dtype,
             **({} if study.model.frozen == "float32" else {FROZEN: study.model.frozen}),
             **({ASKED: shots_of(cell.prompt), PICK: pick} if (pick := pick_of(cell.prompt)) else {}),

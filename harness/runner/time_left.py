@@ -25,11 +25,10 @@ class UnderWay:
 
     def at(self, step: Step, now: float) -> None:
         """Hear how far it is."""
-        self.step = step
+        before, self.step = self.step, step
         share = step.trained
-        if share is not None and (
-            step.epoch == 1 or not step.done
-        ):  # later on from epoch to epoch, each with its score
+        # Later on from epoch to epoch, each with its score.
+        if share is not None and (step.epoch == 1 or before is None or step.epoch != before.epoch):
             self._first, self._last = self._first or (share, now), (share, now)
 
     def seconds(self, now: float) -> float:

@@ -7,7 +7,7 @@ from harness.core.errors import FRESH
 __all__ = ["FOREIGN_KEYS"]
 
 EPOCHS = "here it is 'training.epochs'"
-STEPS = "runs are counted in passes: set 'training.epochs'"
+STEPS = "here it is 'training.steps', in place of 'training.epochs'"
 BATCH = "here it is 'training.batch_size', on the one device that a run has"
 SCORING = "here it is 'generation.batch_size'; losses are scored in batches of 'training.batch_size'"
 SOURCE = "here there is one limit for prompts, 'training.max_source_tokens', and one for targets, "
@@ -17,7 +17,8 @@ MODEL = "here it is 'model.name'"
 PRECISION = "here it is 'training.precision': bf16 or fp32; what weights are loaded as is 'model.dtype'"
 NO_FP16 = "no run trains in float16, which overflows; 'training.precision': bf16 is there"
 WARMUP = "here it is 'training.warmup', a share of the steps"
-BY_EPOCH = "validation is scored after every epoch, always"
+SCORED = "here it is 'training.evaluate_every', in optimizer steps; left out, validation is scored after every epoch"
+SAVED = "here it is 'training.checkpoint': {every: 500, keep: 2}, of runs that are under way"
 KEEP = "here it is 'training.keep': best, and 'final.models' says which models are stored"
 FEWER = "here it is 'generation.top_p': which tokens are drawn from is said by their probability, not their number"
 STOP = "here it is 'generation.stop', a list of texts"
@@ -60,16 +61,17 @@ FOREIGN_KEYS = {
     "compute_loss_func": LOSS,
     "loss_fn": LOSS,
     "loss_function": LOSS,
-    "early_stopping_patience": "here it is 'training.patience', in epochs",
+    "early_stopping_patience": "here it is 'training.patience', in scores on validation",
     "load_best_model_at_end": KEEP,
-    "save_strategy": KEEP,
-    "save_total_limit": KEEP,
+    "save_strategy": SAVED,
+    "save_steps": SAVED,
+    "save_total_limit": "here it is 'training.checkpoint.keep'",
     "metric_for_best_model": "here it is 'search.metric'",
     "greater_is_better": "each metric says that itself; 'search.metric' names the one that is searched by",
-    "eval_strategy": BY_EPOCH,
-    "evaluation_strategy": BY_EPOCH,
-    "eval_steps": BY_EPOCH,
-    "logging_steps": "losses are recorded by epoch, always",
+    "eval_strategy": SCORED,
+    "evaluation_strategy": SCORED,
+    "eval_steps": SCORED,
+    "logging_steps": "losses are recorded whenever validation is scored: every epoch, or 'training.evaluate_every'",
     "output_dir": RESULTS,
     "overwrite_output_dir": RESUMED,
     "resume_from_checkpoint": RESUMED,

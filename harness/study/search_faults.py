@@ -56,6 +56,7 @@ def refuse_search(study: StudySpec, cells: Sequence[Cell], problems: Problems) -
         key = "first" if study.search.first else "trials"
         with problems.at("search", key):
             spaces.setdefault(search_plan(cell, study, cells).space, []).append(cell.tuning.name)
+    _refuse_length(study, problems)
     _refuse_patience(study, list(spaces), problems)
     _refuse_smoothing(study, list(spaces), problems)
     return [*_left_out(study, spaces, problems), *_slow_sgd(study, trained)]
@@ -86,14 +87,25 @@ def _refuse_options(study: StudySpec, problems: Problems) -> None:
             problems.add(told, "search", "space", name)
 
 
+def _refuse_length(study: StudySpec, problems: Problems) -> None:
+    """See that the length of a run is drawn in the unit that the study counts it in."""
+    own, other = ("steps", "epochs") if study.training.steps is not None else ("epochs", "steps")
+    if f"{TRAINING}{other}" in study.search.dimensions:
+        remedy = "leave training.steps out" if own == "steps" else "set training.steps"
+        told = f"search.space names training.{other}, but the study's runs are counted in {own}"
+        problems.add(f"{told}; name training.{own}, or {remedy}", "search", "space", f"{TRAINING}{other}")
+
+
 def _refuse_patience(study: StudySpec, spaces: Sequence[SearchSpace], problems: Problems) -> None:
-    patience = study.training.patience
-    for epochs in filter(None, (space.find(f"{TRAINING}epochs") for space in spaces)):
-        if patience is not None and patience >= epochs.lowest:
-            told = (
-                f"training.patience {patience} could stop no run of {epochs.lowest:g} epochs, which a search may draw"
-            )
-            problems.add(f"{told}; lower it or leave it out", "training", "patience")
+    """See that patience can stop the shortest run that may be drawn, where its scores are known before its rows."""
+    training = study.training
+    for key in ("epochs", "steps"):
+        for length in filter(None, (space.find(f"{TRAINING}{key}") for space in spaces)):
+            shortest = training.model_copy(update={key: int(length.lowest)}).scores()
+            if training.patience is not None and shortest and training.patience >= shortest:
+                unit = "scores" if training.counts_steps else "epochs"
+                told = f"training.patience {training.patience} could stop no run of {shortest} {unit}"
+                problems.add(f"{told}, which a search may draw; lower it or leave it out", "training", "patience")
 
 
 def _refuse_smoothing(study: StudySpec, spaces: Sequence[SearchSpace], problems: Problems) -> None:

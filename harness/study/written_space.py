@@ -46,7 +46,7 @@ OPTIONS = tuple(
 SEARCHED = (RATE, *(f"{TRAINING}{key}" for key in Training.model_fields if key not in UNSEARCHED), *OPTIONS)
 """All that a study file can search over."""
 
-WHOLE = ("epochs", "batch_size", "accumulation", "rank", "tokens")
+WHOLE = ("epochs", "steps", "batch_size", "accumulation", "rank", "tokens")
 """The keys that are whole numbers."""
 
 Keys = tuple[str | int, ...]
@@ -147,6 +147,8 @@ def _dimension(name: str, entry: Any) -> Dimension:
                 f"search.space.{name} has {own[0]!r}; its choices are {', '.join(LOSSES)}: a loss of your own is set "
                 f"as training.loss, in a study that is compared with others"
             )
+        if name == f"{TRAINING}steps" and None in choices:
+            raise ValueError(f"search.space.{name} has null, which is no number of steps; leave it out")
         return Dimension(name, choices=choices)
     form = "{low: 1, high: 4}" if name.rpartition(".")[2] in WHOLE else "{low: 0.1, high: 1.0}"
     if not isinstance(entry, dict):

@@ -19,7 +19,7 @@ from harness.models.gradient_checkpointing import blocks_to_recompute
 from harness.models.hooks import unmoved
 from harness.study.spec import Training
 from harness.training.batching import Batch
-from harness.training.loop import seeded
+from harness.training.draws import seeded
 from harness.training.loss import ForwardPass
 from harness.training.optimizers import HELD
 from harness.training.torch_compat import storage

@@ -33,10 +33,11 @@ from harness.training.cost_meter.prices import Call, noting
 from harness.training.criteria import criterion_of
 from harness.training.evaluation import likelihoods, mean_loss, predict, score
 from harness.training.forward_batch import ForwardBatch
-from harness.training.loop import Epoch, fit
+from harness.training.loop import Epoch, Resumed, fit
 from harness.training.loss import ForwardPass
 from harness.training.precision import scoring
 from harness.training.proofs import made_up
+from harness.training.run_state import RunState
 from harness.training.setup import TrainingSetup
 from harness.training.step_memory import recomputed_blocks
 from harness.training.tuning_proofs import recomputing_fault
@@ -81,15 +82,31 @@ class TrainingRun:
         self._checkpointing: dict[str, str] = {}
         self._sizes = {tag: ForwardBatch() for tag in (FORWARD_BATCH, SCORING_BATCH, GENERATION_BATCH)}
         self._epochs = (0, 0)
-        """The one under way, counted from 1, and how many there are."""
+        """The one under way, counted from 1, and how many there are; see `harness.core.progress.Step`."""
         self._replay, self._cache, self._trainable = replay, cache, trainable
 
-    def epochs(self, hyperparameters: Hyperparameters, *, seed: int) -> Generator[Epoch]:
+    def go_on(self, costs: Mapping[str, float], memory: Mapping[str, str]) -> None:
+        """Take over what another process spent on the run, and how it made it fit the memory: `costs`, `memory`."""
+        self._account.take_over(costs)
+        self._checkpointing = {tag: said for tag, said in memory.items() if tag not in self._sizes}
+        for tag, size in self._sizes.items():
+            size.most = int(memory[tag]) if tag in memory else None
+
+    def epochs(
+        self,
+        hyperparameters: Hyperparameters,
+        *,
+        seed: int,
+        resumed: Resumed | None = None,
+        offer: Callable[[RunState, bool], None] = lambda state, is_last: None,
+    ) -> Generator[Epoch]:
         """Train from the pretrained weights; yield after each epoch with the model as it then stands.
 
         Args:
             hyperparameters: The learning rate, and what takes the place of the study's own settings.
             seed: Orders the examples and draws dropout.
+            resumed: Where another process left the run; left out: it begins.
+            offer: Handed the state of the run whenever it can be captured; see `harness.training.loop.fit`.
 
         Raises:
             Diverged: The loss is no longer finite.
@@ -104,18 +121,15 @@ class TrainingRun:
             order = np.random.default_rng([seed, epoch])
             return loss_batches(rows, setup.loaded, batch_size=training.batch_size, order=order)
 
-        is_short = setup.forward is not setup.whole_forward and not drops_out(setup.loaded.model)
-        forward = setup.forward if is_short else setup.whole_forward
         trunk = self._replay.losses.get((self._cell.prompt.name, "train"))
-        forward = replace(forward, trunk=trunk, criterion=criterion_of(training, setup.own_criterion))
-        forward = self._fitted(forward, batches(1), training)
+        forward = self._fitted(self._forward(training, trunk), batches(1), training)
         self._enter_opened()
         name, cut = (self._cell.prompt, "train"), self._replay.cut if forward.trunk else 0
         work = self._account.prices.epoch(name, rows, self._cell.tuning, forward, cut)
-        rate = hyperparameters.learning_rate
+        rate, tokens = hyperparameters.learning_rate, sum(len(row.target) for row in rows)
 
-        def stepped(epoch: int, step: int, steps: int) -> None:
-            self._epochs = epoch, training.epochs
+        def stepped(part: int, step: int, steps: int) -> None:
+            self._epochs = part, 0 if training.counts_steps else training.epochs or 0
             self._tell(Step(STEP, step, steps, *self._epochs))
 
         if forward.criterion and not forward.criterion.by_token:
@@ -129,11 +143,21 @@ class TrainingRun:
             seed=seed,
             rows=self._sizes[FORWARD_BATCH],
             tell=stepped,
+            resumed=resumed,
+            offer=offer,
         )
         with closing(epochs):
             for epoch in epochs:
-                self._account.trained(work, seconds=epoch.seconds, examples=epoch.examples, tokens=epoch.tokens)
+                part = work.part(epoch.tokens / tokens)
+                self._account.trained(part, seconds=epoch.seconds, examples=epoch.examples, tokens=epoch.tokens)
                 yield epoch
+
+    def _forward(self, training: Training, trunk: Trunk | None) -> ForwardPass:
+        """Return the way to what training minimizes."""
+        setup = self._setup
+        is_short = setup.forward is not setup.whole_forward and not drops_out(setup.loaded.model)
+        forward = setup.forward if is_short else setup.whole_forward
+        return replace(forward, trunk=trunk, criterion=criterion_of(training, setup.own_criterion))
 
     def _fitted(self, forward: ForwardPass, batches: Sequence[Batch], training: Training) -> ForwardPass:
         """Return a way to the loss that computes blocks again where the study says so, or its steps would not fit."""
@@ -258,12 +282,12 @@ class TrainingRun:
             self._account.opened(*self._cache.opened())
 
 
-def losses(epoch: Epoch, validation: float) -> dict[str, float]:
+def losses(train: float, minimized: float | None, validation: float) -> dict[str, float]:
     """Return an epoch's train loss and its gap to the validation loss after it, in nats a token, as metrics.
 
     Both are cross entropy; what is minimized is told beside them where it is something else. The train loss is a mean
     over the epoch, while the weights move: early on the gap is negative. What tells that a model overfits is its
     growth.
     """
-    minimized = {} if epoch.minimized is None else {Metrics.TRAIN_CRITERION: epoch.minimized}
-    return {Metrics.TRAIN_LOSS: epoch.train_loss, Metrics.TRAIN_GAP: validation - epoch.train_loss, **minimized}
+    criterion = {} if minimized is None else {Metrics.TRAIN_CRITERION: minimized}
+    return {Metrics.TRAIN_LOSS: train, Metrics.TRAIN_GAP: validation - train, **criterion}

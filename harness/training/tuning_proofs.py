@@ -20,7 +20,7 @@ from harness.models.skeleton import skeleton
 from harness.models.transformers_compat import initialize_again
 from harness.study.axes import Tuning
 from harness.training.batching import loss_batches
-from harness.training.loop import seeded
+from harness.training.draws import seeded
 from harness.training.loss import ForwardPass
 from harness.training.torch_compat import TorchDispatchMode, storage, writes
 

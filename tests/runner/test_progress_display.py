@@ -53,6 +53,24 @@ def train(
     watch.done(job, job, score=0.5, best=0.5, seconds=clock() - began)
 
 
+def test_a_run_that_counts_steps_says_so_and_is_estimated_from_score_to_score() -> None:
+    clock = Clock()
+    watch = TimeLeft(clock)
+    watch.start({"p/head": cell(1, 0)})
+    watch.began("p/head trial 0", "p/head", final=False)
+    for part in (1, 2, 3):  # a score behind every four of twelve steps, as long as two of them
+        for done in range(4 * part - 4, 4 * part + 1):
+            step = Step("step", done, 12, part)
+            assert (str(step), step.trained) == (f"step {done}/12", done / 12)
+            watch.at("p/head trial 0", step)
+            if part > 1:
+                assert watch.seconds_left() == pytest.approx(18.0 - clock(), abs=1e-9)
+                assert "about" in watch.left_in_words()
+            clock.now += done < 4 * part
+        watch.at("p/head trial 0", Step("validation loss", 1, 1, part))
+        clock.now += 2
+
+
 @settings(max_examples=30, deadline=None)
 @given(trials=st.integers(1, 4), finals=st.integers(0, 3), epochs=st.integers(2, 4), cells=st.integers(1, 3))
 def test_totals_stay_and_the_estimate_stands_from_the_first_run_on(

@@ -43,6 +43,8 @@ def test_a_minimal_study_gets_the_documented_defaults(tmp_path: Path) -> None:
     assert (study.model.name, study.model.dtype) == ("embedded", "float32")
     assert study.training.model_dump() == {
         "epochs": 3,
+        "steps": None,
+        "evaluate_every": None,
         "batch_size": 16,
         "accumulation": 1,
         "max_source_tokens": None,
@@ -60,6 +62,7 @@ def test_a_minimal_study_gets_the_documented_defaults(tmp_path: Path) -> None:
         "precision": "fp32",
         "device": "auto",
         "gradient_checkpointing": "auto",
+        "checkpoint": {"every": "auto", "keep": 2},
     }
     assert (study.search.sampler, study.search.trials, study.search.storage) == ("gp", 8, "sqlite:///optuna.db")
     assert (study.data.train, study.data.validation, study.data.test) == (None, None, None)

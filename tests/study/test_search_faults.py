@@ -73,6 +73,32 @@ def test_patience_that_could_stop_no_run_is_refused(tmp_path: Path) -> None:
     assert told(tmp_path, training={"epochs": 4, "patience": 1}, search={"space": space}) == ([], [])
 
 
+def test_patience_goes_by_the_scores_of_the_shortest_run(tmp_path: Path) -> None:
+    space = {"training.steps": {"low": 200, "high": 600}}
+    length = {"steps": 600, "evaluate_every": 100}
+    problems, _ = told(tmp_path, training={**length, "patience": 2}, search={"space": space})
+    assert problems == [
+        "training.patience 2 could stop no run of 2 scores, which a search may draw; lower it or leave it out"
+    ]
+    assert told(tmp_path, training={**length, "patience": 1}, search={"space": space}) == ([], [])
+    # How many scores there are by the epoch, only the rows tell.
+    assert told(tmp_path, training={"steps": 600, "patience": 5}, search={"space": space}) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("training", "named", "words"),
+    [
+        ({"steps": 600}, "epochs", "counted in steps; name training.steps, or leave training.steps out"),
+        ({}, "steps", "counted in epochs; name training.epochs, or set training.steps"),
+    ],
+)
+def test_lengths_are_drawn_in_the_unit_that_runs_are_counted_in(
+    training: dict[str, Any], named: str, words: str, tmp_path: Path
+) -> None:
+    problems, _ = told(tmp_path, training=training, search={"space": {f"training.{named}": [1, 2]}})
+    assert problems == [f"search.space names training.{named}, but the study's runs are {words}"]
+
+
 SMOOTH = {"training.label_smoothing": {"low": 0.0, "high": 0.2}}
 UNSMOOTHED = "but it is of cross entropy alone; leave one of the two out"
 

@@ -81,11 +81,14 @@ def test_every_name_acts_on_its_key_of_the_training_section() -> None:
     values: dict[str, Value] = {"epochs": 7, "batch_size": 3, "accumulation": 2, "schedule": "cosine", "warmup": 0.3}
     values |= {"weight_decay": 0.2, "clip": None, "optimizer": "sgd", "block_decay": 0.9, "loss": "mse"}
     smoothed: dict[str, Value] = {"label_smoothing": 0.1}  # of cross entropy alone
-    names = {f"training.{key}" for key in (*values, *smoothed)}
+    counted: dict[str, Value] = {"steps": 7}  # of a study that counts them
+    names = {f"training.{key}" for key in (*values, *smoothed, *counted)}
     assert names | {"learning_rate", *OPTIONS} == set(SEARCHED) == set(HYPERPARAMETERS)
     for some in (values, smoothed):
         made = applied(study, {f"training.{key}": value for key, value in some.items()})
         assert made == study.model_copy(update={"training": Training.model_validate(some)})
+    by_steps = study.model_copy(update={"training": Training(steps=3)})
+    assert applied(by_steps, {"training.steps": 7}).training == Training(steps=7)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +96,8 @@ def test_every_name_acts_on_its_key_of_the_training_section() -> None:
     [
         ("{space: {training.epochs: [0, 1]}}", "search.space.training.epochs.0 is 0; it must be greater than or equal"),
         ("{space: {training.epochs: [true]}}", "search.space.training.epochs.0 is true; it must be a number"),
+        ("{space: {training.steps: [1, null]}}", "search.space.training.steps has null, which is no number of steps"),
+        ("{space: {training.evaluate_every: [1]}}", "it says when a run is scored, not what is learnt"),
         ("{space: {training.epochs: [1, 1]}}", "training.epochs has a choice more than once, [1, 1]; keep one of each"),
         ("{space: {training.epochs: []}}", "search.space.training.epochs has no choice"),
         ("{space: {training.epochs: 2}}", "search.space.training.epochs is 2; write a range, {low: 1, high: 4}, or a"),

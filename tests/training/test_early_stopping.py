@@ -57,7 +57,7 @@ def followed(values: list[float], patience: int | None, *, keep: Any = "last", m
     spec = Training(epochs=len(values), keep=keep).model_copy(update={"patience": patience})
     stopping = EarlyStopping(spec, maximize=maximize)
     for epoch, objective in enumerate(values, start=1):
-        stopping.see(epoch, objective)
+        stopping.see(epoch, objective, is_last=epoch == len(values))
         if stopping.ended:
             break
     return stopping
@@ -69,7 +69,7 @@ def test_a_scripted_run_stops_where_the_rule_says(
 ) -> None:
     stopping = followed(values, patience, keep=keep, maximize=maximize)
     last, peak = by_hand(values, patience, maximize=maximize)
-    assert (stopping.epoch, stopping.best_epoch) == (last, peak)
+    assert (stopping.at, stopping.best_at) == (last, peak)
     assert stopping.value == values[(peak if keep == "best" else last) - 1]
     assert stopping.goes_back == (keep == "best" and peak < last)
     assert stopping.tags() == ({"stopped_after_epoch": str(last)} if last < len(values) else {})
@@ -78,14 +78,14 @@ def test_a_scripted_run_stops_where_the_rule_says(
 
 @given(scripts, st.integers(1, 8), st.booleans())
 def test_more_patience_never_stops_sooner(values: list[float], patience: int, maximize: bool) -> None:
-    ends = [followed(values, more, maximize=maximize).epoch for more in (patience, patience + 1, None)]
+    ends = [followed(values, more, maximize=maximize).at for more in (patience, patience + 1, None)]
     assert all(sooner <= later for sooner, later in pairwise(ends))
     assert ends[-1] == len(values)
 
 
 def test_a_run_without_a_better_epoch_ends_by_its_patience_alone() -> None:
     values = [1.0] * 9
-    assert [followed(values, patience, maximize=True).epoch for patience in range(1, 9)] == list(range(2, 10))
+    assert [followed(values, patience, maximize=True).at for patience in range(1, 9)] == list(range(2, 10))
 
 
 def test_patience_that_could_stop_nothing_is_refused(places: Places) -> None:
@@ -99,8 +99,8 @@ def test_patience_that_could_stop_nothing_is_refused(places: Places) -> None:
 def test_epochs_that_score_alike_are_told_apart_by_their_losses(losses: list[float], maximize: bool) -> None:
     stopping = EarlyStopping(Training(epochs=len(losses), keep="best"), maximize=maximize)
     for epoch, loss in enumerate(losses, start=1):
-        stopping.see(epoch, 0.0, loss)
-    assert stopping.best_epoch == losses.index(min(losses)) + 1
+        stopping.see(epoch, 0.0, loss, is_last=epoch == len(losses))
+    assert stopping.best_at == losses.index(min(losses)) + 1
     assert stopping.value == 0.0
 
 

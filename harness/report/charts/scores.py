@@ -13,6 +13,7 @@ from harness.report.templates import count
 from harness.report.text.findings import Findings
 from harness.results.cell_result import CellResult, Trial
 from harness.results.collect import Results
+from harness.results.loss_curves import curve_unit
 from harness.results.row_order import by_prompt, further, kept_split, prompts, tunings
 from harness.results.search_budget import best_trial, expected_best_curve
 from harness.stats import mean
@@ -188,10 +189,10 @@ def _best_rate(line: Line, decimals: int) -> str:
 
 
 def learning_curves(results: Results) -> Chart | None:
-    """Return train and validation loss by epoch, means over the runs of a cell, with the gap between them shaded."""
-    panels = _panels(results, lambda cell: _learned(cell, results), _gaps)
-    title = "Loss by epoch: validation with marks, train dashed, the gap between them shaded"
-    x, y = Axis("epoch", "count"), Axis("loss (nats a token)")
+    """Return train and validation loss by epoch or step, means over a cell's runs, the gap between them shaded."""
+    panels, unit = _panels(results, lambda cell: _learned(cell, results), _gaps), curve_unit(results.settings)
+    title = f"Loss by {unit}: validation with marks, train dashed, the gap between them shaded"
+    x, y = Axis(unit, "count"), Axis("loss (nats a token)")
     return Chart("learning_curves", title, x, y, panels) if panels else None
 
 
@@ -210,9 +211,9 @@ def _learned(cell: CellResult, results: Results) -> list[Line]:
 
 
 def _averaged(runs: Sequence[Mapping[int, float]]) -> dict[int, float]:
-    """Return the mean by epoch over the runs that have one."""
-    epochs = sorted({epoch for run in runs for epoch in run})
-    return {epoch: mean([run[epoch] for run in runs if epoch in run]) for epoch in epochs}
+    """Return the mean at each place of a curve over the runs that have one there."""
+    places = sorted({place for run in runs for place in run})
+    return {place: mean([run[place] for run in runs if place in run]) for place in places}
 
 
 def _gaps(lines: Sequence[Line]) -> str:

@@ -72,7 +72,7 @@ def study_views(facts: ViewFacts) -> list[View]:
     curves = View(
         "curves",
         "Curves by prompt",
-        f"losses by epoch, one line a prompt, {facts.where}",
+        f"curves of losses, one line a prompt, {facts.where}",
         f"{PHASE} = '{'search' if facts.seed is None else 'final'}'{facts.of_prompts}",
         order=PROMPT,
         ascending=True,

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -17,6 +17,7 @@ from harness.core.example import Example, Split
 from harness.core.failures import explained, is_out_of_memory
 from harness.core.progress import Progress, Step, Tell
 from harness.core.workspace import Workspace
+from harness.runner.executors.job_checkpoint import Found, JobCheckpoint, Notes, Score, job_checkpoint
 from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, JobQueue, Measured, Reply, Scored, Trained
 from harness.runner.objective import is_maximized
 from harness.serving.generator import save_model
@@ -24,10 +25,11 @@ from harness.serving.recipe import recipe_of_run
 from harness.study.check import Checked
 from harness.study.grid import cell_study
 from harness.study.search_space import applied, tuned
-from harness.tracking.schema import Metrics, score_name
+from harness.tracking.schema import Metrics, Tags, score_name
+from harness.tracking.step_names import PRUNED_AFTER_STEP, RESUMED_AFTER
 from harness.training.early_stopping import EarlyStopping
 from harness.training.forgetting import Forgetting
-from harness.training.loop import Epoch
+from harness.training.loop import Epoch, Resumed
 from harness.training.model_facts import ModelFacts
 from harness.training.trainer import Trainer
 from harness.training.training_run import TrainingRun, losses
@@ -42,7 +44,8 @@ class InProcess:
     """
 
     def __init__(self, checked: Checked, workspace: Workspace, progress: Progress) -> None:
-        self._checked, self._trainer, self._progress = checked, Trainer(checked, workspace, progress.say), progress
+        self._checked, self._workspace, self._progress = checked, workspace, progress
+        self._trainer = Trainer(checked, workspace, progress.say)
         setup, general, study = self._trainer.setup, checked.general, checked.study
         sizes = {"batch_size": study.training.batch_size, "prompts": setup.decoding.batch_size}
         self._forgetting = (
@@ -65,8 +68,9 @@ class InProcess:
 
     def do(self, job: Job) -> Generator[Event, Reply, None]:
         """Do one job."""
-        tell = partial(self._progress.at, job.name)
-        return JobRun(job, self._checked, self._trainer, self._forgetting, tell).events()
+        tell, device = partial(self._progress.at, job.name), self._trainer.setup.loaded.model.device.type
+        kept = job_checkpoint(job, self._checked, self._workspace, device=device, say=self._progress.say)
+        return JobRun(job, self._checked, self._trainer, self._forgetting, tell, kept).events()
 
     def recorded(self) -> int:
         """Return the bytes of the recordings that were made or found."""
@@ -74,10 +78,10 @@ class InProcess:
 
 
 class JobRun:
-    """Does one job: trains, scores, measures and saves.
+    """Does one job: trains, scores, measures and saves; goes on where its checkpoints left it, if it has some.
 
     A trial is scored by the objective after every epoch; another run only where a curve or a rule of stopping needs
-    it, since it is scored in full at its end.
+    it, since it is scored in full at its end. What was scored before a checkpoint is told again, as if it were now.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class JobRun:
         trainer: Trainer,
         forgetting: Forgetting | None,
         tell: Tell = lambda step: None,
+        checkpoint: JobCheckpoint | None = None,
     ) -> None:
         self._job, self._trainer, self._tell = job, trainer, tell
         self._forgetting = forgetting if job.measures else None
@@ -98,12 +103,13 @@ class JobRun:
         self._stopping = EarlyStopping(self._training, maximize=maximize)
         self._counts = job.is_trial or self._stopping.watches
         """Whether something depends on the objective after each epoch."""
-        self._best: Mapping[str, float] = {}
+        self._resumed: dict[str, str] = {}
+        self._checkpoint = checkpoint
+        self._scores: list[Score] = []
+        self._best: Score | None = None
+        """The best of them, where it counts."""
         self._weights: Mapping[str, Tensor] = {}
-        self._last: Epoch | None = None
-        """The last epoch, if its weights are those that are scored."""
-        self._step = 0
-        """The last optimizer step, counted from 1."""
+        """Its weights, where they are scored again."""
 
     def events(self) -> Generator[Event, Reply, None]:
         """Do the job; however it ends, the model is the pretrained one afterwards."""
@@ -127,51 +133,103 @@ class JobRun:
                 raise
             outcome, error = "diverged", str(explained(failure))
         trunk, costs, memory = (run.trunk, run.costs(), run.memory) if run else ("", {}, {})
-        yield Ended(self._job.name, outcome, error, trunk, costs, memory)
+        pruned = PRUNED_AFTER_STEP if self._training.counts_steps else Tags.PRUNED_AFTER
+        tags = {pruned: str(self._stopping.at)} if outcome == "stopped" else {}
+        yield Ended(self._job.name, outcome, error, trunk, costs, memory, {**self._resumed, **tags})
+        if self._checkpoint:  # now that the end is recorded
+            self._checkpoint.drop()
 
     def _train(self, run: TrainingRun) -> Generator[Event, Reply, bool]:
         """Train to the end, and return whether it was reached; the driver may stop it before."""
         if not self._cell.tuning.trains:
             return True
-        with closing(run.epochs(self._job.hyperparameters, seed=self._job.seed)) as epochs:
+        kept, resumed = self._checkpoint, None
+        if kept and (found := kept.found()):
+            self._resumed = {RESUMED_AFTER: str(found.state.step)}
+            if (yield from self._take_over(found, run)).stop:
+                return False
+            if self._stopping.ended:
+                run.restore(found.state.weights)
+                return True
+            resumed = Resumed(found.state, found.is_told)
+        notes = partial(self._notes, run)
+        training: dict[str, Any] = {"seed": self._job.seed, "resumed": resumed}
+        if kept:
+            training["offer"] = partial(kept.offer, notes=notes)
+        with closing(run.epochs(self._job.hyperparameters, **training)) as epochs:
             for epoch in epochs:
                 reply = yield from self._follow(epoch, run)
-                if self._stopping.ended:
-                    self._last = None if self._stopping.goes_back else epoch
-                    break
-                if reply.stop:
-                    return False
+                if kept:
+                    kept.scored(epoch.step, notes)
+                if self._stopping.ended or reply.stop:
+                    return self._stopping.ended
             return True
+
+    def _take_over(self, found: Found, run: TrainingRun) -> Generator[Event, Reply, Reply]:
+        """Tell what another process found of the job, and take its best weights over."""
+        run.go_on(found.notes.costs, found.notes.memory)
+        reply = Reply()
+        for score in found.notes.scores:
+            if score.metrics:
+                reply = yield self._told(score)
+            self._see(score)
+            if reply.stop:
+                break
+        self._weights = found.notes.best
+        return reply
+
+    def _notes(self, run: TrainingRun) -> Notes:
+        best = self._best.step if self._best and self._weights else 0
+        return Notes(self._scores, best, self._weights, run.costs(), run.memory)
 
     def _follow(self, epoch: Epoch, run: TrainingRun) -> Generator[Event, Reply, Reply]:
         """Score an epoch as far as is needed, and take note of it if it is the best so far."""
-        job, is_last = self._job, epoch.epoch == self._training.epochs
-        self._step = len(epoch.losses) * epoch.epoch
-        value, loss, metrics, reply = math.nan, math.nan, dict[str, float](), Reply()
-        if self._counts or (job.follows and not is_last):
+        job, reply = self._job, Reply()
+        score = Score(
+            epoch.epoch,
+            epoch.step,
+            epoch.at,
+            epoch.is_last,
+            epoch.train_loss,
+            epoch.minimized,
+            value=math.nan,
+            loss=math.nan,
+            metrics={},
+        )
+        if self._counts or (job.follows and not epoch.is_last):
             scores = run.score("validation", generate=self._counts and self._objective != "loss").scores
             value = scores[self._objective] if self._counts else math.nan
-            loss = scores["loss"]
-            metrics = {score_name("validation", name): score for name, score in scores.items()}
-            told = {**losses(epoch, loss), **metrics}
-            reply = yield EpochEnded(job.name, epoch.epoch, is_last, value, told)
+            metrics = {score_name("validation", name): found for name, found in scores.items()}
+            score = score._replace(value=value, loss=scores["loss"], metrics=metrics)
+            reply = yield self._told(score)
         if self._counts:
-            run.refuse_exploded(loss, self._step)
-            if not math.isfinite(value):
-                raise Diverged(value, self._step)
-        if self._stopping.see(epoch.epoch, value, loss) and self._training.keep == "best":
-            self._best = metrics
-            if not job.is_trial or self._objective == "loss":  # other trials are not scored again
-                self._weights = run.snapshot()
+            run.refuse_exploded(score.loss, score.step)
+            if not math.isfinite(score.value):
+                raise Diverged(score.value, score.step)
+        if self._see(score) and (not job.is_trial or self._objective == "loss"):  # other trials are not scored again
+            self._weights = run.snapshot()
         return reply
+
+    def _told(self, score: Score) -> EpochEnded:
+        """Return the event that tells of a score."""
+        told = {**losses(score.train_loss, score.minimized, score.loss), **score.metrics}
+        return EpochEnded(self._job.name, score.epoch, score.step, score.at, score.is_last, score.value, told)
+
+    def _see(self, score: Score) -> bool:
+        """Take note of a score; return whether its weights are to be kept, as the best so far."""
+        self._scores.append(score)
+        is_best = self._stopping.see(score.at, score.value, score.loss, is_last=score.is_last)
+        if is_best and self._training.keep == "best":
+            self._best = score
+        return self._best is score
 
     def _finish(self, run: TrainingRun, before: Mapping[str, float]) -> Generator[Event, Reply, None]:
         """Tell of the epoch that counts, and do with its weights what the driver asks for."""
         job, stopping, reply = self._job, self._stopping, Reply()
         if self._cell.tuning.trains:
-            earlier = self._best if job.is_trial and stopping.goes_back else {}
+            earlier = self._best.metrics if self._best and job.is_trial and stopping.goes_back else {}
             metrics = {**earlier, **stopping.metrics()}
-            reply = yield Trained(job.name, stopping.epoch, stopping.step, stopping.value, stopping.tags(), metrics)
+            reply = yield Trained(job.name, stopping.at, stopping.step, stopping.value, stopping.tags(), metrics)
             if stopping.goes_back:
                 run.restore(self._weights)
         split = reply.score or job.scores
@@ -190,10 +248,11 @@ class JobRun:
         job = self._job
         scored = run.score(split, generate=job.predicts)
         if split == "validation":
-            run.refuse_exploded(scored.scores["loss"], self._step)
+            run.refuse_exploded(scored.scores["loss"], self._scores[-1].step if self._scores else 0)
         metrics = {score_name(split, name): value for name, value in scored.scores.items()}
-        if split == "validation" and not job.is_trial and self._last is not None:
-            metrics |= losses(self._last, scored.scores["loss"])
+        if split == "validation" and not job.is_trial and self._scores and not self._stopping.goes_back:
+            last = self._scores[-1]
+            metrics |= losses(last.train_loss, last.minimized, scored.scores["loss"])
         weights = "" if job.is_trial else run.weights_digest()
         return Scored(job.name, split, self._stopping.step, metrics, scored.predictions, weights, run.trunk)
 

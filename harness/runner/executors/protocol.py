@@ -50,7 +50,7 @@ class Job(NamedTuple):
     seed: int
     """Orders the examples and draws dropout; nothing depends on it for zero-shot."""
     is_trial: bool = False
-    """Whether every epoch is scored by the objective, to be searched by; else the end of training is what counts."""
+    """Whether every score is by the objective, to be searched by; else the end of training is what counts."""
     follows: bool = True
     """Whether epochs are scored for their curves, where nothing depends on it."""
     scores: Split | None = None
@@ -59,14 +59,20 @@ class Job(NamedTuple):
     """Whether predictions are made for it, or losses alone."""
     measures: bool = False
     """Whether it is measured what the model still knows."""
+    identity: str = ""
+    """Digest of all that its numbers depend on beside these fields and the code; empty: it is not put by."""
 
 
 class EpochEnded(NamedTuple):
-    """An epoch was trained, and scored on validation."""
+    """An epoch was trained, or as many steps as ``evaluate_every`` says, and scored on validation."""
 
     job: str
     epoch: int
-    """Counted from 1."""
+    """That of the last step, counted from 1."""
+    step: int
+    """Optimizer steps of the run that are done."""
+    at: int
+    """Where the score stands on the run's curve: its epoch, or its step where the study counts those."""
     is_last: bool
     objective: float
     """nan where nothing depends on it."""
@@ -77,8 +83,8 @@ class Trained(NamedTuple):
     """Training came to its end; the weights are those of the epoch that counts."""
 
     job: str
-    epoch: int
-    """The last one that was trained."""
+    at: int
+    """Where its last score stands on its curve."""
     step: int
     """Where scores of the epoch that counts are logged; see `harness.training.early_stopping`."""
     objective: float
@@ -123,6 +129,8 @@ class Ended(NamedTuple):
     costs: Mapping[str, float]
     memory: Mapping[str, str] = MappingProxyType({})
     """How the run was made to fit the memory, as tags."""
+    tags: Mapping[str, str] = MappingProxyType({})
+    """What else is to be told of its way."""
 
 
 Event = EpochEnded | Trained | Scored | Measured | Ended

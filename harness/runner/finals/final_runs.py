@@ -105,6 +105,7 @@ class FinalsQueue:
             scores="validation",
             predicts=bool(self.final.seeds) or self.objective.generates,
             measures=self.model.forgetting is not None,
+            identity=self.runs.identity(cell.id),
         )
 
     def handle(self, event: Event) -> Reply:
@@ -112,13 +113,14 @@ class FinalsQueue:
         final = self._open[event.job]
         match event:
             case EpochEnded():
-                self.runs.tracker.metrics(final.run, event.metrics, step=event.epoch)
-                self.progress.record("epoch", event.job, {"epoch": event.epoch, "metrics": event.metrics})
+                self.runs.tracker.metrics(final.run, event.metrics, step=event.at)
+                facts = {"epoch": event.epoch, "step": event.step, "metrics": event.metrics}
+                self.progress.record("epoch", event.job, facts)
             case Trained():
                 if event.tags:
                     self.runs.tracker.tags(final.run, event.tags)
                 if event.metrics:
-                    self.runs.tracker.metrics(final.run, event.metrics, step=event.epoch)
+                    self.runs.tracker.metrics(final.run, event.metrics, step=event.at)
             case Scored():
                 return self._scored(event, final)
             case Measured():
@@ -167,8 +169,8 @@ class FinalsQueue:
     def _end(self, event: Ended, final: _OpenFinal) -> None:
         cell, score = final.cell, self._score(final)
         costs = {**event.costs, Metrics.TRAINABLE: float(self.model.parameters[cell.id][0])}
-        if event.memory:
-            self.runs.tracker.tags(final.run, event.memory)
+        if tags := {**event.memory, **event.tags}:
+            self.runs.tracker.tags(final.run, tags)
         if event.outcome == "diverged":
             self.runs.tracker.tags(final.run, {Tags.OUTCOME: "diverged", Tags.ERROR: event.error})
             self.runs.end(final.run, "FAILED", metrics=costs)

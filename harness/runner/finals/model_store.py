@@ -140,7 +140,8 @@ class ModelKeeper:
         key = self.checkpoints.key(run.tags[Tags.CELL_DIGEST], winner, seed)
         checkpoint = self.checkpoints.of(cell, seed)
         if not checkpoint.holds(key):
-            job = Job(run.name, cell, winner, int(seed) if seed.isdigit() else 0, follows=False)
+            identity, number = self.runs.identity(cell), int(seed) if seed.isdigit() else 0
+            job = Job(run.name, cell, winner, number, follows=False, identity=identity)
             saved = Reply(save=str(checkpoint.offered()))
             drive(self.executor, OneJob(job, lambda event: saved if isinstance(event, Measured) else Reply()))
             checkpoint.adopt(key)

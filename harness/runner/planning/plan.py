@@ -106,11 +106,11 @@ def _frozen(cells: Sequence[Cell], trainer: Trainer) -> str:
 
 
 def _at_the_middle(checked: Checked) -> Checked:
-    """Return a study that trains as the middle of its search space does; how many epochs is counted apart."""
+    """Return a study that trains as the middle of its search space does; how long a run is is counted apart."""
     study = checked.study
     space = SearchSpace.of(study)
     middle = applied(study, space.at([0.5] * len(space.dimensions))).training
-    training = middle.model_copy(update={"epochs": study.training.epochs})
+    training = middle.model_copy(update={"epochs": study.training.epochs, "steps": study.training.steps})
     return replace(checked, file=replace(checked.file, study=study.model_copy(update={"training": training})))
 
 
@@ -181,47 +181,59 @@ def cell_forecast(
 ) -> CellForecast:
     """Multiply one cell's work by its tuning's speed.
 
-    Trials that a pruner would stop are counted in full; where epochs are searched over, a run has their mean. Test rows
-    are taken to be like validation rows, since nothing of that split is known but how many they are. Zero-shot's speed
-    is that of a whole model computed live. One look at what a model still knows takes the seconds ``retained``; that
-    before training is the study's.
+    Trials that a pruner would stop are counted in full; where the length is searched over, a run has its mean. Test
+    rows are taken to be like validation rows, since nothing of that split is known but how many they are. Zero-shot's
+    speed is that of a whole model computed live. One look at what a model still knows takes the seconds ``retained``;
+    that before training is the study's.
     """
     study, speed, live = checked.study, speeds[cell.tuning.name], speeds[ZERO_SHOT.name]
-    epochs, trials = _epochs(cell, study), search_plan(cell, study, checked.cells).trials if cell.tuning.trains else 0
+    trials = search_plan(cell, study, checked.cells).trials if cell.tuning.trains else 0
     generates, has_finals = checked.objective != "loss", bool(study.final.seeds)
     tested = live.scoring(work.validation, generate=True) * len(checked.test_ids) / len(checked.examples["validation"])
     if not cell.tuning.trains:
         last = live.scoring(work.validation, generate=generates or has_finals)
         return CellForecast(0, finals, finals * (last + tested))
     loss, made = (speed.scoring(work.validation, generate=generate) for generate in (False, True))
+    epochs, scores = _length(cell, work, study)
     training = speed.opening + epochs * speed.training * work.train.tokens
     among_best = sum(min(1.0, PROXIED / index) for index in range(1, trials + 1))  # if any order is as likely
     proxied = among_best * made if has_finals and not generates else 0.0
     recording = speed.recording * (work.train.tokens + work.validation.tokens)
-    searching = recording + trials * (training + epochs * (made if generates else loss)) + proxied
+    searching = recording + trials * (training + scores * (made if generates else loss)) + proxied
     watched = study.training.patience is not None or study.training.keep == "best"
-    followed = epochs * (made if generates else loss) if watched else (epochs - 1) * loss
+    followed = scores * (made if generates else loss) if watched else (scores - 1) * loss
     return CellForecast(trials, finals, searching + finals * (training + followed + made + tested + retained))
 
 
 def _counted(cell: Cell, work: Work, forecast: CellForecast, checked: Checked, trainer: Trainer) -> PlannedCell:
-    training, (trainable, total) = checked.study.training, trainer.parameters(cell)
-    steps = _epochs(cell, checked.study) * math.ceil(work.train.batches / training.accumulation)
+    trainable, total = trainer.parameters(cell)
+    epochs, _ = _length(cell, work, checked.study)
+    steps = epochs * _epoch_steps(cell, work, checked.study)
     return PlannedCell(cell.id, *forecast, round(steps) if cell.tuning.trains else 0, trainable, total)
 
 
 def _words(study: StudySpec) -> str:
-    """Return what steps and seconds are counted with, where epochs are searched over."""
-    space = SearchSpace.of(study)
-    searched = space.find(f"{TRAINING}epochs")
+    """Return what steps and seconds are counted with, where the length of a run is searched over."""
+    unit = "epochs" if study.training.steps is None else "steps"
+    searched = SearchSpace.of(study).find(f"{TRAINING}{unit}")
     return (
-        f"steps and seconds are those of {searched.mean:g} epochs a run, the mean of what is searched over"
+        f"steps and seconds are those of {searched.mean:g} {unit} a run, the mean of what is searched over"
         if searched
         else ""
     )
 
 
-def _epochs(cell: Cell, study: StudySpec) -> float:
-    """Return how many epochs a run of a cell trains, on average where that is searched over."""
-    searched = cell_space(study, cell).find(f"{TRAINING}epochs")
-    return searched.mean if searched else cell_study(study, cell).training.epochs
+def _epoch_steps(cell: Cell, work: Work, study: StudySpec) -> int:
+    """Return the optimizer steps of an epoch."""
+    return math.ceil(work.train.batches / cell_study(study, cell).training.accumulation)
+
+
+def _length(cell: Cell, work: Work, study: StudySpec) -> tuple[float, float]:
+    """Return how many epochs a run of a cell trains, and how often it is scored; on average where that is searched."""
+    training, per_epoch = cell_study(study, cell).training, _epoch_steps(cell, work, study)
+    searched = cell_space(study, cell).find(f"{TRAINING}{'epochs' if training.steps is None else 'steps'}")
+    length = searched.mean if searched else float(training.steps or training.epochs or 0)
+    epochs = length if training.steps is None else length / per_epoch
+    if not training.counts_steps:
+        return epochs, epochs
+    return epochs, math.ceil(epochs * per_epoch / (training.evaluate_every or per_epoch))

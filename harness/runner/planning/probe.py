@@ -97,7 +97,7 @@ def probe_trainer(checked: Checked, examples: Mapping[Split, list[Example]], *, 
     """Return a trainer with a sample alone, where a training run is one epoch and nothing is recorded on disk."""
     study = checked.study
     engine = study.engine.model_copy(update={"replay": replay, "memory_mib": None, "disk_mib": 0})
-    training = study.training.model_copy(update={"epochs": 1})
+    training = study.training.model_copy(update={"epochs": 1, "steps": None, "evaluate_every": None})
     brief = study.model_copy(update={"engine": engine, "training": training})
     return Trainer(replace(checked, file=replace(checked.file, study=brief), examples=dict(examples)))
 

@@ -6,6 +6,7 @@ The rules, in one place:
   together with its children.
 * A child that a kill left running becomes KILLED and ``interrupted``; a new child replaces it. So does a reference
   row. A parent that a kill left running is ended as KILLED until a command works on its cell again.
+* What such a child was put by as, its new one goes on from; of one that ended, nothing stays.
 * A parent's params are written once, at its end. When more trials find another winner, or other final runs leave a
   metric without a value, a new parent takes the children over and the old one is superseded.
 """
@@ -20,6 +21,7 @@ from uuid import uuid4
 
 from harness.core.absent_value import NONE
 from harness.core.example import Split, digest
+from harness.runner.resume.put_by import PutBy
 from harness.tracking.prediction_table import TextsKeptOff
 from harness.tracking.run_records import CellRecord, chart_metrics
 from harness.tracking.schema import Params, Tags
@@ -46,6 +48,8 @@ class StudyRuns:
     """Cell ids to the tags that lead from its runs to its registered prompt."""
     data: dict[Split, DataUse]
     """The splits that runs which start now read: test is added when it is opened."""
+    put_by: PutBy
+    """Where those that are under way are put by."""
     kept_off: TextsKeptOff | None = None
     """Where texts go that are to stay off the store."""
     _runs: dict[str, Run] = field(default_factory=dict, init=False)
@@ -68,6 +72,8 @@ class StudyRuns:
             if older is not None:  # a kill came between making a new parent and retiring the old one
                 self._hand_over(older, run.id)
             self._parents[run.tags[Tags.CELL]] = run.id
+        ended = [*self.of_phase("search"), *self.of_phase("final")]
+        self.put_by.settle(fresh, [(run.tags.get(Tags.CELL, ""), run.name) for run in ended])
 
     def knows(self, cell: str) -> bool:
         """Return whether a cell as it is now was ever begun here, or is to start over in any case."""

@@ -68,7 +68,7 @@ class EndedTrial(NamedTuple):
     value: float | None
     """The objective; ``None`` unless complete."""
     curve: Mapping[int, float]
-    """The objective by epoch."""
+    """The objective by epoch, or by optimizer step where the study counts those."""
     error: str = ""
     """Why it diverged."""
 

@@ -19,7 +19,8 @@ from harness.study.written_space import TRAINING
 
 __all__ = ["STARTUP", "apart_from", "distribution_of", "pruner_of", "sampler_of", "startup_points"]
 
-EPOCHS = f"{TRAINING}epochs"
+LENGTHS = (f"{TRAINING}epochs", f"{TRAINING}steps")
+"""What says how long a run trains; a study counts in one of the two."""
 
 STARTUP = 3
 """Trials before the Gaussian process has a say."""
@@ -52,17 +53,22 @@ def pruner_of(spec: Search, space: SearchSpace) -> optuna.pruners.BasePruner:
     """Return what gives trials up."""
     if spec.pruner == "none":
         return optuna.pruners.NopPruner()
-    return _OfEqualLength(n_startup_trials=2) if space.find(EPOCHS) else MedianPruner(n_startup_trials=2)
+    length = next((name for name in LENGTHS if space.find(name)), None)
+    return _OfEqualLength(length) if length else MedianPruner(n_startup_trials=2)
 
 
 class _OfEqualLength(MedianPruner):
-    """Compares a trial with those of as many epochs alone: at one epoch, others stand elsewhere in their schedule."""
+    """Compares a trial with those of its length alone: at one epoch, others stand elsewhere in their schedule."""
+
+    def __init__(self, length: str) -> None:
+        super().__init__(n_startup_trials=2)
+        self._length = length
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Return whether a trial is below the median."""
         alike = optuna.create_study(direction=study.direction)
         complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        alike.add_trials([other for other in complete if other.params.get(EPOCHS) == trial.params[EPOCHS]])
+        alike.add_trials([other for other in complete if other.params.get(self._length) == trial.params[self._length]])
         return super().prune(alike, trial)
 
 

@@ -17,6 +17,7 @@ from harness.runner.search.optuna_search import INDEX, RECORD, CellSearch, Ended
 from harness.tracking.memory_names import FITTED
 from harness.tracking.run_records import TrialRecord
 from harness.tracking.schema import Metrics, Status, Tags, score_name
+from harness.tracking.step_names import PRUNED_AFTER_STEP, STOPPED_AFTER_STEP
 from harness.tracking.stored_run import Run
 
 __all__ = ["Copied", "settle_trials", "trial_notes"]
@@ -24,7 +25,8 @@ __all__ = ["Copied", "settle_trials", "trial_notes"]
 ENDS: Mapping[str, Status] = {"complete": "FINISHED", "pruned": "KILLED", "diverged": "FAILED"}
 """How the run of a trial ends."""
 
-NOTED = (Tags.TRUNK, Tags.ERROR, Tags.PRUNED_AFTER, Tags.STOPPED_AFTER, Tags.WARM_START, *FITTED)
+EARLY = (Tags.PRUNED_AFTER, PRUNED_AFTER_STEP, Tags.STOPPED_AFTER, STOPPED_AFTER_STEP)
+NOTED = (Tags.TRUNK, Tags.ERROR, *EARLY, Tags.WARM_START, *FITTED)
 
 
 class Copied(NamedTuple):
@@ -120,8 +122,8 @@ def _track(trial: FrozenTrial, cell: str, search: CellSearch, runs: StudyRuns, o
     )
     tags = {**notes["tags"], **record.tags(), Tags.RESTORED: "search store"}
     run = runs.start(cell, f"trial {record.index}", phase="search", params=record.params(), tags=tags)
-    for epoch, value in ended.curve.items():
-        runs.tracker.metrics(run, {score_name("validation", objective): value}, step=epoch)
+    for at, value in ended.curve.items():
+        runs.tracker.metrics(run, {score_name("validation", objective): value}, step=at)
     own = (
         {}
         if ended.value is None

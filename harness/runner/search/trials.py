@@ -34,9 +34,8 @@ class _TakenTrial:
     drawn: OpenTrial
     run: str
     began: float = field(default_factory=time.perf_counter)
-    epoch: int = 0
     value: float = math.nan
-    """The objective: of the last epoch, at the end of the one that counts."""
+    """The objective: of the last score, at the end of the one that counts."""
 
 
 @dataclass
@@ -104,7 +103,8 @@ class SearchQueue:
             trial.optuna.set_user_attr(key, value)
         self._open[name] = _TakenTrial(cell, trial, run)
         self.progress.began(name, cell, final=False)
-        return Job(name, cell, trial.hyperparameters, search.spec.seed, is_trial=True)
+        identity = self.runs.identity(cell)
+        return Job(name, cell, trial.hyperparameters, search.spec.seed, is_trial=True, identity=identity)
 
     def _start(self, cell: str) -> Hyperparameters | None:
         """Return what a cell's first trial is taken from, if not from the sampler."""
@@ -129,12 +129,13 @@ class SearchQueue:
         return Reply()
 
     def _follow(self, event: EpochEnded, trial: _TakenTrial) -> Reply:
-        self.runs.tracker.metrics(trial.run, event.metrics, step=event.epoch)
-        self.progress.record("epoch", event.job, {"epoch": event.epoch, "metrics": event.metrics})
-        trial.epoch, trial.value = event.epoch, event.objective
+        self.runs.tracker.metrics(trial.run, event.metrics, step=event.at)
+        facts = {"epoch": event.epoch, "step": event.step, "metrics": event.metrics}
+        self.progress.record("epoch", event.job, facts)
+        trial.value = event.objective
         if not math.isfinite(event.objective):
             return Reply()
-        trial.drawn.optuna.report(event.objective, event.epoch)
+        trial.drawn.optuna.report(event.objective, event.at)
         return Reply(stop=not event.is_last and trial.drawn.optuna.should_prune())
 
     def _trained(self, event: Trained, trial: _TakenTrial) -> Reply:
@@ -151,6 +152,7 @@ class SearchQueue:
         search, state = self.searches[trial.cell], "diverged"
         if event.outcome == "diverged":
             tags = {Tags.OUTCOME: "diverged", Tags.ERROR: event.error, Tags.TRUNK: event.trunk, **event.memory}
+            tags |= event.tags
             run = self.runs.end(trial.run, "FAILED", tags=tags, metrics=event.costs)
             trial.drawn.optuna.set_user_attr(RECORD, trial_notes(run))
             search.fail(trial.drawn, event.error)
@@ -159,8 +161,7 @@ class SearchQueue:
             is_pruned = event.outcome == "stopped"
             outcome: Outcome = "pruned" if is_pruned else "complete"
             state = outcome
-            tags = {Tags.OUTCOME: outcome, Tags.TRUNK: event.trunk, **event.memory}
-            tags |= {Tags.PRUNED_AFTER: str(trial.epoch)} if is_pruned else {}
+            tags = {Tags.OUTCOME: outcome, Tags.TRUNK: event.trunk, **event.memory, **event.tags}
             metrics = {Metrics.OBJECTIVE: trial.value, **event.costs}
             run = self.runs.end(trial.run, "KILLED" if is_pruned else "FINISHED", tags=tags, metrics=metrics)
             trial.drawn.optuna.set_user_attr(RECORD, trial_notes(run))

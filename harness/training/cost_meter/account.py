@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
-from harness.core.cost_names import Costs
+from harness.core.cost_names import ENERGY, LARGEST, PREFIX, Costs
 from harness.models.frozen.replay import Pass
 from harness.training.cost_meter.energy import Counter, EnergyMeter
 from harness.training.cost_meter.prices import Priced, Prices
@@ -18,6 +19,12 @@ class Account:
     def __init__(self, prices: Prices, counters: Sequence[Counter], peak_memory: Callable[[], float]) -> None:
         self.prices = prices
         self._costs, self._meter, self._peak = Costs(), EnergyMeter(counters), peak_memory
+        self._peak_before, self._joules_before = 0.0, 0.0
+
+    def take_over(self, metrics: Mapping[str, float]) -> None:
+        """Count what another process spent on the run, as `metrics` told there, as spent on it here."""
+        self._costs = self._costs.plus(**{name: metrics[f"{PREFIX}{name}"] for name in Costs._fields})
+        self._peak_before, self._joules_before = metrics[LARGEST], metrics.get(ENERGY, math.nan)
 
     def opened(self, seconds: float, passes: Sequence[Pass]) -> None:
         """Take note of recordings that were found, made and proved."""
@@ -37,4 +44,7 @@ class Account:
 
     def metrics(self) -> dict[str, float]:
         """Return what was spent, by the names of metrics."""
-        return self._costs.metrics(peak_memory_mib=self._peak(), joules=self._meter.joules())
+        joules = self._meter.joules()
+        if joules is not None:  # of a process that could not read them, nothing is known
+            joules = None if math.isnan(self._joules_before) else joules + self._joules_before
+        return self._costs.metrics(peak_memory_mib=max(self._peak(), self._peak_before), joules=joules)

@@ -95,6 +95,10 @@ class Priced(NamedTuple):
     done: float
     saved: float
 
+    def part(self, share: float) -> Priced:
+        """Return what a share of the work takes, by the labels in it: all of it to the last bit."""
+        return Priced(self.done * share, self.saved * share)
+
 
 class _Start(NamedTuple):
     """What generation from one row takes."""
