@@ -10,8 +10,9 @@ from typing import NamedTuple
 from harness.core.errors import UserError
 from harness.core.example import SPLITS, Example, Split
 from harness.data.data_keys import Data
+from harness.data.open_source import open_source
 from harness.data.row_groups import few_tested, likely_groups, separated
-from harness.data.sources import Source, SourceRow, examples_of, open_source, split_rows
+from harness.data.sources import Source, SourceRow, examples_of, split_rows
 from harness.data.train_test_overlap import Overlap, overlaps, settled
 from harness.study.problems import Problems
 from harness.study.spec import StudySpec
