@@ -16,19 +16,13 @@ def gate() -> str:
     return f"gated; accept its terms on the Hub, then {LOGIN}"
 
 
-def closed_to_token(error: BaseException | None) -> str | None:
-    """Return what the Hub has against who asks, ``None`` where an error, and what it came from, is of another kind."""
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
-
-    while error is not None and not isinstance(error, RepositoryNotFoundError):
-        match getattr(getattr(error, "response", None), "status_code", None):
-            case 401:
-                return "the Hub does not know the token in use; renew HF_TOKEN, or log in again with `hf auth login`"
-            case 403:
-                return "the token in use may not read it; give it the right to, on the Hub, or take another"
-            case 429:
-                return (
-                    "the Hub was asked too often; wait some minutes, or log in with a token, which may ask more often"
-                )
-        error = error.__cause__
-    return gate() if isinstance(error, GatedRepoError) else None
+def closed_to_token(error: Exception) -> str | None:
+    """Return what the Hub has against a token, ``None`` where an error is of another kind."""
+    match getattr(getattr(error, "response", None), "status_code", None):
+        case 401:
+            return "the Hub does not know the token in use; renew HF_TOKEN, or log in again with `hf auth login`"
+        case 403:
+            return "the token in use may not read it; give it the right to, on the Hub, or take another"
+        case 429:
+            return "the Hub was asked too often; wait some minutes, or log in with a token, which may ask more often"
+    return None

@@ -79,7 +79,14 @@ class _Place(NamedTuple):
 
 
 def _place(data: Data) -> _Place:
-    from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
+    from huggingface_hub import (
+        HfApi,
+        constants,
+        get_hf_file_metadata,
+        hf_hub_download,
+        hf_hub_url,
+        snapshot_download,
+    )
 
     assert data.hub is not None
     if constants.HF_HUB_OFFLINE:
@@ -89,6 +96,9 @@ def _place(data: Data) -> _Place:
     files = {sibling.rfilename for sibling in info.siblings or ()}
     if small := next((name for name in ("README.md", ".gitattributes") if name in files), None):
         hf_hub_download(info.id, small, repo_type="dataset", revision=data.revision)  # the cache notes the revision
+    elif files:  # `datasets` would say of a gate no more than that there is one
+        address = hf_hub_url(info.id, min(files), repo_type="dataset", revision=info.sha)
+        get_hf_file_metadata(address, timeout=PATIENCE)
     address = f"hf://datasets/{info.id}"  # a bare id might be taken for a folder of that name
     return _Place(address, info.sha, f"hub:{info.id}@{info.sha}")
 

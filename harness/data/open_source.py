@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from harness.core.closest_match import closest
 from harness.core.errors import DataError
@@ -76,12 +76,12 @@ def _mixture(data: Data, default: Path, folder: Path) -> Source:
     weights = {name: one.weight for name, one in zip(_names(data.sources), data.sources, strict=True)}
     parts = []
     for (name, weight), one in zip(weights.items(), data.sources, strict=True):
-        place = {key: getattr(one, key) for key in Place.model_fields}
+        place: dict[str, Any] = {key: getattr(one, key) for key in Place.model_fields}
         source = _single(Data(**place), default, folder, notes)
         wanted = {"validation": data.validation, "test": data.test}
         sizes = {key: share(size, name, weights) for key, size in wanted.items() if size and key not in source.readers}
         rest = {"group": data.group, "turns": data.turns, "seed": data.seed}
-        parts.append(Part(name, weight, source, Data(**place, **rest, **sizes)))
+        parts.append(Part(name, weight, source, Data(**{**place, **rest, **sizes})))
     return Source(" + ".join(part.source.origin for part in parts), {}, notes, parts=tuple(parts))
 
 
@@ -173,13 +173,17 @@ def _of_folder(folder: Path, files: Callable[[Sequence[Path]], Reader], *, needs
     found = split_files(folder, needs_train=needs_train)
     splits = {str(split): _Held(paths[0].name, files(paths)) for split, paths in found.files.items()}
     others = {
-        name: _Held(paths[0].name, lambda paths=paths: files(together(folder, paths))())
+        name: _Held(paths[0].name, partial(_read_together, folder, paths, files))
         for name, paths in found.others.items()
         if name not in splits
     }
     labels = {one.label for one in others.values()}
     unread = tuple(name for name in found.unread if name not in labels)
     return _Place(str(folder), "files", {**splits, **others}, {split: str(split) for split in found.files}, unread)
+
+
+def _read_together(folder: Path, paths: Sequence[Path], files: Callable[[Sequence[Path]], Reader]) -> list[Row]:
+    return files(together(folder, paths))()
 
 
 def _name(name: str, own: Mapping[str, str], place: _Place, split: Split) -> str:

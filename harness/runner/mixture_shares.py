@@ -11,11 +11,12 @@ __all__ = ["part_shares", "part_sizes"]
 
 def part_sizes(checked: Checked) -> dict[str, int]:
     """Return how many examples each source has given to each split, ``train.news``; of a single source none."""
-    ids = {split: [example.id for example in examples] for split, examples in checked.examples.items()}
-    opened = {"test": list(checked.test_ids)} if checked.test_ids else {}
+    ids = {str(split): [example.id for example in examples] for split, examples in checked.examples.items()}
+    if checked.test_ids:
+        ids["test"] = list(checked.test_ids)
     return {
         f"{split}.{part}": len(given)
-        for split, some in {**ids, **opened}.items()
+        for split, some in ids.items()
         for part, given in ids_by_part(checked.source, some).items()
     }
 

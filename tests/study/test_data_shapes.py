@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow.entities import Run
 
 from harness.study.load_study import read_study
 from tests.support.study_fixture import QUICK, Place, Places, rows, write_rows
@@ -136,10 +135,8 @@ def test_runs_say_what_each_source_gave(places: Places) -> None:
             "train.data": "12",
             "train.nested": "6",
         }
-    again = place.run(*QUICK)
-    assert "nothing to do" in again.out or "0 runs" in again.out or len(place.runs("final")) == len(params)
-    (summary,) = place.runs("summary")
-    assert isinstance(summary, Run)
+    place.run(*QUICK)
+    assert len(place.runs("final")) == len(params), "the same rows the second time"
     report = (place.folder / "reports" / "tiny" / "report.md").read_text()
     assert "train of nested" in report
 
