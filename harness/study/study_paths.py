@@ -73,18 +73,27 @@ def moved_paths(study: StudySpec, folder: Path, folder_of: Callable[[Keys], Path
         folder: Of its own file.
         folder_of: The folder of the file in which a key's value stands.
     """
-    moved: dict[Keys, str] = {}
+    moved: dict[Keys, None] = {}
 
     def place(text: str, keys: Keys, is_path: bool | None) -> str:
         there, file = folder_of(keys), path_in(text)
         if is_path is False or _starts_anywhere(file) or there.resolve() == folder.resolve():
             return text
-        if is_path or found_in(file, [there]):  # else it is no path, but a name
-            moved[keys] = text.replace(file, os.path.relpath(there / file, folder), 1)
-        return text
+        if not (is_path or found_in(file, [there])):  # it is no path, but a name
+            return text
+        moved[keys] = None
+        return text.replace(file, os.path.relpath(there / file, folder), 1)
 
-    with_paths(study, place)
-    return moved
+    there = with_paths(study, place)
+    return {keys: _value(there, keys) for keys in moved}
+
+
+def _value(study: StudySpec, keys: Keys) -> str:
+    """Return the text of a key."""
+    value: Any = study
+    for key in keys:
+        value = getattr(value, str(key)) if isinstance(value, Section) else value[key]
+    return str(value)
 
 
 def _with_own_storage(study: StudySpec) -> StudySpec:

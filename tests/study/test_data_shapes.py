@@ -166,3 +166,14 @@ def test_a_slice_that_is_not_quoted_is_told_how_to_be(places: Places) -> None:
     assert 'a text with a bracket is quoted there: "train[-500:]"' in done.err
     place.edit("{test: train[-4:], train: train[:-4]}}", "{test: 'train[-4:]', train: 'train[:-4]'}}")
     assert "20 train, 8 validation, 4 test" in place.command("check", "study.yaml").out
+
+
+def test_slices_of_files_in_an_extended_study_stay_slices(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    data = {"splits": {"train": "a.csv[:9]", "test": "train[-3:]+b.csv[1:]"}}
+    study = {"name": "s", "task": "translation", "prompts": ["bare"], "tuning": ["head"], "data": data}
+    (tmp_path / "base" / "study.yaml").write_text(json.dumps(study))
+    (tmp_path / "study.yaml").write_text("extends: base/study.yaml")
+    file = read_study(tmp_path / "study.yaml")
+    assert file.study.data.splits == {"train": "base/a.csv[:9]", "test": "train[-3:]+base/b.csv[1:]"}
+    assert read_study(tmp_path / "base" / "study.yaml").study.data.splits == data["splits"]
