@@ -154,8 +154,9 @@ def split_rows(source: Source, split: Split, data: Data) -> list[SourceRow]:
     if column is None:
         rows, labels = table, [str(number) for number in range(1, len(table) + 1)]
         groups = [group_of(row, data.group) for row in rows]
-        if len({has(row, target) for row in rows}) > 1:
-            rows = [row if has(row, target) else {**row, target: None} for row in rows]
+        without = [row for row in rows if target not in row and not has(row, target)]
+        if 0 < len(without) < len(rows):
+            rows = [row if target in row or has(row, target) else {**row, target: None} for row in rows]
     else:
         every = data.turns == "all"
         id = data.columns.get("id", "id")
@@ -279,5 +280,9 @@ def _example(row: Row, id: str, make: Callable[[Mapping[str, Any], str], Example
 
 
 def _mapped(row: Row, columns: Mapping[str, str]) -> Row:
-    found = {name: value_at(row, column, ABSENT) for name, column in columns.items()}
-    return {**row, **{name: value for name, value in found.items() if value is not ABSENT}}
+    made = dict(row)
+    for name, column in columns.items():
+        value = row[column] if column in row else value_at(row, column, ABSENT)
+        if value is not ABSENT:
+            made[name] = value
+    return made

@@ -137,6 +137,8 @@ def test_runs_say_what_each_source_gave(places: Places) -> None:
         }
     place.run(*QUICK)
     assert len(place.runs("final")) == len(params), "the same rows the second time"
+    shown = place.command("reproduce", place.runs("final")[0].info.run_id)
+    assert shown.status == 0, shown.out + shown.err
     report = (place.folder / "reports" / "tiny" / "report.md").read_text()
     assert "train of nested" in report
 
@@ -177,3 +179,17 @@ def test_slices_of_files_in_an_extended_study_stay_slices(tmp_path: Path) -> Non
     file = read_study(tmp_path / "study.yaml")
     assert file.study.data.splits == {"train": "base/a.csv[:9]", "test": "train[-3:]+base/b.csv[1:]"}
     assert read_study(tmp_path / "base" / "study.yaml").study.data.splits == data["splits"]
+
+
+@pytest.mark.slow
+def test_slices_of_the_task_s_own_data_are_found_again(places: Places) -> None:
+    place = with_data(places(), {"splits": {"validation": "train[:6]", "test": "train[-4:]"}})
+    place.run(*QUICK, "--set", "tuning=[none, head]")
+    (run, *_) = place.runs("final")
+    assert {name: run.data.params[f"data.{name}"] for name in ("train", "validation", "test")} == {
+        "train": "14",
+        "validation": "6",
+        "test": "4",
+    }
+    shown = place.command("reproduce", run.info.run_id)
+    assert shown.status == 0, shown.out + shown.err
