@@ -7,7 +7,7 @@ mixture has of each source its share within one row, and a smaller one is a part
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ import numpy as np
 from harness.core.errors import DataError
 from harness.data.row_groups import in_whole_groups
 
-__all__ = ["Mixture", "mixed", "share"]
+__all__ = ["Mixture", "id_in", "ids_by_part", "mixed", "part_of", "share"]
 
 
 class Mixture(NamedTuple):
@@ -99,3 +99,25 @@ def _end(order: Sequence[str], weights: Mapping[str, float]) -> int:
         ends[length] = max(abs(counts[name] - length * weights[name] / total) for name in weights)
         counts[order[length - 1]] -= 1
     return min(ends, key=lambda length: (round(ends[length], 9), -length), default=0)
+
+
+def id_in(part: str, id: str) -> str:
+    """Return what an example of a mixture is called."""
+    return f"{part}:{id}"
+
+
+def part_of(id: str) -> str:
+    """Return the source of a mixture that an example is of.
+
+    >>> part_of(id_in("news", "row:3"))
+    'news'
+    """
+    return id.partition(":")[0]
+
+
+def ids_by_part(parts: Iterable[str], ids: Iterable[str]) -> dict[str, list[str]]:
+    """Return the ids that each source of a mixture has given; of a single source, which has no parts, none."""
+    found: dict[str, list[str]] = {part: [] for part in parts}
+    for id in ids if found else ():
+        found[part_of(id)].append(id)
+    return found

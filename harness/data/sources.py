@@ -6,7 +6,7 @@ before it is asked for, so that a search never opens the test split's file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from harness.data.carved_splits import chosen_rows
 from harness.data.chat_rows import answered, answered_column, without_reserved
 from harness.data.data_keys import Data
 from harness.data.known_columns import Instructions, instructed, instruction_columns
-from harness.data.mixtures import mixed
+from harness.data.mixtures import id_in, mixed
 from harness.data.nested_names import ABSENT, exchanged_at, has, names_in, value_at
 from harness.data.readers import Row
 from harness.data.row_groups import group_of
@@ -31,7 +31,6 @@ __all__ = [
     "SourceRow",
     "example_of",
     "examples_of",
-    "ids_by_part",
     "read_split",
     "split_rows",
 ]
@@ -61,6 +60,9 @@ class Source:
 
     parts: tuple[Part, ...] = ()
     """The sources that it mixes, if it does; then its own readers are none."""
+
+    undrawn: dict[Split, list[SourceRow]] = field(default_factory=dict)
+    """Of a mixture, once they are read: the rows that it leaves out."""
 
     @property
     def name(self) -> str:
@@ -187,6 +189,10 @@ def _mixed_rows(source: Source, split: Split, data: Data) -> list[SourceRow]:
         raise DataError(f"{source.place(split)}: data.{split}: {error}") from None
     note = mixture.line(split, weights, {name: len(part) for name, part in rows.items()})
     source.notes.extend([note] if note not in source.notes else [])
+    drawn = set(mixture.rows)
+    source.undrawn[split] = [
+        row for name, part in rows.items() for number, row in enumerate(part) if (name, number) not in drawn
+    ]
     return [rows[name][number] for name, number in mixture.rows]
 
 
@@ -250,17 +256,9 @@ def example_of(row: SourceRow, data: Data, example: Callable[[Mapping[str, Any],
     except DataError as error:
         raise DataError(f"{row.place}: {error}") from None
     if row.part:
-        return replace(made, id=f"{row.part}:{made.id}", group=row.group)
+        return replace(made, id=id_in(row.part, made.id), group=row.group)
     group = row.group if row.group is not None else group_of(row.columns, data.group)
     return made if group is None else replace(made, group=group)
-
-
-def ids_by_part(source: Source, ids: Iterable[str]) -> dict[str, list[str]]:
-    """Return the ids that each source of a mixture has given; of a single source none."""
-    found: dict[str, list[str]] = {part.name: [] for part in source.parts}
-    for id in ids if found else ():
-        found[id.partition(":")[0]].append(id)
-    return found
 
 
 def _example(row: Row, id: str, make: Callable[[Mapping[str, Any], str], Example]) -> Example:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.core.example import fingerprint
-from harness.data.sources import ids_by_part
+from harness.data.mixtures import ids_by_part
 from harness.study.check import Checked
 
 __all__ = ["part_shares", "part_sizes"]
@@ -17,7 +17,7 @@ def part_sizes(checked: Checked) -> dict[str, int]:
     return {
         f"{split}.{part}": len(given)
         for split, some in ids.items()
-        for part, given in ids_by_part(checked.source, some).items()
+        for part, given in ids_by_part(_parts(checked), some).items()
     }
 
 
@@ -26,7 +26,11 @@ def part_shares(checked: Checked) -> dict[str, str]:
     told = {}
     for split, examples in checked.examples.items():
         by_id = {example.id: example for example in examples}
-        for part, ids in ids_by_part(checked.source, by_id).items():
+        for part, ids in ids_by_part(_parts(checked), by_id).items():
             share, content = f"{len(ids) / len(by_id):.1%}", fingerprint(by_id[id] for id in ids)
             told[f"{split} of {part}"] = f"{len(ids)} of {len(by_id)} ({share}), digest {content}"
     return told
+
+
+def _parts(checked: Checked) -> list[str]:
+    return [part.name for part in checked.source.parts]

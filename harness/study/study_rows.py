@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -10,10 +11,11 @@ from typing import NamedTuple
 from harness.core.errors import UserError
 from harness.core.example import SPLITS, Example, Split
 from harness.data.data_keys import Data
+from harness.data.mixtures import part_of
 from harness.data.open_source import open_source
 from harness.data.row_groups import few_tested, likely_groups, separated
-from harness.data.sources import Source, SourceRow, examples_of, split_rows
-from harness.data.train_test_overlap import Overlap, overlaps, settled
+from harness.data.sources import Source, SourceRow, example_of, examples_of, split_rows
+from harness.data.train_test_overlap import Overlap, Twin, overlaps, settled
 from harness.study.problems import Problems
 from harness.study.spec import StudySpec
 from harness.study.target_in_prompt import spread
@@ -21,6 +23,9 @@ from harness.study.task import Task, plain_example
 from harness.study.unequal_targets import trimmed_targets
 
 __all__ = ["StudyRows", "study_rows"]
+
+SHOWN = 3
+"""Pairs that a line names."""
 
 
 class StudyRows(NamedTuple):
@@ -81,7 +86,8 @@ def _read(
         except UserError as error:
             errors.append(error)
     problems.add_once(errors, source.prefix if source else "", "data")
-    return source, spread(rows.get("train", [])), _ungrouped(rows, study.data), examples
+    asked = [*_ungrouped(rows, study.data), *(_undrawn(source, study.data, task, examples) if source else [])]
+    return source, spread(rows.get("train", [])), asked, examples
 
 
 def _kept(
@@ -108,3 +114,20 @@ def _ungrouped(rows: Mapping[Split, Sequence[SourceRow]], data: Data) -> list[st
     mapped = {data.columns.get(name, name) for name in ("source", "target", "references", "id")}
     columns = {split: [row.columns for row in part] for split, part in rows.items()}
     return [likely.line() for likely in likely_groups(columns, frozenset(mapped), data.columns.get("id", "id"))]
+
+
+def _undrawn(source: Source, data: Data, task: Task, examples: Mapping[Split, Sequence[Example]]) -> list[str]:
+    """Tell of rows of one source's test that a mixture does not score, but trains on as rows of another."""
+    twins: list[Twin] = []
+    for part in source.parts:
+        rows = [row for row in source.undrawn.get("test", ()) if row.part == part.name]
+        others = [example for example in examples.get("train", ()) if part_of(example.id) != part.name]
+        with suppress(UserError):  # of a row that is not used
+            left = [example_of(row, data, task.example) for row in rows]
+            found = overlaps({"train": others, "test": left}) if left and others else ()
+            twins += [twin for overlap in found if overlap.across for twin in overlap.twins]
+    if not twins:
+        return []
+    named = ", ".join(f"{twin.id} ~ {twin.other}" for twin in twins[:SHOWN]) + ", ..." * (len(twins) > SHOWN)
+    told = f"{len(twins)} rows of one source's test stand in another's train: {named}"
+    return [f"{told}; the mixture leaves them out of test, so nothing here is scored on them."]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,19 @@ def test_a_mixture_is_told_with_what_its_sources_share(places: Places) -> None:
     refused = place.command("check", "study.yaml", "--set", "data.on_overlap=error")
     assert refused.status == 2
     assert "rows stand in two splits" in refused.err
+
+
+def test_what_a_mixture_leaves_out_of_one_test_and_trains_on_from_another_is_told(places: Places) -> None:
+    place = mixture(places(store=False))
+    write_rows(place.folder / "nested" / "train.jsonl", [{"translation": {"en": "x", "fr": "y"}}] * 4)
+    shared = [{"translation": {"en": row["source"], "fr": row["target"]}} for row in rows("train")]
+    write_rows(place.folder / "nested" / "test.jsonl", shared)
+    done = place.command("check", "study.yaml", "--set", "data.train=12", "--set", "data.test=3")
+    assert done.status == 0, done.err
+    told = r"caution: (\d+) rows of one source's test stand in another's train: nested:row-\d+ ~ data:train-\d+, "
+    found = re.search(told, " ".join(done.out.split()))
+    assert found is not None
+    assert 6 <= int(found[1]) <= 8, "eight rows of data train, each a row of the other's test, which scores one or two"
 
 
 @pytest.mark.slow
