@@ -6,7 +6,7 @@ it is about are the source. Which of two languages is the target nobody can know
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from harness.core.example import as_text
@@ -18,6 +18,7 @@ __all__ = [
     "instructed",
     "instruction_columns",
     "instruction_source",
+    "made_into_others",
     "mapping_hint",
     "source_of_instructions",
 ]
@@ -102,6 +103,18 @@ def instructed(rows: Sequence[Mapping[str, Any]], names: Instructions, *, has_so
     told = "" if has_source else f", the field source {names.instruction!r}{below}"
     note = f"rows are instructions: the target is {names.output!r}{told}; data.columns takes others."
     return Instructed(made, note.replace(",;", ";"))
+
+
+def made_into_others(mappings: Iterable[Mapping[str, str]], fields: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """Return the columns that prompts may show under another name.
+
+    Args:
+        mappings: ``data.columns``, of each source.
+        fields: Of examples.
+    """
+    mapped = {column for columns in mappings for column in columns.values()}
+    names = source_of_instructions(fields)
+    return frozenset({*mapped, *(column.partition(".")[0] for column in mapped), *filter(None, (names or ())[:2])})
 
 
 def mapping_hint(row: Mapping[str, Any]) -> str:

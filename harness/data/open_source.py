@@ -280,7 +280,8 @@ class _Slices(NamedTuple):
             return range(count)
         taken = {number for _, numbers in slices for number in numbers}
         others = " and ".join(dict.fromkeys(other for other, _ in slices))
-        note = f"{split} is what {others} leaves of the {count:,} rows of {piece.name}: {count - len(taken):,}."
+        rest = count - len(taken)
+        note = f"{split} is {rest:,} of the {count:,} rows of {piece.name}; others are in slices for {others}."
         if note not in self.notes:
             self.notes.append(note)
         return [number for number in range(count) if number not in taken]

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from harness.core.errors import UserError
 from harness.core.example import SPLITS, Example, Split
 from harness.data.data_keys import Data
+from harness.data.known_columns import made_into_others
 from harness.data.mixtures import part_of
 from harness.data.open_source import open_source
 from harness.data.row_groups import few_tested, likely_groups, separated
@@ -22,7 +23,7 @@ from harness.study.target_in_prompt import spread
 from harness.study.task import Task, plain_example
 from harness.study.unequal_targets import trimmed_targets
 
-__all__ = ["StudyRows", "study_rows"]
+__all__ = ["StudyRows", "shown_otherwise", "study_rows"]
 
 SHOWN = 3
 """Pairs that a line names."""
@@ -107,13 +108,20 @@ def _kept(
     return examples, found, [*lines, *few_tested(examples)]
 
 
+def shown_otherwise(data: Data, source: Source, examples: Mapping[Split, Sequence[Example]]) -> frozenset[str]:
+    """Return the columns that prompts show under another name: mapped ones, and parts of instructions."""
+    mappings = [data.columns, *(part.data.columns for part in source.parts)]
+    return made_into_others(mappings, [example.fields for example in examples["train"]])
+
+
 def _ungrouped(rows: Mapping[Split, Sequence[SourceRow]], data: Data) -> list[str]:
     """Ask about columns that look as if they said which rows belong together, where none is named."""
     if data.group is not None:
         return []
     mapped = {data.columns.get(name, name) for name in ("source", "target", "references", "id")}
     columns = {split: [row.columns for row in part] for split, part in rows.items()}
-    return [likely.line() for likely in likely_groups(columns, frozenset(mapped), data.columns.get("id", "id"))]
+    others = made_into_others([], [row for part in columns.values() for row in part])
+    return [likely.line() for likely in likely_groups(columns, mapped | others, data.columns.get("id", "id"))]
 
 
 def _undrawn(source: Source, data: Data, task: Task, examples: Mapping[Split, Sequence[Example]]) -> list[str]:

@@ -112,7 +112,7 @@ def test_what_is_not_named_stays_without_what_slices_take(tmp_path: Path) -> Non
     assert [e.fields["source"] for e in found["train"]] == names("train", 17)
     assert [e.fields["source"] for e in found["test"]] == names("train", 17, 20)
     assert [e.fields["source"] for e in found["validation"]] == names("dev", 5)
-    assert source.notes == ["train is what test leaves of the 20 rows of train: 17."]
+    assert source.notes == ["train is 17 of the 20 rows of train; others are in slices for test."]
 
 
 def test_names_are_those_of_the_folder_or_of_its_aliases(tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ def test_instructions_are_checked_without_a_word_about_them(places: Places) -> N
     assert done.status == 0, done.err
     assert "note: rows are instructions: the target is 'output', the field source 'instruction'" in done.out
     assert done.out.count("rows are instructions") == 1
+    assert "no prompt uses" not in done.out
+    assert "belong together" not in done.out, "many rows may have one instruction"
     wrong = place.command("check", "study.yaml", "--set", 'prompts=[{name: own, text: "{{ output }}{{ source }}"}]')
     assert wrong.status == 2
     assert "field 'output' is undefined" in wrong.err
