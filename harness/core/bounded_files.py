@@ -136,17 +136,29 @@ def read_json(path: Path) -> Any:
     return parse_json(read_text(path))
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str, *, distinct: bool = False) -> Any:
     """Return what a text says as JSON.
+
+    Args:
+        text: The text.
+        distinct: Whether to refuse an object that has a key twice, of which else the last one counts.
 
     Raises:
         ValueError: It is no JSON, or nested too deep.
     """
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_with_distinct_keys if distinct else None)
     except RecursionError:
         raise ValueError(TOO_DEEP) from None
     _see_nesting(value)
+    return value
+
+
+def _with_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"it has {next(name for name in names if names.count(name) > 1)!r} twice")
     return value
 
 

@@ -13,6 +13,7 @@ from harness.core.errors import DataError
 from harness.core.example import as_text
 from harness.data.chat_turns import CALLS, COLUMNS, MESSAGES, Turn, chat_column, is_chat, read_turns, source_text
 from harness.data.data_keys import Data
+from harness.data.nested_names import exchanged_at, has, value_at
 
 __all__ = ["Answered", "Part", "answered", "answered_column", "parts_of", "without_reserved"]
 
@@ -44,12 +45,13 @@ def parts_of(row: Mapping[str, Any], column: str, *, every: bool) -> list[Part]:
     Raises:
         DataError: It is no chat, or has no target.
     """
-    turns = read_turns(row.get(column), column)
+    turns = read_turns(value_at(row, column), column)
     answers = [place for place, turn in enumerate(turns) if turn["role"] == "assistant"]
     if not answers:
         raise DataError(f"column {column!r} has no turn of an assistant, which the target would be; leave the row out")
     # A data set with both columns has the same chat twice, and with it the target.
-    rest = {name: value for name, value in row.items() if name != column and not (name in COLUMNS and is_chat(value))}
+    others = {name: value for name, value in row.items() if name != column and not (name in COLUMNS and is_chat(value))}
+    rest = others if column in row else exchanged_at(others, column, None)
     wanted = [place for place in answers if not _fault(turns, place)] if every else answers[-1:]
     if (not wanted or not every) and (fault := _fault(turns, answers[-1])):
         raise DataError(f"the last assistant turn of {column!r} {fault}; leave the row out")
@@ -135,7 +137,8 @@ def answered(rows: Sequence[Mapping[str, Any]], column: str, *, every: bool, id:
             faults.append(f"{place} row {number}: {error}")
             continue
         for part in parts:
-            own = {id: f"{as_text(row[id])}.{part.answer}"} if every and row.get(id) not in (None, "") else {}
+            said = value_at(row, id)
+            own = {id: f"{as_text(said)}.{part.answer}"} if every and said not in (None, "") else {}
             found.rows.append({**part.columns, **own})
             found.labels.append(f"{number}.{part.answer}" if every else str(number))
             found.chats.append(number)
@@ -171,7 +174,7 @@ def answered_column(rows: Sequence[Mapping[str, Any]], data: Data, place: str, *
         DataError: The study says which turns are targets, and there are none; or chats are in a column of another name.
     """
     target = data.columns.get("target", "target")
-    has_target = any(target in row for row in rows)
+    has_target = any(has(row, target) for row in rows)
     column = None if has_target or not reads_chats else data.columns.get(MESSAGES) or chat_column(rows)
     if column is None and not has_target and reads_chats and (other := _other_column(rows)):
         raise DataError(

@@ -10,23 +10,26 @@ from pydantic import Field, field_validator, model_validator
 from harness.core.closest_match import closest
 from harness.core.example import Split
 from harness.core.named_path import DataPath
-from harness.core.number_types import Rows, Seed
+from harness.core.number_types import Amount, Rows, Seed
 from harness.core.yaml_section import Section
+from harness.data.split_slices import SplitName, names_file, pieces_of
 
-__all__ = ["Data"]
+__all__ = ["Data", "MixedSource", "Place"]
 
-LOCAL = ("path", "splits", "delimiter", "encoding")
+LOCAL = ("path", "delimiter", "encoding")
 """Keys of files on this machine."""
 
 
-class Data(Section):
-    """Where examples come from, and how many of them are used."""
+class Place(Section):
+    """Where rows come from."""
 
     path: DataPath | None = None
-    """A file, or a folder with ``train``, ``validation``, ``test`` as jsonl, json, csv, tsv, parquet or txt, gzip or
-    not; also called ``valid``, ``val``, ``dev`` or ``eval``, in any case, and in shards as the Hub names them."""
-    splits: dict[Split, DataPath] = Field(default_factory=dict)
-    """The file of each split: ``{train: a.csv, validation: b.csv}``, in ``path``, else beside the study file."""
+    """A file, or a folder with ``train``, ``validation``, ``test`` as jsonl, json, csv, tsv, parquet, arrow or txt,
+    gzip or not; also called ``valid``, ``val``, ``dev`` or ``eval``, in any case, in shards as the Hub names them, or
+    as line-aligned files (``train.en``, ``train.fr``); a folder that ``save_to_disk`` wrote."""
+    splits: dict[Split, SplitName] = Field(default_factory=dict)
+    """The file of each split: ``{train: a.csv, validation: b.csv}``, in ``path``, else beside the study file; or what
+    ``path`` or ``hub`` calls it, or slices of that, as in datasets: ``{test: "train[-500:]"}``."""
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     """Between the columns of csv and tsv files; left out: found, and told."""
     encoding: str | None = None
@@ -38,22 +41,9 @@ class Data(Section):
     revision: str | None = None
     """The Hub data set's commit, tag or branch."""
     columns: dict[str, str] = Field(default_factory=dict)
-    """Names that the task expects, to the names that the file has: ``{source: article, target: summary}``."""
-    group: str | None = None
-    """The file's column that says which rows belong together: a group stays in one split, and is resampled as one."""
-    turns: Literal["last", "all"] | None = None
-    """Of chats, a column ``messages`` or ``conversations``: which turn of an assistant is the target, the ``last`` one,
-    or ``all`` of them, each with the turns before it; left out: the last, where rows have no target."""
-    train: Rows | None = None
-    """Rows used; left out: all."""
-    validation: Rows | None = None
-    """Rows used; left out: all, of a split that is carved out of train a tenth of its rows."""
-    test: Rows | None = None
-    """Rows used; left out: all, of a split that is carved out of train a tenth of its rows."""
-    seed: Seed = 0
-    """Decides which rows are used, and which are carved out where the source lacks a split."""
-    on_overlap: Literal["warn", "drop", "error"] = "warn"
-    """Of duplicates across splits; ``drop``: from train, else from validation, never from test."""
+    """Names that the task expects, to the names that the file has: ``{source: article, target: summary}``; where no
+    column has that very name, ``translation.en`` is ``en`` within ``translation``, ``answers.text.0`` the first of a
+    list."""
 
     @field_validator("delimiter", mode="before")
     @classmethod
@@ -76,14 +66,71 @@ class Data(Section):
             raise ValueError(f"data.encoding {encoding!r} is none that Python knows; {hint}") from None
         return encoding
 
+    @field_validator("splits")
+    @classmethod
+    def _of_pieces(cls, splits: dict[Split, str]) -> dict[Split, str]:
+        for split, text in splits.items():
+            try:
+                pieces_of(text)
+            except ValueError as error:
+                raise ValueError(f"data.splits.{split}: {error}") from None
+        return splits
+
     @model_validator(mode="after")
-    def _one_source(self) -> Data:
+    def _one_place(self) -> Place:
         if self.hub and (other := next((key for key in LOCAL if getattr(self, key)), None)):
             raise ValueError(f"data names both {other} and hub; keep one")
-        if self.splits and "train" not in self.splits:
+        files = [piece.name for text in self.splits.values() for piece in pieces_of(text) if names_file(piece.name)]
+        if self.hub and files:
+            raise ValueError(f"data.splits names the file {files[0]} beside data.hub; name its splits: train[:90%]")
+        if self.splits and "train" not in self.splits and len(files) == len(self.splits):
             raise ValueError(f"data.splits names {', '.join(self.splits)}, but no train; name its file too")
         if not self.hub and (self.config or self.revision):
             raise ValueError(
                 "data.config and data.revision belong to data.hub, which is not given; name it, or leave them out"
             )
+        return self
+
+
+class MixedSource(Place):
+    """One of several places that rows come from, in shares by weight."""
+
+    weight: Amount = 1.0
+    """Of its share: ``2`` beside one of ``1`` gives two rows of three."""
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> MixedSource:
+        if not (self.path or self.hub or self.splits):
+            raise ValueError("an entry of data.sources says neither path nor hub; name where its rows are")
+        return self
+
+
+class Data(Place):
+    """Where examples come from, and how many of them are used."""
+
+    sources: tuple[MixedSource, ...] = ()
+    """Several places instead of one, ``[{path: a, weight: 2}, {hub: owner/b}]``: each split mixes theirs by the
+    weights, as many rows as there are without taking one twice; ids begin with the name of a row's source."""
+    group: str | None = None
+    """The file's column that says which rows belong together: a group stays in one split, and is resampled as one."""
+    turns: Literal["last", "all"] | None = None
+    """Of chats, a column ``messages`` or ``conversations``: which turn of an assistant is the target, the ``last`` one,
+    or ``all`` of them, each with the turns before it; left out: the last, where rows have no target."""
+    train: Rows | None = None
+    """Rows used; left out: all."""
+    validation: Rows | None = None
+    """Rows used; left out: all, of a split that is carved out of train a tenth of its rows."""
+    test: Rows | None = None
+    """Rows used; left out: all, of a split that is carved out of train a tenth of its rows."""
+    seed: Seed = 0
+    """Decides which rows are used, and which are carved out where the source lacks a split."""
+    on_overlap: Literal["warn", "drop", "error"] = "warn"
+    """Of duplicates across splits; ``drop``: from train, else from validation, never from test."""
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Data:
+        clash = next((key for key in Place.model_fields if key in self.model_fields_set and getattr(self, key)), None)
+        if self.sources and clash:
+            remedy = "write it into each of its entries" if clash in ("columns", *LOCAL[1:]) else "keep one"
+            raise ValueError(f"data names both {clash} and sources; {remedy}")
         return self

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from harness.core.closest_match import closest
 from harness.core.errors import DataError
 from harness.core.example import Split
+from harness.core.hub_refusals import LOGIN, closed_to_token, gate
 from harness.data.data_keys import Data
 from harness.data.readers import Row, without_nan
 from harness.data.split_files import SPLIT_NAMES
@@ -26,9 +27,10 @@ class HubSplits(NamedTuple):
 
     origin: str
     """Its id and its commit."""
-    readers: dict[Split, Callable[[], list[Row]]]
-    unread: tuple[str, ...]
-    """Its other splits."""
+    readers: dict[str, Callable[[], list[Row]]]
+    """All of them, by its names."""
+    names: dict[Split, str]
+    """What it calls those that a study has, as far as it has them."""
 
 
 def hub_splits(data: Data) -> HubSplits:
@@ -56,10 +58,6 @@ def hub_splits(data: Data) -> HubSplits:
     for name, split in SPLIT_NAMES.items():
         if name in own:  # of several names for one split its own comes first
             names.setdefault(split, own[name])
-    if "train" not in names:
-        raise DataError(
-            f"data.hub {data.hub!r} has no split 'train'; it needs one, but has {', '.join(files) or 'none'}"
-        )
 
     def rows(name: str) -> list[Row]:
         options = {"revision": place.revision, "features": builder.info.features, "data_files": {name: files[name]}}
@@ -67,8 +65,7 @@ def hub_splits(data: Data) -> HubSplits:
             loaded = datasets.load_dataset(place.address, builder.config.name, split=name, **options)
             return without_nan(loaded.to_list())
 
-    readers: dict[Split, Callable[[], list[Row]]] = {split: partial(rows, name) for split, name in names.items()}
-    return HubSplits(place.origin, readers, tuple(name for name in files if name not in names.values()))
+    return HubSplits(place.origin, {name: partial(rows, name) for name in files}, names)
 
 
 class _Place(NamedTuple):
@@ -82,7 +79,14 @@ class _Place(NamedTuple):
 
 
 def _place(data: Data) -> _Place:
-    from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
+    from huggingface_hub import (
+        HfApi,
+        constants,
+        get_hf_file_metadata,
+        hf_hub_download,
+        hf_hub_url,
+        snapshot_download,
+    )
 
     assert data.hub is not None
     if constants.HF_HUB_OFFLINE:
@@ -92,6 +96,9 @@ def _place(data: Data) -> _Place:
     files = {sibling.rfilename for sibling in info.siblings or ()}
     if small := next((name for name in ("README.md", ".gitattributes") if name in files), None):
         hf_hub_download(info.id, small, repo_type="dataset", revision=data.revision)  # the cache notes the revision
+    elif files:  # `datasets` would say of a gate no more than that there is one
+        address = hf_hub_url(info.id, min(files), repo_type="dataset", revision=info.sha)
+        get_hf_file_metadata(address, timeout=PATIENCE)
     address = f"hf://datasets/{info.id}"  # a bare id might be taken for a folder of that name
     return _Place(address, info.sha, f"hub:{info.id}@{info.sha}")
 
@@ -109,16 +116,15 @@ def _hub_errors(data: Data) -> Iterator[None]:
     from huggingface_hub import errors
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # in its __all__, but not in its types
 
-    login = "log in with `hf auth login`"
     try:
         yield
     except errors.HFValidationError as error:
         raise DataError(f"data.hub {data.hub!r} is no Hub id; it must be org/name") from error
     except errors.GatedRepoError as error:
-        raise DataError(f"data.hub {data.hub!r} is gated; accept its terms on the Hub, then {login}") from error
+        raise DataError(f"data.hub {data.hub!r}: {gate()}") from error
     except errors.RepositoryNotFoundError as error:
         raise DataError(
-            f"data.hub {data.hub!r}: the Hub has no such data set, or a private one; correct the id, or {login}"
+            f"data.hub {data.hub!r}: the Hub has no such data set, or a private one; correct the id, or {LOGIN}"
         ) from error
     except errors.RevisionNotFoundError as error:
         raise DataError(
@@ -134,6 +140,8 @@ def _hub_errors(data: Data) -> Iterator[None]:
             f"data.hub {data.hub!r}: the Hub cannot be reached; check the network, or name files in data.path"
         ) from error
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+        if told := closed_to_token(error):
+            raise DataError(f"data.hub {data.hub!r}: {told}") from error
         reason = " ".join(str(error.__cause__ or error).split())[:300]
         raise DataError(
             f"data.hub {data.hub!r} cannot be read: {reason}; check its files on the Hub, or name files in data.path"

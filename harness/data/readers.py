@@ -1,4 +1,4 @@
-"""File readers: jsonl, JSON, csv, tsv, parquet and plain text, gzip or not, to rows.
+"""File readers: jsonl, JSON, csv, tsv, parquet, arrow and plain text, gzip or not, to rows.
 
 A plain-text line is ``source<TAB>target``, or, in a file without tabs, the one column ``text``.
 """
@@ -8,17 +8,19 @@ from __future__ import annotations
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.core.bounded_files import OVERHEAD, UNPACKED, in_proportion, parse_json, read_unpacked
+from harness.core.bounded_files import UNPACKED, in_proportion, parse_json, read_unpacked
 from harness.core.errors import DataError
+from harness.data.aligned_lines import aligned_at, column_of, read_aligned
+from harness.data.arrow_files import is_saved, read_arrow, read_saved, refuse_repeated, row_size
 from harness.data.csv_files import read_csv
 from harness.data.text_files import Text, open_text
 
-__all__ = ["FORMATS", "Row", "Table", "format_of", "read_rows", "read_table", "without_nan"]
+__all__ = ["FORMATS", "Row", "Table", "format_of", "read_files", "read_rows", "read_table", "without_nan"]
 
 Row = dict[str, Any]
 
@@ -53,13 +55,15 @@ def read_table(path: Path, *, encoding: str | None = None, delimiter: str | None
     Raises:
         DataError: The file is missing, of an unknown format, unreadable or malformed; names the row.
     """
-    kind = format_of(path)
+    kind = "a saved data set" if is_saved(path) else format_of(path)
     if kind is None:
+        aligned = f"; line-aligned files are named by what their names begin with, as {path.with_suffix('')}"
         raise DataError(
             f"{path}: unknown format; a data file ends in {', '.join('.' + k for k in FORMATS)}, or that .gz"
+            f"{aligned if column_of(path) else ''}"
         )
     try:
-        table = FORMATS[kind](path, encoding, delimiter)
+        table = FORMATS[kind](path, encoding, delimiter) if kind in FORMATS else Table(read_saved(path))
     except FileNotFoundError:
         raise DataError(f"{path}: no such data file; set data.path") from None
     except OSError as error:
@@ -70,6 +74,29 @@ def read_table(path: Path, *, encoding: str | None = None, delimiter: str | None
             f"{path}: a row has {widest:,} columns; leave out what no prompt uses, at most {COLUMNS:,} stay"
         )
     return table
+
+
+def read_files(paths: Sequence[Path], *, encoding: str | None = None, delimiter: str | None = None) -> dict[str, Table]:
+    """Return what several files hold, by their names: of one split, as shards or, line-aligned, as columns.
+
+    Args:
+        paths: One or more; one that is not there may be what the names of line-aligned files begin with.
+        encoding: Of their texts.
+        delimiter: Between the columns of CSV and TSV.
+
+    Raises:
+        DataError: As `read_table`, and where line-aligned files do not fit each other.
+    """
+    first = paths[0]
+    aligned = tuple(paths) if len(paths) > 1 and all(map(column_of, paths)) else ()
+    if len(paths) == 1 and not first.exists():
+        aligned = aligned_at(first)
+    if not aligned:
+        return {path.name: read_table(path, encoding=encoding, delimiter=delimiter) for path in paths}
+    try:
+        return {first.name: Table(*read_aligned(aligned, encoding))}
+    except OSError as error:
+        raise DataError(f"{first.parent}: {first.name} and the files beside it cannot be read: {error}") from error
 
 
 def without_nan(rows: list[Row]) -> list[Row]:
@@ -105,7 +132,7 @@ def _jsonl(path: Path, encoding: str | None, delimiter: str | None) -> Table:
 
 def _object(place: str, line: str) -> Row:
     try:
-        value = parse_json(line)
+        value = parse_json(line, distinct=True)
         if "\\u" in line:
             json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text
     except ValueError as error:
@@ -128,7 +155,7 @@ def _json(path: Path, encoding: str | None, delimiter: str | None) -> Table:
         return _jsonl(path, encoding, delimiter)
     whole = "".join(line for _, line in open_text(path, encoding).lines)
     try:
-        values = parse_json(whole)
+        values = parse_json(whole, distinct=True)
         if "\\u" in whole:
             json.dumps(values, ensure_ascii=False).encode()  # half of a surrogate pair is no text
     except ValueError as error:
@@ -175,19 +202,18 @@ def _parquet(path: Path, encoding: str | None, delimiter: str | None) -> Table:
     try:
         data = read_unpacked(path)
         file = pyarrow.parquet.ParquetFile(io.BytesIO(data))
+        refuse_repeated(path, file.schema_arrow.names)
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
         list(in_proportion(groups, lambda group: group.total_byte_size, lambda: len(data)))
         batches = file.iter_batches(BATCH if len(data) < UNPACKED else 64 * BATCH)
         pieces: Iterator[list[Row]] = (batch.to_pylist() for batch in batches)
-        return Table([row for rows in in_proportion(pieces, _size, lambda: len(data)) for row in rows])
+        return Table([row for rows in in_proportion(pieces, row_size, lambda: len(data)) for row in rows])
     except (pyarrow.ArrowException, ValueError, OverflowError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read as parquet: {error}; write the file again") from error
 
 
-def _size(rows: list[Row]) -> int:
-    """Return about the bytes of rows: a value may be written once, and stand in a million of them."""
-    values = [value for row in rows for value in row.values()]
-    return OVERHEAD * len(rows) + sum(len(value if isinstance(value, str | bytes) else str(value)) for value in values)
+def _arrow(path: Path, encoding: str | None, delimiter: str | None) -> Table:
+    return Table(read_arrow(path))
 
 
 FORMATS: dict[str, Callable[[Path, str | None, str | None], Table]] = {
@@ -197,5 +223,6 @@ FORMATS: dict[str, Callable[[Path, str | None, str | None], Table]] = {
     "tsv": _tsv,
     "txt": _txt,
     "parquet": _parquet,
+    "arrow": _arrow,
 }
 """The formats that are read, by file ending."""

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from harness.core.errors import DataError
 from harness.core.example import SPLITS, Example, Split
+from harness.data.nested_names import value_at
 
 __all__ = [
     "FEW_TESTED",
@@ -78,7 +79,7 @@ def group_of(row: Mapping[str, Any], column: str | None) -> str | None:
         row: Column names to values.
         column: ``data.group``.
     """
-    return _name(row.get(column)) if column is not None else None
+    return _name(value_at(row, column)) if column is not None else None
 
 
 def _name(value: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Data sources: a file, a folder of splits or a data set on the Hub, to examples.
+"""Data sources: the rows of splits, to examples; where they are is found in `harness.data.open_source`.
 
 Splits are the source's own; one that it lacks is carved out of ``train`` with the study's seed. Nothing is read
 before it is asked for, so that a search never opens the test split's file.
@@ -8,32 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
-from pathlib import Path
+from functools import cache
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from harness.core.closest_match import closest
 from harness.core.errors import DataError
 from harness.core.example import Example, Split, as_text
-from harness.core.named_path import named_path
 from harness.core.user_code import user_code
+from harness.data.carved_splits import chosen_rows
 from harness.data.chat_rows import answered, answered_column, without_reserved
-from harness.data.column_kinds import ColumnKinds
 from harness.data.data_keys import Data
-from harness.data.hub_data import hub_splits
-from harness.data.readers import Row, read_table
-from harness.data.row_groups import group_of, in_whole_groups
-from harness.data.split_files import SplitFiles, split_files
+from harness.data.known_columns import Instructions, instructed, instruction_columns
+from harness.data.mixtures import id_in, mixed
+from harness.data.nested_names import ABSENT, exchanged_at, has, names_in, value_at
+from harness.data.readers import Row
+from harness.data.row_groups import group_of
 
-__all__ = ["Source", "SourceRow", "example_of", "examples_of", "open_source", "read_split", "split_rows"]
+__all__ = [
+    "LISTED",
+    "Part",
+    "Source",
+    "SourceRow",
+    "example_of",
+    "examples_of",
+    "read_split",
+    "split_rows",
+]
 
 LISTED = 10
 """Files, or columns, that a line names."""
-
-CARVED_SHARE = 0.1
-"""The share of ``train`` that a missing split takes where the study gives no size."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,13 @@ class Source:
     """Whether its files hold what Python gave, which messages then name in their place."""
 
     reads_chats: bool = True
-    """Whether chats are taken apart into prompt and target; a task whose own function does so is left to it."""
+    """Whether chats and instructions are made source and target; a task whose own function does so is left to it."""
+
+    parts: tuple[Part, ...] = ()
+    """The sources that it mixes, if it does; then its own readers are none."""
+
+    undrawn: dict[Split, list[SourceRow]] = field(default_factory=dict)
+    """Of a mixture, once they are read: the rows that it leaves out."""
 
     @property
     def name(self) -> str:
@@ -75,58 +84,23 @@ class Source:
 
     def read_once(self) -> Source:
         """Return the same source, which keeps what it reads: splits that are carved out of one file share its rows."""
-        return replace(self, readers={split: cache(reader) for split, reader in self.readers.items()})
+        parts = tuple(part._replace(source=part.source.read_once()) for part in self.parts)
+        return replace(self, readers={split: cache(reader) for split, reader in self.readers.items()}, parts=parts)
 
     def holder(self, split: Split) -> Split:
         """Return the split whose rows a split is of: itself, or the one that it is carved out of."""
         return split if split in self.readers else "train"
 
 
-def open_source(data: Data, default: Path, folder: Path = Path()) -> Source:
-    """Find the study's data without reading it.
+class Part(NamedTuple):
+    """One of the sources of a mixture."""
 
-    Args:
-        data: The study's section.
-        default: The task's own data, where the study names none.
-        folder: Where paths of ``splits`` start if no folder is named.
-
-    Raises:
-        DataError: There is nothing there, or no ``train``.
-    """
-    if data.hub:
-        found = hub_splits(data)
-        return Source(found.origin, found.readers, _unread(found.origin, "splits", found.unread))
-    if data.splits:
-        base = named_path(data.path) if data.path else folder
-        files = {split: (base / named_path(name),) for split, name in data.splits.items()}
-        return _files(str(base), SplitFiles(files, ()), data)
-    path = named_path(data.path) if data.path else default
-    if path.is_file():
-        return _files(str(path), SplitFiles({"train": (path,)}, ()), data)
-    if not path.is_dir():
-        places = "paths start from the study file's folder, then from the current folder"
-        raise DataError(f"data.path {str(path)!r} is neither a file nor a folder; {places}")
-    return _files(str(path), split_files(path), data)
-
-
-def _files(origin: str, found: SplitFiles, data: Data) -> Source:
-    """Return the source that some files are."""
-    notes = _unread(origin, "files", found.unread)
-    kinds = ColumnKinds()
-
-    def rows(files: Sequence[Path]) -> list[Row]:
-        tables = [read_table(file, encoding=data.encoding, delimiter=data.delimiter) for file in files]
-        for file, table in zip(files, tables, strict=True):
-            told = [*table.notes, *kinds.differing(file.name, table.rows)]
-            notes.extend(note for note in told if note not in notes)
-        return [row for table in tables for row in table.rows]
-
-    return Source(origin, {split: partial(rows, files) for split, files in found.files.items()}, notes)
-
-
-def _unread(origin: str, what: str, names: Sequence[str]) -> list[str]:
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return [f"in {origin} these {what} are not read: {', '.join(names[:LISTED])}{more}."] if names else []
+    name: str
+    """What ids of its rows begin with, and params say of it; holds no colon."""
+    weight: float
+    source: Source
+    data: Data
+    """Its own section, with the sizes of what is carved out of it."""
 
 
 class SourceRow(NamedTuple):
@@ -139,6 +113,8 @@ class SourceRow(NamedTuple):
     columns: Row
     group: str | None = None
     """What it has in common with other rows, whatever ``data.group`` says: the chat that they are of."""
+    part: str | None = None
+    """The source of a mixture that it is of: then its columns are called as the task expects."""
 
 
 def read_split(
@@ -147,7 +123,7 @@ def read_split(
     """Return one split's examples: carved out where the source lacks it, cut to the study's size.
 
     Args:
-        source: From `open_source`.
+        source: From `harness.data.open_source`.
         split: Which.
         data: Sizes, seed, column names and groups.
         example: The task's way from a row and a fallback id to an example.
@@ -166,15 +142,23 @@ def split_rows(source: Source, split: Split, data: Data) -> list[SourceRow]:
     Raises:
         DataError: The split is empty or too small, or no row has the column of groups, or one that a name is mapped to.
     """
+    if source.parts:
+        return _mixed_rows(source, split, data)
     table, place, holder = source.rows(split), source.place(split), source.holder(split)
     _refuse_missing(table, data, place)
     target = data.columns.get("target", "target")
     column = answered_column(table, data, place, reads_chats=source.reads_chats)
+    names = None if column or not source.reads_chats else _instructions(table, data)
+    if names is not None:
+        has_source = "source" in data.columns or any("source" in row for row in table)
+        table, note = instructed(table, names, has_source=has_source)
+        source.notes.extend([note] if note not in source.notes else [])
     if column is None:
         rows, labels = table, [str(number) for number in range(1, len(table) + 1)]
         groups = [group_of(row, data.group) for row in rows]
-        if len({target in row for row in rows}) > 1:
-            rows = [row if target in row else {**row, target: None} for row in rows]
+        without = [row for row in rows if target not in row and not has(row, target)]
+        if 0 < len(without) < len(rows):
+            rows = [row if target in row or has(row, target) else {**row, target: None} for row in rows]
     else:
         every = data.turns == "all"
         id = data.columns.get("id", "id")
@@ -183,8 +167,52 @@ def split_rows(source: Source, split: Split, data: Data) -> list[SourceRow]:
         source.notes.extend(note for note in found.notes if note not in source.notes)
         own = [f"{holder} row {number}" if every else None for number in found.chats]
         groups = [group_of(row, data.group) or chat for row, chat in zip(rows, own, strict=True)]
-    numbers = _chosen(source, split, data, groups)
+    numbers = chosen_rows(source, split, data, groups)
     return [SourceRow(f"{place} row {labels[n]}", f"row-{labels[n]}", rows[n], groups[n]) for n in numbers]
+
+
+def _mixed_rows(source: Source, split: Split, data: Data) -> list[SourceRow]:
+    """Return the rows of a mixture's split."""
+    weights = {part.name: part.weight for part in source.parts}
+    rows = {
+        part.name: [
+            _of_part(row, part)
+            for row in split_rows(replace(part.source, reads_chats=source.reads_chats), split, part.data)
+        ]
+        for part in source.parts
+    }
+    try:
+        mixture = mixed(
+            {name: [row.group for row in part] for name, part in rows.items()}, weights, data.seed, getattr(data, split)
+        )
+    except DataError as error:
+        raise DataError(f"{source.place(split)}: data.{split}: {error}") from None
+    note = mixture.line(split, weights, {name: len(part) for name, part in rows.items()})
+    source.notes.extend([note] if note not in source.notes else [])
+    drawn = set(mixture.rows)
+    source.undrawn[split] = [
+        row for name, part in rows.items() for number, row in enumerate(part) if (name, number) not in drawn
+    ]
+    return [rows[name][number] for name, number in mixture.rows]
+
+
+def _of_part(row: SourceRow, part: Part) -> SourceRow:
+    """Return a row as one of a mixture: what targets are made of has no other name by which a prompt could show it."""
+    columns, found = part.data.columns, _mapped(row.columns, part.data.columns)
+    for column in (columns.get(name) for name in ("target", "references")):
+        if column in row.columns and column not in columns:
+            del found[column]
+        elif column is not None and column not in row.columns and has(row.columns, column):
+            found = exchanged_at(found, column, None)
+    group = row.group if row.group is not None else group_of(row.columns, part.data.group)
+    return row._replace(columns=found, group=group and f"{part.name}:{group}", part=part.name)
+
+
+def _instructions(rows: Sequence[Row], data: Data) -> Instructions | None:
+    """Return the columns of instructions where rows have no target, and the study maps none."""
+    if "target" in data.columns or any("target" in row for row in rows):
+        return None
+    return instruction_columns(rows)
 
 
 def _refuse_missing(rows: Sequence[Row], data: Data, place: str) -> None:
@@ -193,8 +221,8 @@ def _refuse_missing(rows: Sequence[Row], data: Data, place: str) -> None:
     if data.group is not None:
         wanted["data.group names"] = data.group
     for says, column in wanted.items():
-        if rows and not any(column in row for row in rows):
-            hint = closest(column, sorted({column for row in rows for column in row}))
+        if rows and not any(has(row, column) for row in rows):
+            hint = closest(column, names_in(rows))
             raise DataError(f"{place}: {says} a column {column!r}, which no row has; {hint}")
 
 
@@ -222,60 +250,15 @@ def example_of(row: SourceRow, data: Data, example: Callable[[Mapping[str, Any],
         DataError: A column is missing, or the task's own function fails.
     """
     try:
-        made = _example(_mapped(row.columns, data.columns), row.id, example)
+        columns = row.columns if row.part else _mapped(row.columns, data.columns)
+        made = _example(columns, row.id, example)
         made = replace(made, fields=without_reserved(made.fields, data.columns))
     except DataError as error:
         raise DataError(f"{row.place}: {error}") from None
+    if row.part:
+        return replace(made, id=id_in(row.part, made.id), group=row.group)
     group = row.group if row.group is not None else group_of(row.columns, data.group)
     return made if group is None else replace(made, group=group)
-
-
-def _chosen(source: Source, split: Split, data: Data, rows: Sequence[str | None]) -> list[int]:
-    """Return the row numbers of a split, in the file's order; a smaller size takes a subset of a larger one's.
-
-    Args:
-        source: For messages, and what it lacks.
-        split: Which.
-        data: Sizes and seed.
-        rows: The group of each.
-    """
-    shuffled = [int(number) for number in np.random.default_rng(data.seed).permutation(len(rows))]
-    units: Sequence[list[int]] = in_whole_groups(shuffled, rows)
-    wanted: int | None = getattr(data, split)
-    missing: list[Split] = [name for name in ("test", "validation") if name not in source.readers]
-    if split in missing or (split == "train" and missing):
-        sizes = {name: getattr(data, name) or max(1, round(len(rows) * CARVED_SHARE)) for name in missing}
-        units = _carved(source, split, units, sizes)
-    order = [number for unit in units for number in unit]
-    if not order:
-        raise DataError(f"{source.place(split)}: split {split!r} is empty; it needs at least one row")
-    if wanted is not None and wanted > len(order):
-        raise DataError(f"{source.place(split)}: data.{split} is {wanted}, but there are {len(order)} rows; lower it")
-    return sorted(order[:wanted])
-
-
-def _carved(
-    source: Source, split: Split, units: Sequence[list[int]], sizes: Mapping[Split, int]
-) -> Sequence[list[int]]:
-    """Return a split's share of groups: those that are missing take whole ones until they have their rows."""
-    start, rows = 0, sum(map(len, units))
-    for name, size in sizes.items():
-        end, taken = start, 0
-        while taken < size and end < len(units):
-            taken += len(units[end])
-            end += 1
-        if taken < size or end == len(units):
-            groups = f" in {len(units)} groups" if len(units) < rows else ""
-            raise DataError(
-                f"{source.place('train')}: its {rows} rows{groups} cannot give {dict(sizes)} and leave rows to train on"
-            )
-        if name == split:
-            none = "no rows were given" if source.from_memory else f"there is no file for it in {source.origin}"
-            rule = f"data.{name} sets how many, {CARVED_SHARE:.0%} where it is left out"
-            source.notes.append(f"{name} is {taken} of the {rows} rows of train: {none}; {rule}.")
-            return units[start:end]
-        start = end
-    return units[start:]
 
 
 def _example(row: Row, id: str, make: Callable[[Mapping[str, Any], str], Example]) -> Example:
@@ -295,4 +278,9 @@ def _example(row: Row, id: str, make: Callable[[Mapping[str, Any], str], Example
 
 
 def _mapped(row: Row, columns: Mapping[str, str]) -> Row:
-    return {**row, **{name: row[column] for name, column in columns.items() if column in row}}
+    made = dict(row)
+    for name, column in columns.items():
+        value = row[column] if column in row else value_at(row, column, ABSENT)
+        if value is not ABSENT:
+            made[name] = value
+    return made

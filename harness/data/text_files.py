@@ -29,7 +29,7 @@ OTHERS = {
     b"PK\x03\x04": "a spreadsheet (xlsx, ods) or a zip archive; export or unpack it, as csv in UTF-8",
     b"\xd0\xcf\x11\xe0": "an old spreadsheet (xls); export it as csv in UTF-8",
     b"PAR1": "parquet; end its name in .parquet",
-    b"ARROW1": "an arrow file; write it as parquet",
+    b"ARROW1": "an arrow file; end its name in .arrow",
     b"%PDF": "a PDF; bring its text as a row a line",
 }
 """What files begin with that are no text, whatever they are called."""
@@ -62,7 +62,8 @@ def open_text(path: Path, encoding: str | None = None) -> Text:
         DataError: Its encoding cannot be told; reading its lines raises the same where they do not fit it.
     """
     if encoding is not None:
-        return Text(_told(path, text_lines(path, encoding), encoding))
+        may_be_marked = codecs.lookup(encoding).name == "utf-8"
+        return Text(_told(path, text_lines(path, "utf-8-sig" if may_be_marked else encoding), encoding))
     try:
         found = _encoding(path)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:

@@ -22,6 +22,7 @@ from harness.data.prompt_forms import form_of, stored_fields
 from harness.metrics.base import Metric
 from harness.report.charts.palette import COLORS
 from harness.results.score_forecast import Forecast
+from harness.runner.mixture_shares import part_shares, part_sizes
 from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.runner.resume.put_by import PutBy
@@ -98,7 +99,7 @@ def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> Cel
         factors=cell.levels,
         trainable_parameters=trainable,
         parameters=total,
-        sizes=_split_sizes(checked),
+        sizes=_split_sizes(checked) | part_sizes(checked),
         shots=facts.shots(cell.prompt.name) if shots_of(cell.prompt) else {},
         settings={
             **{name: value for name, value in training.items() if name not in searched},
@@ -143,7 +144,7 @@ def data_use(checked: Checked, split: Split, examples: Sequence[Example]) -> Dat
     """Return one split of a study's data as its runs use it."""
     hub, origin = checked.file.study.data.hub, _written(checked.source.origin, checked)
     used = DataUse(
-        name=hub or Path(origin).name,
+        name=hub or "+".join(part.name for part in checked.source.parts) or Path(origin).name,
         split=split,
         digest=fingerprint(examples),
         source=origin,
@@ -295,6 +296,7 @@ def _data(checked: Checked, fits: Sequence[Fit]) -> dict[str, str | int]:
     return (
         {"source": _written(checked.source.origin, checked)}
         | {f"{split} examples": size for split, size in _split_sizes(checked).items()}
+        | part_shares(checked)
         | {f"prompt {fit.prompt}": f"{fit.truncated:.1%} shortened, {fit.dropped} dropped" for fit in fits}
         | {f"duplicates, {o.earlier} and {o.later}": o.line() for o in checked.overlaps if o.twins}
     )

@@ -23,6 +23,7 @@ from harness.core.format_versions import FORMAT
 from harness.core.named_path import named_path
 from harness.core.permissions import Permissions
 from harness.data.demonstrations import NO_DEMONSTRATIONS, Demonstrations
+from harness.data.nested_names import names_in, value_at
 from harness.data.tokenization import Row, encode
 from harness.models.content_digests import weights_digest
 from harness.models.delta import load_delta, save_delta, whole_model
@@ -133,7 +134,7 @@ class Generator:
         """
         columns = self.recipe.with_turns(columns)
         found = self.recipe.columns_of(columns)
-        fields = {name: _value(column, columns[column]) for name, column in found.items()}
+        fields = {name: _value(column, value_at(columns, column)) for name, column in found.items()}
         example = Example(id=id, fields=fields, target="-")
         try:
             if self.recipe.compared and not found.keys() & set(self.recipe.compared):
@@ -145,7 +146,7 @@ class Generator:
                 if name not in found:
                     column = self.recipe.columns.get(name, name)
                     also = "" if column == name else f" (or {name!r}, as the prompt calls it)"
-                    hint = closest(column, sorted(map(str, columns)))
+                    hint = closest(column, names_in([columns]))
                     raise DataError(f"column {column!r}{also} is missing; {hint}") from error
             raise DataError(str(error)) from error
 

@@ -20,6 +20,7 @@ from harness.core.bounded_files import numbered_lines, parse_json
 from harness.core.errors import DataError, UserError
 from harness.core.example import digest
 from harness.core.failures import explained
+from harness.data.arrow_files import is_saved
 from harness.data.readers import format_of, read_table, without_nan
 from harness.data.text_files import open_text
 from harness.data.tokenization import Row
@@ -174,7 +175,7 @@ def _requests(source: Path, say: Callable[[str], None], scratch: Path) -> Callab
         with spooled.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
         return lambda: _lines(numbered_lines(spooled))
-    if format_of(source) in (None, "jsonl"):
+    if format_of(source) in (None, "jsonl") and not is_saved(source):
         if note := _foreign(source):
             say(_said(note))
             return lambda: _lines((number, line.encode()) for number, line in open_text(source).lines)

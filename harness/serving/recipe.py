@@ -14,6 +14,8 @@ from harness.core.format_versions import FORMAT, refuse_newer
 from harness.core.stored_values import of_kind
 from harness.data.chat_turns import MESSAGES, chat_column, read_turns, source_text, to_answer
 from harness.data.demonstrations import shots_of
+from harness.data.known_columns import Instructions, instruction_source, source_of_instructions
+from harness.data.nested_names import has, value_at
 from harness.data.prompt_forms import restored, stored_fields
 from harness.data.tokenization import Limits, PromptForm
 from harness.models.base_of_delta import Base
@@ -55,6 +57,8 @@ class Recipe:
     """Tokens that end an answer beside the model's own: of a chat the one that ends the assistant's turn."""
     of_turns: bool = False
     """Whether the field ``source`` is the text of a chat's turns."""
+    instructions: Instructions | None = None
+    """The columns of an instruction and what it is about, where the field ``source`` is made of these."""
     compared: tuple[str, ...] = ()
     """The fields, in their order, that rows are compared by where the prompt picks demonstrations."""
 
@@ -72,6 +76,7 @@ class Recipe:
             "columns": dict(self.columns),
             "ends": list(self.ends),
             "of_turns": self.of_turns,
+            "instructions": self.instructions and list(self.instructions),
             "compared": list(self.compared),
         }
         return {**parts, **settings, **own, **{key: value for key, value in later.items() if value}}  # as it was before
@@ -97,6 +102,7 @@ class Recipe:
             columns=of_kind(dict[str, str], found.get("columns", {})),
             ends=of_kind(tuple[int, ...], found.get("ends", ())),
             of_turns=of_kind(bool, found.get("of_turns", False)),
+            instructions=of_kind(Instructions | None, found.get("instructions")),
             compared=of_kind(tuple[str, ...], found.get("compared", ())),
         )
 
@@ -108,20 +114,24 @@ class Recipe:
     def with_turns(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a row that is a chat with the fields ``messages`` and ``source`` of the turns that it is to answer.
 
+        One that is an instruction gets its ``source`` likewise.
+
         Raises:
             DataError: It looks like a chat, and is none.
         """
+        if (names := self.instructions) and names.instruction in row and "source" not in self.columns_of(row):
+            return {**row, self.columns.get("source", "source"): instruction_source(row, names)}
         reads_turns = MESSAGES in self.fields
         if not reads_turns and not (self.of_turns and "source" in self.fields):
             return row
         named = self.columns.get(MESSAGES)
-        column = named if named in row else chat_column([row])
+        column = named if named and has(row, named) else chat_column([row])
         if column is None and reads_turns and row.get(MESSAGES) is not None:
             column = MESSAGES  # whatever it holds, it is to be turns
         if column is None:
             return row
         rest = {name: value for name, value in row.items() if name != column}
-        turns = read_turns(row[column], column)
+        turns = read_turns(value_at(row, column), column)
         if not self.of_turns:  # its rows had a target of their own, and all turns before it
             return {**rest, MESSAGES: turns}
         asked = to_answer(turns)
@@ -130,9 +140,9 @@ class Recipe:
         return {**rest, MESSAGES: asked, self.columns.get("source", "source"): source_text(asked)}
 
     def columns_of(self, row: Mapping[str, Any]) -> dict[str, str]:
-        """Return the column that holds each of the fields in a row that has it, by the study's name first."""
+        """Return the name under which a row has each of the fields that it has, by the study's name first."""
         names = {name: (self.columns.get(name, name), name) for name in self.fields}
-        found = {name: next((column for column in both if column in row), None) for name, both in names.items()}
+        found = {name: next((column for column in both if has(row, column)), None) for name, both in names.items()}
         return {name: column for name, column in found.items() if column is not None}
 
     @classmethod
@@ -185,6 +195,7 @@ def recipe_of_run(cell: Cell, setup: TrainingSetup) -> Recipe:
         columns=_columns(_read(cell.prompt, compared), setup.written.data),
         ends=cell.prompt.ends(loaded),
         of_turns=all(map(_is_of_turns, setup.examples("validation"))),
+        instructions=source_of_instructions([example.fields for example in setup.examples("validation")]),
         compared=compared,
     )
 

@@ -19,8 +19,9 @@ from harness.core.errors import DataError, TaskError
 from harness.core.example import Example, field_names
 from harness.core.named_path import named_path
 from harness.data.data_keys import Data
+from harness.data.open_source import open_source
 from harness.data.readers import FORMATS, Row, format_of, read_rows
-from harness.data.sources import open_source, read_split
+from harness.data.sources import read_split
 from harness.data.template import Template
 from harness.data.tokenization import Encoded, Limits, Reader, encode
 from harness.metrics import get

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from harness.core.bounded_files import open_regular, read_json
 from harness.core.errors import ModelError
+from harness.core.hub_refusals import LOGIN, closed_to_token, gate
 from harness.core.named_path import named_path
 
 __all__ = ["CHAT_TEMPLATE", "Source", "generation_settings", "locate", "tokenizer_file", "weight_files"]
@@ -230,15 +231,14 @@ def _readable(name: str, revision: str | None) -> Iterator[None]:
             f"model {name}: neither a folder nor a Hub id (name or org/name); correct model.name"
         ) from error
     except errors.GatedRepoError as error:
-        raise ModelError(
-            f"model {name}: gated; accept its terms on the Hub, then log in with `hf auth login`"
-        ) from error
+        raise ModelError(f"model {name}: {gate()}") from error
     except errors.RepositoryNotFoundError as error:
         raise ModelError(
             f"model {name}: no such folder, and the Hub has no such model, or a private one; "
-            "correct the name, or log in with `hf auth login`"
+            f"correct the name, or {LOGIN}"
         ) from error
     except errors.RevisionNotFoundError as error:
         raise ModelError(f"model {name}: has no revision {revision!r}; name a branch, tag or commit of it") from error
     except errors.HfHubHTTPError as error:
-        raise ModelError(f"model {name}: the Hub answered: {str(error).splitlines()[0]}; try again later") from error
+        told = closed_to_token(error) or f"the Hub answered: {str(error).splitlines()[0]}; try again later"
+        raise ModelError(f"model {name}: {told}") from error

@@ -87,6 +87,7 @@ def lint_prompts(
     reader: Reader,
     demonstrations: Demonstrations = NO_DEMONSTRATIONS,
     prefixes: Sequence[str] = (),
+    shown_otherwise: frozenset[str] = frozenset(),
 ) -> tuple[Lint, ...]:
     """Return what there is to say of each prompt.
 
@@ -97,12 +98,13 @@ def lint_prompts(
         reader: The model, or what stands for it.
         demonstrations: What prompts pick theirs from.
         prefixes: What the model's prompts began with in training.
+        shown_otherwise: Columns that fields of other names are made of.
     """
     by_name = {fit.prompt: fit for fit in fits}
     rows = [row for part in examples.values() for row in part]
     used = {name for prompt in prompts for name in prompt.names()}
     used |= OF_CHATS if used & OF_CHATS else set()
-    unused = [name for name in field_names(rows) if name not in used]
+    unused = [name for name in field_names(rows) if name not in used and name not in shown_otherwise]
     languages = languages_of(rows)
     found = []
     for prompt in prompts:

@@ -179,7 +179,7 @@ def _task(task: Any, memory: _Memory) -> Any:
 
 def _with_data(data: Any, task: Task) -> Any:
     """Return a study's data; a task from memory says where its own are from the working folder."""
-    if isinstance(data, Mapping) and {"path", "splits", "hub"} & data.keys():
+    if isinstance(data, Mapping) and {"path", "splits", "hub", "sources"} & data.keys():
         return data
     return {**(data or {}), "path": task.data}
 
@@ -197,7 +197,7 @@ def _data(data: Any, memory: _Memory) -> Any:
     said = {key: _plain(value, ("data", key)) for key, value in data.items() if key not in ("rows", *held)}
     if not rows:
         return said
-    if clash := next((key for key in ("path", "splits", "hub") if key in said), None):
+    if clash := next((key for key in ("path", "splits", "hub", "sources") if key in said), None):
         raise UserError(f"data has rows and names {clash}; keep one of them")
     if strays := [str(split) for split in rows if split not in SPLITS]:
         raise UserError(f"data has rows of {strays[0]!r}, which is no split; {closest(strays[0], SPLITS)}")

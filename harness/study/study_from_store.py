@@ -11,6 +11,7 @@ from harness.core.errors import UserError
 from harness.core.named_path import OF_FILE
 from harness.core.permissions import Permissions
 from harness.core.workspace import inside
+from harness.data.split_slices import names_file, pieces_of
 from harness.study.check import Checked, check
 from harness.study.load_study import read_study
 from harness.study.spec import Search
@@ -88,7 +89,8 @@ def rebuilt(stored: StoredStudy, folder: Path, store: str, allowed: Permissions)
     overrides.append(_override("tracking", "uri", store))
     data = record.study["data"]
     overrides += _rows(stored, folder)
-    if not any(data.get(key) for key in ("path", "hub", "splits")):  # the task's own: where it is, if it is anywhere
+    files = [piece for text in data.get("splits", {}).values() for piece in pieces_of(text) if names_file(piece.name)]
+    if not files and not any(data.get(key) for key in ("path", "hub", "sources")):  # the task's own, if it is anywhere
         place = task_path(record.study["task"], record.folder)
         own = place.parent / load_task(str(task))[0].data if place.is_file() else record.data["source"]
         overrides.append(_override("data", "path", str(own)))

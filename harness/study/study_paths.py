@@ -16,6 +16,7 @@ from harness.core.errors import UserError
 from harness.core.named_path import OF_FILE, MayBePath, named_path
 from harness.core.workspace import HERE
 from harness.core.yaml_section import Section
+from harness.data.split_slices import with_names
 from harness.study.spec import StudySpec
 from harness.study.study_tree import Keys
 
@@ -72,18 +73,27 @@ def moved_paths(study: StudySpec, folder: Path, folder_of: Callable[[Keys], Path
         folder: Of its own file.
         folder_of: The folder of the file in which a key's value stands.
     """
-    moved: dict[Keys, str] = {}
+    moved: dict[Keys, None] = {}
 
     def place(text: str, keys: Keys, is_path: bool | None) -> str:
         there, file = folder_of(keys), path_in(text)
         if is_path is False or _starts_anywhere(file) or there.resolve() == folder.resolve():
             return text
-        if is_path or found_in(file, [there]):  # else it is no path, but a name
-            moved[keys] = text.replace(file, os.path.relpath(there / file, folder), 1)
-        return text
+        if not (is_path or found_in(file, [there])):  # it is no path, but a name
+            return text
+        moved[keys] = None
+        return text.replace(file, os.path.relpath(there / file, folder), 1)
 
-    with_paths(study, place)
-    return moved
+    there = with_paths(study, place)
+    return {keys: _value(there, keys) for keys in moved}
+
+
+def _value(study: StudySpec, keys: Keys) -> str:
+    """Return the text of a key."""
+    value: Any = study
+    for key in keys:
+        value = getattr(value, str(key)) if isinstance(value, Section) else value[key]
+    return str(value)
 
 
 def _with_own_storage(study: StudySpec) -> StudySpec:
@@ -129,13 +139,21 @@ def with_paths(section: T, place: Callable[[str, Keys, bool | None], str], above
         mark = _mark([*field.metadata, field.annotation])
         if isinstance(value, Section):
             changed[name] = with_paths(value, place, keys)
+        elif isinstance(value, tuple) and value and all(isinstance(one, Section) for one in value):
+            changed[name] = tuple(with_paths(one, place, (*keys, n)) for n, one in enumerate(value))
         elif mark and isinstance(value, str):
             changed[name] = place(value, keys, mark.tells(value))
         elif mark and isinstance(value, tuple):
             changed[name] = tuple(place(text, (*keys, n), mark.tells(text)) for n, text in enumerate(value))
-        elif mark and value and not getattr(section, "path", None):  # else files of splits lie in that folder
-            changed[name] = {split: place(text, (*keys, split), mark.tells(text)) for split, text in value.items()}
+        elif mark and value and not (getattr(section, "path", None) or getattr(section, "hub", None)):
+            # else files of splits lie in that folder, or are none
+            changed[name] = {split: _with_pieces(text, place, (*keys, split), mark) for split, text in value.items()}
     return section.model_copy(update=changed) if changed else section
+
+
+def _with_pieces(text: str, place: Callable[[str, Keys, bool | None], str], keys: Keys, mark: MayBePath) -> str:
+    """Return the text of a split with another path for each file in it."""
+    return with_names(text, lambda name: place(name, keys, mark.tells(name)))
 
 
 def _mark(annotations: Sequence[Any]) -> MayBePath | None:

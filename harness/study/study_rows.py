@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -10,16 +11,22 @@ from typing import NamedTuple
 from harness.core.errors import UserError
 from harness.core.example import SPLITS, Example, Split
 from harness.data.data_keys import Data
+from harness.data.known_columns import made_into_others
+from harness.data.mixtures import part_of
+from harness.data.open_source import open_source
 from harness.data.row_groups import few_tested, likely_groups, separated
-from harness.data.sources import Source, SourceRow, examples_of, open_source, split_rows
-from harness.data.train_test_overlap import Overlap, overlaps, settled
+from harness.data.sources import Source, SourceRow, example_of, examples_of, split_rows
+from harness.data.train_test_overlap import Overlap, Twin, overlaps, settled
 from harness.study.problems import Problems
 from harness.study.spec import StudySpec
 from harness.study.target_in_prompt import spread
 from harness.study.task import Task, plain_example
 from harness.study.unequal_targets import trimmed_targets
 
-__all__ = ["StudyRows", "study_rows"]
+__all__ = ["StudyRows", "shown_otherwise", "study_rows"]
+
+SHOWN = 3
+"""Pairs that a line names."""
 
 
 class StudyRows(NamedTuple):
@@ -80,7 +87,8 @@ def _read(
         except UserError as error:
             errors.append(error)
     problems.add_once(errors, source.prefix if source else "", "data")
-    return source, spread(rows.get("train", [])), _ungrouped(rows, study.data), examples
+    asked = [*_ungrouped(rows, study.data), *(_undrawn(source, study.data, task, examples) if source else [])]
+    return source, spread(rows.get("train", [])), asked, examples
 
 
 def _kept(
@@ -100,10 +108,34 @@ def _kept(
     return examples, found, [*lines, *few_tested(examples)]
 
 
+def shown_otherwise(data: Data, source: Source, examples: Mapping[Split, Sequence[Example]]) -> frozenset[str]:
+    """Return the columns that prompts show under another name: mapped ones, and parts of instructions."""
+    mappings = [data.columns, *(part.data.columns for part in source.parts)]
+    return made_into_others(mappings, [example.fields for example in examples["train"]])
+
+
 def _ungrouped(rows: Mapping[Split, Sequence[SourceRow]], data: Data) -> list[str]:
     """Ask about columns that look as if they said which rows belong together, where none is named."""
     if data.group is not None:
         return []
     mapped = {data.columns.get(name, name) for name in ("source", "target", "references", "id")}
     columns = {split: [row.columns for row in part] for split, part in rows.items()}
-    return [likely.line() for likely in likely_groups(columns, frozenset(mapped), data.columns.get("id", "id"))]
+    others = made_into_others([], [row for part in columns.values() for row in part])
+    return [likely.line() for likely in likely_groups(columns, mapped | others, data.columns.get("id", "id"))]
+
+
+def _undrawn(source: Source, data: Data, task: Task, examples: Mapping[Split, Sequence[Example]]) -> list[str]:
+    """Tell of rows of one source's test that a mixture does not score, but trains on as rows of another."""
+    twins: list[Twin] = []
+    for part in source.parts:
+        rows = [row for row in source.undrawn.get("test", ()) if row.part == part.name]
+        others = [example for example in examples.get("train", ()) if part_of(example.id) != part.name]
+        with suppress(UserError):  # of a row that is not used
+            left = [example_of(row, data, task.example) for row in rows]
+            found = overlaps({"train": others, "test": left}) if left and others else ()
+            twins += [twin for overlap in found if overlap.across for twin in overlap.twins]
+    if not twins:
+        return []
+    named = ", ".join(f"{twin.id} ~ {twin.other}" for twin in twins[:SHOWN]) + ", ..." * (len(twins) > SHOWN)
+    told = f"{len(twins)} rows of one source's test stand in another's train: {named}"
+    return [f"{told}; the mixture leaves them out of test, so nothing here is scored on them."]

@@ -154,7 +154,9 @@ def _parsed(text: str, path: Path) -> tuple[dict[str, Any], dict[Keys, Line]]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise StudyError([Problem(place, f"no valid YAML: {getattr(error, 'problem', None) or error}")]) from None
+        told = str(getattr(error, "problem", None) or error)
+        hint = '; a text with a bracket is quoted there: "train[-500:]"' if told.endswith("but got '['") else ""
+        raise StudyError([Problem(place, f"no valid YAML: {told}{hint}")]) from None
     if root is None or not isinstance(tree, dict):
         raise StudyError([Problem(str(path), "a study file must hold keys and values; see `harness init`")])
     lines: dict[Keys, Line] = {}

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from harness.core.errors import DataError, TemplateError
 from harness.core.example import Example
 from harness.data.data_keys import Data
+from harness.data.nested_names import exchanged_at, has, value_at
 from harness.data.sources import SourceRow, example_of
 from harness.data.tokenization import PromptForm
 from harness.study.row_counts import holds
@@ -63,7 +64,8 @@ def told_targets(prompts: Sequence[PromptForm], rows: Sequence[SourceRow], data:
     pairs = list(_pairs(spread(rows), data, make))
     columns = dict.fromkeys(column for pair in pairs for column in pair.row.columns)
     trial = _Trial(pairs, data, make)
-    named = [column for column in dict.fromkeys(target_columns(data).values()) if column in columns]
+    every = dict.fromkeys(target_columns(data).values())
+    named = [column for column in every if any(has(pair.row.columns, column) for pair in pairs)]
     named = [column for column in named if trial.moves_target([column])]
     others = [column for column in columns if column not in named and trial.moves_target([column])]
     mapped = {column for name, column in target_columns(data).items() if name in data.columns}
@@ -127,7 +129,8 @@ class _Trial:
 
     def _exchanged(self, columns: Sequence[str]) -> Iterator[tuple[_Pair, Example]]:
         for pair in self._pairs:
-            values = {name: pair.other.columns[name] for name in columns if name in pair.other.columns}
+            other = pair.other.columns
+            values = {name: value_at(other, name) for name in columns if has(other, name)}
             if (after := self._example(pair, values)) is not None:
                 yield pair, after
 
@@ -152,8 +155,11 @@ class _Trial:
                         break
 
     def _example(self, pair: _Pair, values: Mapping[str, Any]) -> Example | None:
+        columns = pair.row.columns
+        for name, value in values.items():
+            columns = exchanged_at(columns, name, value)
         try:
-            return example_of(pair.row._replace(columns={**pair.row.columns, **values}), self._data, self._make)
+            return example_of(pair.row._replace(columns=columns), self._data, self._make)
         except DataError:
             return None  # values of two rows need not go together
 

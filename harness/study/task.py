@@ -24,6 +24,8 @@ from harness.core.named_path import named_path
 from harness.core.number_types import Count
 from harness.core.plain_yaml import shown
 from harness.core.user_code import module_in, user_code
+from harness.data.known_columns import mapping_hint
+from harness.data.nested_names import names_in
 from harness.data.prompt_forms import PROMPT_FORMS
 from harness.data.target_texts import trimmed
 from harness.data.tokenization import SOURCE_TOKENS, PromptForm
@@ -55,8 +57,8 @@ def plain_example(row: Row, id: str) -> Example:
     """
     if "target" not in row:
         raise DataError(
-            f"column 'target' is missing; {closest('target', sorted(row))}; map it with data.columns: {{target: <its "
-            "name>}"
+            f"column 'target' is missing; {closest('target', names_in([row]))}; map it with data.columns: "
+            f"{mapping_hint(row)}"
         )
     fields = {name: value for name, value in row.items() if name not in {"id", "target", "references"}}
     own = row.get("id")

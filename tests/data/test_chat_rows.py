@@ -24,7 +24,8 @@ from harness.core.example import SPLITS, Example, Split, fingerprint
 from harness.data.chat_turns import read_turns, source_text, to_answer
 from harness.data.data_keys import Data
 from harness.data.memory_rows import as_jsonl, plain_rows
-from harness.data.sources import Source, open_source, read_split, split_rows
+from harness.data.open_source import open_source
+from harness.data.sources import Source, read_split, split_rows
 from harness.data.train_test_overlap import overlaps
 from harness.study.task import plain_example
 

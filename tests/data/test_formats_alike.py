@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from harness.core.example import Example
 from harness.data.data_keys import Data
-from harness.data.sources import open_source, read_split
+from harness.data.open_source import open_source
+from harness.data.sources import read_split
 from harness.study.task import plain_example
 
 COLUMNS = ("source", "target", "number", "share", "flag", "list", "maybe")

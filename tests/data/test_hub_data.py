@@ -55,7 +55,8 @@ SCRIPT = """
 import json, sys, time
 from harness.core.errors import DataError
 from harness.core.example import Example
-from harness.data.sources import open_source, read_split
+from harness.data.open_source import open_source
+from harness.data.sources import read_split
 from harness.study.spec import Data
 answers = []
 for fields, splits in json.loads(sys.argv[1]):
@@ -206,6 +207,72 @@ def test_without_a_network_the_hub_cannot_be_reached(offline: str, tmp_path: Pat
     reasons = {"0": ": the Hub cannot be reached;", "1": " is not in the cache, and HF_HUB_OFFLINE is set;"}
     assert message.startswith(f"data.hub 'org/notes'{reasons[offline]}")
     assert seconds < 15
+
+
+def test_splits_are_named_and_cut(hub: Hub, tmp_path: Path) -> None:
+    several = {"hub": "org/letters", "config": "several"}
+    cases: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+        ({"hub": "org/notes", "splits": {"train": "train[:-10]", "test": "train[-50%:]"}}, ("train",)),
+        ({"hub": "org/notes", "splits": {"train": "train[:-10]", "test": "train[-10:]"}}, SPLITS),
+        ({**several, "splits": {"validation": "matched[:3]", "test": "dev"}}, SPLITS),
+        ({"hub": "org/half", "splits": {"train": "test[:3]", "validation": "test[3:4]", "test": "test[4:]"}}, SPLITS),
+        ({"hub": "org/notes", "splits": {"test": "tset"}}, ("test",)),
+        ({"hub": "org/notes", "splits": {"test": "test[2:4]"}}, ("test",)),
+    ]
+    overlap, cut, named, made, wrong, part = answers(SCRIPT, cases, tmp_path, HF_ENDPOINT=hub.url)
+    whole = read(study_rows("train"))
+    assert "data.splits gives rows 13 to 14 of train both to train" in overlap[0]
+    assert cut[2] == {"train": whole[:-10], "test": whole[-10:], "validation": read(study_rows("validation"))}
+    assert {rows[0][1] for rows in named[2].values()} == {"plain train 0"}
+    assert {split: len(rows) for split, rows in named[2].items()} == {"train": 8, "validation": 3, "test": 8}
+    assert [row for rows in made[2].values() for row in rows] == read(study_rows("test"))
+    assert "data.splits.test names 'tset', which is not there; did you mean 'test'? Known: train" in wrong[0]
+    assert part[2] == {"test": read(study_rows("test"))[2:4]}
+
+
+@pytest.fixture
+def closed() -> Iterator[Hub]:
+    """A Hub with gated and private data sets; ``reader`` may read them, ``stranger`` is known and may not."""
+    bare = {f"{split}.jsonl": jsonl(study_rows(split)) for split in SPLITS}
+    files = {".gitattributes": b"", "README.md": b"# Closed\n", **bare}
+    readers = frozenset({"reader"})
+    repos = {
+        "datasets/org/gated": Repo({NEW: files}, {"main": NEW}, readers, gated=True),
+        "datasets/org/bare": Repo({OLD: bare}, {"main": OLD}, readers, gated=True),
+        "datasets/org/private": Repo({OTHER: files}, {"main": OTHER}, readers),
+    }
+    with serving(repos) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("token", "gated", "private"),
+    [
+        ("", ": gated; accept its terms on the Hub, then log in with `hf auth login`, or by HF_TOKEN", "private one"),
+        ("stranger", ": gated, and the account of the token in use has no access; accept its terms", "private one"),
+        ("expired", ": the Hub does not know the token in use; renew HF_TOKEN, or log in again", "not know the token"),
+    ],
+)
+def test_who_may_not_read_is_told_why(token: str, gated: str, private: str, closed: Hub, tmp_path: Path) -> None:
+    cases = [({"hub": f"org/{name}"}, ("train",)) for name in ("gated", "bare", "private")]
+    settings = {"HF_ENDPOINT": closed.url, **({"HF_TOKEN": token} if token else {})}
+    first, second, hidden = answers(SCRIPT, cases, tmp_path, **settings)
+    assert first[0].startswith(f"data.hub 'org/gated'{gated}")
+    assert second[0].startswith(f"data.hub 'org/bare'{gated}")
+    assert hidden[0].startswith("data.hub 'org/private': the Hub ")
+    assert private in hidden[0]
+
+
+def test_a_token_opens_what_is_closed(closed: Hub, tmp_path: Path) -> None:
+    cases = [({"hub": f"org/{name}"}, SPLITS) for name in ("gated", "bare", "private")]
+    wrong = ({"hub": "org/gated", "revision": "v7"}, ("train",))
+    file = tmp_path / "token"
+    file.write_text("reader")
+    for name, value in {"HF_TOKEN": "reader", "HF_TOKEN_PATH": str(file)}.items():
+        settings = {"HF_ENDPOINT": closed.url, name: value}
+        *found, revision = answers(SCRIPT, [*cases, wrong], tmp_path / name, **settings)
+        assert [one[2] for one in found] == [{split: read(study_rows(split)) for split in SPLITS}] * 3
+        assert "has no data.revision 'v7'; name a branch, tag or commit of it" in revision[0]
 
 
 def test_check_reads_the_hub(hub: Hub, places: Places, tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from harness.core.errors import DataError
 from harness.core.example import SPLITS, Example, Split, fingerprint
 from harness.data.data_keys import Data
+from harness.data.open_source import open_source
 from harness.data.row_groups import FEW_TESTED, few_groups, few_tested, likely_groups
-from harness.data.sources import Source, open_source, read_split
+from harness.data.sources import Source, read_split
 from harness.study.task import plain_example
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
 from harness.tracking.prediction_table import read_examples

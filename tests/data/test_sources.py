@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from harness.core.errors import DataError
 from harness.core.example import SPLITS, Example, Split
 from harness.data.data_keys import Data
+from harness.data.open_source import open_source
 from harness.data.readers import read_rows
-from harness.data.sources import Source, open_source, read_split
+from harness.data.sources import Source, read_split
 from harness.study.task import plain_example
 
 ROWS = [

@@ -9,7 +9,8 @@ import pytest
 from harness.core.errors import DataError
 from harness.core.example import Split
 from harness.data.data_keys import Data
-from harness.data.sources import open_source, read_split
+from harness.data.open_source import open_source
+from harness.data.sources import read_split
 from harness.data.split_files import split_files
 from harness.study.task import plain_example
 

@@ -57,6 +57,38 @@ def test_a_model_on_the_hub(hub: Hub, tiny_folder: Callable[..., Path], tmp_path
     assert str(missing).startswith("model org/other: no such folder, not in the local Hub cache, and the Hub cannot be")
 
 
+@pytest.mark.parametrize(
+    ("token", "gated", "private"),
+    [
+        (
+            "",
+            "gated; accept its terms on the Hub, then log in with `hf auth login`, or by HF_TOKEN",
+            "or a private one",
+        ),
+        ("stranger", "gated, and the account of the token in use has no access; accept its terms", "or a private one"),
+        ("expired", "the Hub does not know the token in use; renew HF_TOKEN", "does not know the token in use"),
+        ("reader", "", ""),
+    ],
+)
+def test_a_model_that_is_closed(
+    token: str, gated: str, private: str, tiny_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    files = {path.name: path.read_bytes() for path in tiny_folder("llama").iterdir()}
+    closed = {"org/gated": True, "org/private": False}
+    readers, refs = frozenset({"reader"}), {"main": COMMIT}
+    with serving({name: Repo({COMMIT: files}, refs, readers, gate) for name, gate in closed.items()}) as hub:
+        settings = {"HF_ENDPOINT": hub.url, **({"HF_TOKEN": token} if token else {})}
+        cases = [("org/gated", None), ("org/private", None), ("org/gated", "v9")]
+        first, second, revision = answers(SCRIPT, cases, tmp_path, **settings)
+    if token == "reader":
+        assert first == second == [load(str(tiny_folder("llama"))).digest, COMMIT, 3]
+        assert revision.startswith("model org/gated: has no revision 'v9'")
+    else:
+        assert first.startswith(f"model org/gated: {gated}")
+        assert second.startswith("model org/private: ")
+        assert private in second
+
+
 LIGHT_SCRIPT = """
 import json, sys
 from harness.core.errors import ModelError

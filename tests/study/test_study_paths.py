@@ -82,7 +82,7 @@ def marked(section: Any = StudySpec, above: str = "") -> set[str]:
 
 
 def test_every_key_that_takes_a_path_is_marked() -> None:
-    assert marked() == {*PATHS, "data.splits"}
+    assert marked() == {*PATHS, "data.splits", "data.sources.path", "data.sources.splits"}
     assert marked() <= set(all_keys())
     assert MayBePath(lambda text: True).tells("a")
 

@@ -22,6 +22,9 @@ FACTS = re.compile(
     r"(/(?P<what>revision|tree)/(?P<revision>[^/]+)(/(?P<path>.+))?)?"
 )
 
+INVALID = "Invalid credentials in Authorization header"
+"""What the Hub says of a token that is none; it knows those of readers, and a stranger's."""
+
 
 class Repo(NamedTuple):
     """What the Hub holds under one id."""
@@ -31,6 +34,12 @@ class Repo(NamedTuple):
 
     refs: Mapping[str, str]
     """Branches and tags, to commits."""
+
+    readers: frozenset[str] | None = None
+    """The tokens that may read it; ``None``: everybody may."""
+
+    gated: bool = False
+    """Whether all may see that it is there, and what files it has; else it is private to its readers."""
 
 
 class Hub(NamedTuple):
@@ -52,6 +61,8 @@ class Answer(NamedTuple):
     data: bytes = b""
     refusal: str | None = None
     commit: str | None = None
+    status: int = 404
+    """Of a refusal."""
 
 
 @contextmanager
@@ -62,9 +73,11 @@ def serving(repos: Mapping[str, Repo]) -> Iterator[Hub]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(f"{self.command} {self.path}")
-            data, refusal, commit = _answer(repos, self.path)
-            self.send_response(404 if refusal else 200)
-            headers = {"X-Error-Code": refusal, "X-Repo-Commit": commit, "Content-Length": str(len(data))}
+            token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+            data, refusal, commit, status = _answer(repos, self.path, token)
+            self.send_response(status if refusal else 200)
+            kind = "X-Error-Message" if refusal == INVALID else "X-Error-Code"
+            headers = {kind: refusal, "X-Repo-Commit": commit, "Content-Length": str(len(data))}
             if not refusal:
                 headers["ETag"] = f'"{hashlib.sha256(data).hexdigest()}"'
             for key, value in headers.items():
@@ -88,17 +101,23 @@ def serving(repos: Mapping[str, Repo]) -> Iterator[Hub]:
         server.server_close()
 
 
-def _answer(repos: Mapping[str, Repo], address: str) -> Answer:
+def _answer(repos: Mapping[str, Repo], address: str, token: str) -> Answer:
+    known = frozenset[str]().union(*(repo.readers or () for repo in repos.values()), {"stranger"})
+    if token and token not in known:
+        return Answer(refusal=INVALID, status=401)
     url = urlsplit(address)
     match = FILE.fullmatch(url.path) or FACTS.fullmatch(url.path)
     repo = repos.get(match["repo"]) if match else None
-    if match is None or repo is None:
-        return Answer(refusal="RepoNotFound")
+    is_closed = repo is not None and repo.readers is not None and token not in repo.readers
+    if match is None or repo is None or (is_closed and not repo.gated):
+        return Answer(refusal="RepoNotFound", status=404 if token else 401)
     revision = unquote(match["revision"] or "main")
     commit = repo.refs.get(revision, revision)
     if commit not in repo.commits:
         return Answer(refusal="RevisionNotFound")
     files, path = repo.commits[commit], unquote(match["path"] or "")
+    if match.re is FILE and is_closed:
+        return Answer(refusal="GatedRepo", status=403 if token else 401)
     if match.re is FILE:
         return Answer(files[path], commit=commit) if path in files else Answer(refusal="EntryNotFound", commit=commit)
     if match["what"] == "tree":

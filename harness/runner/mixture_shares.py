@@ -1,0 +1,36 @@
+"""What each source of a mixture has given to a study's splits, as its runs and its report say."""
+
+from __future__ import annotations
+
+from harness.core.example import fingerprint
+from harness.data.mixtures import ids_by_part
+from harness.study.check import Checked
+
+__all__ = ["part_shares", "part_sizes"]
+
+
+def part_sizes(checked: Checked) -> dict[str, int]:
+    """Return how many examples each source has given to each split, ``train.news``; of a single source none."""
+    ids = {str(split): [example.id for example in examples] for split, examples in checked.examples.items()}
+    if checked.test_ids:
+        ids["test"] = list(checked.test_ids)
+    return {
+        f"{split}.{part}": len(given)
+        for split, some in ids.items()
+        for part, given in ids_by_part(_parts(checked), some).items()
+    }
+
+
+def part_shares(checked: Checked) -> dict[str, str]:
+    """Return what each source has given to each split but test, in words, with the digest of these examples."""
+    told = {}
+    for split, examples in checked.examples.items():
+        by_id = {example.id: example for example in examples}
+        for part, ids in ids_by_part(_parts(checked), by_id).items():
+            share, content = f"{len(ids) / len(by_id):.1%}", fingerprint(by_id[id] for id in ids)
+            told[f"{split} of {part}"] = f"{len(ids)} of {len(by_id)} ({share}), digest {content}"
+    return told
+
+
+def _parts(checked: Checked) -> list[str]:
+    return [part.name for part in checked.source.parts]
