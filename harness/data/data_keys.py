@@ -13,7 +13,10 @@ from harness.core.named_path import DataPath
 from harness.core.number_types import Rows, Seed
 from harness.core.yaml_section import Section
 
-__all__ = ["Data"]
+__all__ = ["CARVED_SHARE", "Data"]
+
+CARVED_SHARE = 0.1
+"""The share of ``train`` that a missing split takes where the study gives no size."""
 
 LOCAL = ("path", "splits", "delimiter", "encoding")
 """Keys of files on this machine."""

@@ -18,7 +18,7 @@ from harness.core.errors import DataError
 from harness.data.csv_files import read_csv
 from harness.data.text_files import Text, open_text
 
-__all__ = ["FORMATS", "Row", "Table", "format_of", "read_rows", "read_table", "without_nan"]
+__all__ = ["FORMATS", "Row", "Table", "each_row", "format_of", "read_rows", "read_table", "without_nan"]
 
 Row = dict[str, Any]
 
@@ -70,6 +70,20 @@ def read_table(path: Path, *, encoding: str | None = None, delimiter: str | None
             f"{path}: a row has {widest:,} columns; leave out what no prompt uses, at most {COLUMNS:,} stay"
         )
     return table
+
+
+def each_row(path: Path, *, encoding: str | None = None, delimiter: str | None = None) -> Iterator[Row]:
+    """Yield the rows of a file, those of jsonl as they are read; takes and raises what `read_table` does."""
+    if format_of(path) != "jsonl":
+        yield from read_table(path, encoding=encoding, delimiter=delimiter).rows
+        return
+    try:
+        for number, line in _full_lines(open_text(path, encoding)):
+            yield from without_nan([_object(f"{path}:{number}", line)])
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such data file; set data.path") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read as jsonl: {error or type(error).__name__}") from error
 
 
 def without_nan(rows: list[Row]) -> list[Row]:

@@ -21,7 +21,7 @@ from harness.core.named_path import named_path
 from harness.core.user_code import user_code
 from harness.data.chat_rows import answered, answered_column, without_reserved
 from harness.data.column_kinds import ColumnKinds
-from harness.data.data_keys import Data
+from harness.data.data_keys import CARVED_SHARE, Data
 from harness.data.hub_data import hub_splits
 from harness.data.readers import Row, read_table
 from harness.data.row_groups import group_of, in_whole_groups
@@ -31,9 +31,6 @@ __all__ = ["Source", "SourceRow", "example_of", "examples_of", "open_source", "r
 
 LISTED = 10
 """Files, or columns, that a line names."""
-
-CARVED_SHARE = 0.1
-"""The share of ``train`` that a missing split takes where the study gives no size."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +48,9 @@ class Source:
 
     from_memory: bool = False
     """Whether its files hold what Python gave, which messages then name in their place."""
+
+    files: Mapping[Split, Sequence[Path]] = field(default_factory=dict)
+    """Those of each split, where it is of files."""
 
     reads_chats: bool = True
     """Whether chats are taken apart into prompt and target; a task whose own function does so is left to it."""
@@ -121,7 +121,8 @@ def _files(origin: str, found: SplitFiles, data: Data) -> Source:
             notes.extend(note for note in told if note not in notes)
         return [row for table in tables for row in table.rows]
 
-    return Source(origin, {split: partial(rows, files) for split, files in found.files.items()}, notes)
+    readers = {split: partial(rows, files) for split, files in found.files.items()}
+    return Source(origin, readers, notes, files=found.files)
 
 
 def _unread(origin: str, what: str, names: Sequence[str]) -> list[str]:

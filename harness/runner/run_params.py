@@ -147,7 +147,7 @@ def data_use(checked: Checked, split: Split, examples: Sequence[Example]) -> Dat
         source=origin,
         source_type="hf" if hub else "local",
         rows=len(examples),
-        fields=(*field_names(examples), "target"),
+        fields=(*field_names(examples[:1] if checked.text else examples), "target"),
     )
     return used if checked.study.tracking.texts else used._replace(source=used.digest, source_type="local", fields=())
 

@@ -29,7 +29,7 @@ class StudyRows(NamedTuple):
     """Where they come from; ``None`` where it cannot be opened."""
     sample: list[SourceRow]
     """Some training rows, spread over the split; the others are not kept."""
-    examples: dict[Split, list[Example]]
+    examples: Mapping[Split, Sequence[Example]]
     """All splits at hand."""
     overlaps: tuple[Overlap, ...]
     """What they have in common, before anything was dropped."""

@@ -149,8 +149,7 @@ class ActivationCache:
 
     def opened(self) -> Opened:
         """Return what it took to open all that was opened since this was asked last."""
-        opened = Opened(self._seconds, tuple(self._passes))
-        self._seconds = 0.0
+        opened, self._seconds = Opened(self._seconds, tuple(self._passes)), 0.0
         self._passes.clear()
         return opened
 
@@ -169,6 +168,8 @@ class ActivationCache:
             names = {point.name for cut in cuts for point in self._points_at(call, cut)}
             if not points:
                 return "a part of the encoder trains" if has_generation_steps() else NO_STEPS
+            if no_room := self.recordings.no_room(rows, self.loaded, self.precision):
+                return no_room
             split = self._splits.get((call.points, *key))
             if split is None or split.rows != rows:
                 split = self._splits[call.points, *key] = _Split(rows, passes())
