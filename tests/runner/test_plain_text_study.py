@@ -89,6 +89,11 @@ def test_nothing_is_left_to_do(place: Place) -> None:
     assert place.results() == written
 
 
+def test_tokenized_texts_are_cleaned_away_with_what_all_studies_share(place: Place) -> None:
+    assert "tokenized texts, which all studies here share, stay: " in succeed(place, "clean", "tiny", "--dry-run")
+    assert "tokenized texts: 1, " in succeed(place, "clean", "tiny", "--dry-run", "--recordings")
+
+
 def test_it_is_checked_shown_planned_and_reproduced(place: Place) -> None:
     told = succeed(place, "check", "study.yaml", *OPTIONS)
     assert "no long run of tokens stands in two splits" in told
