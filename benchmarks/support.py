@@ -91,7 +91,7 @@ def write_place(folder: Path, shape: Shape, rows: Mapping[str, int], *, data: st
         rows: Splits to their number of examples.
         data: Name of the data's folder.
     """
-    _save_model(folder / "model", shape)
+    save_model(folder / "model", shape)
     (folder / "task.py").write_text(TASK % (shape.target - 1), encoding="utf-8")
     (folder / data).mkdir()
     for seed, (split, number) in enumerate(rows.items()):
@@ -196,7 +196,8 @@ def _texts(split: str, number: int, shape: Shape, random: random.Random) -> Iter
         yield {"id": f"{split}-{index}", "source": source, "target": target}
 
 
-def _save_model(folder: Path, shape: Shape) -> None:
+def save_model(folder: Path, shape: Shape) -> None:
+    """Write a random model with its tokenizer, to which a word is a token."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedTokenizerFast

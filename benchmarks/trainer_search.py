@@ -67,7 +67,8 @@ def main() -> None:
     request = json.loads(Path("rival.json").read_text())
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     model = AutoModelForCausalLM.from_pretrained("model", dtype="float32")
-    data = {split: read(split) for split in ("train", "validation")}
+    blocks = request.get("blocks")
+    data = blocks_of(**blocks) if blocks else {split: read(split) for split in ("train", "validation")}
     found = {}
     for name, rates in request["rates"].items():
         trainable = apply(model, tuning(name))
@@ -95,6 +96,15 @@ def read(split: str) -> list[dict[str, list[int]]]:
         row = {"input_ids": prompt + target, "labels": [IGNORED] * len(prompt) + target}
         rows.append({**row, "attention_mask": [1] * len(row["labels"])})
     return rows
+
+
+def blocks_of(tokens: int, held_out: list[int]) -> dict[str, list[dict[str, list[int]]]]:
+    """Return the blocks of train.txt that train and that validate: the last ones are held out, each all labels."""
+    ids = AutoTokenizer.from_pretrained("model")(Path("train.txt").read_text(), verbose=False)["input_ids"]
+    starts = range(0, len(ids) - tokens + 1, tokens)
+    rows = [dict.fromkeys(("input_ids", "labels"), ids[start : start + tokens]) for start in starts]
+    end = len(rows) - held_out[1]
+    return {"train": rows[: end - held_out[0]], "validation": rows[end - held_out[0] : end]}
 
 
 def search(

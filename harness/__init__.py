@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from harness.core.progress import Progress
     from harness.core.workspace import Workspace
     from harness.data.chat import Chat
+    from harness.data.plain_text import PlainText
     from harness.data.template import Template
     from harness.metrics.base import Metric
     from harness.report.compare.compare_studies import Compared
@@ -42,6 +43,7 @@ __all__ = [
     "Compared",
     "Example",
     "Metric",
+    "PlainText",
     "Prediction",
     "Progress",
     "Result",
@@ -59,6 +61,7 @@ _PUBLIC = {
     "Compared": "harness.report.compare.compare_studies",
     "Example": "harness.core.example",
     "Metric": "harness.metrics.base",
+    "PlainText": "harness.data.plain_text",
     "Prediction": "harness.core.example",
     "Progress": "harness.core.progress",
     "Result": "harness.runner.result",

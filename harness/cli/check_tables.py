@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["alike_frozen", "duplicates", "lint_lines", "overview", "task_tables", "tunings_and_prompts"]
 
+NO_RUNS = "no long run of tokens stands in two splits"
+
 SHOWN = 60
 """The most characters of a setting's value: some checkpoints ban hundreds of tokens."""
 
@@ -57,7 +59,7 @@ def overview(checked: Checked) -> Iterator[RenderableType]:
     yield from (f"note: {note}" for note in checked.notes)
     told = [lint for lint in checked.lints if lint.name != "many-shortened"]  # which is a caution
     yield from (f"note: {line}" for line in lint_lines(told))
-    yield from duplicates(checked) or ["no row stands twice, within a split or across"]
+    yield from duplicates(checked) or [NO_RUNS if checked.text else "no row stands twice, within a split or across"]
     study, cells = checked.study, checked.cells
     trials = [search_plan(cell, study, cells).trials for cell in cells if cell.tuning.trains]
     trained, most = len(trials), " to ".join(map(str, sorted({min(trials), max(trials)}))) if trials else "0"
@@ -173,7 +175,8 @@ def _rendered_prompts(checked: Checked, loaded: Loaded) -> Iterator[RenderableTy
     for prompt in checked.prompts:
         (shown,) = demonstrations.attached(prompt, [example], of_train=True)
         text = prompt.render(example.fields, shown.shots)
-        body = Text.assemble(text, "" if text[-1:].isspace() else " ", (example.target, "green"))
+        between = "" if text[-1:].isspace() or checked.text else " "
+        body = Text.assemble(text, between, (example.target, "green"))
         yield Panel(body, title=Text(f"prompt {prompt.name} (target in green)"), title_align="left")
         row, _ = prompt.tokenize(shown, loaded, limit=prompt_limit(loaded, limits))
         yield f"{len(row.prompt)} tokens: {_tokens(loaded, row.prompt)}"

@@ -140,6 +140,11 @@ class Workspace:
         return self.state / ".recordings"
 
     @property
+    def tokens(self) -> Path:
+        """Texts that were tokenized once, shared by all studies."""
+        return self.state / ".tokens"
+
+    @property
     def memory(self) -> Path:
         """Rows, tasks and models that studies were given from memory, each under a name made of its content."""
         return self.state / ".memory"

@@ -9,16 +9,13 @@ import numpy as np
 
 from harness.core.errors import DataError
 from harness.core.example import Split
-from harness.data.data_keys import Data
+from harness.data.data_keys import CARVED_SHARE, Data
 from harness.data.row_groups import in_whole_groups
 
 if TYPE_CHECKING:  # it reads what is chosen here
     from harness.data.sources import Source
 
-__all__ = ["CARVED_SHARE", "chosen_rows"]
-
-CARVED_SHARE = 0.1
-"""The share of ``train`` that a missing split takes where the study gives no size."""
+__all__ = ["chosen_rows"]
 
 
 def chosen_rows(source: Source, split: Split, data: Data, rows: Sequence[str | None]) -> list[int]:

@@ -14,7 +14,10 @@ from harness.core.number_types import Amount, Rows, Seed
 from harness.core.yaml_section import Section
 from harness.data.split_slices import SplitName, names_file, pieces_of
 
-__all__ = ["Data", "MixedSource", "Place"]
+__all__ = ["CARVED_SHARE", "Data", "MixedSource", "Place"]
+
+CARVED_SHARE = 0.1
+"""The share of ``train`` that a missing split takes where the study gives no size."""
 
 LOCAL = ("path", "delimiter", "encoding")
 """Keys of files on this machine."""

@@ -12,7 +12,7 @@ from harness.core.closest_match import closest
 from harness.core.errors import DataError
 from harness.core.example import SPLITS, Split
 from harness.core.named_path import named_path
-from harness.data.aligned_lines import aligned_at
+from harness.data.aligned_lines import aligned_at, column_of
 from harness.data.arrow_files import is_saved
 from harness.data.column_kinds import ColumnKinds
 from harness.data.data_keys import Data, MixedSource, Place
@@ -34,21 +34,20 @@ HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 class _Held(NamedTuple):
     """Rows that a place has under a name."""
 
-    label: str
-    """What a message calls them."""
+    label: str  # what a message calls them
     rows: Reader
+    paths: tuple[Path, ...] = ()
+    """The files that it is read from one after the other, if it is."""
 
 
 class _Place(NamedTuple):
     """Where rows are."""
 
     origin: str
-    what: str
-    """What it holds: files, or splits."""
+    what: str  # files, or splits
     held: Mapping[str, _Held]
     """By its own names."""
-    splits: Mapping[Split, str]
-    """The names of those that a study has."""
+    splits: Mapping[Split, str]  # the names of those that a study has
     unread: tuple[str, ...] = ()
     """What else is there, and no data."""
 
@@ -66,8 +65,7 @@ def open_source(data: Data, default: Path, folder: Path = Path()) -> Source:
     """
     if data.sources:
         return _mixture(data, default, folder)
-    notes: list[str] = []
-    return _single(data, default, folder, notes)
+    return _single(data, default, folder, [])
 
 
 def _mixture(data: Data, default: Path, folder: Path) -> Source:
@@ -104,7 +102,7 @@ def _single(data: Data, default: Path, folder: Path, notes: list[str]) -> Source
     wanted = {split: pieces_of(text) for split, text in data.splits.items()}
     base = _folder(data, folder)
     held = {
-        piece.name: _Held(piece.name, files((base / piece.name,)))
+        piece.name: _of_files(piece.name, (base / piece.name,), files)
         for pieces in wanted.values()
         for piece in pieces
         if names_file(piece.name)
@@ -129,7 +127,22 @@ def _single(data: Data, default: Path, folder: Path, notes: list[str]) -> Source
     unread = [label for label in (*(one.label for one in place.held.values()), *place.unread) if label not in labels]
     notes += _unread(place.origin, place.what, sorted(unread) if place.what == "files" else unread)
     slices = _Slices(chosen, place, data.splits, notes)
-    return Source(place.origin, {split: partial(slices.rows, split) for split in chosen}, notes)
+    readers = {split: partial(slices.rows, split) for split in chosen}
+    return Source(place.origin, readers, notes, files=_whole_files(chosen, place))
+
+
+def _whole_files(chosen: Mapping[Split, Sequence[Piece]], place: _Place) -> dict[Split, Sequence[Path]]:
+    """Return the files of each split that is nothing but whole files, of which no other split has a slice."""
+    sliced = {piece.name for pieces in chosen.values() for piece in pieces if piece.slice}
+    names = {split: {piece.name for piece in pieces} for split, pieces in chosen.items()}
+    paths = {split: [place.held[name].paths for name in some] for split, some in names.items() if not some & sliced}
+    return {split: [path for files in each for path in files] for split, each in paths.items() if all(each)}
+
+
+def _of_files(label: str, paths: Sequence[Path], files: Callable[[Sequence[Path]], Reader]) -> _Held:
+    """Return what files hold."""
+    are_rows = all(path.is_file() for path in paths) and not (len(paths) > 1 and all(map(column_of, paths)))
+    return _Held(label, files(paths), tuple(paths) if are_rows else ())
 
 
 def _folder(data: Data, folder: Path) -> Path:
@@ -159,7 +172,7 @@ def _place(data: Data, default: Path, files: Callable[[Sequence[Path]], Reader])
         return _Place(found.origin, "splits", held, found.names)
     path = named_path(data.path) if data.path else default
     if path.is_file() or is_saved(path):
-        return _Place(str(path), "files", {"train": _Held(path.name, files((path,)))}, {"train": "train"})
+        return _Place(str(path), "files", {"train": _of_files(path.name, (path,), files)}, {"train": "train"})
     if path.is_dir():
         return _of_folder(path, files, needs_train=not data.splits)
     if aligned := aligned_at(path):
@@ -171,7 +184,7 @@ def _place(data: Data, default: Path, files: Callable[[Sequence[Path]], Reader])
 
 def _of_folder(folder: Path, files: Callable[[Sequence[Path]], Reader], *, needs_train: bool) -> _Place:
     found = split_files(folder, needs_train=needs_train)
-    splits = {str(split): _Held(paths[0].name, files(paths)) for split, paths in found.files.items()}
+    splits = {str(split): _of_files(paths[0].name, paths, files) for split, paths in found.files.items()}
     others = {
         name: _Held(paths[0].name, partial(_read_together, folder, paths, files))
         for name, paths in found.others.items()

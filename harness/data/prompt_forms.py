@@ -13,14 +13,33 @@ from typing import Any
 from harness.core.errors import TemplateError
 from harness.core.stored_values import of_kind
 from harness.data.chat import Chat
+from harness.data.plain_text import PlainText
 from harness.data.template import Template
 from harness.data.tokenization import PromptForm
 
-__all__ = ["PROMPT_FORMS", "SHOWN", "form_keys", "form_of", "forms_in", "restored", "stored_fields", "written_keys"]
+__all__ = [
+    "PROMPT_FORMS",
+    "SHOWN",
+    "UNWRITTEN",
+    "form_keys",
+    "form_of",
+    "forms_in",
+    "restored",
+    "stored_fields",
+    "written_keys",
+]
 
-PROMPT_FORMS: dict[str, type[PromptForm]] = {"text": Template, "user": Chat, "messages": Chat, "system": Chat}
+PROMPT_FORMS: dict[str, type[PromptForm]] = {
+    "text": Template,
+    "user": Chat,
+    "messages": Chat,
+    "system": Chat,
+    "block_tokens": PlainText,
+}
 """By the keys that tell a prompt of this form wherever it is written: ``{name: cue, text: "{{ source }}"}``."""
 
+UNWRITTEN = ("block_tokens",)
+"""Keys of forms that study files do not write: a task has them."""
 OF_CHATS = ("assistant", "template_args")
 """Keys that tell a chat where no other does: one that takes the turns of rows."""
 SHOWN = ("shots", "pick", "shot", "separator")

@@ -20,7 +20,17 @@ from harness.data.arrow_files import is_saved, read_arrow, read_saved, refuse_re
 from harness.data.csv_files import read_csv
 from harness.data.text_files import Text, open_text
 
-__all__ = ["FORMATS", "Row", "Table", "format_of", "read_files", "read_rows", "read_table", "without_nan"]
+__all__ = [
+    "FORMATS",
+    "Row",
+    "Table",
+    "each_row",
+    "format_of",
+    "read_files",
+    "read_rows",
+    "read_table",
+    "without_nan",
+]
 
 Row = dict[str, Any]
 
@@ -97,6 +107,20 @@ def read_files(paths: Sequence[Path], *, encoding: str | None = None, delimiter:
         return {first.name: Table(*read_aligned(aligned, encoding))}
     except OSError as error:
         raise DataError(f"{first.parent}: {first.name} and the files beside it cannot be read: {error}") from error
+
+
+def each_row(path: Path, *, encoding: str | None = None, delimiter: str | None = None) -> Iterator[Row]:
+    """Yield the rows of a file, those of jsonl as they are read; takes and raises what `read_table` does."""
+    if format_of(path) != "jsonl":
+        yield from read_table(path, encoding=encoding, delimiter=delimiter).rows
+        return
+    try:
+        for number, line in _full_lines(open_text(path, encoding)):
+            yield from without_nan([_object(f"{path}:{number}", line)])
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such data file; set data.path") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read as jsonl: {error or type(error).__name__}") from error
 
 
 def without_nan(rows: list[Row]) -> list[Row]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.core.closest_match import closest
@@ -54,6 +55,9 @@ class Source:
 
     from_memory: bool = False
     """Whether its files hold what Python gave, which messages then name in their place."""
+
+    files: Mapping[Split, Sequence[Path]] = field(default_factory=dict)
+    """Those of each split, where it is of files."""
 
     reads_chats: bool = True
     """Whether chats and instructions are made source and target; a task whose own function does so is left to it."""

@@ -77,17 +77,16 @@ class Row(NamedTuple):
 
     id: str
     """The example's."""
-
     prompt: Ids
     """With the tokenizer's special tokens, but no end token in front of a causal model's target."""
-
     target: Ids
     """Ends with the end token, unless the model's context ended before it."""
-
     truncated: bool
     """Whether the prompt was shortened."""
     shots: int = 0
     """How many demonstrations the prompt holds."""
+    opening: int = 0
+    """How many tokens of the target stand before a prediction: those of a block's beginning."""
 
 
 class PromptForm(Protocol):
@@ -184,7 +183,7 @@ class PromptForm(Protocol):
 class Encoded(NamedTuple):
     """The rows of one split for one prompt."""
 
-    rows: list[Row]
+    rows: Sequence[Row]
     """In the order of the examples."""
 
     texts: list[str]

@@ -14,6 +14,7 @@ from harness.core.errors import MetricError
 from harness.core.example import Example, Prediction
 from harness.metrics import registry
 from harness.metrics.base import Metric, signature
+from harness.metrics.likelihood import OF_LIKELIHOODS
 
 if TYPE_CHECKING:
     import evaluate
@@ -61,10 +62,10 @@ def as_evaluate(metric: Metric) -> evaluate.Metric:
     `evaluate.combine`. (`evaluate` costs seconds to import, hence the class inside the function.)
 
     Raises:
-        MetricError: The metric is perplexity, which is no function of texts.
+        MetricError: The metric is perplexity, or bits per byte, which is no function of texts.
     """
-    if metric.name == "perplexity":
-        raise MetricError("perplexity is scored from likelihoods, not texts; evaluate cannot compute it here")
+    if metric.name in OF_LIKELIHOODS:
+        raise MetricError(f"{metric.name} is scored from likelihoods, not texts; evaluate cannot compute it here")
 
     import datasets
     import evaluate

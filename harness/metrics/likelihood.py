@@ -11,12 +11,28 @@ import numpy as np
 from harness.core.example import Example, Prediction
 from harness.metrics.base import Metric, Vector, signature, total
 
-__all__ = ["LOSS", "PERPLEXITY"]
+__all__ = ["BITS_PER_BYTE", "LOSS", "OF_LIKELIHOODS", "PERPLEXITY", "SCORED_BYTES"]
+
+SCORED_BYTES = "scored_bytes"
+"""The field of an example that says how many bytes of text were scored, where that is not its target's."""
 
 
 def _likelihood(prediction: Prediction, example: Example) -> Vector:
     """Return negative log-likelihood (nats) and tokens of the target, shape (2,)."""
     return np.array([prediction.nll, prediction.tokens], dtype=np.float64)
+
+
+def _bits(prediction: Prediction, example: Example) -> Vector:
+    """Return the negative log-likelihood of the target in bits, and its bytes in UTF-8, shape (2,)."""
+    size = example.fields.get(SCORED_BYTES, len(example.target.encode()))
+    return np.array([prediction.nll / math.log(2), size], dtype=np.float64)
+
+
+def _bits_per_byte(statistics: Sequence[Vector]) -> float:
+    if not len(statistics):
+        return math.nan
+    bits, size = total(statistics)
+    return float(bits / size) if size else math.nan
 
 
 def _perplexity(statistics: Sequence[Vector]) -> float:
@@ -53,3 +69,16 @@ LOSS = Metric(
     range=(0.0, math.inf),
 )
 """Nats per token, the logarithm of `PERPLEXITY`; every study has it, so no task names it."""
+
+BITS_PER_BYTE = Metric(
+    name="bits_per_byte",
+    higher_is_better=False,
+    statistics=_bits,
+    reduce=_bits_per_byte,
+    signature=partial(signature, "bits_per_byte", text="target+end", per="byte"),
+    range=(0.0, math.inf),
+)
+"""Summed bits / summed bytes of text, from 0 up; nan without text. Comparable between models of any tokenizer."""
+
+OF_LIKELIHOODS = (LOSS.name, PERPLEXITY.name, BITS_PER_BYTE.name)
+"""The metrics that read no predicted text."""

@@ -14,6 +14,7 @@ from transformers import GenerationConfig, GenerationMixin, PreTrainedModel
 from transformers.utils import ModelOutput
 
 __all__ = [
+    "NO_STEPS",
     "attention_implementation",
     "first_call",
     "has_generation_steps",
@@ -26,6 +27,10 @@ __all__ = [
 
 GENERATION_STEPS = ("_prefill", "_update_model_kwargs_for_generation")
 """Methods of a model that generates, on which a decoding loop of one's own stands."""
+
+
+NO_STEPS = "this transformers does not tell generation's first call apart"
+"""Why there is no such loop without them."""
 
 
 def has_generation_steps() -> bool:

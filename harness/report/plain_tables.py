@@ -68,7 +68,7 @@ def all_scores(results: Results) -> PlainTable:
         f"reference: {row}": [score(metrics.get(name, math.nan)) for name in names]
         for row, metrics in results.references.items()
     }
-    empty = empty_shares(results.answers) if results.answers else {}
+    empty = empty_shares(results)
     header = [f"{metric} {split}" for metric in results.metrics for split in ("validation", "test")]
     if any(empty.values()):
         header.append("empty on test")

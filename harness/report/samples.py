@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -62,7 +63,8 @@ def samples(results: Results, findings: Findings, *, most: int = 4) -> Samples |
     a, b = verdicts.best, verdicts.baseline if verdicts.baseline in ranked else ranked[0]
     gains = _by_example(findings, metric, a) - _by_example(findings, metric, b)
     gains = gains if metric.higher_is_better else -gains
-    order = [int(number) for number in np.argsort(-gains, kind="stable")]
+    seen = set(_continued(results))
+    order = [number for number in map(int, np.argsort(-gains, kind="stable")) if number in seen]
     cells = {"every cell": list(dict.fromkeys([a, b, *ranked]))}
 
     def shown(numbers: list[int]) -> list[Sample]:
@@ -84,7 +86,17 @@ def first_examples(results: Results, findings: Findings, *, most: int = 3) -> li
         cells = [cell.id for cell in alike(best, results, but=axis) if cell.id in verdicts.scores]
         if len(cells) > 1:
             groups[_group(axis, best)] = cells
-    return [_sample(number, groups, results, findings) for number in range(min(most, len(results.answers.examples)))]
+    return [_sample(number, groups, results, findings) for number in _continued(results)[:most]]
+
+
+def _continued(results: Results) -> Sequence[int]:
+    """Return the test examples whose predictions can be looked at: of blocks of text those that are continued."""
+    assert results.answers is not None
+    examples = range(len(results.answers.examples))
+    if not results.is_text:
+        return examples
+    runs = [run for answered in results.answers.cells.values() for run in answered.runs]
+    return [number for number in examples if any(run[number].text for run in runs)]
 
 
 def _group(axis: str, best: CellResult) -> str:

@@ -108,7 +108,8 @@ def study_file(results: Results) -> str:
         return ""
     try:
         tunings = [Tuning.model_validate(one) for one in results.settings.get("tuning", ())]
-        study = StudySpec.model_validate({**results.settings, "tuning": tunings})
+        said = {key: value for key, value in results.settings.items() if key != "prompts" or value}
+        study = StudySpec.model_validate({**said, "tuning": tunings})
     except ValidationError:  # of an earlier version
         return masked(yaml_text(plain(results.settings)))
     return masked(study_text(study, defaults=True))
@@ -134,13 +135,13 @@ def kept_off(results: Results) -> str:
 
 
 def prompt_texts(results: Results) -> list[tuple[str, str, str, str]]:
-    """Return each prompt's name and text, what it makes of a row, and of which one.
+    """Return each prompt's name and text, what it makes of a row, and of which one; nothing of plain text.
 
     That is the first validation row where it has demonstrations, else the first test row where the source is enough.
     """
     example = results.answers.examples[0] if results.answers and not results.answers.kept_off else None
     prompts = []
-    for name, text in results.prompts.items():
+    for name, text in {}.items() if results.is_text else results.prompts.items():
         form = results.forms.get(name, Template(name, text))
         enough = form is not None and example is not None and form.names() <= example.fields.keys()
         if name in results.filled:

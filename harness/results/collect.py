@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.core.errors import UserError
+from harness.data.plain_text import PlainText
 from harness.data.prompt_forms import PROMPT_FORMS, restored
 from harness.data.tokenization import PromptForm
 from harness.metrics.base import Metric
@@ -97,6 +98,11 @@ class Results:
     def axes(self) -> tuple[str, ...]:
         """The axes that show: ``prompt``, ``tuning`` and those behind that have more than one level."""
         return tuple(self.cells[0].factors) if self.cells else ("prompt", "tuning")
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its rows are blocks of plain text, of which few are continued."""
+        return any(isinstance(form, PlainText) for form in self.forms.values())
 
     def ranked(self) -> list[CellResult]:
         """Return the cells, best on validation first.

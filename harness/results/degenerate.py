@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 from harness.core.example import Split
-from harness.metrics.likelihood import LOSS, PERPLEXITY
+from harness.metrics.likelihood import OF_LIKELIHOODS
 from harness.results.collect import Results
-from harness.stats.answers import Answered, Answers
+from harness.stats.answers import Answered
 from harness.tracking.schema import score_name
 
 __all__ = ["empty_shares", "nothing_ranks", "unclaimed"]
@@ -19,8 +19,7 @@ def nothing_ranks(results: Results) -> str:
     lead, ranking = results.lead, [cell for cell in results.cells if cell.ranks_by(results.lead)]
     if not ranking:
         return f"no cell has {lead} and a loss on validation that are numbers"
-    reads_texts = lead not in (LOSS.name, PERPLEXITY.name)
-    if reads_texts and results.answers and min(empty_shares(results.answers).values(), default=0) == 1:
+    if lead not in OF_LIKELIHOODS and min(empty_shares(results).values(), default=0) == 1:
         return "all predictions on test are empty"
     splits: tuple[Split, ...] = ("validation", "test")
     for split in splits:
@@ -65,9 +64,13 @@ def unclaimed(results: Results) -> dict[str, str]:
     return reasons
 
 
-def empty_shares(answers: Answers) -> Mapping[str, float]:
-    """Return each cell's share of empty predictions on test, over all its final runs."""
-    return {cell: _empty_share(answered) for cell, answered in answers.cells.items()}
+def empty_shares(results: Results) -> Mapping[str, float]:
+    """Return each cell's share of empty predictions on test, over all its final runs; of blocks of text few have any.
+
+    None without predictions.
+    """
+    cells = results.answers.cells if results.answers and not results.is_text else {}
+    return {cell: _empty_share(answered) for cell, answered in cells.items()}
 
 
 def _empty_share(answered: Answered) -> float:

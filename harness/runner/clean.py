@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,9 @@ __all__ = ["MIB", "Found", "Waste", "cleaning"]
 
 
 MIB = 2**20
+
+RECORDINGS, TEXTS = "recordings", "tokenized texts"
+"""What all studies of a workspace share."""
 
 
 class Waste(NamedTuple):
@@ -54,7 +58,7 @@ def cleaning(study: str, tracker: MlflowTracker, workspace: Workspace, *, record
         study: Its name.
         tracker: Its.
         workspace: Where it was run.
-        recordings: Whether recordings of frozen parts count, which all studies of the folder share.
+        recordings: Whether recordings of frozen parts and tokenized texts count, which all studies of the folder share.
 
     Raises:
         StoreError: The study is being run.
@@ -62,19 +66,29 @@ def cleaning(study: str, tracker: MlflowTracker, workspace: Workspace, *, record
     """
     refuse_newer_study(tracker)
     with only_one(study, tracker.uri, workspace):
-        runs, recorded = tracker.runs(), list(_recordings(workspace.recordings))
+        runs = tracker.runs()
+        shared = {kind: list(_shared(folder, kind)) for kind, folder in _folders(workspace).items()}
         caches = list(_caches(workspace.study(study)))
         models, kept = _models(runs, tracker)
-        waste = [*caches, *models, *_runs(runs, kept, tracker), *(recorded if recordings else ())]
-        yield Found(waste, list(_stays(runs, [] if recordings else recorded, kept, workspace)))
+        waste = [*caches, *models, *_runs(runs, kept, tracker), *(chain(*shared.values()) if recordings else ())]
+        yield Found(waste, list(_stays(runs, {} if recordings else shared, kept, workspace)))
 
 
-def _stays(runs: list[Run], recorded: list[Waste], kept: set[str | None], workspace: Workspace) -> Iterator[str]:
-    if size := sum(each.size for each in recorded):
-        yield (
-            f"recordings of frozen parts, which all studies here share, stay: {size / MIB:.1f} MiB in "
-            f"{workspace.recordings}; --recordings deletes them, and who needs one makes it again"
-        )
+def _folders(workspace: Workspace) -> dict[str, Path]:
+    """Return what all studies of a workspace share, and where it is."""
+    return {RECORDINGS: workspace.recordings, TEXTS: workspace.tokens}
+
+
+def _stays(
+    runs: list[Run], shared: Mapping[str, list[Waste]], kept: set[str | None], workspace: Workspace
+) -> Iterator[str]:
+    for kind, there in shared.items():
+        if size := sum(each.size for each in there):
+            what = "recordings of frozen parts" if kind == RECORDINGS else kind
+            yield (
+                f"{what}, which all studies here share, stay: {size / MIB:.1f} MiB in {_folders(workspace)[kind]}; "
+                "--recordings deletes them, and who needs one makes it again"
+            )
     if kept and not _summaries(runs):
         yield (
             f"all {len(kept)} stored models stay: the summary run, which says which of them are kept, is not there; "
@@ -129,8 +143,8 @@ def _runs(runs: list[Run], kept: set[str | None], tracker: MlflowTracker) -> Ite
             yield Waste("superseded and interrupted runs", name, tracker.size(run.id), delete)
 
 
-def _recordings(folder: Path) -> Iterator[Waste]:
-    """Yield the finished recordings; what another process is writing stays, and what it reads it can read on."""
+def _shared(folder: Path, kind: str) -> Iterator[Waste]:
+    """Yield what is finished; what another process is writing stays, and what it reads it can read on."""
     for each in sorted(folder.glob("[!.]*")):
         if each.is_dir() and not each.is_symlink():
-            yield Waste("recordings", str(each), folder_size(each), partial(shutil.rmtree, each, ignore_errors=True))
+            yield Waste(kind, str(each), folder_size(each), partial(shutil.rmtree, each, ignore_errors=True))

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.core.errors import UserError
-from harness.core.example import Example, fingerprint
+from harness.core.example import Example, Split, fingerprint
 from harness.core.named_path import OF_FILE
 from harness.core.passwords import masked
 from harness.core.permissions import Permissions
 from harness.core.progress import Progress
 from harness.core.provenance import provenance
 from harness.core.workspace import Workspace
-from harness.data.sources import read_split
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve_all
 from harness.runner.executors.in_process import InProcess
@@ -102,7 +101,7 @@ def reproduce(
         executor = InProcess(checked, workspace, progress)
         metrics, test = resolve_all(checked.metrics), None
         if any(name.startswith(Metrics.TEST) for name in recorded.metrics):
-            test = read_split(checked.source, "test", checked.study.data, checked.task.example)
+            test = checked.test_examples()
         if stops := [*_prompt(kept, cell), *_digests(recorded, checked, executor.facts(), test)]:
             raise UserError("\n".join([f"run {recorded.name} cannot be done again:", *map(str, stops)]))
         changed = [*_surroundings(kept, recorded), *_alias(kept, cell, tracker), *_metrics(kept, metrics)]
@@ -179,7 +178,7 @@ def _of_task(file: Path, name: str, then: str) -> str:
 
 def _digests(run: Run, checked: Checked, model: ModelFacts, test: Sequence[Example] | None) -> Iterator[Difference]:
     """Yield the data and the parts of the model that are not those of a run."""
-    splits: dict[str, Sequence[Example]] = {**checked.examples} | ({} if test is None else {"test": test})
+    splits: dict[Split, Sequence[Example]] = {**checked.examples} | ({} if test is None else {"test": test})
     origin, name = checked.source.origin, checked.study.model.name
     digests = {
         **{f"{split} data in {origin}": (Tags.data_digest(split), fingerprint(splits[split])) for split in splits},

@@ -48,8 +48,7 @@ from harness.training.model_facts import ModelFacts
 
 __all__ = ["alias_winner", "data_use", "open_summary", "study_record", "study_runs"]
 
-QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
-"""What `repr` makes of a text."""
+QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")  # what `repr` makes of a text
 
 
 def study_runs(
@@ -84,8 +83,7 @@ def study_runs(
 
 
 def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> CellRecord:
-    study = cell_study(checked.study, cell)
-    trainable, total = facts.parameters[cell.id]
+    study, (trainable, total) = cell_study(checked.study, cell), facts.parameters[cell.id]
     searched = SearchSpace.of(study).names  # a run's own params say these
     limits = token_limits(study, checked.task)
     said = study.training.model_dump(exclude=COMPUTED | study.training.unsaid)
@@ -114,9 +112,9 @@ def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> Cel
 
 
 def _split_sizes(checked: Checked) -> dict[str, int]:
-    """Return how many examples each split has; a test split that is left closed is left out."""
-    opened = {"test": len(checked.test_ids)} if checked.test_ids else {}
-    return {**{split: len(examples) for split, examples in checked.examples.items()}, **opened}
+    """Return how many examples each split that was opened has."""
+    sizes = {split: len(examples) for split, examples in checked.examples.items()}
+    return sizes | ({"test": len(checked.test_ids)} if checked.test_ids else {})
 
 
 def _tags(checked: Checked, facts: ModelFacts, data: Mapping[Split, str]) -> dict[str, str]:
@@ -150,7 +148,7 @@ def data_use(checked: Checked, split: Split, examples: Sequence[Example]) -> Dat
         source=origin,
         source_type="hf" if hub else "local",
         rows=len(examples),
-        fields=(*field_names(examples), "target"),
+        fields=(*field_names(examples[:1] if checked.text else examples), "target"),
     )
     return used if checked.study.tracking.texts else used._replace(source=used.digest, source_type="local", fields=())
 

@@ -26,7 +26,6 @@ from harness.core.example import Example, Split, fingerprint
 from harness.core.failures import STARVED, explained
 from harness.core.progress import CellWork, Progress
 from harness.core.workspace import Workspace
-from harness.data.sources import read_split
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve_all
 from harness.results.score_forecast import Forecast, kept_forecast
@@ -271,10 +270,10 @@ class _Driver:
     ) -> None:
         """Run the missing finals of some cells, and conclude every cell that was searched."""
         checked, study = self.checked, self.checked.study
-        examples: dict[Split, list[Example]] = dict(checked.examples)
+        examples: dict[Split, Sequence[Example]] = dict(checked.examples)
         test_digest = NONE
         if study.final.seeds:
-            test = read_split(checked.source, "test", study.data, checked.task.example)
+            test = checked.test_examples()
             examples["test"], test_digest = test, fingerprint(test)
             if test_digest != (checked.test_digest or test_digest):
                 facts = f"its digest was {checked.test_digest} when the study was checked and is {test_digest}"

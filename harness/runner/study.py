@@ -35,8 +35,8 @@ class Sections(TypedDict, total=False):
     name: Required[str]
     task: Required[str | Path | Task]
     """A name, the path of a task file, or a task from memory."""
-    prompts: Required[Sequence[Any]]
-    """Names, keys of a prompt, or a `harness.Template` or `harness.Chat`."""
+    prompts: Sequence[Any]
+    """Names, keys of a prompt, or a `harness.Template` or `harness.Chat`; none where the task is of plain text."""
     tuning: Required[Sequence[Any]]
     model: Any
     """Its keys, or a name alone, or a model from memory with its tokenizer: ``(model, tokenizer)``."""

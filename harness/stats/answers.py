@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from harness.core.example import Example, Prediction
 from harness.metrics.base import Metric, Statistic
-from harness.metrics.likelihood import LOSS, PERPLEXITY
+from harness.metrics.likelihood import OF_LIKELIHOODS
 
 __all__ = ["Answered", "Answers", "Scored", "StoredScores", "groups_of", "score_answers", "units"]
 
@@ -48,7 +48,7 @@ class Answers(NamedTuple):
 
     def lacks(self, metric: Metric) -> bool:
         """Return whether a metric needs texts that were kept off the store."""
-        reads_texts = metric.name not in (LOSS.name, PERPLEXITY.name)
+        reads_texts = metric.name not in OF_LIKELIHOODS
         return reads_texts and any(metric.name not in (said.statistics or {metric.name}) for said in self._first_ones())
 
     def _first_ones(self) -> list[Prediction]:

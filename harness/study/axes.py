@@ -17,7 +17,7 @@ from harness.core.workspace import LONGEST_NAME
 from harness.core.yaml_section import Section
 from harness.data.chat import Role
 from harness.data.demonstrations import Pick
-from harness.data.prompt_forms import PROMPT_FORMS, SHOWN, form_keys, forms_in
+from harness.data.prompt_forms import PROMPT_FORMS, SHOWN, UNWRITTEN, form_keys, forms_in
 from harness.data.template import SEPARATOR
 from harness.data.tokenization import PromptForm
 from harness.study.prompt_features import (
@@ -96,7 +96,8 @@ class Prompt(Section):
     @classmethod
     def keys(cls) -> list[str]:
         """Return all keys that a prompt may have, of every form."""
-        return list(dict.fromkeys([*cls.model_fields, *(key for form in PROMPT_FORMS for key in form_keys(form))]))
+        written = [form for form in PROMPT_FORMS if form not in UNWRITTEN]
+        return list(dict.fromkeys([*cls.model_fields, *(key for form in written for key in form_keys(form))]))
 
     @model_validator(mode="before")
     @classmethod

@@ -6,6 +6,7 @@ tokenizer. All problems are reported at once, each with its place in the file.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from harness.core.errors import MetricError
 from harness.core.example import Example, Split, fingerprint
 from harness.core.workspace import Workspace
 from harness.data.demonstrations import NO_DEMONSTRATIONS, Demonstrations
+from harness.data.plain_text import PlainText
 from harness.data.row_groups import few_groups
-from harness.data.sources import Source
-from harness.data.tokenization import Limits, PromptForm, Reader
+from harness.data.sources import Source, read_split
+from harness.data.text_blocks import ids_of
+from harness.data.tokenization import PromptForm, Reader
 from harness.data.train_test_overlap import Overlap
 from harness.metrics import get
 from harness.metrics.base import Metric, metric_name
@@ -26,32 +29,31 @@ from harness.study.constant_targets import constant_targets
 from harness.study.forgetting_texts import General, read_general
 from harness.study.grid import Cell, baseline_cell, expand
 from harness.study.load_study import StudyFile
+from harness.study.measured_rows import measured
 from harness.study.model_config import Description
 from harness.study.model_notes import doubled_tokens, model_notes
 from harness.study.name_faults import refuse_names
 from harness.study.own_losses import refuse_loss
+from harness.study.plain_tasks import plain_form, refuse_plain
 from harness.study.problems import Problems
 from harness.study.prompt_faults import (
     alike,
     holding_targets,
     measured_otherwise,
-    refuse_faults,
-    refuse_stored_rows,
-    refuse_unrendered,
-    refuse_without_fields,
     stray_fields,
 )
 from harness.study.prompt_lints import Lint, lint_prompts
-from harness.study.row_lengths import UNLIMITED, Fit, measure
+from harness.study.row_lengths import Fit
 from harness.study.run_places import try_places
 from harness.study.search_faults import refuse_search
 from harness.study.self_scores import self_scores
-from harness.study.settings import refuse_least_over_most, token_limits
+from harness.study.settings import refuse_least_over_most
 from harness.study.spec import StudySpec
 from harness.study.study_prompts import study_prompts
-from harness.study.study_rows import shown_otherwise, study_rows
+from harness.study.study_rows import StudyRows, shown_otherwise, study_rows
 from harness.study.task import Task, load_task
-from harness.study.unequal_targets import refuse_hopeless, refuse_stop_texts, unequal_targets
+from harness.study.text_splits import text_fits, text_rows, text_split
+from harness.study.tokenizer_without_model import light_reader
 
 __all__ = ["Checked", "Fit", "check"]
 
@@ -67,7 +69,7 @@ class Checked:
     metrics: tuple[Metric | str, ...]
     """The task's metrics; a Hub metric is still a name."""
     source: Source
-    examples: dict[Split, list[Example]]
+    examples: Mapping[Split, Sequence[Example]]
     """``train`` and ``validation``."""
     test_ids: tuple[str, ...]
     """The ids of the test split, of which little is kept; empty where it was not opened."""
@@ -87,6 +89,8 @@ class Checked:
     """What a reader of the results must know: rows that are lost, prompts that are alike, groups over splits."""
     notes: tuple[str, ...] = ()
     """What else is worth a look before it runs."""
+    tokens: Path | None = None
+    """Where text lies that was tokenized once; ``None``: nothing is kept."""
 
     def __repr__(self) -> str:
         sizes = {**{split: len(rows) for split, rows in self.examples.items()}, "test": len(self.test_ids)}
@@ -108,6 +112,22 @@ class Checked:
     def baseline(self) -> Cell:
         """The cell that others are compared with: see `harness.study.grid.baseline_cell`."""
         return baseline_cell(self.study, self.cells)
+
+    @property
+    def text(self) -> PlainText | None:
+        """How its text is cut into blocks, where its task is of plain text."""
+        return plain_form(self.study, self.task)
+
+    def test_examples(self) -> Sequence[Example]:
+        """Read the test split.
+
+        Raises:
+            DataError: It cannot be read.
+        """
+        data, reader = self.study.data, light_reader(self.description)
+        if self.text:
+            return text_split(self.source, "test", data, self.text, reader, self.tokens)
+        return read_split(self.source, "test", data, self.task.example)
 
     @property
     def objective(self) -> str:
@@ -135,37 +155,35 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     metrics = _metrics(study, task, problems)
     refuse_names(study, task, problems)
     notes = _searched(study, prompts, description, problems)
-    end = reader.tokenizer.eos_token if reader else None
-    rows = study_rows(study, task, task_file, end, problems, test=test)
-    source, examples = rows.source, rows.examples
-    refuse_without_fields(prompts, examples, problems)
-    limits = token_limits(study, task) if description and description.tokenizer_file else UNLIMITED
-    fits, cautions = tuple[Fit, ...](), list[str]()
+    text, tokens = plain_form(study, task), workspace.tokens if workspace else None
+    rows = _rows(study, task, task_file, description, reader, tokens, problems, test=test)
+    source, examples = rows.source, dict(rows.examples)
     demonstrations = Demonstrations(examples.get("train", ()))
-    if source and examples and reader:
-        fits, cautions = _measured(study, task, prompts, metrics, examples, reader, limits, demonstrations, problems)
-        refuse_faults(prompts, fits, rows.sample, study.data, task, task_file, problems)
-    else:
-        refuse_unrendered(prompts, examples, problems)
+    shown = {} if text else examples  # of blocks of text there is no prompt that they are filled in
+    fits, cautions = text_fits(text, examples), list[str]()
+    if not text:
+        fits, cautions = measured(
+            study, task, task_file, prompts, metrics, rows, description, reader, demonstrations, problems
+        )
     _tried(metrics, examples, problems)
     general = read_general(study, task.name, reader, at=problems.at)
     problems.stop()
     assert source is not None and description is not None and reader is not None  # noqa: PT018  # else it has stopped
     forms = tuple(form for _, form in prompts)
-    cautions += [*doubled_tokens(forms, examples["train"][0], reader), *_blind(study, metrics, examples)]
-    notes += [*rows.notes, *model_notes(study, task, description, reader, forms, examples), *measured_otherwise(forms)]
-    others = shown_otherwise(study.data, source, examples)
-    lints = lint_prompts(forms, fits, examples, reader, demonstrations, description.prefixes, others)
+    cautions += [*doubled_tokens(forms, examples["train"][0], reader), *_blind(study, metrics, shown)]
+    notes += [*rows.notes, *model_notes(study, task, description, reader, forms, shown), *measured_otherwise(forms)]
+    others = shown_otherwise(study.data, source, shown) if shown else frozenset[str]()
+    lints = lint_prompts(forms, fits, shown, reader, demonstrations, description.prefixes, others) if shown else ()
     test_rows = examples.pop("test", [])
     return Checked(
         file=file,
-        task=task.trimming(end),
+        task=task.trimming(reader.tokenizer.eos_token),
         task_file=task_file,
         prompts=forms,
         metrics=metrics,
         source=source,
         examples=examples,
-        test_ids=tuple(example.id for example in test_rows),
+        test_ids=ids_of(test_rows),
         test_digest=fingerprint(test_rows) if test_rows else None,
         description=description,
         fits=fits,
@@ -174,7 +192,8 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
         general=general,
         lints=lints,
         cautions=(*cautions, *alike(fits), *rows.cautions),
-        notes=(*file.placed.notes, *stray_fields(forms, examples), *holding_targets(fits), *notes),
+        notes=(*file.placed.notes, *stray_fields(forms, shown), *holding_targets(fits), *notes),
+        tokens=tokens,
     )
 
 
@@ -188,6 +207,25 @@ def _task(study: StudySpec, problems: Problems) -> tuple[Task, Path]:
     with problems.at("generation", "min_new_tokens"):
         refuse_least_over_most(study, loaded[0])
     return loaded
+
+
+def _rows(
+    study: StudySpec,
+    task: Task,
+    task_file: Path,
+    description: Description | None,
+    reader: Reader | None,
+    tokens: Path | None,
+    problems: Problems,
+    *,
+    test: bool,
+) -> StudyRows:
+    """Read the rows of a study, or the blocks of its text."""
+    if text := plain_form(study, task):
+        refuse_plain(study, task, text, description, reader, problems)
+        return text_rows(study, task, task_file, text, reader, tokens, problems, test=test)
+    end = reader.tokenizer.eos_token if reader else None
+    return study_rows(study, task, task_file, end, problems, test=test)
 
 
 def _metrics(study: StudySpec, task: Task, problems: Problems) -> tuple[Metric | str, ...]:
@@ -230,31 +268,15 @@ def _tunings(study: StudySpec, description: Description | None, problems: Proble
         problems.add(f"{low}; leave one of the two out", "model", "frozen")
 
 
-def _measured(
-    study: StudySpec,
-    task: Task,
-    prompts: list[tuple[int, PromptForm]],
-    metrics: tuple[Metric | str, ...],
-    examples: dict[Split, list[Example]],
-    reader: Reader,
-    limits: Limits,
-    demonstrations: Demonstrations,
-    problems: Problems,
-) -> tuple[tuple[Fit, ...], list[str]]:
-    """Return how prompts and targets fit, and what of it is a caution."""
-    refuse_stored_rows(study, prompts, problems)
-    fits, cautions = measure(study, prompts, examples, reader, limits, demonstrations, problems)
-    refuse_stop_texts(study, task, examples, reader, problems)
-    return fits, [*cautions, *refuse_hopeless(unequal_targets(examples, reader, metrics), study, problems)]
-
-
-def _tried(metrics: tuple[Metric | str, ...], examples: dict[Split, list[Example]], problems: Problems) -> None:
+def _tried(metrics: tuple[Metric | str, ...], examples: Mapping[Split, Sequence[Example]], problems: Problems) -> None:
     with problems.at("task"):
         try_metrics(metrics, examples.get("validation", []))
 
 
-def _blind(study: StudySpec, metrics: tuple[Metric | str, ...], examples: dict[Split, list[Example]]) -> list[str]:
+def _blind(
+    study: StudySpec, metrics: tuple[Metric | str, ...], examples: Mapping[Split, Sequence[Example]]
+) -> list[str]:
     """Say what cannot tell cells apart on the rows that are scored: targets that are all one, few groups, metrics."""
-    scored = [*examples["validation"], *examples.get("test", [])]
+    scored = [*examples.get("validation", []), *examples.get("test", [])]
     groups = few_groups(examples, study.data.group) if study.data.group or study.data.turns == "all" else []
     return [*constant_targets(examples), *groups, *self_scores(metrics, scored)]

@@ -106,6 +106,7 @@ FOREIGN_KEYS = {
     "max_eval_samples": "here it is 'data.validation'",
     "max_predict_samples": "here it is 'data.test'",
     "limit": "here it is 'data.validation' and 'data.test', numbers of rows",
+    "block_size": "here it is 'training.block_tokens', of a task of plain text: 'task': text_generation",
     "max_seq_length": SOURCE,
     "max_length": SOURCE,
     "sequence_len": SOURCE,

@@ -20,6 +20,7 @@ from harness.core.example import Example, field_names
 from harness.core.named_path import named_path
 from harness.data.data_keys import Data
 from harness.data.open_source import open_source
+from harness.data.plain_text import PlainText
 from harness.data.readers import FORMATS, Row, format_of, read_rows
 from harness.data.sources import read_split
 from harness.data.template import Template
@@ -186,6 +187,8 @@ def _other(name: str, study: StudySpec, reader: Reader | None, *, taken: set[str
     task, file = load_task(name)
     if task.name in taken:
         raise TaskError(f"generality.tasks names {task.name!r}, which the study has already; name other tasks")
+    if any(isinstance(prompt, PlainText) for prompt in task.prompts):
+        raise TaskError(f"generality.tasks names {task.name!r}, a task of plain text; name its file as generality.text")
     for metric in task.metrics:
         if isinstance(metric, str) and not metric.startswith("evaluate:"):
             get(metric)

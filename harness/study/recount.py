@@ -15,9 +15,13 @@ from harness.study.model_notes import doubled_tokens, special_tokens_in_texts
 from harness.study.problems import Problems
 from harness.study.row_lengths import Fit, ids_digest, measure, shots_in
 from harness.study.settings import token_limits
+from harness.study.tokenizer_without_model import light_reader
 from harness.study.unequal_targets import refuse_hopeless, refuse_stop_texts, unequal_targets
 
 __all__ = ["Recount", "recount"]
+
+READ_AGAIN = 4
+"""Blocks of text that are tokenized again."""
 
 
 class Recount(NamedTuple):
@@ -56,6 +60,9 @@ def recount(
             f"model {checked.study.model.name}: config.json says nothing of is_encoder_decoder, which is "
             f"{str(reader.is_encoder_decoder).lower()} for this architecture; write it there"
         )
+    if checked.text:
+        _refuse_otherwise(checked, reader)
+        return Recount(checked.fits, ())
     if checked.description.tokenizer_file is None:
         return _anew(checked, reader, metrics, demonstrations)
     fits = tuple(_counted(fit, form, encoded) for fit, form in zip(checked.fits, checked.prompts, strict=True))
@@ -65,6 +72,22 @@ def recount(
         return Recount(fits, ())
     own = _anew(checked, reader, metrics, demonstrations)
     return Recount(own.fits, (*differences, *(line for line in own.cautions if line not in checked.cautions)))
+
+
+def _refuse_otherwise(checked: Checked, reader: Reader) -> None:
+    """See that the loaded tokenizer reads text as its file did by itself, by which it was cut into blocks.
+
+    Raises:
+        ModelError: It does not.
+    """
+    light = light_reader(checked.description).tokenizer
+    for block in checked.examples["validation"][:READ_AGAIN]:
+        text = f"{block.source}{block.target}"
+        if light(text)["input_ids"] != reader.tokenizer(text)["input_ids"]:
+            raise ModelError(
+                f"model {checked.study.model.name}: its tokenizer reads text otherwise than its tokenizer.json by "
+                "itself, by which text is cut into blocks; store it again: tokenizer.save_pretrained(...)"
+            )
 
 
 def _by_weights(form: PromptForm) -> bool:

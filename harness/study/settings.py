@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.core.errors import UserError
 from harness.data.tokenization import Limits
 from harness.study.decoding_settings import Decoding
+from harness.study.plain_tasks import plain_form
 from harness.study.spec import StudySpec
 from harness.study.task import Task
 
@@ -20,12 +21,17 @@ __all__ = [
 
 
 def new_tokens(study: StudySpec, task: Task) -> int:
-    """Return the most tokens of a prediction."""
+    """Return the most tokens of a prediction; of a block of text no more than it has behind its beginning."""
+    if form := plain_form(study, task):
+        behind = form.block_tokens - form.beginning
+        return study.generation.max_new_tokens or min(task.max_target_tokens, behind)
     return study.generation.max_new_tokens or study.training.max_target_tokens or task.max_target_tokens
 
 
 def token_limits(study: StudySpec, task: Task) -> Limits:
     """Return the most tokens of prompts, targets and predictions."""
+    if form := plain_form(study, task):
+        return form.limits(new_tokens(study, task))
     target = study.training.max_target_tokens or task.max_target_tokens
     return Limits(study.training.max_source_tokens or task.max_source_tokens, target, new_tokens(study, task))
 

@@ -17,6 +17,7 @@ from harness.core.number_types import Amount, Mebibytes, Seed
 from harness.core.workspace import LONGEST_NAME, STUDY_NAME
 from harness.core.yaml_section import Section
 from harness.data.data_keys import Data
+from harness.data.plain_text import NAME
 from harness.study.axes import AXES, Prompt, Tuning, tuning_of
 from harness.study.dimension import NARROWEST
 from harness.study.generality_keys import Generality, generality_of
@@ -179,9 +180,9 @@ class StudySpec(Section):
     tracking: Tracking = Tracking()
     model: Model = Model()
     data: Data = Data()
-    prompts: tuple[Prompt, ...] = Field(min_length=1)
+    prompts: tuple[Prompt, ...] = Field(default=(), min_length=1)
     """The prompts that are compared: names of the task's, addresses in the Prompt Registry, or sections with these
-    keys."""
+    keys; left out by tasks of plain text, whose documents hold theirs already, and by no other."""
     tuning: tuple[Annotated[Tuning, BeforeValidator(tuning_of)], ...] = Field(min_length=1)
     """The tunings that are compared: ``none``, ``head``, ``norms``, ``biases``, ``embeddings``, ``full``,
     ``{last_blocks: 2}``, ``{first_blocks: 2}``, ``{blocks: 3-5}``, ``{attention: {blocks: last-2}}``,
@@ -215,8 +216,9 @@ class StudySpec(Section):
         return self.final.registered_as if "registered_as" in self.final.model_fields_set else self.name
 
     def prompt_levels(self) -> tuple[Prompt, ...]:
-        """Return the prompts in order, one for each combination where a prompt has features."""
-        return tuple(one for prompt in self.prompts for one in prompt.combinations())
+        """Return the prompts in order, one for each combination where a prompt has features; plain text is one."""
+        prompts = self.prompts or (Prompt(name=NAME),)
+        return tuple(one for prompt in prompts for one in prompt.combinations())
 
     def tunings(self) -> tuple[Tuning, ...]:
         """Return the tunings in order, zero-shot (``none``) put first where the study leaves it out."""

@@ -36,7 +36,7 @@ class StudyRows(NamedTuple):
     """Where they come from; ``None`` where it cannot be opened."""
     sample: list[SourceRow]
     """Some training rows, spread over the split; the others are not kept."""
-    examples: dict[Split, list[Example]]
+    examples: Mapping[Split, Sequence[Example]]
     """All splits at hand."""
     overlaps: tuple[Overlap, ...]
     """What they have in common, before anything was dropped."""
@@ -118,7 +118,7 @@ def _ungrouped(rows: Mapping[Split, Sequence[SourceRow]], data: Data) -> list[st
     """Ask about columns that look as if they said which rows belong together, where none is named."""
     if data.group is not None:
         return []
-    mapped = {data.columns.get(name, name) for name in ("source", "target", "references", "id")}
+    mapped = frozenset(data.columns.get(name, name) for name in ("source", "target", "references", "id"))
     columns = {split: [row.columns for row in part] for split, part in rows.items()}
     others = made_into_others([], [row for part in columns.values() for row in part])
     return [likely.line() for likely in likely_groups(columns, mapped | others, data.columns.get("id", "id"))]

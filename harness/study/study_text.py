@@ -46,4 +46,5 @@ def _says(section: Section, key: str, *, defaults: bool) -> bool:
     field = type(section).model_fields.get(key)
     if not defaults or field is None:
         return key in section.model_fields_set
-    return getattr(section, key) is not None or field.default is not None
+    value = getattr(section, key)
+    return (value is not None or field.default is not None) and not (key == "prompts" and not value)

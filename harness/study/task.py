@@ -26,6 +26,7 @@ from harness.core.plain_yaml import shown
 from harness.core.user_code import module_in, user_code
 from harness.data.known_columns import mapping_hint
 from harness.data.nested_names import names_in
+from harness.data.plain_text import NAME, PlainText
 from harness.data.prompt_forms import PROMPT_FORMS
 from harness.data.target_texts import trimmed
 from harness.data.tokenization import SOURCE_TOKENS, PromptForm
@@ -181,11 +182,14 @@ def _valid(task: Task, path: Path) -> Task:
     forms = tuple(PROMPT_FORMS.values())
     for what, items, kinds in (("prompts", task.prompts, forms), ("metrics", task.metrics, (str, Metric))):
         if isinstance(items, str) or not all(isinstance(item, kinds) for item in items):
-            kind = "Template(...) or Chat(...)" if what == "prompts" else "names or Metric(...)"
+            kind = "Template(...), Chat(...) or PlainText()" if what == "prompts" else "names or Metric(...)"
             raise TaskError(f"task file {path}: {what} is {items!r}; it must be a list of {kind}")
     names = [prompt.name for prompt in task.prompts]
     if not names or len(set(names)) < len(names):
         raise TaskError(f"task file {path}: prompts must be at least one, each of its own name, but are {names}")
+    if any(isinstance(prompt, PlainText) for prompt in task.prompts) and names != [NAME]:
+        rule = f"it is the only prompt of its task, and called {NAME!r}"
+        raise TaskError(f"task file {path}: prompts holds PlainText(...) among {', '.join(names)}; {rule}")
     if not task.metrics:
         raise TaskError(f"task file {path}: metrics is empty; name at least one")
     for name in task.references:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -64,6 +65,16 @@ class _LightTokenizer:
                 self._known.clear()
             self._known[key] = self._tokenizer.encode(key[0], add_special_tokens=add_special_tokens).ids
         return {"input_ids": self._known[key]}
+
+    def spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Return the ids of a text, without special tokens, and the first and last character of each."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        return encoding.ids, encoding.offsets
+
+    @property
+    def digest(self) -> str:
+        """A content hash of what it makes of texts."""
+        return sha256(self._tokenizer.to_str().encode()).hexdigest()
 
     def read_ahead(self, texts: Sequence[str], bare: Sequence[str]) -> None:
         """Tokenize texts all at once, on all cores: some with special tokens, some without; forget all others."""

@@ -20,6 +20,7 @@ Precision = Literal["fp32", "bf16"]
 UNSEARCHED = {
     "max_source_tokens": "it says what the model reads, and so makes other data",
     "max_target_tokens": "it says which rows are trained on, and so makes other data",
+    "block_tokens": "it says where text is cut, and so makes other data",
     "patience": "it says which epoch counts, by what the search itself goes by",
     "keep": "it says which epoch counts, by what the search itself goes by",
     "evaluate_every": "it says when a run is scored, not what is learnt",
@@ -65,6 +66,8 @@ class Training(Section):
     """The most tokens of a rendered prompt; left out: the task's. Beyond, its shortened field is cut."""
     max_target_tokens: Count | None = None
     """The most tokens of a training target; left out: the task's. Longer rows are dropped and counted."""
+    block_tokens: Count | None = None
+    """Of a task of plain text: the tokens of a block that text is cut into; left out: 128."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     """How the learning rate falls after warm-up."""
     warmup: Share = 0.0
@@ -168,7 +171,7 @@ class Training(Section):
 COMPUTED = {"device", "gradient_checkpointing", "checkpoint"}
 """Keys that say where numbers are computed, and what of them is kept meanwhile; the numbers are the same."""
 
-LATER = ("optimizer", "block_decay", "loss", "label_smoothing", "steps", "evaluate_every")
+LATER = ("optimizer", "block_decay", "loss", "label_smoothing", "steps", "evaluate_every", "block_tokens")
 """Keys that came when there were studies, whose cells stay what they are."""
 
 

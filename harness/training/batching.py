@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from harness.data.plain_text import asked
+from harness.data.text_blocks import BlockRows
 from harness.data.tokenization import Ids, Reader, Row
 
 __all__ = ["Batch", "Prompts", "ceiling", "loss_batches", "prompt_batches", "prompts_together", "rows_together"]
@@ -109,10 +111,11 @@ def ceiling(length: int, limit: int | None = None) -> int:
 
 def loss_batches(
     rows: Sequence[Row], reader: Reader, *, batch_size: int, order: np.random.Generator | None = None
-) -> list[Batch]:
+) -> Sequence[Batch]:
     """Return batches for a loss over the target tokens and the end token alone, padded on the right.
 
-    What a row is padded to depends on all of the rows, not on those that share its batch.
+    What a row is padded to depends on all of the rows, not on those that share its batch. Batches of blocks of text are
+    made one by one, when they are asked for: there may be more of them than memory holds.
 
     Args:
         rows: What `encode` returned.
@@ -121,11 +124,38 @@ def loss_batches(
         order: Shuffles within buckets, then the batches. Make it anew from (seed, epoch) for each epoch:
             ``np.random.default_rng([seed, epoch])``. ``None``: sorted by length.
     """
+    if isinstance(rows, BlockRows):
+        return _BlockBatches(rows, reader, batch_size, order)
     sizes = [_sizes(row, reader) for row in rows]
     shapes = [_shape(each, reader) for each in sizes]
     lengths = [len(row.prompt) + len(row.target) for row in rows]
     chunks, widths = _chunks(shapes, lengths, batch_size, order), _widths(shapes, sizes)
     return [_batch(chunk, [rows[i] for i in chunk], reader, widths[shapes[chunk[0]]]) for chunk in chunks]
+
+
+class _BlockBatches(Sequence[Batch]):
+    """The batches that `loss_batches` makes of rows of one length, without all of them at once."""
+
+    def __init__(self, rows: BlockRows, reader: Reader, size: int, order: np.random.Generator | None) -> None:
+        self._rows, self._reader, self._size = rows, reader, size
+        count = -(-len(rows) // size)
+        self._members = np.arange(len(rows)) if order is None else order.permutation(len(rows))
+        self._chunks = np.arange(count) if order is None else order.permutation(count)
+
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    @overload
+    def __getitem__(self, place: int) -> Batch: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Batch]: ...
+    def __getitem__(self, place: int | slice) -> Batch | list[Batch]:
+        if isinstance(place, slice):
+            return [self[number] for number in range(*place.indices(len(self)))]
+        start = int(self._chunks[place]) * self._size
+        indices = self._members[start : start + self._size].tolist()
+        rows = [self._rows[index] for index in indices]
+        return _batch(indices, rows, self._reader, _sizes(rows[0], self._reader))
 
 
 def rows_together(rows: Sequence[Row], reader: Reader) -> Batch:
@@ -188,10 +218,10 @@ def prompt_batches(rows: Sequence[Row], reader: Reader, *, batch_size: int, room
     """
     causal = not reader.is_encoder_decoder
     limit = reader.context - room if causal and reader.context is not None else reader.context
-    lengths = [len(row.prompt) for row in rows]
+    lengths = [len(asked(row)) for row in rows]
     shapes = [(length if batch_size == 1 else ceiling(length, limit),) for length in lengths]
     chunks = _chunks(shapes, lengths, batch_size, None)
-    return [_prompts(chunk, [rows[i].prompt for i in chunk], reader, *shapes[chunk[0]]) for chunk in chunks]
+    return [_prompts(chunk, [asked(rows[i]) for i in chunk], reader, *shapes[chunk[0]]) for chunk in chunks]
 
 
 def prompts_together(prompts: Sequence[Ids], reader: Reader) -> Prompts:

@@ -10,6 +10,7 @@ Why these: ``docs/decisions/generality.md``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +35,7 @@ class _Task(NamedTuple):
     """Another task, ready to be scored."""
 
     other: OtherTask
-    rows: list[Row]
+    rows: Sequence[Row]
     metrics: list[Metric]
     decoding: Decoding
 
@@ -78,7 +79,7 @@ class Forgetting:
                 measured |= {f"{task.other.task.name}/{metric.name}": scores[metric.name] for metric in task.metrics}
         return {f"{Metrics.GENERALITY}{name}": value for name, value in measured.items()}
 
-    def _likelihoods(self, rows: list[Row]) -> list[Likelihood]:
+    def _likelihoods(self, rows: Sequence[Row]) -> list[Likelihood]:
         return likelihoods(self._forward, loss_batches(rows, self._loaded, batch_size=self._batch_size))
 
 

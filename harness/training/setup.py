@@ -16,7 +16,9 @@ import torch
 
 from harness.core.errors import TaskError
 from harness.core.example import Example, Split
-from harness.data.tokenization import Encoded, Limits, PromptForm, Row, encode, prompt_limit
+from harness.data.plain_text import opened
+from harness.data.text_blocks import encode_split
+from harness.data.tokenization import Encoded, Limits, PromptForm, Row, prompt_limit
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve_all
 from harness.metrics.try_metrics import try_metrics
@@ -69,11 +71,14 @@ class TrainingSetup:
         self.loaded, self.limits = _beside_virtual_tokens(
             load_study_model(study.model), study, token_limits(study, task)
         )
-        self._examples: dict[Split, list[Example]] = dict(checked.examples)
+        self.is_text = checked.text is not None
+        """Whether its rows are blocks of text, of which few are continued, to be looked at."""
+        self._examples: dict[Split, Sequence[Example]] = dict(checked.examples)
         self._encoded: dict[tuple[PromptForm, Split], Encoded] = {}
         self.demonstrations = with_vectors(checked.demonstrations, checked.prompts, self.loaded)
         """What prompts pick theirs from, by the model as it was loaded."""
         rows = self.encoded(checked.prompts[0], "validation").rows
+        rows = [opened(row) for row in rows[: study.training.batch_size]] if self.is_text else rows
         architecture = f"model {study.model.name}: {type(self.loaded.model).__name__}"
         with misfits_told(f"{architecture} cannot be called", ANOTHER):
             refuse_own_writing(self.loaded)
@@ -101,7 +106,7 @@ class TrainingSetup:
         """The model's way to its loss with nothing left out and nothing replayed."""
         self.forward, exact = whole, True
         """The way to its loss as it stands, for any rows: nothing is replayed."""
-        if not whole.alone:
+        if not whole.alone and not self.is_text:  # where nearly every position has a label, nothing is left out
             at_labels, asked = modules_at_labels(model), block_asked_at_labels(model)
             self.forward = replace(whole, at_labels=at_labels, asked_at_labels=asked)
             exact = is_exact(loaded, self.forward, whole, rows, batch_size=self.study.training.batch_size)
@@ -147,14 +152,14 @@ class TrainingSetup:
 
     def take(self, examples: Mapping[Split, Sequence[Example]]) -> None:
         """Go on with other examples of some splits."""
-        self._examples.update({split: list(part) for split, part in examples.items()})
+        self._examples.update(examples)
         self._encoded.clear()
 
     def open_test(self, examples: Sequence[Example]) -> None:
         """Hand the test split in; done once, when the searches are over."""
-        self._examples["test"] = list(examples)
+        self._examples["test"] = examples
 
-    def examples(self, split: Split) -> list[Example]:
+    def examples(self, split: Split) -> Sequence[Example]:
         """Return a split's examples."""
         return self._examples[split]
 
@@ -164,7 +169,8 @@ class TrainingSetup:
         if key not in self._encoded:
             is_train = split == "train"
             shown = self.demonstrations.attached(prompt, self._examples[split], of_train=is_train)
-            self._encoded[key] = encode(shown, prompt, self.loaded, limits=self.limits, drop_long_targets=is_train)
+            limits = self.limits
+            self._encoded[key] = encode_split(shown, prompt, self.loaded, limits=limits, drop_long_targets=is_train)
         return self._encoded[key]
 
 

@@ -14,6 +14,7 @@ from harness.core.example import digest
 from harness.core.progress import Step, Tell
 from harness.core.workspace import HERE, Workspace
 from harness.data.demonstrations import shots_of
+from harness.data.plain_text import asked
 from harness.data.tokenization import PromptForm
 from harness.models.apply_tuning import apply, first_block, reset
 from harness.models.content_digests import (
@@ -98,7 +99,7 @@ class Trainer:
             train, validation = (cell.prompt.name, "train"), (cell.prompt.name, "validation")
             rows = {train: setup.encoded(cell.prompt, "train").rows}
             rows[validation] = setup.encoded(cell.prompt, "validation").rows
-            predicted = [validation] if generates or self._generates else []
+            predicted = [validation] if (generates or self._generates) and not setup.is_text else []
             self._replay.open(cell.id, trainable, rows, predicted=predicted)
             yield opened(replay=self._replay, trainable=trainable)
         finally:
@@ -142,7 +143,7 @@ class Trainer:
     def _prove(self, tunings: Sequence[Tuning]) -> None:
         """See that what tunings train can be trained, and stored as the study says."""
         setup, final = self.setup, self._checked.study.final
-        row = made_up(setup.encoded(self._checked.prompts[0], "validation").rows[0].prompt, 6, 4)
+        row = made_up(asked(setup.encoded(self._checked.prompts[0], "validation").rows[0]), 6, 4)
         for tuning in tunings:
             recomputes = self._checked.study.training.gradient_checkpointing is True
             refuse_untrainable(setup.loaded, setup.whole_forward, row, tuning, recomputes=recomputes)

@@ -16,6 +16,8 @@ from torch import Tensor
 from harness.core.errors import Diverged
 from harness.core.example import Prediction, Split
 from harness.core.progress import STEP, Step, Tell
+from harness.data.plain_text import asked
+from harness.data.tokenization import Row
 from harness.models.apply_tuning import Trainable, restore, snapshot
 from harness.models.delta import trained_digest
 from harness.models.frozen.replay import Trunk
@@ -31,7 +33,7 @@ from harness.training.batching import Batch, loss_batches
 from harness.training.cost_meter.account import Account
 from harness.training.cost_meter.prices import Call, noting
 from harness.training.criteria import criterion_of
-from harness.training.evaluation import likelihoods, mean_loss, predict, score
+from harness.training.evaluation import Likelihood, likelihoods, mean_loss, predict, score
 from harness.training.forward_batch import ForwardBatch
 from harness.training.loop import Epoch, Resumed, fit
 from harness.training.loss import ForwardPass
@@ -42,7 +44,9 @@ from harness.training.setup import TrainingSetup
 from harness.training.step_memory import recomputed_blocks
 from harness.training.tuning_proofs import recomputing_fault
 
-__all__ = ["FAR", "SplitScores", "TrainingRun", "losses"]
+__all__ = ["CONTINUED", "FAR", "SplitScores", "TrainingRun", "losses"]
+
+CONTINUED = 8  # blocks of text of a test split that are continued from their beginning, to be looked at
 
 FAR = 10.0
 """Nats a token. A validation loss that is further above both the untrained model's and guessing, log(vocabulary), is no
@@ -54,11 +58,9 @@ class SplitScores(NamedTuple):
 
     scores: dict[str, float]
     """``loss`` and, where predictions were made, every metric of the task."""
-    predictions: list[Prediction]
-    """Empty where none were made."""
+    predictions: list[Prediction]  # none where none were made
     seconds: float
-    generation_seconds: float
-    """Of these, what predictions and their scores took."""
+    generation_seconds: float  # of these, what predictions and their scores took
 
 
 class TrainingRun:
@@ -77,8 +79,7 @@ class TrainingRun:
         tell: Tell,
     ) -> None:
         self._setup, self._cell, self._account, self._tell = setup, cell, account, tell
-        self._free = free
-        """Bytes that steps and recordings may take."""
+        self._free = free  # bytes that steps and recordings may take
         self._checkpointing: dict[str, str] = {}
         self._sizes = {tag: ForwardBatch() for tag in (FORWARD_BATCH, SCORING_BATCH, GENERATION_BATCH)}
         self._epochs = (0, 0)
@@ -117,7 +118,7 @@ class TrainingRun:
         training = applied(cell_study(setup.study, self._cell), hyperparameters).training
         rows = setup.encoded(self._cell.prompt, "train").rows
 
-        def batches(epoch: int) -> list[Batch]:
+        def batches(epoch: int) -> Sequence[Batch]:
             order = np.random.default_rng([seed, epoch])
             return loss_batches(rows, setup.loaded, batch_size=training.batch_size, order=order)
 
@@ -165,7 +166,7 @@ class TrainingRun:
         recomputed, said = recomputed_blocks(forward, batches, training, max(0, self._free - held))
         lighter = replace(forward, recomputed=recomputed)
         if recomputed and training.gradient_checkpointing == "auto":
-            row = made_up(self._setup.encoded(self._cell.prompt, "train").rows[0].prompt, 6, 4)
+            row = made_up(asked(self._setup.encoded(self._cell.prompt, "train").rows[0]), 6, 4)
             if fault := recomputing_fault(self._setup.loaded, lighter, row):
                 lighter, said = forward, f"off: {fault}"
         self._checkpointing = {CHECKPOINTING: said}
@@ -176,7 +177,7 @@ class TrainingRun:
         setup, prompt = self._setup, self._cell.prompt
         rows, size = setup.encoded(prompt, split).rows, setup.study.training.batch_size
         trunk = self._replay.losses.get((prompt.name, split)) if self._replay else None
-        prefill = self.prefill(split) if generate else None
+        prefill = self.prefill(split) if generate and not setup.is_text else None
         start, calls, predictions = time.perf_counter(), Counter[Call](), list[Prediction]()
         with scoring(setup.loaded.model, setup.whole_forward.precision):
             forward = replace(setup.forward, trunk=trunk)
@@ -185,18 +186,7 @@ class TrainingRun:
             answering = time.perf_counter()
             if generate:
                 with noting(setup.loaded.model, calls):
-                    tell = self._at(f"{split} answers")
-                    ends, decoding = prompt.ends(setup.loaded), setup.decoding
-                    predictions = predict(
-                        setup.loaded,
-                        rows,
-                        nlls,
-                        decoding=decoding,
-                        ends=ends,
-                        trunk=prefill,
-                        size=self._sizes[GENERATION_BATCH],
-                        tell=tell,
-                    )
+                    predictions = self._predictions(split, rows, nlls, prefill)
         scores = score(predictions, setup.examples(split), setup.metrics) if generate else {"loss": mean_loss(nlls)}
         ended = time.perf_counter()
         scored = SplitScores(scores, predictions, ended - start, ended - answering if generate else 0.0)
@@ -206,6 +196,24 @@ class TrainingRun:
         generation = prices.generation(calls, cut if prefill else 0, beams=setup.decoding.num_beams)
         self._account.scored(split, scored.seconds, loss, generation)
         return scored
+
+    def _predictions(
+        self, split: Split, rows: Sequence[Row], nlls: Sequence[Likelihood], trunk: Trunk | None
+    ) -> list[Prediction]:
+        """Return each row's prediction; of blocks of text, whose likelihood is scored, few on test are continued."""
+        setup, tell = self._setup, self._at(f"{split} answers")
+        size, ends = self._sizes[GENERATION_BATCH], self._cell.prompt.ends(setup.loaded)
+        if not setup.is_text:
+            return predict(
+                setup.loaded, rows, nlls, decoding=setup.decoding, ends=ends, trunk=trunk, size=size, tell=tell
+            )
+        predictions = [Prediction(row.id, "", *likelihood) for row, likelihood in zip(rows, nlls, strict=True)]
+        places = sorted({number * len(rows) // CONTINUED for number in range(CONTINUED)}) if split == "test" else []
+        some = [rows[place] for place in places], [nlls[place] for place in places]
+        continued = predict(setup.loaded, *some, decoding=setup.decoding, ends=ends, size=size, tell=tell)
+        for place, prediction in zip(places, continued, strict=True):
+            predictions[place] = prediction
+        return predictions
 
     def _at(self, stage: str) -> Callable[[int, int], None]:
         """Return who is told how much of a stage of the present epoch is done."""
@@ -286,8 +294,7 @@ def losses(train: float, minimized: float | None, validation: float) -> dict[str
     """Return an epoch's train loss and its gap to the validation loss after it, in nats a token, as metrics.
 
     Both are cross entropy; what is minimized is told beside them where it is something else. The train loss is a mean
-    over the epoch, while the weights move: early on the gap is negative. What tells that a model overfits is its
-    growth.
+    over the epoch, while the weights move: early on the gap is negative. Its growth tells that a model overfits.
     """
     criterion = {} if minimized is None else {Metrics.TRAIN_CRITERION: minimized}
     return {Metrics.TRAIN_LOSS: train, Metrics.TRAIN_GAP: validation - train, **criterion}

@@ -1,4 +1,4 @@
-"""Perplexity in closed form."""
+"""Perplexity and bits per byte in closed form."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from harness.metrics.likelihood import PERPLEXITY
+from harness.core.example import Example, Prediction
+from harness.metrics.likelihood import BITS_PER_BYTE, PERPLEXITY
 
 
 def test_a_uniform_model_is_as_perplexed_as_it_has_choices(make, score):
@@ -35,3 +36,22 @@ def test_no_tokens_and_unknown_likelihoods_are_undefined(make, score):
 
 def test_signature():
     assert PERPLEXITY.signature() == "perplexity|text:target+end|per:token|version:harness-1"
+
+
+def test_bits_are_counted_by_byte_of_the_target(make, score):
+    cases = [make("", "ab", nll=3 * math.log(2), tokens=9), make("", "ü日", nll=4 * math.log(2), tokens=1)]
+    assert score(BITS_PER_BYTE, cases) == pytest.approx((3 + 4) / (2 + 2 + 3))
+
+
+def test_bits_are_counted_by_byte_of_what_was_scored(make, score):
+    block = Example("block-1", {"source": "a", "scored_bytes": 5}, "bcd")
+    assert score(BITS_PER_BYTE, [(Prediction("block-1", "", 10 * math.log(2), 4), block)]) == pytest.approx(2)
+
+
+def test_no_text_has_no_bits_per_byte(make, score):
+    assert math.isnan(score(BITS_PER_BYTE, [make("", "", nll=1.0, tokens=1)]))
+    assert math.isnan(score(BITS_PER_BYTE, []))
+
+
+def test_signature_of_bits():
+    assert BITS_PER_BYTE.signature() == "bits_per_byte|text:target+end|per:byte|version:harness-1"

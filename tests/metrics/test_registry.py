@@ -16,10 +16,17 @@ from harness.core.errors import MetricError
 
 NAMES = [
     *("rouge1", "rouge2", "rougeL", "rougeLsum", "bleu", "chrf", "ter", "token_f1", "exact_match"),
-    *("distinct1", "distinct2", "length_ratio", "perplexity"),
+    *("distinct1", "distinct2", "length_ratio", "perplexity", "bits_per_byte"),
 ]
 
-UPPER = {"bleu": 100, "chrf": 100, "ter": math.inf, "length_ratio": math.inf, "perplexity": math.inf}
+UPPER = {
+    "bleu": 100,
+    "chrf": 100,
+    "ter": math.inf,
+    "length_ratio": math.inf,
+    "perplexity": math.inf,
+    "bits_per_byte": math.inf,
+}
 
 
 def test_names_are_the_documented_ones():
@@ -34,7 +41,8 @@ def test_unknown_name_offers_the_closest():
 
 
 def test_directions():
-    assert {name for name in NAMES if not metrics.get(name).higher_is_better} == {"ter", "length_ratio", "perplexity"}
+    lower = {name for name in NAMES if not metrics.get(name).higher_is_better}
+    assert lower == {"ter", "length_ratio", "perplexity", "bits_per_byte"}
 
 
 def test_importing_metrics_imports_no_library():

@@ -14,6 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.data.readers import read_rows
+from tools.world import texts as texts_of_the_world
 from tools.world.corpus import SHARES, corpus
 from tools.world.datasets import DATA, SIZES, TASKS, evaluation_sources, read, stale
 from tools.world.draw import Draw, held_out
@@ -40,6 +42,12 @@ def texts(documents: list[tuple[str, str]]) -> Iterator[str]:
 
 def test_committed_data_is_what_the_generator_makes() -> None:
     assert stale() == []
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_committed_texts_are_what_the_generator_makes(split: str) -> None:
+    rows = read_rows(texts_of_the_world.DATA / "text_generation" / f"{split}.jsonl.gz")
+    assert [row["text"] for row in rows] == texts_of_the_world.documents(split)
 
 
 def test_the_corpus_does_not_depend_on_the_process(documents: list[tuple[str, str]]) -> None:

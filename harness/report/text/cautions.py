@@ -96,8 +96,7 @@ def _test_units(results: Results) -> tuple[int, str]:
 
 def _empty(results: Results) -> list[tuple[str, float]]:
     """Return the cells that answered nothing so often that a reader must know, and how often."""
-    shares = empty_shares(results.answers) if results.answers else {}
-    return [(cell, share) for cell, share in shares.items() if share >= EMPTY]
+    return [(cell, share) for cell, share in empty_shares(results).items() if share >= EMPTY]
 
 
 def _edges(results: Results) -> list[tuple[str, str, str, list[str]]]:

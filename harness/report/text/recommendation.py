@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from harness.metrics.likelihood import LOSS, PERPLEXITY
+from harness.metrics.likelihood import OF_LIKELIHOODS
 from harness.metrics.tokens import EXACT_MATCH
 from harness.report.templates import paragraphs
 from harness.results.cell_result import CellResult
@@ -100,7 +100,7 @@ def _gain_of_training(best: CellResult, results: Results, verdicts: Verdicts) ->
 
 def _exact_share(cell: CellResult, results: Results) -> float:
     """Return which share of a cell's answers equals a target; nan where nothing is answered, or the metric says it."""
-    told = results.lead in (EXACT_MATCH.name, LOSS.name, PERPLEXITY.name)
+    told = results.lead in (EXACT_MATCH.name, *OF_LIKELIHOODS)
     return math.nan if told or results.answers is None else exact_share(results.answers, cell.id)
 
 

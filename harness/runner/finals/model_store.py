@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from harness.core.errors import ModelError
 from harness.core.progress import Progress
+from harness.data.plain_text import FIELD
 from harness.metrics.base import Metric
 from harness.report.mlflow_pages.descriptions import model_note
 from harness.runner.executors.protocol import Executor, Job, Measured, OneJob, Reply, drive
@@ -158,7 +159,8 @@ class ModelKeeper:
         cell = next(cell for cell in self.checked.cells if cell.id == run.tags[Tags.CELL])
         used = set(recipe.fields)
         rows = self.checked.examples["validation"]
-        fields = max((row.fields for row in rows), key=lambda fields: len(used & fields.keys()))
+        each = [{FIELD: rows[0].source}] if self.checked.text else [row.fields for row in rows]
+        fields = max(each, key=lambda fields: len(used & fields.keys()))
         if self.runs.kept_off:
             fields = dict.fromkeys(fields, "some text")
         winner = self.spaces[cell.id].parse(run.params)

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from harness.core.example import Example, Split
-from harness.data.tokenization import PromptForm, Row, encode
+from harness.data.text_blocks import encode_split
+from harness.data.tokenization import PromptForm, Row
 from harness.runner.planning.workload import Load, load_of
 from harness.study.check import Checked
 from harness.study.grid import Cell, cell_space
@@ -57,6 +58,8 @@ class Speed(NamedTuple):
 
 def longest_prompt(checked: Checked, prompts: Sequence[PromptForm]) -> PromptForm:
     """Return the prompt whose rows are longest; a probe of it sees the most memory that the study needs."""
+    if len(prompts) == 1:
+        return prompts[0]
     return max(prompts, key=lambda prompt: sum(map(_length, _rows(checked, prompt, "validation"))))
 
 
@@ -73,6 +76,8 @@ def sample(checked: Checked, prompt: PromptForm, *, brief: bool = False) -> dict
 
 
 def _spread(checked: Checked, prompt: PromptForm, split: Split, size: int, count: int) -> list[Example]:
+    if checked.text:  # all blocks are alike
+        return list(checked.examples[split][: size * count])
     rows = sorted(_rows(checked, prompt, split), key=_length)
     chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
     parts = [part / (count - 1) for part in range(count)] if count > 1 else [0.5]
@@ -81,12 +86,12 @@ def _spread(checked: Checked, prompt: PromptForm, split: Split, size: int, count
     return [example for example in checked.examples[split] if example.id in wanted]
 
 
-def _rows(checked: Checked, prompt: PromptForm, split: Split) -> list[Row]:
+def _rows(checked: Checked, prompt: PromptForm, split: Split) -> Sequence[Row]:
     reader = light_reader(checked.description, checked.study.model.target_language)
     limits = token_limits(checked.study, checked.task)
     dropping = split == "train"
     examples = checked.demonstrations.attached(prompt, checked.examples[split], of_train=dropping)
-    return encode(examples, prompt, reader, limits=limits, drop_long_targets=dropping).rows
+    return encode_split(examples, prompt, reader, limits=limits, drop_long_targets=dropping).rows
 
 
 def _length(row: Row) -> int:
@@ -123,7 +128,7 @@ def speed_of(trainer: Trainer, cell: Cell, *, generate: bool) -> Speed:
         recording=max(0.0, cold.rest - warm.rest) / (train.tokens + scored.tokens) if cold.is_replayed else 0.0,
         training=warm.training / train.tokens,
         loss=warm.loss / scored.tokens,
-        prefill=cold.generation / scored.prompts,
+        prefill=cold.generation / scored.prompts if scored.prompts else 0.0,
         step=max(0.0, warm.generation - cold.generation) / steps if steps else 0.0,
     )
 

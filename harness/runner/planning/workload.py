@@ -13,7 +13,8 @@ from typing import NamedTuple
 from torch import Tensor
 
 from harness.core.example import Split
-from harness.data.tokenization import PromptForm, Row, encode
+from harness.data.text_blocks import BlockRows, encode_split
+from harness.data.tokenization import PromptForm, Row
 from harness.models.apply_tuning import first_block
 from harness.models.find_blocks import head
 from harness.models.frozen.capture import CapturePoint, Rows, capture_points, kv_capture_points
@@ -75,6 +76,7 @@ def works(prompts: Sequence[PromptForm], checked: Checked, trainer: Trainer) -> 
     study, loaded = checked.study, trainer.setup.loaded
     footprint = Footprint(loaded, sorted(cuts_of(trainer)), study.training.precision)
     replays_starts = (checked.objective != "loss" or study.final.seeds) and study.generation.num_beams == 1
+    replays_starts = replays_starts and not checked.text
     found = {}
     for prompt in prompts:
         train, validation = (_rows(split, prompt, checked, trainer) for split in ("train", "validation"))
@@ -100,8 +102,12 @@ def cuts_of(trainer: Trainer) -> dict[int, list[str]]:
 
 
 def load_of(rows: Sequence[Row], loaded: Loaded, *, batch_size: int, decoding: Decoding) -> Load:
-    """Count the work that some rows are; the batch size is that of losses, `decoding` has generation's."""
-    losses, prompts = loss_batches(rows, loaded, batch_size=batch_size), prompts_of(rows, loaded, decoding)
+    """Count the work that some rows are; the batch size is that of losses, `decoding` has generation's.
+
+    Of blocks of text so few are continued that it is not counted.
+    """
+    losses = loss_batches(rows, loaded, batch_size=batch_size)
+    prompts = [] if isinstance(rows, BlockRows) else prompts_of(rows, loaded, decoding)
     return Load(
         batches=len(losses),
         tokens=sum(tensor.numel() for batch in losses for tensor in batch.inputs.values()),
@@ -116,10 +122,10 @@ def _longest(rows: Sequence[Row], indices: Sequence[int], decoding: Decoding) ->
     return min(decoding.max_new_tokens, max(len(rows[index].target) for index in indices))
 
 
-def _rows(split: Split, prompt: PromptForm, checked: Checked, trainer: Trainer) -> list[Row]:
+def _rows(split: Split, prompt: PromptForm, checked: Checked, trainer: Trainer) -> Sequence[Row]:
     setup, dropping = trainer.setup, split == "train"
     examples = setup.demonstrations.attached(prompt, checked.examples[split], of_train=dropping)
-    return encode(examples, prompt, setup.loaded, limits=setup.limits, drop_long_targets=dropping).rows
+    return encode_split(examples, prompt, setup.loaded, limits=setup.limits, drop_long_targets=dropping).rows
 
 
 @dataclass

@@ -22,7 +22,7 @@ from harness.models.frozen.capture import CapturePoint, Rows, capture_points, kv
 from harness.models.frozen.replay import Pass, Trunk, alone, rearranged, record, verify
 from harness.models.hooks import misfits_told
 from harness.models.load import Loaded
-from harness.models.transformers_compat import has_generation_steps
+from harness.models.transformers_compat import NO_STEPS, has_generation_steps
 from harness.study.spec import Precision
 from harness.training.activation_cache.keys import RowsKey, recording_keys
 from harness.training.activation_cache.memory import ActivationMemory, Draft, TooLarge
@@ -37,8 +37,7 @@ __all__ = ["ActivationCache", "Opened"]
 class Opened(NamedTuple):
     """What it took to open trunks."""
 
-    seconds: float
-    """Of finding, reading, making and proving."""
+    seconds: float  # of finding, reading, making and proving
     passes: Sequence[Pass]
     """Calls of the model, a few tokens to look at it left out."""
 
@@ -167,8 +166,9 @@ class ActivationCache:
             points = self._points_at(call, cut)
             names = {point.name for cut in cuts for point in self._points_at(call, cut)}
             if not points:
-                whole = "this transformers does not tell generation's first call apart"
-                return "a part of the encoder trains" if has_generation_steps() else whole
+                return "a part of the encoder trains" if has_generation_steps() else NO_STEPS
+            if refused := self.recordings.no_room(rows, self.loaded, self.precision):
+                return refused
             split = self._splits.get((call.points, *key))
             if split is None or split.rows != rows:
                 split = self._splits[call.points, *key] = _Split(rows, passes())

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
 import torch
 from torch import Tensor
 
+from harness.data.text_blocks import BlockRows
+from harness.data.tokenization import Row
+from harness.models.load import Loaded
 from harness.study.run_places import nearest_folder
+from harness.study.spec import Precision
 from harness.training.activation_cache.disk import ActivationDisk, Writer
 
 __all__ = ["ActivationMemory", "Draft", "TooLarge", "recordings"]
@@ -17,6 +21,11 @@ __all__ = ["ActivationMemory", "Draft", "TooLarge", "recordings"]
 
 class TooLarge(Exception):
     """A recording fits neither memory nor disk."""
+
+    @classmethod
+    def of(cls, size: int) -> TooLarge:
+        """Return that of a recording of so many bytes, or more."""
+        return cls(f"a recording of {size / 2**20:.1f} MiB or more fits neither engine.memory_mib nor engine.disk_mib")
 
 
 def recordings(folder: Path, *, memory_mib: float | None = None, disk_mib: float | None = None) -> ActivationMemory:
@@ -58,6 +67,14 @@ class ActivationMemory:
     def in_memory(self) -> int:
         """Bytes that are held in memory."""
         return sum(self._sizes.values())
+
+    def no_room(self, rows: Sequence[Row], loaded: Loaded, precision: Precision) -> str:
+        """Return that blocks of text cannot be recorded, else nothing: known ahead, for a pass over many is long."""
+        if not isinstance(rows, BlockRows):
+            return ""
+        width = getattr(loaded.model.config.get_text_config(), "hidden_size", 0)
+        least = len(rows) * rows.form.block_tokens * width * (2 if precision == "bf16" else 4)
+        return "" if least <= max(self.memory, self.disk.budget if self.disk else 0) else str(TooLarge.of(least))
 
     def get(self, key: str) -> Mapping[str, Tensor] | None:
         """Return a recording if there is one."""
@@ -166,7 +183,4 @@ class Draft:
                 self._writer = None
         if not self._is_held and self._writer is None:
             self.discard()
-            raise TooLarge(
-                f"a recording of {self._bytes / 2**20:.1f} MiB or more fits neither engine.memory_mib nor "
-                "engine.disk_mib"
-            )
+            raise TooLarge.of(self._bytes)

@@ -42,6 +42,9 @@ class Amount(NamedTuple):
     labels: int
 
 
+TOGETHER = 1024
+"""Rows that are counted at a time."""
+
 Shape = tuple[int, int]
 """Positions of the input, and of the labels."""
 
@@ -78,7 +81,7 @@ def noting(model: PreTrainedModel, calls: Counter[Call]) -> Iterator[None]:
 
 def amounts(rows: Sequence[Row], loaded: Loaded, *, alone: bool = False) -> dict[Shape, Amount]:
     """Return how many rows and labels some rows have of each padded shape, or of each length if computed alone."""
-    batches = loss_batches(rows, loaded, batch_size=len(rows))
+    batches = loss_batches(rows, loaded, batch_size=TOGETHER)
     of = dict[Shape, Amount]()
     if alone:
         batches = [row for batch in batches for row in batch.alone()]

@@ -1,0 +1,140 @@
+"""The splits of a study of plain text: tokens cut into blocks, the last of which are splits that have no file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.core.errors import DataError
+from harness.core.example import SPLITS, Example, Split
+from harness.data.data_keys import CARVED_SHARE, Data
+from harness.data.open_source import open_source
+from harness.data.plain_text import PlainText
+from harness.data.sources import Source
+from harness.data.text_blocks import TextBlocks
+from harness.data.text_overlap import shared_runs, without_shared
+from harness.data.token_files import TokenFile
+from harness.data.tokenization import Reader
+from harness.study.problems import Problems
+from harness.study.row_lengths import Fit
+from harness.study.spec import StudySpec
+from harness.study.study_rows import StudyRows
+from harness.study.task import Task
+from harness.study.tokenized_text import tokenized
+
+__all__ = ["text_fits", "text_rows", "text_split"]
+
+
+def text_rows(
+    study: StudySpec,
+    task: Task,
+    task_file: Path,
+    form: PlainText,
+    reader: Reader | None,
+    folder: Path | None,
+    problems: Problems,
+    *,
+    test: bool,
+) -> StudyRows:
+    """Read the text of a study, and cut it into blocks.
+
+    Args:
+        study: Resolved.
+        task: Names data where the study does not.
+        task_file: Its file, beside which its own data are.
+        form: How long blocks are.
+        reader: Stands for the model; ``None``: it could not be read.
+        folder: Where token files lie; ``None``: nothing is kept.
+        problems: Takes what is wrong with the text.
+        test: Whether to read the test split.
+    """
+    source: Source | None = None
+    examples: dict[Split, Sequence[Example]] = {}
+    with problems.at("data"):
+        source = open_source(study.data, task_file.parent / task.data)
+    if source is None or reader is None or problems.problems:
+        return StudyRows(source, [], {}, (), (), ())
+    for split in SPLITS if test else SPLITS[:2]:
+        with problems.at("data", split):
+            examples[split] = text_split(source, split, study.data, form, reader, folder)
+    if problems.problems:
+        return StudyRows(source, [], {}, (), (), ())
+    found = shared_runs(examples)
+    with problems.at("data", "on_overlap"):
+        examples = without_shared(examples, found, study.data.on_overlap)
+    return StudyRows(source, [], examples, found, tuple(source.notes), ())
+
+
+def text_split(
+    source: Source, split: Split, data: Data, form: PlainText, reader: Reader, folder: Path | None
+) -> TextBlocks:
+    """Return the blocks of one split.
+
+    Raises:
+        DataError: Its text cannot be read, or makes fewer blocks than are asked for.
+    """
+    holder = source.holder(split)
+    tokens = tokenized(source, holder, data, reader, folder)
+    numbers = _numbers(source, split, data, form, tokens)
+    return TextBlocks(tokens, form, numbers, reader.tokenizer)
+
+
+def _numbers(source: Source, split: Split, data: Data, form: PlainText, tokens: TokenFile) -> NDArray[np.int64]:
+    """Return which blocks of its text a split has: some that are drawn with the study's seed, where it has a size."""
+    holder, size, wanted = source.holder(split), form.block_tokens, getattr(data, split)
+    count, rest = divmod(tokens.count, size)
+    if rest:
+        _tell(source, f"the last {rest} tokens of {holder} make no whole block of {size}, and are dropped.")
+    missing: list[Split] = [name for name in ("validation", "test") if name not in source.readers]
+    sizes = {name: getattr(data, name) or max(1, round(count * CARVED_SHARE)) for name in missing}
+    if holder == "train" and sum(sizes.values()) >= count:
+        raise DataError(
+            f"{source.place(split)}: its {tokens.count} tokens make {count} blocks of {size}, which cannot give "
+            f"{sizes or 'any'} and leave some to train on; lower training.block_tokens, or bring more text"
+        )
+    if not count:
+        raise DataError(
+            f"{source.place(split)}: its {tokens.count} tokens make no block of {size}; lower training.block_tokens"
+        )
+    ends = dict(zip(missing, (count - sum(sizes.values()) + np.cumsum([sizes[name] for name in missing])), strict=True))
+    if split in missing:
+        end = int(ends[split])
+        none = "no rows were given" if source.from_memory else f"there is no file for it in {source.origin}"
+        which = "the last" if end == count else f"before {count - end} others the last"
+        rule = f"data.{split} sets how many, {CARVED_SHARE:.0%} where it is left out"
+        _tell(source, f"{split} is {which} {sizes[split]} of the {count} blocks of train: {none}; {rule}.")
+        return np.arange(end - sizes[split], end)
+    count -= sum(sizes.values()) if holder == "train" else 0
+    if wanted is not None and wanted > count:
+        raise DataError(f"{source.place(split)}: data.{split} is {wanted}, but there are {count} blocks; lower it")
+    order = np.random.default_rng(data.seed).permutation(count)
+    return np.sort(order[:wanted])
+
+
+def _tell(source: Source, note: str) -> None:
+    if note not in source.notes:
+        source.notes.append(note)
+
+
+def text_fits(form: PlainText | None, examples: Mapping[Split, Sequence[Example]]) -> tuple[Fit, ...]:
+    """Return how blocks fit into the token limits, which all do; none of a task that has no blocks."""
+    train = examples.get("train")
+    if form is None or not isinstance(train, TextBlocks):
+        return ()
+    fit = Fit(
+        prompt=form.name,
+        longest=form.block_tokens,
+        truncated=0.0,
+        dropped=0,
+        rows=len(train),
+        shortened=dict.fromkeys(SPLITS[:2], 0.0),
+        fitting=0,
+        with_target=0.0,
+        texts=train.fingerprint,
+        constant=False,
+        ids=train.fingerprint,
+    )
+    return (fit,)
