@@ -21,15 +21,16 @@ from optuna.storages import BaseStorage
 from harness.core import interrupts
 from harness.core.absent_value import NONE
 from harness.core.closest_match import closest
-from harness.core.errors import FRESH, DataError, UserError
+from harness.core.errors import DataError, UserError
 from harness.core.example import Example, Split, fingerprint
-from harness.core.failures import STARVED, explained
+from harness.core.failures import explained
 from harness.core.progress import CellWork, Progress
 from harness.core.workspace import Workspace
 from harness.data.sources import read_split
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve_all
 from harness.results.score_forecast import Forecast, kept_forecast
+from harness.runner.executors.crew import ALONE, Crew
 from harness.runner.executors.executor_table import EXECUTORS
 from harness.runner.executors.known_model import KnownModel
 from harness.runner.executors.protocol import Executor, drive
@@ -45,6 +46,7 @@ from harness.runner.resume.changed_code import refuse_changed_code
 from harness.runner.resume.damaged_runs import retire_damaged
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.runner.run_params import alias_winner, data_use, open_summary, study_record, study_runs
+from harness.runner.search.failing_trials import refuse_starved
 from harness.runner.search.optuna_search import CellSearch, known_search
 from harness.runner.search.optuna_storage import open_storage, reach_storage
 from harness.runner.search.settle_trials import Copied, settle_trials
@@ -78,6 +80,7 @@ def run(
     cells: str | None = None,
     fresh: bool = False,
     executor: str = "local",
+    crew: Crew = ALONE,
 ) -> Result:
     """Run what is missing of a study and write its report; return what that is about.
 
@@ -94,13 +97,14 @@ def run(
     reach_store((address := checked.file.address).store)
     reach_storage(checked.study.search.storage)
     metrics = resolve_all(checked.metrics)
-    trains = KnownModel(EXECUTORS[executor], checked, workspace, progress)
-    model = trains.facts()
-    for caution in model.cautions:
-        progress.say(f"caution: {caution}")
-    forecast = kept_forecast(model.weights, checked, workspace)
+    trains = KnownModel(EXECUTORS[executor], checked, workspace, progress, crew)
     name, say = checked.study.name, progress.say
     with ExitStack() as held:
+        held.callback(trains.close)
+        model = trains.facts()
+        for caution in model.cautions:
+            say(f"caution: {caution}")
+        forecast = kept_forecast(model.weights, checked, workspace)
         machine = held.enter_context(only_one(name, address.store, workspace))
         tracker = held.enter_context(opened(address, say))
         refuse_newer_study(tracker)
@@ -123,19 +127,21 @@ def run(
             return driver.run(chosen)
         except BaseException as error:
             interrupts.arrived()
-            was_cut = isinstance(error, KeyboardInterrupt) or bool(interrupts.status())
-            if was_cut:
-                clear_frames(error.__traceback__)  # a query that was cut short would keep its database locked
-            _close(runs, "KILLED" if was_cut else "FAILED")
+            trains.close()  # first: whoever trains takes time from what is left to do
+            _close(runs, error)
             raise
 
 
-def _close(runs: StudyRuns, status: Status) -> None:
+def _close(runs: StudyRuns, error: BaseException) -> None:
     """End all that is open; where the machine does not let it, the next command does."""
+    was_cut = isinstance(error, KeyboardInterrupt) or bool(interrupts.status())
+    if was_cut:
+        clear_frames(error.__traceback__)  # a query that was cut short would keep its database locked
+    status: Status = "KILLED" if was_cut else "FAILED"
     try:
         runs.end_all(status)
-    except Exception as error:
-        if explained(error) is None:
+    except Exception as trouble:
+        if explained(trouble) is None:
             raise
 
 
@@ -193,7 +199,7 @@ class _Driver:
         write_if_new(result, summary, tracker)
         publish_results(result, study.final.seeds, summary, tracker)
         self.runs.end(summary)
-        self._refuse_starved(searches, winners)
+        refuse_starved(searches, winners)
         return result
 
     @cached_property
@@ -253,13 +259,6 @@ class _Driver:
         if self.forecast and (planned := self.forecast.cells.get(cell.id)) and planned.trials + planned.finals:
             weight = planned.seconds / (planned.trials + planned.finals)
         return CellWork(cell.levels, missing, finals, searched + there, weight)
-
-    @staticmethod
-    def _refuse_starved(searches: Mapping[str, CellSearch], winners: Mapping[str, Hyperparameters]) -> None:
-        """See that not all that trains ran out of memory; what does not train has its results by now."""
-        why = next((why for search in searches.values() if (why := search.last_failure()).startswith(STARVED)), "")
-        if why and not any(winners.values()):
-            raise UserError(f"no trial came to its end: {why}; to try them again, start over: {FRESH}")
 
     def _run_finals(
         self,
