@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.control_commands import add_control_commands
 from harness.cli.everywhere import Everywhere, Home, Quiet, Verbose
 from harness.cli.exit_status import NAME, exit_status
 from harness.cli.model_commands import add_model_commands
@@ -286,6 +287,7 @@ def clean(
 
 add_model_commands(app)
 add_store_commands(app)
+add_control_commands(app)
 
 
 def _set(overrides: list[str] | None, values: list[str] | None) -> list[str]:

@@ -21,12 +21,10 @@ from optuna.storages import BaseStorage
 from harness.core import interrupts
 from harness.core.absent_value import NONE
 from harness.core.closest_match import closest
-from harness.core.errors import DataError, UserError
-from harness.core.example import Example, Split, fingerprint
+from harness.core.errors import UserError
 from harness.core.failures import explained
 from harness.core.progress import CellWork, Progress
 from harness.core.workspace import Workspace
-from harness.data.sources import read_split
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve_all
 from harness.results.score_forecast import Forecast, kept_forecast
@@ -37,7 +35,9 @@ from harness.runner.executors.protocol import Executor, drive
 from harness.runner.finals.checkpoints import Checkpoints
 from harness.runner.finals.final_runs import FinalsQueue, final_records, standing
 from harness.runner.finals.model_store import ModelKeeper
+from harness.runner.finals.open_test import open_test
 from harness.runner.finals.score_references import score_references
+from harness.runner.obey_orders import ObeyingQueue, OrderWatch, Stopped
 from harness.runner.objective import Objective, objective_of
 from harness.runner.only_one import only_one
 from harness.runner.publish_pages import publish_begun, publish_results
@@ -45,7 +45,7 @@ from harness.runner.result import Result
 from harness.runner.resume.changed_code import refuse_changed_code
 from harness.runner.resume.damaged_runs import retire_damaged
 from harness.runner.resume.missing_runs import StudyRuns
-from harness.runner.run_params import alias_winner, data_use, open_summary, study_record, study_runs
+from harness.runner.run_params import alias_winner, open_summary, study_record, study_runs
 from harness.runner.search.failing_trials import refuse_starved
 from harness.runner.search.optuna_search import CellSearch, known_search
 from harness.runner.search.optuna_storage import open_storage, reach_storage
@@ -113,13 +113,15 @@ def run(
             checked, told = with_recorded_ranges(checked, tracker)
             if told:
                 say(told)
+        watch = held.enter_context(OrderWatch(checked, tracker, is_fresh=fresh and not cells))
+        checked = watch.with_more(checked, say)
         if checked.study.registered_as:
             tracker.models.registry.refuse_taken(checked.study.registered_as)
         # Whatever the user must change has been found by now; from here on things are written.
         held.enter_context(leased(address.store, tracker.pages.experiment, machine, say))
         storage = open_storage(checked.study.search.storage)
         runs = study_runs(checked, model, metrics, tracker, workspace)
-        driver = _Driver(checked, workspace, metrics, model, trains, runs, storage, forecast, progress)
+        driver = _Driver(checked, workspace, metrics, model, trains, runs, storage, forecast, watch, progress)
         try:
             runs.settle(fresh=[cell.id for cell in chosen] if fresh else ())
             Checkpoints(folder, checked.study.final).drop_unfinished()
@@ -134,7 +136,7 @@ def run(
 
 def _close(runs: StudyRuns, error: BaseException) -> None:
     """End all that is open; where the machine does not let it, the next command does."""
-    was_cut = isinstance(error, KeyboardInterrupt) or bool(interrupts.status())
+    was_cut = isinstance(error, KeyboardInterrupt | Stopped) or bool(interrupts.status())
     if was_cut:
         clear_frames(error.__traceback__)  # a query that was cut short would keep its database locked
     status: Status = "KILLED" if was_cut else "FAILED"
@@ -157,6 +159,7 @@ class _Driver:
     runs: StudyRuns
     storage: BaseStorage
     forecast: Forecast | None
+    watch: OrderWatch
     progress: Progress
 
     def run(self, chosen: Sequence[Cell]) -> Result:
@@ -169,11 +172,17 @@ class _Driver:
         test_ids = {checked.test_digest: checked.test_ids} if checked.test_digest else {}
         if damaged := retire_damaged(self.runs, [cell.id for cell in chosen], test_ids):
             self.progress.say(f"stored predictions are damaged, so these runs are done again: {', '.join(damaged)}")
+        self.watch.take_up(tracker, summary)
+        if not (chosen := self.watch.staying(chosen, checked)):
+            raise UserError("all these cells were left out by `harness skip`; take some in again by its --undo")
         searched = with_neighbors(chosen, study, checked.cells)
         searches = self._open_searches(searched)
         queue = self._queue(searched, searches)
         self.progress.start({cell.id: self._work(cell, queue, chosen) for cell in searched})
-        drive(self.executor, queue)
+        drive(self.executor, ObeyingQueue(queue, self.watch, self.progress, opens_anew=True))
+        if self.watch.more:
+            return replace(self, checked=self.watch.with_more(checked, self.progress.say)).run(chosen)
+        searched, chosen = self.watch.staying(searched, checked), self.watch.staying(chosen, checked)
         winners = {cell.id: queue.winner(cell.id) for cell in searched}
         checkpoints = Checkpoints(self.workspace.study(study.name), study.final)
         counted = {cell: len(search.counted()) for cell, search in searches.items()}
@@ -190,6 +199,7 @@ class _Driver:
             runs=self.runs,
             progress=self.progress,
         )
+        self.runs.let_go()
         result = Result.of(checked.file.address, tracker, self.workspace)
         kept = keeper.store(summary, result.first) or result.results.kept
         result = replace(result, results=replace(result.results, kept=kept))
@@ -270,16 +280,7 @@ class _Driver:
     ) -> None:
         """Run the missing finals of some cells, and conclude every cell that was searched."""
         checked, study = self.checked, self.checked.study
-        examples: dict[Split, list[Example]] = dict(checked.examples)
-        test_digest = NONE
-        if study.final.seeds:
-            test = read_split(checked.source, "test", study.data, checked.task.example)
-            examples["test"], test_digest = test, fingerprint(test)
-            if test_digest != (checked.test_digest or test_digest):
-                facts = f"its digest was {checked.test_digest} when the study was checked and is {test_digest}"
-                raise DataError(f"test data in {checked.source.name} changed: {facts}; the same command goes on")
-            self.executor.open_test(test)
-            self.runs.data["test"] = data_use(checked, "test", test)
+        examples, test_digest = open_test(checked, self.executor, self.runs)
         score_references(checked.task, self.metrics, examples, self.runs, self.progress)
         queue = FinalsQueue(
             cells=searched,
@@ -296,4 +297,4 @@ class _Driver:
             runs=self.runs,
             progress=self.progress,
         )
-        drive(self.executor, queue)
+        drive(self.executor, ObeyingQueue(queue, self.watch, self.progress))
