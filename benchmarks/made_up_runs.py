@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.core.example import Example, Prediction, digest
 from harness.core.workspace import Workspace
 from harness.metrics.evaluate_hub import resolve_all
+from harness.runner.executors.crew import Crew
 from harness.runner.executors.executor_table import EXECUTORS
 from harness.runner.executors.in_process import InProcess
 from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, JobQueue, Measured, Reply, Scored, Trained
@@ -24,12 +25,12 @@ COSTS = {"train_seconds": 1.0, "flops": 1e12, "peak_memory_mib": 900.0}
 class MadeUp:
     """Does no job, and tells how it went."""
 
-    def __init__(self, checked: Checked, workspace: Workspace, say: Callable[[str], None]) -> None:
+    def __init__(self, checked: Checked, workspace: Workspace, say: Callable[[str], None], crew: Crew) -> None:
         self._inner, self._checked = InProcess(checked, workspace, say), checked
         self._trainer = self._inner._trainer
         self._metrics = resolve_all(checked.metrics)
         self._rows = dict(checked.examples)
-        self.facts, self.recorded = self._inner.facts, self._inner.recorded
+        self.facts, self.recorded, self.close = self._inner.facts, self._inner.recorded, self._inner.close
 
     def open_test(self, examples: Sequence[Example]) -> None:
         self._rows["test"] = list(examples)

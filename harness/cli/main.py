@@ -10,15 +10,19 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.control_commands import add_control_commands
 from harness.cli.everywhere import Everywhere, Home, Quiet, Verbose
 from harness.cli.exit_status import NAME, exit_status
 from harness.cli.model_commands import add_model_commands
 from harness.cli.options import (
     AsJson,
+    Devices,
     KnownStudy,
     Overrides,
     StudyPath,
     Values,
+    WorkersOption,
+    workers_of,
 )
 from harness.cli.store_commands import add_store_commands, print_json
 from harness.cli.terminal import Terminal, bear_every_sign, out, tell
@@ -42,7 +46,7 @@ Environment:
   HARNESS_TOKEN                what callers of `serve` must show
   HARNESS_TRUST_REMOTE_CODE=1  the same as --trust-remote-code
   HARNESS_ALLOW_PICKLE=1       the same as --allow-pickle
-  OMP_NUM_THREADS              threads; left out, all cores
+  OMP_NUM_THREADS              threads of each worker; left out, all cores divided
 
 Exit status:
   0 done; 2 you must change something; 130 or 143 after Ctrl-C or SIGTERM;
@@ -188,11 +192,14 @@ def run(
     overrides: Overrides = None,
     cells: Annotated[str | None, typer.Option(metavar="PATTERN", help="Run only cells such as 'cue/*'.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over; earlier runs are marked superseded.")] = False,
+    workers: WorkersOption = None,
+    devices: Devices = "",
     as_json: AsJson = False,
 ) -> None:
     """Run what is missing of a study, then write its report."""
     from harness.runner.study import Study
 
+    number = workers_of(workers)
     planned = Study.load(study, _set(overrides, values))
     from harness.cli.check_tables import duplicates
     from harness.cli.event_lines import write_event
@@ -206,7 +213,9 @@ def run(
         for line in [*planned.file.placed.notes, *duplicates(checked, across=True), *cautions]:
             _warn(line, errors=as_json)
         tell = write_event if as_json else None
-        result = planned.run(progress=progress, cells=cells, fresh=fresh, on_event=tell)
+        result = planned.run(
+            progress=progress, cells=cells, fresh=fresh, on_event=tell, workers=number, devices=devices
+        )
     if as_json:
         return
     print_results(out, result.results, result.findings)
@@ -278,6 +287,7 @@ def clean(
 
 add_model_commands(app)
 add_store_commands(app)
+add_control_commands(app)
 
 
 def _set(overrides: list[str] | None, values: list[str] | None) -> list[str]:

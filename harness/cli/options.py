@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.core.permissions import PICKLE, REMOTE_CODE
 
+if TYPE_CHECKING:
+    from harness.runner.executors.crew import Workers
+
 __all__ = [
     "LOOPBACK",
     "AllowPickle",
     "AsJson",
+    "Devices",
     "Host",
     "KnownStudy",
     "ModelName",
@@ -24,6 +28,8 @@ __all__ = [
     "Token",
     "TrustRemoteCode",
     "Values",
+    "WorkersOption",
+    "workers_of",
 ]
 
 LOOPBACK = "127.0.0.1"
@@ -40,6 +46,13 @@ Values = Annotated[
 ]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print JSON for programs; its fields: docs/json.md of the source distribution.")
+]
+WorkersOption = Annotated[
+    str | None,
+    typer.Option("--workers", metavar="N", help="Processes that train side by side, or auto; results stay the same."),
+]
+Devices = Annotated[
+    str, typer.Option(metavar="cuda:0,cuda:1", help="Those of the workers; left out: all that are there.")
 ]
 KnownStudy = Annotated[
     str, typer.Argument(metavar="STUDY", help="A study file, or a study's or its experiment's name.")
@@ -65,6 +78,17 @@ Token = Annotated[
     str | None,
     typer.Option(help="What callers must show; HARNESS_TOKEN in the environment is safer, as process lists show this."),
 ]
+
+
+def workers_of(text: str | None) -> Workers | None:
+    """Return the workers that a command line asks for."""
+    if text == "auto":
+        return "auto"
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise typer.BadParameter(f"{text!r} is no number of workers; give one, or auto", param_hint="--workers")
+    return int(text)
 
 
 class OnError(StrEnum):

@@ -24,7 +24,7 @@ def ending_with_parent(command: Sequence[str]) -> list[str]:
     """Return a command that runs another one until its own standard input ends.
 
     Start it with ``stdin=PIPE`` and ``start_new_session=True``: the pipe's other end closes with this process, even
-    where it is killed, and then everything in the session is ended.
+    where it is killed, and then everything in the session is ended. What ``pass_fds`` hands on reaches the command.
     """
     return [sys.executable, "-I", "-S", __file__, *command]
 
@@ -46,7 +46,7 @@ def _run(command: Sequence[str]) -> int:
     ending = threading.Event()
     watch = threading.Thread(target=_end_with_parent, args=[ending], daemon=True)
     watch.start()
-    status = subprocess.Popen(command, stdin=subprocess.DEVNULL).wait()
+    status = subprocess.Popen(command, stdin=subprocess.DEVNULL, close_fds=False).wait()
     if ending.is_set():
         watch.join()  # the command may have left others behind
     return status if status >= 0 else 128 - status  # of a signal, as shells count

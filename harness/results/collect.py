@@ -20,6 +20,7 @@ from harness.results.test_access import TestAccess, count_accesses
 from harness.stats.answers import Answers
 from harness.study.reference_rows import REFERENCES
 from harness.study.search_space import SearchSpace
+from harness.tracking.orders import NO_ORDERS, Orders
 from harness.tracking.run_records import CellRecord, FinalRecord, ReferenceRecord, TrialRecord, seed_order
 from harness.tracking.schema import Metrics, Params, Tags, score_name
 from harness.tracking.store_protocols import RunStore
@@ -90,6 +91,9 @@ class Results:
     kept: KeptModels = KeptModels(None, None, None, ())
     """Which of its models are stored, whose the study offers, and why."""
 
+    orders: Orders = NO_ORDERS
+    """What it was told since it was written: cells to leave out, trials to draw beyond the study file's."""
+
     def space_of(self, cell: CellResult) -> SearchSpace:
         """Return what the search of one of the cells drew from."""
         return cell.space or self.space
@@ -140,8 +144,7 @@ def collect(tracker: RunStore, study: str) -> Results:
         UserError: The study has no summary yet.
     """
     runs = tracker.runs()
-    summary = summary_of(runs)
-    if summary is None:
+    if (summary := summary_of(runs)) is None:
         raise UserError(f"study {study!r} has no results yet; run it first")
     record = StudyRecord.from_run(tracker, summary)
     parents = {run.tags[Tags.CELL]: run for run in runs if run.phase == "cell"}
@@ -190,6 +193,7 @@ def collect(tracker: RunStore, study: str) -> Results:
         settings=record.study,
         started=max((run.started for run in runs if run.parent in current), default=math.nan),
         kept=KeptModels.from_run(summary),
+        orders=Orders.of(summary),
         depths=record.depths,
         absent=tuple(cell for cell in record.cells if cell not in parents),
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from harness.core.absent_value import NONE
 from harness.stats import mean
+from harness.tracking.orders import Orders
 from harness.tracking.run_records import CellRecord
 from harness.tracking.schema import Metrics, Params, Tags, score_name
 from harness.tracking.store_protocols import RunStore
@@ -104,7 +105,8 @@ def study_status(tracker: RunStore, study: str, experiment: str, held_by: str) -
     record, by_cell = StudyRecord.from_run(tracker, summary), _by_cell(runs)
     with decoding(summary):
         cells = tuple(_cell(cell, by_cell.get(cell, _Runs()), record) for cell in record.cells)
-    is_over = summary.status == "FINISHED" and all(cell.is_done for cell in cells)
+    orders = Orders.of(summary)
+    is_over = summary.status == "FINISHED" and all(cell.is_done or orders.leaves_out(cell.cell) for cell in cells)
     best = KeptModels.from_run(summary).cell if is_over else None
     shown = [run for cell in record.cells if cell in by_cell for run in _all(by_cell[cell])]
     return StudyStatus(

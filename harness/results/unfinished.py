@@ -1,4 +1,4 @@
-"""Which cells of a study are not done: stopped or killed, or left out of what was run."""
+"""Which cells of a study are not done: stopped or killed, or left out of what was run, though nobody said so."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ __all__ = ["unfinished"]
 
 
 def unfinished(results: Results) -> tuple[str, ...]:
-    """Return the ids of cells that were not run yet, or lack trials or final runs of what the study asks for."""
-    return (*(cell.id for cell in results.cells if _lacks(cell, results)), *results.absent)
+    """Return the ids of cells that were not run yet, or lack trials or final runs of what the study asks for.
+
+    Those that it was told to leave out are not among them.
+    """
+    lacking = (*(cell.id for cell in results.cells if _lacks(cell, results)), *results.absent)
+    return tuple(cell for cell in lacking if not results.orders.leaves_out(cell))
 
 
 def _lacks(cell: CellResult, results: Results) -> bool:

@@ -122,10 +122,10 @@ class ProgressTable(TimeLeft):
     def render(self) -> RenderableType:
         """Return the table as it now is."""
         table = Table("cell", "runs", "now, or last", "best so far", box=None, header_style="bold")
-        steps = {
-            job.cell: f"{name.removeprefix(job.cell).strip()}: {job.step or 'begun'}"
-            for name, job in list(self.under_way.items())
-        }
+        steps: dict[str, str] = {}
+        for name, job in list(self.under_way.items()):
+            one = f"{name.removeprefix(job.cell).strip()}: {job.step or 'begun'}"
+            steps[job.cell] = f"{steps[job.cell]}; {one}" if job.cell in steps else one
         shown = self._shown(steps)
         for cell in shown:
             done, total = self.runs(cell)

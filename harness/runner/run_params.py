@@ -113,7 +113,7 @@ def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> Cel
 
 def _split_sizes(checked: Checked) -> dict[str, int]:
     """Return how many examples each split that was opened has."""
-    sizes = {split: len(examples) for split, examples in checked.examples.items()}
+    sizes: dict[str, int] = {split: len(examples) for split, examples in checked.examples.items()}
     return sizes | ({"test": len(checked.test_ids)} if checked.test_ids else {})
 
 

@@ -21,21 +21,23 @@ from optuna.storages import BaseStorage
 from harness.core import interrupts
 from harness.core.absent_value import NONE
 from harness.core.closest_match import closest
-from harness.core.errors import FRESH, DataError, UserError
-from harness.core.example import Example, Split, fingerprint
-from harness.core.failures import STARVED, explained
+from harness.core.errors import UserError
+from harness.core.failures import explained
 from harness.core.progress import CellWork, Progress
 from harness.core.workspace import Workspace
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve_all
 from harness.results.score_forecast import Forecast, kept_forecast
+from harness.runner.executors.crew import ALONE, Crew
 from harness.runner.executors.executor_table import EXECUTORS
 from harness.runner.executors.known_model import KnownModel
 from harness.runner.executors.protocol import Executor, drive
 from harness.runner.finals.checkpoints import Checkpoints
 from harness.runner.finals.final_runs import FinalsQueue, final_records, standing
 from harness.runner.finals.model_store import ModelKeeper
+from harness.runner.finals.open_test import open_test
 from harness.runner.finals.score_references import score_references
+from harness.runner.obey_orders import ObeyingQueue, OrderWatch, Stopped
 from harness.runner.objective import Objective, objective_of
 from harness.runner.only_one import only_one
 from harness.runner.publish_pages import publish_begun, publish_results
@@ -43,7 +45,8 @@ from harness.runner.result import Result
 from harness.runner.resume.changed_code import refuse_changed_code
 from harness.runner.resume.damaged_runs import retire_damaged
 from harness.runner.resume.missing_runs import StudyRuns
-from harness.runner.run_params import alias_winner, data_use, open_summary, study_record, study_runs
+from harness.runner.run_params import alias_winner, open_summary, study_record, study_runs
+from harness.runner.search.failing_trials import refuse_starved
 from harness.runner.search.optuna_search import CellSearch, known_search
 from harness.runner.search.optuna_storage import open_storage, reach_storage
 from harness.runner.search.settle_trials import Copied, settle_trials
@@ -77,6 +80,7 @@ def run(
     cells: str | None = None,
     fresh: bool = False,
     executor: str = "local",
+    crew: Crew = ALONE,
 ) -> Result:
     """Run what is missing of a study and write its report; return what that is about.
 
@@ -93,13 +97,14 @@ def run(
     reach_store((address := checked.file.address).store)
     reach_storage(checked.study.search.storage)
     metrics = resolve_all(checked.metrics)
-    trains = KnownModel(EXECUTORS[executor], checked, workspace, progress)
-    model = trains.facts()
-    for caution in model.cautions:
-        progress.say(f"caution: {caution}")
-    forecast = kept_forecast(model.weights, checked, workspace)
+    trains = KnownModel(EXECUTORS[executor], checked, workspace, progress, crew)
     name, say = checked.study.name, progress.say
     with ExitStack() as held:
+        held.callback(trains.close)
+        model = trains.facts()
+        for caution in model.cautions:
+            say(f"caution: {caution}")
+        forecast = kept_forecast(model.weights, checked, workspace)
         machine = held.enter_context(only_one(name, address.store, workspace))
         tracker = held.enter_context(opened(address, say))
         refuse_newer_study(tracker)
@@ -108,13 +113,15 @@ def run(
             checked, told = with_recorded_ranges(checked, tracker)
             if told:
                 say(told)
+        watch = held.enter_context(OrderWatch(checked, tracker, is_fresh=fresh and not cells))
+        checked = watch.with_more(checked, say)
         if checked.study.registered_as:
             tracker.models.registry.refuse_taken(checked.study.registered_as)
         # Whatever the user must change has been found by now; from here on things are written.
         held.enter_context(leased(address.store, tracker.pages.experiment, machine, say))
         storage = open_storage(checked.study.search.storage)
         runs = study_runs(checked, model, metrics, tracker, workspace)
-        driver = _Driver(checked, workspace, metrics, model, trains, runs, storage, forecast, progress)
+        driver = _Driver(checked, workspace, metrics, model, trains, runs, storage, forecast, watch, progress)
         try:
             runs.settle(fresh=[cell.id for cell in chosen] if fresh else ())
             Checkpoints(folder, checked.study.final).drop_unfinished()
@@ -122,19 +129,21 @@ def run(
             return driver.run(chosen)
         except BaseException as error:
             interrupts.arrived()
-            was_cut = isinstance(error, KeyboardInterrupt) or bool(interrupts.status())
-            if was_cut:
-                clear_frames(error.__traceback__)  # a query that was cut short would keep its database locked
-            _close(runs, "KILLED" if was_cut else "FAILED")
+            trains.close()  # first: whoever trains takes time from what is left to do
+            _close(runs, error)
             raise
 
 
-def _close(runs: StudyRuns, status: Status) -> None:
+def _close(runs: StudyRuns, error: BaseException) -> None:
     """End all that is open; where the machine does not let it, the next command does."""
+    was_cut = isinstance(error, KeyboardInterrupt | Stopped) or bool(interrupts.status())
+    if was_cut:
+        clear_frames(error.__traceback__)  # a query that was cut short would keep its database locked
+    status: Status = "KILLED" if was_cut else "FAILED"
     try:
         runs.end_all(status)
-    except Exception as error:
-        if explained(error) is None:
+    except Exception as trouble:
+        if explained(trouble) is None:
             raise
 
 
@@ -150,6 +159,7 @@ class _Driver:
     runs: StudyRuns
     storage: BaseStorage
     forecast: Forecast | None
+    watch: OrderWatch
     progress: Progress
 
     def run(self, chosen: Sequence[Cell]) -> Result:
@@ -162,11 +172,17 @@ class _Driver:
         test_ids = {checked.test_digest: checked.test_ids} if checked.test_digest else {}
         if damaged := retire_damaged(self.runs, [cell.id for cell in chosen], test_ids):
             self.progress.say(f"stored predictions are damaged, so these runs are done again: {', '.join(damaged)}")
+        self.watch.take_up(tracker, summary)
+        if not (chosen := self.watch.staying(chosen, checked)):
+            raise UserError("all these cells were left out by `harness skip`; take some in again by its --undo")
         searched = with_neighbors(chosen, study, checked.cells)
         searches = self._open_searches(searched)
         queue = self._queue(searched, searches)
         self.progress.start({cell.id: self._work(cell, queue, chosen) for cell in searched})
-        drive(self.executor, queue)
+        drive(self.executor, ObeyingQueue(queue, self.watch, self.progress, opens_anew=True))
+        if self.watch.more:
+            return replace(self, checked=self.watch.with_more(checked, self.progress.say)).run(chosen)
+        searched, chosen = self.watch.staying(searched, checked), self.watch.staying(chosen, checked)
         winners = {cell.id: queue.winner(cell.id) for cell in searched}
         checkpoints = Checkpoints(self.workspace.study(study.name), study.final)
         counted = {cell: len(search.counted()) for cell, search in searches.items()}
@@ -183,6 +199,7 @@ class _Driver:
             runs=self.runs,
             progress=self.progress,
         )
+        self.runs.let_go()
         result = Result.of(checked.file.address, tracker, self.workspace)
         kept = keeper.store(summary, result.first) or result.results.kept
         result = replace(result, results=replace(result.results, kept=kept))
@@ -192,7 +209,7 @@ class _Driver:
         write_if_new(result, summary, tracker)
         publish_results(result, study.final.seeds, summary, tracker)
         self.runs.end(summary)
-        self._refuse_starved(searches, winners)
+        refuse_starved(searches, winners)
         return result
 
     @cached_property
@@ -253,13 +270,6 @@ class _Driver:
             weight = planned.seconds / (planned.trials + planned.finals)
         return CellWork(cell.levels, missing, finals, searched + there, weight)
 
-    @staticmethod
-    def _refuse_starved(searches: Mapping[str, CellSearch], winners: Mapping[str, Hyperparameters]) -> None:
-        """See that not all that trains ran out of memory; what does not train has its results by now."""
-        why = next((why for search in searches.values() if (why := search.last_failure()).startswith(STARVED)), "")
-        if why and not any(winners.values()):
-            raise UserError(f"no trial came to its end: {why}; to try them again, start over: {FRESH}")
-
     def _run_finals(
         self,
         searched: Sequence[Cell],
@@ -270,16 +280,7 @@ class _Driver:
     ) -> None:
         """Run the missing finals of some cells, and conclude every cell that was searched."""
         checked, study = self.checked, self.checked.study
-        examples: dict[Split, Sequence[Example]] = dict(checked.examples)
-        test_digest = NONE
-        if study.final.seeds:
-            test = checked.test_examples()
-            examples["test"], test_digest = test, fingerprint(test)
-            if test_digest != (checked.test_digest or test_digest):
-                facts = f"its digest was {checked.test_digest} when the study was checked and is {test_digest}"
-                raise DataError(f"test data in {checked.source.name} changed: {facts}; the same command goes on")
-            self.executor.open_test(test)
-            self.runs.data["test"] = data_use(checked, "test", test)
+        examples, test_digest = open_test(checked, self.executor, self.runs)
         score_references(checked.task, self.metrics, examples, self.runs, self.progress)
         queue = FinalsQueue(
             cells=searched,
@@ -296,4 +297,4 @@ class _Driver:
             runs=self.runs,
             progress=self.progress,
         )
-        drive(self.executor, queue)
+        drive(self.executor, ObeyingQueue(queue, self.watch, self.progress))

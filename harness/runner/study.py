@@ -22,6 +22,7 @@ from harness.study.task import Task
 from harness.tracking.address import StudyAddress
 
 if TYPE_CHECKING:
+    from harness.runner.executors.crew import Workers
     from harness.runner.planning.planned_work import Plan
     from harness.runner.result import Result
     from harness.runner.run_events import Listener
@@ -175,6 +176,8 @@ class Study:
         cells: str | None = None,
         fresh: bool = False,
         executor: str = "local",
+        workers: Workers | None = None,
+        devices: Sequence[str] = (),
         on_event: Listener | None = None,
     ) -> Result:
         """Run what is missing, write the report, and return what came out.
@@ -187,6 +190,9 @@ class Study:
             cells: A pattern such as ``cue/*``: run only these cells.
             fresh: Start the cells over; what is there is superseded.
             executor: Who trains, by name; see `harness.runner.executors.executor_table`.
+            workers: How many processes train side by side, or ``auto``; left out: one for each of the devices, else
+                this process alone. Results do not depend on it, at as many threads for each.
+            devices: Theirs, such as ``["cuda:0", "cuda:1"]``; left out: all that are there.
             on_event: Is called with each event as a dict of plain values, once it is recorded: those of ``harness run
                 --json``, ``started``, ``epoch``, ``trial``, ``final`` and ``finished``, with the fields of
                 docs/json.md. If it raises, it hears no more.
@@ -194,6 +200,7 @@ class Study:
         Raises:
             UserError: What the user must change.
         """
+        from harness.runner.executors.crew import crew_of
         from harness.runner.run_events import RunEvents
         from harness.runner.run_study import run  # torch, which `check` does without
         from harness.runner.watching import watching
@@ -202,7 +209,13 @@ class Study:
         with watching(progress) as watcher, self.workspace.in_force():
             events = RunEvents(on_event, watcher) if on_event else None
             result = run(
-                self.checked, self.workspace, progress=events or watcher, cells=cells, fresh=fresh, executor=executor
+                self.checked,
+                self.workspace,
+                progress=events or watcher,
+                cells=cells,
+                fresh=fresh,
+                executor=executor,
+                crew=crew_of(workers, devices, self.checked.study.training.device),
             )
             if events:
                 events.finished(result)

@@ -74,6 +74,8 @@ class TimeLeft(Progress):
         self._left: dict[tuple[str, bool], int] = {}
         """Runs that have not ended, by cell and whether they are final."""
         self._took: list[_Took] = []
+        self._abreast = 1
+        """How many jobs are done side by side."""
 
     def start(self, cells: Mapping[str, CellWork]) -> None:
         """Hear of the cells."""
@@ -84,6 +86,7 @@ class TimeLeft(Progress):
     def began(self, job: str, cell: str, *, final: bool) -> None:
         """Take note of a job."""
         self.under_way[job] = UnderWay(cell, self._clock(), final=final)
+        self._abreast = max(self._abreast, len(self.under_way))
 
     def at(self, job: str, step: Step) -> None:
         """Take note of how far it is."""
@@ -130,15 +133,16 @@ class TimeLeft(Progress):
         """Return the time left, nan where nothing was seen yet; the report and the model's storing apart."""
         now = self._clock()
         waiting = dict(self._left)
-        seconds = 0.0
+        rests = []
         for job in list(self.under_way.values()):
             if (key := (job.cell, job.final)) in waiting:
                 waiting[key] -= 1
                 whole = job.seconds(now)
                 if math.isnan(whole) or (self._took and not job.is_scored):
                     whole = self._expected(*key, now)
-                seconds += max(0.0, whole - (now - job.began))
-        return seconds + sum(count * self._expected(*key, now) for key, count in waiting.items() if count)
+                rests.append(max(0.0, whole - (now - job.began)))
+        seconds = sum(rests) + sum(count * self._expected(*key, now) for key, count in waiting.items() if count)
+        return max([seconds / self._abreast, *rests])
 
     def _expected(self, cell: str, final: bool, now: float) -> float:
         """Return what a run of a cell takes."""

@@ -36,11 +36,10 @@ def watching(progress: Progress | bool) -> Iterator[Progress]:
 
 @contextmanager
 def _watcher(progress: Progress | bool) -> Iterator[Progress]:
+    quiet_libraries()
     if isinstance(progress, Progress):
         yield progress
-        return
-    quiet_libraries()
-    if not progress:
+    elif not progress:
         yield Progress()
     elif _in_notebook():
         table = NotebookTable(importlib.import_module("IPython.display").display)

@@ -108,7 +108,6 @@ class Tags:
     REFERENCE: Final = "reference"
     REFERENCE_DIGEST: Final = "reference_digest"
     """All that a reference row's scores depend on."""
-
     BEST_MODEL: Final = "best_model"
     BEST_RUN: Final = "best_run"
     BEST_CELL: Final = "best_cell"
@@ -116,6 +115,10 @@ class Tags:
     BEST_REASON: Final = "best_reason"
     KEPT_RUNS: Final = "kept_runs"
     """Of the summary, as the five before: the ids of the runs whose models are kept."""
+    ORDER: Final = "order"
+    SKIPPED: Final = "skip"
+    MORE: Final = "more_trials"
+    """Of the summary: what the study was told since it was written; see `harness.tracking.orders`."""
 
     NOTE: Final = "mlflow.note.content"
     """What the pages show as the description of a run, or of the study; Markdown."""
@@ -139,10 +142,7 @@ class Tags:
 
     @staticmethod
     def file_digest(file: str) -> str:
-        """Return the tag that holds the digest of a file of the run, as it was written.
-
-        Characters that MLflow allows in no tag's name, and files of a user may have, are underscores in it.
-        """
+        """Return the tag that holds a written file's digest; what MLflow allows in no tag's name is an underscore."""
         return re.sub(r"[^\w./ :-]", "_", f"digest.{file}")[:TAG_LIMIT]
 
 

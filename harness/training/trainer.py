@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -46,10 +46,22 @@ __all__ = ["ModelFacts", "Trainer"]
 
 
 class Trainer:
-    """Runs the cells of a study, one after the other."""
+    """Runs the cells of a study, one after the other.
+
+    Args:
+        checked: The study.
+        workspace: Where recordings are kept.
+        say: Told what takes time or does not work.
+        share: How many processes divide the memory of the device between them.
+    """
 
     def __init__(
-        self, checked: Checked, workspace: Workspace = HERE, say: Callable[[str], None] = lambda text: None
+        self,
+        checked: Checked,
+        workspace: Workspace = HERE,
+        say: Callable[[str], None] = lambda text: None,
+        *,
+        share: int = 1,
     ) -> None:
         self.setup = TrainingSetup(checked, say)
         """The study's model and data."""
@@ -58,7 +70,9 @@ class Trainer:
         self._cache: ActivationCache | None = None
         live = "rows are computed one at a time" if self.setup.whole_forward.alone else "engine.replay is off"
         if engine.replay and not self.setup.whole_forward.alone:
-            memory = recordings(workspace.recordings, memory_mib=engine.memory_mib, disk_mib=engine.disk_mib)
+            memory = recordings(
+                workspace.recordings, memory_mib=engine.memory_mib, disk_mib=engine.disk_mib, share=share
+            )
             self._cache = ActivationCache(loaded, memory, training.batch_size, training.precision, say)
         cuts = [cut for tuning in study.tuning if (cut := first_block(loaded.model, tuning)) is not None]
         self._replay = RunReplay(self._cache or live, cuts, self.setup.decoding, say)
@@ -66,13 +80,13 @@ class Trainer:
         self._prices = Prices(loaded, self.setup.forward, self.setup.decoding.max_new_tokens)
         self._counters = energy_counters(loaded.model.device)
         self._checked = checked
-        self._free = free_memory(loaded.model.device)
+        self._free = free_memory(loaded.model.device) // share
         """Bytes, with the model loaded and nothing done; what a run frees need not show as free afterwards."""
 
     @property
-    def recorded(self) -> int:
-        """Bytes of the recordings that were made or found."""
-        return self._cache.recordings.used if self._cache else 0
+    def recorded(self) -> Mapping[str, int]:
+        """Bytes of the recordings that were made or found, by key."""
+        return self._cache.recordings.sizes if self._cache else {}
 
     @contextmanager
     def run(

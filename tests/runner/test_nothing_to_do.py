@@ -10,6 +10,7 @@ import pytest
 
 from harness.core.workspace import Workspace
 from harness.runner.executors import known_model
+from harness.runner.executors.crew import Crew
 from harness.runner.executors.executor_table import EXECUTORS
 from harness.runner.study import Study
 from harness.study.check import Checked
@@ -22,7 +23,7 @@ class Loaded(Exception):
     """The model was asked for."""
 
 
-def refuse(checked: Checked, workspace: Workspace, say: Callable[[str], None]) -> None:
+def refuse(checked: Checked, workspace: Workspace, say: Callable[[str], None], crew: Crew) -> None:
     raise Loaded
 
 

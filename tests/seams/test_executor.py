@@ -13,6 +13,7 @@ from rich.console import Console
 
 from harness.core.example import Example
 from harness.core.workspace import Workspace
+from harness.runner.executors.crew import Crew
 from harness.runner.executors.executor_table import EXECUTORS
 from harness.runner.executors.in_process import InProcess
 from harness.runner.executors.protocol import EpochEnded, Event, JobQueue, Reply
@@ -31,6 +32,7 @@ class RandomOrder:
         checked: Checked,
         workspace: Workspace,
         say: Callable[[str], None],
+        crew: Crew,
         *,
         order: random.Random,
         done: list[str],
@@ -46,6 +48,9 @@ class RandomOrder:
 
     def recorded(self) -> int:
         return self._inner.recorded()
+
+    def close(self) -> None:
+        self._inner.close()
 
     def run(self, queue: JobQueue) -> Generator[Event, Reply, None]:
         while names := queue.waiting():

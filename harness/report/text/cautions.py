@@ -43,6 +43,7 @@ def cautions(results: Results, findings: Findings) -> list[str]:
         findings=findings,
         budgets=unequal_budgets(results),
         unfinished=unfinished(results),
+        left_out=[cell for cell in cells if results.orders.leaves_out(cell)],
         constant=constant_metrics(results),
         leading=leading_references(results),
         first=next(iter(results.ranked()), None),

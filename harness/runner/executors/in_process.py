@@ -40,12 +40,16 @@ __all__ = ["InProcess", "JobRun"]
 class InProcess:
     """Does jobs one by one, in the order of the queue; the study's model is loaded when this is made.
 
-    Takes what `harness.runner.executors.executor_table.EXECUTORS` says.
+    Args:
+        checked: The study.
+        workspace: Where recordings are kept.
+        progress: Told how far jobs are, and of what takes time or does not work.
+        share: How many processes that do the same divide the memory between them.
     """
 
-    def __init__(self, checked: Checked, workspace: Workspace, progress: Progress) -> None:
+    def __init__(self, checked: Checked, workspace: Workspace, progress: Progress, *, share: int = 1) -> None:
         self._checked, self._workspace, self._progress = checked, workspace, progress
-        self._trainer = Trainer(checked, workspace, progress.say)
+        self._trainer = Trainer(checked, workspace, progress.say, share=share)
         setup, general, study = self._trainer.setup, checked.general, checked.study
         sizes = {"batch_size": study.training.batch_size, "prompts": setup.decoding.batch_size}
         self._forgetting = (
@@ -74,7 +78,19 @@ class InProcess:
 
     def recorded(self) -> int:
         """Return the bytes of the recordings that were made or found."""
+        return sum(self.recordings().values())
+
+    def recordings(self) -> Mapping[str, int]:
+        """Return them by what names a recording, for whoever shares them with others."""
         return self._trainer.recorded
+
+    def manner(self) -> tuple[object, ...]:
+        """Return what decides how its figures are computed, beside the job: two that are to agree have the same."""
+        setup = self._trainer.setup
+        return setup.loaded.digest, setup.loaded.model.device.type, setup.whole_forward.alone, setup.decoding.as_json()
+
+    def close(self) -> None:
+        """Do nothing: the model goes with the process."""
 
 
 class JobRun:

@@ -27,6 +27,7 @@ from harness.core.progress import Progress
 from harness.core.provenance import provenance
 from harness.core.whole_files import write_whole
 from harness.core.workspace import Workspace
+from harness.runner.executors.crew import Crew
 from harness.runner.executors.protocol import Event, Executor, JobQueue, Reply
 from harness.study.check import Checked
 from harness.study.model_files import locate
@@ -54,20 +55,23 @@ class KnownModel:
     """An executor whose own executor, and with it the model, is made when there is something to do.
 
     Args:
-        make: Makes it.
+        make: Makes it, of all that follows.
         checked: The study.
         workspace: Where it is run.
         progress: Is told how far its jobs are, and of what takes time.
+        crew: Who trains.
     """
 
     def __init__(
         self,
-        make: Callable[[Checked, Workspace, Progress], Executor],
+        make: Callable[[Checked, Workspace, Progress, Crew], Executor],
         checked: Checked,
         workspace: Workspace,
         progress: Progress,
+        crew: Crew,
     ) -> None:
         self._make, self._checked, self._workspace, self._progress = make, checked, workspace, progress
+        self._crew = crew
         self._file = workspace.study(checked.study.name) / FILE
         self._test: Sequence[Example] | None = None
         self._facts = self._known()
@@ -98,10 +102,15 @@ class KnownModel:
         """Return the bytes of the recordings that were made or found; 0 where nothing was to be done."""
         return self._executor.recorded() if "_executor" in vars(self) else 0
 
+    def close(self) -> None:
+        """End what was started for it."""
+        if "_executor" in vars(self):
+            self._executor.close()
+
     @cached_property
     def _executor(self) -> Executor:
         self._progress.stage(f"loading model {self._checked.study.model.name}")
-        made = self._make(self._checked, self._workspace, self._progress)
+        made = self._make(self._checked, self._workspace, self._progress, self._crew)
         if self._test is not None:
             made.open_test(self._test)
         return made
@@ -147,6 +156,7 @@ class KnownModel:
                 platform.node(),
                 {name: os.environ.get(name) for name in ENVIRONMENT},
                 sorted(map(str, _devices())),
+                [self._crew.threads, *self._crew.devices],
             ],
         ]
 

@@ -29,6 +29,7 @@ __all__ = [
     "Executor",
     "Job",
     "JobQueue",
+    "Lost",
     "Measured",
     "OneJob",
     "Reply",
@@ -133,7 +134,15 @@ class Ended(NamedTuple):
     """What else is to be told of its way."""
 
 
-Event = EpochEnded | Trained | Scored | Measured | Ended
+class Lost(NamedTuple):
+    """Whoever did the job is gone, and with it all that was done; the job waits again, under the same name."""
+
+    job: str
+    why: str
+    """Such as ``worker 2 was ended by SIGKILL``."""
+
+
+Event = EpochEnded | Trained | Scored | Measured | Ended | Lost
 
 
 class Reply(NamedTuple):
@@ -151,7 +160,13 @@ class JobQueue(Protocol):
     """What there is to do, and who is told of it: the driver's side."""
 
     def waiting(self) -> Sequence[str]:
-        """Return the names of the jobs that may be done now, in the order in which one process does them."""
+        """Return the names of the jobs that may be done now, in the order in which one process does them.
+
+        They hold until a job is taken or an event handled.
+        """
+
+    def cell(self, name: str) -> str:
+        """Return the cell of a job that waits."""
 
     def take(self, name: str) -> Job:
         """Return a job that waits, which waits no more; its run has been started."""
@@ -164,15 +179,27 @@ class OneJob:
     """The queue of one job, whose events a function answers; nothing is recorded."""
 
     def __init__(self, job: Job, handle: Callable[[Event], Reply]) -> None:
-        self._jobs, self.handle = {job.name: job}, handle
+        self._job, self._handle, self._waits = job, handle, True
 
     def waiting(self) -> Sequence[str]:
-        """Return its name until it is taken."""
-        return list(self._jobs)
+        """Return its name until it is taken, and again where it was lost."""
+        return [self._job.name] if self._waits else []
+
+    def cell(self, name: str) -> str:
+        """Return its cell."""
+        return self._job.cell
 
     def take(self, name: str) -> Job:
         """Return it."""
-        return self._jobs.pop(name)
+        self._waits = False
+        return self._job
+
+    def handle(self, event: Event) -> Reply:
+        """Have the function answer."""
+        if isinstance(event, Lost):
+            self._waits = True
+            return Reply()
+        return self._handle(event)
 
 
 class Executor(Protocol):
@@ -192,6 +219,9 @@ class Executor(Protocol):
 
     def recorded(self) -> int:
         """Return the bytes of the recordings that were made or found."""
+
+    def close(self) -> None:
+        """End whatever was started for it, at once; nothing is asked of it any more."""
 
 
 def drive(executor: Executor, queue: JobQueue) -> None:

@@ -13,7 +13,7 @@ from harness.core.cost_names import summed
 from harness.core.example import Example, Split
 from harness.core.progress import Progress
 from harness.report.mlflow_pages.descriptions import final_note
-from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, Measured, Reply, Scored, Trained
+from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, Lost, Measured, Reply, Scored, Trained
 from harness.runner.finals.champion import middle_run
 from harness.runner.finals.checkpoints import Checkpoints
 from harness.runner.objective import Objective
@@ -88,6 +88,10 @@ class FinalsQueue:
         """Return all that is missing: no final run depends on another."""
         return list(self._waiting)
 
+    def cell(self, name: str) -> str:
+        """Return the cell of a final run that is missing."""
+        return self._waiting[name][0].id
+
     def take(self, name: str) -> Job:
         """Start a final run."""
         cell, seed = self._waiting.pop(name)
@@ -127,6 +131,10 @@ class FinalsQueue:
                 return self._measured(event, final)
             case Ended():
                 self._end(event, self._open.pop(event.job))
+            case Lost():
+                lost = self._open.pop(event.job)
+                self.runs.interrupt(self.runs.tracker.run(lost.run))
+                self._waiting = {event.job: (lost.cell, lost.seed), **self._waiting}
         return Reply()
 
     def _scored(self, event: Scored, final: _OpenFinal) -> Reply:

@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.core.errors import ModelError
+from harness.core.errors import HarnessError, ModelError
 from harness.core.progress import Progress
 from harness.data.plain_text import FIELD
 from harness.metrics.base import Metric
 from harness.report.mlflow_pages.descriptions import model_note
-from harness.runner.executors.protocol import Executor, Job, Measured, OneJob, Reply, drive
+from harness.runner.executors.protocol import Ended, Event, Executor, Job, Measured, OneJob, Reply, drive
 from harness.runner.finals.champion import Contest, middle_run, reason_for
 from harness.runner.finals.checkpoints import Checkpoints
 from harness.runner.objective import Objective
@@ -144,7 +144,13 @@ class ModelKeeper:
             identity, number = self.runs.identity(cell), int(seed) if seed.isdigit() else 0
             job = Job(run.name, cell, winner, number, follows=False, identity=identity)
             saved = Reply(save=str(checkpoint.offered()))
-            drive(self.executor, OneJob(job, lambda event: saved if isinstance(event, Measured) else Reply()))
+
+            def answer(event: Event) -> Reply:
+                if isinstance(event, Ended) and event.error:
+                    raise HarnessError(f"the model of {run.name} cannot be stored, since {event.error}")
+                return saved if isinstance(event, Measured) else Reply()
+
+            drive(self.executor, OneJob(job, answer))
             checkpoint.adopt(key)
         weights, scored = Recipe.read(checkpoint.model).weights, run.tags.get(Tags.WEIGHTS_DIGEST)
         if scored not in (None, weights):

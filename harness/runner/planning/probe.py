@@ -25,7 +25,7 @@ from harness.study.written_space import RATE
 from harness.training.evaluation import Decoding
 from harness.training.trainer import Trainer
 
-__all__ = ["SCORED", "Speed", "longest_prompt", "probe_trainer", "sample", "speed_of"]
+__all__ = ["SCORED", "Speed", "longest_prompt", "longest_rows", "probe_trainer", "sample", "speed_of"]
 
 TRAINED, SCORED = 4, 3
 """Batches of training and of scored rows in a sample."""
@@ -73,6 +73,17 @@ def sample(checked: Checked, prompt: PromptForm, *, brief: bool = False) -> dict
         "train": _spread(checked, prompt, "train", study.training.batch_size, counts[0]),
         "validation": _spread(checked, prompt, "validation", study.generation.batch_size, counts[1]),
     }
+
+
+def longest_rows(checked: Checked, prompt: PromptForm) -> dict[Split, list[Example]]:
+    """Return a batch's worth of training and validation examples, those of the longest rows."""
+    study = checked.study
+    sizes: dict[Split, int] = {"train": study.training.batch_size, "validation": study.generation.batch_size}
+    found = {}
+    for split, size in sizes.items():
+        wanted = {row.id for row in sorted(_rows(checked, prompt, split), key=_length)[-size:]}
+        found[split] = [example for example in checked.examples[split] if example.id in wanted]
+    return found
 
 
 def _spread(checked: Checked, prompt: PromptForm, split: Split, size: int, count: int) -> list[Example]:

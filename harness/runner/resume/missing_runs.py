@@ -199,6 +199,11 @@ class StudyRuns:
             elif run.phase:  # a run without a phase is not the harness's
                 self.end(run.id, status)
 
+    def let_go(self) -> None:
+        """End the parents of cells that were left out on the way; they wait for a command that takes them in again."""
+        for run in [run for run in self._runs.values() if run.phase == "cell" and run.status == "RUNNING"]:
+            self.end(run.id, "KILLED")
+
     def _reads_alike(self, run: Run) -> bool:
         """Return whether a run's model read and wrote as the study's does now, as far as the run says."""
         return all(run.tags.get(name, now) == now for name, now in self._reading().items())

@@ -138,8 +138,17 @@ class CellSearch:
 
     def next_index(self) -> int:
         """Return the first index that no finished trial has."""
-        taken = {trial.user_attrs[INDEX] for trial in self.finished()}
+        taken = self.ended()
         return next(index for index in range(len(taken) + 1) if index not in taken)
+
+    def ended(self) -> set[int]:
+        """Return the indexes of the finished trials; where several are under way at once, a kill leaves gaps."""
+        return {int(trial.user_attrs[INDEX]) for trial in self.finished()}
+
+    @property
+    def draws_in_turn(self) -> bool:
+        """Whether what a trial draws, or whether it is given up, depends on the trials before it."""
+        return self.spec.sampler in ("tpe", "gp") or self.spec.pruner != "none"
 
     def drawn(self, number: int) -> Mapping[str, str]:
         """Return a trial's hyperparameters as the params of a run."""
@@ -176,15 +185,16 @@ class CellSearch:
             else:
                 self.tell(trial.number, *known)
 
-    def ask(self, start: Hyperparameters | None = None) -> OpenTrial | None:
-        """Return the next trial, ``None`` when the budget is spent.
+    def ask(self, start: Hyperparameters | None = None, index: int | None = None) -> OpenTrial | None:
+        """Return a trial, ``None`` when the budget is spent.
 
         Args:
             start: The first trial's, the same at every call; left out: that one is drawn as well. A grid then has one
                 point less, and a Gaussian process begins with two other thirds of the range.
+            index: Which trial; left out: the next one.
         """
-        index = self.next_index()
-        if len(self.finished()) >= self.budget(start):
+        index = self.next_index() if index is None else index
+        if index >= self.budget(start):
             return None
         if (point := self._point(index, start)) is not None:
             self._study.enqueue_trial(dict(point))
@@ -252,6 +262,10 @@ class CellSearch:
         trial.optuna.set_user_attr(DIVERGED, reason)
         self._study.tell(trial.optuna.number, state=TrialState.FAIL)
 
+    def abandon(self, trial: OpenTrial) -> None:
+        """Record that a trial did not end; its index is drawn again."""
+        self._study.tell(trial.optuna.number, state=TrialState.FAIL)
+
     def last_failure(self) -> str:
         """Return why the last trial that diverged did; empty where none did."""
         return next((t.user_attrs[DIVERGED] for t in reversed(self.finished()) if DIVERGED in t.user_attrs), "")
@@ -259,7 +273,8 @@ class CellSearch:
     def counted(self) -> list[FrozenTrial]:
         """Return the trials that the cell's result is made of: the first of the budget, whatever more were run once."""
         last = self.added[-1] if self.added else None
-        return self.finished()[: last.begin + last.trials if last else self.spec.trials]
+        most = last.begin + last.trials if last else self.spec.trials
+        return [trial for trial in self.finished() if trial.user_attrs[INDEX] < most]
 
     def best(self, losses: Mapping[int, float] = MappingProxyType({})) -> Best | None:
         """Return the winner among the trials that count; ``None`` where none of them completed.

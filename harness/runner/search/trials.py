@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import math
 import time
+from bisect import insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from harness.core.absent_value import NONE
 from harness.core.progress import Progress
-from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, Measured, Reply, Scored, Trained
+from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, Lost, Measured, Reply, Scored, Trained
 from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
+from harness.runner.search.failing_trials import FailureWatch
 from harness.runner.search.optuna_search import RECORD, Best, CellSearch, OpenTrial, Outcome, trial_facts
 from harness.runner.search.settle_trials import trial_notes
 from harness.study.search_space import Hyperparameters
@@ -38,9 +41,19 @@ class _TakenTrial:
     """The objective: of the last score, at the end of the one that counts."""
 
 
+class _Place(NamedTuple):
+    """A trial that waits; they are done in this order."""
+
+    order: int
+    """Its cell's in the grid."""
+    number: int
+    """Its own in the cell."""
+    cell: str
+
+
 @dataclass
 class SearchQueue:
-    """The trials that are missing; within a cell one after the other, for a draw depends on the finished ones."""
+    """The trials that are missing; within a cell one after the other where a draw depends on the finished ones."""
 
     searches: Mapping[str, CellSearch]
     """Of the cells that train, by id, in the grid's order."""
@@ -53,11 +66,20 @@ class SearchQueue:
     """Of the cells whose search is over, if any trial completed."""
     _open: dict[str, _TakenTrial] = field(default_factory=dict, init=False)
     _over: set[str] = field(default_factory=set, init=False)
+    _names: list[str] = field(default_factory=list, init=False)
+    """Of the trials that wait, in their order."""
+    _places: dict[str, _Place] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        self._next = {cell: len(search.finished()) for cell, search in self.searches.items()}
+        self._failures = FailureWatch(self.searches)
+        self._order = {cell: order for order, cell in enumerate(self.searches)}
+        self._ended = {cell: search.ended() for cell, search in self.searches.items()}
+        self._begun: dict[str, set[int]] = {cell: set() for cell in self.searches}
+        """The trials of each cell that wait or are under way."""
         for cell in self.searches:
             self._conclude(cell)
+        for cell in self.searches:
+            self._offer(cell)
 
     def winner(self, cell: str) -> Hyperparameters:
         """Return a cell's winner; without values where nothing trains, no trial completed or the search is not over."""
@@ -68,27 +90,40 @@ class SearchQueue:
         """Return how many of a cell's trials that count are done, and how many are missing."""
         if cell not in self.searches:
             return 0, 0
-        search = self.searches[cell]
-        done, missing = len(search.counted()), search.budget(self._start(cell)) - self._next[cell]
-        return done, 0 if cell in self._over else missing
+        return len(self.searches[cell].counted()), len(self._missing(cell))
 
     def waiting(self) -> Sequence[str]:
-        """Return the next trial of every cell that is not being searched just now."""
-        return list(self._names())
+        """Return the next trial of every cell, of one whose draws stand by themselves all that are missing."""
+        return self._names
 
-    def _names(self) -> dict[str, str]:
-        busy = {trial.cell for trial in self._open.values()}
-        return {
-            f"{cell} trial {index}": cell
-            for cell, index in self._next.items()
-            if cell not in busy | self._over and self.neighbors.get(cell) not in self.searches.keys() - self._over
-        }
+    def cell(self, name: str) -> str:
+        """Return the cell of a trial that waits."""
+        return self._places[name].cell
+
+    def _missing(self, cell: str) -> list[int]:
+        """Return the trials of a cell that have not ended."""
+        budget = self.searches[cell].budget(self._start(cell))
+        return [] if cell in self._over else [index for index in range(budget) if index not in self._ended[cell]]
+
+    def _offer(self, cell: str) -> None:
+        """Let those trials of a cell wait that may be begun now."""
+        if cell in self._over or self.neighbors.get(cell) in self.searches.keys() - self._over:
+            return
+        # Which trials of a search on loss are scored in full depends on those before them as well.
+        in_turn = self.searches[cell].draws_in_turn or self.objective.proxies
+        for index in self._missing(cell)[: 1 if in_turn else None]:
+            if index not in self._begun[cell]:
+                name = f"{cell} trial {index}"
+                self._begun[cell].add(index)
+                self._places[name] = _Place(self._order[cell], index, cell)
+                insort(self._names, name, key=self._places.__getitem__)
 
     def take(self, name: str) -> Job:
         """Ask Optuna for a trial, and start its run."""
-        cell = self._names()[name]
+        self._names.remove(name)
+        _, index, cell = self._places.pop(name)
         search, start = self.searches[cell], self._start(cell)
-        trial = search.ask(start)
+        trial = search.ask(start, index)
         assert trial is not None
         record = TrialRecord(
             index=trial.index,
@@ -124,6 +159,8 @@ class SearchQueue:
                 self.runs.tracker.metrics(trial.run, made, step=event.step)
             case Ended():
                 self._end(event, self._open.pop(event.job))
+            case Lost():
+                self._lose(event, self._open.pop(event.job))
             case Measured():
                 raise AssertionError(event)  # of final runs
         return Reply()
@@ -147,6 +184,13 @@ class SearchQueue:
         is_scored = self.objective.proxies and self.searches[trial.cell].among_best(event.objective, PROXIED)
         return Reply(score="validation" if is_scored else None)
 
+    def _lose(self, event: Lost, trial: _TakenTrial) -> None:
+        """Retire a trial's run as after a kill, and let the trial wait again."""
+        self.runs.interrupt(self.runs.tracker.run(trial.run))
+        self.searches[trial.cell].abandon(trial.drawn)
+        self._begun[trial.cell].discard(trial.drawn.index)
+        self._offer(trial.cell)
+
     def _end(self, event: Ended, trial: _TakenTrial) -> None:
         """Settle a trial: the tracked run first, Optuna's trial second; `settle_trials` relies on that."""
         search, state = self.searches[trial.cell], "diverged"
@@ -166,7 +210,8 @@ class SearchQueue:
             run = self.runs.end(trial.run, "KILLED" if is_pruned else "FINISHED", tags=tags, metrics=metrics)
             trial.drawn.optuna.set_user_attr(RECORD, trial_notes(run))
             search.tell(trial.drawn.optuna.number, outcome, trial.value)
-        self._next[trial.cell] += 1
+        self._ended[trial.cell].add(trial.drawn.index)
+        self._begun[trial.cell].discard(trial.drawn.index)
         best, what = self._best(trial.cell), f"trial {trial.drawn.index}, {trial.drawn.hyperparameters.in_words()}"
         seconds = time.perf_counter() - trial.began
         facts = {
@@ -180,16 +225,24 @@ class SearchQueue:
         }
         self.progress.record("trial", event.job, facts)
         self.progress.done(event.job, what, score=trial.value, best=best.value if best else math.nan, seconds=seconds)
+        if event.error:
+            self.progress.say(f"{event.job} failed, at {trial.drawn.hyperparameters.in_words()}: {event.error}")
+            self._failures.failed(trial.cell, trial.drawn.index, trial.drawn.hyperparameters, event.error)
+        else:
+            self._failures.ended(trial.cell)
         self._conclude(trial.cell)
+        begun_after = [cell for cell, start in self.neighbors.items() if start == trial.cell and cell in self.searches]
+        for cell in (trial.cell, *begun_after):
+            self._offer(cell)
 
     def _conclude(self, cell: str) -> None:
         """Take note of a cell's winner, if its budget is spent, and of how many trials it is the best of."""
         search, start = self.searches[cell], self._start(cell)
-        if self._next[cell] < search.budget(start):
+        if self._missing(cell):
             return
         best = self._best(cell)
         if search.widen(best, start):
-            if self._next[cell] < search.budget(start):
+            if self._missing(cell):
                 self.progress.say(f"{cell}: {search.added[-1].in_words()}")
             self._conclude(cell)
             return

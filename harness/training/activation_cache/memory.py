@@ -28,17 +28,20 @@ class TooLarge(Exception):
         return cls(f"a recording of {size / 2**20:.1f} MiB or more fits neither engine.memory_mib nor engine.disk_mib")
 
 
-def recordings(folder: Path, *, memory_mib: float | None = None, disk_mib: float | None = None) -> ActivationMemory:
+def recordings(
+    folder: Path, *, memory_mib: float | None = None, disk_mib: float | None = None, share: int = 1
+) -> ActivationMemory:
     """Return the recordings of a folder, within a study's budgets, or the machine's.
 
     Args:
         folder: Where they lie.
         memory_mib: The most memory that they may take; ``None``: a quarter of what is free.
         disk_mib: The most disk; ``None``: a tenth of what is free; 0: none.
+        share: How many processes divide the memory between them; what is on disk they have in common.
     """
     memory = psutil.virtual_memory().available // 4 if memory_mib is None else memory_mib * 2**20
     disk = psutil.disk_usage(str(nearest_folder(folder))).free // 10 if disk_mib is None else disk_mib * 2**20
-    return ActivationMemory(int(memory), ActivationDisk(folder, int(disk)) if disk else None)
+    return ActivationMemory(int(memory / share), ActivationDisk(folder, int(disk)) if disk else None)
 
 
 class ActivationMemory:
@@ -59,9 +62,9 @@ class ActivationMemory:
         """In use: not to be released."""
 
     @property
-    def used(self) -> int:
-        """Bytes of all recordings that were made or found so far, wherever they are."""
-        return sum(self._whole.values())
+    def sizes(self) -> Mapping[str, int]:
+        """Bytes of all recordings that were made or found so far, by key, wherever they are."""
+        return self._whole
 
     @property
     def in_memory(self) -> int:
