@@ -194,3 +194,23 @@ def test_totals_of_a_real_study_stay_from_the_start_also_when_it_grows(
     said, again = counts(2)
     assert not again
     assert "3 cells, 0 training runs to do, 7 of 7 are there" in said
+
+
+def test_jobs_side_by_side_are_all_shown_and_share_the_time() -> None:
+    clock, table = Clock(), ProgressTable(Console(width=200))
+    table.start({"a": cell(2, 0), "b": cell(2, 0)})
+    for job, name in [("a trial 0", "a"), ("a trial 1", "a"), ("b trial 0", "b")]:
+        table.began(job, name, final=False)
+    table.at("a trial 1", Step("step", 3, 9, 1, 3))
+    console = Console(file=io.StringIO(), width=200)
+    console.print(table.render())
+    assert isinstance(console.file, io.StringIO)
+    assert "trial 0: begun; trial 1: epoch 1/3, step 3/9" in console.file.getvalue()
+    watch = TimeLeft(clock)
+    watch.start({"a": cell(4, 0), "b": cell(4, 0)})
+    for job in ("a 0", "b 0"):
+        watch.began(job, job[0], final=False)
+    clock.now += 10
+    for job in ("a 0", "b 0"):
+        watch.done(job, "trial", score=0.1, best=0.1, seconds=10)
+    assert watch.seconds_left() == pytest.approx(6 * 10 / 2), "two at a time"
