@@ -11,12 +11,11 @@ import signal
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
-from tests.support.kill_moments import kill_at
+from tests.support.kill_moments import kill_at, look
 from tests.support.put_by_runs import checkpoints, trials
 from tests.support.random_signals import seconds_of
 from tests.support.study_fixture import Place, Places
@@ -25,6 +24,10 @@ EVERY = "training.checkpoint={every: 2, keep: 2}"
 STUDY = ("prompts=[bare]", "tuning=[none, last_blocks: 1]", "search.sampler=gp", "search.trials=3", "training.epochs=6")
 STUDY += ("training.keep=best", "final.seeds=[11, 12]", "search.pruner=median", EVERY)
 ARGUMENTS = tuple(part for change in STUDY for part in ("--set", change))
+
+
+BRIEF = (*ARGUMENTS, *("--set", "search.trials=1", "--set", "final.seeds=[11]", "--set", "training.checkpoint.every=8"))
+"""Two runs of two dozen steps."""
 
 
 @pytest.fixture(scope="module")
@@ -117,35 +120,40 @@ def test_a_hundred_kills_at_random_instants(undisturbed: Place, places: Places) 
     see(preempted(places, undisturbed, 100, random.Random(100)), 100)
 
 
+@pytest.fixture(scope="module")
+def brief(places: Places) -> Place:
+    place = places()
+    place.run(*BRIEF)
+    return place
+
+
 @pytest.mark.slow
-def test_a_signal_loses_no_step(undisturbed: Place, places: Places) -> None:
+def test_a_signal_loses_no_step(brief: Place, places: Places) -> None:
     """What is told that it ends, as a machine that is taken away is, puts its run by at once."""
-    place, rare = places(), (*ARGUMENTS, "--set", "training.checkpoint.every=1h")
+    place, rare = places(), (*BRIEF, "--set", "training.checkpoint.every=1h")
     process = place.process("run", "study.yaml", *rare)
-    end = time.monotonic() + 60
-    while not any(run.info.status == "RUNNING" for run in place.runs("search")):
+    end, query = time.monotonic() + 120, "select step from metrics where key = 'train/loss'"
+    while not (scored := look(place.folder / "mlflow.db", query)):
         assert time.monotonic() < end
-        time.sleep(0.01)
-    time.sleep(0.3)
+        time.sleep(0.002)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate()
     assert process.returncode == 143, err
-    assert len(checkpoints(place)) == 1
-    assert "goes on behind step" in place.run(*rare).out
-    see(hold(place, undisturbed) + Counter(kills=1), 1)
+    (note,) = checkpoints(place)
+    per_epoch = 4
+    assert int(note.stem) >= per_epoch * len(scored)
+    assert f"goes on behind step {int(note.stem)}" in place.run(*rare).out
+    see(hold(place, brief) + Counter(kills=1), 1)
 
 
 @pytest.mark.slow
-def test_a_machine_that_is_always_taken_away_gets_on(undisturbed: Place, places: Places) -> None:
-    """Each process lives for a second behind its first checkpoint of its own, and never ends a study by itself."""
-    place, lives, seen = places(), 0, set[Any]()
-
-    def anew(place: Place) -> bool:
-        return bool(set(checkpoints(place)) - seen)
-
-    while kill_at(place, anew, 0.2, ARGUMENTS):
-        seen, lives = set(checkpoints(place)), lives + 1
-        assert lives < 60
-    assert lives > 3
-    place.run(*ARGUMENTS)
-    see(hold(place, undisturbed) + Counter(kills=1), 1)
+def test_a_machine_that_is_always_taken_away_gets_on(brief: Place, places: Places) -> None:
+    """Each process is killed at the first checkpoint that is its own."""
+    place, lives, seen = places(), 0, set[Path]()
+    while kill_at(place, lambda place: bool(set(checkpoints(place)) - seen), 0.0, BRIEF):
+        seen.update(checkpoints(place))
+        lives += 1
+        assert lives < 12
+    assert lives >= 4
+    place.run(*BRIEF)
+    see(hold(place, brief) + Counter(kills=1), 1)
