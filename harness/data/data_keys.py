@@ -25,8 +25,8 @@ class Place(Section):
 
     path: DataPath | None = None
     """A file, or a folder with ``train``, ``validation``, ``test`` as jsonl, json, csv, tsv, parquet, arrow or txt,
-    gzip or not; also called ``valid``, ``val``, ``dev`` or ``eval``, in any case, in shards as the Hub names them, or
-    as line-aligned files (``train.en``, ``train.fr``); a folder that ``save_to_disk`` wrote."""
+    gzip or not; also called ``valid``, ``val``, ``dev`` or ``eval``, in any case, in shards as the Hub names them, in
+    folders of these names, or as line-aligned files (``train.en``, ``train.fr``); a folder that ``save_to_disk`` wrote."""
     splits: dict[Split, SplitName] = Field(default_factory=dict)
     """The file of each split: ``{train: a.csv, validation: b.csv}``, in ``path``, else beside the study file; or what
     ``path`` or ``hub`` calls it, or slices of that, as in datasets: ``{test: "train[-500:]"}``."""
