@@ -28,8 +28,9 @@ class Place(Section):
 
     path: DataPath | None = None
     """A file, or a folder with ``train``, ``validation``, ``test`` as jsonl, json, csv, tsv, parquet, arrow or txt,
-    gzip or not; also called ``valid``, ``val``, ``dev`` or ``eval``, in any case, in shards as the Hub names them, or
-    as line-aligned files (``train.en``, ``train.fr``); a folder that ``save_to_disk`` wrote."""
+    gzip or not; also called ``valid``, ``val``, ``dev`` or ``eval``, in any case, in shards as the Hub names them, in
+    folders of these names, or as line-aligned files (``train.en``, ``train.fr``); what ``save_to_disk`` wrote; a clone
+    of a data set on the Hub."""
     splits: dict[Split, SplitName] = Field(default_factory=dict)
     """The file of each split: ``{train: a.csv, validation: b.csv}``, in ``path``, else beside the study file; or what
     ``path`` or ``hub`` calls it, or slices of that, as in datasets: ``{test: "train[-500:]"}``."""
@@ -40,7 +41,7 @@ class Place(Section):
     hub: str | None = None
     """A data set's Hub id, instead of ``path``."""
     config: str | None = None
-    """The Hub data set's configuration."""
+    """The Hub data set's configuration, or that of a clone in ``path``."""
     revision: str | None = None
     """The Hub data set's commit, tag or branch."""
     columns: dict[str, str] = Field(default_factory=dict)
@@ -88,7 +89,7 @@ class Place(Section):
             raise ValueError(f"data.splits names the file {files[0]} beside data.hub; name its splits: train[:90%]")
         if self.splits and "train" not in self.splits and len(files) == len(self.splits):
             raise ValueError(f"data.splits names {', '.join(self.splits)}, but no train; name its file too")
-        if not self.hub and (self.config or self.revision):
+        if not self.hub and (self.revision or (self.config and not self.path)):
             raise ValueError(
                 "data.config and data.revision belong to data.hub, which is not given; name it, or leave them out"
             )

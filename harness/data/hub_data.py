@@ -1,13 +1,17 @@
-"""Data sets on the Hub: their splits, each downloaded when it is read, and what the Hub's refusals mean."""
+"""Data sets on the Hub: their splits, each downloaded when it is read, and what the Hub's refusals mean.
+
+A folder whose README.md says which files are which split, as clones of such data sets have one, is read likewise.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from harness.core.bounded_files import read_text
 from harness.core.closest_match import closest
 from harness.core.errors import DataError
 from harness.core.example import Split
@@ -16,7 +20,7 @@ from harness.data.data_keys import Data
 from harness.data.readers import Row, without_nan
 from harness.data.split_files import SPLIT_NAMES
 
-__all__ = ["HubSplits", "hub_splits"]
+__all__ = ["HubSplits", "clone_splits", "hub_splits"]
 
 PATIENCE = 5.0
 """Seconds that the Hub may take to answer."""
@@ -41,11 +45,28 @@ def hub_splits(data: Data) -> HubSplits:
     cached; lists are not, hence the Hub is asked every time, unless ``HF_HUB_OFFLINE`` says not to: then what the cache
     holds of the commit is all there is.
     """
+    with _hub_errors(data):
+        place = _place(data)
+    return _splits(data, place)
+
+
+def clone_splits(data: Data, folder: Path) -> HubSplits | None:
+    """Find the splits of a folder whose README.md lists them; ``None`` where it has none, or lists nothing."""
+    file = folder / "README.md"
+    try:
+        text = read_text(file) if file.is_file() else ""
+    except (OSError, ValueError):
+        return None
+    head = text.partition("\n---\n")[0] if text.startswith("---\n") else ""
+    lists_splits = any(line.startswith("configs:") for line in head.split("\n"))
+    return _splits(data, _Place(str(folder), None, str(folder))) if lists_splits else None
+
+
+def _splits(data: Data, place: _Place) -> HubSplits:
     import datasets
 
     datasets.disable_progress_bars()  # downloads have their own
     with _hub_errors(data):
-        place = _place(data)
         try:
             builder = datasets.load_dataset_builder(place.address, data.config, revision=place.revision)
         except ValueError:
@@ -103,10 +124,15 @@ def _place(data: Data) -> _Place:
     return _Place(address, info.sha, f"hub:{info.id}@{info.sha}")
 
 
+def _said(data: Data) -> str:
+    return f"data.hub {data.hub!r}" if data.hub else f"data.path {data.path!r}"
+
+
 def _no_config(data: Data, known: Sequence[str]) -> DataError:
+    said = _said(data)
     if data.config is None:
-        return DataError(f"data.hub {data.hub!r} has no default; set data.config to one of {', '.join(known)}")
-    return DataError(f"data.hub {data.hub!r} has no data.config {data.config!r}; {closest(data.config, known)}")
+        return DataError(f"{said} has no default; set data.config to one of {', '.join(known)}")
+    return DataError(f"{said} has no data.config {data.config!r}; {closest(data.config, known)}")
 
 
 @contextmanager
@@ -116,33 +142,29 @@ def _hub_errors(data: Data) -> Iterator[None]:
     from huggingface_hub import errors
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # in its __all__, but not in its types
 
+    said, files = _said(data), "its files on the Hub, or name files in data.path"
+    if not data.hub:
+        files = "its README.md, or name files in data.splits"
     try:
         yield
     except errors.HFValidationError as error:
-        raise DataError(f"data.hub {data.hub!r} is no Hub id; it must be org/name") from error
+        raise DataError(f"{said} is no Hub id; it must be org/name") from error
     except errors.GatedRepoError as error:
-        raise DataError(f"data.hub {data.hub!r}: {gate()}") from error
+        raise DataError(f"{said}: {gate()}") from error
     except errors.RepositoryNotFoundError as error:
         raise DataError(
-            f"data.hub {data.hub!r}: the Hub has no such data set, or a private one; correct the id, or {LOGIN}"
+            f"{said}: the Hub has no such data set, or a private one; correct the id, or {LOGIN}"
         ) from error
     except errors.RevisionNotFoundError as error:
-        raise DataError(
-            f"data.hub {data.hub!r} has no data.revision {data.revision!r}; name a branch, tag or commit of it"
-        ) from error
+        raise DataError(f"{said} has no data.revision {data.revision!r}; name a branch, tag or commit of it") from error
     except errors.LocalEntryNotFoundError as error:
         raise DataError(
-            f"data.hub {data.hub!r} is not in the cache, and HF_HUB_OFFLINE is set; load it once without, or name "
-            "files in data.path"
+            f"{said} is not in the cache, and HF_HUB_OFFLINE is set; load it once without, or name files in data.path"
         ) from error
     except (ConnectionError, httpx.RequestError) as error:
-        raise DataError(
-            f"data.hub {data.hub!r}: the Hub cannot be reached; check the network, or name files in data.path"
-        ) from error
+        raise DataError(f"{said}: the Hub cannot be reached; check the network, or name files in data.path") from error
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         if told := closed_to_token(error):
-            raise DataError(f"data.hub {data.hub!r}: {told}") from error
+            raise DataError(f"{said}: {told}") from error
         reason = " ".join(str(error.__cause__ or error).split())[:300]
-        raise DataError(
-            f"data.hub {data.hub!r} cannot be read: {reason}; check its files on the Hub, or name files in data.path"
-        ) from error
+        raise DataError(f"{said} cannot be read: {reason}; check {files}") from error

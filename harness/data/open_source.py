@@ -16,7 +16,7 @@ from harness.data.aligned_lines import aligned_at, column_of
 from harness.data.arrow_files import is_saved
 from harness.data.column_kinds import ColumnKinds
 from harness.data.data_keys import Data, MixedSource, Place
-from harness.data.hub_data import hub_splits
+from harness.data.hub_data import HubSplits, clone_splits, hub_splits
 from harness.data.mixtures import share
 from harness.data.readers import Row, read_files
 from harness.data.sources import LISTED, Part, Source
@@ -167,14 +167,14 @@ def _files_reader(data: Data, kinds: ColumnKinds, notes: list[str], files: Seque
 def _place(data: Data, default: Path, files: Callable[[Sequence[Path]], Reader]) -> _Place:
     """Return what the study names, or its task."""
     if data.hub:
-        found = hub_splits(data)
-        held = {name: _Held(name, reader) for name, reader in found.readers.items()}
-        return _Place(found.origin, "splits", held, found.names)
+        return _of_datasets(hub_splits(data))
     path = named_path(data.path) if data.path else default
+    if data.config and (path.is_file() or is_saved(path)):
+        raise DataError(f"data.config is {data.config!r}, but {path} is no clone of a data set; leave it out")
     if path.is_file() or is_saved(path):
         return _Place(str(path), "files", {"train": _of_files(path.name, (path,), files)}, {"train": "train"})
     if path.is_dir():
-        return _of_folder(path, files, needs_train=not data.splits)
+        return _of_folder(path, files, data)
     if aligned := aligned_at(path):
         return _Place(str(path), "files", {"train": _Held(path.name, files(aligned))}, {"train": "train"})
     places = "paths start from the study file's folder, then from the current folder"
@@ -182,8 +182,18 @@ def _place(data: Data, default: Path, files: Callable[[Sequence[Path]], Reader])
     raise DataError(f"data.path {str(path)!r} is neither a file nor a folder; {places}{hub}")
 
 
-def _of_folder(folder: Path, files: Callable[[Sequence[Path]], Reader], *, needs_train: bool) -> _Place:
-    found = split_files(folder, needs_train=needs_train)
+def _of_datasets(found: HubSplits) -> _Place:
+    held = {name: _Held(name, reader) for name, reader in found.readers.items()}
+    return _Place(found.origin, "splits", held, found.names)
+
+
+def _of_folder(folder: Path, files: Callable[[Sequence[Path]], Reader], data: Data) -> _Place:
+    found = split_files(folder, needs_train=False)
+    if (data.config or "train" not in found.files) and (clone := clone_splits(data, folder)):
+        return _of_datasets(clone)
+    if data.config:
+        raise DataError(f"data.config is {data.config!r}, but no README.md in {folder} lists any; leave it out")
+    found = split_files(folder, needs_train=not data.splits)
     splits = {str(split): _of_files(paths[0].name, paths, files) for split, paths in found.files.items()}
     others = {
         name: _Held(paths[0].name, partial(_read_together, folder, paths, files))

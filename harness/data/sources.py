@@ -65,8 +65,8 @@ class Source:
     parts: tuple[Part, ...] = ()
     """The sources that it mixes, if it does; then its own readers are none."""
 
-    undrawn: dict[Split, list[SourceRow]] = field(default_factory=dict)
-    """Of a mixture, once they are read: the rows that it leaves out."""
+    undrawn: list[SourceRow] = field(default_factory=list)
+    """Of a mixture, once it is read: the rows of test that it leaves out."""
 
     @property
     def name(self) -> str:
@@ -193,10 +193,10 @@ def _mixed_rows(source: Source, split: Split, data: Data) -> list[SourceRow]:
         raise DataError(f"{source.place(split)}: data.{split}: {error}") from None
     note = mixture.line(split, weights, {name: len(part) for name, part in rows.items()})
     source.notes.extend([note] if note not in source.notes else [])
-    drawn = set(mixture.rows)
-    source.undrawn[split] = [
-        row for name, part in rows.items() for number, row in enumerate(part) if (name, number) not in drawn
-    ]
+    if split == "test":
+        drawn = set(mixture.rows)
+        every = ((name, number) for name, part in rows.items() for number in range(len(part)))
+        source.undrawn[:] = [rows[name][number] for name, number in every if (name, number) not in drawn]
     return [rows[name][number] for name, number in mixture.rows]
 
 

@@ -59,6 +59,7 @@ def split_files(folder: Path, *, needs_train: bool = True) -> SplitFiles:
     found, unread = _named(folder)
     if "train" not in found:
         found |= _aligned(folder, [path for path in unread if format_of(path) is None], found)
+        found |= _in_folders(folder, found)
     if not found and (folder / "data").is_dir():
         return split_files(folder / "data", needs_train=needs_train)
     if "train" not in found and needs_train:
@@ -105,6 +106,17 @@ def _aligned(folder: Path, paths: Sequence[Path], found: Mapping[Split, Sequence
     return {split: list(sets[name]) for split, name in names.items()}
 
 
+def _in_folders(folder: Path, found: Mapping[Split, Sequence[Path]]) -> dict[Split, list[Path]]:
+    """Return the files of splits that have none but a folder of their name, ``train/0000.parquet``, in their order."""
+    inside: dict[Split, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        split = SPLIT_NAMES.get(path.name.lower())
+        files = sorted(one for one in path.iterdir() if format_of(one)) if split and path.is_dir() else []
+        if split and files and split not in found:
+            inside.setdefault(split, files)
+    return inside
+
+
 def _others(paths: Sequence[Path]) -> dict[str, tuple[Path, ...]]:
     """Return the data among some files, by what they are called without endings."""
     found: dict[str, list[Path]] = {}
@@ -127,7 +139,7 @@ def together(folder: Path, paths: Sequence[Path]) -> tuple[Path, ...]:
     Raises:
         DataError: They are several files of other names, or a shard is missing.
     """
-    if len(aligned_files(paths)) == 1 and all(map(column_of, paths)):
+    if paths[0].parent != folder or (len(aligned_files(paths)) == 1 and all(map(column_of, paths))):
         return tuple(paths)
     shards = [SHARD.fullmatch(path.name.partition(".")[0]) for path in paths]
     if len(paths) == 1 and shards[0] is None:

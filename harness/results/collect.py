@@ -57,8 +57,7 @@ class Results:
     """What was recorded of the frozen parts, over all prompts; nan where nothing was."""
     answers: Answers | None = None
     """What the final runs said on test; ``None`` without final runs."""
-    metric: Metric | str = "nothing is scored by example"
-    """The metric that leads, or why the answers cannot be scored with it."""
+    metric: Metric | str = "nothing is scored by example"  # the one that leads, or why answers cannot be scored with it
     prompts: Mapping[str, str] = field(default_factory=dict)
     """The text of each prompt; empty for a study that was run before these were kept."""
     forms: Mapping[str, PromptForm | None] = field(default_factory=dict)
@@ -76,8 +75,7 @@ class Results:
     """The tunings, the one that trains least first; empty for a study that was run before this was kept."""
     space: SearchSpace = SearchSpace()
     """What the searches drew from."""
-    absent: tuple[str, ...] = ()
-    """The ids of cells that were not run yet."""
+    absent: tuple[str, ...] = ()  # the ids of cells that were not run yet
     leaks: tuple[str, ...] = ()
     """What two splits have in common and was not dropped, a line per pair."""
     cautions: tuple[str, ...] = ()
@@ -86,11 +84,9 @@ class Results:
     """Tables of test predictions that cannot be read and take no part, a line each."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The whole study file, likewise."""
-    started: float = math.nan
-    """When the last of its runs that count began, in seconds since 1970."""
+    started: float = math.nan  # when the last of its runs that count began, in seconds since 1970
     kept: KeptModels = KeptModels(None, None, None, ())
     """Which of its models are stored, whose the study offers, and why."""
-
     orders: Orders = NO_ORDERS
     """What it was told since it was written: cells to leave out, trials to draw beyond the study file's."""
 

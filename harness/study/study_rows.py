@@ -121,19 +121,22 @@ def _ungrouped(rows: Mapping[Split, Sequence[SourceRow]], data: Data) -> list[st
     mapped = frozenset(data.columns.get(name, name) for name in ("source", "target", "references", "id"))
     columns = {split: [row.columns for row in part] for split, part in rows.items()}
     others = made_into_others([], [row for part in columns.values() for row in part])
-    return [likely.line() for likely in likely_groups(columns, mapped | others, data.columns.get("id", "id"))]
+    return [
+        likely.line() for likely in likely_groups(columns, frozenset(mapped) | others, data.columns.get("id", "id"))
+    ]
 
 
 def _undrawn(source: Source, data: Data, task: Task, examples: Mapping[Split, Sequence[Example]]) -> list[str]:
     """Tell of rows of one source's test that a mixture does not score, but trains on as rows of another."""
     twins: list[Twin] = []
     for part in source.parts:
-        rows = [row for row in source.undrawn.get("test", ()) if row.part == part.name]
+        rows = [row for row in source.undrawn if row.part == part.name]
         others = [example for example in examples.get("train", ()) if part_of(example.id) != part.name]
         with suppress(UserError):  # of a row that is not used
             left = [example_of(row, data, task.example) for row in rows]
             found = overlaps({"train": others, "test": left}) if left and others else ()
             twins += [twin for overlap in found if overlap.across for twin in overlap.twins]
+    source.undrawn.clear()  # no row stays that is not used
     if not twins:
         return []
     named = ", ".join(f"{twin.id} ~ {twin.other}" for twin in twins[:SHOWN]) + ", ..." * (len(twins) > SHOWN)

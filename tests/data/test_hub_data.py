@@ -149,6 +149,33 @@ def test_rows_come_from_the_hub(hub: Hub, tmp_path: Path) -> None:
     assert set(hub.sent(OTHER)) - SMALL == {"formal/test.csv", "plain/dev.jsonl", "plain/train.jsonl"}
 
 
+def test_a_clone_is_read_as_the_hub_is(tmp_path: Path) -> None:
+    files = {
+        "README.md": CARD.encode(),
+        **{f"plain/{split}.jsonl": jsonl(written("plain", split)) for split in ("train", "dev")},
+    }
+    files |= {"formal/part-1.csv": b"source;target\na, b;1\n", "formal/test.csv": b"source;target\nd;4\n"}
+    for name, content in files.items():
+        (tmp_path / "clone" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "clone" / name).write_bytes(content)
+    path = str(tmp_path / "clone")
+    cases: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+        ({"path": path, "config": "formal"}, ("test",)),
+        ({"path": path, "config": "several", "splits": {"test": "matched[:2]"}}, ("validation", "test")),
+        ({"path": path, "config": "plane"}, ("train",)),
+        ({"path": path}, ("train",)),
+        ({"path": f"{path}/plain", "config": "plain"}, ("train",)),
+        ({"path": f"{path}/plain/train.jsonl", "config": "plain"}, ("train",)),
+    ]
+    formal, several, misspelt, none, bare, file = answers(SCRIPT, cases, tmp_path / "cache", HF_HUB_OFFLINE="1")
+    assert formal == [path, ["test", "train"], {"test": [["row-1", "d", "4"]]}]
+    assert several[2] == {"validation": read(written("plain", "dev")), "test": read(written("plain", "train"))[:2]}
+    assert f"data.path '{path}' has no data.config 'plane'; did you mean 'plain'?" in misspelt[0]
+    assert f"data.path '{path}' has no default; set data.config to one of plain, formal, several" in none[0]
+    assert "data.config is 'plain', but no README.md in" in bare[0]
+    assert "train.jsonl is no clone of a data set; leave it out" in file[0]
+
+
 def test_splits_that_are_not_read_are_named(hub: Hub, tmp_path: Path) -> None:
     told = SCRIPT.replace("answers.append([source.origin,", "answers.append([source.notes,")
     case = {"hub": "org/letters", "config": "several", "test": 1}

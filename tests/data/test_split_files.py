@@ -54,6 +54,31 @@ def test_shards_are_one_split_in_their_order(tmp_path: Path) -> None:
     assert len(read) == 27, "three files of ten, a tenth of them for validation"
 
 
+@pytest.mark.parametrize("above", ["", "data/"])
+def test_splits_may_be_folders_of_files(above: str, tmp_path: Path) -> None:
+    names = [
+        "train/0001.jsonl",
+        "train/0000.jsonl",
+        "dev/part.jsonl",
+        "test/0000.csv",
+        "train/README.md",
+        "other/x.jsonl",
+    ]
+    found = split_files(folder_of(tmp_path, *(f"{above}{name}" for name in names)))
+    assert {split: [file.name for file in files] for split, files in found.files.items()} == {
+        "train": ["0000.jsonl", "0001.jsonl"],
+        "validation": ["part.jsonl"],
+        "test": ["0000.csv"],
+    }
+    data = Data(path=str(tmp_path))
+    assert len(read_split(open_source(data, tmp_path), "train", data, plain_example)) == 20
+
+
+def test_a_file_comes_before_a_folder(tmp_path: Path) -> None:
+    folder_of(tmp_path, "train.jsonl", "train/0000.jsonl", "test/0000.jsonl")
+    assert dict(split_files(tmp_path).files.items()) == {"train": (tmp_path / "train.jsonl",)}
+
+
 @pytest.mark.parametrize(
     ("names", "says"),
     [

@@ -91,7 +91,7 @@ class MadeUpSideBySide:
         for epoch in range(1, EPOCHS + 1):
             value = 2 + abs(math.log10(rate) + 2) + 0.3 * bend / epoch
             metrics = {"validation/loss": value, "validation/perplexity": value, "train/loss": value}
-            reply = yield EpochEnded(job.name, epoch, epoch == EPOCHS, value, metrics)
+            reply = yield EpochEnded(job.name, epoch, epoch, epoch, epoch == EPOCHS, value, metrics)
             if reply.stop:
                 yield Ended(job.name, "stopped", "", "whole", {}, {})
                 return
