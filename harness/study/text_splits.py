@@ -103,9 +103,9 @@ def _numbers(source: Source, split: Split, data: Data, form: PlainText, tokens: 
     if split in missing:
         end = int(ends[split])
         none = "no rows were given" if source.from_memory else f"there is no file for it in {source.origin}"
-        which = "the last" if end == count else f"before {count - end} others the last"
+        last = f"the last {sizes[split]}" if end == count else f"the {sizes[split]} before the last {count - end}"
         rule = f"data.{split} sets how many, {CARVED_SHARE:.0%} where it is left out"
-        _tell(source, f"{split} is {which} {sizes[split]} of the {count} blocks of train: {none}; {rule}.")
+        _tell(source, f"{split} is {last} of the {count} blocks of train: {none}; {rule}.")
         return np.arange(end - sizes[split], end)
     count -= sum(sizes.values()) if holder == "train" else 0
     if wanted is not None and wanted > count:
