@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from harness.core.closest_match import closest
 from harness.core.errors import DataError
@@ -16,6 +16,7 @@ from harness.data.aligned_lines import aligned_at, column_of
 from harness.data.arrow_files import is_saved
 from harness.data.column_kinds import ColumnKinds
 from harness.data.data_keys import Data, MixedSource, Place
+from harness.data.held_splits import Held, Holding, Reader, Slices, whole_files
 from harness.data.hub_data import HubSplits, clone_splits, hub_splits
 from harness.data.mixtures import share
 from harness.data.readers import Row, read_files
@@ -25,31 +26,8 @@ from harness.data.split_slices import Piece, names_file, pieces_of
 
 __all__ = ["open_source"]
 
-Reader = Callable[[], list[Row]]
-
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 """How a data set on the Hub is called."""
-
-
-class _Held(NamedTuple):
-    """Rows that a place has under a name."""
-
-    label: str  # what a message calls them
-    rows: Reader
-    paths: tuple[Path, ...] = ()
-    """The files that it is read from one after the other, if it is."""
-
-
-class _Place(NamedTuple):
-    """Where rows are."""
-
-    origin: str
-    what: str  # files, or splits
-    held: Mapping[str, _Held]
-    """By its own names."""
-    splits: Mapping[Split, str]  # the names of those that a study has
-    unread: tuple[str, ...] = ()
-    """What else is there, and no data."""
 
 
 def open_source(data: Data, default: Path, folder: Path = Path()) -> Source:
@@ -111,7 +89,7 @@ def _single(data: Data, default: Path, folder: Path, notes: list[str]) -> Source
         str(split): pieces[0].name for split, pieces in wanted.items() if pieces[0].name in held and len(pieces) == 1
     }
     if wanted and all(piece.name in {*held, *own} for pieces in wanted.values() for piece in pieces):
-        place = _Place(str(base), "files", held, {})
+        place = Holding(str(base), "files", held, {})
     else:
         there = _place(data, default, files)
         place = there._replace(held={**there.held, **held})
@@ -126,23 +104,15 @@ def _single(data: Data, default: Path, folder: Path, notes: list[str]) -> Source
     labels = {str(Path(place.held[name].label)) for name in read}
     unread = [label for label in (*(one.label for one in place.held.values()), *place.unread) if label not in labels]
     notes += _unread(place.origin, place.what, sorted(unread) if place.what == "files" else unread)
-    slices = _Slices(chosen, place, data.splits, notes)
+    slices = Slices(chosen, place, data.splits, notes)
     readers = {split: partial(slices.rows, split) for split in chosen}
-    return Source(place.origin, readers, notes, files=_whole_files(chosen, place))
+    return Source(place.origin, readers, notes, files=whole_files(chosen, place))
 
 
-def _whole_files(chosen: Mapping[Split, Sequence[Piece]], place: _Place) -> dict[Split, Sequence[Path]]:
-    """Return the files of each split that is nothing but whole files, of which no other split has a slice."""
-    sliced = {piece.name for pieces in chosen.values() for piece in pieces if piece.slice}
-    names = {split: {piece.name for piece in pieces} for split, pieces in chosen.items()}
-    paths = {split: [place.held[name].paths for name in some] for split, some in names.items() if not some & sliced}
-    return {split: [path for files in each for path in files] for split, each in paths.items() if all(each)}
-
-
-def _of_files(label: str, paths: Sequence[Path], files: Callable[[Sequence[Path]], Reader]) -> _Held:
+def _of_files(label: str, paths: Sequence[Path], files: Callable[[Sequence[Path]], Reader]) -> Held:
     """Return what files hold."""
     are_rows = all(path.is_file() for path in paths) and not (len(paths) > 1 and all(map(column_of, paths)))
-    return _Held(label, files(paths), tuple(paths) if are_rows else ())
+    return Held(label, files(paths), tuple(paths) if are_rows else ())
 
 
 def _folder(data: Data, folder: Path) -> Path:
@@ -164,7 +134,7 @@ def _files_reader(data: Data, kinds: ColumnKinds, notes: list[str], files: Seque
     return rows
 
 
-def _place(data: Data, default: Path, files: Callable[[Sequence[Path]], Reader]) -> _Place:
+def _place(data: Data, default: Path, files: Callable[[Sequence[Path]], Reader]) -> Holding:
     """Return what the study names, or its task."""
     if data.hub:
         return _of_datasets(hub_splits(data))
@@ -172,22 +142,22 @@ def _place(data: Data, default: Path, files: Callable[[Sequence[Path]], Reader])
     if data.config and (path.is_file() or is_saved(path)):
         raise DataError(f"data.config is {data.config!r}, but {path} is no clone of a data set; leave it out")
     if path.is_file() or is_saved(path):
-        return _Place(str(path), "files", {"train": _of_files(path.name, (path,), files)}, {"train": "train"})
+        return Holding(str(path), "files", {"train": _of_files(path.name, (path,), files)}, {"train": "train"})
     if path.is_dir():
         return _of_folder(path, files, data)
     if aligned := aligned_at(path):
-        return _Place(str(path), "files", {"train": _Held(path.name, files(aligned))}, {"train": "train"})
+        return Holding(str(path), "files", {"train": Held(path.name, files(aligned))}, {"train": "train"})
     places = "paths start from the study file's folder, then from the current folder"
     hub = f"; a data set on the Hub is named by data.hub: {data.path}" if HUB_ID.fullmatch(data.path or "") else ""
     raise DataError(f"data.path {str(path)!r} is neither a file nor a folder; {places}{hub}")
 
 
-def _of_datasets(found: HubSplits) -> _Place:
-    held = {name: _Held(name, reader) for name, reader in found.readers.items()}
-    return _Place(found.origin, "splits", held, found.names)
+def _of_datasets(found: HubSplits) -> Holding:
+    held = {name: Held(name, reader) for name, reader in found.readers.items()}
+    return Holding(found.origin, "splits", held, found.names)
 
 
-def _of_folder(folder: Path, files: Callable[[Sequence[Path]], Reader], data: Data) -> _Place:
+def _of_folder(folder: Path, files: Callable[[Sequence[Path]], Reader], data: Data) -> Holding:
     found = split_files(folder, needs_train=False)
     if (data.config or "train" not in found.files) and (clone := clone_splits(data, folder)):
         return _of_datasets(clone)
@@ -196,20 +166,20 @@ def _of_folder(folder: Path, files: Callable[[Sequence[Path]], Reader], data: Da
     found = split_files(folder, needs_train=not data.splits)
     splits = {str(split): _of_files(paths[0].name, paths, files) for split, paths in found.files.items()}
     others = {
-        name: _Held(paths[0].name, partial(_read_together, folder, paths, files))
+        name: Held(paths[0].name, partial(_read_together, folder, paths, files))
         for name, paths in found.others.items()
         if name not in splits
     }
     labels = {one.label for one in others.values()}
     unread = tuple(name for name in found.unread if name not in labels)
-    return _Place(str(folder), "files", {**splits, **others}, {split: str(split) for split in found.files}, unread)
+    return Holding(str(folder), "files", {**splits, **others}, {split: str(split) for split in found.files}, unread)
 
 
 def _read_together(folder: Path, paths: Sequence[Path], files: Callable[[Sequence[Path]], Reader]) -> list[Row]:
     return files(together(folder, paths))()
 
 
-def _name(name: str, own: Mapping[str, str], place: _Place, split: Split) -> str:
+def _name(name: str, own: Mapping[str, str], place: Holding, split: Split) -> str:
     """Return what a name stands for: a file, the file of another split, what a place has, or what it calls otherwise.
 
     Raises:
@@ -229,7 +199,7 @@ def _name(name: str, own: Mapping[str, str], place: _Place, split: Split) -> str
     )
 
 
-def _chosen(wanted: Mapping[Split, tuple[Piece, ...]], place: _Place) -> dict[Split, tuple[Piece, ...]]:
+def _chosen(wanted: Mapping[Split, tuple[Piece, ...]], place: Holding) -> dict[Split, tuple[Piece, ...]]:
     """Return what each split is put together of: as the study says, else what the place calls so.
 
     A split that the study gives to another one as a whole is no longer its own.
@@ -240,7 +210,7 @@ def _chosen(wanted: Mapping[Split, tuple[Piece, ...]], place: _Place) -> dict[Sp
     return {split: merged[split] for split in SPLITS if split in merged}
 
 
-def _without_train(data: Data, place: _Place) -> str:
+def _without_train(data: Data, place: Holding) -> str:
     if data.splits:
         return f"{place.origin}: data.splits leaves nothing for train; give it rows: train[:90%], or a file"
     return f"data.hub {data.hub!r} has no split 'train'; it needs one, but has {', '.join(place.held) or 'none'}"
@@ -249,62 +219,3 @@ def _without_train(data: Data, place: _Place) -> str:
 def _unread(origin: str, what: str, names: Sequence[str]) -> list[str]:
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return [f"in {origin} these {what} are not read: {', '.join(names[:LISTED])}{more}."] if names else []
-
-
-class _Slices(NamedTuple):
-    """The rows of each split, of which slices of one table may make several."""
-
-    chosen: Mapping[Split, tuple[Piece, ...]]
-    place: _Place
-    written: Mapping[Split, str]
-    """``data.splits``."""
-    notes: list[str]
-
-    def rows(self, split: Split) -> list[Row]:
-        """Read a split's rows.
-
-        Raises:
-            DataError: Two splits have rows in common, or this one has none.
-        """
-        found: list[Row] = []
-        for piece in self.chosen[split]:
-            table = self.place.held[piece.name].rows()
-            self._refuse_overlap(piece.name, len(table))
-            numbers = piece.rows(len(table)) if piece.slice else self._rest(split, piece, len(table))
-            if table and not numbers:
-                raise DataError(
-                    f"{self.place.origin}: data.splits leaves {split} none of the {len(table):,} rows of {piece.name}; "
-                    "write other slices"
-                )
-            found += table if len(numbers) == len(table) else [table[number] for number in numbers]
-        return found
-
-    def _sliced(self, name: str, count: int) -> list[tuple[Split, range]]:
-        """Return the slices of a table, in the order of splits."""
-        parts = ((split, piece) for split, pieces in self.chosen.items() for piece in pieces)
-        return [(split, piece.rows(count)) for split, piece in parts if piece.name == name and piece.slice]
-
-    def _refuse_overlap(self, name: str, count: int) -> None:
-        slices = self._sliced(name, count)
-        for place, (split, some) in enumerate(slices):
-            for other, others in slices[place + 1 :]:
-                if other != split and (both := range(max(some.start, others.start), min(some.stop, others.stop))):
-                    told = f"rows {both[0] + 1:,} to {both[-1] + 1:,}" if len(both) > 1 else f"row {both[0] + 1:,}"
-                    raise DataError(
-                        f"{self.place.origin}: data.splits gives {told} of {name} "
-                        f"both to {split}, {self.written[split]!r}, and to {other}, {self.written[other]!r}; write "
-                        "slices that have none in common"
-                    )
-
-    def _rest(self, split: Split, piece: Piece, count: int) -> Sequence[int]:
-        """Return the rows of a table that slices leave to a split which has it as a whole."""
-        slices = [(other, numbers) for other, numbers in self._sliced(piece.name, count) if other != split]
-        if not slices:
-            return range(count)
-        taken = {number for _, numbers in slices for number in numbers}
-        others = " and ".join(dict.fromkeys(other for other, _ in slices))
-        rest = count - len(taken)
-        note = f"{split} is {rest:,} of the {count:,} rows of {piece.name}; others are in slices for {others}."
-        if note not in self.notes:
-            self.notes.append(note)
-        return [number for number in range(count) if number not in taken]

@@ -14,7 +14,6 @@ from markupsafe import Markup
 
 from harness.core.printable import printable
 from harness.report import markdown, number_format
-from harness.study.tuning_names import in_words
 
 __all__ = ["count", "listed", "paragraphs", "template"]
 
@@ -70,7 +69,6 @@ def _environment(**options: Any) -> Environment:
         "code": markdown.code,
         "count": count,
         "fenced": markdown.fenced,
-        "in_words": in_words,
         "listed": listed,
         "table_row": markdown.table_row,
     }

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 
 from harness.results.cell_result import CellResult
 from harness.results.collect import Results
-from harness.study.tuning import Tuning
 from harness.study.tuning_names import depth
 from harness.tracking.schema import score_name
 
-__all__ = ["alike", "by_prompt", "further", "kept_split", "own_words", "prompts", "rows_by", "score_grid", "tunings"]
+__all__ = ["alike", "by_prompt", "further", "kept_split", "prompts", "rows_by", "score_grid", "tunings"]
 
 
 def kept_split(results: Results) -> str:
@@ -23,12 +22,6 @@ def tunings(results: Results) -> list[str]:
     """Return the tunings of a study, shallow ones first; where it keeps no order of theirs, by their names."""
     names = dict.fromkeys(cell.tuning for cell in results.cells)
     return [name for name in results.depths if name in names] or sorted(names, key=depth)
-
-
-def own_words(results: Results) -> dict[str, str]:
-    """Return what trains, for people, under the names of tunings that studies chose; others say it themselves."""
-    named = [one for one in results.settings.get("tuning", ()) if one.get("named")]
-    return {tuning.name: tuning.words for tuning in map(Tuning.model_validate, named)}
 
 
 def prompts(results: Results) -> list[str]:

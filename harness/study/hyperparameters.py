@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from harness.study.dimension import Value
-from harness.study.written_space import RATE
+from harness.study.written_space import RATE, TUNING
 
 __all__ = ["Hyperparameters", "shown_value", "title"]
 
@@ -53,6 +53,14 @@ class Hyperparameters(Mapping[str, Value]):
         'learning rate 0.012, training.epochs 3'
         """
         return ", ".join(f"{title(name)} {shown_value(value)}" for name, value in self.items())
+
+    def of_training(self) -> Hyperparameters:
+        """Return them without options of the tuning, for where it is said in words.
+
+        >>> Hyperparameters({"learning_rate": 0.0123, "tuning.lora.rank": 16}).of_training().in_words()
+        'learning rate 0.012'
+        """
+        return Hyperparameters({name: value for name, value in self.items() if not name.startswith(TUNING)})
 
     def beyond_rate(self) -> str:
         """Return those behind the learning rate for people, to follow it in a sentence; mostly there are none.

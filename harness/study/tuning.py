@@ -13,7 +13,7 @@ from harness.core.plain_yaml import shown
 from harness.core.workspace import LONGEST_NAME
 from harness.core.yaml_section import Section
 from harness.study.tuning_kinds import TUNING_KINDS, example, forms
-from harness.study.tuning_names import depth_of, name_of
+from harness.study.tuning_names import depth_of, name_of, option_text, words_of
 from harness.study.tunings.adapter_form import AdapterForm, AdapterOptions
 from harness.study.tunings.block_choice import ALL, LARGEST, block_choice, blocks_name, blocks_needed
 from harness.study.written_tuning import tuning_of, unknown_kind
@@ -159,7 +159,15 @@ class Tuning(Section):
     @property
     def words(self) -> str:
         """What trains, for people."""
-        return TUNING_KINDS[self.kind].in_words(self.blocks, self.leading) or self.name
+        return self.words_with({})
+
+    def words_with(self, options: Mapping[str, str]) -> str:
+        """Return what trains, for people, where some of an adapter's options are others, as texts."""
+        own = dict(self._differing)
+        if self.adapter and self.adapter.leading:
+            own = {self.adapter.leading: self.leading, **own}
+        texts = {name: option_text(value) for name, value in own.items()} | dict(options)
+        return words_of(self.kind, self.blocks, texts, self.parts) or self.name
 
     def written(self) -> str | dict[str, Any]:
         """Return it as a study file writes it, in the shortest form."""

@@ -6,6 +6,7 @@ and behind its blocks whatever differs from the kind's default: ``lora-8-last-2-
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple, cast
 from harness.study.tuning_kinds import TUNING_KINDS
 from harness.study.tunings.block_choice import BlockChoice, blocks_name, how_many, named_blocks
 
-__all__ = ["Blocks", "Named", "depth", "depth_of", "in_words", "name_of", "parsed"]
+__all__ = ["Blocks", "Named", "depth", "depth_of", "in_words", "name_of", "option_text", "parsed", "words_of"]
 
 Blocks = int | BlockChoice | None
 """What a tuning says of blocks: a number of them, a choice, or nothing."""
@@ -126,17 +127,59 @@ def depth(tuning: str) -> tuple[float, float, float]:
     return depth_of(known.kind, known.blocks, known.leading) if known else (float("inf"), 0, 0)
 
 
+def option_text(value: Any) -> str:
+    """Return an option's value, for people.
+
+    >>> option_text(32.0), option_text(["q_proj", "v_proj"]), option_text({"q_proj": 4})
+    ('32', 'q_proj and v_proj', '{"q_proj": 4}')
+    """
+    if isinstance(value, list | tuple):
+        return " and ".join(map(option_text, value))
+    if isinstance(value, Mapping):
+        return json.dumps(value, ensure_ascii=False)
+    return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
+
+
+def words_of(kind: str, blocks: Blocks, options: Mapping[str, str], parts: Sequence[str]) -> str:
+    """Return what trains, for people; empty where the kind has no words.
+
+    >>> words_of("lora", "last-2", {"rank": "8", "alpha": "32"}, ["head", "norms"])
+    'LoRA of rank 8 in the last 2 blocks (alpha 32) together with the output layer and the norms'
+    >>> words_of("peft", None, {"peft_type": "VERA", "r": "16"}, [])
+    "PEFT's VERA (r 16)"
+
+    Args:
+        kind: One of the table.
+        blocks: What it says of blocks.
+        options: Of an adapter: the one that leads, and those that differ from their defaults, as texts.
+        parts: Of an adapter: the kinds of what trains beside it.
+    """
+    told, form = dict(options), TUNING_KINDS[kind].adapter
+    leading = told.pop("peft_type" if kind == "peft" else form.leading if form else "", "")
+    words = TUNING_KINDS[kind].in_words(blocks, leading, [" ".join(filter(None, option)) for option in told.items()])
+    beside = [TUNING_KINDS[part].in_words(None).removesuffix(" alone") for part in parts]
+    *most, last = beside or [""]
+    return f"{words} together with {' and '.join(filter(None, (', '.join(most), last)))}" if last else words
+
+
 def in_words(tuning: str) -> str:
     """Return what trains under a tuning's name, for people.
 
     >>> [in_words(name) for name in ("head", "last_blocks-1", "attention-last-2", "blocks-3-5", "mine")]
     ['the output layer alone', 'the last block', "the last 2 blocks' attention", 'blocks 3 to 5', 'mine']
-    >>> in_words("lora-8-last-2-alpha-32")
-    'LoRA of rank 8 in the last 2 blocks (alpha 32)'
+    >>> in_words("lora-8-last-2-alpha-32-with-head"), in_words("peft-vera-2f1b3c")
+    ('LoRA of rank 8 in the last 2 blocks (alpha 32) together with the output layer', "PEFT's VERA (2f1b3c)")
     """
     known = parsed(tuning)
     if known is None:
         return tuning
-    words = TUNING_KINDS[known.kind].in_words(known.blocks, known.leading)
-    further = f" ({known.rest.replace('-', ' ')})" if known.rest else ""
-    return f"{words}{further}" if words else tuning
+    told, _, beside = f"-{known.rest}".partition("-with-")
+    words, parts = [word for word in told.split("-") if word], [part for part in beside.split("-") if part]
+    if known.kind == "peft":
+        options = {"peft_type": words[0].upper() if words else "", **dict.fromkeys(words[1:], "")}
+    else:
+        options = dict(zip(words[::2], [*words[1::2], ""], strict=False))
+    form = TUNING_KINDS[known.kind].adapter
+    if form and form.leading:
+        options = {form.leading: str(known.leading), **options}
+    return words_of(known.kind, known.blocks, options, [part for part in parts if part in TUNING_KINDS]) or tuning

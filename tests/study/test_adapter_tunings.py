@@ -68,7 +68,9 @@ def test_it_goes_around_through_files_records_and_names(value: dict[str, Any]) -
     assert known is not None
     assert known[:3] == (tuning.kind, tuning.blocks, tuning.leading)
     assert depth(tuning.name) == tuning.depth
-    assert tuning.words in in_words(tuning.name)
+    assert tuning.words.partition(" (")[0].partition(" together")[0] in in_words(tuning.name)
+    assert tuning.words.partition(" together with ")[2] in in_words(tuning.name)
+    assert all(option in tuning.words for option in (*json.loads(tuning.options or "{}"), *tuning.parts[1:]))
     jsonschema.validate({"written": tuning.written()}, SCHEMA)
 
 

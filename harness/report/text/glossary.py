@@ -8,7 +8,8 @@ from harness.metrics.base import Metric
 from harness.report.templates import paragraphs
 from harness.report.text.findings import Findings
 from harness.results.collect import Results
-from harness.results.row_order import own_words, tunings
+from harness.results.row_order import tunings
+from harness.results.what_trains import tunings_in_words
 
 __all__ = ["glossary"]
 
@@ -22,7 +23,7 @@ def glossary(results: Results, findings: Findings) -> dict[str, str]:
         results=results,
         verdicts=verdicts,
         tunings=tunings(results),
-        words=own_words(results),
+        words=tunings_in_words(results),
         range=ends if all(map(math.isfinite, ends)) else None,
         one_run=verdicts is not None and not all(score.covers_seeds for score in verdicts.scores.values()),
         generality=any(not math.isnan(cell.generality_kept) for cell in results.cells),

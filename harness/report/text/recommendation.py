@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from harness.metrics.likelihood import OF_LIKELIHOODS
@@ -15,7 +16,8 @@ from harness.report.templates import paragraphs
 from harness.results.cell_result import CellResult
 from harness.results.collect import Results
 from harness.results.predictions import exact_share
-from harness.results.row_order import alike, own_words
+from harness.results.row_order import alike
+from harness.results.what_trains import tunings_in_words, what_trains
 from harness.stats import Comparison
 from harness.stats.verdicts import Verdicts
 from harness.tracking.schema import score_name
@@ -77,7 +79,8 @@ def recommend(results: Results, verdicts: Verdicts) -> Recommendation | None:
         perfect=math.nan if isinstance(results.metric, str) else results.metric.range[1 if results.maximize else 0],
         references=leading_references(results),
         trained=any(cell.tuning != "none" for cell in results.cells),
-        words=own_words(results),
+        trains=partial(what_trains, results=results),
+        words=tunings_in_words(results),
         subjects=SUBJECTS,
         levels=LEVELS,
     )

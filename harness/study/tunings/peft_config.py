@@ -34,4 +34,4 @@ def _config(options: PeftOptions) -> dict[str, Any]:
     return options.model_dump()
 
 
-PEFT = TuningKind(0.7, words="an adapter of PEFT's", rates=(3e-5, 3e-2), adapter=AdapterForm(PeftOptions, _config))
+PEFT = TuningKind(0.7, words="PEFT's {}", rates=(3e-5, 3e-2), adapter=AdapterForm(PeftOptions, _config))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,8 +31,8 @@ class TuningKind:
     """
 
     words: str = ""
-    """What trains, for people; ``{}`` is the number of blocks, or which ones. Of a kind whose blocks may be left out:
-    the plural of what trains in each. Empty: its name says it."""
+    """What trains, for people; ``{}`` is the number of blocks, or which ones, and of an adapter the value that ids name
+    first. Of a kind whose blocks may be left out: the plural of what trains in each. Empty: its name says it."""
 
     rates: tuple[float, float] = (1e-5, 1e-2)
     """The ends of the range of learning rates that a study searches which names none; `docs/decisions/ranges.md` says
@@ -41,16 +41,18 @@ class TuningKind:
     adapter: AdapterForm | None = None
     """How it is written and where it stands, of a kind that trains new weights alone."""
 
-    def in_words(self, blocks: int | BlockChoice | None, leading: object = None) -> str:
+    def in_words(self, blocks: int | BlockChoice | None, leading: str = "", further: Sequence[str] = ()) -> str:
         """Return what trains, for people; empty where the kind has no words.
 
         Args:
             blocks: Those of the tuning.
             leading: Of an adapter, the value that ids name first.
+            further: Of an adapter, what else it is told, as ``alpha 32``.
         """
         if self.adapter:
             where = f" in {blocks_in_words(_choice(blocks))}" if blocks is not None else ""
-            return f"{self.words.format(leading)}{where}"
+            told = f" ({', '.join(further)})" if further else ""
+            return f"{self.words.format(leading)}{where}{told}"
         if self.blocks == "count":
             return self.words.format(blocks).replace(" 1 blocks", " block")
         if self.blocks == "choice":
