@@ -21,6 +21,7 @@ from harness.data.train_test_overlap import Overlap
 from harness.metrics import get
 from harness.metrics.base import Metric, metric_name
 from harness.metrics.try_metrics import try_metrics
+from harness.study.adapter_base import other_base
 from harness.study.checked_model import checked_model
 from harness.study.constant_targets import constant_targets
 from harness.study.forgetting_texts import General, read_general
@@ -153,7 +154,14 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     assert source is not None and description is not None and reader is not None  # noqa: PT018  # else it has stopped
     forms = tuple(form for _, form in prompts)
     cautions += [*doubled_tokens(forms, examples["train"][0], reader), *_blind(study, metrics, examples)]
-    notes += [*rows.notes, *model_notes(study, task, description, reader, forms, examples), *measured_otherwise(forms)]
+    unsure, told = other_base(study.model)
+    cautions += unsure
+    notes += [
+        *told,
+        *rows.notes,
+        *model_notes(study, task, description, reader, forms, examples),
+        *measured_otherwise(forms),
+    ]
     lints = lint_prompts(forms, fits, examples, reader, demonstrations, description.prefixes)
     test_rows = examples.pop("test", [])
     return Checked(
