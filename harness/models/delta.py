@@ -19,6 +19,7 @@ from harness.models.base_of_delta import Base
 from harness.models.checkpoint_misfits import refuse_non_finite
 from harness.models.content_digests import architecture_digest, tensors_digest, weights_digest
 from harness.models.load import Loaded
+from harness.study.adapter_base import MadeOn
 from harness.study.axes import Tuning
 
 __all__ = ["ADAPTER", "Base", "can_be_whole", "load_delta", "save_delta", "trained_digest", "whole_model"]
@@ -57,7 +58,8 @@ def save_delta(folder: Path, loaded: Loaded, tuning: Tuning, base: Base) -> None
     if tuning.adapter:
         from harness.models.adapters.stored_adapter import save_adapter
 
-        save_adapter(folder, trainable_of(loaded.model), base.folder or base.name)
+        # One name cannot say what both are; one that leads nowhere is better than that of other weights.
+        save_adapter(folder, trainable_of(loaded.model), str(MadeOn(base.folder or base.name, adapter=base.adapter)))
         return
     values = snapshot(loaded.model) if tuning.trains else {}
     save_file({name: value.contiguous() for name, value in values.items()}, folder / FILE, metadata={"format": "pt"})

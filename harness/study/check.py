@@ -24,6 +24,7 @@ from harness.data.train_test_overlap import Overlap
 from harness.metrics import get
 from harness.metrics.base import Metric, metric_name
 from harness.metrics.try_metrics import try_metrics
+from harness.study.adapter_base import other_base
 from harness.study.checked_model import checked_model
 from harness.study.constant_targets import constant_targets
 from harness.study.forgetting_texts import General, read_general
@@ -170,8 +171,10 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     problems.stop()
     assert source is not None and description is not None and reader is not None  # noqa: PT018  # else it has stopped
     forms = tuple(form for _, form in prompts)
-    cautions += [*doubled_tokens(forms, examples["train"][0], reader), *_blind(study, metrics, shown)]
-    notes += [*rows.notes, *model_notes(study, task, description, reader, forms, shown), *measured_otherwise(forms)]
+    unsure, told = other_base(study.model)
+    cautions += [*doubled_tokens(forms, examples["train"][0], reader), *_blind(study, metrics, shown), *unsure]
+    notes += [*told, *rows.notes, *model_notes(study, task, description, reader, forms, shown)]
+    notes += measured_otherwise(forms)
     others = shown_otherwise(study.data, source, shown) if shown else frozenset[str]()
     lints = lint_prompts(forms, fits, shown, reader, demonstrations, description.prefixes, others) if shown else ()
     test_rows = examples.pop("test", [])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness.data.decoder_prefix import language_codes, refuse_language
 from harness.data.tokenization import Reader
+from harness.study.adapter_base import refuse_other_base
 from harness.study.adapter_files import refuse_adapter
 from harness.study.checkpoint_generation import refuse_malformed
 from harness.study.model_config import Description, describe
@@ -31,6 +32,7 @@ def checked_model(study: StudySpec, problems: Problems) -> tuple[Description | N
         with problems.at("model", "adapter"):
             if study.model.adapter:
                 refuse_adapter(study.model.adapter)
+                refuse_other_base(study.model)
         with problems.at("model", "name"):
             reader = light_reader(description, study.model.target_language)
     if description and reader and description.tokenizer_file:

@@ -66,6 +66,74 @@ def test_one_that_lacks_weights_is_refused(tiny_folder: Callable[..., Path], tmp
         load(str(base), adapter=str(folder))
 
 
+def stored_on(place: Places, *options: str) -> tuple[Any, Path]:
+    """Run a study that stores an adapter; return its place and the adapter's folder."""
+    made = place()
+    made.run(*QUICK, "--set", "tuning=[{lora: {blocks: last-1}}]", "--set", "prompts=[bare]", *KEPT, *options)
+    (model,) = [each for each in models_of(made) if each.tags["cell"].endswith("lora-8-last-1")]
+    return made, next(Path(model.artifact_location.removeprefix("file://")).rglob("adapter_config.json")).parent
+
+
+def models_of(place: Any) -> Any:
+    return place.client().search_logged_models([place.runs()[0].info.experiment_id])
+
+
+def with_other_weights(place: Any) -> None:
+    """Give the base other weights of the same shapes."""
+    model = AutoModelForCausalLM.from_pretrained(place.folder / "model", dtype="float32")
+    with torch.no_grad():
+        next(model.parameters()).mul_(1.5)
+    model.save_pretrained(place.folder / "model")
+
+
+@pytest.mark.slow
+def test_one_that_a_study_stored_is_merged_into_its_own_base_alone(places: Places) -> None:
+    place, folder = stored_on(places)
+    using = ("study.yaml", "--set", "tuning=[none]", "--set", "prompts=[bare]", "--set", f"model.adapter={folder}")
+    shown = place.command("show", *using)
+    assert shown.status == 0, shown.err
+    with_other_weights(place)
+    told = place.command("show", *using)
+    assert told.status == 2
+    words = " ".join(told.err.split())
+    assert "whose weights had the digest" in words, told.err
+    assert "name the model that it was made on" in words
+
+
+@pytest.mark.slow
+def test_one_that_began_with_another_is_refused_on_the_plain_base(places: Places) -> None:
+    first = adapter(places().folder / "model", places().folder.parent / "first")
+    place, folder = stored_on(places, "--set", f"model.adapter={first}")
+    base = json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert base == f"{place.folder / 'model'} with the adapter {first} merged in", "no plain base's name"
+    told = place.command("check", "study.yaml", "--set", f"model.adapter={folder}", "--set", "model.name=model")
+    assert told.status == 2
+    words = " ".join(told.err.split())
+    assert f"was made on {base}, and model.name is that model without it" in words
+    assert "final.store: full" in words
+
+
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [
+        ("model", ""),
+        ("./model/", ""),
+        ("org/other", "was made on org/other, and the study's model is"),
+        (None, "does not say which model it was made on"),
+    ],
+)
+def test_another_base_by_name_is_a_caution(places: Places, named: str | None, says: str) -> None:
+    place = places()
+    mine = adapter(place.folder / "model", place.folder / "mine") / "adapter_config.json"
+    folder = str(place.folder / named) if named and named.endswith(("model", "/")) else named
+    mine.write_text(json.dumps(json.loads(mine.read_text()) | {"base_model_name_or_path": folder}))
+    told = place.command("check", "study.yaml", *SET)
+    assert told.status == 0, told.err
+    words = " ".join((told.out + told.err).split())
+    assert says in words
+    assert ("made on" in words) is bool(says), words
+
+
 SET = ("--set", "model.adapter=mine", "--set", "tuning=[none, {lora: {blocks: last-1}}]", "--set", "prompts=[bare]")
 KEPT = ("--set", "final.models=cells", "--set", "final.store=delta")
 

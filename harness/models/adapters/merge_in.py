@@ -11,7 +11,9 @@ from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
 from harness.core.errors import ModelError
+from harness.models.content_digests import weights_digest
 from harness.models.hooks import misfits_told
+from harness.study.adapter_base import made_on
 from harness.study.adapter_files import ADAPTER_WEIGHTS
 
 __all__ = ["merge_in"]
@@ -22,7 +24,9 @@ def merge_in(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
 
     Raises:
         ModelError: The adapter cannot be read, is not this model's, or cannot be merged.
+        UserError: What it was made on cannot be read.
     """
+    _refuse_other_weights(model, folder)
     flags = {weight: weight.requires_grad for weight in model.parameters()}
     told = f"adapter {folder} does not fit {type(model).__name__}"
     try:
@@ -43,3 +47,15 @@ def merge_in(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     for weight in whole.parameters():
         weight.requires_grad_(flags.get(weight, True))
     return whole.eval()
+
+
+def _refuse_other_weights(model: PreTrainedModel, folder: Path) -> None:
+    """See that a model is the base of an adapter that a study stored, by its weights."""
+    base = made_on(folder)
+    if base.weights and base.dtype == str(model.dtype).removeprefix("torch."):
+        now = weights_digest(model)
+        if now != base.weights:
+            raise ModelError(
+                f"adapter {folder} was made on {base}, whose weights had the digest {base.weights} then, and those of "
+                f"the model have {now}; name the model that it was made on"
+            )

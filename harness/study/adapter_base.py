@@ -1,0 +1,113 @@
+"""The model that an adapter was made on, as its folder says, and whether a study's model is that one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from harness.core.bounded_files import read_json
+from harness.core.errors import UserError
+from harness.core.named_path import named_path
+from harness.study.adapter_files import ADAPTER_CONFIG
+from harness.study.packaged_files import model_location
+from harness.study.spec import Model
+
+__all__ = ["RECIPE", "MadeOn", "made_on", "other_base", "refuse_other_base"]
+
+RECIPE = "harness.json"
+"""What a folder that a study stored says of itself."""
+
+
+class MadeOn(NamedTuple):
+    """What an adapter's folder says of its base."""
+
+    name: str | None
+    """A folder, a Hub id or ``embedded``; ``None`` where nothing says."""
+    revision: str | None = None
+    """On the Hub: a branch, tag or commit."""
+    adapter: str | None = None
+    """Where the adapter was that had been merged into it."""
+    dtype: str | None = None
+    """What its weights were loaded as; ``None`` where a study did not store the adapter."""
+    weights: str | None = None
+    """Digest of its weights as loaded, likewise; ``None`` too where they were held in bfloat16."""
+
+    def __str__(self) -> str:
+        """Return it for messages."""
+        own = f"{self.name}{f' at {self.revision}' if self.revision else ''}"
+        return f"{own} with the adapter {self.adapter} merged in" if self.adapter else own
+
+
+def made_on(folder: Path) -> MadeOn:
+    """Return what an adapter's folder says of its base: a study's own record, else PEFT's configuration.
+
+    Raises:
+        UserError: One of the two cannot be read.
+    """
+    recipe = folder / RECIPE
+    own = _read(recipe).get("base") if recipe.is_file() else None
+    if not isinstance(own, Mapping):
+        config = _read(folder / ADAPTER_CONFIG)
+        return MadeOn(_text(config.get("base_model_name_or_path")), _text(config.get("revision")))
+    named = own.get("folder") or own.get("name")
+    said = [_text(own.get(key)) for key in ("commit", "adapter", "dtype", "weights")]
+    return MadeOn(_text(named), *said[:3], None if own.get("frozen", "float32") != "float32" else said[3])
+
+
+def refuse_other_base(model: Model) -> None:
+    """See that the adapter that a study starts from was not stored on this very model with another one merged in.
+
+    Raises:
+        UserError: It was: its base's weights are known to be others.
+    """
+    base = made_on(named_path(model.adapter)) if model.adapter else None
+    if base and base.adapter and _is_same(base.name or "", model.name):
+        raise UserError(
+            f"model.adapter {model.adapter!r} was made on {base}, and model.name is that model without it; name a "
+            "model that has it merged in, as a study stores with final.store: full"
+        )
+
+
+def other_base(model: Model) -> tuple[list[str], list[str]]:
+    """Say where the adapter that a study starts from may have been made on another model than the study's.
+
+    What a folder says is a name, and two names may be of one model. Where a study stored the adapter, the weights
+    themselves are compared when they are loaded.
+
+    Returns:
+        Cautions, and notes where loading settles it.
+    """
+    if not model.adapter:
+        return [], []
+    base, name = made_on(named_path(model.adapter)), model.name + (f" at {model.revision}" if model.revision else "")
+    if base.name is None:
+        return [f"Adapter {model.adapter} does not say which model it was made on; see that it is {name}."], []
+    if _is_same(base.name, model.name) and base.revision in (None, model.revision or base.revision):
+        return [], []
+    told = f"adapter {model.adapter} was made on {base}, and the study's model is {name}"
+    if base.weights and base.dtype == model.dtype:
+        return [], [f"{told}; that their weights are the same is seen when they are loaded."]
+    return [f"{told[0].upper()}{told[1:]}; name that model, or see that the two are one."], []
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Return whether two names lead to one model: one folder, or one Hub id."""
+    places = [named_path(model_location(name)) for name in (one, other)]
+    if any(place.is_dir() for place in places):
+        return places[0].resolve() == places[1].resolve()
+    return one.casefold() == other.casefold()
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    try:
+        found = read_json(file)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read: {error}; bring it back") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{file} holds no object; bring it back")
+    return found
