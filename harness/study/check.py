@@ -49,7 +49,7 @@ from harness.study.self_scores import self_scores
 from harness.study.settings import refuse_least_over_most, token_limits
 from harness.study.spec import StudySpec
 from harness.study.study_prompts import study_prompts
-from harness.study.study_rows import shown_otherwise, study_rows
+from harness.study.study_rows import study_rows
 from harness.study.task import Task, load_task
 from harness.study.unequal_targets import refuse_hopeless, refuse_stop_texts, unequal_targets
 
@@ -154,8 +154,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     forms = tuple(form for _, form in prompts)
     cautions += [*doubled_tokens(forms, examples["train"][0], reader), *_blind(study, metrics, examples)]
     notes += [*rows.notes, *model_notes(study, task, description, reader, forms, examples), *measured_otherwise(forms)]
-    others = shown_otherwise(study.data, source, examples)
-    lints = lint_prompts(forms, fits, examples, reader, demonstrations, description.prefixes, others)
+    lints = lint_prompts(forms, fits, examples, reader, demonstrations, description.prefixes, rows.shown_otherwise)
     test_rows = examples.pop("test", [])
     return Checked(
         file=file,
