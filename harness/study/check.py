@@ -51,7 +51,7 @@ from harness.study.self_scores import self_scores
 from harness.study.settings import refuse_least_over_most
 from harness.study.spec import StudySpec
 from harness.study.study_prompts import study_prompts
-from harness.study.study_rows import StudyRows, shown_otherwise, study_rows
+from harness.study.study_rows import StudyRows, study_rows
 from harness.study.task import Task, load_task
 from harness.study.text_splits import text_fits, text_rows, text_split
 from harness.study.tokenizer_without_model import light_reader
@@ -175,7 +175,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     cautions += [*doubled_tokens(forms, examples["train"][0], reader), *_blind(study, metrics, shown), *unsure]
     notes += [*told, *rows.notes, *model_notes(study, task, description, reader, forms, shown)]
     notes += measured_otherwise(forms)
-    others = shown_otherwise(study.data, source, shown) if shown else frozenset[str]()
+    others = rows.shown_otherwise
     lints = lint_prompts(forms, fits, shown, reader, demonstrations, description.prefixes, others) if shown else ()
     test_rows = examples.pop("test", [])
     return Checked(

@@ -23,7 +23,7 @@ from harness.study.target_in_prompt import spread
 from harness.study.task import Task, plain_example
 from harness.study.unequal_targets import trimmed_targets
 
-__all__ = ["StudyRows", "shown_otherwise", "study_rows"]
+__all__ = ["StudyRows", "study_rows"]
 
 SHOWN = 3
 """Pairs that a line names."""
@@ -43,7 +43,9 @@ class StudyRows(NamedTuple):
     notes: tuple[str, ...]
     """What is told of them: files, splits, ends of targets, groups that are lost, a test split of few rows."""
     cautions: tuple[str, ...]
-    """Columns that look as if they said which rows belong together."""
+    """Columns that look as if they said which rows belong together; rows of a mixture that are not told otherwise."""
+    shown_otherwise: frozenset[str]
+    """Columns that prompts show under another name: mapped ones, and parts of instructions."""
 
 
 def study_rows(
@@ -63,7 +65,9 @@ def study_rows(
     examples, taken_off = trimmed_targets(examples, end, problems)
     examples, found, lines = _kept(study, examples, problems)
     notes = (*(source.notes if source else ()), *taken_off, *lines)
-    return StudyRows(source, sample, examples, found, notes, tuple(asked))
+    return StudyRows(
+        source, sample, examples, found, notes, tuple(asked), _shown_otherwise(study.data, source, examples)
+    )
 
 
 def _read(
@@ -108,10 +112,9 @@ def _kept(
     return examples, found, [*lines, *few_tested(examples)]
 
 
-def shown_otherwise(data: Data, source: Source, examples: Mapping[Split, Sequence[Example]]) -> frozenset[str]:
-    """Return the columns that prompts show under another name: mapped ones, and parts of instructions."""
-    mappings = [data.columns, *(part.data.columns for part in source.parts)]
-    return made_into_others(mappings, [example.fields for example in examples["train"]])
+def _shown_otherwise(data: Data, source: Source | None, examples: Mapping[Split, Sequence[Example]]) -> frozenset[str]:
+    mappings = [data.columns, *(part.data.columns for part in (source.parts if source else ()))]
+    return made_into_others(mappings, [example.fields for example in examples.get("train", ())])
 
 
 def _ungrouped(rows: Mapping[Split, Sequence[SourceRow]], data: Data) -> list[str]:
