@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -94,7 +95,7 @@ def started(places: Places) -> Iterator[tuple[Place, subprocess.Popen[str]]]:
     place = places()
     process = place.process("run", "study.yaml", *RANDOM, "--workers", "2")
     try:
-        end = time.monotonic() + 120
+        end = time.monotonic() + 240
         while process.poll() is None and not running("search", 2)(place):
             assert time.monotonic() < end
             time.sleep(0.01)
@@ -145,7 +146,8 @@ def test_a_signal_ends_all_within_seconds(number: int, started: tuple[Place, sub
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 128 + number, err
-    assert time.monotonic() - began < 10
+    crowd = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # of other processes, which take their share of time
+    assert time.monotonic() - began < 10 * crowd
     assert gone(place, 1.0)
     place.clean()
     assert err.splitlines() == ["interrupted; the same command goes on from here"]
