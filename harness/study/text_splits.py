@@ -56,16 +56,16 @@ def text_rows(
     with problems.at("data"):
         source = open_source(study.data, task_file.parent / task.data)
     if source is None or reader is None or problems.problems:
-        return StudyRows(source, [], {}, (), (), ())
+        return StudyRows(source, [], {}, (), (), (), frozenset())
     for split in SPLITS if test else SPLITS[:2]:
         with problems.at("data", split):
             examples[split] = text_split(source, split, study.data, form, reader, folder)
     if problems.problems:
-        return StudyRows(source, [], {}, (), (), ())
+        return StudyRows(source, [], {}, (), (), (), frozenset())
     found = shared_runs(examples)
     with problems.at("data", "on_overlap"):
         examples = without_shared(examples, found, study.data.on_overlap)
-    return StudyRows(source, [], examples, found, tuple(source.notes), ())
+    return StudyRows(source, [], examples, found, tuple(source.notes), (), frozenset())
 
 
 def text_split(
