@@ -197,7 +197,9 @@ def test_events_are_those_of_the_command_in_the_order_of_each_job(places: Places
     assert jobs["bare/head seed 11"][-1] == "final"
     assert {event["cell"] for event in heard[1:-1]} == {cell.id for cell in result.cells} == set(heard[0]["cells"])
     assert heard[-1]["result"]["best"] == result.first
-    lines = places().command("run", "study.yaml", *COMMAND_QUICK, "--json").out.splitlines()
+    done = places().command("run", "study.yaml", *COMMAND_QUICK, "--json")
+    assert done.status == 0, done.err
+    lines = done.out.splitlines()
     told = [json.loads(line) for line in lines]
     shape = [(event["event"], event.get("job"), sorted(event)) for event in heard]
     assert [(event["event"], event.get("job"), sorted(event)) for event in told] == shape
