@@ -51,8 +51,8 @@ def made_on(folder: Path) -> MadeOn:
         config = _read(folder / ADAPTER_CONFIG)
         return MadeOn(_text(config.get("base_model_name_or_path")), _text(config.get("revision")))
     named = own.get("folder") or own.get("name")
-    said = [_text(own.get(key)) for key in ("commit", "adapter", "dtype", "weights")]
-    return MadeOn(_text(named), *said[:3], None if own.get("frozen", "float32") != "float32" else said[3])
+    commit, adapter, dtype, weights = (_text(own.get(key)) for key in ("commit", "adapter", "dtype", "weights"))
+    return MadeOn(_text(named), commit, adapter, dtype, weights if own.get("frozen", "float32") == "float32" else None)
 
 
 def refuse_other_base(model: Model) -> None:

@@ -18,7 +18,6 @@ from harness.study.model_config import Description
 from harness.study.peft_methods import method_keys, methods
 from harness.study.problems import Problems
 from harness.study.spec import StudySpec
-from harness.study.tunings.adapter_form import ALL_LINEAR
 from harness.study.tunings.peft_config import OWN
 
 __all__ = ["refuse_adapters"]
@@ -84,7 +83,7 @@ def _target_faults(tuning: Tuning, layers: Layers) -> Iterator[str]:
     said = _options(tuning) if layers else {}
     for key in ("targets", "feed_forward"):
         names = said.get(key)
-        for name in names if isinstance(names, tuple | list) and names != ALL_LINEAR else ():
+        for name in names if isinstance(names, tuple | list) else ():
             if not any(is_end(str(name), path) for path in layers):
                 there = dict.fromkeys(path.rpartition(".")[2] for path in layers)
                 hint = closest(str(name), there)

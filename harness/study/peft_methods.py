@@ -69,12 +69,10 @@ def _classes(file: Path) -> dict[str, ast.ClassDef]:
 def _assigned(body: ast.ClassDef) -> Iterator[tuple[str, Any]]:
     """Yield what a class gives a value: its name, and the value where it is plain; of a ``field`` its default."""
     for node in body.body:
-        targets = (
-            [node.target] if isinstance(node, ast.AnnAssign) else node.targets if isinstance(node, ast.Assign) else []
-        )
-        for target in targets:
-            if isinstance(target, ast.Name):
-                yield target.id, _plain(node.value)  # type: ignore[union-attr]
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                if isinstance(target, ast.Name):
+                    yield target.id, _plain(node.value)
 
 
 def _plain(value: ast.expr | None) -> Any:

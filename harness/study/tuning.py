@@ -95,7 +95,7 @@ class Tuning(Section):
 
     @property
     def rates(self) -> tuple[float, float]:
-        """The ends of the learning rates that are searched where none are named: those of its kind, or of PEFT's method."""
+        """The ends of the learning rates that are searched where none are named: its kind's, or its method's."""
         method = str(self._differing.get("peft_type")).lower()
         return TUNING_KINDS[method if self.kind == "peft" and method in TUNING_KINDS else self.kind].rates
 
