@@ -26,7 +26,6 @@ from harness.study.search_faults import search_plan
 from harness.study.search_space import SearchSpace, drawn_from
 from harness.study.settings import token_limits
 from harness.study.task import load_task, packaged_tasks
-from harness.study.tuning_kinds import TUNING_KINDS
 
 if TYPE_CHECKING:
     from harness.models.apply_tuning import Row
@@ -99,7 +98,7 @@ def _searched(checked: Checked) -> Iterator[str]:
     search = checked.study.search
     own = [tuning for tuning in checked.study.tuning if tuning.trains and search.leaves_out(tuning)]
     if own:
-        ranges = [(tuning.name, *TUNING_KINDS[tuning.kind].rates) for tuning in own]
+        ranges = [(tuning.name, *tuning.rates) for tuning in own]
         told = ", ".join(f"{name} {low:g} to {high:g}" for name, low, high in ranges)
         yield f"learning rates, each kind's own since the study names none: {told}"
     if further := SearchSpace.of(checked.study).beyond_learning_rate.dimensions:

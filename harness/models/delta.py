@@ -21,6 +21,7 @@ from harness.models.content_digests import architecture_digest, tensors_digest, 
 from harness.models.load import Loaded
 from harness.study.adapter_base import MadeOn
 from harness.study.axes import Tuning
+from harness.study.settings import context_beside
 
 __all__ = ["ADAPTER", "Base", "can_be_whole", "load_delta", "save_delta", "trained_digest", "whole_model"]
 
@@ -88,7 +89,7 @@ def load_delta(folder: Path, loaded: Loaded, *, tuning: Tuning, base: Base) -> L
     refuse_non_finite(str(folder), values)
     if not _fill(loaded.model, apply(loaded.model, tuning), values):
         raise ModelError(f"model {folder}: {file} holds other tensors than tuning {tuning.name} trains; store it again")
-    context = loaded.context and loaded.context - tuning.virtual_tokens
+    context = context_beside(loaded.context, tuning.virtual_tokens)
     return loaded._replace(model=loaded.model.eval(), digest=weights_digest(loaded.model), context=context)
 
 

@@ -14,7 +14,10 @@ from harness.core.errors import ModelError
 
 __all__ = ["MISFIT", "answering", "as_it_is", "eval_mode", "look", "misfits_told", "unmoved"]
 
-MISFIT = (RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError, ArithmeticError)
+MISFIT = (
+    *(RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError, ArithmeticError),
+    ImportError,  # of a package that it asks for when it is called
+)
 """What a model's own code may raise over inputs or parts that it does not expect."""
 
 

@@ -13,7 +13,7 @@ from harness.study.adapter_files import ADAPTER_CONFIG
 from harness.study.packaged_files import model_location
 from harness.study.spec import Model
 
-__all__ = ["RECIPE", "MadeOn", "made_on", "other_base", "refuse_other_base"]
+__all__ = ["MadeOn", "base_to_compare", "made_on", "refuse_other_base", "unsure_base"]
 
 RECIPE = "harness.json"
 """What a folder that a study stored says of itself."""
@@ -69,26 +69,38 @@ def refuse_other_base(model: Model) -> None:
         )
 
 
-def other_base(model: Model) -> tuple[list[str], list[str]]:
-    """Say where the adapter that a study starts from may have been made on another model than the study's.
+def unsure_base(model: Model) -> list[str]:
+    """Say that the adapter that a study starts from may have been made on another model, where nothing settles it.
 
-    What a folder says is a name, and two names may be of one model. Where a study stored the adapter, the weights
-    themselves are compared when they are loaded.
-
-    Returns:
-        Cautions, and notes where loading settles it.
+    What a folder says is a name, and two names may be of one model.
     """
+    told, base = _other(model)
+    return [f"{told}; see that the two are one."] if told and not _is_compared(base, model) else []
+
+
+def base_to_compare(model: Model) -> list[str]:
+    """Say the same where a study stored the adapter: the weights themselves are compared when they are loaded."""
+    told, base = _other(model)
+    return (
+        [f"{told}; whether the weights are the same is seen on loading."] if told and _is_compared(base, model) else []
+    )
+
+
+def _other(model: Model) -> tuple[str, MadeOn]:
+    """Return what an adapter's folder says of another model than the study's, or no words, and what it says."""
+    base = made_on(named_path(model.adapter)) if model.adapter else MadeOn(None)
+    name = model.name + (f" at {model.revision}" if model.revision else "")
     if not model.adapter:
-        return [], []
-    base, name = made_on(named_path(model.adapter)), model.name + (f" at {model.revision}" if model.revision else "")
+        return "", base
     if base.name is None:
-        return [f"Adapter {model.adapter} does not say which model it was made on; see that it is {name}."], []
+        return f"Adapter {model.adapter} does not say which model it was made on, and the study's is {name}", base
     if _is_same(base.name, model.name) and base.revision in (None, model.revision or base.revision):
-        return [], []
-    told = f"adapter {model.adapter} was made on {base}, and the study's model is {name}"
-    if base.weights and base.dtype == model.dtype:
-        return [], [f"{told}; that their weights are the same is seen when they are loaded."]
-    return [f"{told[0].upper()}{told[1:]}; name that model, or see that the two are one."], []
+        return "", base
+    return f"Adapter {model.adapter} was made on {base}, and the study's model is {name}", base
+
+
+def _is_compared(base: MadeOn, model: Model) -> bool:
+    return base.weights is not None and base.dtype == model.dtype
 
 
 def _is_same(one: str, other: str) -> bool:

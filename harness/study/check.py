@@ -24,7 +24,8 @@ from harness.data.train_test_overlap import Overlap
 from harness.metrics import get
 from harness.metrics.base import Metric, metric_name
 from harness.metrics.try_metrics import try_metrics
-from harness.study.adapter_base import other_base
+from harness.study.adapter_base import unsure_base
+from harness.study.adapter_faults import refuse_adapters
 from harness.study.checked_model import checked_model
 from harness.study.constant_targets import constant_targets
 from harness.study.forgetting_texts import General, read_general
@@ -171,10 +172,8 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     problems.stop()
     assert source is not None and description is not None and reader is not None  # noqa: PT018  # else it has stopped
     forms = tuple(form for _, form in prompts)
-    unsure, told = other_base(study.model)
-    cautions += [*doubled_tokens(forms, examples["train"][0], reader), *_blind(study, metrics, shown), *unsure]
-    notes += [*told, *rows.notes, *model_notes(study, task, description, reader, forms, shown)]
-    notes += measured_otherwise(forms)
+    cautions += [*doubled_tokens(forms, examples["train"][0], reader), *_blind(study, metrics, shown)]
+    notes += [*rows.notes, *model_notes(study, task, description, reader, forms, shown), *measured_otherwise(forms)]
     others = rows.shown_otherwise
     lints = lint_prompts(forms, fits, shown, reader, demonstrations, description.prefixes, others) if shown else ()
     test_rows = examples.pop("test", [])
@@ -194,7 +193,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
         demonstrations=demonstrations,
         general=general,
         lints=lints,
-        cautions=(*cautions, *alike(fits), *rows.cautions),
+        cautions=(*cautions, *alike(fits), *unsure_base(study.model), *rows.cautions),
         notes=(*file.placed.notes, *stray_fields(forms, shown), *holding_targets(fits), *notes),
         tokens=tokens,
     )
@@ -254,6 +253,7 @@ def _searched(
     """Return what is told of the search, and note what is wrong with it, with the loss and with what is tuned."""
     refuse_loss(study, problems)
     _tunings(study, description, problems)
+    refuse_adapters(study, description, problems)
     return refuse_search(study, expand(study, [form for _, form in prompts]), problems)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from harness.core.errors import FRESH
 
-__all__ = ["FOREIGN_KEYS"]
+__all__ = ["FOREIGN_KEYS", "foreign_option"]
 
 EPOCHS = "here it is 'training.epochs'"
 STEPS = "here it is 'training.steps', in place of 'training.epochs'"
@@ -133,3 +135,38 @@ FOREIGN_KEYS = {
     "direction": "each metric says that itself; 'search.metric' names the one that is searched by",
 }
 """What is said of each name, by a study file's own keys in quotes."""
+
+OPTIONS = {
+    "r": "rank",
+    "lora_r": "rank",
+    "lora_alpha": "alpha",
+    "lora_dropout": "dropout",
+    "target_modules": "targets",
+    "feedforward_modules": "feed_forward",
+    "num_virtual_tokens": "tokens",
+    "prompt_tuning_init": "init",
+    "prompt_tuning_init_text": "init",
+    "layers_to_transform": "blocks",
+}
+"""PEFT's names of an adapter's options, and ours."""
+
+BESIDE = {
+    "modules_to_save": "what trains beside an adapter stands beside its kind: {lora: {rank: 8}, with: [head]}",
+    "use_dora": "that is a kind of its own: {dora: {rank: 8}}",
+    "use_rslora": "that is a kind of its own: {rslora: {rank: 8}}",
+}
+"""PEFT's names of what is no option here."""
+
+
+def foreign_option(name: str, known: Collection[str]) -> str | None:
+    """Return what is said of a name that PEFT has for an option, ``None`` where it is none, or of another kind.
+
+    >>> foreign_option("lora_alpha", ["rank", "alpha"]), foreign_option("r", ["tokens"])
+    ("here it is 'alpha'", None)
+
+    Args:
+        name: As it was written.
+        known: The options that there are.
+    """
+    own = OPTIONS.get(name)
+    return f"here it is {own!r}" if own in known else BESIDE.get(name)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from harness.core.errors import ModelError
-from harness.study.model_files import generation_settings, locate, tokenizer_file
+from harness.study.model_files import Source, generation_settings, locate, tokenizer_file
 
 __all__ = ["Description", "context", "describe"]
 
@@ -68,6 +68,9 @@ class Description(NamedTuple):
     prefixes: tuple[str, ...] = ()
     """What its prompts began with in training, by task, as T5's configuration says."""
 
+    source: Source | None = None
+    """Where its files are."""
+
 
 def describe(name: str, revision: str | None = None) -> Description:
     """Say what a model is without loading it.
@@ -95,6 +98,7 @@ def describe(name: str, revision: str | None = None) -> Description:
         embedding_rows=(_first(encoder, SOURCE_ROWS if two else TARGET_ROWS), _first(decoder, TARGET_ROWS)),
         generation=generation_settings(name, source),
         prefixes=_prefixes(config),
+        source=source,
     )
 
 

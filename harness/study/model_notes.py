@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.core.example import Example, Split, as_text
 from harness.data.tokenization import Limits, PromptForm, Reader, prompt_limit
+from harness.study.adapter_base import base_to_compare
 from harness.study.chat_notes import chat_notes
 from harness.study.checkpoint_generation import unused
 from harness.study.decoding_settings import Decoding
@@ -35,6 +36,7 @@ def model_notes(
         "the model's config.json has no number of blocks: they": description.blocks,
     }
     return [
+        *base_to_compare(study.model),
         *_unused_settings(description.generation, decoding),
         *_lowered_limit(reader, token_limits(study, task)),
         *special_tokens_in_texts(forms, examples, reader),

@@ -6,10 +6,10 @@ To add one, write a function that tells of one prompt, and enter it in `LINTS`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from harness.core.example import Example, Split, field_names
+from harness.core.example import Example, Split, as_text, field_names
 from harness.data.chat import Chat
 from harness.data.chat_template import chat_template
 from harness.data.demonstrations import NO_DEMONSTRATIONS, Demonstrations, pick_of, shots_of
@@ -104,13 +104,21 @@ def lint_prompts(
     rows = [row for part in examples.values() for row in part]
     used = {name for prompt in prompts for name in prompt.names()}
     used |= OF_CHATS if used & OF_CHATS else set()
-    unused = [name for name in field_names(rows) if name not in used and name not in shown_otherwise]
+    others = [name for name in field_names(rows) if name not in used and name not in shown_otherwise]
+    unused = [name for name in others if not _is_shown(name, used, rows)]
     languages = languages_of(rows)
     found = []
     for prompt in prompts:
         seen = Linted(prompt, by_name.get(prompt.name), examples, reader, languages, unused, demonstrations, prefixes)
         found += [Lint(name, prompt.name, advice) for name, lint in LINTS.items() if (advice := lint(seen))]
     return tuple(found)
+
+
+def _is_shown(name: str, used: Collection[str], rows: Sequence[Example]) -> bool:
+    """Return whether a field says on every row what a used one does, or the target: it is the column of that one."""
+    texts = [as_text(row.fields.get(name)) for row in rows]
+    others = [[row.target for row in rows], *([as_text(row.fields.get(one)) for row in rows] for one in used)]
+    return any(texts) and texts in others
 
 
 def _trailing_space(seen: Linted) -> str | None:

@@ -11,7 +11,6 @@ from harness.core.errors import DamagedError
 from harness.study.axes import Tuning
 from harness.study.check import Checked
 from harness.study.search_keys import TuningRange
-from harness.study.tuning_kinds import TUNING_KINDS
 from harness.study.written_space import RATE
 from harness.tracking.store_protocols import RunStore
 from harness.tracking.study_record import StudyRecord, summary_of
@@ -49,4 +48,4 @@ def _recorded(tuning: Tuning, record: StudyRecord) -> TuningRange | None:
     if said is None or said.get("choices") or said["scale"] != "log":
         return None
     own = TuningRange(low=said["low"], high=said["high"])
-    return None if (own.low, own.high) == TUNING_KINDS[tuning.kind].rates else own
+    return None if (own.low, own.high) == tuning.rates else own

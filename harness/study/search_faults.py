@@ -19,6 +19,10 @@ from harness.study.written_space import OPTIONS, TRAINING
 __all__ = ["SearchPlan", "refuse_search", "search_plan"]
 
 
+THIRDS = 3
+"""Trials that see every part of a range."""
+
+
 class SearchPlan(NamedTuple):
     """What the search of one cell will be."""
 
@@ -59,7 +63,7 @@ def refuse_search(study: StudySpec, cells: Sequence[Cell], problems: Problems) -
     _refuse_length(study, problems)
     _refuse_patience(study, list(spaces), problems)
     _refuse_smoothing(study, list(spaces), problems)
-    return [*_left_out(study, spaces, problems), *_slow_sgd(study, trained)]
+    return [*_left_out(study, spaces, problems), *_slow_sgd(study, trained), *_few_trials(study, trained)]
 
 
 def _refuse_ranges(study: StudySpec, problems: Problems) -> None:
@@ -130,6 +134,17 @@ def _slow_sgd(study: StudySpec, trained: Sequence[Cell]) -> list[str]:
     return [
         "training.optimizer sgd searches the learning rates of AdamW where nothing names others; its own are mostly "
         "10 to 1000 times larger: give search.learning_rate a range"
+    ]
+
+
+def _few_trials(study: StudySpec, trained: Sequence[Cell]) -> list[str]:
+    """Tell where a search never looks at a part of its learning rates, of which its first draws take one each."""
+    trials = study.search.trials
+    if study.search.sampler != "gp" or trials >= THIRDS or not trained:
+        return []
+    return [
+        f"search.trials is {trials}, and the sampler draws one in each third of a range: some of the learning rates "
+        f"are never tried, which may be the best of a tuning; {THIRDS} look at all of them"
     ]
 
 

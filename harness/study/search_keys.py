@@ -12,7 +12,6 @@ from harness.core.number_types import Count, Rate, Seed
 from harness.core.yaml_section import Section
 from harness.study.axes import Tuning
 from harness.study.dimension import NARROWEST, Dimension
-from harness.study.tuning_kinds import TUNING_KINDS
 from harness.study.written_space import RATE, flattened, space_dimensions, typed_settings
 
 __all__ = ["PROXIED", "LearningRate", "Search", "TuningRange"]
@@ -57,8 +56,9 @@ class Search(Section):
     learning_rate: LearningRate | None = None
     """The short form of a space with this one entry; both left out: each tuning's kind has its own range."""
     space: dict[str, Any] | None = None
-    """By name, ``learning_rate`` or ``training.<key>``: a range, ``{low, high, scale}``, or a list of choices. The
-    learning rate is always searched."""
+    """By name, ``learning_rate``, ``training.<key>``, or ``tuning.<kind>.<option>`` (``rank``, ``alpha``, ``dropout``,
+    ``tokens``) of an adapter that leaves it open: a range, ``{low, high, scale}``, or a list of choices.
+    The learning rate is always searched."""
     ranges: dict[str, TuningRange] | None = None
     """Learning rates of single tunings, by name (``last_blocks-2``) or by kind (``head``); they go before the two
     above."""
@@ -124,7 +124,7 @@ class Search(Section):
         """Return the search of a tuning's cells, in the short form: by `ranges`, else by itself, else by the kind."""
         own: LearningRate | None = self.named_range(tuning)
         if self.leaves_out(tuning):
-            low, high = TUNING_KINDS[tuning.kind].rates
+            low, high = tuning.rates
             own = LearningRate(low=low, high=high)
         if own is None:
             return self

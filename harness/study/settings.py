@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.core.errors import UserError
+from harness.data.context_left import ContextLeft
 from harness.data.tokenization import Limits
 from harness.study.decoding_settings import Decoding
 from harness.study.plain_tasks import plain_form
@@ -47,8 +48,10 @@ def virtual_tokens(study: StudySpec) -> int:
 
 
 def context_beside(context: int | None, virtual: int) -> int | None:
-    """Return what virtual tokens leave of a context."""
-    return context if context is None else max(0, context - virtual)
+    """Return what virtual tokens leave of a context, as a number that says what it was."""
+    if context is None or not virtual:
+        return context
+    return ContextLeft(max(0, context - virtual), virtual, context)
 
 
 def stop_texts(study: StudySpec, task: Task, *, is_encoder_decoder: bool) -> tuple[str, ...]:

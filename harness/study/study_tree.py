@@ -1,6 +1,7 @@
 """A study file as a tree of plain values, with the line of each key; what it extends is merged in here.
 
-Mappings merge key by key; everything else, lists among it, replaces what the extended file has.
+Mappings merge key by key; everything else, lists among it, replaces what the extended file has, and so does a mapping
+that is one value, as a tuning is.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ __all__ = ["EXTENDS", "Key", "Keys", "Line", "StudyTree", "dumped", "opening_com
 
 Key = str | int
 Keys = tuple[Key, ...]
+
+WHOLE = {("final", "baseline", "tuning")}
+"""Keys whose mapping is one value: of two kinds of tuning none is made."""
 
 STUDY = 2**20
 """The most bytes of a study file."""
@@ -220,7 +224,7 @@ def _merged(base: dict[str, Any], own: dict[str, Any], keys: Keys, lines: dict[K
     merged = dict(base)
     for key, value in own.items():
         inner = (*keys, key)
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
+        if isinstance(value, dict) and isinstance(base.get(key), dict) and inner not in WHOLE:
             merged[key] = _merged(base[key], value, inner, lines)
             continue
         merged[key] = value

@@ -94,6 +94,12 @@ class Tuning(Section):
         return self.adapter.options.model_validate(self._differing)
 
     @property
+    def rates(self) -> tuple[float, float]:
+        """The ends of the learning rates that are searched where none are named: its kind's, or its method's."""
+        method = str(self._differing.get("peft_type")).lower()
+        return TUNING_KINDS[method if self.kind == "peft" and method in TUNING_KINDS else self.kind].rates
+
+    @property
     def virtual_tokens(self) -> int:
         """How many virtual tokens it puts before each prompt."""
         return int(self.adapter.config(self.settings).get("num_virtual_tokens") or 0) if self.adapter else 0

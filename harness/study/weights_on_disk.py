@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from harness.core.bounded_files import open_regular, parse_json
 from harness.core.errors import ModelError
 
-__all__ = ["refuse_broken_weights"]
+__all__ = ["header", "refuse_broken_weights"]
 
 LIMIT = 512 * 2**20
 """Bytes. Larger checkpoints are looked at when they are loaded, as all are, since reading them takes seconds."""
 
 HEADER = 100_000_000
 """Bytes that safetensors itself reads of a header."""
+
+FAULTS = (OSError, ValueError, LookupError, AttributeError, TypeError, OverflowError, MemoryError)
+"""What reading a file raises that is no safetensors, or a broken one."""
 
 EXPONENTS = {
     "F64": (np.uint64, 0x7FF0_0000_0000_0000),
@@ -44,14 +48,30 @@ def refuse_broken_weights(folder: Path) -> None:
         )
 
 
+def header(file: Path) -> Mapping[str, Any]:
+    """Return what a safetensors file says of each tensor; nothing where it is none."""
+    try:
+        return _header(file)[0]
+    except FAULTS:
+        return {}
+
+
+def _header(file: Path) -> tuple[Mapping[str, Any], int]:
+    """Return a file's header, and the byte at which its values begin."""
+    with open_regular(file) as content:
+        size = int.from_bytes(content.read(8), "little")
+        found = parse_json(content.read(min(size, HEADER)).decode())
+    if not isinstance(found, dict):
+        raise ValueError("no object")
+    return found, 8 + size
+
+
 def _broken(file: Path) -> Iterator[str]:
     """Yield the names of tensors that hold such weights; a file that is no safetensors is left to the loader."""
     try:
-        with open_regular(file) as content:
-            size = int.from_bytes(content.read(8), "little")
-            header = parse_json(content.read(min(size, HEADER)).decode())
-        values = np.memmap(file, np.uint8, "r", offset=8 + size) if file.stat().st_size > 8 + size else None
-        for name, entry in header.items():
+        entries, begin = _header(file)
+        values = np.memmap(file, np.uint8, "r", offset=begin) if file.stat().st_size > begin else None
+        for name, entry in entries.items():
             bits, exponent = EXPONENTS.get(entry.get("dtype"), (None, 0))
             if bits is None or values is None:
                 continue
@@ -59,5 +79,5 @@ def _broken(file: Path) -> Iterator[str]:
             numbers = np.frombuffer(values[start:end].tobytes(), bits)
             if numbers.size > 1 and ((numbers & bits(exponent)) == exponent).any():
                 yield name
-    except (OSError, ValueError, LookupError, AttributeError, TypeError, OverflowError, MemoryError):
+    except FAULTS:
         return

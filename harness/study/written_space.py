@@ -13,8 +13,10 @@ from harness.core.number_types import Rate
 from harness.core.plain_yaml import shown
 from harness.core.yaml_section import Section
 from harness.study.dimension import Dimension, Value
+from harness.study.foreign_keys import foreign_option
 from harness.study.training_keys import LOSSES, UNSEARCHED, Training
 from harness.study.tuning_kinds import TUNING_KINDS, example
+from harness.study.tunings.adapter_form import AdapterForm
 
 __all__ = [
     "OPTIONS",
@@ -178,13 +180,26 @@ def _refuse_unsearched(name: Any) -> None:
     if section == "training" and key in UNSEARCHED:
         raise ValueError(f"search.space.{text} cannot be searched over: {UNSEARCHED[key]}; set {text} instead")
     if section == "tuning" and key.partition(".")[0] in TUNING_KINDS:
-        kind = key.partition(".")[0]
+        kind, _, option = key.partition(".")
+        if option and (form := TUNING_KINDS[kind].adapter):
+            _refuse_option(text, kind, option, form)
         levels = f"{{{kind}: 1}}, {{{kind}: 2}}" if TUNING_KINDS[kind].blocks == "count" else example(kind)
         raise ValueError(
             f"search.space.{text} cannot be searched over: how much trains is an axis, whose levels are compared and "
             f"tested, each with a search of its own; write tuning: [{levels}]"
         )
     raise ValueError(f"search.space has the unknown name {text!r}; {closest(text, SEARCHED)}")
+
+
+def _refuse_option(text: str, kind: str, option: str, form: AdapterForm) -> None:
+    """Refuse an option that a kind of adapter does not have, or that is no number to search over."""
+    if option in form.options.model_fields:
+        raise ValueError(
+            f"search.space.{text} cannot be searched over; what can of {kind} is "
+            f"{', '.join(form.searched) or 'nothing'}: name tunings that differ in {option}, each is searched by itself"
+        )
+    hint = foreign_option(option, form.searched) or closest(option, form.searched)
+    raise ValueError(f"search.space has the unknown name {text!r}; {hint}")
 
 
 def _typing(name: str) -> Callable[[Any, str | int], Value]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.core.closest_match import closest
 from harness.core.plain_yaml import shown
+from harness.study.foreign_keys import foreign_option
 from harness.study.tuning_kinds import TUNING_KINDS, example, forms, stands_at_weights
 from harness.study.tunings.block_choice import block_choice
 
@@ -38,7 +39,7 @@ def tuning_of(value: Any) -> Any:
     if kind not in TUNING_KINDS:
         raise ValueError(unknown_kind(kind))
     if beside.get("parts") and not TUNING_KINDS[kind].adapter:
-        raise ValueError(f"with: names what trains beside an adapter, but {kind} is none; leave it out")
+        raise ValueError(f"with: names what trains beside an adapter, and {kind} trains none; leave it out")
     if TUNING_KINDS[kind].adapter:
         written = _adapter(kind, given)
         if beside.get("parts") and not stands_at_weights(kind, written["options"]):
@@ -87,8 +88,17 @@ def _adapter(kind: str, given: Any) -> dict[str, Any]:
     blocks = {"blocks": block_choice(options.pop("blocks"))} if facts.blocks == "option" and "blocks" in options else {}
     known = [*facts.adapter.options.keys(), *(["blocks"] if facts.blocks == "option" else [])]
     if kind != "peft" and (unknown := [key for key in options if key not in known]):
-        raise ValueError(f"unknown key {str(unknown[0])!r} in tuning {kind}; {closest(str(unknown[0]), known)}")
+        raise ValueError(f"unknown key {str(unknown[0])!r} in tuning {kind}; {_meant(str(unknown[0]), kind, known)}")
     return {**blocks, "options": options}
+
+
+def _meant(key: str, kind: str, known: Sequence[str]) -> str:
+    """Return what is said of a key that a kind of adapter does not have."""
+    if key == "blocks":
+        return f"{kind} comes before all blocks, and stands in none; leave it out"
+    if key == "with":
+        return f"it stands beside the kind: {{{kind}: {{...}}, with: [head]}}"
+    return foreign_option(key, known) or closest(key, known)
 
 
 def _blocks(kind: str, given: Any) -> Any:

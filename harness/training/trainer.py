@@ -24,7 +24,6 @@ from harness.models.content_digests import (
     tokenizer_digest,
 )
 from harness.models.held_weights import saved_bytes
-from harness.study.axes import Tuning
 from harness.study.check import Checked
 from harness.study.grid import Cell
 from harness.study.recount import recount
@@ -127,7 +126,7 @@ class Trainer:
             UserError: They do not fit the model.
         """
         loaded = self.setup.loaded
-        self._prove(list(dict.fromkeys(cell.tuning for cell in cells if cell.tuning.trains)))
+        self.prove(cells)
         fits, cautions = recount(
             self._checked, loaded, self.setup.metrics, self.setup.encoded, self.setup.demonstrations
         )
@@ -154,8 +153,13 @@ class Trainer:
         shots = self.setup.demonstrations.picked(prompt, example)
         return prompt.render(example.fields, shots[len(shots) - row.shots :])
 
-    def _prove(self, tunings: Sequence[Tuning]) -> None:
-        """See that what tunings train can be trained, and stored as the study says."""
+    def prove(self, cells: Sequence[Cell]) -> None:
+        """See that what cells train can be trained, and stored as the study says.
+
+        Raises:
+            ModelError: It cannot.
+        """
+        tunings = list(dict.fromkeys(cell.tuning for cell in cells if cell.tuning.trains))
         setup, final = self.setup, self._checked.study.final
         row = made_up(asked(setup.encoded(self._checked.prompts[0], "validation").rows[0]), 6, 4)
         for tuning in tunings:

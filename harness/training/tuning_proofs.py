@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from harness.core.errors import ModelError
 from harness.data.tokenization import Row
 from harness.models.apply_tuning import apply, reset, set_modes
+from harness.models.content_digests import weights_digest
 from harness.models.gradient_checkpointing import blocks_to_recompute
 from harness.models.hooks import MISFIT, misfits_told, unmoved
 from harness.models.load import Loaded
@@ -32,10 +33,10 @@ def refuse_untrainable(
 ) -> None:
     """See that the loss of a row has gradients, and the same with blocks computed again if they are to be.
 
-    Nothing is changed by it.
+    Nothing is changed by it, by an adapter of whatever kind neither.
 
     Raises:
-        ModelError: It has none, or others, or the model cannot follow the tuning.
+        ModelError: It has none, or others, the model cannot follow the tuning, or its own weights are others after it.
     """
     model, (batch,) = loaded.model, loss_batches([row], loaded, batch_size=1)
     trainable = apply(model, tuning)
@@ -50,6 +51,11 @@ def refuse_untrainable(
             raise ModelError(f"{name} takes no training.gradient_checkpointing: {fault}; set it to false")
     finally:
         reset(model, trainable)
+    if tuning.kind == "peft" and weights_digest(model) != loaded.digest:  # the table's own kinds leave them as they are
+        raise ModelError(
+            f"tuning {tuning.name}: this adapter changes the model's own weights, which other cells start from; leave "
+            "out the keys by which it does, such as init_lora_weights"
+        )
 
 
 def recomputing_fault(loaded: Loaded, forward: ForwardPass, row: Row) -> str:

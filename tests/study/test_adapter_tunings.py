@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from typing import Any
 
 import jsonschema
@@ -16,9 +18,10 @@ from harness.core.plain_yaml import yaml_text
 from harness.study.json_schema import study_schema
 from harness.study.load_study import read_study
 from harness.study.search_space import SearchSpace, tuned
-from harness.study.settings import virtual_tokens
+from harness.study.settings import context_beside, virtual_tokens
 from harness.study.spec import StudySpec
 from harness.study.tuning import Tuning, tuning_of
+from harness.study.tuning_kinds import TUNING_KINDS
 from harness.study.tuning_names import depth, in_words, parsed
 from tests.support.study_fixture import Place, Places
 
@@ -112,11 +115,17 @@ def test_ids(value: Any, name: str) -> None:
         ({"lora": {"rank": 0}}, "rank"),
         ({"lora": {"rank": True}}, "it must be a number, not true or false"),
         ({"lora": {"dropout": 1.0}}, "dropout"),
-        ({"lora": {"targets": []}}, "targets"),
+        ({"lora": {"targets": []}}, r"targets is \[\]; list the ends of the names of layers: \[q_proj\]"),
+        ({"lora": {"targets": "q_proj"}}, r"targets is 'q_proj'; list the ends of the names of layers: \[q_proj\]"),
+        ({"ia3": {"feed_forward": 3}}, r"feed_forward is 3; list the ends of the names of layers: \[q_proj\]"),
+        ({"lora": {"r": 8}}, "unknown key 'r' in tuning lora; here it is 'rank'"),
+        ({"dora": {"use_rslora": True}}, r"that is a kind of its own: \{rslora: \{rank: 8\}\}"),
+        ({"lora": {"rank": 8, "with": ["head"]}}, r"it stands beside the kind: \{lora: \{...\}, with: \[head\]\}"),
+        ({"p_tuning": {"r": 8}}, "unknown key 'r' in tuning p_tuning; known: tokens"),
         ({"lora": 8}, "lora is 8; write lora, or {lora: {rank: 8}}"),
         ({"lora": {"blocks": 2}}, "blocks are 2; write all, first-2, last-2"),
-        ({"prompt_tuning": {"blocks": "last-2"}}, "unknown key 'blocks' in tuning prompt_tuning"),
-        ({"head": None, "with": ["norms"]}, "with: names what trains beside an adapter, but head is none"),
+        ({"prompt_tuning": {"blocks": "last-2"}}, "prompt_tuning comes before all blocks, and stands in none"),
+        ({"head": None, "with": ["norms"]}, "with: names what trains beside an adapter, and head trains none"),
         ({"lora": {}, "with": []}, "with: is \\[\\]; name what trains beside the adapter"),
         ({"lora": {}, "with": ["heads"]}, "with: names 'heads'; beside an adapter may train head, norms, embeddings"),
         ({"prompt_tuning": {}, "with": ["head"]}, "prompt_tuning keeps nothing but its tokens"),
@@ -173,7 +182,10 @@ def test_the_most_virtual_tokens_of_any_run(tuning: Any, space: Any, tokens: int
             "search.space names tuning.lora.rank, but no tuning is lora; add {lora: {rank: 8}}",
         ),
         ([{"lora": {"rank": 4}}], {"tuning.lora.rank": [4, 8]}, "tuning.lora.rank, which tuning lora-4 says itself"),
-        (["lora"], {"tuning.lora.rnk": [4, 8]}, "tuning.lora.rnk"),
+        (["lora"], {"tuning.lora.rnk": [4, 8]}, "unknown name 'tuning.lora.rnk'; did you mean 'rank'"),
+        (["lora"], {"tuning.lora.alfa": [4, 8]}, "unknown name 'tuning.lora.alfa'; did you mean 'alpha'"),
+        (["lora"], {"tuning.lora.r": [4, 8]}, "unknown name 'tuning.lora.r'; here it is 'rank'"),
+        (["prompt_tuning"], {"tuning.prompt_tuning.init": ["random"]}, "what can of prompt_tuning is tokens"),
         (["lora"], {"tuning.lora.rank": [4.5]}, "tuning.lora.rank"),
         (["lora"], {"tuning.lora.targets": [["q"]]}, "tuning.lora.targets"),
     ],
@@ -230,3 +242,53 @@ def test_a_file_that_is_none_of_peft_is_named(places: Places, content: str | Non
     assert told.status == 2
     assert says in " ".join(told.err.split())
     assert "study.yaml:" in told.err
+
+
+@pytest.mark.parametrize("tokens", [60, 200])
+def test_what_virtual_tokens_leave_of_a_context_is_told_as_that(places: Places, tokens: int) -> None:
+    option = ["--set", f"tuning=[{{prompt_tuning: {{tokens: {tokens}}}}}]", "--set", "training.max_target_tokens=100"]
+    told = places().command("check", "study.yaml", *option)
+    assert told.status == 2
+    left = f"context of {max(0, 128 - tokens)} (128 without the {tokens} virtual tokens of a tuning"
+    assert left in " ".join(told.err.split()), told.err
+
+
+def test_what_is_left_is_a_number_in_copies_too() -> None:
+    left = context_beside(128, 60)
+    assert left == 68
+    assert json.dumps(left) == "68"
+    assert f"{copy.deepcopy(left)}" == f"{pickle.loads(pickle.dumps(left))}" == f"{left}"
+    assert context_beside(128, 0) == 128
+    assert context_beside(None, 60) is None
+
+
+def test_a_base_of_another_kind_replaces_that_of_the_extended_file(places: Places) -> None:
+    place = places()
+    place.edit(
+        "final: {seeds: [11, 12]}", "final: {seeds: [11, 12], baseline: {prompt: cue, tuning: {last_blocks: 1}}}"
+    )
+    own = place.folder / "own.yaml"
+    own.write_text(
+        "extends: study.yaml\ntuning: [head, {lora: {rank: 2}}]\nfinal: {baseline: {tuning: {lora: {rank: 2}}}}\n"
+    )
+    baseline = read_study(own).study.final.baseline
+    assert baseline is not None
+    assert baseline.levels == {"prompt": "cue", "tuning": "lora-2"}
+
+
+@pytest.mark.parametrize(
+    ("method", "as_kind"),
+    [("PROMPT_TUNING", "prompt_tuning"), ("IA3", "ia3"), ("P_TUNING", "p_tuning"), ("LORA", "lora"), ("LOHA", "peft")],
+)
+def test_a_method_of_peft_searches_the_rates_of_the_kind_that_has_it(method: str, as_kind: str) -> None:
+    rate = SearchSpace.of(study(tuning=["head"]), read({"peft": {"peft_type": method}})).find("learning_rate")
+    assert rate is not None
+    assert (rate.low, rate.high) == TUNING_KINDS[as_kind].rates
+
+
+@pytest.mark.parametrize(("trials", "sampler", "is_told"), [(2, "gp", True), (3, "gp", False), (2, "random", False)])
+def test_too_few_trials_to_see_a_range_are_told(places: Places, trials: int, sampler: str, is_told: bool) -> None:
+    options = ("--set", f"search.trials={trials}", "--set", f"search.sampler={sampler}")
+    told = places().command("check", "study.yaml", *options)
+    assert told.status == 0
+    assert ("some of the learning rates are never tried" in " ".join(told.out.split())) is is_told

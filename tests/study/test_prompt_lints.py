@@ -148,6 +148,22 @@ def test_a_field_that_no_prompt_uses_is_told(plain: Loaded) -> None:
     assert lint_prompts([one], [], {"train": chats, "validation": chats}, plain) == ()
 
 
+def test_a_column_that_became_a_used_field_or_the_target_is_not_told(plain: Loaded) -> None:
+    one = Template("one", "{{ source }}\n")
+
+    def told(**fields: str) -> set[str]:
+        made = [
+            Example(f"{n}", {"source": f"x{n}", **{k: v.format(n) for k, v in fields.items()}, "number": n}, f"t{n}")
+            for n in range(2)
+        ]
+        return {advice for *_, advice in lint_prompts([one], [], {"train": made}, plain)}
+
+    unused = "no prompt uses the field"
+    assert any(text.startswith(f"{unused} number:") for text in told(question="x{}", answer="t{}"))
+    assert any(text.startswith(f"{unused}s question, number:") for text in told(question="x0"))
+    assert any(text.startswith(f"{unused}s empty, number:") for text in told(empty=""))
+
+
 def test_a_prompt_in_the_language_of_sources_or_of_targets_is_fine(plain: Loaded) -> None:
     english = Template("p", "Please translate the following sentence:\n{{ source }}\n")
     assert names(english, plain, language="fr") == {"other-language"}

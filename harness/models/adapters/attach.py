@@ -24,11 +24,9 @@ from harness.models.hooks import as_it_is, misfits_told
 from harness.models.tunable_parts import TunableParts
 from harness.models.tuning_adapter import START, VIRTUAL, Start
 from harness.study.axes import Tuning
+from harness.study.peft_methods import UNLIKE
 
 __all__ = ["Adapter", "attach"]
-
-UNLIKE = {"ADAPTION_PROMPT", "CPT", "CARTRIDGE", "MULTITASK_PROMPT_TUNING", "POLY", "SHADOW", "XLORA"}
-"""Methods of PEFT that need more than a model and its rows: tasks, other adapters, a forward pass of their own."""
 
 
 @dataclass(frozen=True)

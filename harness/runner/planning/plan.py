@@ -58,6 +58,7 @@ def plan(checked: Checked, workspace: Workspace, *, say: Callable[[str], None], 
     longest = longest_prompt(checked, prompts)
     say(f"loading model {study.model.name}")
     trainer = probe_trainer(checked, sample(checked, longest), replay=study.engine.replay)
+    trainer.prove(searched)
     say("counting rows and recordings")
     work, engine = works(prompts, checked, trainer), study.engine
     budget = recordings(workspace.recordings, memory_mib=engine.memory_mib, disk_mib=engine.disk_mib)

@@ -10,8 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pydantic import ValidationInfo, field_validator
+
 from harness.core.closest_match import closest
 from harness.core.errors import ModelError
+from harness.core.plain_yaml import shown
 from harness.core.yaml_section import Section
 from harness.study.tunings.block_choice import BlockChoice
 from harness.study.tunings.model_parts import ModelParts, chosen_blocks
@@ -23,6 +26,16 @@ ALL_LINEAR: Final = "all-linear"
 
 class AdapterOptions(Section):
     """The base of what a study says of an adapter; an option that says what its default says is left out of ids."""
+
+    @field_validator("targets", "feed_forward", mode="before", check_fields=False)
+    @classmethod
+    def _listed(cls, value: Any, info: ValidationInfo) -> Any:
+        """See that names of layers are a list of texts, and say so in one sentence where they are not."""
+        is_list = isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value)
+        if not is_list and value not in (None, ALL_LINEAR):
+            one = value if isinstance(value, str) else "q_proj"
+            raise ValueError(f"{info.field_name} is {shown(value)}; list the ends of the names of layers: [{one}]")
+        return value
 
 
 @dataclass(frozen=True)

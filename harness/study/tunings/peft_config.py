@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 from harness.study.tunings.adapter_form import AdapterForm, AdapterOptions
 from harness.study.tunings.tuning_kind import TuningKind
 
-__all__ = ["PEFT", "PeftOptions"]
+__all__ = ["OWN", "PEFT", "PeftOptions"]
 
 OWN = {"base_model_name_or_path", "revision", "task_type", "inference_mode", "auto_mapping"}
 """Keys of such a file that say what it was made from; here the study says that."""

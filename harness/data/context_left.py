@@ -1,0 +1,31 @@
+"""What virtual tokens leave of a model's context, which says so wherever a message quotes it."""
+
+from __future__ import annotations
+
+from typing import Self
+
+__all__ = ["ContextLeft"]
+
+
+class ContextLeft(int):
+    """A number of tokens like any other, but for its text.
+
+    >>> f"{ContextLeft(16, 240, 256)}", ContextLeft(16, 240, 256) - 10
+    ('16 (256 without the 240 virtual tokens of a tuning, which may be fewer)', 6)
+    """
+
+    virtual: int
+    """How many virtual tokens there are."""
+    whole: int
+    """Tokens that there are without them."""
+
+    def __new__(cls, left: int, virtual: int = 0, whole: int = 0) -> Self:
+        """Make one of what is left; the others are there again where a copy is made."""
+        own = super().__new__(cls, left)
+        own.virtual, own.whole = virtual, whole
+        return own
+
+    def __format__(self, spec: str) -> str:
+        """Return the number, and what it would be without a tuning."""
+        number = super().__format__(spec)
+        return f"{number} ({self.whole} without the {self.virtual} virtual tokens of a tuning, which may be fewer)"
