@@ -190,6 +190,7 @@ class SearchQueue:
         if search.widen(best, start):
             if self._next[cell] < search.budget(start):
                 self.progress.say(f"{cell}: {search.added[-1].in_words()}")
+                self.progress.more(cell, search.budget(start) - self._next[cell])
             self._conclude(cell)
             return
         self._over.add(cell)
