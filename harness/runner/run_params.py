@@ -26,7 +26,7 @@ from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.study.axes import Prompt, Tuning
 from harness.study.check import Checked
-from harness.study.grid import Cell, cell_digests, cell_study, edition
+from harness.study.grid import Cell, cell_digests, cell_study, edition, sized_by
 from harness.study.own_losses import own_loss
 from harness.study.row_lengths import Fit
 from harness.study.search_space import SearchSpace
@@ -35,6 +35,7 @@ from harness.study.spec import StudySpec
 from harness.study.task import task_text
 from harness.study.training_keys import COMPUTED
 from harness.study.written_space import RATE
+from harness.tracking.adapter_growth import Growth
 from harness.tracking.memory_names import FROZEN
 from harness.tracking.prediction_table import TextsKeptOff
 from harness.tracking.run_records import CellRecord
@@ -81,21 +82,22 @@ def study_runs(
 
 
 def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> CellRecord:
-    study = cell_study(checked.study, cell)
-    trainable, total = facts.parameters[cell.id]
+    study, said = cell_study(checked.study, cell), checked.file.study
+    (trainable, total), sized = facts.parameters[cell.id], sized_by(study, cell)
     searched = SearchSpace.of(study).names  # a run's own params say these
-    limits = token_limits(study, checked.task)
-    training = study.training.model_dump(exclude=COMPUTED) | {"max_source_tokens": limits.source}
-    training["loss"] = checked.file.study.training.loss  # as it is written, wherever the study runs
+    source = token_limits(study, checked.task).source
+    training = study.training.model_dump(exclude=COMPUTED) | {"max_source_tokens": source}
+    training["loss"] = said.training.loss  # as it is written, wherever the study runs
     settings = {f"{Params.TRAINING}{name}": value for name, value in training.items()}
     return CellRecord(
         id=cell.id,
         digest=digest,
         task=checked.task.name,
-        model=checked.file.study.model.name,
+        model=said.model.name,
         factors=cell.levels,
         trainable_parameters=trainable,
         parameters=total,
+        growth=Growth(sized.name, int(cell.tuning.leading or 0), facts.growth.get(cell.id, 0)) if sized else None,
         sizes=_split_sizes(checked),
         shots=facts.shots(cell.prompt.name) if shots_of(cell.prompt) else {},
         settings={
@@ -103,7 +105,7 @@ def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> Cel
             Params.DTYPE: study.model.dtype,
             **({} if study.model.frozen == "float32" else {FROZEN: study.model.frozen}),
             **({ASKED: shots_of(cell.prompt), PICK: pick} if (pick := pick_of(cell.prompt)) else {}),
-            **{f"{Params.LANGUAGES}{key}": code for key, code in study.model.languages.items()},
+            **{f"{Params.LANGUAGES}{key}": code for key, code in (study.model.languages | said.model.merged).items()},
             Params.SAMPLER: study.search.sampler,
             Params.METRIC: checked.objective,
         },
@@ -265,7 +267,7 @@ def study_record(
         data=_data(checked, model.fits),
         cautions=tuple(_without_rows(line, checked) for line in (*checked.cautions, *model.cautions)),
         leaks=tuple(o.line() for o in checked.overlaps if o.across and o.twins and study.data.on_overlap == "warn"),
-        provenance={"model": checked.file.study.model.name, "weights": model.weights}
+        provenance={"model": checked.file.study.model.name, **checked.file.study.model.merged, "weights": model.weights}
         | ({"energy": ", ".join(model.energy)} if model.energy else {})
         | provenance(checked.file.path.resolve().parent),
     )
