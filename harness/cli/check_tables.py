@@ -23,7 +23,7 @@ from harness.study.decoding_origins import decoding_settings
 from harness.study.grid import Cell
 from harness.study.prompt_lints import Lint
 from harness.study.search_faults import search_plan
-from harness.study.search_space import SearchSpace, drawn_from
+from harness.study.search_space import SearchSpace, drawn_from, size_searched
 from harness.study.settings import token_limits
 from harness.study.task import load_task, packaged_tasks
 
@@ -136,6 +136,8 @@ def _tuning_tables(checked: Checked, loaded: Loaded) -> Iterator[RenderableType]
         trainable = apply(loaded.model, tuning)
         share = trainable.trainable / trainable.total
         yield f"{tuning.name}: {trainable.trainable:,} of {trainable.total:,} parameters train ({share:.1%})"
+        if (sized := size_searched(checked.study, tuning)) is not None:
+            yield f"note: the search draws {drawn_from(sized)}, which decides how many train; here: {tuning.leading}"
         table = Table("part", Column("parameters", justify="right"), Column("trains", justify="right"))
         for alike in alike_frozen(trainable.rows):
             row, many = alike[0], len(alike) > 1

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_data", "plan_data", "show_data"]
 
-PLANNED = ("trials", "finals", "steps", "trainable", "parameters", "seconds")
+PLANNED = ("trials", "finals", "steps", "fewest", "trainable", "parameters", "seconds")
 """What is told of a planned cell."""
 
 

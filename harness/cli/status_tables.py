@@ -32,7 +32,7 @@ def status_tables(study: StudyStatus) -> Iterator[RenderableType]:
     last = f"; last run {_when(study.updated)}" if study.updated is not None else ""
     yield f"{study.study}: {study.state}{by}; {study.cells_done} of {len(study.cells)} cells done{last}"
     scores = f"best trial so far: {study.objective}", f"final runs, on average: {study.lead}"
-    names = ("trials", "final runs", "running", "failed", *scores)
+    names = ("trials", "final runs", "running", "diverged or failed", *scores)
     table = Table("cell", *(Column(name, justify="right") for name in names), box=None, header_style="bold")
     for cell in study.cells:
         table.add_row(*_row(cell, is_running=study.state == "running"), style="dim" if cell.is_done else "")

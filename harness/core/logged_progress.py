@@ -49,6 +49,11 @@ class LoggedProgress(Progress):
         LOGGER.info("%s: ended, validation %s, after %.1f s", job, score, seconds)
         self._watcher.done(job, what, score=score, best=best, seconds=seconds)
 
+    def more(self, cell: str, trials: int) -> None:
+        """Log how many further trials a cell takes."""
+        LOGGER.info("%s: %d further trials to do", cell, trials)
+        self._watcher.more(cell, trials)
+
     def settle(self, cell: str, finals: int) -> None:
         """Log how many final runs a cell takes."""
         LOGGER.info("%s: %d final runs to do", cell, finals)

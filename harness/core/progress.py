@@ -93,6 +93,9 @@ class Progress:
             facts: What docs/json.md says of that kind.
         """
 
+    def more(self, cell: str, trials: int) -> None:
+        """Hear that a cell's search, whose trials have ended, was given so many further ones."""
+
     def settle(self, cell: str, finals: int) -> None:
         """Hear how many final runs a cell takes, now that its winner is known: earlier ones may stand."""
 

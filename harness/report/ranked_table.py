@@ -11,6 +11,8 @@ from harness.report.text.findings import Findings
 from harness.results.cell_result import CellResult
 from harness.results.collect import Results
 from harness.stats import Estimate, spread
+from harness.study.hyperparameters import shown_value, title
+from harness.study.written_space import RATE
 from harness.tracking.schema import score_name
 
 __all__ = ["TEXT_HEADER", "Measured", "RankedRow", "ranked_table", "text_row"]
@@ -50,6 +52,8 @@ class RankedRow(NamedTuple):
     training_seconds: float = math.nan
     """Of one final run."""
     is_reference: bool = False
+    found: str = ""
+    """What else its search found, as ``rank 16``."""
 
 
 def ranked_table(results: Results, findings: Findings) -> list[RankedRow]:
@@ -71,6 +75,7 @@ def ranked_table(results: Results, findings: Findings) -> list[RankedRow]:
             all_diverged=cell.all_diverged,
             trainable=cell.trainable,
             training_seconds=cell.training_seconds,
+            found=_found(cell),
         )
         for rank, cell in enumerate(results.ranked(), start=1)
     ]
@@ -80,7 +85,14 @@ def ranked_table(results: Results, findings: Findings) -> list[RankedRow]:
 def text_row(row: RankedRow) -> list[str]:
     """Return a row for terminal, Markdown and notes, each score with the decimals of its size."""
     validation = "all diverged" if row.all_diverged else _text(row.validation)
-    return [str(row.rank or UNDEFINED), row.name, learning_rate(row.learning_rate), validation, _text(row.test)]
+    found = ", ".join(filter(None, (learning_rate(row.learning_rate), row.found)))
+    return [str(row.rank or UNDEFINED), row.name, found, validation, _text(row.test)]
+
+
+def _found(cell: CellResult) -> str:
+    """Return a winner's hyperparameters beyond the learning rate, each by the end of its name."""
+    beyond = {name: value for name, value in cell.hyperparameters.items() if name != RATE}
+    return ", ".join(f"{title(name.rpartition('.')[2])} {shown_value(value)}" for name, value in beyond.items())
 
 
 def _measured(cell: CellResult, metric: str) -> Measured:

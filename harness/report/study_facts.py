@@ -60,8 +60,10 @@ def _date(started: float) -> str:
 
 
 def _model(results: Results) -> str:
-    name = str(results.settings.get("model", {}).get("name", ""))
-    return f"{name} (the small one that comes with the harness)" if name == "embedded" else name
+    said = results.settings.get("model", {})
+    name, adapter = str(said.get("name", "")), said.get("adapter")
+    named = f"{name} (the small one that comes with the harness)" if name == "embedded" else name
+    return f"{named}, with the adapter {adapter} merged in" if adapter else named
 
 
 def _length(results: Results) -> dict[str, str]:
@@ -109,7 +111,10 @@ def study_file(results: Results) -> str:
     try:
         tunings = [Tuning.model_validate(one) for one in results.settings.get("tuning", ())]
         said = {key: value for key, value in results.settings.items() if key != "prompts" or value}
-        study = StudySpec.model_validate({**said, "tuning": tunings})
+        final = dict(said.get("final", {}))
+        if baseline := final.get("baseline"):
+            final["baseline"] = {**baseline, "tuning": Tuning.model_validate(baseline["tuning"])}
+        study = StudySpec.model_validate({**said, "tuning": tunings, "final": final})
     except ValidationError:  # of an earlier version
         return masked(yaml_text(plain(results.settings)))
     return masked(study_text(study, defaults=True))

@@ -14,7 +14,7 @@ from harness.study.tuning import Tuning
 from harness.study.tuning_names import in_words, option_text
 from harness.study.written_space import TUNING
 
-__all__ = ["tunings_in_words", "what_trains"]
+__all__ = ["tuning_named", "tunings_in_words", "untrained_model", "what_trains"]
 
 MANY = 4
 """Found values from which on their ends alone are said."""
@@ -32,8 +32,14 @@ def tunings_in_words(results: Results) -> dict[str, str]:
     return {name: _in_words(name, winners, results) for name, winners in found.items()}
 
 
+def untrained_model(results: Results) -> str:
+    """Return what a study starts from, where nothing trains."""
+    adapter = results.settings.get("model", {}).get("adapter")
+    return f"the model as it comes, with the adapter {adapter} merged in" if adapter else "the model as it comes"
+
+
 def _in_words(name: str, winners: Sequence[Hyperparameters], results: Results) -> str:
-    tuning = _tuning(name, results)
+    tuning = tuning_named(name, results)
     if tuning is None:
         return in_words(name)
     key = f"{TUNING}{tuning.kind}."
@@ -42,7 +48,7 @@ def _in_words(name: str, winners: Sequence[Hyperparameters], results: Results) -
     return tuning.words_with({option.removeprefix(key): _listed(values) for option, values in found.items()})
 
 
-def _tuning(name: str, results: Results) -> Tuning | None:
+def tuning_named(name: str, results: Results) -> Tuning | None:
     """Return a study's tuning of a name; ``None`` where the store does not say, or an earlier version wrote it."""
     for said in results.settings.get("tuning", ()):
         try:

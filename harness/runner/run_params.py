@@ -28,7 +28,7 @@ from harness.runner.resume.missing_runs import StudyRuns
 from harness.runner.resume.put_by import PutBy
 from harness.study.axes import Prompt, Tuning
 from harness.study.check import Checked
-from harness.study.grid import Cell, cell_digests, cell_study, edition
+from harness.study.grid import Cell, cell_digests, cell_study, edition, sized_by
 from harness.study.own_losses import own_loss
 from harness.study.row_lengths import Fit
 from harness.study.search_space import SearchSpace
@@ -37,6 +37,7 @@ from harness.study.spec import StudySpec
 from harness.study.task import task_text
 from harness.study.training_keys import COMPUTED
 from harness.study.written_space import RATE
+from harness.tracking.adapter_growth import Growth
 from harness.tracking.memory_names import FROZEN
 from harness.tracking.prediction_table import TextsKeptOff
 from harness.tracking.run_records import CellRecord
@@ -84,19 +85,20 @@ def study_runs(
 
 def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> CellRecord:
     study, (trainable, total) = cell_study(checked.study, cell), facts.parameters[cell.id]
-    searched = SearchSpace.of(study).names  # a run's own params say these
-    limits = token_limits(study, checked.task)
+    searched, sized = SearchSpace.of(study).names, sized_by(study, cell)  # a run's own params say what is searched
+    written, limits = checked.file.study, token_limits(study, checked.task)
     said = study.training.model_dump(exclude=COMPUTED | study.training.unsaid)
-    said |= {"max_source_tokens": limits.source, "loss": checked.file.study.training.loss}  # as it is written anywhere
+    said |= {"max_source_tokens": limits.source, "loss": written.training.loss}  # as it is written anywhere
     training = {f"{Params.TRAINING}{name}": value for name, value in said.items()}
     return CellRecord(
         id=cell.id,
         digest=digest,
         task=checked.task.name,
-        model=checked.file.study.model.name,
+        model=written.model.name,
         factors=cell.levels,
         trainable_parameters=trainable,
         parameters=total,
+        growth=Growth(sized.name, int(cell.tuning.leading or 0), facts.growth.get(cell.id, 0)) if sized else None,
         sizes=_split_sizes(checked) | part_sizes(checked),
         shots=facts.shots(cell.prompt.name) if shots_of(cell.prompt) else {},
         settings={
@@ -104,7 +106,9 @@ def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> Cel
             Params.DTYPE: study.model.dtype,
             **({} if study.model.frozen == "float32" else {FROZEN: study.model.frozen}),
             **({ASKED: shots_of(cell.prompt), PICK: pick} if (pick := pick_of(cell.prompt)) else {}),
-            **{f"{Params.LANGUAGES}{key}": code for key, code in study.model.languages.items()},
+            **{
+                f"{Params.LANGUAGES}{key}": code for key, code in (study.model.languages | written.model.merged).items()
+            },
             Params.SAMPLER: study.search.sampler,
             Params.METRIC: checked.objective,
         },
@@ -194,8 +198,7 @@ def alias_winner(winner: str, checked: Checked, tracker: Tracker) -> None:
     An alias by which the study names a prompt may have moved since.
     """
     if alias := checked.study.final.prompt_alias:
-        cells = tracker.runs(phase="cell")
-        used = [run.tags[Tags.PROMPT_URI] for run in cells if run.tags.get(Tags.CELL) == winner]
+        used = [run.tags[Tags.PROMPT_URI] for run in tracker.runs(phase="cell") if run.tags.get(Tags.CELL) == winner]
         tracker.prompts.alias(tracker.prompts.find(used[-1]), alias)
 
 
@@ -216,8 +219,7 @@ def open_summary(checked: Checked, record: StudyRecord, runs: StudyRuns) -> tupl
         tags = {name: runs.tags[name] for name in source if name in runs.tags}
         summary = tracker.start("summary", phase="summary", parent=None, params=params, tags=tags)
     tracker.text(summary, _masked(checked.file.text, checked), Artifacts.STUDY)
-    task = masked(task_text(checked.task_file))
-    tracker.text(summary, task, Artifacts.task(record.task_file))
+    tracker.text(summary, masked(task_text(checked.task_file)), Artifacts.task(record.task_file))
     if own := own_loss(checked.study):
         tracker.text(summary, own.stored(), Artifacts.LOSS)
     if checked.study.tracking.texts:
@@ -266,7 +268,7 @@ def study_record(
         data=_data(checked, model.fits),
         cautions=tuple(_without_rows(line, checked) for line in (*checked.cautions, *model.cautions)),
         leaks=tuple(o.line() for o in checked.overlaps if o.across and o.twins and study.data.on_overlap == "warn"),
-        provenance={"model": checked.file.study.model.name, "weights": model.weights}
+        provenance={"model": checked.file.study.model.name, **checked.file.study.model.merged, "weights": model.weights}
         | ({"energy": ", ".join(model.energy)} if model.energy else {})
         | provenance(checked.file.path.resolve().parent),
     )

@@ -102,12 +102,18 @@ class TimeLeft(Progress):
         if not math.isnan(best):
             self.best[ended.cell] = best
 
+    def more(self, cell: str, trials: int) -> None:
+        """Count further trials, of a cell that was heard of."""
+        if cell in self.cells:
+            self._left[cell, False] += trials
+            self.cells = {**self.cells, cell: self.cells[cell]._replace(trials=self.cells[cell].trials + trials)}
+
     def settle(self, cell: str, finals: int) -> None:
         """Count final runs that stand as done; the cell's search is over."""
         self._left[cell, False], self._left[cell, True] = 0, finals
 
     def runs(self, *cells: str) -> tuple[int, int]:
-        """Return how many runs of some cells are done, and how many they take in all, which never changes."""
+        """Return how many runs of some cells are done, and how many they take in all, which only grows."""
         total = sum(self.cells[cell].there + self.cells[cell].trials + self.cells[cell].finals for cell in cells)
         return total - sum(self._left[cell, final] for cell in cells for final in (False, True)), total
 

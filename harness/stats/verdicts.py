@@ -110,6 +110,22 @@ class Verdicts:
         """The best cell, and those that were tested and are not told apart from it."""
         return not_distinguishable(self.best, self.with_best)
 
+    @property
+    def disputed(self) -> tuple[str, ...]:
+        """The cells that one family tells apart from the best and the other does not: the pair is in both.
+
+        Each family is right about its own question; words leave open what one of them alone shows.
+        """
+        pairs = [one.turned if one.a == self.best else one for one in self.to_baseline if self.best in (one.a, one.b)]
+        told = {one.a: one.verdict != "undecided" for one in pairs if not one.reason}
+        tested = [one for one in self.with_best if one.a in told and not one.reason]
+        return tuple(one.a for one in tested if told[one.a] != (one.verdict != "undecided"))
+
+    @property
+    def may_be_as_good(self) -> tuple[str, ...]:
+        """The cells of which words say that they cannot be told apart from the best: the group's, and `disputed`."""
+        return tuple(one.a for one in self.with_best if one.a in {*self.group, *self.disputed})
+
     def against_baseline(self, cell: str) -> Comparison | None:
         """Return a cell's comparison with the baseline, ``None`` for the baseline itself."""
         return next((comparison for comparison in self.to_baseline if comparison.a == cell), None)

@@ -22,8 +22,9 @@ from harness.data.demonstrations import shots_of
 from harness.data.prompt_forms import stored_fields
 from harness.data.tokenization import SOURCE_TOKENS, PromptForm
 from harness.study.axes import AXES, Level, Tuning
+from harness.study.dimension import Dimension
 from harness.study.first_settings import first_settings
-from harness.study.search_space import SearchSpace
+from harness.study.search_space import SearchSpace, size_searched
 from harness.study.spec import Search, StudySpec
 from harness.study.training_keys import training_identity
 from harness.study.written_space import RATE
@@ -38,6 +39,7 @@ __all__ = [
     "expand",
     "neighbor",
     "select",
+    "sized_by",
     "with_neighbors",
 ]
 
@@ -103,6 +105,11 @@ def cell_study(study: StudySpec, cell: Cell) -> StudySpec:
 def cell_space(study: StudySpec, cell: Cell) -> SearchSpace:
     """Return what a cell's search draws from."""
     return SearchSpace.of(cell_study(study, cell), cell.tuning)
+
+
+def sized_by(study: StudySpec, cell: Cell) -> Dimension | None:
+    """Return what of a cell's search decides how many weights train, see `size_searched`."""
+    return size_searched(cell_study(study, cell), cell.tuning)
 
 
 def baseline_cell(study: StudySpec, cells: Sequence[Cell]) -> Cell:

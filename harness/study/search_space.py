@@ -32,6 +32,7 @@ __all__ = [
     "format_value",
     "parse_value",
     "shown_value",
+    "size_searched",
     "title",
     "tuned",
 ]
@@ -96,6 +97,15 @@ def tuned(tuning: Tuning, hyperparameters: Mapping[str, Value]) -> Tuning:
 def _is_of(tuning: Tuning, name: str) -> bool:
     """Return whether a name is that of an option of a tuning's kind."""
     return name.startswith(f"{TUNING}{tuning.kind}.")
+
+
+def size_searched(study: StudySpec, tuning: Tuning) -> Dimension | None:
+    """Return what of a tuning's search decides how many weights its adapter has, ``None`` where nothing does.
+
+    They are so many for each one of it, be it a rank or a number of tokens, and some more.
+    """
+    name = f"{TUNING}{tuning.kind}.{tuning.adapter.leading}" if tuning.adapter else ""
+    return SearchSpace.of(study, tuning).find(name)
 
 
 @dataclass(frozen=True)

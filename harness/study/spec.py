@@ -79,6 +79,11 @@ class Model(Section):
         """The languages that the study names, by key."""
         return self.model_dump(include={"source_language", "target_language"}, exclude_none=True)
 
+    @property
+    def merged(self) -> dict[str, str]:
+        """The adapter that is merged in, by its key; nothing without one."""
+        return {"adapter": self.adapter} if self.adapter else {}
+
 
 class Engine(Section):
     """How the frozen part of the network is computed; changes the clock, never the numbers."""

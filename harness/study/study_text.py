@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from harness.core.plain_yaml import yaml_text
 from harness.core.yaml_section import Section
 from harness.study.axes import Prompt, Tuning
 from harness.study.spec import StudySpec
+from harness.study.written_space import TUNING
 
 __all__ = ["study_text"]
 
@@ -21,24 +22,32 @@ def study_text(study: StudySpec, question: str = "", *, defaults: bool = False) 
         question: The comment that opens the file.
         defaults: Whether keys are written that the study leaves out, but for those that are then empty.
     """
-    return (f"# {question}\n" if question else "") + yaml_text(_written(study, defaults=defaults))
+    searched = study.search.space or {}
+    return (f"# {question}\n" if question else "") + yaml_text(_written(study, defaults=defaults, searched=searched))
 
 
-def _written(value: Any, *, defaults: bool) -> Any:
+def _written(value: Any, *, defaults: bool, searched: Collection[str]) -> Any:
     """Return a value as a study file writes it, in its short form where it has one."""
     if isinstance(value, Tuning):
-        return value.written()
+        return value.written(_defaults(value, searched) if defaults else {})
     if isinstance(value, Prompt) and value.model_fields_set == {"name"}:
         return value.name
     if isinstance(value, Section):
         keys = [*type(value).model_fields, *(value.model_extra or {})]
         written = [key for key in keys if _says(value, key, defaults=defaults)]
-        return {key: _written(getattr(value, key), defaults=defaults) for key in written}
+        return {key: _written(getattr(value, key), defaults=defaults, searched=searched) for key in written}
     if isinstance(value, Mapping):
-        return {key: _written(inner, defaults=defaults) for key, inner in value.items()}
+        return {key: _written(inner, defaults=defaults, searched=searched) for key, inner in value.items()}
     if isinstance(value, tuple | list):
-        return [_written(item, defaults=defaults) for item in value]
+        return [_written(item, defaults=defaults, searched=searched) for item in value]
     return value
+
+
+def _defaults(tuning: Tuning, searched: Collection[str]) -> dict[str, Any]:
+    """Return an adapter's options that are as they are where none is named, but for those that the search draws."""
+    settings = tuning.settings.model_dump(mode="json") if tuning.adapter else {}
+    names = {name for name in settings if f"{TUNING}{tuning.kind}.{name}" not in searched}
+    return {name: value for name, value in settings.items() if name in names and value is not None}
 
 
 def _says(section: Section, key: str, *, defaults: bool) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -175,12 +176,16 @@ class Tuning(Section):
         texts = {name: option_text(value) for name, value in own.items()} | dict(options)
         return words_of(self.kind, self.blocks, texts, self.parts) or self.name
 
-    def written(self) -> str | dict[str, Any]:
-        """Return it as a study file writes it, in the shortest form."""
+    def written(self, options: Mapping[str, Any] = MappingProxyType({})) -> str | dict[str, Any]:
+        """Return it as a study file writes it, in the shortest form.
+
+        Args:
+            options: Of an adapter, what is written of them although it says no more than their defaults.
+        """
         below: Any = list(self.blocks) if isinstance(self.blocks, tuple) else self.blocks
         if below is not None and TUNING_KINDS[self.kind].blocks == "option":
             below = {"blocks": below}
-        if differing := self._differing:
+        if differing := {**options, **self._differing}:
             below = {**differing, **(below or {})}
         named = {"name": self.named} if self.named else {}
         parts = {"with": list(self.parts)} if self.parts else {}

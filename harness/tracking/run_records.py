@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from harness.core.absent_value import NONE
 from harness.core.cost_names import PREFIX as COST
+from harness.tracking.adapter_growth import Growth
 from harness.tracking.schema import Metrics, Outcome, Params, Tags
 from harness.tracking.stored_run import Run
 
@@ -43,6 +45,8 @@ class CellRecord:
     trainable_parameters: int | None
     """``None`` where an older store does not say, as the next."""
     parameters: int | None
+    growth: Growth | None = None
+    """Where a search decides how many they are; not read back."""
     sizes: Mapping[str, int]
     """Splits to numbers of examples."""
     settings: Mapping[str, Any]
@@ -85,14 +89,25 @@ class CellRecord:
             widened=tuple(map(float, tags.get(Tags.WIDENED, "").split())),
         )
 
-    def params(self) -> dict[str, Any]:
-        """Return what every run of the cell says of it, by the names that the MLflow UI shows."""
+    def counts(self, drawn: Mapping[str, Any]) -> dict[str, int | None]:
+        """Return how many weights a run with these params has; nothing where its search decides and they say nothing.
+
+        Args:
+            drawn: Of a trial, what was drawn; else the winner.
+        """
+        added = self.growth.added(drawn) if self.growth else 0
+        if added is None:
+            return {}
+        counts = {Params.TRAINABLE: self.trainable_parameters, Params.PARAMETERS: self.parameters}
+        return {name: None if count is None else count + added for name, count in counts.items()}
+
+    def params(self, drawn: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+        """Return what a run of the cell says of it, by the names that the MLflow UI shows; see `counts`."""
         return {
             Params.TASK: self.task,
             Params.MODEL: self.model,
             **self.factors,
-            Params.TRAINABLE: self.trainable_parameters,
-            Params.PARAMETERS: self.parameters,
+            **self.counts(drawn),
             **{f"{Params.DATA}{split}": size for split, size in self.sizes.items()},
             **self.settings,
         }

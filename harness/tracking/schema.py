@@ -207,7 +207,7 @@ class Params:
     PARAMETERS: Final = "parameters"
     DTYPE: Final = "model.dtype"
     LANGUAGES: Final = "model."
-    """Before ``source_language`` and ``target_language``, where a study names them."""
+    """Before ``source_language``, ``target_language`` and ``adapter``, where a study names them."""
     SAMPLER: Final = "search.sampler"
     METRIC: Final = "search.metric"
     LEARNING_RATE: Final = "learning_rate"

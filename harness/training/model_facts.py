@@ -30,7 +30,7 @@ class ModelFacts(NamedTuple):
     limits: Limits
     decoding: Decoding
     parameters: dict[str, tuple[int, int]]
-    """Per cell: how many parameters train, and how many there are."""
+    """Per cell: how many parameters train, and how many there are; of an adapter as its tuning is written."""
     energy: tuple[str, ...]
     """The counters that energy is read from; none where one of them cannot be read."""
     forgetting: str | None = None
@@ -41,6 +41,8 @@ class ModelFacts(NamedTuple):
     """What a reader of the results must know that only the loaded tokenizer could tell."""
     chat_template: str | None = None
     """Digest of the tokenizer's chat template, if it has one."""
+    growth: dict[str, int] = {}  # noqa: RUF012  # never changed
+    """Per cell whose search draws an adapter's size: how many more parameters each one more of it is."""
     filled: dict[str, str] = {}  # noqa: RUF012  # never changed
     """Of prompts with demonstrations: as the first validation row fills them in."""
 

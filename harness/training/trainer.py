@@ -6,6 +6,7 @@ import resource
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -25,7 +26,7 @@ from harness.models.content_digests import (
 )
 from harness.models.held_weights import saved_bytes
 from harness.study.check import Checked
-from harness.study.grid import Cell
+from harness.study.grid import Cell, sized_by
 from harness.study.recount import recount
 from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.memory import recordings
@@ -140,6 +141,7 @@ class Trainer:
             limits=self.setup.limits,
             decoding=self.setup.decoding,
             parameters={cell.id: self.parameters(cell) for cell in cells},
+            growth={cell.id: growth for cell in cells if (growth := self.growth(cell))},
             energy=tuple(counter.name for counter in self._counters),
             fits=fits,
             cautions=cautions,
@@ -175,6 +177,15 @@ class Trainer:
         counts = trainable.trainable, trainable.total
         reset(model, trainable)
         return counts
+
+    def growth(self, cell: Cell) -> int:
+        """Return how many more parameters an adapter has for each one more of its size; 0 where none is searched."""
+        if sized_by(self._checked.study, cell) is None:
+            return 0
+        form = cell.tuning.adapter
+        assert form is not None
+        larger = cell.tuning.with_options({form.leading: int(cell.tuning.leading or 0) + 1})
+        return self.parameters(replace(cell, tuning=larger))[0] - self.parameters(cell)[0]
 
     def saved_memory(self, cell: Cell) -> int:
         """Return the bytes that weights which a cell does not train take less than in float32."""

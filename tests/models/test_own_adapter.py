@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -146,6 +147,11 @@ def test_a_study_starts_from_it(places: Places) -> None:
     assert len(models) == 2
     for model in models:
         assert predict(place, model.model_uri) == stored_predictions(place, model.source_run_id)
+    runs = [run for phase in ("cell", "search", "final") for run in place.runs(phase)]
+    assert {run.data.params["model.adapter"] for run in runs} == {"mine"}
+    report = next(place.folder.rglob("report.md")).read_text(encoding="utf-8")
+    assert "with the adapter mine merged in" in report
+    assert re.search(r"adapter\W+mine", report.partition("rovenance")[2])
     before = {run.info.run_id for run in place.runs()}
     place.run(*QUICK, *SET, *KEPT)
     assert {run.info.run_id for run in place.runs()} == before, "nothing is done again"

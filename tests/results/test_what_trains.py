@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import io
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from harness.cli.results_table import print_results
+from harness.core.plain_yaml import yaml_value
+from harness.report.html_previews import result_preview
+from harness.report.study_facts import study_facts, study_file
 from harness.report.text.findings import find
 from harness.report.text.glossary import glossary
+from harness.report.write_report import write_report
 from harness.results.collect import Results
 from harness.results.what_trains import tunings_in_words, what_trains
 from harness.study.hyperparameters import Hyperparameters
+from harness.study.spec import StudySpec
 from harness.study.tuning import Tuning, tuning_of
 from tests.support.made_up_results import study
 
@@ -90,3 +100,55 @@ def test_a_store_of_an_earlier_version_is_read_by_names() -> None:
     assert (
         tunings_in_words(replace(adapted(16, 16), settings={}))["lora-8-last-1"] == "LoRA of rank 8 in the last block"
     )
+
+
+def test_an_adapter_that_a_study_starts_from_is_named_wherever_the_model_is() -> None:
+    results = adapted(16, 16)
+    begun = replace(results, settings={**results.settings, "model": {"name": "embedded", "adapter": "./mine"}})
+    findings = find(begun)
+    assert study_facts(begun)["model"].endswith("with the adapter ./mine merged in")
+    assert "none: nothing, the model as it comes, with the adapter ./mine merged in;" in " ".join(
+        glossary(begun, findings).values()
+    )
+    assert "adapter" not in study_facts(replace(results, settings={"model": {"name": "m"}}))["model"]
+
+
+def test_every_table_of_cells_shows_what_else_the_search_found(tmp_path: Path) -> None:
+    results, terminal = adapted(16, 32), io.StringIO()
+    findings = find(results)
+    print_results(Console(file=terminal, width=200), results, findings)
+    markdown = write_report(results, tmp_path).read_text(encoding="utf-8")
+    for text in (terminal.getvalue(), markdown, result_preview(results, findings)):
+        assert "0.002, rank 16" in text
+        assert "0.002, rank 32" in text
+    assert ", rank 32" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_study_file_in_a_report_is_one_with_all_that_an_adapter_is_told() -> None:
+    tunings = [{"lora": {"rank": 2}}, {"name": "mine", "dora": {"blocks": "last-1"}, "with": ["head"]}, "head"]
+    search = {"space": {"tuning.dora.rank": [2, 4]}}
+    baseline = {"prompt": "a", "tuning": {"lora": {"rank": 2}}}
+    written = {"name": "x", "task": "t", "prompts": ["a"], "tuning": tunings, "search": search}
+    spec = StudySpec.model_validate({**written, "final": {"baseline": baseline}})
+    file = yaml_value(study_file(replace(study(), settings=spec.model_dump(mode="json"))))
+    assert file["tuning"] == [
+        {"lora": {"rank": 2, "dropout": 0.0, "targets": "all-linear"}},
+        {"name": "mine", "dora": {"dropout": 0.0, "targets": "all-linear", "blocks": "last-1"}, "with": ["head"]},
+        "head",
+    ]
+    assert StudySpec.model_validate(file).model_dump() == spec.model_dump()
+
+
+def test_choices_of_method_are_no_depths_and_a_far_smaller_one_that_is_not_told_apart_is_named() -> None:
+    results = adapted(16, 32)
+    first = find(results).first
+    assert first is not None
+    counts = {cell.id: "9000" if cell.id == first else "200" * ("blocks" in cell.id) for cell in results.cells}
+    cells = tuple(replace(cell, params={"trainable_parameters": counts[cell.id]}) for cell in results.cells)
+    assert results.answers is not None
+    alike = dict.fromkeys(results.answers.cells, results.answers.cells[first])
+    untold = replace(results, cells=cells, answers=results.answers._replace(cells=alike))
+    said = " ".join(find(untold).advice)
+    assert "Does what trains matter?" in said
+    assert "depth" not in said
+    assert re.search(r"Smaller: the prompt \"prompt\d\" with the last block trained", said)

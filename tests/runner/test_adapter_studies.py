@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,27 @@ def test_each_cell_searches_what_it_has(done: Place) -> None:
     trunks = {run.data.tags["cell"]: run.data.tags["trunk"].split(":")[0] for run in done.runs("search")}
     assert trunks[LORA].startswith("replayed")
     assert not trunks[TOKENS].startswith("replayed")
+    (why,) = {run.data.tags["trunk"] for run in done.runs("search", cell=TOKENS)}
+    assert "every block reads the virtual tokens that train" in why
+    assert "the embeddings train" not in why
+
+
+def test_each_run_says_how_many_weights_its_own_adapter_has(done: Place) -> None:
+    """The oracle: a matrix of the drawn rank at each side of each layer, from the shapes that the model has."""
+    model = load(str(done.folder / "model")).model
+    layers = [f"transformer.h.2.{part}.weight" for part in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")]
+    sides = sum(sum(model.get_parameter(layer).shape) for layer in layers)
+    for run in [*done.runs("search", cell=LORA), *done.runs("final", cell=LORA), *done.runs("cell", cell=LORA)]:
+        own = int(run.data.params["tuning.lora.rank"]) * sides
+        total = model.num_parameters() + own
+        assert (int(run.data.params["trainable_parameters"]), int(run.data.params["parameters"])) == (own, total)
+        if run.data.tags["phase"] == "final":
+            assert run.data.metrics["trainable_parameters"] == own
+    row = done.table()[LORA]
+    (cell,) = done.runs("cell", cell=LORA)
+    assert row["tuning.lora.rank"] == cell.data.params["tuning.lora.rank"]
+    planned = next(line for line in done.command("plan", "study.yaml", *SET).out.splitlines() if LORA in line)
+    assert re.search(r"\d+ to \d", planned)
 
 
 def test_seeds_draw_other_first_weights(done: Place) -> None:

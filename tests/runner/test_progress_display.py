@@ -98,6 +98,28 @@ def test_totals_stay_and_the_estimate_stands_from_the_first_run_on(
     assert watch.seconds_left() == 0.0
 
 
+@given(first=st.integers(1, 4), further=st.lists(st.integers(1, 4), max_size=3), finals=st.integers(0, 3))
+def test_what_is_done_never_goes_back_where_a_search_is_given_more_trials(
+    first: int, further: list[int], finals: int
+) -> None:
+    watch, seen, number = TimeLeft(Clock()), [(0, first + finals)], 0
+    watch.more("a", 3)  # of a search that was widened before, whose trials the start counts
+    watch.start({"a": cell(first, finals)})
+    for trials in [first, *further]:
+        if number:
+            watch.more("a", trials)
+            seen.append(watch.runs("a"))
+        for _ in range(trials):
+            watch.began(f"a {number}", "a", final=False)
+            watch.done(f"a {number}", "trial", score=0.1, best=0.1, seconds=1)
+            seen.append(watch.runs("a"))
+            number += 1
+    watch.settle("a", finals)
+    seen.append(watch.runs("a"))
+    assert seen == sorted(seen)
+    assert seen[-1] == (number, number + finals)
+
+
 def test_kinds_not_seen_yet_go_by_their_weight_and_final_runs_by_trials_until_they_are_seen() -> None:
     clock = Clock()
     watch = TimeLeft(clock)

@@ -391,3 +391,34 @@ def test_the_means_of_two_studies_enter_a_difference_with_their_own_degrees() ->
     assert apart == [ours.scaled(1 / 3), theirs.scaled(1 / 3)]
     together = seeds_of({"a": 1.0, "b": -1.0}, {"a": one(0.1, ours), "b": one(0.1, ours)})
     assert together == [ours.scaled(2 / 3)]
+
+
+def told_by_one(best: str, baseline: str) -> list[Verdicts]:
+    """Return verdicts whose families differ about a pair that both hold."""
+    found = []
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        hard = generator.uniform(0, 1, 60)
+        gains = {"cue/full": 0.12, "bare/full": 0.0, "cue/head": -0.5, "bare/head": -0.6, "cue/none": -0.7}
+        tables = {name: trained(generator, hard, gain=gain) for name, gain in gains.items()}
+        one = verdicts(tables, best=best, baseline=baseline)
+        found += [one] if one.disputed else []
+    return found
+
+
+@pytest.mark.parametrize(("best", "baseline"), [("cue/full", "bare/full"), ("cue/full", "cue/full")])
+def test_what_one_family_alone_shows_is_left_open_in_words_and_said_once(best: str, baseline: str) -> None:
+    found = told_by_one(best, baseline)
+    assert found
+    for one in found:
+        said = answer(one, cells=5)
+        verdict = {
+            family: {row.a if row.b == best else row.b: row.verdict for row in rows if best in (row.a, row.b)}
+            for family, rows in {"baseline": one.to_baseline, "best": one.with_best}.items()
+        }
+        for cell in one.disputed:
+            assert (verdict["baseline"][cell] == "undecided") != (verdict["best"][cell] == "undecided")
+        assert said.count("told apart by only one of two families") == 1
+        assert "is told apart from" not in said
+        assert all(cell in TIED.split(said)[-1] for cell in one.may_be_as_good)
+        assert set(one.disputed) <= set(one.may_be_as_good)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from harness.tracking.adapter_growth import Growth
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
 from harness.tracking.run_records import (
     CellRecord,
@@ -179,6 +180,20 @@ def test_a_cell_is_read_as_it_was_written_whatever_its_axes() -> None:
     assert CellRecord.from_run(done, FACTORS).best_trial == "2"
     assert CellRecord.from_run(done, FACTORS).counted is None  # of an older store: all
     assert CellRecord.from_run(run_with("cell", params=done.params, tags={"trials": "3"}), FACTORS).counted == 3
+
+
+def test_weights_that_a_search_decides_are_those_of_what_was_drawn() -> None:
+    growth = Growth("tuning.lora.rank", at=8, each=10)
+    fields = {"id": "cue/lora-8", "digest": "1", "task": "sum", "model": "gpt2", "factors": {}, "sizes": {}}
+    cell = CellRecord(**fields, settings={}, trainable_parameters=80, parameters=200, growth=growth)
+    names = {"trainable_parameters", "parameters"}
+    assert {name: cell.params({"tuning.lora.rank": "16"})[name] for name in names} == {
+        "trainable_parameters": 160,
+        "parameters": 280,
+    }
+    assert cell.counts({"tuning.lora.rank": "4"})["trainable_parameters"] == 40
+    assert not names & cell.params().keys()  # of a cell without a winner
+    assert not names & cell.params({"tuning.lora.rank": "none"}).keys()
 
 
 def test_a_trial_that_did_not_complete_has_no_value() -> None:

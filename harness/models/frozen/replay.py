@@ -85,6 +85,8 @@ def refusal(model: PreTrainedModel, trainable: Trainable) -> str | None:
     parts, cut = anatomy(model), first_trained(model)
     if not trainable.names:
         return "nothing trains"
+    if trainable.adapter and trainable.adapter.is_soft_prompt:
+        return "every block reads the virtual tokens that train"
     if any(weight.requires_grad for part in parts.embeddings for weight in part.module.parameters()):
         return "the embeddings train"
     if cut == 0:

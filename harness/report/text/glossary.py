@@ -9,7 +9,7 @@ from harness.report.templates import paragraphs
 from harness.report.text.findings import Findings
 from harness.results.collect import Results
 from harness.results.row_order import tunings
-from harness.results.what_trains import tunings_in_words
+from harness.results.what_trains import tunings_in_words, untrained_model
 
 __all__ = ["glossary"]
 
@@ -24,6 +24,7 @@ def glossary(results: Results, findings: Findings) -> dict[str, str]:
         verdicts=verdicts,
         tunings=tunings(results),
         words=tunings_in_words(results),
+        untrained=untrained_model(results),
         range=ends if all(map(math.isfinite, ends)) else None,
         one_run=verdicts is not None and not all(score.covers_seeds for score in verdicts.scores.values()),
         generality=any(not math.isnan(cell.generality_kept) for cell in results.cells),

@@ -28,6 +28,7 @@ def answer(verdicts: Verdicts, *, cells: int, reference: Comparison | None = Non
     it; the third, where there is one, how the best reference row compares.
     """
     beating = [comparison.a for comparison in verdicts.with_best if comparison.verdict == "better"]
+    beating = [cell for cell in beating if cell not in verdicts.disputed]
     facts = {"verdicts": verdicts, "cells": cells, "beating": beating, "reference": reference}
     return " ".join(paragraphs("text/answer.md.j2", **facts))
 

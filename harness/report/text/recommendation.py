@@ -17,7 +17,7 @@ from harness.results.cell_result import CellResult
 from harness.results.collect import Results
 from harness.results.predictions import exact_share
 from harness.results.row_order import alike
-from harness.results.what_trains import tunings_in_words, what_trains
+from harness.results.what_trains import tuning_named, tunings_in_words, untrained_model, what_trains
 from harness.stats import Comparison
 from harness.stats.verdicts import Verdicts
 from harness.tracking.schema import score_name
@@ -30,6 +30,12 @@ SUBJECTS = {"prompt": "the prompt", "tuning": "the depth of training"}
 
 LEVELS = {"prompt": "prompts", "tuning": "depths"}
 """What all levels of an axis are called; of others by a name with an ``s``."""
+
+METHODS = {"tuning": "what trains"}, {"tuning": "choices of what trains"}
+"""The same where some tunings are adapters, which no depth tells from one another."""
+
+SMALLER = 0.5
+"""The share of the weights up to which a cell that trains fewer is worth a word, if no test tells it apart."""
 
 NOTICEABLE = 0.9
 """The share of the time from which on training is hardly shorter."""
@@ -58,11 +64,12 @@ def recommend(results: Results, verdicts: Verdicts) -> Recommendation | None:
         return None
     cells = {cell.id: cell for cell in results.cells}
     best = cells[verdicts.best]
-    tied = () if verdicts.untestable else verdicts.group[1:]
+    tied = () if verdicts.untestable else verdicts.may_be_as_good
     others = [cell for cell in results.ranked() if cell.id in tied]
     quicker = [cell for cell in others if cell.training_seconds < NOTICEABLE * best.training_seconds]
     close = [cell for cell in quicker if _is_close(cell.id, verdicts)]
     cheapest = min(close, key=lambda cell: cell.training_seconds, default=None)
+    methods = any(known.adapter for cell in results.cells if (known := tuning_named(cell.tuning, results)))
     sentences = paragraphs(
         "text/recommendation.md.j2",
         results=results,
@@ -74,15 +81,19 @@ def recommend(results: Results, verdicts: Verdicts) -> Recommendation | None:
         quicker=quicker,
         timed=not any(math.isnan(cell.training_seconds) for cell in [best, *others]),
         comparison=verdicts.against_baseline(best.id),
-        gain=_gain_of_training(best, results, verdicts),
+        gain=(gain := _gain_of_training(best, results, verdicts)),
+        doubted=gain is not None and (gain.b in verdicts.disputed or _nothing_trained(best, verdicts) == "undecided"),
+        helped=_nothing_trained(None, verdicts) == "worse",
         exact=_exact_share(best, results),
         perfect=math.nan if isinstance(results.metric, str) else results.metric.range[1 if results.maximize else 0],
         references=leading_references(results),
         trained=any(cell.tuning != "none" for cell in results.cells),
         trains=partial(what_trains, results=results),
         words=tunings_in_words(results),
-        subjects=SUBJECTS,
-        levels=LEVELS,
+        untrained=untrained_model(results),
+        smallest=_smallest(best, [cell for cell in others if cell != cheapest and _is_close(cell.id, verdicts)]),
+        subjects=SUBJECTS | METHODS[0] if methods else SUBJECTS,
+        levels=LEVELS | METHODS[1] if methods else LEVELS,
     )
     return Recommendation(best, cheapest, tuple(sentences))
 
@@ -94,11 +105,31 @@ def _is_close(cell: str, verdicts: Verdicts) -> bool:
     return lost <= (1 - NEAR) * abs(best)
 
 
+def _smallest(best: CellResult, cells: Sequence[CellResult]) -> CellResult | None:
+    """Return which of some cells trains the fewest weights, if that is far fewer than the best does."""
+    few = [cell for cell in cells if cell.trainable and cell.trainable <= SMALLER * (best.trainable or 0)]
+    return min(few, key=lambda cell: cell.trainable or 0, default=None)
+
+
 def _gain_of_training(best: CellResult, results: Results, verdicts: Verdicts) -> Comparison | None:
     """Return what a cell has over its prompt without training, of the family of comparisons with the best."""
     untrained = [cell.id for cell in alike(best, results, but="tuning") if cell.tuning == "none"]
     rows: Sequence[Comparison] = () if verdicts.untestable else verdicts.with_best
     return next((row.turned for row in rows if row.a in untrained and not row.reason), None)
+
+
+def _nothing_trained(cell: CellResult | None, verdicts: Verdicts) -> str:
+    """Return what the effect of training nothing is judged, against the baseline's tuning; empty where it is not.
+
+    Args:
+        cell: Of a cell alone: where that is the baseline, and the effect is one of its own comparisons once more.
+        verdicts: The study's.
+    """
+    if not verdicts.effects or (cell and cell.id != verdicts.baseline):
+        return ""
+    moving = [axis for axis, rows in verdicts.effects.main.items() if rows]
+    rows = [row for row in verdicts.effects.main.get("tuning", ()) if row.a == "none" and not row.reason]
+    return rows[0].verdict if rows and (cell is None or moving == ["tuning"]) else ""
 
 
 def _exact_share(cell: CellResult, results: Results) -> float:

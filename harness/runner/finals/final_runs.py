@@ -176,7 +176,8 @@ class FinalsQueue:
 
     def _end(self, event: Ended, final: _OpenFinal) -> None:
         cell, score = final.cell, self._score(final)
-        costs = {**event.costs, Metrics.TRAINABLE: float(self.model.parameters[cell.id][0])}
+        counts = self.runs.cells[cell.id].counts(self.spaces[cell.id].format(self.winners[cell.id]))
+        costs = {**event.costs, Metrics.TRAINABLE: float(counts.get(Params.TRAINABLE) or 0)}
         if tags := {**event.memory, **event.tags}:
             self.runs.tracker.tags(final.run, tags)
         if event.outcome == "diverged":

@@ -22,7 +22,7 @@ from harness.runner.search.optuna_storage import reach_storage
 from harness.study.axes import Tuning
 from harness.study.check import Checked
 from harness.study.forgetting_texts import General
-from harness.study.grid import Cell, cell_space, cell_study, select, with_neighbors
+from harness.study.grid import Cell, cell_space, cell_study, select, sized_by, with_neighbors
 from harness.study.search_faults import search_plan
 from harness.study.search_space import SearchSpace, applied
 from harness.study.spec import PROXIED, StudySpec
@@ -208,9 +208,21 @@ def cell_forecast(
 
 def _counted(cell: Cell, work: Work, forecast: CellForecast, checked: Checked, trainer: Trainer) -> PlannedCell:
     trainable, total = trainer.parameters(cell)
+    fewest, most = _added(cell, checked.study, trainer)
     epochs, _ = _length(cell, work, checked.study)
     steps = epochs * _epoch_steps(cell, work, checked.study)
-    return PlannedCell(cell.id, *forecast, round(steps) if cell.tuning.trains else 0, trainable, total)
+    counts = trainable + most, total + most, trainable + fewest
+    return PlannedCell(cell.id, *forecast, round(steps) if cell.tuning.trains else 0, *counts)
+
+
+def _added(cell: Cell, study: StudySpec, trainer: Trainer) -> tuple[int, int]:
+    """Return how many weights a cell's search may add to those of its tuning as it is written: the fewest, the most."""
+    sized = sized_by(study, cell)
+    if sized is None:
+        return 0, 0
+    ends = [int(value) for value in sized.choices or (sized.low, sized.high) if isinstance(value, int | float)]
+    at, each = int(cell.tuning.leading or 0), trainer.growth(cell)
+    return (min(ends) - at) * each, (max(ends) - at) * each
 
 
 def _words(study: StudySpec) -> str:

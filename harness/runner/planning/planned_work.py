@@ -30,9 +30,11 @@ class PlannedCell(NamedTuple):
     steps: int
     """Optimizer steps of one training run, on average where the search decides; 0 where nothing trains."""
     trainable: int
-    """Parameters that train."""
+    """Parameters that train; where a search decides, the most that it may."""
     parameters: int
-    """Parameters that there are."""
+    """Parameters that there are, likewise."""
+    fewest: int
+    """Parameters that train, the fewest where a search decides."""
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -137,8 +139,9 @@ def _cells(cells: tuple[PlannedCell, ...]) -> Table:
     table = Table("cell", *(Column(name, justify="right") for name in columns), box=None, header_style="bold")
     for cell in cells:
         runs, share = cell.trials + cell.finals, f"{cell.trainable / cell.parameters:.1%}"
-        counts = [cell.trials, cell.finals, cell.steps, cell.steps * runs, cell.trainable]
-        table.add_row(cell.id, *(f"{count:,}" for count in counts), share, f"{cell.seconds:.1f}")
+        trained = f"{cell.fewest:,} to {cell.trainable:,}" if cell.fewest < cell.trainable else f"{cell.trainable:,}"
+        counts = [cell.trials, cell.finals, cell.steps, cell.steps * runs]
+        table.add_row(cell.id, *(f"{count:,}" for count in counts), trained, share, f"{cell.seconds:.1f}")
     return table
 
 

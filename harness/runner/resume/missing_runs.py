@@ -120,7 +120,7 @@ class StudyRuns:
             self.tracker.reopen(self._parents[cell])
             self._read(self._parents[cell])
         title, parent = f"{cell} {name}", self._parents[cell]
-        params, tags = {**self.cells[cell].params(), **params}, {**tags, **self._tags_of(cell), **tags}
+        params, tags = {**self.cells[cell].params(params), **params}, {**tags, **self._tags_of(cell), **tags}
         run = self.tracker.start(title, phase=phase, parent=parent, params=params, tags=tags)
         self.tracker.metrics(run, chart_metrics(params))
         self.tracker.inputs(run, self._read_by(cell))
@@ -174,6 +174,8 @@ class StudyRuns:
 
     def conclude(self, cell: str, params: Mapping[str, Any], metrics: Mapping[str, float], status: Status) -> str:
         """Write a parent's result and end it; return its id, which is new where it said something else before."""
+        if self.cells[cell].growth:  # else they stand there since it was started
+            params = {**params, **self.cells[cell].counts(params)}
         run, metrics = self._runs[self._parents[cell]], {**metrics, **chart_metrics(params), **self.cells[cell].shots}
         metrics = {key: value for key, value in metrics.items() if not math.isnan(value)}  # one run has no deviation
         moved = any(key in run.params and run.params[key] != str(value) for key, value in params.items())

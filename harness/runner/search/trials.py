@@ -244,6 +244,7 @@ class SearchQueue:
         if search.widen(best, start):
             if self._missing(cell):
                 self.progress.say(f"{cell}: {search.added[-1].in_words()}")
+                self.progress.more(cell, len(self._missing(cell)))
             self._conclude(cell)
             return
         self._over.add(cell)
