@@ -243,6 +243,7 @@ def study_record(
         ranges={tuning.name: ranges[0] for tuning in study.tunings() if (ranges := _rates(study, tuning))},
         overrides=tuple(_masked(override, checked) for override in checked.file.overrides),
         file=str(checked.file.path),
+        working_folder=str(Path.cwd()),
         task_file=re.sub(r"[^A-Za-z0-9_.-]", "_", checked.task_file.name),  # no address of a server needs escapes then
         edition=runs.tags[Tags.EDITION],
         forecast=forecast.as_json() if forecast else None,
