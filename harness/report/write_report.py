@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import matplotlib
 
+from harness.core.bounded_files import read_json
+from harness.core.errors import UserError
 from harness.core.whole_files import write_whole
 from harness.core.workspace import inside
 from harness.report.charts.draw_chart import draw_chart
@@ -16,7 +19,7 @@ from harness.report.charts.gallery import Gallery, gallery
 from harness.report.charts.page_drawings import picture
 from harness.report.csv_tables import costs_csv, expected_best_csv, references_csv, results_csv
 from harness.report.html.page import page
-from harness.report.number_format import places
+from harness.report.number_format import places, study_places
 from harness.report.ranked_table import TEXT_HEADER, text_row
 from harness.report.report_facts import report_facts
 from harness.report.templates import template
@@ -30,9 +33,14 @@ __all__ = ["write_report"]
 
 
 def write_report(results: Results, folder: Path, *, findings: Findings | None = None) -> Path:
-    """Write all files of a report into a folder, made where it is missing, and return ``report.md``."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write all files of a report into a folder, made where it is missing, and return ``report.md``.
+
+    Raises:
+        UserError: The folder's report makes claims, and this one could not, for want of the metric's code alone.
+    """
     findings = findings or find(results)
+    _refuse_to_unsay(findings, folder)
+    folder.mkdir(parents=True, exist_ok=True)
     charts = gallery(results, findings)
     with matplotlib.rc_context({"text.parse_math": False}):  # a name with dollars is no formula
         drawings = {chart.name: drawn(draw_chart(chart), chart.name) for chart in charts.charts()}
@@ -62,10 +70,25 @@ def write_report(results: Results, folder: Path, *, findings: Findings | None = 
     return written
 
 
+def _refuse_to_unsay(findings: Findings, folder: Path) -> None:
+    """See that claims are not replaced by none because a metric cannot be had that the store's scores are by."""
+    if not findings.lost:
+        return
+    try:
+        claims = read_json(folder / "verdicts.json")["comparisons"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return  # there is no report, or none that a reader could trust
+    if claims:
+        raise UserError(
+            f"{folder / 'report.html'} stays as it is, for without its metric the new one would claim nothing: "
+            f"{findings.lost}; restore it as it was, or move {folder} away for a report without claims"
+        )
+
+
 def _markdown(results: Results, findings: Findings, charts: Gallery) -> str:
     """Return ``report.md``: all claims, tables and warnings of the page, with figures as files beside it."""
     verdicts = findings.verdicts
-    decimals = places(verdicts.scores[verdicts.best].value) if verdicts else 0
-    facts = report_facts(results, findings, charts)
-    text = template("text/report.md.j2").render(facts, places=decimals, header=TEXT_HEADER, text_row=text_row)
+    decimals = places(verdicts.scores[verdicts.best].value) if verdicts else study_places(results)
+    facts, row = report_facts(results, findings, charts), partial(text_row, decimals=study_places(results))
+    text = template("text/report.md.j2").render(facts, places=decimals, header=TEXT_HEADER, text_row=row)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

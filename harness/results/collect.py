@@ -58,6 +58,8 @@ class Results:
     answers: Answers | None = None
     """What the final runs said on test; ``None`` without final runs."""
     metric: Metric | str = "nothing is scored by example"  # the one that leads, or why answers cannot be scored with it
+    metric_is_lost: bool = False
+    """Whether they could be when they were given, and only the metric's code is not at hand any more."""
     prompts: Mapping[str, str] = field(default_factory=dict)
     """The text of each prompt; empty for a study that was run before these were kept."""
     forms: Mapping[str, PromptForm | None] = field(default_factory=dict)
@@ -160,6 +162,7 @@ def collect(tracker: RunStore, study: str) -> Results:
             cells.append(_cell(parent, part, rows, record.axes, space, own))
     references = [run for run in scored if run.phase == "reference"]
     answers, damaged = read_answers(tracker, finals, list(children), references=references)
+    lead = named_metric(record.lead, record)
     return Results(
         study=study,
         question=record.question,
@@ -177,7 +180,8 @@ def collect(tracker: RunStore, study: str) -> Results:
         recordings_mib=summary.metrics.get(Metrics.RECORDINGS, math.nan),
         answers=answers,
         damaged=damaged,
-        metric=scored_by(named_metric(record.lead, record), answers),
+        metric=scored_by(lead, answers),
+        metric_is_lost=isinstance(lead, str) and record.lead in record.signatures,
         prompts=record.prompts,
         forms=_forms(record),
         filled=record.filled,

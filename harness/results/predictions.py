@@ -13,8 +13,9 @@ from harness.metrics.base import Metric, metric_name
 from harness.metrics.evaluate_hub import resolve_all
 from harness.metrics.tokens import EXACT_MATCH
 from harness.stats.answers import Answered, Answers, StoredScores
+from harness.study.recorded_folders import recorded_task
 from harness.study.task import load_task, task_text
-from harness.study.task_files import has_run, task_path
+from harness.study.task_files import has_run
 from harness.tracking.prediction_table import read_asked, read_predictions
 from harness.tracking.run_records import scores_of, seed_order
 from harness.tracking.schema import Artifacts, Params, Tags
@@ -108,7 +109,7 @@ def named_metric(name: str, record: StudyRecord) -> Metric | str:
     computed with, so that intervals and scores are about the same numbers. The store's word runs no code: a task's file
     must be one that was run by hand.
     """
-    signed, task = record.signatures.get(name), task_path(record.study["task"], record.folder)
+    signed, task = record.signatures.get(name), recorded_task(record)
     if signed is None:
         return f"final runs have no {name} by example"
     own = registry.get(name) if name in registry.names() else None
@@ -120,7 +121,8 @@ def named_metric(name: str, record: StudyRecord) -> Metric | str:
     same = [metric for metric in found if metric.signature() == signed]
     if same:
         return same[0]
-    now = f"it is now {found[0].signature()}" if found else "it is not found any more"
+    gone = "does not have it any more" if task.is_file() else "is not there any more"
+    now = f"it is now {found[0].signature()}" if found else f"its task file {task} {gone}"
     return f"{name} was {signed} when the study was run; {now}"
 
 

@@ -5,6 +5,7 @@ Nothing is written to the store; what comes from where, `docs/decisions/reproduc
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -28,9 +29,10 @@ from harness.runner.objective import objective_of
 from harness.study.check import Checked
 from harness.study.grid import Cell, cell_space
 from harness.study.load_study import read_study
+from harness.study.recorded_folders import recorded_folders, recorded_task
 from harness.study.study_from_store import StoredStudy, rebuilt
 from harness.study.task import load_task, task_text
-from harness.study.task_files import has_run, prompt_in, task_path
+from harness.study.task_files import has_run, prompt_in
 from harness.tracking.address import store_uri
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker, find_run
 from harness.tracking.schema import Metrics, Params, Tags
@@ -155,13 +157,15 @@ def _alias(kept: StoredStudy, cell: Cell, tracker: Tracker) -> Iterator[Differen
 
 def _prompt(kept: StoredStudy, cell: Cell) -> list[Difference]:
     """Hold the prompt that the run was given against what its name stands for in the study file as it now is."""
-    texts, name, file = [cell.prompt.text], cell.prompt.name, Path(kept.record.file)
+    texts, name = [cell.prompt.text], cell.prompt.name
+    own, working = recorded_folders(kept.record)
+    file = own / Path(kept.record.file).name
     with suppress(UserError):  # the file is being edited; what the store holds is enough
-        if file.is_file():
-            study = read_study(file, kept.record.overrides).study
+        if os.path.isfile(file):
+            study = read_study(file, kept.record.overrides, working=working).study
             prompt = next((prompt for prompt in study.prompt_levels() if prompt.name == name), None)
             if prompt is not None and not prompt.registered:
-                task = task_path(study.task, kept.record.folder)
+                task = recorded_task(kept.record, study.task)
                 texts.append(form.text if (form := prompt.form()) else _of_task(task, name, kept.prompt))
     others = [text for text in texts if text != kept.prompt]
     return [Difference(f"prompt {name}", repr(kept.prompt), repr(text)) for text in others[:1]]
@@ -195,13 +199,13 @@ def _digests(run: Run, checked: Checked, model: ModelFacts, test: Sequence[Examp
 
 def _surroundings(kept: StoredStudy, run: Run) -> Iterator[Difference]:
     """Yield versions, commit, machine and task file that differ."""
-    place, name = kept.record.folder.resolve(), kept.record.study["task"]
+    place, name = recorded_folders(kept.record).own.resolve(), kept.record.study["task"]
     for what, now in provenance(place if place.is_dir() else Path()).items():
         if (then := run.tags.get(what, UNKNOWN)) != now:
             yield Difference(what, then, now)
         elif now.endswith("+changes"):
             yield Difference(what, then, f"{now}, whose uncommitted changes cannot be compared")
-    file = task_path(name, kept.record.folder)
+    file = recorded_task(kept.record)
     task = masked(task_text(file)) if file.is_file() else None
     if task != kept.task:
         yield Difference(f"task {name}", "as the store holds it", "gone" if task is None else "another text")
@@ -213,8 +217,8 @@ def _loss(kept: StoredStudy) -> Iterator[Difference]:
     name = kept.record.study["training"].get("loss", "")
     if not kept.loss or (found := OF_FILE.fullmatch(name)) is None:
         return
-    places = [kept.record.folder / found["file"], Path(found["file"])]
-    file = next((place for place in places if place.is_file()), None)
+    places = [folder / found["file"] for folder in (*recorded_folders(kept.record), Path())]
+    file = next((place for place in places if os.path.isfile(place)), None)
     loss = masked(task_text(file, "loss file")) if file else None
     if loss != kept.loss:
         yield Difference(f"loss {name}", "as the store holds it", "gone" if loss is None else "another text")

@@ -163,7 +163,11 @@ class Result:
 
     @in_words()
     def report(self) -> Path:
-        """Write the report, and return its text, ``report.md``; the page ``report.html`` lies beside it."""
+        """Write the report, and return its text, ``report.md``; the page ``report.html`` lies beside it.
+
+        Raises:
+            UserError: The report that is there makes claims, and the metric that they are by is not at hand any more.
+        """
         from harness.report.write_report import write_report  # matplotlib
 
         with self.workspace.in_force():

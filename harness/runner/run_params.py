@@ -86,15 +86,16 @@ def study_runs(
 def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> CellRecord:
     study, (trainable, total) = cell_study(checked.study, cell), facts.parameters[cell.id]
     searched, sized = SearchSpace.of(study).names, sized_by(study, cell)  # a run's own params say what is searched
-    written, limits = checked.file.study, token_limits(study, checked.task)
+    stated, limits = checked.file.study, token_limits(study, checked.task)
     said = study.training.model_dump(exclude=COMPUTED | study.training.unsaid)
-    said |= {"max_source_tokens": limits.source, "loss": written.training.loss}  # as it is written anywhere
+    said |= {"max_source_tokens": limits.source, "loss": stated.training.loss}  # as it is written anywhere
     training = {f"{Params.TRAINING}{name}": value for name, value in said.items()}
+    languages = study.model.languages | stated.model.merged
     return CellRecord(
         id=cell.id,
         digest=digest,
         task=checked.task.name,
-        model=written.model.name,
+        model=stated.model.name,
         factors=cell.levels,
         trainable_parameters=trainable,
         parameters=total,
@@ -106,9 +107,7 @@ def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> Cel
             Params.DTYPE: study.model.dtype,
             **({} if study.model.frozen == "float32" else {FROZEN: study.model.frozen}),
             **({ASKED: shots_of(cell.prompt), PICK: pick} if (pick := pick_of(cell.prompt)) else {}),
-            **{
-                f"{Params.LANGUAGES}{key}": code for key, code in (study.model.languages | written.model.merged).items()
-            },
+            **{f"{Params.LANGUAGES}{key}": code for key, code in languages.items()},
             Params.SAMPLER: study.search.sampler,
             Params.METRIC: checked.objective,
         },
@@ -246,6 +245,7 @@ def study_record(
         ranges={tuning.name: ranges[0] for tuning in study.tunings() if (ranges := _rates(study, tuning))},
         overrides=tuple(_masked(override, checked) for override in checked.file.overrides),
         file=str(checked.file.path),
+        working_folder=str(Path.cwd()),
         task_file=re.sub(r"[^A-Za-z0-9_.-]", "_", checked.task_file.name),  # no address of a server needs escapes then
         edition=runs.tags[Tags.EDITION],
         forecast=forecast.as_json() if forecast else None,

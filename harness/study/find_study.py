@@ -38,7 +38,7 @@ def study_address(study: str) -> StudyAddress | None:
     if not study.endswith((".yaml", ".yml")):
         return known_address(study, store_uri())
     file = read_study(Path(study))
-    named = task_path(file.study.task, file.folder)
+    named = task_path(file.study.task, [file.folder])
     remember(task for task in [named] if task.is_file())  # by hand, as for a run
     return file.address
 

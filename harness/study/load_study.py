@@ -17,7 +17,7 @@ from harness.core.passwords import addresses_in, masked
 from harness.core.plain_yaml import cut
 from harness.core.yaml_section import Section
 from harness.study.key_messages import findings
-from harness.study.overrides import apply_overrides, dotted_name
+from harness.study.overrides import apply_overrides, dotted_name, is_set
 from harness.study.spec import StudySpec
 from harness.study.study_paths import Placed, moved_paths, placed
 from harness.study.study_tree import Key, Keys, Line, StudyTree, dumped, opening_comment, read_tree
@@ -41,6 +41,8 @@ class StudyFile:
     """Where every key stands: in the file, or in one that it extends."""
     folder: Path
     """Where its relative paths start."""
+    working: Path = Path()
+    """Where those of the command line do."""
 
     @property
     def memory(self) -> Mapping[str, str]:
@@ -70,11 +72,11 @@ class StudyFile:
             said = section.model_dump()
             if (now := resolved(said, name)) != said:
                 sections[name] = type(section).model_validate(now)
-        return placed(spec.model_copy(update=sections), self.folder, self.is_set)
+        return placed(spec.model_copy(update=sections), self.folder, self.is_set, self.working)
 
     def is_set(self, keys: Keys) -> bool:
         """Return whether the command line gave a key its value."""
-        return _is_set(keys, self.overrides)
+        return is_set(keys, self.overrides)
 
     @cached_property
     def addresses(self) -> list[str]:
@@ -90,7 +92,8 @@ class StudyFile:
             StoreError: The store is a database whose driver is not installed.
         """
         said = type(self.study.tracking).model_validate(resolved(self.study.tracking.model_dump(), "tracking"))
-        study = placed(self.study.model_copy(update={"tracking": said}), self.folder, self.is_set).study
+        spec = self.study.model_copy(update={"tracking": said})
+        study = placed(spec, self.folder, self.is_set, self.working).study
         return StudyAddress(study.name, study.tracking.experiment or study.name, store_uri(study.tracking.uri))
 
     def place(self, *keys: Key) -> str:
@@ -98,13 +101,16 @@ class StudyFile:
         return _place(self.path, self.lines, self.overrides, keys)
 
 
-def read_study(path: Path, overrides: Sequence[str] = (), *, folder: Path | None = None) -> StudyFile:
+def read_study(
+    path: Path, overrides: Sequence[str] = (), *, folder: Path | None = None, working: Path = Path()
+) -> StudyFile:
     """Read and validate a study file, with all that it extends.
 
     Args:
         path: The file.
         overrides: ``key.sub=value`` each, the value in YAML; applied before validation.
         folder: Where its relative paths start; left out: where it is.
+        working: Where those of the overrides start; left out: at the working folder.
 
     Raises:
         StudyError: All that is wrong with it.
@@ -114,7 +120,7 @@ def read_study(path: Path, overrides: Sequence[str] = (), *, folder: Path | None
     text = tree.text
     if len(tree.files) > 1:
         text, study = _resolved(tree, overrides, study, own)
-    return StudyFile(study, path, text, tuple(overrides), tree.lines, own)
+    return StudyFile(study, path, text, tuple(overrides), tree.lines, own, working)
 
 
 def _validated(tree: StudyTree, overrides: Sequence[str]) -> StudySpec:
@@ -131,7 +137,7 @@ def _resolved(tree: StudyTree, overrides: Sequence[str], study: StudySpec, folde
     """Return the text and the study that say the same without what they extend, every path from the study's folder."""
 
     def folder_of(keys: Keys) -> Path:
-        return folder if _is_set(keys, overrides) else _line(tree.lines, keys).file.parent
+        return folder if is_set(keys, overrides) else _line(tree.lines, keys).file.parent
 
     values = deepcopy(tree.values)
     for (*above, last), path in moved_paths(study, folder, folder_of).items():
@@ -145,7 +151,7 @@ def _resolved(tree: StudyTree, overrides: Sequence[str], study: StudySpec, folde
 def _place(path: Path, lines: dict[Keys, Line], overrides: Sequence[str], keys: Keys) -> str:
     dotted = ".".join(str(key) for key in keys)
     for override in overrides:
-        if _sets(override, dotted) or (keys not in lines and dotted_name(override).startswith(f"{dotted}.")):
+        if is_set(keys, [override]) or (keys not in lines and dotted_name(override).startswith(f"{dotted}.")):
             return f"override {cut(override)}"
     while keys not in lines:
         keys = keys[:-1]
@@ -154,15 +160,6 @@ def _place(path: Path, lines: dict[Keys, Line], overrides: Sequence[str], keys: 
     section = ".".join(str(key) for key in keys)
     inside = [f" with override {cut(one)}" for one in overrides if dotted_name(one).startswith(f"{section}.")]
     return f"{lines[keys]}" + "".join(inside)
-
-
-def _is_set(keys: Keys, overrides: Sequence[str]) -> bool:
-    dotted = ".".join(map(str, keys))
-    return any(_sets(override, dotted) for override in overrides)
-
-
-def _sets(override: str, dotted: str) -> bool:
-    return f"{dotted}.".startswith(f"{dotted_name(override)}.")
 
 
 def _line(lines: dict[Keys, Line], keys: Keys) -> Line:

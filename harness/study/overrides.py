@@ -13,7 +13,7 @@ from harness.core.errors import Problem, StudyError
 from harness.core.plain_yaml import shown, yaml_value
 from harness.study.study_tree import EXTENDS, Key, Keys
 
-__all__ = ["apply_overrides", "dotted_name"]
+__all__ = ["apply_overrides", "dotted_name", "is_set"]
 
 DEEPEST = 8
 """Sections within sections that a key on the command line may name."""
@@ -50,6 +50,16 @@ def dotted_name(override: str) -> str:
     'prompts.0.text'
     """
     return re.sub(r"\[(\d+)\]", r".\1", override.partition("=")[0])
+
+
+def is_set(keys: Keys, overrides: Sequence[str]) -> bool:
+    """Return whether one of some overrides gives a key its value, or a section that it is in.
+
+    >>> is_set(("data", "path"), ["data={path: rows}"])
+    True
+    """
+    dotted = ".".join(map(str, keys))
+    return any(f"{dotted}.".startswith(f"{dotted_name(override)}.") for override in overrides)
 
 
 def _keys(name: str) -> Keys:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from harness.core.workspace import inside
 from harness.data.split_slices import names_file, pieces_of
 from harness.study.check import Checked, check
 from harness.study.load_study import read_study
+from harness.study.recorded_folders import recorded_folders, recorded_task
 from harness.study.spec import Search
 from harness.study.task import load_task, task_text
 from harness.study.task_files import has_run, task_path
@@ -87,14 +89,14 @@ def rebuilt(stored: StoredStudy, folder: Path, store: str, allowed: Permissions)
         (folder / Artifacts.LOSS).write_text(stored.loss, encoding="utf-8")
         overrides.append(_override("training", "loss", f"{folder / Artifacts.LOSS}:{function}"))
     overrides.append(_override("tracking", "uri", store))
-    data = record.study["data"]
+    data, folders = record.study["data"], recorded_folders(record)
     overrides += _rows(stored, folder)
     files = [piece for text in data.get("splits", {}).values() for piece in pieces_of(text) if names_file(piece.name)]
     if not files and not any(data.get(key) for key in ("path", "hub", "sources")):  # the task's own, if it is anywhere
-        place = task_path(record.study["task"], record.folder)
-        own = place.parent / load_task(str(task))[0].data if place.is_file() else record.data["source"]
+        place, source = recorded_task(record), folders.working / record.data["source"]
+        own = place.parent / load_task(str(task))[0].data if place.is_file() else source
         overrides.append(_override("data", "path", str(own)))
-    read = read_study(file, overrides, folder=record.folder)
+    read = read_study(file, overrides, folder=folders.own, working=folders.working)
     for other in map(task_path, read.resolved.generality.tasks):
         if other.is_file():
             _refuse_unknown(f"task {other}", task_text(other), allowed)
@@ -120,7 +122,7 @@ def _rows(stored: StoredStudy, folder: Path) -> list[str]:
     """
     if not stored.rows:
         for split, file in stored.record.rows.items():
-            if not Path(file).is_file():
+            if not os.path.isfile(recorded_folders(stored.record).working / file):
                 raise UserError(
                     f"the rows of {split} came from memory and were kept off the store (tracking.texts: false), and "
                     f"{file} is not there any more; build the study in Python again, which writes it"

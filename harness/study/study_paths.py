@@ -35,16 +35,17 @@ class Placed(NamedTuple):
     """What was found in the place that is tried second, a sentence each."""
 
 
-def placed(study: StudySpec, folder: Path, is_set: Callable[[Keys], bool]) -> Placed:
+def placed(study: StudySpec, folder: Path, is_set: Callable[[Keys], bool], working: Path = Path()) -> Placed:
     """Return a study with its paths from the working folder, as texts; of one that is there nothing changes.
 
     Args:
         study: As it is written, with what each ``${NAME}`` stands for.
         folder: Where its file is.
         is_set: Whether a key's value comes from the command line.
+        working: Where that was given: of a study that the store holds, maybe not here.
     """
     study = _with_own_storage(study)
-    if folder.resolve() == Path().resolve():
+    if folder.resolve() == working.resolve() == Path().resolve():
         return Placed(study, ())
     notes: list[str] = []
 
@@ -52,7 +53,7 @@ def placed(study: StudySpec, folder: Path, is_set: Callable[[Keys], bool]) -> Pl
         file = path_in(text)
         if is_path is False or _starts_anywhere(file):
             return text
-        places = [Path(), folder] if is_set(keys) else [folder, Path()]
+        places = [working, folder] if is_set(keys) else [folder, working]
         there = found_in(file, places)
         if there is None and is_path is None:
             return text

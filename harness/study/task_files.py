@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,19 +24,19 @@ _HERE: set[str] = set()
 """Digests of what this process ran, should there be nowhere to keep them."""
 
 
-def task_path(name: str, folder: Path | None = None) -> Path:
+def task_path(name: str, folders: Sequence[Path] = ()) -> Path:
     """Return where the task of a name or path is, whether it is there or not.
 
     Args:
         name: As a study has it.
-        folder: Of the study's file, where relative paths start; what is not there is in the working folder.
+        folders: Where a relative path may start, the likeliest first; what is in none is in the working folder.
 
     Raises:
         UserError: No file can be called so.
     """
     path = named_path(name)
-    places = [folder / path] if folder and (folder / path).is_file() else []
-    return packaged_tasks().get(name) or next(iter(places), path)
+    there = (folder / path for folder in folders if os.path.isfile(folder / path))
+    return packaged_tasks().get(name) or next(there, path)
 
 
 def remember(files: Iterable[Path]) -> None:

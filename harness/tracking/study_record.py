@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 from harness.core.absent_value import NONE
@@ -93,6 +92,9 @@ class StudyRecord:
     overrides: tuple[str, ...]
     """What ``--set`` said."""
     file: str
+    """The path of the study's file, as it was typed."""
+    working_folder: str = ""
+    """Where it was typed; empty of a study that was run before this was kept."""
     task_file: str
     """The name of the task's file, which is `Artifacts.task` of the summary."""
     edition: str | None = None
@@ -134,11 +136,6 @@ class StudyRecord:
     cautions: tuple[str, ...] = ()
     """What `check` said that a reader must know, a sentence each; empty of a study run before."""
     provenance: Mapping[str, str]
-
-    @property
-    def folder(self) -> Path:
-        """Where the study's file was, and relative paths start."""
-        return Path(self.file).parent
 
     @classmethod
     def from_run(cls, store: RunStore, summary: Run) -> StudyRecord:

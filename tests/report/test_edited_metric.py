@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,6 +110,10 @@ def test_nothing_is_compared_or_gone_on_with_until_the_signature_changes(places:
     assert told.out.splitlines()[-1] == place.run(*SMALL).out.splitlines()[-1]  # the page, and the text
     edited(place, "np.array([1.0 + ", "np.array([2.0 + ")
     sentence = "a metric whose results change needs another signature"
+    report = place.command("report", "study.yaml")
+    assert (report.status, sentence in " ".join(report.err.split())) == (2, True)
+    assert "95% interval" in (place.folder / "reports" / "tiny" / "report.md").read_text(encoding="utf-8")
+    shutil.rmtree(place.folder / "reports")
     report = place.command("report", "study.yaml")
     assert (report.status, sentence in " ".join(report.out.split())) == (0, True)
     assert place.table()["bare/head"]["test_words"] == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -69,12 +70,54 @@ def test_whoever_ran_a_study_reads_it_by_its_name(done: Place) -> None:
     assert done.command("reproduce", run_of(done)).status == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("is_old", [False, True])
+def test_a_study_that_was_named_by_a_relative_path_is_read_from_any_folder(
+    done: Place, places: Places, tmp_path: Path, is_old: bool
+) -> None:
+    place, other = places.copy(done), Place(tmp_path)
+    facts = json.loads(artifact(place, "study.json").read_text())
+    assert facts["file"] == "study.yaml"
+    assert facts.pop("working_folder") == str(done.folder)
+    if is_old:
+        put(place, "study.json", json.dumps(facts))
+    env = {"MLFLOW_TRACKING_URI": place.uri, "HARNESS_HOME": str(place.folder)}
+    before = verdicts(place)
+    for file in ("report.md", "verdicts.json"):
+        (place.folder / "reports" / "tiny" / file).unlink()
+    assert other.command("report", "tiny", env=env).status == 0
+    assert verdicts(place) == before > 0
+    assert other.command("compare", "tiny:cue/head", "tiny:bare/head", env=env).status == 0
+    again = other.command("reproduce", run_of(place), env=env)
+    assert again.status == 0, again.err
+    assert "task" not in again.out
+
+
+@pytest.mark.slow
+def test_claims_are_not_replaced_by_none_because_the_metric_is_gone(done: Place, places: Places) -> None:
+    place = places.copy(done)
+    folder = place.folder / "reports" / "tiny"
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    (place.folder / "task.py").unlink()
+    report = place.command("report", "tiny")
+    assert report.status == 2
+    assert "own was own|1 when the study was run; its task file task.py is not there any more" in report.err
+    assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
+    shutil.rmtree(folder)
+    assert place.command("report", "tiny").status == 0
+    assert verdicts(place) == 0
+
+
 def test_a_stranger_s_store_runs_nothing(elsewhere: Place, tmp_path: Path) -> None:
     canaries = Canaries(tmp_path / "sang")
     for file in (elsewhere.folder / "task.py", artifact(elsewhere, "task.py")):
         put(elsewhere, "task.py", canaries.python("task") + artifact(elsewhere, "task.py").read_text())
         file.write_text(canaries.python("task") + file.read_text())
     put(elsewhere, "task.py", artifact(elsewhere, "task.py").read_text())
+    report, before = elsewhere.command("report", "tiny"), verdicts(elsewhere)
+    assert (report.status, before > 0) == (2, True)
+    assert "not run as it now stands" in report.err
+    shutil.rmtree(elsewhere.folder / "reports")
     assert elsewhere.command("report", "tiny").status == 0
     assert verdicts(elsewhere) == 0
     assert "not run as it now stands" in (elsewhere.folder / "reports" / "tiny" / "report.md").read_text()
@@ -92,6 +135,7 @@ def test_a_stranger_s_store_runs_nothing(elsewhere: Place, tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_naming_the_study_s_file_allows_its_task(elsewhere: Place) -> None:
+    shutil.rmtree(elsewhere.folder / "reports")
     assert elsewhere.command("report", "tiny").status == 0
     assert verdicts(elsewhere) == 0
     assert elsewhere.command("report", "study.yaml").status == 0

@@ -33,6 +33,8 @@ class Findings:
     """What every test prediction contributes to the leading metric."""
     recommendation: Recommendation | None = None
     """``None`` where nothing can be ranked, or nothing claimed of the first cell."""
+    lost: str = ""
+    """Why the metric that claims were made by can make none today; empty where it can, or none ever were."""
     unranked: str = ""
     """Why no cell is the first; empty where one is."""
 
@@ -57,12 +59,16 @@ def find(results: Results) -> Findings:
     answers, metric, unranked = results.answers, results.metric, nothing_ranks(results)
     if unranked:
         begun = any(cell.ranks_by(results.lead) for cell in results.cells)
-        facts = {"reason": unranked, "unfinished": not begun and unfinished(results)}
+        facts = {
+            "reason": unranked,
+            "unfinished": not begun and unfinished(results),
+            "answered": answers is not None and not answers.kept_off,
+        }
         return Findings(" ".join(paragraphs("text/unranked.md.j2", **facts)), unranked=unranked)
     if answers is None:
         return Findings(_unclaimed(results, _unanswered(results)))
     if isinstance(metric, str):
-        return Findings(_unclaimed(results, metric))
+        return Findings(_unclaimed(results, metric), lost=metric if results.metric_is_lost else "")
     if units(answers.examples) < 2:
         rows = "example" if len(answers.examples) == 1 else "group of examples"
         return Findings(_unclaimed(results, f"a single test {rows} compares nothing"))
@@ -71,7 +77,7 @@ def find(results: Results) -> Findings:
         return Findings(_unclaimed(results, "no cell with a score on validation has final runs"))
     scored, final = score_answers(answers, metric), results.settings.get("final", {})
     if changed := changed_metric(metric, answers, scored, "test"):
-        return Findings(_unclaimed(results, changed))
+        return Findings(_unclaimed(results, changed), lost=changed)
     verdicts = judge(
         answers,
         scored,
