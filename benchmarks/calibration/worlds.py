@@ -2,8 +2,9 @@
 
 A latent quality is the sum of a cell's mean and normal effects of the example (shared by all cells), of example and
 cell (shared by the cell's seeds), of the seed, and of all three. ROUGE-like scores are the normal distribution function
-of it, and 0 for some examples; BLEU-like statistics are lengths, and n-gram matches drawn with that probability. So
-expected values are closed forms, for the mean of a normal distribution function is one.
+of it, and 0 for some examples; BLEU-like statistics are lengths, and n-gram matches drawn with that probability; a
+right answer is one whose quality lies above a bar that most clear. So expected values are closed forms, for the mean of
+a normal distribution function is one.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from harness.stats.trained_cells import Runs
 
@@ -62,6 +63,8 @@ class World(Protocol):
     name: str
     full: float
     """The best score."""
+    examples: int
+    """How many a simulated study has."""
     slope: float
     """What a score gains by one latent unit, at latent mean 0."""
 
@@ -117,6 +120,7 @@ class Rouge:
 
     name = "ROUGE-like"
     full = 1.0
+    examples = 200
     lost = 0.15
     """Share of examples that nobody scores on."""
 
@@ -137,6 +141,7 @@ class Bleu:
 
     name = "BLEU-like"
     full = 100.0
+    examples = 200
     harder = np.array([0.0, 0.7, 1.1, 1.5])
     """What each order takes off the latent quality."""
 
@@ -175,6 +180,30 @@ class Bleu:
     @staticmethod
     def _ngrams(said: Floats) -> Floats:
         return np.maximum(said[:, None] - np.arange(4), 0)
+
+
+class Right:
+    """A share of right answers near the ceiling: about one example in forty is wrong in a run."""
+
+    name = "near the ceiling"
+    full = 1.0
+    examples = 40
+    ease = float(ndtri(0.97))
+    """How far the average example lies above the bar."""
+
+    @property
+    def slope(self) -> float:
+        return float(self.expected(0.01) - self.expected(-0.01)) / 0.02
+
+    def runs(self, quality: Floats, generator: np.random.Generator) -> list[Runs]:
+        scores = (quality + self.ease > 0).astype(np.float64)
+        return [
+            Runs(tuple(partial(_averaged, run) for run in cell), quality.shape[-1], True, binary=True)
+            for cell in scores
+        ]
+
+    def expected(self, mean: float | Floats) -> Floats:
+        return ndtr((np.asarray(mean) + self.ease) / (ABILITY + PAIRED) ** 0.5)
 
 
 def bleu(sums: Floats) -> Floats:

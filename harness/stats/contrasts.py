@@ -25,7 +25,9 @@ Donner 2008 join confidence limits) before Student's quantile multiplies it. A p
 error, or for the deviation on the side of 0 where that is the larger; on that side a difference's interval goes by the
 same, so that it holds 0 just where the test is undecided. Scores that are 0 or 1 have Wilson's interval (1927) at the
 number of examples that their standard error amounts to (Korn & Graubard 1998), since a resample of a hundred zeros is a
-hundred zeros.
+hundred zeros. For the same reason ``v`` is at least `harness.stats.intervals.least_variance` for each share that a
+difference is made of: where one seed missed one example, that miss would be all that is known, of seeds and of examples
+alike, with the one degree of freedom that two seeds have.
 
 A cell chosen by the same runs' validation scores owes them some luck, which its test score shares: ``luck`` counts the
 seeds' variance several times on the side of luck.
@@ -131,14 +133,17 @@ class _Side(NamedTuple):
     degrees: float
     deviation: float
     """The standard deviation on this side, by the quantile."""
+    observed: float
+    """The standard error that resamples show, which of shares may be less."""
 
     @classmethod
-    def of(cls, draws: Floats, variance: float, units: int, seeds: Sequence[SeedVariance], sign: int) -> _Side:
-        """Return a side of an estimate, by its resamples and their variance."""
+    def of(cls, draws: Floats, least: float, units: int, seeds: Sequence[SeedVariance], sign: int) -> _Side:
+        """Return a side of an estimate, by its resamples and the least variance that they are taken to have."""
         quantile, normal = float(np.quantile(draws, ndtr(sign * _QUANTILE))), sign * _QUANTILE
-        by_examples = max(0.0, (quantile - float(draws.mean())) / normal)
-        deviation = math.sqrt(by_examples**2 + math.fsum(part.variance for part in seeds))
-        return cls(sign, *standard_error(variance, units, seeds), deviation)
+        by_examples, variance = max(0.0, (quantile - float(draws.mean())) / normal), float(draws.var(ddof=1))
+        deviation = math.sqrt(max(by_examples**2, least) + math.fsum(part.variance for part in seeds))
+        error, degrees = standard_error(max(variance, least), units, seeds)
+        return cls(sign, error, degrees, deviation, standard_error(variance, units, seeds)[0])
 
     @property
     def largest(self) -> float:
@@ -160,9 +165,9 @@ class _Side(NamedTuple):
 
     def worth(self, value: float, cell: Trained, level: float) -> tuple[float, float]:
         """Return how many examples a share of right ones is worth, and Student's quantile."""
-        if not self.error or value in (0.0, 1.0):
+        if not self.observed or value in (0.0, 1.0):
             return float(cell.units), self.student(level)
-        return min(value * (1 - value) / self.error**2, float(cell.units * len(cell.scores))), self.student(level)
+        return min(value * (1 - value) / self.observed**2, float(cell.units * len(cell.scores))), self.student(level)
 
 
 class Weighed(NamedTuple):
@@ -194,13 +199,13 @@ class Weighed(NamedTuple):
         if not defined or any(cells[name].biased for name in parts):
             return cls(value, covers, math.nan, math.nan, math.nan, None, None, is_difference=len(parts) > 1)
         seeds = seeds_of(parts, cells) if of == "procedure" else []
-        units, variance = cells[next(iter(parts))].units, float(draws.var(ddof=1))
+        units, least = cells[next(iter(parts))].units, _least_variance(parts, cells)
         below, above = (
-            _Side.of(draws, variance, units, [part.scaled(times) for part in seeds], sign)
+            _Side.of(draws, least, units, [part.scaled(times) for part in seeds], sign)
             for times, sign in zip(luck, (-1, +1), strict=True)
         )
         p = max((below if value > 0 else above).p(value), 2.0 ** (1 - units))
-        error, degrees = standard_error(variance, units, seeds)
+        error, degrees = standard_error(max(float(draws.var(ddof=1)), least), units, seeds)
         return cls(value, covers, error, degrees, p, (below, above), _share(parts, cells), len(parts) > 1)
 
     def at(self, level: float) -> Estimate:
@@ -218,6 +223,11 @@ class Weighed(NamedTuple):
                     for side in self.sides
                 )
         return Estimate(self.value, low, high, self.error, self.degrees, self.p, self.covers_seeds)
+
+
+def _least_variance(weights: Mapping[str, float], cells: Mapping[str, Trained]) -> float:
+    """Return the variance over examples that a weighted sum of cells has at least."""
+    return math.fsum(weight**2 * cells[name].least_variance for name, weight in weights.items())
 
 
 def _share(weights: Mapping[str, float], cells: Mapping[str, Trained]) -> Trained | None:

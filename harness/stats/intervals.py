@@ -11,7 +11,7 @@ from scipy.special import ndtr, ndtri
 
 from harness.stats.resampling import RESAMPLES, Floats, Reduce, Rescore, draw, rescorer
 
-__all__ = ["Interval", "bootstrap", "percentiles", "wilson"]
+__all__ = ["Interval", "bootstrap", "least_variance", "percentiles", "wilson"]
 
 
 class Interval(NamedTuple):
@@ -79,7 +79,18 @@ def wilson(share: float, examples: float, quantile: float, *, upper: bool = Fals
     pull = quantile**2 / examples
     half = quantile * math.sqrt(share * (1 - share) / examples + pull / (4 * examples))
     end = (share + pull / 2 + (half if upper else -half)) / (1 + pull)
-    return min(max(end, 0.0), 1.0)
+    return min(max(end, share), 1.0) if upper else max(min(end, share), 0.0)  # by rounding, 0 could lie outside
+
+
+def least_variance(examples: float) -> float:
+    """Return the least variance over examples that a share of right ones is taken to have.
+
+    Resamples of examples that are all right are all right, and where one is wrong they know next to nothing of how many
+    would be among others. So a share varies at least as one of examples that are all alike, with one right and one
+    wrong example added (Agresti & Coull 1998, "Approximate is Better than 'Exact' for Interval Estimation of Binomial
+    Proportions", at the level of 68%; Bonett & Price 2012 add as many to each cell of a paired difference).
+    """
+    return (examples + 1) / (examples + 2) ** 3
 
 
 def _shifted(tails: Floats, draws: Floats, value: float, acceleration: float) -> Floats:

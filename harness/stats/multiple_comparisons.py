@@ -59,7 +59,8 @@ class Comparison(NamedTuple):
 
     def __repr__(self) -> str:
         gain = self.difference
-        told = f"{gain.value:+.4g}, {gain.low:+.4g} to {gain.high:+.4g}, p_adjusted {self.p_adjusted:.3g}"
+        ends = "no interval" if math.isnan(gain.low) else f"{gain.low:+.4g} to {gain.high:+.4g}"
+        told = f"{gain.value:+.4g}, {ends}, p_adjusted {self.p_adjusted:.3g}"
         return f"Comparison({self.a!r} against {self.b!r}: {self.reason or self.verdict}; {told})"
 
     @property
@@ -255,6 +256,8 @@ def _covariance(cells: Sequence[Trained], of: Target, luck: float) -> Floats:
         return np.zeros((0, 0))
     with np.errstate(invalid="ignore"):
         covariance: Floats = np.atleast_2d(np.cov([cell.draws for cell in cells]))
+    least = [cell.least_variance for cell in cells]
+    np.fill_diagonal(covariance, np.maximum(np.diag(covariance), least))
     if of == "procedure":
         seeds = [sum(part.variance for part in seeds_of({"": 1.0}, {"": cell})) for cell in cells]
         covariance = covariance + luck * np.diag(seeds)

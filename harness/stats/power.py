@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from harness.stats.contrasts import seeds_of
+from harness.stats.intervals import least_variance
 from harness.stats.seed_variance import standard_error
 from harness.stats.trained_cells import Runs, Trained, rescored
 
@@ -48,7 +49,8 @@ def power(
     one, other = rescored(pair, generator=generator, resamples=resamples, size=examples)
     draws = one.mean(axis=0) - other.mean(axis=0)
     seeds = seeds_of({"first": 1.0, "second": -1.0}, {"first": trained[0], "second": trained[1]})
-    error, degrees = standard_error(float(draws.var(ddof=1)), examples, seeds)
+    least = least_variance(examples) * sum(cell.binary for cell in trained)
+    error, degrees = standard_error(max(float(draws.var(ddof=1)), least), examples, seeds)
     seeds_moved = math.sqrt(sum(part.variance for part in seeds)) * generator.standard_normal(resamples)
     seen = np.abs(draws - draws.mean() + abs(difference) + seeds_moved)
     return float(np.mean(seen > stdtrit(degrees, (1 + level) / 2) * error))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from harness.stats.intervals import least_variance
 from harness.stats.resampling import RESAMPLES, Floats, Reduce, Rescore, draw, rescorer
 from harness.stats.seed_variance import SeedVariance, mean_seed_variance, own_seed_variance
 
@@ -100,6 +101,11 @@ class Trained:
     def value(self) -> float:
         """The mean over runs."""
         return math.fsum(self.scores) / len(self.scores)
+
+    @property
+    def least_variance(self) -> float:
+        """By how much a share of right examples varies at least over examples; 0 of any other score."""
+        return least_variance(self.units) if self.binary else 0.0
 
     @property
     def biased(self) -> bool:
