@@ -136,8 +136,7 @@ def collect(tracker: RunStore, study: str) -> Results:
         UserError: The study has no summary yet.
     """
     runs = tracker.runs()
-    summary = summary_of(runs)
-    if summary is None:
+    if (summary := summary_of(runs)) is None:
         raise UserError(f"study {study!r} has no results yet; run it first")
     record = StudyRecord.from_run(tracker, summary)
     parents = {run.tags[Tags.CELL]: run for run in runs if run.phase == "cell"}
@@ -155,9 +154,8 @@ def collect(tracker: RunStore, study: str) -> Results:
         with decoding_run(parent):
             own = ranges.get(parent.params[Params.TUNING], space)
             cells.append(_cell(parent, part, rows, record.axes, space, own))
-    references = [run for run in scored if run.phase == "reference"]
+    references, lead = [run for run in scored if run.phase == "reference"], named_metric(record.lead, record)
     answers, damaged = read_answers(tracker, finals, list(children), references=references)
-    lead = named_metric(record.lead, record)
     return Results(
         study=study,
         question=record.question,
