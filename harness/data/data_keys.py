@@ -40,7 +40,8 @@ class Data(Section):
     columns: dict[str, str] = Field(default_factory=dict)
     """Names that the task expects, to the names that the file has: ``{source: article, target: summary}``."""
     group: str | None = None
-    """The file's column that says which rows belong together: a group stays in one split, and is resampled as one."""
+    """The file's column that says which rows belong together: a group stays in one split, and is resampled as one.
+    ``null``, where it is written, says that none does, and ends the question of ``check``."""
     turns: Literal["last", "all"] | None = None
     """Of chats, a column ``messages`` or ``conversations``: which turn of an assistant is the target, the ``last`` one,
     or ``all`` of them, each with the turns before it; left out: the last, where rows have no target."""

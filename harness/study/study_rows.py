@@ -80,7 +80,7 @@ def _read(
         except UserError as error:
             errors.append(error)
     problems.add_once(errors, source.prefix if source else "", "data")
-    return source, spread(rows.get("train", [])), _ungrouped(rows, study.data), examples
+    return source, spread(rows.get("train", [])), _ungrouped(rows, examples, study.data), examples
 
 
 def _kept(
@@ -100,10 +100,23 @@ def _kept(
     return examples, found, [*lines, *few_tested(examples)]
 
 
-def _ungrouped(rows: Mapping[Split, Sequence[SourceRow]], data: Data) -> list[str]:
-    """Ask about columns that look as if they said which rows belong together, where none is named."""
-    if data.group is not None:
+def _ungrouped(
+    rows: Mapping[Split, Sequence[SourceRow]], examples: Mapping[Split, Sequence[Example]], data: Data
+) -> list[str]:
+    """Ask about columns that look like groups of rows, where neither one is named nor ``null`` written."""
+    if "group" in data.model_fields_set:
         return []
     mapped = {data.columns.get(name, name) for name in ("source", "target", "references", "id")}
+    mapped |= _targets(rows.get("train", []), examples.get("train", []))
     columns = {split: [row.columns for row in part] for split, part in rows.items()}
     return [likely.line() for likely in likely_groups(columns, frozenset(mapped), data.columns.get("id", "id"))]
+
+
+def _targets(rows: Sequence[SourceRow], examples: Sequence[Example]) -> set[str]:
+    """Return the columns that a task's own function takes for targets: whose values those of all examples are."""
+    pairs = list(zip(rows, examples, strict=False))
+    return {
+        column
+        for column in (rows[0].columns if pairs else ())
+        if all(str(row.columns.get(column)).split() == example.target.split() for row, example in pairs)
+    }
