@@ -8,6 +8,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from harness.report.number_format import study_places
 from harness.report.ranked_table import TEXT_HEADER, ranked_table, text_row
 from harness.report.text.cautions import caption_on_test, cautions
 from harness.report.text.findings import Findings
@@ -41,12 +42,12 @@ def _table(results: Results, findings: Findings) -> Table:
     )
     for name in TEXT_HEADER:
         table.add_column(name, justify="left" if name == "cell" else "right", no_wrap=True)
-    rows = ranked_table(results, findings)
+    rows, decimals = ranked_table(results, findings), study_places(results)
     for row in rows:
         if not row.is_reference:
-            table.add_row(*text_row(row))
+            table.add_row(*text_row(row, decimals))
     table.add_section()
     for row in rows:
         if row.is_reference:
-            table.add_row(*text_row(row), style="dim")
+            table.add_row(*text_row(row, decimals), style="dim")
     return table

@@ -7,16 +7,19 @@ from collections.abc import Iterable
 
 __all__ = ["closest"]
 
+CLOSE = 0.65
+"""How alike two names are, from 0 to 1, for one to be a misspelling of the other: with one letter of three changed."""
+
 
 def closest(name: str, known: Iterable[str]) -> str:
     """Return a hint for a misspelt name: the closest known one, then all of them.
 
     >>> closest("barre", ["bare", "cue"])
     "did you mean 'bare'? Known: bare, cue"
-    >>> closest("zzz", ["bare", "cue"])
-    'known: bare, cue'
+    >>> closest("mail", ["alts", "body"])  # another word, which some letters of are the same
+    'known: alts, body'
     """
     names = list(known)
     listing = ", ".join(names) or "none"
-    match = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    match = difflib.get_close_matches(name, names, n=1, cutoff=CLOSE)
     return f"did you mean {match[0]!r}? Known: {listing}" if match else f"known: {listing}"

@@ -116,7 +116,8 @@ class Data(Place):
     """Several places instead of one, ``[{path: a, weight: 2}, {hub: owner/b}]``: each split mixes theirs by the
     weights, as many rows as there are without taking one twice; ids begin with the name of a row's source."""
     group: str | None = None
-    """The file's column that says which rows belong together: a group stays in one split, and is resampled as one."""
+    """The file's column that says which rows belong together: a group stays in one split, and is resampled as one.
+    ``null``, where it is written, says that none does, and ends the question of ``check``."""
     turns: Literal["last", "all"] | None = None
     """Of chats, a column ``messages`` or ``conversations``: which turn of an assistant is the target, the ``last`` one,
     or ``all`` of them, each with the turns before it; left out: the last, where rows have no target."""

@@ -68,7 +68,7 @@ class Likely(NamedTuple):
             remedy = "give them a column of their own, and set data.group"
         return (
             f"Do rows {rows} belong together? {them} {self.values} values repeat over {self.rows} rows, and "
-            f"{self.shared} of them stand in more than one split; if so, {remedy}"
+            f"{self.shared} of them stand in more than one split; if so, {remedy}; if not, data.group: null says so"
         )
 
 

@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 
 from harness.core.errors import UserError
 from harness.data.template import Template
+from harness.report.number_format import study_places
 from harness.report.ranked_table import TEXT_HEADER, ranked_table, text_row
 from harness.report.text.findings import Findings
 from harness.results.collect import Results
@@ -53,7 +54,7 @@ def _trials(cell: Cell, study: StudySpec, cells: Sequence[Cell]) -> int:
 
 def result_preview(results: Results, findings: Findings) -> str:
     """Return the ranked table of a study and its answer, as HTML."""
-    rows = [text_row(row) for row in ranked_table(results, findings)]
+    rows = [text_row(row, study_places(results)) for row in ranked_table(results, findings)]
     header = [f"{name} {results.lead}" if name in ("validation", "test") else name for name in TEXT_HEADER]
     return _page(results.study, [findings.answer, *findings.advice], header, rows)
 

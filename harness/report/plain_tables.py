@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from harness.report.number_format import UNDEFINED, amount, percent, score, significant
+from harness.report.number_format import UNDEFINED, amount, percent, places, score, significant
 from harness.report.templates import paragraphs
 from harness.results.collect import Results
 from harness.results.cost_table import CostRow, cost_table, plan_vs_actual, total_costs
@@ -63,11 +63,15 @@ def all_scores(results: Results) -> PlainTable:
     Empty predictions on test have a column where there are any.
     """
     names = [score_name(split, metric) for metric in results.metrics for split in ("validation", "test")]
-    rows = {cell.id: [score(cell.score(name)) for name in names] for cell in results.ranked()}
-    rows |= {
-        f"reference: {row}": [score(metrics.get(name, math.nan)) for name in names]
+    values = {cell.id: [cell.score(name) for name in names] for cell in results.ranked()}
+    values |= {
+        f"reference: {row}": [metrics.get(name, math.nan) for name in names]
         for row, metrics in results.references.items()
     }
+    columns = [map(abs, filter(math.isfinite, column)) for column in zip(*values.values(), strict=True)]
+    largest = [max(column, default=0.0) for column in columns]
+    decimals = [places(max(largest[place - place % 2 :][:2])) for place in range(len(largest))]  # a metric's two alike
+    rows = {name: [score(*one) for one in zip(row, decimals, strict=True)] for name, row in values.items()}
     empty = empty_shares(results)
     header = [f"{metric} {split}" for metric in results.metrics for split in ("validation", "test")]
     if any(empty.values()):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from harness.report.number_format import UNDEFINED, learning_rate, places, score
+from harness.report.number_format import UNDEFINED, learning_rate, score
 from harness.report.text.findings import Findings
 from harness.results.cell_result import CellResult
 from harness.results.collect import Results
@@ -82,11 +82,11 @@ def ranked_table(results: Results, findings: Findings) -> list[RankedRow]:
     return [*cells, *(_reference(*row, results.lead, fixed) for row in results.references.items())]
 
 
-def text_row(row: RankedRow) -> list[str]:
-    """Return a row for terminal, Markdown and notes, each score with the decimals of its size."""
-    validation = "all diverged" if row.all_diverged else _text(row.validation)
+def text_row(row: RankedRow, decimals: int) -> list[str]:
+    """Return a row for terminal, Markdown and notes, all scores with as many decimals."""
+    validation = "all diverged" if row.all_diverged else _text(row.validation, decimals)
     found = ", ".join(filter(None, (learning_rate(row.learning_rate), row.found)))
-    return [str(row.rank or UNDEFINED), row.name, found, validation, _text(row.test)]
+    return [str(row.rank or UNDEFINED), row.name, found, validation, _text(row.test, decimals)]
 
 
 def _found(cell: CellResult) -> str:
@@ -106,8 +106,8 @@ def _reference(name: str, scores: Mapping[str, float], lead: str, intervals: Map
     return RankedRow(None, f"reference: {name}", None, validation, test, intervals.get(name), is_reference=True)
 
 
-def _text(measured: Measured) -> str:
-    mean = score(measured.mean)
+def _text(measured: Measured, decimals: int) -> str:
+    mean = score(measured.mean, decimals)
     if math.isnan(measured.mean) or math.isnan(measured.deviation):
         return mean
-    return f"{mean} ± {score(measured.deviation, places(measured.mean))}"
+    return f"{mean} ± {score(measured.deviation, decimals)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ class Answer(NamedTuple):
     cell: str
     text: str
     score: float
-    """Of this prediction alone."""
+    """Of this prediction alone; nan where the metric cannot be had."""
 
 
 class Sample(NamedTuple):
@@ -68,7 +69,7 @@ def samples(results: Results, findings: Findings, *, most: int = 4) -> Samples |
     cells = {"every cell": list(dict.fromkeys([a, b, *ranked]))}
 
     def shown(numbers: list[int]) -> list[Sample]:
-        return [_sample(number, cells, results, findings)._replace(gain=float(gains[number])) for number in numbers]
+        return [_sample(number, cells, results)._replace(gain=float(gains[number])) for number in numbers]
 
     wins = [number for number in order if gains[number] > 0]
     losses = [number for number in reversed(order) if gains[number] < 0]
@@ -76,17 +77,21 @@ def samples(results: Results, findings: Findings, *, most: int = 4) -> Samples |
 
 
 def first_examples(results: Results, findings: Findings, *, most: int = 3) -> list[Sample]:
-    """Return the first test examples with what every prompt, depth and level of further axes made of them."""
-    verdicts = findings.verdicts
-    if verdicts is None or results.answers is None or results.answers.kept_off:
+    """Return the first test examples with what every prompt, depth and level of further axes made of them.
+
+    Those are of the first cell, and where none is, of the first in grid order that answered.
+    """
+    answers = results.answers
+    if answers is None or answers.kept_off or not any(cell.id in answers.cells for cell in results.cells):
         return []
-    best = next(cell for cell in results.cells if cell.id == verdicts.best)
+    best = next(cell for cell in results.cells if cell.id == (findings.first or next(iter(answers.cells))))
     groups = {}
     for axis in results.axes:
-        cells = [cell.id for cell in alike(best, results, but=axis) if cell.id in verdicts.scores]
+        cells = [cell.id for cell in alike(best, results, but=axis) if cell.id in answers.cells]
         if len(cells) > 1:
             groups[_group(axis, best)] = cells
-    return [_sample(number, groups, results, findings) for number in _continued(results)[:most]]
+    groups = groups or {"the only cell": [best.id]}
+    return [_sample(number, groups, results) for number in _continued(results)[:most]]
 
 
 def _continued(results: Results) -> Sequence[int]:
@@ -112,16 +117,16 @@ def _by_example(findings: Findings, metric: Metric, cell: str) -> np.ndarray:
     return np.array([mean([metric.reduce([run[number]]) for run in runs]) for number in range(len(runs[0]))])
 
 
-def _sample(number: int, groups: dict[str, list[str]], results: Results, findings: Findings) -> Sample:
+def _sample(number: int, groups: dict[str, list[str]], results: Results) -> Sample:
     """Return an example with what the first final run of each cell answered, and how that scores alone."""
     answers, metric = results.answers, results.metric
     assert answers is not None
-    assert not isinstance(metric, str)
     example = answers.examples[number]
 
     def answer(cell: str) -> Answer:
-        text = answers.cells[cell].runs[0][number].text
-        return Answer(cell, _cut(text), metric.reduce([findings.scored[cell][0][number]]))
+        said = answers.cells[cell].runs[0][number]
+        alone = math.nan if isinstance(metric, str) else metric.reduce([metric.contribution(said, example)])
+        return Answer(cell, _cut(said.text), alone)
 
     references = tuple(_cut(text) for text in example.references)
     by_group = {name: tuple(answer(cell) for cell in cells) for name, cells in groups.items()}

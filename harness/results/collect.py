@@ -71,19 +71,16 @@ class Results:
     references: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """The scores of the task's reference rows, ``validation/<metric>`` and ``test/<metric>`` as far as they can be had,
     by their names in the order of `harness.study.reference_rows`; empty where test was not scored."""
-    test_access: TestAccess = TestAccess()
-    """How often test was scored for this study."""
+    test_access: TestAccess = TestAccess()  # how often test was scored for this study
     depths: tuple[str, ...] = ()
     """The tunings, the one that trains least first; empty for a study that was run before this was kept."""
-    space: SearchSpace = SearchSpace()
-    """What the searches drew from."""
+    space: SearchSpace = SearchSpace()  # what the searches drew from
     absent: tuple[str, ...] = ()  # the ids of cells that were not run yet
     leaks: tuple[str, ...] = ()
     """What two splits have in common and was not dropped, a line per pair."""
     cautions: tuple[str, ...] = ()
     """What `check` said of data and prompts that a reader must know, a sentence each."""
-    damaged: tuple[str, ...] = ()
-    """Tables of test predictions that cannot be read and take no part, a line each."""
+    damaged: tuple[str, ...] = ()  # tables of test predictions that cannot be read and take no part, a line each
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The whole study file, likewise."""
     started: float = math.nan  # when the last of its runs that count began, in seconds since 1970
@@ -160,9 +157,8 @@ def collect(tracker: RunStore, study: str) -> Results:
         with decoding_run(parent):
             own = ranges.get(parent.params[Params.TUNING], space)
             cells.append(_cell(parent, part, rows, record.axes, space, own))
-    references = [run for run in scored if run.phase == "reference"]
+    references, lead = [run for run in scored if run.phase == "reference"], named_metric(record.lead, record)
     answers, damaged = read_answers(tracker, finals, list(children), references=references)
-    lead = named_metric(record.lead, record)
     return Results(
         study=study,
         question=record.question,

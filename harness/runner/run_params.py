@@ -56,7 +56,7 @@ def study_runs(
     checked: Checked, facts: ModelFacts, metrics: Sequence[Metric], tracker: Tracker, workspace: Workspace
 ) -> StudyRuns:
     """Return the runs of a study: those in the store, and what those to come will carry."""
-    data = {split: fingerprint(examples) for split, examples in checked.examples.items()}
+    study, data = checked.study, {split: fingerprint(examples) for split, examples in checked.examples.items()}
     identity = {
         "task": checked.task.name,
         "weights": facts.weights,
@@ -68,18 +68,18 @@ def study_runs(
         "metrics": [metric.signature() for metric in metrics],
     }
     templates = {prompt: facts.chat_template for prompt in checked.prompts if form_of(prompt) != "text"}
-    loss = own.digest() if (own := own_loss(checked.study)) else None
-    digests = cell_digests(checked.cells, checked.study, identity, templates, loss=loss)
+    loss = own.digest() if (own := own_loss(study)) else None
+    digests = cell_digests(checked.cells, study, identity, templates, loss=loss)
     colors = dict(zip(checked.prompts, cycle(COLORS)))  # as in the report
-    prompts = {prompt.name: _registered(prompt, checked, tracker) for prompt in checked.study.prompt_levels()}
+    prompts = {prompt.name: _registered(prompt, checked, tracker) for prompt in study.prompt_levels()}
     return StudyRuns(
         tracker,
         {cell.id: _record(cell, checked, facts, digests[cell.id]) for cell in checked.cells},
-        tags=_tags(checked, facts, data) | {Tags.EDITION: edition(checked.study, digests)},
+        tags=_tags(checked, facts, data) | {Tags.EDITION: edition(study, digests)},
         links={cell.id: {**prompts[cell.prompt.name].link, Tags.COLOR: colors[cell.prompt]} for cell in checked.cells},
         data={split: data_use(checked, split, examples) for split, examples in checked.examples.items()},
-        put_by=PutBy(workspace.study(checked.study.name)),
-        kept_off=None if checked.study.tracking.texts else TextsKeptOff(workspace.texts(checked.study.name), metrics),
+        put_by=PutBy(workspace.study(study.name)),
+        kept_off=None if study.tracking.texts else TextsKeptOff(workspace.texts(study.name), metrics),
     )
 
 
@@ -137,8 +137,8 @@ def _tags(checked: Checked, facts: ModelFacts, data: Mapping[Split, str]) -> dic
 def _source(checked: Checked, commit: str) -> dict[str, str]:
     """Return what MLflow's pages show as a run's source and version; ``commit`` is that of `provenance`."""
     head, _, changes = commit.partition("+")
-    version = {} if commit == "none" else {Tags.SOURCE_COMMIT: head, Tags.SOURCE_CHANGED: str(bool(changes)).lower()}
-    return {Tags.SOURCE: checked.file.path.name, **version}
+    said = {} if commit == "none" else {Tags.SOURCE_COMMIT: head, Tags.SOURCE_CHANGED: str(bool(changes)).lower()}
+    return {Tags.SOURCE: checked.file.path.name, **said}
 
 
 def data_use(checked: Checked, split: Split, examples: Sequence[Example]) -> DataUse:
@@ -163,8 +163,7 @@ def _written(text: str, checked: Checked) -> str:
 
 def _without_rows(line: str, checked: Checked) -> str:
     """Return a caution to be stored; what it quotes may be of a row."""
-    line = _written(line, checked)
-    return line if checked.study.tracking.texts else QUOTED.sub("'…'", line)
+    return _written(line, checked) if checked.study.tracking.texts else QUOTED.sub("'…'", _written(line, checked))
 
 
 def _masked(text: str, checked: Checked) -> str:
@@ -210,8 +209,7 @@ def open_summary(checked: Checked, record: StudyRecord, runs: StudyRuns) -> tupl
     tracker = runs.tracker
     earlier = summary_of(tracker.runs(phase="summary"))
     if earlier:
-        tracker.reopen(earlier.id)
-        summary = earlier.id
+        tracker.reopen(summary := earlier.id)
     else:
         params = {Params.TASK: checked.task.name, Params.MODEL: checked.file.study.model.name}
         source = (Tags.STUDY, Tags.SOURCE, Tags.SOURCE_COMMIT, Tags.SOURCE_CHANGED)

@@ -69,7 +69,7 @@ class StudyFile:
         """The same, and which paths were found in the place that is tried second."""
         spec, sections = self.study, dict[str, Section]()
         for name, section in {"model": spec.model, "data": spec.data}.items():
-            said = section.model_dump()
+            said = section.model_dump(exclude_unset=True)  # `null` that is written may mean more than none
             if (now := resolved(said, name)) != said:
                 sections[name] = type(section).model_validate(now)
         return placed(spec.model_copy(update=sections), self.folder, self.is_set, self.working)

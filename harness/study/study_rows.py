@@ -91,7 +91,8 @@ def _read(
         except UserError as error:
             errors.append(error)
     problems.add_once(errors, source.prefix if source else "", "data")
-    asked = [*_ungrouped(rows, study.data), *(_undrawn(source, study.data, task, examples) if source else [])]
+    asked = _ungrouped(rows, examples, study.data)
+    asked += _undrawn(source, study.data, task, examples) if source else []
     return source, spread(rows.get("train", [])), asked, examples
 
 
@@ -117,16 +118,27 @@ def _shown_otherwise(data: Data, source: Source | None, examples: Mapping[Split,
     return made_into_others(mappings, [example.fields for example in examples.get("train", ())])
 
 
-def _ungrouped(rows: Mapping[Split, Sequence[SourceRow]], data: Data) -> list[str]:
-    """Ask about columns that look as if they said which rows belong together, where none is named."""
-    if data.group is not None:
+def _ungrouped(
+    rows: Mapping[Split, Sequence[SourceRow]], examples: Mapping[Split, Sequence[Example]], data: Data
+) -> list[str]:
+    """Ask about columns that look like groups of rows, where neither one is named nor ``null`` written."""
+    if "group" in data.model_fields_set:
         return []
-    mapped = frozenset(data.columns.get(name, name) for name in ("source", "target", "references", "id"))
+    mapped = {data.columns.get(name, name) for name in ("source", "target", "references", "id")}
+    mapped |= _targets(rows.get("train", []), examples.get("train", []))
     columns = {split: [row.columns for row in part] for split, part in rows.items()}
-    others = made_into_others([], [row for part in columns.values() for row in part])
-    return [
-        likely.line() for likely in likely_groups(columns, frozenset(mapped) | others, data.columns.get("id", "id"))
-    ]
+    mapped |= made_into_others([], [row for part in columns.values() for row in part])
+    return [likely.line() for likely in likely_groups(columns, frozenset(mapped), data.columns.get("id", "id"))]
+
+
+def _targets(rows: Sequence[SourceRow], examples: Sequence[Example]) -> set[str]:
+    """Return the columns that a task's own function takes for targets: whose values those of all examples are."""
+    pairs = list(zip(rows, examples, strict=False))
+    return {
+        column
+        for column in (rows[0].columns if pairs else ())
+        if all(str(row.columns.get(column)).split() == example.target.split() for row, example in pairs)
+    }
 
 
 def _undrawn(source: Source, data: Data, task: Task, examples: Mapping[Split, Sequence[Example]]) -> list[str]:

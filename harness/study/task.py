@@ -81,7 +81,7 @@ class Task:
     """How study files and the MLflow UI call it."""
 
     data: str
-    """Where examples come from when the study names no data: a folder, relative to the task's file."""
+    """Where examples come from when the study names no data: a folder, relative to the task's file, or ``""``."""
 
     prompts: Sequence[PromptForm]
     """At least one; study files choose among them by name."""
@@ -192,6 +192,7 @@ def _valid(task: Task, path: Path) -> Task:
         raise TaskError(f"task file {path}: prompts holds PlainText(...) among {', '.join(names)}; {rule}")
     if not task.metrics:
         raise TaskError(f"task file {path}: metrics is empty; name at least one")
+    _refuse_kinds(task, path)
     for name in task.references:
         if name not in REFERENCES:
             raise TaskError(f"task file {path}: references names {name!r}; {closest(name, REFERENCES)}")
@@ -204,6 +205,19 @@ def _valid(task: Task, path: Path) -> Task:
     _refuse_names(task, path)
     metrics = [_guarded(metric, path) if isinstance(metric, Metric) else metric for metric in task.metrics]
     return replace(task, metrics=metrics)
+
+
+def _refuse_kinds(task: Task, path: Path) -> None:
+    """Refuse values of another kind than their fields take, before something is made of them."""
+    if not isinstance(task.data, str | os.PathLike):
+        rule = "it must be a folder, from the task's file; '' for a task whose studies all name data"
+        raise TaskError(f"task file {path}: data is {shown(task.data)}; {rule}")
+    if not callable(task.example):
+        rule = "it must be a function of a row and an id, or be left out"
+        raise TaskError(f"task file {path}: example is {shown(task.example)}; {rule}")
+    for name, items in (("stop", task.stop), ("references", task.references)):
+        if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+            raise TaskError(f"task file {path}: {name} is {shown(items)}; it must be a list of texts, or be left out")
 
 
 def _refuse_names(task: Task, path: Path) -> None:

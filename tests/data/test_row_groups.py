@@ -20,7 +20,7 @@ from harness.data.sources import Source, read_split
 from harness.study.task import plain_example
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
 from harness.tracking.prediction_table import read_examples
-from tests.support.study_fixture import Place, Places, rows, write_rows
+from tests.support.study_fixture import TASK, Place, Places, rows, write_rows
 
 
 def source_of(made: Sequence[Mapping[str, Any]]) -> Source:
@@ -178,6 +178,27 @@ def test_check_asks_about_a_column_that_looks_like_a_group(places: Places) -> No
     (place.folder / "data" / "test.jsonl").unlink()
     assert "belong together" in place.command("check", "study.yaml").out  # train is carved up then
     assert "belong together" not in place.command("check", "study.yaml", *GROUP).out
+    assert "belong together" not in place.command("check", "study.yaml", "--set", "data.group=null").out
+    place.edit("data: {path: data}", "data: {path: '${DATA}'}")
+    assert "belong together" in place.command("check", "study.yaml", env={"DATA": "data"}).out
+    place.edit("path: '${DATA}'", "path: '${DATA}', group: null")
+    assert "belong together" not in place.command("check", "study.yaml", env={"DATA": "data"}).out
+
+
+def test_what_a_task_s_own_function_takes_for_targets_is_no_group(places: Places) -> None:
+    place = places(store=False)
+    golds = {"train": [f"g {n // 2}" for n in range(24)], "validation": [f"g {n}" for n in range(8)]}
+    for split, texts in {**golds, "test": golds["validation"]}.items():
+        made = [{"key": f"{split}{n}", "text": f"{n} in {split}", "gold": gold} for n, gold in enumerate(texts)]
+        write_rows(place.folder / "data" / f"{split}.jsonl", made)
+    own = "def example(row, id):\n    return Example(row['key'], {'source': row['text']}, TARGET)\n\n\n"
+    for target, asked in (("' ' + row['gold'] + ' '", False), ("row['gold'] + '.'", True)):
+        text = TASK.replace("import Task", "import Example, Task").replace("task = Task(", f"{own}task = Task(")
+        text = text.replace("TARGET", target).replace('data="data",', 'data="data",\n    example=example,')
+        (place.folder / "task.py").write_text(text, encoding="utf-8")
+        done = place.command("check", "study.yaml")
+        assert done.status == 0, done.err
+        assert ("belong together" in done.out) is asked
 
 
 @pytest.mark.parametrize(
@@ -229,7 +250,8 @@ def test_check_asks_about_ids_that_begin_alike(id: str, asked: bool) -> None:
     likely = likely_groups(splits, frozenset({"key"}), "key")
     assert [one.line() for one in likely] == [
         "Do rows whose ids begin alike belong together? These 15 values repeat over 60 rows, and 15 of them stand in "
-        "more than one split; if so, give them a column of their own, and set data.group"
+        "more than one split; if so, give them a column of their own, and set data.group; if not, "
+        "data.group: null says so"
     ] * asked
 
 

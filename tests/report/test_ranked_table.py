@@ -13,6 +13,8 @@ from rich.console import Console
 
 from harness.cli.results_table import print_results
 from harness.report.mlflow_pages.descriptions import StudyLinks, summary_note
+from harness.report.number_format import study_places
+from harness.report.plain_tables import all_scores
 from harness.report.ranked_table import ranked_table, text_row
 from harness.report.text.findings import find
 from harness.report.write_report import write_report
@@ -54,7 +56,7 @@ def test_values_are_those_of_the_cells(results: Results) -> None:
 
 def test_every_layout_has_the_same_rows(results: Results, tmp_path: Path) -> None:
     findings, terminal = find(results), io.StringIO()
-    rows = [text_row(row) for row in ranked_table(results, findings)]
+    rows = [text_row(row, study_places(results)) for row in ranked_table(results, findings)]
     print_results(Console(file=terminal, width=200), results, findings)
     printed = [re.split(r" {2,}", line.strip()) for line in terminal.getvalue().splitlines()]
     assert [line for line in printed if line in rows] == rows
@@ -65,3 +67,20 @@ def test_every_layout_has_the_same_rows(results: Results, tmp_path: Path) -> Non
     note = summary_note(results, findings, StudyLinks(Address("7"), [], "summary", parents, {}))
     linked = [re.sub(r"\[(.+?)\]\(\S+\)", r"\1", line).strip("| ").split(" | ")[:5] for line in note.splitlines()]
     assert [line for line in linked if line in rows] == [row for row in rows if not row[1].startswith("reference")]
+
+
+def test_a_column_has_as_many_decimals_in_every_row(results: Results) -> None:
+    losses = iter([2.36, 1.4425, 2.33, 0.5, 3.0, 1.0])
+    cells = tuple(
+        replace(cell, finals=tuple(replace(one, metrics={**one.metrics, "test/rougeL": loss}) for one in cell.finals))
+        for cell, loss in zip(results.cells, losses, strict=False)
+    )
+    mixed = replace(results, cells=cells)
+    table = all_scores(mixed)
+    columns = [*zip(*table.rows, strict=True)][1:]
+    columns += [*zip(*(text_row(row, study_places(mixed)) for row in ranked_table(mixed, find(mixed))), strict=True)][
+        3:
+    ]
+    for column in columns:
+        decimals = {len(number.partition(".")[2]) for text in column for number in re.findall(r"\d+\.\d+", text)}
+        assert len(decimals) == 1, column

@@ -15,6 +15,7 @@ from harness.core.example import Example, Prediction
 from harness.core.plain_yaml import yaml_value
 from harness.metrics import get
 from harness.metrics.base import Metric
+from harness.report.number_format import score
 from harness.report.ranked_table import ranked_table
 from harness.report.study_facts import best_model, study_facts, study_file
 from harness.report.text.cautions import cautions
@@ -118,7 +119,7 @@ def test_a_cell_that_trains_fewer_weights_in_no_less_time_is_not_cheaper(seconds
     assert found is not None
     assert found.cell.id == "prompt0/full"
     assert (found.cheapest is not None) == named
-    assert ("No cell that trains in noticeably less time may be as good" in found.sentences[2]) == (seconds == 28.0)
+    assert ("Every cell that trains in noticeably less time does worse." in found.sentences[2]) == (seconds == 28.0)
 
 
 @pytest.mark.parametrize("text", ["{{ source }}" + " and so on" * 9, "<b>{{ source }}</b>", "`{{ source }}`", None])
@@ -265,9 +266,41 @@ def test_the_question_is_answered_as_far_as_the_tests_allow(deep: float) -> None
         axis: any(row.verdict != "undecided" for row in rows) for axis, rows in findings.verdicts.effects.main.items()
     }
     assert decided["tuning"] == (deep == 0.8)
-    assert ("Does the depth of training matter? Yes:" in said) == decided["tuning"]
+    alone = {row.a for row in findings.verdicts.effects.main["tuning"] if row.verdict != "undecided"} == {"none"}
+    answer = "That something is trained at all does:" if alone else "Yes:"
+    assert (f"Does the depth of training matter? {answer}" in said) == decided["tuning"]
+    assert alone == (deep == 0.8), "the trained depths are alike"
     assert ("Does the prompt matter? Yes:" in said) == decided["prompt"]
     assert "Does the effect of the prompt depend on the depth of training?" in said
+
+
+def test_what_goes_beyond_the_parts_is_said_with_how_much() -> None:
+    levels = {**EQUAL, **DEEP, "prompt1/last_blocks-1": [0.1, 0.11, 0.1]}
+    findings = find(scored(levels))
+    assert findings.verdicts is not None
+    assert findings.verdicts.effects is not None
+    (rows,) = findings.verdicts.effects.interactions.values()
+    decided = [row for row in rows if row.verdict != "undecided"]
+    assert decided, "else the words are not tried"
+    said = " ".join(findings.advice)
+    assert "Yes, going by what each does on its own, added up: " in said
+    for row in decided:
+        assert f"{row.a} (by {score(abs(row.difference.value))})" in said
+
+
+def _by(results: Results, name: str) -> Results:
+    """Return results that are scored by the same metric under another name."""
+    assert isinstance(results.metric, Metric)
+    cells = tuple(replace(c, finals=tuple(_named(final, name) for final in c.finals)) for c in results.cells)
+    return replace(results, cells=cells, lead=name, metric=replace(results.metric, name=name))
+
+
+def test_of_a_metric_of_one_s_own_it_is_not_said_what_it_counts() -> None:
+    results = scored({**EQUAL, **dict.fromkeys(DEEP, [0.3, 0.31, 0.3])})
+    assert "counts likeness to the target" in " ".join(find(results).advice)
+    said = " ".join(find(_by(results, "name_right")).advice)
+    assert "likeness" not in said
+    assert "Read some of its answers first." in said
 
 
 def test_a_row_that_needs_no_model_is_compared_in_words_and_cautioned() -> None:

@@ -161,6 +161,27 @@ def test_a_metric_whose_name_no_store_takes_is_refused(name: str, said: str, pla
         load_task(str(file))
 
 
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ("data=None", "data is null; it must be a folder, from the task's file; '' for a task whose studies all name"),
+        ("data=3", "data is 3; it must be a folder"),
+        ("data='data', example=None", "example is null; it must be a function of a row and an id, or be left out"),
+        ("data='data', references=None", "references is null; it must be a list of texts, or be left out"),
+        ("data='data', references='lead'", "references is 'lead'; it must be a list of texts"),
+        ("data='data', references=[3]", "references is [3]; it must be a list of texts"),
+        ("data='data', stop='end'", "stop is 'end'; it must be a list of texts"),
+        ("data='data', stop=None", "stop is null; it must be a list of texts"),
+    ],
+)
+def test_a_field_of_another_kind_is_refused(field: str, said: str, tmp_path: Path) -> None:
+    source = TASK.replace('data="data"', field)
+    file = tmp_path / "task.py"
+    file.write_text(source.replace('    stop=["\\n"],\n', "") if "stop" in field else source, encoding="utf-8")
+    with pytest.raises(TaskError, match=re.escape(said)):
+        load_task(str(file))
+
+
 @pytest.mark.parametrize("value", ["0", "True", "2.5", "'12'", "10**9", "float('nan')", "None"])
 def test_a_limit_that_is_no_count_is_refused(value: str, place: Place) -> None:
     file = place.folder / "task.py"

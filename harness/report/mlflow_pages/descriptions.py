@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from harness.report.number_format import study_places
 from harness.report.ranked_table import ranked_table, text_row
 from harness.report.templates import paragraphs, template
 from harness.report.text.cautions import cautions
@@ -127,7 +128,7 @@ def verdict(cell: str, results: Results, findings: Findings) -> str:
 def _rows(results: Results, findings: Findings) -> list[tuple[list[str], str]]:
     """Return the cells of the ranked table as texts, and what is claimed of each."""
     rows = [row for row in ranked_table(results, findings) if not row.is_reference]
-    return [(text_row(row), verdict(row.name, results, findings)) for row in rows]
+    return [(text_row(row, study_places(results)), verdict(row.name, results, findings)) for row in rows]
 
 
 def _note(kind: str, **facts: Any) -> str:

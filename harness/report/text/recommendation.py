@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from harness.metrics import names
 from harness.metrics.likelihood import OF_LIKELIHOODS
 from harness.metrics.tokens import EXACT_MATCH
 from harness.report.templates import paragraphs
@@ -79,6 +80,8 @@ def recommend(results: Results, verdicts: Verdicts) -> Recommendation | None:
         cheapest=cheapest,
         others=others,
         quicker=quicker,
+        faster=any(cell.training_seconds < NOTICEABLE * best.training_seconds for cell in results.cells),
+        likeness=results.lead in names(),
         timed=not any(math.isnan(cell.training_seconds) for cell in [best, *others]),
         comparison=verdicts.against_baseline(best.id),
         gain=(gain := _gain_of_training(best, results, verdicts)),

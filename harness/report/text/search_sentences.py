@@ -50,7 +50,7 @@ def searches(results: Results) -> str:
         dimensions=[*_rates(results), *map(drawn_from, results.space.beyond_learning_rate.dimensions)],
         effects=_effects(results),
         searches_more=len(results.space.names) > 1,
-        bought={cell.id: words for cell in results.cells if (words := _bought(cell, results))},
+        bought=_all_bought(results),
         agreement=agreement(results),
         proxied=PROXIED,
     )
@@ -78,6 +78,13 @@ def _effects(results: Results) -> list[str]:
         seen = f"{percent(effect.share)} of the differences" if effect.p <= ALPHA else "no effect seen"
         told.append(f"{title(name)}: {seen} ({chance})")
     return told
+
+
+def _all_bought(results: Results) -> dict[str, str]:
+    """Return `_bought` by cell; nothing where no number of trials would have found another score than another."""
+    found = {value for cell in results.cells for value in expected_best_curve(cell, results) if math.isfinite(value)}
+    words = {cell.id: _bought(cell, results) for cell in results.cells} if len(found) > 1 else {}
+    return {cell: said for cell, said in words.items() if said}
 
 
 def _bought(cell: CellResult, results: Results) -> str:
