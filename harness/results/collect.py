@@ -138,8 +138,7 @@ def collect(tracker: RunStore, study: str) -> Results:
     Raises:
         UserError: The study has no summary yet.
     """
-    runs = tracker.runs()
-    if (summary := summary_of(runs)) is None:
+    if (summary := summary_of(runs := tracker.runs())) is None:
         raise UserError(f"study {study!r} has no results yet; run it first")
     record = StudyRecord.from_run(tracker, summary)
     parents = {run.tags[Tags.CELL]: run for run in runs if run.phase == "cell"}
@@ -150,8 +149,7 @@ def collect(tracker: RunStore, study: str) -> Results:
     with decoding(summary):
         space, ranges = _spaces(record)
         forecast = Forecast.from_json(record.forecast) if record.forecast else None
-    children = _children(runs, {cell: parents[cell].id for cell in record.cells if cell in parents})
-    cells = []
+    children, cells = _children(runs, {cell: parents[cell].id for cell in record.cells if cell in parents}), []
     for cell, part in children.items():
         parent = parents[cell]
         with decoding_run(parent):

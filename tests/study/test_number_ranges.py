@@ -74,12 +74,14 @@ def problems(*overrides: str) -> list[str]:
 def written(key: str, value: object) -> str:
     if key.startswith("prompts."):
         return f"prompts=[{{name: p, text: '{{{{ source }}}}', {key.removeprefix('prompts.')}: {value}}}]"
+    if key.startswith("data.sources."):
+        return f"data.sources=[{{path: a, {key.removeprefix('data.sources.')}: {value}}}, {{path: b}}]"
     return f"{key}=[{value}]" if NUMBERS[key].is_listed else f"{key}={value}"
 
 
 def place(key: str) -> str:
-    """Return what messages call a key; of prompts there is a list."""
-    return key.replace("prompts.", "prompts.0.")
+    """Return what messages call a key; of prompts and of sources there is a list."""
+    return key.replace("prompts.", "prompts.0.").replace("data.sources.", "data.sources.0.")
 
 
 def test_all_kinds_of_numbers_are_found() -> None:
