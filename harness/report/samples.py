@@ -90,7 +90,7 @@ def first_examples(results: Results, findings: Findings, *, most: int = 3) -> li
         cells = [cell.id for cell in alike(best, results, but=axis) if cell.id in answers.cells]
         if len(cells) > 1:
             groups[_group(axis, best)] = cells
-    groups = groups or {"the only cell": [best.id]}
+    groups = groups or {best.id: [best.id]}
     return [_sample(number, groups, results) for number in _continued(results)[:most]]
 
 

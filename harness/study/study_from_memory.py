@@ -130,8 +130,8 @@ def study_from_memory(sections: Mapping[str, Any], workspace: Workspace) -> Memo
         raise StudyError([Problem(_place(keys), masked(told, *known)) for keys, told in findings(error)]) from None
     except yaml.YAMLError as error:
         raise StudyError([Problem(str(SOURCE), f"it cannot be written as a study file: {error}")]) from None
-    own = study_text(study)
-    return MemoryStudy(study, SOURCE, own, (), {}, Path(), rows=memory.rows, contents=memory.contents)
+    text, rows, contents = study_text(study), memory.rows, memory.contents
+    return MemoryStudy(study, SOURCE, text, (), {}, Path(), rows=rows, contents=contents)
 
 
 def _place(keys: Keys) -> str:
