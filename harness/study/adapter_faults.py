@@ -65,7 +65,8 @@ def _method_faults(tuning: Tuning) -> Iterator[str]:
     keys = {key: default for key, default in method_keys(method).items() if key not in OWN}
     for key, value in said.items() if keys else ():
         if key not in keys:
-            yield f"{method} has no key {key!r}; {closest(key, keys)}"
+            hint = "did you mean 'r'?" if key == "rank" and "r" in keys else closest(key, keys)
+            yield f"{method} has no key {key!r}; {hint}"
         elif key in ELSEWHERE and value:
             yield f"{key} is {shown(value)}; {ELSEWHERE[key]}"
         elif key == "init_lora_weights" and str(value).startswith(REWRITING):
