@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-__all__ = ["ContextLeft"]
+__all__ = ["ContextLeft", "context_beside"]
 
 
 class ContextLeft(int):
@@ -29,3 +29,10 @@ class ContextLeft(int):
         """Return the number, and what it would be without a tuning."""
         number = super().__format__(spec)
         return f"{number} ({self.whole} without the {self.virtual} virtual tokens of a tuning, which may be fewer)"
+
+
+def context_beside(context: int | None, virtual: int) -> int | None:
+    """Return what virtual tokens leave of a context, as a number that says what it was."""
+    if context is None or not virtual:
+        return context
+    return ContextLeft(max(0, context - virtual), virtual, context)

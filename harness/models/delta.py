@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from harness.core.errors import ModelError
+from harness.data.context_left import context_beside
 from harness.models.apply_tuning import Trainable, apply, restore, snapshot, trainable_of
 from harness.models.base_of_delta import Base
 from harness.models.checkpoint_misfits import refuse_non_finite
@@ -21,7 +22,6 @@ from harness.models.content_digests import architecture_digest, tensors_digest, 
 from harness.models.load import Loaded
 from harness.study.adapter_base import MadeOn
 from harness.study.axes import Tuning
-from harness.study.settings import context_beside
 
 __all__ = ["ADAPTER", "Base", "can_be_whole", "load_delta", "save_delta", "trained_digest", "whole_model"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.data.context_left import context_beside
 from harness.data.decoder_prefix import language_codes, refuse_language
 from harness.data.tokenization import Reader
 from harness.study.adapter_base import refuse_other_base
@@ -12,7 +13,7 @@ from harness.study.checkpoint_generation import refuse_malformed
 from harness.study.model_config import Description, describe
 from harness.study.packaged_files import model_location
 from harness.study.problems import Problems
-from harness.study.settings import context_beside, virtual_tokens
+from harness.study.settings import virtual_tokens
 from harness.study.spec import StudySpec
 from harness.study.tokenizer_without_model import light_reader
 from harness.study.weights_on_disk import refuse_broken_weights

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from harness.core.errors import UserError
-from harness.data.context_left import ContextLeft
 from harness.data.tokenization import Limits
 from harness.study.decoding_settings import Decoding
 from harness.study.plain_tasks import plain_form
@@ -11,7 +10,6 @@ from harness.study.spec import StudySpec
 from harness.study.task import Task
 
 __all__ = [
-    "context_beside",
     "decoding_of",
     "new_tokens",
     "refuse_least_over_most",
@@ -45,13 +43,6 @@ def virtual_tokens(study: StudySpec) -> int:
         int(drawn.highest) if drawn else tuning.virtual_tokens
         for tuning, drawn in zip(study.tuning, searched, strict=True)
     )
-
-
-def context_beside(context: int | None, virtual: int) -> int | None:
-    """Return what virtual tokens leave of a context, as a number that says what it was."""
-    if context is None or not virtual:
-        return context
-    return ContextLeft(max(0, context - virtual), virtual, context)
 
 
 def stop_texts(study: StudySpec, task: Task, *, is_encoder_decoder: bool) -> tuple[str, ...]:

@@ -155,7 +155,9 @@ class _BlockBatches(Sequence[Batch]):
         start = int(self._chunks[place]) * self._size
         indices = self._members[start : start + self._size].tolist()
         rows = [self._rows[index] for index in indices]
-        return _batch(indices, rows, self._reader, _sizes(rows[0], self._reader))
+        sizes = _sizes(rows[0], self._reader)
+        shape = _shape(sizes, self._reader)
+        return _batch(indices, rows, self._reader, _widths([shape], [sizes])[shape])
 
 
 def rows_together(rows: Sequence[Row], reader: Reader) -> Batch:

@@ -16,6 +16,7 @@ import torch
 
 from harness.core.errors import TaskError
 from harness.core.example import Example, Split
+from harness.data.context_left import context_beside
 from harness.data.plain_text import opened
 from harness.data.text_blocks import encode_split
 from harness.data.tokenization import Encoded, Limits, PromptForm, Row, prompt_limit
@@ -29,7 +30,7 @@ from harness.models.load import Loaded, load_study_model
 from harness.models.source_vectors import with_vectors
 from harness.study.check import Checked
 from harness.study.own_losses import own_loss
-from harness.study.settings import context_beside, decoding_of, token_limits, virtual_tokens
+from harness.study.settings import decoding_of, token_limits, virtual_tokens
 from harness.study.spec import StudySpec
 from harness.training.answers_begin import refuse_other_beginning
 from harness.training.criteria import Criterion

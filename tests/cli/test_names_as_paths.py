@@ -36,8 +36,13 @@ ARGUMENTS: dict[str, list[str]] = {
     "serve": ["serve"],
     "reproduce": ["reproduce"],
     "status": ["status"],
+    **{order: [order] for order in ("pause", "resume", "stop", "skip")},
+    "more": ["more", "--trials", "1"],
 }
 """Before a name, for each command that takes one."""
+
+BEHIND = {"skip": ["bare/*"]}
+"""Behind it."""
 
 SERVERS = ("ui", "serve")
 """Commands that go on until they are interrupted, once they know the name."""
@@ -92,7 +97,7 @@ def test_no_command_takes_a_name_as_a_path(command: str, place: Place) -> None:
         ):  # a store that others share has such an experiment, all of it
             change(place, "update experiments set name = ? where experiment_id = 1", name)
         given = f"name={json.dumps(name)}" if command in BY_FILE else name
-        shown = place.command(*ARGUMENTS[command], given)
+        shown = place.command(*ARGUMENTS[command], given, *BEHIND.get(command, []))
         # An experiment may be called by a path: what is done then stays in the places of the study whose it is.
         assert shown.status == 0 or refused(shown), (hostile, shown)
         assert around(place) == before, hostile

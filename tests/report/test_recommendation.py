@@ -191,7 +191,7 @@ def test_the_cheapest_that_may_be_as_good_is_named_with_what_it_spares() -> None
     assert "needs no training at all" in zero.sentences[2]
 
 
-@pytest.mark.parametrize("higher", [True, False])
+@pytest.mark.parametrize("higher", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_cell_that_is_far_worse_on_test_is_not_offered_as_quicker(higher: bool) -> None:
     """Which few rows leave undecided: by a metric of which more is better, and by what is missing to its best."""
     best, quick = "prompt1/full", "prompt1/last_blocks-1"

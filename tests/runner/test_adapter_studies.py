@@ -131,5 +131,5 @@ def test_an_adapter_that_the_model_cannot_have_is_refused_before_anything_trains
     place = places()
     refused = place.command("run", "study.yaml", *SET, "--set", "tuning=[{lora: {targets: [q_proj]}}]")
     assert refused.status == 2
-    assert "targets name 'q_proj', which no linear layer of these blocks is" in " ".join(refused.err.split())
+    assert "targets name 'q_proj', which no linear layer of the model's blocks is" in " ".join(refused.err.split())
     assert "Traceback" not in refused.err

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from harness.core.plain_yaml import yaml_text
+from harness.data.context_left import context_beside
 from harness.study.json_schema import study_schema
 from harness.study.load_study import read_study
 from harness.study.search_space import SearchSpace, tuned
-from harness.study.settings import context_beside, virtual_tokens
+from harness.study.settings import virtual_tokens
 from harness.study.spec import StudySpec
 from harness.study.tuning import Tuning, tuning_of
 from harness.study.tuning_kinds import TUNING_KINDS
