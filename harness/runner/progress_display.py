@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from harness.core.heartbeat import heartbeat
 from harness.core.progress import CellWork, Progress
 from harness.report import number_format
 from harness.runner.time_left import TimeLeft
@@ -76,14 +77,8 @@ class PlainProgress(TimeLeft):
     @contextmanager
     def beating(self) -> Iterator[None]:
         """Say how far the work is whenever nothing was said for a while, also while one step takes long."""
-        over = threading.Event()
-        heart = threading.Thread(target=self._keep_beating, args=(over,), name="harness heartbeat", daemon=True)
-        heart.start()
-        try:
+        with heartbeat(self._keep_beating):
             yield
-        finally:
-            over.set()
-            heart.join()
 
     def _keep_beating(self, over: threading.Event) -> None:
         while not over.wait(max(0.1 * BEAT, self._said + BEAT - time.monotonic())):

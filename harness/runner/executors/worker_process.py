@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from harness.core.errors import HarnessError, UserError
 from harness.core.example import fingerprint
 from harness.core.failures import explained
+from harness.core.heartbeat import heartbeat
 from harness.core.logged_progress import LOGGER, LoggedProgress
 from harness.core.passwords import masked
 from harness.core.progress import Progress, Step
@@ -66,14 +67,8 @@ class _Voice(Progress):
     @contextmanager
     def beating(self) -> Iterator[None]:
         """Give signs of life for the length of a block."""
-        over = threading.Event()
-        heart = threading.Thread(target=self._beat, args=(over,), name="harness heartbeat", daemon=True)
-        heart.start()
-        try:
+        with heartbeat(self._beat):
             yield
-        finally:
-            over.set()
-            heart.join()
 
     def _beat(self, over: threading.Event) -> None:
         while not over.wait(BEAT):
