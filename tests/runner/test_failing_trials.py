@@ -70,6 +70,10 @@ def test_what_ran_out_of_memory_says_nothing_of_other_trials() -> None:
     failures = watch(*CELLS)
     for index in range(9):
         failures.failed("bare/full", index, rate(10.0 ** -(index + 1)), f"{STARVED}: no more")
+    for index in (9, 10):
+        failures.failed("bare/full", index, rate(10.0 ** -(index + 1)), "loss is nan at step 1")
+    with pytest.raises(UserError, match="trials 9 to 11 of bare/full failed one after the other"):
+        failures.failed("bare/full", 11, rate(1e-12), "loss is nan at step 1")
 
 
 def test_a_cell_that_came_to_an_end_in_an_earlier_command_is_believed_in() -> None:
