@@ -7,6 +7,7 @@ mixture has of each source its share within one row, and a smaller one is a part
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
@@ -36,7 +37,13 @@ class Mixture(NamedTuple):
 
 def share(size: int, name: str, weights: Mapping[str, float]) -> int:
     """Return the most rows that a source gives to a mixture of so many: its share, rounded up."""
-    return int(-(-size * weights[name] // sum(weights.values())))
+    return math.ceil(size * _shares(weights)[name])
+
+
+def _shares(weights: Mapping[str, float]) -> dict[str, Fraction]:
+    """Return the part of a mixture that each source is: exact, of the weights as they are written in decimals."""
+    written = {name: Fraction(str(weight)) for name, weight in weights.items()}
+    return {name: weight / sum(written.values()) for name, weight in written.items()}
 
 
 def mixed(
@@ -75,9 +82,8 @@ def _drawn(groups: Sequence[str | None], seed: Sequence[int]) -> list[int]:
 
 def _apportioned(sizes: Mapping[str, int], weights: Mapping[str, float], most: int) -> list[str]:
     """Return the source of each row, until so many are there or none can be added without a source missing a row."""
-    whole = {name: Fraction(weight) for name, weight in weights.items()}
-    total, given = sum(whole.values()), dict.fromkeys(weights, 0)
-    parts = {name: (weight / total).as_integer_ratio() for name, weight in whole.items()}
+    parts = {name: part.as_integer_ratio() for name, part in _shares(weights).items()}
+    given = dict.fromkeys(weights, 0)
     order: list[str] = []
     for count in range(1, most + 1):
         due = {name: (count * part, of) for name, (part, of) in parts.items()}  # of a row, in whole numbers
@@ -94,11 +100,11 @@ def _apportioned(sizes: Mapping[str, int], weights: Mapping[str, float], most: i
 
 def _end(order: Sequence[str], weights: Mapping[str, float]) -> int:
     """Return the length, up to a row of each source less than all, at which the sources are nearest to their shares."""
-    total, counts, ends = sum(weights.values()), {name: order.count(name) for name in weights}, dict[int, float]()
+    parts, counts, ends = _shares(weights), {name: order.count(name) for name in weights}, dict[int, Fraction]()
     for length in range(len(order), max(len(order) - len(weights), 0), -1):
-        ends[length] = max(abs(counts[name] - length * weights[name] / total) for name in weights)
+        ends[length] = max(abs(counts[name] - length * part) for name, part in parts.items())
         counts[order[length - 1]] -= 1
-    return min(ends, key=lambda length: (round(ends[length], 9), -length), default=0)
+    return min(ends, key=lambda length: (ends[length], -length), default=0)
 
 
 def id_in(part: str, id: str) -> str:

@@ -21,7 +21,7 @@ from harness.data.sources import Source, read_split, split_rows
 from harness.data.train_test_overlap import overlaps
 from harness.study.task import plain_example
 
-weights = st.lists(st.floats(0.01, 100) | st.integers(1, 9).map(float), min_size=1, max_size=5)
+weights = st.lists(st.floats(0.01, 100) | st.integers(1, 99).map(lambda tenths: tenths / 10), min_size=1, max_size=5)
 
 
 @settings(max_examples=200)
@@ -32,11 +32,12 @@ def test_every_beginning_has_its_shares(weights: list[float], seed: int, data: s
     groups = {name: [None] * size for name, size in sizes.items()}
     found = mixed(groups, by_name, seed, None)
     assert len(set(found.rows)) == len(found.rows), "no row twice"
-    whole = sum(map(Fraction, weights))
+    written = {name: Fraction(str(weight)) for name, weight in by_name.items()}
+    whole = sum(written.values())
     for end in range(len(found.rows) + 1):
-        for name, weight in by_name.items():
+        for name, weight in written.items():
             given_so_far = sum(source == name for source, _ in found.rows[:end])
-            assert abs(given_so_far - end * Fraction(weight) / whole) < 1
+            assert abs(given_so_far - end * weight / whole) < 1
             assert given_so_far <= share(end, name, by_name)
     assert found == mixed(groups, by_name, seed, None)
     for size in range(len(found.rows) + 1):
@@ -56,6 +57,12 @@ def test_a_mixture_ends_where_a_source_does() -> None:
     assert mixed(one, {"a": 2, "b": 1}, 0, None).given == {"a": 1, "b": 1}
     assert mixed(groups, {"a": 1, "b": 3}, 0, None).given == {"a": 30, "b": 90}
     assert mixed(groups, {"a": 2, "b": 1}, 0, None).given == {"a": 30, "b": 15}
+
+
+def test_shares_are_of_the_decimals_that_are_written() -> None:
+    weights = {"a": 3.0, "b": 1.4, "c": 1.0}
+    assert share(9, "a", weights) == 5, "nine times 3 / 5.4"
+    assert mixed({"a": [None] * 6, "b": [None] * 2, "c": [None] * 3}, weights, 0, 9).given == {"a": 5, "b": 2, "c": 2}
 
 
 def test_another_seed_draws_other_rows() -> None:
