@@ -49,6 +49,7 @@ def verdicts_json(
     *,
     cautions: Sequence[str] = (),
     recommendation: Mapping[str, Any] | None = None,
+    transfer: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Return the same claims for programs.
 
@@ -59,6 +60,7 @@ def verdicts_json(
     """
     facts: dict[str, Any] = {"format": 2, "answer": answer}
     facts |= {"recommendation": recommendation, "cautions": list(cautions)}
+    facts |= {"transfer": list(transfer)} if transfer else {}
     comparisons: list[dict[str, Any]] = []
     if verdicts:
         families = {
