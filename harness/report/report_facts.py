@@ -17,7 +17,7 @@ from harness.report.text.findings import Findings
 from harness.report.text.glossary import glossary
 from harness.report.text.headline import MARKED, examples_to_see, untested
 from harness.report.text.search_sentences import searches
-from harness.report.text.transfer import transfer_facts
+from harness.report.text.transfer_table import transfer_facts
 from harness.results.collect import Results
 from harness.study.axes import featured
 

@@ -28,7 +28,7 @@ from harness.report.text.cautions import cautions
 from harness.report.text.findings import Findings, find
 from harness.report.text.headline import verdicts_json
 from harness.report.text.recommendation import recommendation_facts
-from harness.report.text.transfer import transfer_facts, transfer_json
+from harness.report.text.transfer_table import transfer_facts, transfer_json
 from harness.results.collect import Results
 
 __all__ = ["write_report"]

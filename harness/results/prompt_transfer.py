@@ -11,7 +11,7 @@ from harness.results.row_order import prompts
 from harness.stats import Runs
 from harness.stats import runs as ready
 from harness.stats.answers import Answers, groups_of, score_answers, units
-from harness.stats.transfer import Asked, Transferred, transferred
+from harness.stats.transfer_estimates import Asked, Transferred, transferred
 from harness.stats.verdicts import SEED
 from harness.tracking.schema import score_name
 from harness.tracking.transfer_names import transfer_part

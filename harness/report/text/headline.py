@@ -60,7 +60,6 @@ def verdicts_json(
     """
     facts: dict[str, Any] = {"format": 2, "answer": answer}
     facts |= {"recommendation": recommendation, "cautions": list(cautions)}
-    facts |= {"transfer": list(transfer)} if transfer else {}
     comparisons: list[dict[str, Any]] = []
     if verdicts:
         families = {
@@ -83,6 +82,7 @@ def verdicts_json(
             "resamples": verdicts.resamples,
             "examples_needed": verdicts.needed.examples if verdicts.needed else None,
             "smallest_difference": verdicts.needed.difference if verdicts.needed else None,
+            "transfer": list(transfer),
             "effects": {
                 family: [comparison_facts(comparison, verdicts.metric) for comparison in members]
                 for family, members in effects_by_name(verdicts).items()

@@ -12,7 +12,7 @@ from harness.report.text.headline import finite
 from harness.results.collect import Results
 from harness.results.prompt_transfer import PromptTransfer, TransferRow, prompt_transfer
 from harness.stats import Estimate, mean
-from harness.stats.transfer import Transferred
+from harness.stats.transfer_estimates import Transferred
 
 __all__ = ["TransferFacts", "transfer_facts", "transfer_json"]
 
