@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.data.prompt_mixture import parts_of
 from harness.data.tokenization import PromptForm
 from harness.study.problems import Problems
 from harness.study.spec import StudySpec
@@ -16,7 +17,7 @@ def refuse_transfer(study: StudySpec, prompts: Sequence[PromptForm], problems: P
     if not study.final.transfer:
         return
     asks = "final.transfer asks every final model under the study's other prompts"
-    if len(prompts) < 2:
+    if sum(not parts_of(prompt) for prompt in prompts) < 2:
         problems.add(f"{asks}, and there is one prompt; name another, or leave it out", "final", "transfer")
     elif not study.final.seeds:
         problems.add(f"{asks}, and final.seeds is empty; name a seed, or leave it out", "final", "transfer")

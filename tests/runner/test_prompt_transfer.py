@@ -141,3 +141,41 @@ def test_what_has_nothing_to_transfer_is_refused(places: Places, values: list[st
     done = places().command("check", "study.yaml", *ASKED, *values)
     assert done.status == 2
     assert told in done.err
+
+
+MIXED = "prompts=[bare, {name: mix, mixture: [bare, colon]}, colon]"
+
+
+def test_a_mixture_is_scored_under_each_of_its_prompts(places: Places) -> None:
+    place = places()
+    place.run(MIXED, "search.trials=1", "training.epochs=1", "tuning=[head]", "final.seeds=[11]")
+    assert [cell for cell in place.table() if "head" in cell] == ["bare/head", "mix/head", "colon/head"]
+    (mixed,) = place.runs("final", cell="mix/head")
+    own, bare, colon = (table(place, mixed, name) for name in ("test", "test-under-bare", "test-under-colon"))
+    for row, said in enumerate(own["prediction"]):
+        assert said in (bare["prediction"][row], colon["prediction"][row])
+        assert own["nll"][row] == pytest.approx(bare["nll"][row], abs=1e-4) or own["nll"][row] == pytest.approx(
+            colon["nll"][row], abs=1e-4
+        )
+    assert bare["nll"] != colon["nll"]
+    (single,) = place.runs("final", cell="bare/head")
+    assert not [name for name in single.data.metrics if name.startswith("transfer/")]
+    before = place.results()
+    place.run(MIXED, "search.trials=1", "training.epochs=1", "tuning=[head]", "final.seeds=[11]")
+    assert place.results() == before
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told"),
+    [
+        ("{name: mix, mixture: [bare, colo]}", "mixes 'colo', which is no prompt of this study; did you mean 'colon'"),
+        ("{name: mix, mixture: [bare]}", "mixes 1 prompts; name two or more"),
+        ("{name: mix, mixture: [bare, bare]}", "name each once"),
+        ("{name: mix, mixture: [bare, colon], shorten: source}", "knows no shorten"),
+        ('{name: mix, mixture: [bare, colon], text: "{{ source }}"}', "keep one of the two"),
+    ],
+)
+def test_a_mixture_of_what_cannot_be_mixed_is_refused(places: Places, prompt: str, told: str) -> None:
+    done = places().command("check", "study.yaml", f"prompts=[bare, colon, {prompt}]")
+    assert done.status == 2
+    assert told in done.err

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from harness.core.absent_value import NONE
+from harness.data.prompt_mixture import parts_of
+from harness.data.tokenization import PromptForm
 from harness.study.check import Checked
 from harness.study.grid import Cell
 from harness.study.search_space import Hyperparameters, SearchSpace
@@ -37,16 +39,22 @@ def final_records(
     """
     final = checked.study.final
     seeds = [str(seed) for seed in final.seeds if winner] if cell.tuning.trains else [NONE]
-    others = [prompt for prompt in checked.prompts if prompt.name != cell.prompt.name]
     record = partial(
         FinalRecord,
         cell=cell.id,
         hyperparameters=space.format(winner),
         test_digest=test_digest,
         generality_digest=generality_digest,
-        asked_under=contents(others) if final.transfer and cell.tuning.trains else {},
+        asked_under=contents(_others(cell, checked)) if cell.tuning.trains else {},
     )
     return {seed: record(seed=seed) for seed in seeds}
+
+
+def _others(cell: Cell, checked: Checked) -> list[PromptForm]:
+    """Return the prompts that a cell's final models are asked under beside its own: of a mixture always its parts."""
+    parts, transfers = parts_of(cell.prompt), checked.study.final.transfer
+    others = [prompt for prompt in checked.prompts if prompt.name != cell.prompt.name and not parts_of(prompt)]
+    return [prompt for prompt in others if transfers or prompt.name in parts]
 
 
 def standing(finals: Iterable[Run], records: Mapping[str, FinalRecord], space: SearchSpace) -> dict[str, str]:
