@@ -14,6 +14,7 @@ from harness.core.errors import TemplateError
 from harness.core.stored_values import of_kind
 from harness.data.chat import Chat
 from harness.data.plain_text import PlainText
+from harness.data.prompt_mixture import PromptMixture
 from harness.data.template import Template
 from harness.data.tokenization import PromptForm
 
@@ -35,6 +36,7 @@ PROMPT_FORMS: dict[str, type[PromptForm]] = {
     "messages": Chat,
     "system": Chat,
     "block_tokens": PlainText,
+    "mixture": PromptMixture,
 }
 """By the keys that tell a prompt of this form wherever it is written: ``{name: cue, text: "{{ source }}"}``."""
 

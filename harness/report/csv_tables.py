@@ -9,12 +9,13 @@ from collections.abc import Iterable, Sequence
 
 from harness.results.collect import Results
 from harness.results.cost_table import CostRow, cost_table
+from harness.results.prompt_transfer import PromptTransfer, score_under
 from harness.results.search_budget import expected_best_curve
 from harness.stats import spread
 from harness.study.dimension import format_value
 from harness.tracking.schema import Metrics, score_name
 
-__all__ = ["costs_csv", "expected_best_csv", "references_csv", "results_csv"]
+__all__ = ["costs_csv", "expected_best_csv", "references_csv", "results_csv", "transfer_csv"]
 
 
 def results_csv(results: Results) -> str:
@@ -43,6 +44,20 @@ def references_csv(results: Results) -> str:
     names = [name for name in names if any(name in metrics for metrics in results.references.values())]
     rows = [[row, *(_exact(metrics.get(name)) for name in names)] for row, metrics in results.references.items()]
     return _csv(["reference", *(name.replace("/", "_") for name in names)], rows)
+
+
+def transfer_csv(found: PromptTransfer, results: Results) -> str:
+    """Return one row per cell and prompt that its final models were asked under, floats in full."""
+    header = ["cell", *results.axes, "asked_under"]
+    header += [name for metric in results.metrics for name in (f"test_{metric}", f"test_{metric}_sd")]
+    cells, rows = {cell.id: cell for cell in results.cells}, list[list[str]]()
+    for row in found.rows:
+        cell = cells[row.cell]
+        for prompt in found.prompts:
+            names = [score_under(prompt, row.prompt, metric) for metric in results.metrics]
+            scores = [_exact(value) for name in names for value in (cell.score(name), spread(cell.values(name)))]
+            rows.append([cell.id, *cell.factors.values(), prompt, *scores])
+    return _csv(header, rows)
 
 
 def costs_csv(results: Results) -> str:

@@ -17,6 +17,7 @@ from harness.report.text.findings import Findings
 from harness.report.text.glossary import glossary
 from harness.report.text.headline import MARKED, examples_to_see, untested
 from harness.report.text.search_sentences import searches
+from harness.report.text.transfer_table import transfer_facts
 from harness.results.collect import Results
 from harness.study.axes import featured
 
@@ -41,6 +42,7 @@ def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[
         "to_see": examples_to_see(verdicts) if verdicts else "",
         "families": families,
         "features": [(p.name, plain_tables.wordings(p), features[p.name]) for p in prompts if p.name in features],
+        "transfer": transfer_facts(results, findings),
         "effects_of_models": not all(row.difference.covers_seeds for row in rows),
         "charts": charts,
         "searches": [_items(block) for block in searches(results).split("\n\n")],

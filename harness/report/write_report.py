@@ -14,10 +14,11 @@ from harness.core.whole_files import write_whole
 from harness.core.workspace import inside
 from harness.report.charts.draw_chart import draw_chart
 from harness.report.charts.draw_tables import draw_differences, draw_heat_map
+from harness.report.charts.draw_transfer import draw_transfer
 from harness.report.charts.figure_files import drawn, write_figures
 from harness.report.charts.gallery import Gallery, gallery
 from harness.report.charts.page_drawings import picture
-from harness.report.csv_tables import costs_csv, expected_best_csv, references_csv, results_csv
+from harness.report.csv_tables import costs_csv, expected_best_csv, references_csv, results_csv, transfer_csv
 from harness.report.html.page import page
 from harness.report.number_format import places, study_places
 from harness.report.ranked_table import TEXT_HEADER, text_row
@@ -27,6 +28,7 @@ from harness.report.text.cautions import cautions
 from harness.report.text.findings import Findings, find
 from harness.report.text.headline import verdicts_json
 from harness.report.text.recommendation import recommendation_facts
+from harness.report.text.transfer_table import transfer_facts, transfer_json
 from harness.results.collect import Results
 
 __all__ = ["write_report"]
@@ -49,6 +51,8 @@ def write_report(results: Results, folder: Path, *, findings: Findings | None = 
             drawings["heat"] = drawn(draw_heat_map(results), "heat")
         if findings.verdicts and findings.verdicts.to_baseline:
             drawings["differences"] = drawn(draw_differences(findings.verdicts), "differences")
+        if transfer := transfer_facts(results, findings):
+            drawings["transfer"] = drawn(draw_transfer(transfer.found, results), "transfer")
         write_figures(drawings, inside(folder, "figures"))
     written = folder / "report.md"
     files = {
@@ -56,11 +60,13 @@ def write_report(results: Results, folder: Path, *, findings: Findings | None = 
         "references.csv": references_csv(results),
         "costs.csv": costs_csv(results),
         "expected_best.csv": expected_best_csv(results),
+        **({"transfer.csv": transfer_csv(transfer.found, results)} if transfer else {}),
         "verdicts.json": verdicts_json(
             findings.answer,
             findings.verdicts,
             cautions=cautions(results, findings),
             recommendation=recommendation_facts(findings.recommendation),
+            transfer=transfer_json(transfer.found if transfer else None),
         ),
         "report.html": page(results, findings, charts, pictures),
         written.name: _markdown(results, findings, charts),

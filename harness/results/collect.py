@@ -14,7 +14,7 @@ from harness.data.tokenization import PromptForm
 from harness.metrics.base import Metric
 from harness.results.cell_result import CellResult, Final, Trial
 from harness.results.loss_curves import Losses, read_losses
-from harness.results.predictions import named_metric, read_answers, scored_by
+from harness.results.predictions import named_metric, read_answers, read_transfer, scored_by
 from harness.results.score_forecast import Forecast
 from harness.results.test_access import TestAccess, count_accesses
 from harness.stats.answers import Answers
@@ -53,10 +53,11 @@ class Results:
     """Split sizes, digests, truncation rates, as the runner recorded them."""
     forecast: Forecast | None = None
     """What was predicted of this very study, if anything was."""
+    transfer: Mapping[str, Answers] = field(default_factory=dict)
+    """By prompt: what final models that trained with others answered to test under it."""
     recordings_mib: float = math.nan
     """What was recorded of the frozen parts, over all prompts; nan where nothing was."""
-    answers: Answers | None = None
-    """What the final runs said on test; ``None`` without final runs."""
+    answers: Answers | None = None  # what the final runs said on test; none without final runs
     metric: Metric | str = "nothing is scored by example"  # the one that leads, or why answers cannot be scored with it
     metric_is_lost: bool = False
     """Whether they could be when they were given, and only the metric's code is not at hand any more."""
@@ -173,6 +174,7 @@ def collect(tracker: RunStore, study: str) -> Results:
         forecast=forecast,
         recordings_mib=summary.metrics.get(Metrics.RECORDINGS, math.nan),
         answers=answers,
+        transfer=read_transfer(tracker, finals, list(children)),
         damaged=damaged,
         metric=scored_by(lead, answers),
         metric_is_lost=isinstance(lead, str) and record.lead in record.signatures,

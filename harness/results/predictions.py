@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.core.errors import DamagedError, HarnessError, TaskError
-from harness.core.example import Prediction, Split
+from harness.core.example import Prediction
 from harness.metrics import registry
 from harness.metrics.base import Metric, metric_name
 from harness.metrics.evaluate_hub import resolve_all
@@ -22,8 +22,9 @@ from harness.tracking.schema import Artifacts, Params, Tags
 from harness.tracking.store_protocols import RunStore
 from harness.tracking.stored_run import Run, damage
 from harness.tracking.study_record import StudyRecord
+from harness.tracking.transfer_names import asked_under, transfer_file
 
-__all__ = ["answered_by", "exact_share", "named_metric", "read_answers", "scored_by"]
+__all__ = ["answered_by", "exact_share", "named_metric", "read_answers", "read_transfer", "scored_by"]
 
 
 def read_answers(
@@ -32,7 +33,7 @@ def read_answers(
     cells: Sequence[str],
     *,
     references: Sequence[Run] = (),
-    split: Split = "test",
+    split: str = "test",
 ) -> tuple[Answers | None, tuple[str, ...]]:
     """Return the answers of all cells to the same examples, ``None`` where there are none, and what is damaged.
 
@@ -60,6 +61,18 @@ def read_answers(
     return Answers(read_asked(tracker, whole[::-1], split), answered, beside), damaged
 
 
+def read_transfer(tracker: RunStore, finals: Sequence[Run], cells: Sequence[str]) -> dict[str, Answers]:
+    """Return, by prompt, what final runs answered under it that trained with others; damaged tables are left out."""
+    prompts = dict.fromkeys(name for run in finals for name in asked_under(run))
+    found = {}
+    for name in prompts:
+        asked = [run for run in finals if name in asked_under(run)]
+        answers, _ = read_answers(tracker, asked, cells, split=transfer_file(name))
+        if answers:
+            found[name] = answers
+    return found
+
+
 def answered_by(runs: Sequence[Run], predictions: Sequence[tuple[Prediction, ...]]) -> Answered:
     """Return what runs answered, with the scores that the store holds of them."""
     seeded = any(run.phase != "reference" and run.params[Params.SEED].isdigit() for run in runs)
@@ -67,7 +80,7 @@ def answered_by(runs: Sequence[Run], predictions: Sequence[tuple[Prediction, ...
 
 
 def _tables(
-    tracker: RunStore, runs: Sequence[Run], split: Split
+    tracker: RunStore, runs: Sequence[Run], split: str
 ) -> tuple[dict[str, tuple[Prediction, ...]], tuple[str, ...]]:
     """Return the predictions of runs on a split by their ids, and a line for each run whose table is damaged.
 

@@ -33,7 +33,8 @@ from harness.runner.executors.executor_table import EXECUTORS
 from harness.runner.executors.known_model import KnownModel
 from harness.runner.executors.protocol import Executor, drive
 from harness.runner.finals.checkpoints import Checkpoints
-from harness.runner.finals.final_runs import FinalsQueue, final_records, standing
+from harness.runner.finals.final_records import final_records, standing
+from harness.runner.finals.final_runs import FinalsQueue
 from harness.runner.finals.model_store import ModelKeeper
 from harness.runner.finals.open_test import open_test
 from harness.runner.finals.score_references import score_references
@@ -261,7 +262,7 @@ class _Driver:
         if not missing:
             test, general = checked.test_digest or NONE, self.model.forgetting or NONE
             winner, space = queue.winner(cell.id), self.spaces[cell.id]
-            records = final_records(cell, winner, space, study.final, test_digest=test, generality_digest=general)
+            records = final_records(cell, winner, space, checked, test_digest=test, generality_digest=general)
             there = len(standing(self.runs.children(cell.id, "final"), records, self.spaces[cell.id]))
             finals = len(records) - there
         if cell not in chosen:
@@ -279,15 +280,14 @@ class _Driver:
         checkpoints: Checkpoints,
     ) -> None:
         """Run the missing finals of some cells, and conclude every cell that was searched."""
-        checked, study = self.checked, self.checked.study
-        examples, test_digest = open_test(checked, self.executor, self.runs)
-        score_references(checked.task, self.metrics, examples, self.runs, self.progress)
+        examples, test_digest = open_test(self.checked, self.executor, self.runs)
+        score_references(self.checked.task, self.metrics, examples, self.runs, self.progress)
         queue = FinalsQueue(
             cells=searched,
             chosen=chosen,
             winners=winners,
             spaces=self.spaces,
-            final=study.final,
+            checked=self.checked,
             trials=counted,
             test_digest=test_digest,
             examples=examples,

@@ -89,6 +89,9 @@ class Prompt(Section):
     then the answer as training writes it behind it."""
     separator: str = SEPARATOR
     """Of a text: what stands behind each demonstration; left out, an empty line."""
+    mixture: tuple[str, ...] | None = None
+    """Names of two or more of the study's prompts of text: each row stands under one of them, drawn by the row itself;
+    final models are scored under each as well."""
     features: dict[FeatureName, list[str] | dict[LevelName, str]] = {}
     """Parts of the text and their wordings, in a list or by name: one prompt for every combination, whose effects the
     report estimates."""
@@ -172,9 +175,9 @@ class Prompt(Section):
         return {feature_name(self.name, levels): levels for levels in combinations(self.wordings)}
 
     def form(self) -> PromptForm | None:
-        """Return the prompt that is written here, ``None`` where it is named or registered."""
+        """Return the prompt that is written here, ``None`` where it is named, registered or a mixture of others."""
         written = self._written()
-        for kind in forms_in(written):
+        for kind in forms_in(written) if self.mixture is None else ():
             prompt: PromptForm = TypeAdapter(kind).validate_python({"name": self.name, **written})
             return prompt
         return None

@@ -56,6 +56,7 @@ from harness.study.study_rows import StudyRows, study_rows
 from harness.study.task import Task, load_task
 from harness.study.text_splits import text_fits, text_rows, text_split
 from harness.study.tokenizer_without_model import light_reader
+from harness.study.transfer_faults import refuse_transfer
 
 __all__ = ["Checked", "Fit", "check"]
 
@@ -254,6 +255,7 @@ def _searched(
     refuse_loss(study, problems)
     _tunings(study, description, problems)
     refuse_adapters(study, description, problems)
+    refuse_transfer(study, [form for _, form in prompts], problems)
     return refuse_search(study, expand(study, [form for _, form in prompts]), problems)
 
 

@@ -143,6 +143,9 @@ class Final(Section):
     the metric's range (0.02 of one from 0 to 1); none for a metric without a range."""
     pairs: bool = False
     """Whether the report compares each cell with each, besides with the baseline and with the best."""
+    transfer: bool = False
+    """Whether every final model answers test under every other prompt of the study as well: what of its gain is bound
+    to the prompt that it trained with."""
 
     @field_validator("prompt_alias")
     @classmethod

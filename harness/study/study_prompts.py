@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from harness.core.closest_match import closest
+from harness.core.errors import TemplateError
+from harness.data.prompt_mixture import PromptMixture, parts_of
+from harness.data.template import Template
 from harness.data.tokenization import PromptForm
 from harness.study.axes import Prompt
 from harness.study.load_study import StudyFile
@@ -18,14 +24,40 @@ def study_prompts(study: StudySpec, task: Task, problems: Problems) -> list[tupl
     if text := plain_form(study, task):
         return [(0, text)]
     refuse_without_prompts(study, task, problems)
-    found = []
+    found: list[tuple[int, PromptForm]] = []
+    mixed: list[tuple[int, Prompt]] = []
     for place, prompt in enumerate(study.prompts):
         with problems.at("prompts", place):
             for one in prompt.combinations():
+                if one.mixture is not None:
+                    mixed.append((place, one))
+                    continue
                 form = _form(one, task, problems.file)
                 form.names()
                 found.append((place, form))
-    return found
+    for place, prompt in mixed:  # of prompts that may stand behind it
+        with problems.at("prompts", place):
+            found.append((place, _mixture(prompt, [form for _, form in found])))
+    return sorted(found, key=lambda one: one[0])
+
+
+def _mixture(prompt: Prompt, forms: Sequence[PromptForm]) -> PromptMixture:
+    """Return a mixture of some of the study's other prompts."""
+    there, parts = {form.name: form for form in forms if not parts_of(form)}, list[Template]()
+    names = prompt.mixture or ()
+    if len(set(names)) < len(names):
+        raise TemplateError(f"prompt {prompt.name!r} mixes {', '.join(names)}; name each once")
+    for name in names:
+        form = there.get(name)
+        if form is None:
+            raise TemplateError(
+                f"prompt {prompt.name!r} mixes {name!r}, which is no prompt of this study; {closest(name, there)}"
+            )
+        if not isinstance(form, Template) or form.shots:
+            kind = "shows demonstrations" if isinstance(form, Template) else "is no text"
+            raise TemplateError(f"prompt {prompt.name!r} mixes {name!r}, which {kind}; a mixture is of texts alone")
+        parts.append(form)
+    return PromptMixture(prompt.name, tuple(parts))
 
 
 def _form(prompt: Prompt, task: Task, file: StudyFile) -> PromptForm:

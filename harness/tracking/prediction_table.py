@@ -16,7 +16,7 @@ import numpy as np
 
 from harness.core.bounded_files import parse_json
 from harness.core.errors import DamagedError
-from harness.core.example import Example, Prediction, Split, digest
+from harness.core.example import Example, Prediction, digest
 from harness.core.whole_files import write_whole
 from harness.metrics.base import Metric
 from harness.metrics.tokens import EXACT_MATCH
@@ -53,7 +53,7 @@ class TextsKeptOff(NamedTuple):
     metrics: Sequence[Metric]
     """The task's: what each prediction contributes to them, where that is numbers."""
 
-    def file(self, name: str, split: Split) -> Path:
+    def file(self, name: str, split: str) -> Path:
         """Return the file of a run's predictions on a split, by the run's name."""
         return self.folder / f"{re.sub(r'[^A-Za-z0-9_.=-]+', '-', name)}-{digest(name)[:6]}-{split}.jsonl"
 
@@ -61,7 +61,7 @@ class TextsKeptOff(NamedTuple):
 def write_predictions(
     tracker: RunStore,
     run: str,
-    split: Split,
+    split: str,
     examples: Sequence[Example],
     predictions: Sequence[Prediction],
     kept_off: TextsKeptOff | None = None,
@@ -71,7 +71,7 @@ def write_predictions(
     Args:
         tracker: The store.
         run: The run's id.
-        split: Which.
+        split: Which, or `harness.tracking.transfer_names.transfer_file` of a prompt; so everywhere here.
         examples: All of the split.
         predictions: One for each.
         kept_off: Where texts go instead, if they are to stay off the store.
@@ -122,7 +122,7 @@ def _statistics(metrics: Iterable[Metric], prediction: Prediction, example: Exam
 
 
 def copy_predictions(
-    tracker: RunStore, source: Run, run: str, split: Split, kept_off: TextsKeptOff | None = None
+    tracker: RunStore, source: Run, run: str, split: str, kept_off: TextsKeptOff | None = None
 ) -> None:
     """Store one run's predictions as another's; see `write_predictions`."""
     columns = _columns(tracker, source, split)
@@ -133,7 +133,7 @@ def copy_predictions(
         tracker.table(run, columns, Artifacts.predictions(split))
 
 
-def read_predictions(tracker: RunStore, run: Run, split: Split) -> tuple[Prediction, ...]:
+def read_predictions(tracker: RunStore, run: Run, split: str) -> tuple[Prediction, ...]:
     """Return a run's predictions on a split, in the order of the split's examples."""
     return tuple(_prediction(row) for row in _rows(tracker, run, split))
 
@@ -145,7 +145,7 @@ def _prediction(row: Mapping[str, Any]) -> Prediction:
     return Prediction(str(row["id"]), text, row["nll"], row["tokens"], json.loads(row["statistics"]))
 
 
-def read_examples(tracker: RunStore, run: Run, split: Split) -> tuple[Example, ...]:
+def read_examples(tracker: RunStore, run: Run, split: str) -> tuple[Example, ...]:
     """Return the examples of a run's predictions, as far as metrics need them, in the same order."""
     return tuple(
         Example(
@@ -159,7 +159,7 @@ def read_examples(tracker: RunStore, run: Run, split: Split) -> tuple[Example, .
     )
 
 
-def read_asked(tracker: RunStore, runs: Sequence[Run], split: Split) -> tuple[Example, ...]:
+def read_asked(tracker: RunStore, runs: Sequence[Run], split: str) -> tuple[Example, ...]:
     """Return the examples that runs answered alike, with their texts if the store has them of any of these runs."""
     for run in runs:
         examples = read_examples(tracker, run, split)
@@ -168,7 +168,7 @@ def read_asked(tracker: RunStore, runs: Sequence[Run], split: Split) -> tuple[Ex
     return examples
 
 
-def is_whole(tracker: RunStore, run: Run, split: Split, ids: Sequence[str] = ()) -> bool:
+def is_whole(tracker: RunStore, run: Run, split: str, ids: Sequence[str] = ()) -> bool:
     """Return whether a run's predictions on a split are there, unchanged, and of these rows if they are given."""
     try:
         answered = _columns(tracker, run, split)["id"]
@@ -177,7 +177,7 @@ def is_whole(tracker: RunStore, run: Run, split: Split, ids: Sequence[str] = ())
     return not ids or [*map(str, answered)] == [*ids]
 
 
-def _columns(tracker: RunStore, run: Run, split: Split) -> dict[str, list[Any]]:
+def _columns(tracker: RunStore, run: Run, split: str) -> dict[str, list[Any]]:
     file = Artifacts.predictions(split)
     try:
         content = parse_json(tracker.fetch(run.id, file))
@@ -201,6 +201,6 @@ def _columns(tracker: RunStore, run: Run, split: Split) -> dict[str, list[Any]]:
     return columns
 
 
-def _rows(tracker: RunStore, run: Run, split: Split) -> list[dict[str, Any]]:
+def _rows(tracker: RunStore, run: Run, split: str) -> list[dict[str, Any]]:
     columns = _columns(tracker, run, split)
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -6,9 +6,10 @@ has the value that it had then.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +18,7 @@ from harness.core.cost_names import PREFIX as COST
 from harness.tracking.adapter_growth import Growth
 from harness.tracking.schema import Metrics, Outcome, Params, Tags
 from harness.tracking.stored_run import Run
+from harness.tracking.transfer_names import ASKED_UNDER, TRANSFER, asked_under
 
 __all__ = [
     "CellRecord",
@@ -195,6 +197,8 @@ class FinalRecord(_TrainedRun):
     """The test rows; ``none`` while test is closed, empty where an older store does not say."""
     generality_digest: str
     """What forgetting is measured on; ``none`` where it is not, empty likewise."""
+    asked_under: Mapping[str, str] = field(default_factory=dict)
+    """Digests of the other prompts under which it answers test, by their names."""
     diverged: bool = False
 
     @classmethod
@@ -204,22 +208,28 @@ class FinalRecord(_TrainedRun):
             cell=run.tags[Tags.CELL],
             test_digest=run.tags.get(Tags.TEST_DIGEST, ""),
             generality_digest=run.tags.get(Tags.GENERALITY_DIGEST, ""),
+            asked_under=asked_under(run),
             diverged=run.tags.get(Tags.OUTCOME) == "diverged",
             **_trained(run, searched),
         )
 
     def tags(self) -> dict[str, str]:
         """Return what its run says when it starts."""
-        return {Tags.TEST_DIGEST: self.test_digest, Tags.GENERALITY_DIGEST: self.generality_digest}
+        asked = {ASKED_UNDER: json.dumps(dict(self.asked_under))} if self.asked_under else {}
+        return {Tags.TEST_DIGEST: self.test_digest, Tags.GENERALITY_DIGEST: self.generality_digest, **asked}
 
     def is_of(self, other: FinalRecord) -> bool:
-        """Return whether another would start as this one did: the same winner and seed, scored on the same rows."""
-        return (self.params(), self.tags()) == (other.params(), other.tags())
+        """Return whether it answers all that another would: the same winner and seed, scored on the same rows."""
+        alike = replace(other, asked_under=self.asked_under)
+        return (self.params(), self.tags()) == (alike.params(), alike.tags()) and (
+            other.asked_under.items() <= self.asked_under.items()
+        )
 
     def scores_on(self, test_digest: str | None) -> dict[str, float]:
         """Return the scores, without those on test where these are other rows than are asked about."""
         stale = test_digest is not None and self.test_digest != test_digest
-        return {name: value for name, value in self.scores.items() if not (stale and name.startswith(Metrics.TEST))}
+        of_test = (Metrics.TEST, TRANSFER)
+        return {name: value for name, value in self.scores.items() if not (stale and name.startswith(of_test))}
 
 
 @dataclass(frozen=True)
@@ -273,7 +283,7 @@ def _count(text: str) -> int:
 
 def scores_of(run: Run) -> dict[str, float]:
     """Return what a run says of quality: all its scores, and what it kept of other skills."""
-    prefixes = (Metrics.VALIDATION, Metrics.TEST, Metrics.GENERALITY)
+    prefixes = (Metrics.VALIDATION, Metrics.TEST, Metrics.GENERALITY, TRANSFER)
     return {name: value for name, value in run.metrics.items() if name.startswith(prefixes)}
 
 

@@ -17,7 +17,7 @@ from harness.core.errors import Diverged
 from harness.core.example import Prediction, Split
 from harness.core.progress import STEP, Step, Tell
 from harness.data.plain_text import asked
-from harness.data.tokenization import Row
+from harness.data.tokenization import PromptForm, Row
 from harness.models.apply_tuning import Trainable, restore, snapshot
 from harness.models.delta import trained_digest
 from harness.models.frozen.replay import Trunk
@@ -172,12 +172,13 @@ class TrainingRun:
         self._checkpointing = {CHECKPOINTING: said}
         return lighter
 
-    def score(self, split: Split, *, generate: bool) -> SplitScores:
-        """Score the model as it stands on a split."""
-        setup, prompt = self._setup, self._cell.prompt
+    def score(self, split: Split, *, generate: bool, prompt: PromptForm | None = None) -> SplitScores:
+        """Score the model as it stands on a split, under the cell's prompt or under another one."""
+        setup, prompt = self._setup, prompt or self._cell.prompt
         rows, size = setup.encoded(prompt, split).rows, setup.study.training.batch_size
         trunk = self._replay.losses.get((prompt.name, split)) if self._replay else None
-        prefill = self.prefill(split) if generate and not setup.is_text else None
+        replay = self._replay if generate and not setup.is_text else None
+        prefill = replay.of_prompts((prompt.name, split)) if replay else None
         start, calls, predictions = time.perf_counter(), Counter[Call](), list[Prediction]()
         with scoring(setup.loaded.model, setup.whole_forward.precision):
             forward = replace(setup.forward, trunk=trunk)
@@ -186,7 +187,7 @@ class TrainingRun:
             answering = time.perf_counter()
             if generate:
                 with noting(setup.loaded.model, calls):
-                    predictions = self._predictions(split, rows, nlls, prefill)
+                    predictions = self._predictions((prompt, split), rows, nlls, prefill)
         scores = score(predictions, setup.examples(split), setup.metrics) if generate else {"loss": mean_loss(nlls)}
         ended = time.perf_counter()
         scored = SplitScores(scores, predictions, ended - start, ended - answering if generate else 0.0)
@@ -198,11 +199,12 @@ class TrainingRun:
         return scored
 
     def _predictions(
-        self, split: Split, rows: Sequence[Row], nlls: Sequence[Likelihood], trunk: Trunk | None
+        self, part: tuple[PromptForm, Split], rows: Sequence[Row], nlls: Sequence[Likelihood], trunk: Trunk | None
     ) -> list[Prediction]:
         """Return each row's prediction; of blocks of text, whose likelihood is scored, few on test are continued."""
+        prompt, split = part
         setup, tell = self._setup, self._at(f"{split} answers")
-        size, ends = self._sizes[GENERATION_BATCH], self._cell.prompt.ends(setup.loaded)
+        size, ends = self._sizes[GENERATION_BATCH], prompt.ends(setup.loaded)
         if not setup.is_text:
             return predict(
                 setup.loaded, rows, nlls, decoding=setup.decoding, ends=ends, trunk=trunk, size=size, tell=tell
@@ -247,10 +249,6 @@ class TrainingRun:
             return self.score("validation", generate=False).scores["loss"]
         finally:
             self.restore(trained)
-
-    def prefill(self, split: Split) -> Trunk | None:
-        """Return the replay of generation's first call on a split, ``None`` where prompts are read whole."""
-        return self._replay.of_prompts((self._cell.prompt.name, split)) if self._replay else None
 
     def snapshot(self) -> Mapping[str, Tensor]:
         """Return copies of the tensors that train, as they stand."""

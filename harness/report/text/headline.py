@@ -49,6 +49,7 @@ def verdicts_json(
     *,
     cautions: Sequence[str] = (),
     recommendation: Mapping[str, Any] | None = None,
+    transfer: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Return the same claims for programs.
 
@@ -81,6 +82,7 @@ def verdicts_json(
             "resamples": verdicts.resamples,
             "examples_needed": verdicts.needed.examples if verdicts.needed else None,
             "smallest_difference": verdicts.needed.difference if verdicts.needed else None,
+            "transfer": list(transfer),
             "effects": {
                 family: [comparison_facts(comparison, verdicts.metric) for comparison in members]
                 for family, members in effects_by_name(verdicts).items()

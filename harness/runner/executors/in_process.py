@@ -27,6 +27,7 @@ from harness.study.grid import cell_study
 from harness.study.search_space import applied, tuned
 from harness.tracking.schema import Metrics, Tags, score_name
 from harness.tracking.step_names import PRUNED_AFTER_STEP, RESUMED_AFTER
+from harness.tracking.transfer_names import transfer_part
 from harness.training.early_stopping import EarlyStopping
 from harness.training.forgetting import Forgetting
 from harness.training.loop import Epoch, Resumed
@@ -113,6 +114,7 @@ class JobRun:
         self._forgetting = forgetting if job.measures else None
         cell = next(cell for cell in checked.cells if cell.id == job.cell)
         self._cell = replace(cell, tuning=tuned(cell.tuning, job.hyperparameters))
+        self._prompts = {prompt.name: prompt for prompt in checked.prompts}
         self._objective = checked.objective
         self._training = applied(cell_study(checked.study, self._cell), job.hyperparameters).training
         maximize = is_maximized(self._objective, trainer.setup.metrics)
@@ -248,10 +250,9 @@ class JobRun:
             reply = yield Trained(job.name, stopping.at, stopping.step, stopping.value, stopping.tags(), metrics)
             if stopping.goes_back:
                 run.restore(self._weights)
-        split = reply.score or job.scores
-        while split is not None:
-            reply = yield self._scored(split, run)
-            split = reply.score
+        reply = reply if reply.score else Reply(score=job.scores)
+        while reply.score is not None:
+            reply = yield self._scored(reply.score, run, reply.under)
         if job.is_trial:
             return
         reply = yield Measured(job.name, stopping.step, self._measured(before))
@@ -260,17 +261,18 @@ class JobRun:
             self._tell(Step("saving the weights"))
             save_model(Path(reply.save), setup.loaded, recipe_of_run(self._cell, setup), setup.demonstrations)
 
-    def _scored(self, split: Split, run: TrainingRun) -> Scored:
+    def _scored(self, split: Split, run: TrainingRun, under: str) -> Scored:
         job = self._job
-        scored = run.score(split, generate=job.predicts)
+        scored = run.score(split, generate=job.predicts, prompt=self._prompts[under] if under else None)
         if split == "validation":
             run.refuse_exploded(scored.scores["loss"], self._scores[-1].step if self._scores else 0)
-        metrics = {score_name(split, name): value for name, value in scored.scores.items()}
+        part = transfer_part(under) if under else split
+        metrics = {score_name(part, name): value for name, value in scored.scores.items()}
         if split == "validation" and not job.is_trial and self._scores and not self._stopping.goes_back:
             last = self._scores[-1]
             metrics |= losses(last.train_loss, last.minimized, scored.scores["loss"])
         weights = "" if job.is_trial else run.weights_digest()
-        return Scored(job.name, split, self._stopping.step, metrics, scored.predictions, weights, run.trunk)
+        return Scored(job.name, split, self._stopping.step, metrics, scored.predictions, weights, run.trunk, under)
 
     def _measured(self, before: Mapping[str, float]) -> dict[str, float]:
         """Return what the model as it stands still knows, beside what the pretrained one did; zero-shot is that one."""

@@ -101,13 +101,16 @@ class Scored(NamedTuple):
     split: Split
     step: int
     metrics: Mapping[str, float]
-    """``<split>/<metric>``, and on validation the last epoch's train loss."""
+    """``<split>/<metric>``, and on validation the last epoch's train loss; ``transfer/<prompt>/<metric>`` of another
+    prompt."""
     predictions: Sequence[Prediction]
     """Empty where none were made."""
     weights: str
     """Digest of the tensors that trained."""
     trunk: str
     """How the frozen part was computed."""
+    under: str = ""
+    """Under which other prompt of the study its rows stood; empty: the cell's own."""
 
 
 class Measured(NamedTuple):
@@ -152,6 +155,8 @@ class Reply(NamedTuple):
     """To an epoch: train no further."""
     score: Split | None = None
     """To training's end, or to a score: score this split next."""
+    under: str = ""
+    """Its rows under this other prompt of the study; empty: under the cell's own."""
     save: str | None = None
     """To what was measured: a folder to save the model in."""
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from harness.core.absent_value import NONE
 from harness.core.cost_names import summed
@@ -16,21 +15,24 @@ from harness.report.mlflow_pages.descriptions import final_note
 from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, Lost, Measured, Reply, Scored, Trained
 from harness.runner.finals.champion import middle_run
 from harness.runner.finals.checkpoints import Checkpoints
+from harness.runner.finals.final_records import final_records, standing
+from harness.runner.finals.test_answers import TestAnswers
 from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.stats import mean, spread
+from harness.study.check import Checked
 from harness.study.grid import Cell
 from harness.study.search_space import Hyperparameters, SearchSpace
-from harness.study.spec import Final
-from harness.tracking.prediction_table import copy_predictions, is_whole, write_predictions
+from harness.tracking.prediction_table import write_predictions
 from harness.tracking.run_records import FinalRecord, in_order_of
 from harness.tracking.schema import Metrics, Params, Tags, score_name
 from harness.tracking.stored_run import Run
+from harness.tracking.transfer_names import TRANSFER, transfer_file
 from harness.training.model_facts import ModelFacts
 
-__all__ = ["FinalsQueue", "final_records", "standing"]
+__all__ = ["FinalsQueue"]
 
-RESULTS = (Metrics.VALIDATION, Metrics.TEST, Metrics.GENERALITY)
+RESULTS = (Metrics.VALIDATION, Metrics.TEST, Metrics.GENERALITY, TRANSFER)
 """What the metrics begin with whose means a cell has."""
 
 
@@ -41,6 +43,7 @@ class _OpenFinal:
     cell: Cell
     seed: str
     run: str
+    test: TestAnswers
     began: float = field(default_factory=time.perf_counter)
     values: dict[str, float] = field(default_factory=dict)
     saved: str | None = None
@@ -59,7 +62,7 @@ class FinalsQueue:
     """Of each cell; empty where nothing trains or no trial completed."""
     spaces: Mapping[str, SearchSpace]
     """What they were drawn from, for each cell."""
-    final: Final
+    checked: Checked
     trials: Mapping[str, int]
     """How many trials of a cell count; the store may hold more of an earlier, larger budget."""
     test_digest: str
@@ -99,7 +102,8 @@ class FinalsQueue:
         note = final_note(cell.id, seed, winner)
         params, tags = record.params(), {**record.tags(), Tags.NOTE: note}
         run = self.runs.start(cell.id, _title(cell, seed), phase="final", params=params, tags=tags)
-        self._open[name] = _OpenFinal(cell, seed, run)
+        test = TestAnswers(run, cell.id, record.asked_under, self.objective, self.runs)
+        self._open[name] = _OpenFinal(cell, seed, run, test)
         self.progress.began(name, cell.id, final=True)
         return Job(
             name,
@@ -107,7 +111,7 @@ class FinalsQueue:
             winner,
             int(seed) if cell.tuning.trains else 0,
             scores="validation",
-            predicts=bool(self.final.seeds) or self.objective.generates,
+            predicts=bool(self.checked.study.final.seeds) or self.objective.generates,
             measures=self.model.forgetting is not None,
             identity=self.runs.identity(cell.id),
         )
@@ -141,34 +145,19 @@ class FinalsQueue:
         final.values |= event.metrics
         if event.predictions:
             examples = self.examples[event.split]
-            made = event.split, examples, event.predictions
+            made = transfer_file(event.under) if event.under else event.split, examples, event.predictions
             write_predictions(self.runs.tracker, final.run, *made, self.runs.kept_off)
         if event.split == "validation":
             self.runs.tracker.tags(final.run, {Tags.TRUNK: event.trunk, Tags.WEIGHTS_DIGEST: event.weights})
-            if self.final.seeds and not self._is_answered(event, final):
-                return Reply(score="test")
+        if self.checked.study.final.seeds and (question := final.test.next(event.weights, final.values)).score:
+            return question
         self.runs.tracker.metrics(final.run, final.values, step=event.step)
         return Reply()
-
-    def _is_answered(self, event: Scored, final: _OpenFinal) -> bool:
-        """Take over what the very same weights answered to test before, if they did: an edit was taken back, say.
-
-        The tag comes first: a run that is about to score test counts as one that did.
-        """
-        scored = score_name("test", self.objective.lead)
-        twins = self.runs.twins(final.run, final.cell.id, event.weights, scored=scored)
-        twin = next((run for run in twins if is_whole(self.runs.tracker, run, "test")), None)
-        self.runs.tracker.tags(final.run, {Tags.SCORED: twin.id if twin else "yes"})
-        if twin is None:
-            return False
-        copy_predictions(self.runs.tracker, twin, final.run, "test", self.runs.kept_off)
-        final.values |= {name: value for name, value in twin.metrics.items() if name.startswith(Metrics.TEST)}
-        return True
 
     def _measured(self, event: Measured, final: _OpenFinal) -> Reply:
         if event.metrics:
             self.runs.tracker.metrics(final.run, event.metrics, step=event.step)
-        if not self.final.seeds or self.final.models == "none":
+        if not self.checked.study.final.seeds or self.checked.study.final.models == "none":
             return Reply()
         cell = final.cell.id
         final.saved = self.checkpoints.key(self.runs.cells[cell].digest, self.winners[cell], final.seed)
@@ -206,7 +195,7 @@ class FinalsQueue:
         winner, space = self.winners[cell.id], self.spaces[cell.id]
         generality = self.model.forgetting or NONE
         return final_records(
-            cell, winner, space, self.final, test_digest=self.test_digest, generality_digest=generality
+            cell, winner, space, self.checked, test_digest=self.test_digest, generality_digest=generality
         )
 
     def _score(self, final: _OpenFinal) -> float:
@@ -247,7 +236,7 @@ class FinalsQueue:
         """Drop weights that will not be stored: of all but the middle run, and of cells that do not rank first."""
         middle = middle_run(done, self.objective)
         self.checkpoints.keep(cell.id, middle.params[Params.SEED] if middle else None)
-        if middle is None or self.final.models != "best":
+        if middle is None or self.checked.study.final.models != "best":
             return
         score, loss = means[score_name("validation", self.objective.lead)], means[Metrics.VALIDATION_LOSS]
         is_whole = len(done) == len(self._records(cell))
@@ -255,26 +244,6 @@ class FinalsQueue:
         first = max(self._merits, key=lambda other: self._merits[other])
         for other in self._merits.keys() - {first}:
             self.checkpoints.keep(other, None)
-
-
-def final_records(
-    cell: Cell, winner: Hyperparameters, space: SearchSpace, final: Final, *, test_digest: str, generality_digest: str
-) -> dict[str, FinalRecord]:
-    """Return the final runs that a cell with a winner is to have, by seed: none without one."""
-    seeds = [str(seed) for seed in final.seeds if winner] if cell.tuning.trains else [NONE]
-    record = partial(FinalRecord, cell=cell.id, hyperparameters=space.format(winner))
-    return {seed: record(seed=seed, test_digest=test_digest, generality_digest=generality_digest) for seed in seeds}
-
-
-def standing(finals: Iterable[Run], records: Mapping[str, FinalRecord], space: SearchSpace) -> dict[str, str]:
-    """Return, by seed, the ids of the runs that are among the final runs that a cell is to have; the oldest of each."""
-    there = dict[str, str]()
-    for run in finals:
-        record = FinalRecord.from_run(run, space.params)
-        belongs = record.seed in records and record.is_of(records[record.seed])
-        if belongs and (run.status == "FINISHED" or record.diverged):
-            there.setdefault(record.seed, run.id)
-    return there
 
 
 def _means(finals: Sequence[Run]) -> dict[str, float]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.core.example import Split
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.tracking.prediction_table import is_whole
 from harness.tracking.schema import Artifacts, Metrics, Tags
 from harness.tracking.store_protocols import RunStore
 from harness.tracking.stored_run import Run
+from harness.tracking.transfer_names import asked_under, transfer_file
 
 __all__ = ["retire_damaged"]
 
@@ -35,11 +35,11 @@ def retire_damaged(runs: StudyRuns, cells: Sequence[str], test_ids: Mapping[str,
 
 
 def _is_sound(tracker: RunStore, run: Run, test_ids: Sequence[str]) -> bool:
-    return all(is_whole(tracker, run, split, test_ids if split == "test" else ()) for split in _predicted(run))
+    return all(is_whole(tracker, run, split, test_ids if split.startswith("test") else ()) for split in _predicted(run))
 
 
-def _predicted(run: Run) -> list[Split]:
+def _predicted(run: Run) -> list[str]:
     """Return the splits whose predictions a run stored; an older run does not say, and did so with test scores."""
-    splits: tuple[Split, ...] = ("validation", "test")
+    splits = ("validation", "test", *map(transfer_file, asked_under(run)))
     tested = any(name.startswith(Metrics.TEST) for name in run.metrics)
     return [split for split in splits if tested or Tags.file_digest(Artifacts.predictions(split)) in run.tags]
