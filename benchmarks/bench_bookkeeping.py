@@ -16,57 +16,20 @@ import argparse
 import contextlib
 import os
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import psutil
-from sqlalchemy import create_engine, event, make_url, text
-from sqlalchemy.engine import Engine
-from stand_in import NAME
+from sqlalchemy import create_engine, make_url, text
+from stand_in import Stamp, growth, stamped
 from support import Shape, print_table, write_json, write_place, write_study
 from tracking_server import database
-
-from harness.core.progress import CellWork, Progress
 
 SHAPE = Shape(blocks=2, width=16, inner=32, heads=2, vocabulary=600, source=12, target=4)
 TUNINGS = ["head", "norms", {"last_blocks": 1}, {"last_blocks": 2}, "full"]
 HUNDREDTH = 100
-
-
-class Stamp(NamedTuple):
-    """How far the clocks were when a trial had ended."""
-
-    wall: float
-    busy: float
-    """Processor seconds of the driver's thread."""
-    asked: float
-    """Statements to the databases."""
-
-
-class Watcher(Progress):
-    """Notes the clocks at the start, and at the end of every trial."""
-
-    def __init__(self) -> None:
-        self.stamps: list[Stamp] = []
-        self.asked = 0
-        self._thread = threading.get_ident()
-
-    def count(self, *_: Any) -> None:
-        """Hear of a statement; the thread that listens for orders asks by the clock, not by the trial."""
-        self.asked += threading.get_ident() == self._thread
-
-    def start(self, cells: Mapping[str, CellWork]) -> None:
-        self.stamps.append(self._now())
-
-    def record(self, kind: str, job: str, facts: Mapping[str, Any]) -> None:
-        if kind == "trial":
-            self.stamps.append(self._now())
-
-    def _now(self) -> Stamp:
-        return Stamp(time.perf_counter(), time.thread_time(), self.asked)
 
 
 def bookkeeping(folder: Path, cells: int, trials: int, *, workers: int, storage: str = "") -> list[Stamp]:
@@ -79,8 +42,6 @@ def bookkeeping(folder: Path, cells: int, trials: int, *, workers: int, storage:
         workers: Jobs under way at a time.
         storage: Optuna's; left out: a file in the folder.
     """
-    from harness.runner.executors.crew import Crew
-    from harness.runner.run_study import run
     from harness.runner.study import Study
 
     write_place(folder, SHAPE, {"train": 8, "validation": 4, "test": 4})
@@ -96,25 +57,8 @@ def bookkeeping(folder: Path, cells: int, trials: int, *, workers: int, storage:
         generality="none",
     )
     with contextlib.chdir(folder):
-        study, watcher = Study.load(file.name), Watcher()
-        event.listen(Engine, "before_cursor_execute", watcher.count)
-        try:
-            run(study.checked, study.workspace, progress=watcher, executor=NAME, crew=Crew(workers, ("cpu",), 1))
-        finally:
-            event.remove(Engine, "before_cursor_execute", watcher.count)
-    return watcher.stamps
-
-
-def growth(stamps: Sequence[Stamp], part: int, *, workers: int) -> Stamp:
-    """Return how much more a trial takes in the last part of a study than in the first, of so many parts.
-
-    The clocks start when as many trials have ended as there are workers: those were all begun before the first ended.
-    As many end one right after the other, so a part is a multiple of them.
-    """
-    stamps = stamps[workers:]
-    size = -(-(len(stamps) - 1) // part // workers) * workers
-    (a, b), (c, d) = (stamps[0], stamps[size]), (stamps[-1 - size], stamps[-1])
-    return Stamp(*((d[clock] - c[clock]) / (b[clock] - a[clock]) for clock in range(len(Stamp._fields))))
+        study = Study.load(file.name)
+        return stamped(study.checked, study.workspace, workers)
 
 
 @contextlib.contextmanager
