@@ -15,7 +15,6 @@ import re
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from datetime import datetime
@@ -57,7 +56,12 @@ def begun(place: Path, *arguments: str) -> subprocess.Popen[bytes]:
     command = ending_with_parent(python("-m", "harness", "run", "workers.yaml", "--json", *arguments))
     with (place / SAYS).open("wb") as said:
         return subprocess.Popen(
-            command, cwd=place, env={**settings, "OMP_NUM_THREADS": "1"}, stdin=subprocess.PIPE, stdout=said
+            command,
+            cwd=place,
+            env={**settings, "OMP_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=said,
+            start_new_session=True,
         )
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from sqlalchemy import create_engine, make_url, text
 
-from benchmarks.tracking_server import Cluster, NoDatabase, running_cluster
+from benchmarks.tracking_server import Cluster
+from tests.support.clusters import a_cluster, new_database
 from tests.support.study_fixture import Places
 
 pytestmark = pytest.mark.slow
@@ -21,12 +20,7 @@ STUDY = ("run", "study.yaml", "--set", "prompts=[bare]", "--set", "tuning=[none,
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    pytest.importorskip("psycopg2")
-    with contextlib.ExitStack() as until_the_end:
-        try:
-            cluster = until_the_end.enter_context(running_cluster())
-        except NoDatabase as reason:
-            pytest.skip(str(reason))
+    with a_cluster() as cluster:
         yield cluster
 
 
@@ -54,14 +48,6 @@ def test_it_is_named_and_the_same_command_goes_on(
     done = place.command(*command, env={"MLFLOW_TRACKING_URI": store})
     assert done.status == 0, done.err
     assert place.results() == whole.results()
-
-
-def new_database(address: str) -> str:
-    engine = create_engine(address, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text("create database trials"))
-    engine.dispose()
-    return make_url(address).set(database="trials").render_as_string(hide_password=False)
 
 
 def searching(store: str) -> bool:
