@@ -119,7 +119,7 @@ def run(
             tracker.models.registry.refuse_taken(checked.study.registered_as)
         # Whatever the user must change has been found by now; from here on things are written.
         held.enter_context(leased(address.store, tracker.pages.experiment, machine, say))
-        storage = open_storage(checked.study.search.storage)
+        storage = open_storage(checked.study.search.storage, say)
         runs = study_runs(checked, model, metrics, tracker, workspace)
         driver = _Driver(checked, workspace, metrics, model, trains, runs, storage, forecast, watch, progress)
         try:
