@@ -120,7 +120,7 @@ def run(
             tracker.models.registry.refuse_taken(checked.study.registered_as)
         # Whatever the user must change has been found by now; from here on things are written.
         held.enter_context(leased(address.store, tracker.pages.experiment, machine, say))
-        storage = open_storage(checked.study.search.storage)
+        storage = open_storage(checked.study.search.storage, say)
         runs = study_runs(checked, model, metrics, tracker, workspace)
         driver = _Driver(checked, workspace, metrics, model, trains, runs, storage, forecast, watch, progress)
         try:
@@ -226,10 +226,10 @@ class _Driver:
 
     def _open_searches(self, cells: Sequence[Cell]) -> dict[str, CellSearch]:
         """Open the parent runs of some cells, and the searches of those that train."""
-        searches, study, copied = {}, self.checked.study, Copied(0, 0)
+        searches, study, copied, there = {}, self.checked.study, Copied(0, 0), self.storage.get_all_studies()
         for cell in cells:
             prefix, identity = f"{study.name}/{cell.id}/", self.runs.identity(cell.id)
-            known = None if self.runs.knows(cell.id) else known_search(self.storage, prefix, identity)
+            known = None if self.runs.knows(cell.id) else known_search(there, prefix, identity)
             parent = self.runs.parent(cell.id, known)
             self.runs.tracker.text(parent.id, cell.prompt.text, Artifacts.PROMPT)
             if cell.tuning.trains:

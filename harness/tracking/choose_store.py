@@ -1,4 +1,4 @@
-"""The tracker of a study that runs: straight to a database, through a journal to a tracking server."""
+"""The tracker of a study that runs: straight to a file or a database server, through a journal to a tracking server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import Timeout
 
+from harness.core.database_urls import sqlite_file
 from harness.core.errors import StoreError
 from harness.core.passwords import masked
 from harness.core.workspace import HERE
@@ -21,6 +22,7 @@ from harness.tracking.server_outage.delivery import Delivery
 from harness.tracking.server_outage.journal import Journal
 from harness.tracking.server_outage.outage_tracker import OutageTracker
 from harness.tracking.server_outage.sender import Sender
+from harness.tracking.store_link import DIRECT, PatientLink
 from harness.tracking.store_protocols import Tracker
 
 __all__ = ["deliver_left", "opened"]
@@ -41,7 +43,7 @@ def opened(address: StudyAddress, tell: Callable[[str], None]) -> Iterator[Track
             has the journal open.
     """
     if not is_server(address.store):
-        yield MlflowTracker.open(address)
+        yield MlflowTracker.open(address, DIRECT if sqlite_file(address.store) else PatientLink(tell))
         return
     try:
         tracker = _journaled(address, tell)

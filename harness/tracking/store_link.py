@@ -10,10 +10,11 @@ from functools import wraps
 from types import MappingProxyType
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
+from harness.core.database_outage import Patience
 from harness.tracking.schema import Tags
 from harness.tracking.stored_run import Run
 
-__all__ = ["DIRECT", "Link", "Linked", "asked", "translate", "translate_values"]
+__all__ = ["DIRECT", "Link", "Linked", "PatientLink", "asked", "translate", "translate_values"]
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -76,7 +77,23 @@ class Link:
 
 
 DIRECT = Link()
-"""The way to a database."""
+"""The way to a file."""
+
+
+class PatientLink(Link):
+    """A way to a database server that may go away for a while; see `harness.core.database_outage`.
+
+    Args:
+        tell: Hears what is waited for.
+    """
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__()
+        self._patience = Patience(tell)
+
+    def ask(self, question: Callable[[], Answer]) -> Answer:
+        """Return the database's answer, however long it takes until it gives one."""
+        return self._patience.ask(question)
 
 
 class Linked(Protocol):

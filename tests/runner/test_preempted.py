@@ -2,22 +2,24 @@
 
 How many kills, and what is to hold behind them: zero orphans, zero runs left running, no finished trial done again,
 and the table and all that trials and final runs hold as in a study that nothing disturbed.
+
+``KILLS=20 pytest -m demand tests/runner/test_preempted.py`` kills more seldom.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
 from collections import Counter
 from pathlib import Path
 
-import psutil
 import pytest
 
+from tests.support.kill_campaign import campaign, hold, see
 from tests.support.kill_moments import kill_at, look
-from tests.support.put_by_runs import checkpoints, trials
-from tests.support.random_signals import seconds_of
+from tests.support.put_by_runs import checkpoints
 from tests.support.study_fixture import Place, Places
 
 EVERY = "training.checkpoint={every: 2, keep: 2}"
@@ -25,6 +27,17 @@ STUDY = ("prompts=[bare]", "tuning=[none, last_blocks: 1]", "search.sampler=gp",
 STUDY += ("training.keep=best", "final.seeds=[11, 12]", "search.pruner=median", EVERY)
 ARGUMENTS = tuple(part for change in STUDY for part in ("--set", change))
 
+LASTING = (*ARGUMENTS, "--set", "training.epochs=40")
+"""Runs that take longer than to start: most kills come behind a checkpoint."""
+
+ABREAST = (*LASTING, "--set", "search.sampler=random", "--set", "search.pruner=none")
+"""The same, with trials that do not wait for each other."""
+
+KILLS = int(os.environ.get("KILLS", "100"))
+"""On demand with one worker; half as many with two."""
+
+ALONE, EITHER = ("driver",), ("driver", "worker")
+"""Who is killed."""
 
 BRIEF = (*ARGUMENTS, *("--set", "search.trials=1", "--set", "final.seeds=[11]", "--set", "training.checkpoint.every=8"))
 """Two runs of two dozen steps."""
@@ -37,66 +50,9 @@ def undisturbed(places: Places) -> Place:
     return place
 
 
-def orphans(place: Place) -> list[int]:
-    """Return processes that still work in a place."""
-    found = []
-    for process in psutil.process_iter(["cwd"]):
-        if process.info["cwd"] and Path(process.info["cwd"]).is_relative_to(place.folder):
-            found.append(process.pid)
-    return found
-
-
 def put_by(place: Place) -> bool:
     """Return whether a checkpoint was written."""
     return bool(checkpoints(place))
-
-
-def hold(place: Place, undisturbed: Place) -> Counter[str]:
-    """Count what must not be there behind kills, and compare all else."""
-    finished = Counter(run.info.run_name for run in place.runs("search"))
-    pairs = list(zip(trials(place), trials(undisturbed), strict=True))
-    counts = Counter(
-        {
-            "orphans": len(orphans(place)),
-            "left running": sum(run.info.status == "RUNNING" for run in place.runs()),
-            "finished trials done again": finished.total() - len(finished) + len(place.runs("superseded")),
-            "results that differ": int(place.results() != undisturbed.results()),
-            "trials that differ": sum(one != other for one, other in pairs),
-            "checkpoints left": len(checkpoints(place)),
-        }
-    )
-    place.clean()
-    return counts
-
-
-def preempted(places: Places, undisturbed: Place, kills: int, draws: random.Random) -> Counter[str]:
-    """Kill studies again and again, each until it is done, until there were so many kills; return the counts."""
-    whole = seconds_of(lambda: places().process("run", "study.yaml", *ARGUMENTS).communicate())
-    counts = Counter[str]()
-    while counts["kills"] < kills:
-        place = places()
-        while counts["kills"] < kills:
-            process = place.process("run", "study.yaml", *ARGUMENTS)
-            time.sleep(draws.uniform(0.0, 1.1 * whole))
-            process.send_signal(signal.SIGKILL)
-            out, _ = process.communicate()
-            counts["gone on with"] += "goes on behind step" in out
-            if process.returncode != -signal.SIGKILL:
-                break
-            counts["kills"] += 1
-        counts["gone on with"] += "goes on behind step" in place.run(*ARGUMENTS).out
-        counts += hold(place, undisturbed)
-        counts["studies"] += 1
-    return counts
-
-
-def see(counts: Counter[str], kills: int) -> None:
-    print("\n" + ", ".join(f"{name}: {number}" for name, number in counts.items()))
-    must_not = ("orphans", "left running", "finished trials done again", "results that differ", "trials that differ")
-    assert counts["kills"] == kills
-    assert {name: counts[name] for name in (*must_not, "checkpoints left")} == dict.fromkeys(
-        (*must_not, "checkpoints left"), 0
-    )
 
 
 @pytest.mark.slow
@@ -110,14 +66,43 @@ def test_a_kill_behind_a_checkpoint_loses_no_more_than_is_behind_it(undisturbed:
     assert len(place.runs("interrupted")) == 1
 
 
+@pytest.fixture(scope="module")
+def lasting(places: Places) -> Place:
+    place = places()
+    place.run(*LASTING)
+    return place
+
+
 @pytest.mark.slow
-def test_ten_kills_at_random_instants(undisturbed: Place, places: Places) -> None:
-    see(preempted(places, undisturbed, 10, random.Random(10)), 10)
+def test_ten_kills_in_every_phase(lasting: Place, places: Places) -> None:
+    counts = campaign(places, lasting, ("run", "study.yaml", *LASTING), 10, random.Random(10), ALONE)
+    see(counts, 10)
+    assert counts["gone on with"] >= 3
 
 
 @pytest.mark.demand
-def test_a_hundred_kills_at_random_instants(undisturbed: Place, places: Places) -> None:
-    see(preempted(places, undisturbed, 100, random.Random(100)), 100)
+def test_a_hundred_kills_in_every_phase(lasting: Place, places: Places) -> None:
+    see(campaign(places, lasting, ("run", "study.yaml", *LASTING), KILLS, random.Random(100), ALONE), KILLS)
+
+
+@pytest.fixture(scope="module")
+def abreast(places: Places) -> Place:
+    place = places()
+    place.run(*ABREAST)
+    return place
+
+
+WORKERS = ("run", "study.yaml", *ABREAST, "--workers", "2")
+
+
+@pytest.mark.slow
+def test_five_kills_with_two_workers(abreast: Place, places: Places) -> None:
+    see(campaign(places, abreast, WORKERS, 5, random.Random(5), EITHER), 5)
+
+
+@pytest.mark.demand
+def test_fifty_kills_with_two_workers(abreast: Place, places: Places) -> None:
+    see(campaign(places, abreast, WORKERS, KILLS // 2, random.Random(50), EITHER), KILLS // 2)
 
 
 @pytest.fixture(scope="module")

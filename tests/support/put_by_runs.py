@@ -14,8 +14,8 @@ MACHINE = (*TIMES, "cost/peak_memory_mib", "cost/energy_joules", "cost/flops", "
 """What of a run is not the same twice: recordings are proved anew when a process goes on."""
 
 
-def checkpoints(place: Place) -> list[Path]:
-    return sorted((place.folder / ".harness" / "tiny" / "checkpoints").rglob("*.json"))
+def checkpoints(place: Place, study: str = "tiny") -> list[Path]:
+    return sorted((place.folder / ".harness" / study / "checkpoints").rglob("*.json"))
 
 
 def trials(place: Place) -> list[tuple[Any, ...]]:

@@ -1,17 +1,18 @@
-"""A database server that is stopped in the middle of a run: one sentence, status 2, and the same command finishes."""
+"""A database server that stays away in the middle of a run: one sentence, status 2, and the same command finishes."""
 
 from __future__ import annotations
 
-import contextlib
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from sqlalchemy import create_engine, make_url, text
 
-from benchmarks.tracking_server import Cluster, NoDatabase, running_cluster
+from benchmarks.tracking_server import Cluster
+from harness.core import database_outage
+from tests.support.clusters import a_cluster, new_database
 from tests.support.study_fixture import Places
 
 pytestmark = pytest.mark.slow
@@ -21,47 +22,41 @@ STUDY = ("run", "study.yaml", "--set", "prompts=[bare]", "--set", "tuning=[none,
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    pytest.importorskip("psycopg2")
-    with contextlib.ExitStack() as until_the_end:
-        try:
-            cluster = until_the_end.enter_context(running_cluster())
-        except NoDatabase as reason:
-            pytest.skip(str(reason))
+    with a_cluster() as cluster:
         yield cluster
 
 
 @pytest.mark.parametrize("stores", ["both", "search alone"])
 def test_it_is_named_and_the_same_command_goes_on(
-    stores: str, cluster: Cluster, places: Places, tmp_path: Path
+    stores: str, cluster: Cluster, places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(database_outage, "PATIENCE", 2.0)
     whole, place = places(), places(store=False)
     whole.run(*STUDY[2:])
     command = (*STUDY, "--set", f"search.storage={new_database(cluster.address)}")  # each library has its own
     store = cluster.address if stores == "both" else f"sqlite:///{tmp_path}/mlflow.db"
-    process = place.process(*command, env={"MLFLOW_TRACKING_URI": store})
-    end = time.monotonic() + 120
-    while process.poll() is None and not searching(store):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    cluster.stop()
-    _, error = process.communicate(timeout=300)
+    stops = threading.Thread(target=lambda: wait_until(lambda: searching(store)) and cluster.stop())
+    stops.start()
+    stopped = place.command(*command, env={"MLFLOW_TRACKING_URI": store})
+    stops.join()
     cluster.start()
-    assert process.returncode == 2, error
-    assert "Traceback" not in error
-    assert len(error.strip().splitlines()) == 1
-    assert "127.0.0.1" in error
-    assert "the same command goes on" in error
+    assert stopped.status == 2, stopped.err
+    assert "a database server does not answer; the study waits for it" in stopped.out
+    assert "Traceback" not in stopped.err
+    assert len(stopped.err.strip().splitlines()) == 1
+    assert "127.0.0.1" in stopped.err
+    assert "the same command goes on" in stopped.err
     done = place.command(*command, env={"MLFLOW_TRACKING_URI": store})
     assert done.status == 0, done.err
     assert place.results() == whole.results()
 
 
-def new_database(address: str) -> str:
-    engine = create_engine(address, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text("create database trials"))
-    engine.dispose()
-    return make_url(address).set(database="trials").render_as_string(hide_password=False)
+def wait_until(reached: Callable[[], bool]) -> bool:
+    end = time.monotonic() + 300
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return True
 
 
 def searching(store: str) -> bool:

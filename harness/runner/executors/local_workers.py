@@ -171,11 +171,11 @@ class LocalWorkers:
     def _listen(self) -> Generator[Event, Reply, None]:
         """Wait until somebody says something, or is silent for too long, and hear it."""
         with interrupts.at_once():
-            wait([worker.connection for worker in self._workers], LISTENING)
+            heard = set(wait([worker.connection for worker in self._workers], LISTENING))
         interrupts.check()
         for worker in list(self._workers):
             try:
-                for message in worker.messages():
+                for message in worker.messages() if worker.connection in heard else ():
                     if (event := self._heard(message, worker)) is not None:
                         worker.send((yield event))
                 if worker.is_silent():

@@ -21,6 +21,7 @@ from uuid import uuid4
 
 from harness.core.absent_value import NONE
 from harness.core.example import Split, digest
+from harness.runner.resume.known_runs import KnownRuns
 from harness.runner.resume.put_by import PutBy
 from harness.tracking.prediction_table import TextsKeptOff
 from harness.tracking.run_records import CellRecord, chart_metrics
@@ -52,7 +53,7 @@ class StudyRuns:
     """Where those that are under way are put by."""
     kept_off: TextsKeptOff | None = None
     """Where texts go that are to stay off the store."""
-    _runs: dict[str, Run] = field(default_factory=dict, init=False)
+    _runs: KnownRuns = field(default_factory=KnownRuns, init=False)
     _parents: dict[str, str] = field(default_factory=dict, init=False)
     _noted: dict[str, dict[str, str]] = field(default_factory=dict, init=False)
     _fresh: frozenset[str] = field(default=frozenset(), init=False)
@@ -78,7 +79,7 @@ class StudyRuns:
     def knows(self, cell: str) -> bool:
         """Return whether a cell as it is now was ever begun here, or is to start over in any case."""
         now = self.cells[cell].digest
-        return cell in self._fresh or any(run.tags.get(Tags.CELL_DIGEST) == now for run in self._runs.values())
+        return cell in self._fresh or any(run.tags.get(Tags.CELL_DIGEST) == now for run in self._runs)
 
     def identity(self, cell: str) -> str:
         """Return the content hash of all that the trials of a cell depend on."""
@@ -112,7 +113,7 @@ class StudyRuns:
     def children(self, cell: str, phase: Phase) -> list[Run]:
         """Return a cell's child runs of a phase, oldest first."""
         parent = self._parents.get(cell)
-        return [run for run in self._runs.values() if run.parent == parent and run.phase == phase] if parent else []
+        return [run for run in self._runs.below(parent) if run.phase == phase] if parent else []
 
     def start(self, cell: str, name: str, *, phase: Phase, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
         """Start a child run of a cell, whose parent is reopened where it had ended, and return its id."""
@@ -133,7 +134,7 @@ class StudyRuns:
             Tags.WEIGHTS_DIGEST: weights,
             Tags.TEST_DIGEST: self.tracker.run(run).tags[Tags.TEST_DIGEST],
         }
-        found = (other for other in self._runs.values() if other.id != run and same.items() <= other.tags.items())
+        found = (other for other in self._runs if other.id != run and same.items() <= other.tags.items())
         return [other for other in found if scored in other.metrics and self._reads_alike(other)]
 
     def start_reference(self, name: str, *, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
@@ -194,8 +195,8 @@ class StudyRuns:
 
     def end_all(self, status: Status) -> None:
         """End all that is open: children are interrupted, parents wait for the next command."""
-        self._runs = {run.id: run for run in self.tracker.runs()}
-        for run in [run for run in self._runs.values() if run.status == "RUNNING"]:
+        self._runs = KnownRuns(self.tracker.runs())
+        for run in [run for run in self._runs if run.status == "RUNNING"]:
             if run.phase in ("search", "final", "reference"):
                 self.interrupt(run, status)
             elif run.phase:  # a run without a phase is not the harness's
@@ -203,7 +204,7 @@ class StudyRuns:
 
     def let_go(self) -> None:
         """End the parents of cells that were left out on the way; they wait for a command that takes them in again."""
-        for run in [run for run in self._runs.values() if run.phase == "cell" and run.status == "RUNNING"]:
+        for run in [run for run in self._runs if run.phase == "cell" and run.status == "RUNNING"]:
             self.end(run.id, "KILLED")
 
     def _reads_alike(self, run: Run) -> bool:
@@ -216,8 +217,7 @@ class StudyRuns:
 
     def _read(self, run: str) -> Run:
         """Read a run anew; reading all of them takes the longer, the more there are."""
-        self._runs[run] = self.tracker.run(run)
-        return self._runs[run]
+        return self._runs.keep(self.tracker.run(run))
 
     def _start_parent(self, cell: str, carried: Mapping[str, str]) -> str:
         # MLflow's pages list tags as they were first set, so what is looked for stands first, known or not.
@@ -236,22 +236,21 @@ class StudyRuns:
 
     def _hand_over(self, old: str, heir: str) -> None:
         """Move the children of one parent below another and supersede the old one."""
-        for run in list(self._runs.values()):
-            if run.parent == old:
-                self.tracker.tags(run.id, {Tags.PARENT: heir})
-                self._read(run.id)
+        for run in self._runs.below(old):
+            self.tracker.tags(run.id, {Tags.PARENT: heir})
+            self._read(run.id)
         self.tracker.mark(old, phase="superseded", name=_marked(self._runs[old], "superseded"))
         self.end(old)
 
     def _supersede(self, parent: Run) -> None:
-        for run in list(self._runs.values()):
-            if run.parent == parent.id and run.phase not in ("interrupted", "superseded"):
+        for run in self._runs.below(parent.id):
+            if run.phase not in ("interrupted", "superseded"):
                 self.retire(run)
         self.retire(parent)
 
     def of_phase(self, phase: Phase) -> list[Run]:
         """Return the runs of a phase, oldest first."""
-        return [run for run in self._runs.values() if run.phase == phase]
+        return [run for run in self._runs if run.phase == phase]
 
 
 def _marked(run: Run, phase: Phase) -> str:

@@ -92,9 +92,9 @@ def trial_facts(metric: str, hyperparameters: Hyperparameters, run: str) -> dict
     return {"metric": metric, "learning_rate": hyperparameters.learning_rate, "mlflow_run_id": run}
 
 
-def known_search(storage: optuna.storages.BaseStorage, prefix: str, identity: str) -> str | None:
-    """Return what the name of the newest search of an identity has behind a prefix, ``None`` where there is none."""
-    names = [s.study_name for s in storage.get_all_studies() if s.user_attrs.get(IDENTITY) == identity]
+def known_search(studies: Sequence[Any], prefix: str, identity: str) -> str | None:
+    """Return what the name of the newest of Optuna's studies with an identity has behind a prefix, if there is one."""
+    names = [study.study_name for study in studies if study.user_attrs.get(IDENTITY) == identity]
     return next((name.removeprefix(prefix) for name in reversed(names) if name.startswith(prefix)), None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 
 import optuna
 from sqlalchemy import event
@@ -12,6 +13,7 @@ from harness.core.database_urls import create, making, reach, reason_of, shown, 
 from harness.core.environment_names import resolved
 from harness.core.errors import StoreError
 from harness.core.failures import explained
+from harness.runner.search.patient_storage import patient
 from harness.study.run_places import STORAGE_REMEDY
 
 __all__ = ["open_storage", "reach_storage"]
@@ -26,8 +28,12 @@ def reach_storage(url: str) -> None:
     reach("search.storage", resolved(url, "search.storage"), remedy=STORAGE_REMEDY)
 
 
-def open_storage(url: str) -> optuna.storages.BaseStorage:
+def open_storage(url: str, tell: Callable[[str], None]) -> optuna.storages.BaseStorage:
     """Open Optuna's storage.
+
+    Args:
+        url: As the study file has it.
+        tell: Hears of a database server that is away, once it was there.
 
     Raises:
         StoreError: It cannot be reached, or holds something else.
@@ -38,7 +44,7 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
     try:
         create(url, _make)
         with making(url):
-            return _quick(url) if sqlite_file(url) else optuna.storages.get_storage(url)
+            return _quick(url) if sqlite_file(url) else patient(optuna.storages.get_storage(url), tell)
     except (SQLAlchemyError, RuntimeError) as error:
         if told := explained(error):
             raise told from error

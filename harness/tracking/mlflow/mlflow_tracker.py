@@ -109,14 +109,14 @@ class MlflowTracker:
         """Runs as they were last listed, if nothing was told of them since: to ask for each again takes long."""
 
     @classmethod
-    def open(cls, address: StudyAddress) -> MlflowTracker:
-        """Open a study's experiment, creating store and experiment where they are missing.
+    def open(cls, address: StudyAddress, link: Link = DIRECT) -> MlflowTracker:
+        """Open a study's experiment by a way to its store, creating both where they are missing.
 
         Raises:
             StoreError: The store cannot be reached, or its experiment was deleted or is another study's.
         """
         client = connect(address.store)
-        return MlflowTracker(client, address.store, open_experiment(client, address))
+        return MlflowTracker(client, address.store, open_experiment(client, address), link)
 
     @asked
     def runs(self, *, phase: Phase | None = None, removed: bool = False) -> list[Run]:
@@ -136,7 +136,7 @@ class MlflowTracker:
             if not token:
                 break
         owners = [Owner.of(run) for run in runs]
-        if self.link is DIRECT:
+        if not is_server(self.uri):
             self._listed |= {owner.run.id: owner for owner in owners}
         return self.link.to_own(owner.run for owner in owners)
 
@@ -254,12 +254,14 @@ class MlflowTracker:
             self._write(run, "log", {name: part for name, part in content.items() if part})
 
     def _start(self, content: Mapping[str, Any]) -> str:
-        return self._writer.start(content)
+        if self.link is DIRECT:
+            return self._writer.start(content)
+        return self.link.ask(self._writer.starting(content))
 
     def _write(self, run: str, kind: Kind, content: Mapping[str, Any], *, lasting: bool = False) -> None:
         """Tell one thing of a run; ``lasting``: it is on disk when the call returns, since Optuna may be told next."""
         self._listed.pop(run, None)
-        getattr(self._writer, kind)(run, content)
+        self.link.ask(lambda: getattr(self._writer, kind)(run, content))
 
 
 class MlflowPages:
