@@ -15,6 +15,7 @@ from harness.core.closest_match import closest
 from harness.core.errors import TemplateError
 from harness.core.example import Example
 from harness.data.demonstrations import Pick
+from harness.data.label_words import Answers, Label
 from harness.data.sentinel import FIELD, FIRST, filled_ids, sentinel_ids
 from harness.data.shortening import Keep, fitted
 from harness.data.template_sandbox import WORK, Sandbox
@@ -44,6 +45,8 @@ class Template:
         pick: Which ones: the same for all rows, drawn for each row, or those with the nearest sources.
         shot: Jinja2 text of one, of that row's fields and ``target``; ``None``: this very text, then its answer.
         separator: Stands behind each.
+        answers: How it is answered; ``None``: as its study or its task says.
+        labels: Those that it is answered by, which a study works out.
     """
 
     name: str
@@ -54,6 +57,8 @@ class Template:
     pick: Pick = "fixed"
     shot: str | None = None
     separator: str = SEPARATOR
+    answers: Answers | None = None
+    labels: tuple[Label, ...] = ()
 
     def contract(self) -> dict[str, str]:
         """Return the truncation contract, and what is said of demonstrations, where there are any."""

@@ -111,7 +111,9 @@ CALIBRATION_ERROR = Metric(
     higher_is_better=False,
     statistics=_bin,
     reduce=_calibration_error,
-    signature=partial(signature, "calibration_error", bins=f"{BINS}-equal-width", of="predicted-label", texts="certain"),
+    signature=partial(
+        signature, "calibration_error", bins=f"{BINS}-equal-width", of="predicted-label", texts="certain"
+    ),
     range=(0.0, 1.0),
 )
 """Expected calibration error (Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2), 0 to 1: over

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 from harness.core.errors import DataError, EmptyPrompt, TemplateError
 from harness.core.example import Example, ListDigest, Split, field_names
+from harness.data.choice_rows import each_row
 from harness.data.demonstrations import Demonstrations, shots_of
 from harness.data.tokenization import (
     Limits,
     PromptForm,
     Reader,
     Row,
-    encode_each,
     prompt_limit,
     target_ids,
 )
@@ -129,9 +129,7 @@ def _fit_of(
             count = RowCount(texts)
             shown = demonstrations.attached(form, rows, of_train=split == "train")
             each = read_ahead(shown, form, reader, count)
-            for example, row, text in encode_each(
-                each, form, reader, limits=limits, drop_long_targets=split == "train"
-            ):
+            for example, row, text in each_row(each, form, reader, limits=limits, drop_long_targets=split == "train"):
                 count.add(example, row, text, form.reads(example.fields, reader) if row.shots else text)
             counts[split] = count
         except EmptyPrompt:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from harness.data.label_words import Answers
 from harness.data.tokenization import PromptForm
 from harness.study.axes import Prompt
 from harness.study.load_study import StudyFile
@@ -22,10 +25,17 @@ def study_prompts(study: StudySpec, task: Task, problems: Problems) -> list[tupl
     for place, prompt in enumerate(study.prompts):
         with problems.at("prompts", place):
             for one in prompt.combinations():
-                form = _form(one, task, problems.file)
+                form = _answered(_form(one, task, problems.file), one, study, task)
                 form.names()
                 found.append((place, form))
     return found
+
+
+def _answered(form: PromptForm, prompt: Prompt, study: StudySpec, task: Task) -> PromptForm:
+    """Return a prompt that says how it is answered, if that is by a label."""
+    written: Answers | None = prompt.answers or getattr(form, "answers", None)
+    answers = written or study.answers or task.answers
+    return replace(form, answers=None if answers == "generate" else answers)
 
 
 def _form(prompt: Prompt, task: Task, file: StudyFile) -> PromptForm:

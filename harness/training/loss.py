@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import torch
@@ -26,6 +26,7 @@ from harness.models.last_block import ask_at_labels, only_at_labels
 from harness.study.spec import Precision
 from harness.training.batching import IGNORED, Batch, Prompts
 from harness.training.criteria import Criterion
+from harness.training.label_scores import label_scores, right_labels
 from harness.training.loss_at_labels import HeadLoss
 from harness.training.precision import arithmetic, products
 
@@ -83,12 +84,24 @@ class ForwardPass:
         return torch.stack([self._nlls(part, "sum") for part in self._parts(batch)]).sum()
 
     def training_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the sum of what training minimizes, to be differentiated, and that of `token_nlls`, to be told."""
+        """Return the sum of what training minimizes, to be differentiated, and that of `token_nlls`, to be told.
+
+        Of choices these are of their labels: cross entropy, or another criterion, of the softmax over their scores.
+        """
+        if batch.choices:
+            scores, right = self.label_scores(batch), right_labels(batch.choices, self.model.device)
+            nll = cross_entropy(scores, right, reduction="sum")
+            return (self.criterion.losses(scores, right).sum() if self.criterion else nll), nll.detach()
         if self.criterion is None:
             nll = self.total_nll(batch)
             return nll, nll.detach()
         losses, nlls = zip(*(self._losses(part, self.criterion) for part in self._parts(batch)), strict=True)
         return torch.stack(losses).sum(), torch.stack(nlls).sum()
+
+    def label_scores(self, batch: Batch) -> Tensor:
+        """Return the scores of the labels of a batch of choices, shape (choices, labels), float32; differentiable."""
+        whole = replace(self, loss=None)
+        return label_scores(torch.cat([whole._output(part)[0] for part in self._parts(batch)]), batch.choices)
 
     def _parts(self, batch: Batch) -> list[Batch]:
         return batch.alone() if self.alone else [batch]

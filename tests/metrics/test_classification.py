@@ -85,5 +85,7 @@ def test_resamples_score_as_if_they_had_been_drawn(name):
     statistics = [metric.statistics(*one) for one in cases]
     counts = next(draw(len(cases), 20, np.random.default_rng(0)))
     listed = [[one for one, times in zip(cases, row, strict=True) for _ in range(int(times))] for row in counts]
-    assert rescorer(statistics, metric.reduce)(counts).tolist() == pytest.approx([scored(metric, one) for one in listed])
+    assert rescorer(statistics, metric.reduce)(counts).tolist() == pytest.approx(
+        [scored(metric, one) for one in listed]
+    )
     assert math.isnan(metric.reduce([]))

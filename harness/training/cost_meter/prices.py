@@ -88,7 +88,7 @@ def amounts(rows: Sequence[Row], loaded: Loaded, *, alone: bool = False) -> dict
     for batch in batches:
         shape = batch.inputs["input_ids"].size(1), batch.inputs["labels"].size(1)
         rows_before, labels_before = of.get(shape, Amount(0, 0))
-        of[shape] = Amount(rows_before + len(batch.indices), labels_before + batch.tokens)
+        of[shape] = Amount(rows_before + len(batch.indices), labels_before + batch.positions)
     return of
 
 
