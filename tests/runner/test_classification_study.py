@@ -74,7 +74,7 @@ def test_a_stored_model_says_what_its_run_said(place: Place, monkeypatch: pytest
     file.write_text("".join(json.dumps({"id": row["id"], "source": row["source"]}) + "\n" for row in rows("test")))
     models = place.client().search_logged_models([place.runs()[0].info.experiment_id])
     (model,) = [model for model in models if model.tags["cell"] == "bare/last_blocks-1"]
-    succeed(place, "predict", "--model", model.model_uri, "--input", file.name, "--output", "said.jsonl")
+    succeed(place, "predict", model.model_uri, "--input", file.name, "--output", "said.jsonl")
     wanted = table(place, str(model.source_run_id))
     for line, row in zip((place.folder / "said.jsonl").read_text().splitlines(), wanted, strict=True):
         found = json.loads(line)
