@@ -208,9 +208,7 @@ def _calls(model: PreTrainedModel, opaque: list[nn.Module]) -> list[nn.Module]:
     return calls
 
 
-def _uncalled(
-    model: PreTrainedModel, root: nn.Module, calls: list[nn.Module], own: list[Part]
-) -> Iterator[nn.Module]:
+def _uncalled(model: PreTrainedModel, root: nn.Module, calls: list[nn.Module], own: list[Part]) -> Iterator[nn.Module]:
     """Yield the tables of a masked model's stack that its blocks read, as they are no modules of their own."""
     known = {id(module) for module in (*calls, *(inner for block in own for inner in block.module.modules()))}
     tables = (module for module in root.modules() if isinstance(module, nn.Embedding) and id(module) not in known)

@@ -32,6 +32,7 @@ from harness.models.content_digests import weights_digest
 from harness.models.held_weights import hold, hold_as_loaded, let_go, saved_bytes
 from harness.models.hooks import look
 from harness.models.languages import beginning, set_languages
+from harness.models.masked_models import fills_masks
 from harness.models.prepare_tokenizer import prepare_tokenizer
 from harness.models.skeleton import hold_constants
 from harness.study.model_config import context, is_masked
@@ -137,9 +138,6 @@ def load(
     masked = is_masked(source.config)
     prepare_tokenizer(name, tokenizer, rows=embedding_rows[0], masked=masked)
     set_languages(model, tokenizer, source=source_language, target=target_language)
-    if config.is_encoder_decoder:
-        beginning(model)  # refuses settings that do not say
-    settings = {} if masked else model.generation_config.to_dict()
     return Loaded(
         model.eval(),
         tokenizer,
@@ -148,7 +146,7 @@ def load(
         weights_digest(model),
         source.commit,
         embedding_rows,
-        answer_tokens(tokenizer, settings, halves=config.is_encoder_decoder),
+        _answers(model, tokenizer),
         masked,
     )
 
@@ -243,6 +241,14 @@ def _auto_class(name: str, config: Any, *, masked: bool) -> Any:
         f"model {name}: by its {type(config).__name__} no language model that transformers knows; "
         "name one that generates text of text"
     )
+
+
+def _answers(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> AnswerTokens:
+    """Return what of a model's answers is settled; a masked one has no settings of generation, and answers nothing."""
+    if model.config.is_encoder_decoder:
+        beginning(model)  # refuses settings that do not say
+    settings = {} if fills_masks(model) else model.generation_config.to_dict()
+    return answer_tokens(tokenizer, settings, halves=model.config.is_encoder_decoder)
 
 
 def _embedding_rows(model: PreTrainedModel) -> tuple[int, int]:

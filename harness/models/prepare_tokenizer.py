@@ -1,4 +1,4 @@
-"""A loaded tokenizer made ready: that it is the model's, and that it has a token for the end, for padding, for masks."""
+"""A loaded tokenizer made ready: that it is the model's, and has a token for the end, for padding and for masks."""
 
 from __future__ import annotations
 

@@ -47,6 +47,9 @@ class Batch:
     shift: int
     """How many positions a label stands after the logits that predict it: 1 in a causal model, else 0."""
 
+    halves: bool = False
+    """Whether labels have positions of their own, those of a decoder behind an encoder."""
+
     def parts(self, most: int) -> list[Batch]:
         """Return the batch in parts of at most so many rows, padded as it is; itself where it has no more."""
         count = len(self.indices)
@@ -55,7 +58,7 @@ class Batch:
     def _part(self, start: int, end: int) -> Batch:
         inputs = {name: tensor[start:end] for name, tensor in self.inputs.items()}
         tokens = int((inputs["labels"] != IGNORED).sum())
-        return Batch(self.indices[start:end], inputs, tokens, self.shift)
+        return replace(self, indices=self.indices[start:end], inputs=inputs, tokens=tokens)
 
     def alone(self) -> list[Batch]:
         """Return each row as a batch of its own, without padding."""
@@ -64,9 +67,9 @@ class Batch:
     def _row(self, place: int) -> Batch:
         labels, mask = self.inputs["labels"][place], self.inputs["attention_mask"][place]
         read, counted = int(mask.sum()), int((labels != IGNORED).sum())
-        ends = {"input_ids": read, "attention_mask": read, "labels": read if self.shift else counted}
+        ends = {"input_ids": read, "attention_mask": read, "labels": counted if self.halves else read}
         inputs = {name: self.inputs[name][place : place + 1, :end] for name, end in ends.items()}
-        return Batch(self.indices[place : place + 1], inputs, counted, self.shift)
+        return replace(self, indices=self.indices[place : place + 1], inputs=inputs, tokens=counted)
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device."""
@@ -113,6 +116,8 @@ def loss_batches(
     rows: Sequence[Row], reader: Reader, *, batch_size: int, order: np.random.Generator | None = None
 ) -> Sequence[Batch]:
     """Return batches for a loss over the target tokens and the end token alone, padded on the right.
+
+    Of a masked model's rows the labels stand where their targets do, hidden in what is read.
 
     What a row is padded to depends on all of the rows, not on those that share its batch. Batches of blocks of text are
     made one by one, when they are asked for: there may be more of them than memory holds.
@@ -170,6 +175,9 @@ def _halves(row: Row, reader: Reader) -> tuple[tuple[int, ...], tuple[int, ...]]
     """Return what the model reads, and its labels; an encoder-decoder makes its decoder's input from these."""
     if reader.is_encoder_decoder:
         return row.prompt, row.target
+    if reader.is_masked:
+        hidden = dict(zip(row.places, row.target, strict=True))
+        return row.prompt, tuple(hidden.get(place, IGNORED) for place in range(len(row.prompt)))
     return row.prompt + row.target, (IGNORED,) * len(row.prompt) + row.target
 
 
@@ -206,7 +214,8 @@ def _batch(indices: Sequence[int], rows: Sequence[Row], reader: Reader, shape: t
         "labels": _padded(labels, targets, IGNORED),
     }
     tokens = sum(len(row.target) for row in rows)
-    return Batch(tuple(indices), inputs, tokens, shift=0 if reader.is_encoder_decoder else 1)
+    shift = 0 if reader.is_encoder_decoder or reader.is_masked else 1
+    return Batch(tuple(indices), inputs, tokens, shift, halves=reader.is_encoder_decoder)
 
 
 def prompt_batches(rows: Sequence[Row], reader: Reader, *, batch_size: int, room: int) -> list[Prompts]:

@@ -199,7 +199,7 @@ def test_twenty_steps_are_the_same_with_and_without_replay(tiny_folder: Tiny, fa
     assert replayed == pytest.approx(live, rel=1e-6, abs=0)
     assert not any(torch.equal(tensor, before[name]) for name, tensor in wanted.items())
     for name, tensor in wanted.items():
-        if not name.endswith(("k_proj.bias", "key.bias")):  # its true gradient is zero, so Adam scales rounding noise up
+        if not name.endswith(("k_proj.bias", "key.bias")):  # true gradient zero: Adam scales rounding noise up
             found = model.get_parameter(name).detach()
             assert torch.allclose(found, tensor, rtol=0, atol=1e-5), (name, (found - tensor).abs().max())
     reset(model, trainable)
