@@ -4,6 +4,10 @@ Words that share all tokens but the last are read in one row: where each word is
 score of a word is the mean log-probability of its tokens (as Brown et al. 2020, "Language Models are Few-Shot
 Learners", section 2.4, normalize completions of unequal length), that of a label the best of its words'; what stands
 before and behind each word alike, a sentinel or an end token, is left out.
+
+A masked model reads a word where the prompt's mask stands, behind as many masks as that has tokens, filled in one pass;
+words of as many tokens are read in one row. A prompt without a mask has one at its end (the null prompt of Logan et
+al. 2021, "Cutting Down on Prompts and Parameters").
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from typing import NamedTuple, overload
 
 from harness.core.example import Example
 from harness.data.label_words import Label, is_labelled, labels_of, with_words
+from harness.data.template import Template
 from harness.data.tokenization import Encoded, Ids, Limits, PromptForm, Reader, Row, encode_each
 
 __all__ = [
@@ -40,7 +45,7 @@ class Word(NamedTuple):
     row: int
     """The place of the row that it is read in."""
     tokens: Ids
-    """As many as that row's target ends with."""
+    """As many as that row's target ends with, or as its masks are."""
 
 
 class Choice(NamedTuple):
@@ -118,16 +123,26 @@ def _choice(example: Example, prompt: PromptForm, reader: Reader, limits: Limits
     rows, words, text = list[Row](), list[Word](), ""
     for place, word in ((place, word) for place, label in enumerate(labels) for word in label.words):
         row, text = _behind(example, prompt, reader, limits, word)
-        if places.setdefault(row.target[:-1], len(rows)) == len(rows):
+        shared = row.prompt if reader.is_masked else row.target[:-1]
+        if places.setdefault(shared, len(rows)) == len(rows):
             rows.append(row)
-        words.append(Word(place, places[row.target[:-1]], row.target[lead:]))
+        words.append(Word(place, places[shared], row.target[lead:]))
     return Choice(tuple(rows), tuple(words), _right(example, labels)), text
 
 
 def _behind(example: Example, prompt: PromptForm, reader: Reader, limits: Limits, word: str) -> tuple[Row, str]:
     """Return an example with a word for its target, without the token that ends it, and its prompt."""
-    ((_, row, text),) = encode_each([replace(example, target=word)], prompt, reader, limits=limits)
-    return row._replace(target=row.target[:-1]), text
+    form = _with_mask(prompt) if reader.is_masked else prompt
+    ((_, row, text),) = encode_each([replace(example, target=word)], form, reader, limits=limits)
+    return row if reader.is_masked else row._replace(target=row.target[:-1]), text
+
+
+def _with_mask(prompt: PromptForm) -> PromptForm:
+    """Return a text prompt with a mask at its end, where it has none."""
+    if not isinstance(prompt, Template) or prompt.has_mask:
+        return prompt
+    space = "" if prompt.text.endswith("\n") else " "
+    return replace(prompt, text=f"{prompt.text.rstrip(' ')}{space}{{{{ mask }}}}")
 
 
 def _lead(prompt: PromptForm, reader: Reader) -> int:

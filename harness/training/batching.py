@@ -49,6 +49,9 @@ class Batch:
     shift: int
     """How many positions a label stands after the logits that predict it: 1 in a causal model, else 0."""
 
+    halves: bool = False
+    """Whether labels have positions of their own, those of a decoder behind an encoder."""
+
     choices: tuple[Choice, ...] = ()
     """Whose rows they are, one choice after the other, where a loss is of these: then its tokens are as many."""
 
@@ -72,7 +75,7 @@ class Batch:
         if self.choices:
             start, end = (sum(len(choice.rows) for choice in self.choices[:place]) for place in (start, end))
         inputs = {name: tensor[start:end] for name, tensor in self.inputs.items()}
-        part = Batch(self.indices[start:end], inputs, len(choices), self.shift, choices)
+        part = replace(self, indices=self.indices[start:end], inputs=inputs, tokens=len(choices), choices=choices)
         return part if choices else replace(part, tokens=part.positions)
 
     def alone(self) -> list[Batch]:
@@ -82,9 +85,9 @@ class Batch:
     def _row(self, place: int) -> Batch:
         labels, mask = self.inputs["labels"][place], self.inputs["attention_mask"][place]
         read, counted = int(mask.sum()), int((labels != IGNORED).sum())
-        ends = {"input_ids": read, "attention_mask": read, "labels": read if self.shift else counted}
+        ends = {"input_ids": read, "attention_mask": read, "labels": counted if self.halves else read}
         inputs = {name: self.inputs[name][place : place + 1, :end] for name, end in ends.items()}
-        return Batch(self.indices[place : place + 1], inputs, counted, self.shift)
+        return replace(self, indices=self.indices[place : place + 1], inputs=inputs, tokens=counted, choices=())
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device."""
@@ -131,6 +134,8 @@ def loss_batches(
     rows: Sequence[Row], reader: Reader, *, batch_size: int, order: np.random.Generator | None = None
 ) -> Sequence[Batch]:
     """Return batches for a loss over the target tokens and the end token alone, padded on the right.
+
+    Of a masked model's rows the labels stand where their targets do, hidden in what is read.
 
     What a row is padded to depends on all of the rows, not on those that share its batch; the rows of a choice share
     one, and are padded alike. Batches of blocks of text are made one by one, when they are asked for: there may be more
@@ -203,6 +208,9 @@ def _halves(row: Row, reader: Reader) -> tuple[tuple[int, ...], tuple[int, ...]]
     """Return what the model reads, and its labels; an encoder-decoder makes its decoder's input from these."""
     if reader.is_encoder_decoder:
         return row.prompt, row.target
+    if reader.is_masked:
+        hidden = dict(zip(row.places, row.target, strict=True))
+        return row.prompt, tuple(hidden.get(place, IGNORED) for place in range(len(row.prompt)))
     return row.prompt + row.target, (IGNORED,) * len(row.prompt) + row.target
 
 
@@ -239,7 +247,8 @@ def _batch(indices: Sequence[int], rows: Sequence[Row], reader: Reader, shape: t
         "labels": _padded(labels, targets, IGNORED),
     }
     tokens = sum(len(row.target) for row in rows)
-    return Batch(tuple(indices), inputs, tokens, shift=0 if reader.is_encoder_decoder else 1)
+    shift = 0 if reader.is_encoder_decoder or reader.is_masked else 1
+    return Batch(tuple(indices), inputs, tokens, shift, halves=reader.is_encoder_decoder)
 
 
 def prompt_batches(rows: Sequence[Row], reader: Reader, *, batch_size: int, room: int) -> list[Prompts]:
