@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedConfig, PreTrainedModel
 
-__all__ = ["FAMILIES", "tiny_model"]
+__all__ = ["FAMILIES", "MASKED_FAMILIES", "tiny_model"]
 
 PAD, BOS, EOS, UNK = SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")
 """Every tokenizer's special tokens; their ids are 0, 1, 2 and 3."""
+
+MASK = "<mask>"
+"""That of masked models stands behind them; its id is 4."""
 
 TEXT = (
     "A short note about the meeting: it moved to Tuesday, and the small room is booked.",
@@ -44,6 +47,10 @@ class _Family(NamedTuple):
 
     pads: bool = False
     """Whether the tokenizer has a padding token of its own."""
+
+    masked: Literal["", "cls", "bos"] = ""
+    """Of a masked language model, whether its tokenizer calls the ends of a text ``cls`` and ``sep`` alone, as BERT's
+    does, or ``bos`` and ``eos`` as well, as RoBERTa's."""
 
 
 _NARROW = {
@@ -76,6 +83,8 @@ _T5 = {
     "dropout_rate": 0.0,
 }
 _UNDROPPED = {"resid_pdrop": 0.0, "embd_pdrop": 0.0}
+_BOTH_WAYS = {**_NARROW, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+_AROUND = f"{BOS} $A {EOS}"
 
 _FAMILIES = {
     "gpt2": _Family(
@@ -106,7 +115,7 @@ _FAMILIES = {
     "bart": _Family(
         "BartConfig",
         {**_HALVES, "decoder_start_token_id": 2, "forced_eos_token_id": 2},
-        f"{BOS} $A {EOS}",
+        _AROUND,
         pads=True,
     ),
     "marian": _Family(
@@ -115,10 +124,42 @@ _FAMILIES = {
         f"$A {EOS}",
         pads=True,
     ),
+    "bert": _Family("BertConfig", {**_BOTH_WAYS}, _AROUND, pads=True, masked="cls"),
+    # Positions are counted from behind the padding token's id, so that the first of their table is never used.
+    "roberta": _Family(
+        "RobertaConfig", {**_BOTH_WAYS, "max_position_embeddings": 129}, _AROUND, pads=True, masked="bos"
+    ),
+    "electra": _Family("ElectraConfig", {**_BOTH_WAYS, "embedding_size": 16}, _AROUND, pads=True, masked="cls"),
+    "deberta-v2": _Family(
+        "DebertaV2Config",
+        {
+            **_BOTH_WAYS,
+            "relative_attention": True,
+            "position_buckets": 16,
+            "norm_rel_ebd": "layer_norm",
+            "share_att_key": True,
+            "pos_att_type": ["p2c", "c2p"],
+            "position_biased_input": False,
+            "type_vocab_size": 0,
+        },
+        _AROUND,
+        pads=True,
+        masked="cls",
+    ),
+    "modernbert": _Family(
+        "ModernBertConfig",
+        {**_NARROW, "local_attention": 16, "cls_token_id": 1, "sep_token_id": 2},
+        _AROUND,
+        pads=True,
+        masked="cls",
+    ),
 }
 
-FAMILIES = tuple(_FAMILIES)
-"""The families that `tiny_model` knows; ``t5``, ``bart`` and ``marian`` are encoder-decoders."""
+FAMILIES = tuple(name for name, family in _FAMILIES.items() if not family.masked)
+"""The families that `tiny_model` knows and that write text; ``t5``, ``bart`` and ``marian`` are encoder-decoders."""
+
+MASKED_FAMILIES = tuple(name for name, family in _FAMILIES.items() if family.masked)
+"""Its masked language models, which fill masks; of ELECTRA that is the generator."""
 
 
 def tiny_model(
@@ -137,7 +178,7 @@ def tiny_model(
     a text as the family's published ones do, and has a padding token only where they have one.
 
     Args:
-        family: One of `FAMILIES`.
+        family: One of `FAMILIES` or `MASKED_FAMILIES`.
         folder: Where to write; made if absent.
         seed: Decides the weights; the global generator stays untouched.
         vocabulary: The most tokens that the tokenizer may have, at least 300.
@@ -151,10 +192,12 @@ def tiny_model(
         ValueError: The family is unknown.
     """
     if family not in _FAMILIES:
-        raise ValueError(f"unknown family {family!r}; known: {', '.join(FAMILIES)}")
-    words = _byte_level(vocabulary) if tokenizer == "byte-level" else _sentencepiece_style(vocabulary)
-    _save_tokenizer(words, _FAMILIES[family], folder)
-    model = _random(_config(_FAMILIES[family], words.get_vocab_size(), config_overrides), seed)
+        raise ValueError(f"unknown family {family!r}; known: {', '.join(_FAMILIES)}")
+    own = _FAMILIES[family]
+    special = [*SPECIALS, *([MASK] if own.masked else [])]
+    words = (_byte_level if tokenizer == "byte-level" else _sentencepiece_style)(vocabulary, special)
+    _save_tokenizer(words, own, folder)
+    model = _random(_config(own, words.get_vocab_size(), config_overrides), seed, masked=bool(own.masked))
     if config_overrides.get("tie_word_embeddings") is False:
         _untie(model)
     model.save_pretrained(folder)
@@ -173,11 +216,12 @@ def _config(family: _Family, vocabulary: int, overrides: dict[str, Any]) -> PreT
     return config
 
 
-def _random(config: PreTrainedConfig, seed: int) -> PreTrainedModel:
+def _random(config: PreTrainedConfig, seed: int, *, masked: bool) -> PreTrainedModel:
     import torch
-    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
-    auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    single: Any = AutoModelForMaskedLM if masked else AutoModelForCausalLM
+    auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else single
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model: PreTrainedModel = auto.from_config(config, dtype=torch.float32)
@@ -196,7 +240,7 @@ def _untie(model: PreTrainedModel) -> None:
         head.weight = torch.nn.Parameter(head.weight.detach().flip(0).clone())
 
 
-def _byte_level(vocabulary: int) -> Tokenizer:
+def _byte_level(vocabulary: int, special: list[str]) -> Tokenizer:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     words = Tokenizer(models.BPE())
@@ -204,7 +248,7 @@ def _byte_level(vocabulary: int) -> Tokenizer:
     words.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
-        special_tokens=list(SPECIALS),
+        special_tokens=special,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -212,7 +256,7 @@ def _byte_level(vocabulary: int) -> Tokenizer:
     return words
 
 
-def _sentencepiece_style(vocabulary: int) -> Tokenizer:
+def _sentencepiece_style(vocabulary: int, special: list[str]) -> Tokenizer:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     words = Tokenizer(models.BPE(unk_token=UNK, byte_fallback=True, fuse_unk=True))
@@ -220,7 +264,7 @@ def _sentencepiece_style(vocabulary: int) -> Tokenizer:
     words.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
-    trainer = trainers.BpeTrainer(vocab_size=vocabulary - 256, special_tokens=list(SPECIALS), show_progress=False)
+    trainer = trainers.BpeTrainer(vocab_size=vocabulary - 256, special_tokens=special, show_progress=False)
     words.train_from_iterator(TEXT, trainer)
     # Byte tokens go in afterwards: as special tokens of the trainer they would vanish in decoding.
     state = json.loads(words.to_str())
@@ -238,13 +282,18 @@ def _save_tokenizer(words: Tokenizer, family: _Family, folder: Path) -> None:
         words.post_processor = processors.TemplateProcessing(
             single=family.template, special_tokens=[(BOS, 1), (EOS, 2)]
         )
-    padding = {"pad_token": PAD} if family.pads else {}
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=words,
-        bos_token=BOS,
-        eos_token=EOS,
-        unk_token=UNK,
-        clean_up_tokenization_spaces=False,
-        **padding,
+        tokenizer_object=words, unk_token=UNK, clean_up_tokenization_spaces=False, **_roles(family)
     )
     fast.save_pretrained(folder)
+
+
+def _roles(family: _Family) -> dict[str, Any]:
+    """Return what a family's tokenizer calls its special tokens, the unknown one apart."""
+    from tokenizers import AddedToken
+
+    ends = {} if family.masked == "cls" else {"bos_token": BOS, "eos_token": EOS}
+    # RoBERTa's mask takes the space before it, as the words that it hides begin with theirs.
+    mask = AddedToken(MASK, lstrip=family.masked == "bos", special=True)
+    masked = {"cls_token": BOS, "sep_token": EOS, "mask_token": mask} if family.masked else {}
+    return {**ends, **masked, **({"pad_token": PAD} if family.pads else {})}

@@ -67,6 +67,9 @@ class Prediction(NamedTuple):
     statistics: Mapping[str, Sequence[float]] | None = None
     """By metric, what it contributes, where its text was kept off the store (``tracking.texts``)."""
 
+    probabilities: Mapping[str, float] | None = None
+    """Of each label, where the text is one of several that were to be chosen from."""
+
 
 def as_text(value: Any) -> str:
     """Return a value as a prompt shows it: a text as it is, nothing for ``None``, all else as JSON writes it.

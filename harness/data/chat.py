@@ -18,6 +18,7 @@ from harness.data.answer_turn import bare_ids
 from harness.data.chat_faults import STANDS_FOR_TURNS, refuse_arguments, refuse_turns
 from harness.data.chat_writing import answered, prompt_of, target_of, turn_of
 from harness.data.demonstrations import Pick
+from harness.data.label_words import Answers, Label
 from harness.data.shortening import Keep, fitted
 from harness.data.template import Template, refuse_names
 from harness.data.tokenization import Ids, Reader, Row
@@ -68,6 +69,8 @@ class Chat:
         date: What the chat template is told where it asks for today's date, as ``2024-07-26``.
         shots: How many training rows stand before its own turns as demonstrations, in turns as these, at most.
         pick: Which ones: the same for all rows, drawn for each row, or those with the nearest sources.
+        answers: How it is answered; ``None``: as its study or its task says.
+        labels: Those that it is answered by, which a study works out.
     """
 
     name: str
@@ -81,6 +84,8 @@ class Chat:
     date: str = DATE
     shots: int = 0
     pick: Pick = "fixed"
+    answers: Answers | None = None
+    labels: tuple[Label, ...] = ()
 
     def __post_init__(self) -> None:
         given = self.messages if isinstance(self.messages, list | tuple) else (self.messages,)
@@ -108,7 +113,7 @@ class Chat:
 
     def contract(self) -> dict[str, str]:
         """Return all that it says beside its turns, but for defaults; what is no text is JSON."""
-        apart, plain = ("name", "system", "user", "messages"), asdict(Chat(self.name))
+        apart, plain = ("name", "system", "user", "messages", "answers", "labels"), asdict(Chat(self.name))
         said = {key: value for key, value in asdict(self).items() if key not in apart and value != plain[key]}
         return {key: value if isinstance(value, str) else json.dumps(value) for key, value in said.items()}
 

@@ -121,6 +121,9 @@ class Data(Place):
     turns: Literal["last", "all"] | None = None
     """Of chats, a column ``messages`` or ``conversations``: which turn of an assistant is the target, the ``last`` one,
     or ``all`` of them, each with the turns before it; left out: the last, where rows have no target."""
+    labels: dict[str, tuple[str, ...]] | None = None
+    """Of prompts that are answered by a label: its words, ``{good: [" good", " great"], bad: [" bad"]}``, of which the
+    likeliest counts; left out: the task's, else the distinct targets of train, each its own word."""
     train: Rows | None = None
     """Rows used; left out: all."""
     validation: Rows | None = None

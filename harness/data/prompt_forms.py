@@ -13,6 +13,7 @@ from typing import Any
 from harness.core.errors import TemplateError
 from harness.core.stored_values import of_kind
 from harness.data.chat import Chat
+from harness.data.label_words import is_labelled
 from harness.data.plain_text import PlainText
 from harness.data.prompt_mixture import PromptMixture
 from harness.data.template import Template
@@ -46,6 +47,9 @@ OF_CHATS = ("assistant", "template_args")
 """Keys that tell a chat where no other does: one that takes the turns of rows."""
 SHOWN = ("shots", "pick", "shot", "separator")
 """The fields that say which demonstrations there are, and how they are written."""
+LABELS = "labels"
+"""The field of the labels that a prompt is answered by: a study works them out, and no prompt is written with them."""
+OF_LABELS = ("answers", LABELS)
 
 
 def forms_in(keys: Collection[str]) -> dict[type[PromptForm], str]:
@@ -59,7 +63,7 @@ def forms_in(keys: Collection[str]) -> dict[type[PromptForm], str]:
 
 def form_keys(form: str) -> tuple[str, ...]:
     """Return the keys that a prompt of a form may have beside its name."""
-    return tuple(field.name for field in fields(PROMPT_FORMS[form]) if field.name != "name")
+    return tuple(field.name for field in fields(PROMPT_FORMS[form]) if field.name not in ("name", LABELS))
 
 
 def form_of(prompt: PromptForm) -> str:
@@ -75,8 +79,11 @@ def written_keys(prompt: PromptForm) -> dict[str, Any]:
 
 
 def stored_fields(prompt: PromptForm) -> dict[str, Any]:
-    """Return a prompt's fields as digests and stored models hold them: those of demonstrations where it has any."""
-    apart = SHOWN if getattr(prompt, "shots", None) == 0 else ()
+    """Return a prompt's fields as digests and stored models hold them: those of demonstrations where it has any.
+
+    Likewise how it is answered, where that is by a label.
+    """
+    apart = (*(SHOWN if getattr(prompt, "shots", None) == 0 else ()), *(() if is_labelled(prompt) else OF_LABELS))
     return {key: value for key, value in asdict(prompt).items() if key not in apart}
 
 
@@ -92,7 +99,7 @@ def restored(stored: Mapping[str, Any]) -> PromptForm:
         known = ", ".join(PROMPT_FORMS)
         raise TemplateError(f"a prompt of {', '.join(stored)} has no form known here; one of its keys must be {known}")
     for key in stored:
-        if key not in ("name", *form_keys(form)):
+        if key not in ("name", LABELS, *form_keys(form)):
             raise TemplateError(f"a prompt that is written by {form} has no {key!r}; install the version that wrote it")
     try:
         prompt: PromptForm = of_kind(PROMPT_FORMS[form], dict(stored))

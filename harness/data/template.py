@@ -15,6 +15,9 @@ from harness.core.closest_match import closest
 from harness.core.errors import TemplateError
 from harness.core.example import Example
 from harness.data.demonstrations import Pick
+from harness.data.label_words import Answers, Label
+from harness.data.mask_field import FIELD as MASK
+from harness.data.mask_field import SHOWN, mask_token, masked_row, plain_example, plain_fields
 from harness.data.sentinel import FIELD, FIRST, filled_ids, sentinel_ids
 from harness.data.shortening import Keep, fitted
 from harness.data.template_sandbox import WORK, Sandbox
@@ -37,13 +40,15 @@ class Template:
     Args:
         name: How study files, ids and tables call it.
         text: Jinja2 text; rendered in a sandbox, an undefined name is an error. ``{{ sentinel }}`` is the place to fill
-            of a T5-type model.
+            of a T5-type model, ``{{ mask }}`` that of a masked one.
         shorten: The one field that may be shortened to fit; ``None``: nothing may.
         keep: Which part of that field stays: its start (articles) or its end (dialogues).
         shots: How many training rows stand before it as demonstrations, at most.
         pick: Which ones: the same for all rows, drawn for each row, or those with the nearest sources.
         shot: Jinja2 text of one, of that row's fields and ``target``; ``None``: this very text, then its answer.
         separator: Stands behind each.
+        answers: How it is answered; ``None``: as its study or its task says.
+        labels: Those that it is answered by, which a study works out.
     """
 
     name: str
@@ -54,6 +59,8 @@ class Template:
     pick: Pick = "fixed"
     shot: str | None = None
     separator: str = SEPARATOR
+    answers: Answers | None = None
+    labels: tuple[Label, ...] = ()
 
     def contract(self) -> dict[str, str]:
         """Return the truncation contract, and what is said of demonstrations, where there are any."""
@@ -69,16 +76,21 @@ class Template:
             TemplateError: The text, or that of demonstrations, is no valid Jinja2.
         """
         self.shown_names()
-        return _names(self.name, self.text) - {FIELD}
+        return _names(self.name, self.text) - {FIELD, MASK}
 
     @property
     def is_cloze(self) -> bool:
         """Whether the text has the place to fill of a T5-type model, ``{{ sentinel }}``."""
         return FIELD in _names(self.name, self.text)
 
+    @property
+    def has_mask(self) -> bool:
+        """Whether the text has the place to fill of a masked language model, ``{{ mask }}``."""
+        return MASK in _names(self.name, self.text)
+
     def shown_names(self) -> frozenset[str]:
         """Return the fields of training rows that demonstrations show."""
-        return _names(self.name, self.text if self.shot is None else self.shot) - {TARGET, FIELD}
+        return _names(self.name, self.text if self.shot is None else self.shot) - {TARGET, FIELD, MASK}
 
     def validate(self, fields: Collection[str]) -> None:
         """Check the template against the names of fields that examples have; not each needs to have all of them.
@@ -96,7 +108,10 @@ class Template:
         Raises:
             TemplateError: A field is undefined, or the text asks for what the sandbox forbids.
         """
-        own = self._filled(fields)
+        return self._written(fields, shots, SHOWN)
+
+    def _written(self, fields: Mapping[str, Any], shots: Sequence[Example], mask: str) -> str:
+        own = self._filled(fields, mask=mask)
         return self.separator.join([*map(self._demonstration, shots), own]) if shots else own
 
     def _demonstration(self, row: Example) -> str:
@@ -106,14 +121,17 @@ class Template:
                 return Template(self.name, self.shot).render({**row.fields, TARGET: row.target.strip()})
             if self.is_cloze:
                 return self._filled(row.fields, sentinel=row.target.strip())
+            if self.has_mask:
+                return self._filled(row.fields, mask=row.target.strip())
             asked = self._filled(row.fields).rstrip(" \t")
         except TemplateError as error:
             raise TemplateError(f"training row {row.id!r} as a demonstration: {error}") from error
         anchor, joint = anchored(asked, row.target.strip())
         return f"{asked}{joint.removeprefix(anchor)}"
 
-    def _filled(self, fields: Mapping[str, Any], sentinel: str = FIRST) -> str:
+    def _filled(self, fields: Mapping[str, Any], sentinel: str = FIRST, mask: str = SHOWN) -> str:
         fields = {**fields, FIELD: sentinel} if self.is_cloze else fields
+        fields = {**fields, MASK: mask} if self.has_mask else fields
         if (text := _joined(self.text, fields)) is not None:
             return text
         try:
@@ -126,9 +144,13 @@ class Template:
         """Return the prompt as the model reads it, behind some demonstrations, with nothing shortened.
 
         Raises:
-            TemplateError: A field is undefined.
+            TemplateError: A field is undefined, or the model fills no masks where the prompt has one.
         """
-        return prompt_text(reader, self.render(fields, shots))
+        if not reader.is_masked and not self.has_mask:
+            return prompt_text(reader, self.render(fields, shots))
+        mask = mask_token(self.name, reader)
+        shots = [plain_example(shot, mask) for shot in shots]
+        return prompt_text(reader, self._written(plain_fields(fields, mask), shots, mask))
 
     def ids(self, text: str, reader: Reader) -> Ids:
         """Return the ids of what `reads` gave."""
@@ -137,6 +159,8 @@ class Template:
     def ahead(self, example: Example, text: str, reader: Reader) -> tuple[list[str], list[str]]:
         """Return what `tokenize` has tokenized for an example that fits: with special tokens, and without."""
         target = example.target.strip()
+        if reader.is_masked:  # the word behind a mask is short
+            return [text], []
         return [text], [target if reader.is_encoder_decoder else anchored(text, target)[1]]
 
     def ends(self, reader: Reader) -> Ids:
@@ -167,13 +191,23 @@ class Template:
             example,
             limit=limit,
             write=lambda fields, shots: self.reads(fields, reader, shots),
-            count=lambda text: len(self.ids(text, reader)),
+            count=lambda text: len(self._asked(example, text, reader).prompt),
         )
+        row = self._asked(example, made.text, reader)._replace(truncated=made.truncated, shots=len(made.shots))
+        if reader.is_masked:
+            return row, made.text
         if self.is_cloze:
             target = filled_ids(self.name, reader, example.target)
         else:
             target = target_ids(reader, made.text, example.target)
-        return Row(example.id, self.ids(made.text, reader), target, made.truncated, len(made.shots)), made.text
+        return row._replace(target=target), made.text
+
+    def _asked(self, example: Example, text: str, reader: Reader) -> Row:
+        """Return an example without its target, but for what the masks of a masked model hide."""
+        row = Row(example.id, self.ids(text, reader), (), truncated=False)
+        if not reader.is_masked:
+            return row
+        return masked_row(self.name, row, text, example.target.strip(), reader, has_mask=self.has_mask)
 
 
 def refuse_names(name: str, used: Collection[str], shorten: str | None, fields: Collection[str]) -> None:

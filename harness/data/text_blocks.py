@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.core.example import Example, digest
+from harness.data.choice_rows import encode_choices
+from harness.data.label_words import is_labelled
 from harness.data.plain_text import PlainText, TextBlock
 from harness.data.token_files import TokenFile
 from harness.data.tokenization import Encoded, Ids, Limits, PromptForm, Reader, Row, encode
@@ -109,4 +111,6 @@ def encode_split(
     """Return a split in token ids, blocks of text each when it is asked for; takes and raises what `encode` does."""
     if isinstance(prompt, PlainText):
         return Encoded(BlockRows(examples, prompt), [], 0.0, dropped=0)
+    if is_labelled(prompt):
+        return encode_choices(examples, prompt, reader, limits=limits)
     return encode(examples, prompt, reader, limits=limits, drop_long_targets=drop_long_targets)

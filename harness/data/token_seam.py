@@ -7,20 +7,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from harness.data.tokenization import Reader
 
-__all__ = ["Ids", "anchored", "prompt_ids", "prompt_text", "target_ids"]
+__all__ = ["Ids", "anchored", "prompt_ids", "prompt_text", "target_ids", "word_ids"]
 
 Ids = tuple[int, ...]
 
 
 def prompt_text(reader: Reader, text: str) -> str:
     """Return a prompt as a model reads it: a causal one's ends in no space, since its target begins with one."""
-    return text if reader.is_encoder_decoder else text.rstrip(" \t")
+    return text if _is_whole(reader) else text.rstrip(" \t")
 
 
 def prompt_ids(reader: Reader, text: str) -> Ids:
     """Return the ids of a `prompt_text`, without an end token where a target follows in the same sequence."""
     ids = tuple(reader.tokenizer(text, verbose=False)["input_ids"])
-    return ids if reader.is_encoder_decoder else _without_end(reader, ids)
+    return ids if _is_whole(reader) else _without_end(reader, ids)
+
+
+def _is_whole(reader: Reader) -> bool:
+    """Return whether a prompt is all that is read with it, so that no target follows in the same sequence."""
+    return reader.is_encoder_decoder or reader.is_masked
 
 
 def target_ids(reader: Reader, prompt: str, target: str) -> Ids:
@@ -46,6 +51,16 @@ def _continuation(reader: Reader, prompt: str, target: str) -> Ids:
     head, ids = _bare_ids(reader, anchor), _bare_ids(reader, joint)
     # Where the stand-in merges with the target, or newlines are dropped: as if nothing stood in front.
     return ids[len(head) :] if ids[: len(head)] == head else _bare_ids(reader, target)
+
+
+def word_ids(reader: Reader, before: str, word: str) -> Ids:
+    """Return the ids of a word where a mask stands, behind some text that may end in a space; no end token follows."""
+    bare = before.rstrip(" \t")
+    if bare != before and bare:
+        return _continuation(reader, bare, word)
+    anchor = bare[-1:]  # of which the word goes on, as behind a bracket; empty where it is the first
+    head, ids = _bare_ids(reader, anchor), _bare_ids(reader, f"{anchor}{word}")
+    return ids[len(head) :] if ids[: len(head)] == head else _bare_ids(reader, word)
 
 
 def anchored(prompt: str, target: str) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from harness.core.errors import DataError, EmptyPrompt, LongPrompt, TemplateError
 from harness.core.example import Example
 from harness.data.decoder_prefix import AnswerTokens
+from harness.data.token_embeddings import refuse_without_embedding
 from harness.data.token_seam import Ids, prompt_ids, prompt_text, target_ids
 
 __all__ = [
@@ -47,6 +48,10 @@ class Reader(Protocol):
         """Whether prompt and target go to two halves."""
 
     @property
+    def is_masked(self) -> bool:
+        """Whether it fills masks in a text, and writes none."""
+
+    @property
     def context(self) -> int | None:
         """The most positions of a sequence (of each half); ``None``: no limit."""
 
@@ -78,15 +83,18 @@ class Row(NamedTuple):
     id: str
     """The example's."""
     prompt: Ids
-    """With the tokenizer's special tokens, but no end token in front of a causal model's target."""
+    """With the tokenizer's special tokens, but no end token before a causal model's target; a masked model's is all
+    of what it reads."""
     target: Ids
-    """Ends with the end token, unless the model's context ended before it."""
+    """Ends with the end token, unless the model's context ended before it; of a masked model what its masks hide."""
     truncated: bool
     """Whether the prompt was shortened."""
     shots: int = 0
     """How many demonstrations the prompt holds."""
     opening: int = 0
     """How many tokens of the target stand before a prediction: those of a block's beginning."""
+    places: Ids = ()
+    """Of a masked model, where in the prompt each token of the target stands."""
 
 
 class PromptForm(Protocol):
@@ -248,6 +256,8 @@ def prompt_limit(reader: Reader, limits: Limits) -> int:
     """
     if reader.context is None:
         return limits.source
+    if reader.is_masked:  # whose targets stand in their prompts
+        return min(limits.source, reader.context)
     wanted = max(limits.target + 1, limits.generated)
     left = reader.context if reader.is_encoder_decoder else reader.context - wanted
     if left < 1 or wanted > reader.context:
@@ -260,7 +270,7 @@ def prompt_limit(reader: Reader, limits: Limits) -> int:
 
 def _within(reader: Reader, row: Row) -> Row:
     """Return the row with its target cut where the model's context ends; one that is longer by itself is refused."""
-    if reader.context is None:
+    if reader.context is None or reader.is_masked:
         return row
     if len(row.target) > reader.context - (0 if reader.is_encoder_decoder else 1):
         raise DataError(
@@ -281,19 +291,5 @@ def _tokenized(example: Example, prompt: PromptForm, reader: Reader, limit: int)
         raise DataError(f"example {example.id!r}: {error}{context}") from error
     if not row.prompt or not own.strip():
         raise EmptyPrompt(f"example {example.id!r}: prompt {prompt.name!r} renders to {own!r}; it must not be empty")
-    _refuse_without_embedding(reader, row, prompt)
+    refuse_without_embedding(reader, row, prompt)
     return row, text
-
-
-def _refuse_without_embedding(reader: Reader, row: Row, prompt: PromptForm) -> None:
-    parts = {f"prompt {prompt.name!r}": row.prompt, "its target": row.target}
-    for (part, ids), rows in zip(parts.items(), reader.embedding_rows, strict=True):
-        highest = max(ids, default=0)
-        if rows is not None and highest >= rows:
-            settings = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
-            (token,) = reader.tokenizer.batch_decode([[highest]], **settings)
-            raise DataError(
-                f"example {row.id!r}: {part} holds the token {token!r} (id {highest}), but the model's embeddings end "
-                f"after {rows} rows; use the tokenizer that was saved with the weights, or store the model after "
-                "model.resize_token_embeddings(len(tokenizer))"
-            )

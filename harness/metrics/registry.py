@@ -13,6 +13,9 @@ distinct1 distinct2           0 to 1       does the model repeat itself
 length_ratio                  1 is right   is it too long or too short (never rank by it)
 perplexity                    1 up, lower  does the reference surprise the model
 bits_per_byte                 0 up, lower  the same, whatever the tokenizer
+accuracy                      0 to 1       is it the right label
+macro_f1                      0 to 1       the same, each label as much as any other
+calibration_error             0 to 1       how far a label's probability is from the truth (lower)
 ============================  ===========  ==================================================
 
 A task that needs a variant calls its factory: ``rouge("rougeL", tokenizer="unicode")``, ``bleu(tokenize="zh")``.
@@ -26,6 +29,7 @@ from functools import cache, partial
 from harness.core.closest_match import closest
 from harness.core.errors import MetricError
 from harness.metrics.base import Metric
+from harness.metrics.classification import ACCURACY, CALIBRATION_ERROR, MACRO_F1
 from harness.metrics.diversity import distinct
 from harness.metrics.likelihood import BITS_PER_BYTE, PERPLEXITY
 from harness.metrics.rouge import KINDS, rouge
@@ -46,6 +50,9 @@ _METRICS: dict[str, Callable[[], Metric]] = {
     "length_ratio": lambda: LENGTH_RATIO,
     "perplexity": lambda: PERPLEXITY,
     "bits_per_byte": lambda: BITS_PER_BYTE,
+    "accuracy": lambda: ACCURACY,
+    "macro_f1": lambda: MACRO_F1,
+    "calibration_error": lambda: CALIBRATION_ERROR,
 }
 """Factories, so that listing the names imports no library."""
 

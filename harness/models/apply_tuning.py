@@ -293,7 +293,7 @@ def _refuse_shared(model: PreTrainedModel, trainable: Trainable, parts: Anatomy,
         if id(parameter) in embedded and not is_inside(name, blocks):
             continue
         reset(model, trainable)
-        others = "full or none" if trainable.modules == (head,) else "full, head or none"
+        others = "full or none" if head in trainable.modules else "full, head or none"
         raise ModelError(
             f"{type(model).__name__}: {name} is frozen, but shares its tensor with a part that trains; tune {others}"
         )

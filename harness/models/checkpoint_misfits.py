@@ -39,6 +39,9 @@ CAUSES = {
     r"(^|\.)(score|classifier|classification_head|qa_outputs|reward_head|regression_head)\.": (
         "they are a classifier's or a reward model's; name the language model that it was made of"
     ),
+    r"(^|\.)discriminator_predictions\.": (
+        "they are ELECTRA's discriminator, which fills no masks; name its generator"
+    ),
     r"\.(qweight|qzeros|g_idx|SCB|absmax|quant_map|weight_scale|weight_scale_inv|weight_packed|\w+_scales)$": (
         "they are quantized; name the model that it was made of, or a copy that was stored dequantized"
     ),

@@ -67,7 +67,8 @@ def chat_template_digest(tokenizer: PreTrainedTokenizerBase) -> str | None:
 
 def generation_digest(model: PreTrainedModel) -> str:
     """Return a short content hash of the checkpoint's generation settings that hold: special and banned tokens."""
-    settings = model.generation_config.to_dict()
+    published = getattr(model, "generation_config", None)  # a masked model generates nothing
+    settings = published.to_dict() if published else {}
     always, seldom = ("eos_token_id", *GENERATION_TOKENS[:4]), GENERATION_TOKENS[4:]  # early stores know the four
     banned = {name: settings[name] for name in seldom if settings.get(name) is not None}
     return digest([*(settings.get(name) for name in always), *([banned] if banned else [])])

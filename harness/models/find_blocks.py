@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from harness.core.errors import ModelError
 from harness.models.hooks import look
+from harness.models.masked_models import fills_masks
 
 __all__ = ["Anatomy", "Part", "anatomy", "blocks", "head", "is_inside", "is_owned", "projection"]
 
@@ -29,7 +30,7 @@ class Part(NamedTuple):
     """The module's dotted path."""
 
     stack: Stack
-    """Which half calls it; a causal model is all decoder."""
+    """Which half calls it; a causal model is all decoder, and so, by this name, is a masked one."""
 
     module: nn.Module
 
@@ -41,13 +42,17 @@ class Anatomy(NamedTuple):
     """Encoder first, then decoder."""
 
     embeddings: tuple[Part, ...]
-    """What a stack calls before its first block: token and position embeddings, and their norms."""
+    """What a stack calls before its first block: token and position embeddings, and their norms; of a masked model the
+    tables as well that its blocks read without a call, as DeBERTa's of distances."""
 
     final_norms: tuple[Part, ...]
     """The norm after a stack's last block, for each stack that has one."""
 
     head: Part
     """The output projection."""
+
+    transform: tuple[Part, ...] = ()
+    """What a masked model's head does before that: a dense layer and a norm (Devlin et al. 2019, appendix A.2)."""
 
 
 def anatomy(model: PreTrainedModel) -> Anatomy:
@@ -69,12 +74,16 @@ def anatomy(model: PreTrainedModel) -> Anatomy:
         first, last = order.index(id(own[0].module)), order.index(id(own[-1].module))
         inside = {id(module) for module in root.modules()}
         embeddings += [Part(names[id(module)], stack, module) for module in calls[start:first]]
+        embeddings += [Part(names[id(module)], stack, module) for module in _uncalled(model, root, calls, own)]
         # A projection may come before the norm, as where Gemma 3n joins its streams.
         after = enumerate(takewhile(inside.__contains__, order[last + 1 :]), last + 1)
         places = [place for place, _ in after if _is_norm(calls[place])]
         norms += [Part(names[order[place]], stack, calls[place]) for place in places]
         start = max(places, default=last) + 1
-    return Anatomy(tuple(listed), tuple(embeddings), tuple(norms), top)
+    between = calls[start : order.index(id(top.module))] if fills_masks(model) else []
+    around = {id(module) for name, module in model.named_modules() if is_inside(top.name, [name])}
+    transform = (Part(names[id(module)], top.stack, module) for module in between if id(module) not in around)
+    return Anatomy(tuple(listed), tuple(embeddings), tuple(norms), top, tuple(transform))
 
 
 def blocks(model: PreTrainedModel) -> list[Part]:
@@ -197,6 +206,13 @@ def _calls(model: PreTrainedModel, opaque: list[nn.Module]) -> list[nn.Module]:
             undo.enter_context(module.register_forward_pre_hook(lambda module, _: calls.append(module)))
         look(model, rows=1, positions=2)
     return calls
+
+
+def _uncalled(model: PreTrainedModel, root: nn.Module, calls: list[nn.Module], own: list[Part]) -> Iterator[nn.Module]:
+    """Yield the tables of a masked model's stack that its blocks read, as they are no modules of their own."""
+    known = {id(module) for module in (*calls, *(inner for block in own for inner in block.module.modules()))}
+    tables = (module for module in root.modules() if isinstance(module, nn.Embedding) and id(module) not in known)
+    return tables if fills_masks(model) else iter(())
 
 
 def _is_norm(module: nn.Module) -> bool:

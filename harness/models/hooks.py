@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from harness.core.errors import ModelError
+from harness.models.masked_models import fills_masks
 
 __all__ = ["MISFIT", "answering", "as_it_is", "eval_mode", "look", "misfits_told", "unmoved"]
 
@@ -123,6 +124,8 @@ def look(model: PreTrainedModel, *, rows: int, positions: int) -> Tensor:
     """
     tokens = torch.zeros(rows, positions, dtype=torch.long, device=model.device)
     inputs = {"input_ids": tokens, **({"decoder_input_ids": tokens} if model.config.is_encoder_decoder else {})}
+    if fills_masks(model):  # DeBERTa warns of a first token that pads where it is not told what is padding
+        inputs["attention_mask"] = torch.ones_like(tokens)
     what = f"{type(model).__name__} cannot be called on tokens alone"
     remedy = "use a model that reads nothing but text, with the config.json that was saved with it"
     with eval_mode(model), misfits_told(what, remedy):

@@ -19,8 +19,9 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
-from harness.models.find_blocks import Part, blocks
+from harness.models.find_blocks import Part, anatomy, blocks
 from harness.models.hooks import MISFIT, answering, eval_mode, unmoved
+from harness.models.masked_models import fills_masks
 
 __all__ = ["ask_at_labels", "block_asked_at_labels", "drops_out", "modules_at_labels", "only_at_labels"]
 
@@ -34,14 +35,16 @@ NOISE = 0.05
 def modules_at_labels(model: PreTrainedModel) -> tuple[nn.Module, ...]:
     """Find the modules of the last block that need to see the wanted positions alone; runs the model on 16 tokens.
 
-    Wanted positions are a causal model's targets, somewhere in a row, or those of a decoder, from its start on.
+    Of a masked model those of its head's transform as well. Wanted positions are a causal model's targets, somewhere
+    in a row, or those of a decoder, from its start on.
     What is found holds for any weights, as training needs it: the block is tried with noise on its own.
     """
     logits, wanted = _tried(model)
     with eval_mode(model):
         live = logits()
         modules: list[nn.Module] = []
-        waiting = list(blocks(model)[-1].module.children())
+        transform = anatomy(model).transform if fills_masks(model) else ()
+        waiting = [*blocks(model)[-1].module.children(), *(part.module for part in transform)]
         while waiting:
             module = waiting.pop(0)
             if not any(weight.ndim > 1 for weight in module.parameters()):

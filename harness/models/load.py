@@ -11,9 +11,11 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
     PreTrainedModel,
@@ -30,8 +32,10 @@ from harness.models.content_digests import weights_digest
 from harness.models.held_weights import hold, hold_as_loaded, let_go, saved_bytes
 from harness.models.hooks import look
 from harness.models.languages import beginning, set_languages
+from harness.models.masked_models import fills_masks
+from harness.models.prepare_tokenizer import prepare_tokenizer
 from harness.models.skeleton import hold_constants
-from harness.study.model_config import context
+from harness.study.model_config import context, is_masked
 from harness.study.model_files import Source, locate, weight_files
 from harness.study.packaged_files import model_location
 from harness.study.spec import Model
@@ -42,6 +46,8 @@ AUTO = (
     (AutoModelForCausalLM, MODEL_FOR_CAUSAL_LM_MAPPING),
     (AutoModelForSeq2SeqLM, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING),
 )
+FILLS = ((AutoModelForMaskedLM, MODEL_FOR_MASKED_LM_MAPPING),)
+"""What loads masked language models; the same mapping has encoder-decoders, which are loaded as such."""
 
 TRUST = (
     f"set model.trust_remote_code in the study, of a stored model say --trust-remote-code or {REMOTE_CODE}=1, if you "
@@ -79,6 +85,9 @@ class Loaded(NamedTuple):
     answers: AnswerTokens = AnswerTokens()
     """What they begin with, and what they never hold."""
 
+    is_masked: bool = False
+    """Whether it is a masked language model, which reads both ways and fills masks; its tokenizer has a mask token."""
+
 
 def load(
     name: str,
@@ -92,7 +101,7 @@ def load(
     target_language: str | None = None,
     adapter: str | None = None,
 ) -> Loaded:
-    """Load a causal or encoder-decoder language model with its tokenizer.
+    """Load a causal, encoder-decoder or masked language model with its tokenizer.
 
     Every weight must come from the checkpoint and be finite, and every weight in the checkpoint must have a place: a
     model that is partly random, or broken, is an error, not a warning.
@@ -126,10 +135,9 @@ def load(
             tokenizer = AutoTokenizer.from_pretrained(source.name, **options)
     refuse_non_finite(name, dict(model.named_parameters()))
     embedding_rows = _embedding_rows(model)
-    _prepare(name, tokenizer, rows=embedding_rows[0])
+    masked = is_masked(source.config)
+    prepare_tokenizer(name, tokenizer, rows=embedding_rows[0], masked=masked)
     set_languages(model, tokenizer, source=source_language, target=target_language)
-    if config.is_encoder_decoder:
-        beginning(model)  # refuses settings that do not say
     return Loaded(
         model.eval(),
         tokenizer,
@@ -138,7 +146,8 @@ def load(
         weights_digest(model),
         source.commit,
         embedding_rows,
-        answer_tokens(tokenizer, model.generation_config.to_dict(), halves=config.is_encoder_decoder),
+        _answers(model, tokenizer),
+        masked,
     )
 
 
@@ -188,7 +197,8 @@ def load_study_model(spec: Model) -> Loaded:
 def _model(
     name: str, source: Source, config: Any, options: Mapping[str, Any], allow_pickle: bool, dtype: str
 ) -> PreTrainedModel:
-    auto = _auto_class(name, config)
+    masked = is_masked(source.config)
+    auto = _auto_class(name, config, masked=masked)
     remedy = "the folder needs intact weights as model.safetensors (or its shards) of a language model"
     remedy += "" if allow_pickle else f", or {UNPICKLE}"
     with _buildable(name, auto, config, options), _readable(name, "weights", remedy):
@@ -205,7 +215,7 @@ def _model(
     is_part = type(model.config) is not type(config)
     refuse_misfits(name, model, report, is_part=is_part)
     if is_part:
-        _auto_class(name, model.config)  # what is stored of it must load again
+        _auto_class(name, model.config, masked=masked)  # what is stored of it must load again
     hold_constants(model)
     return model
 
@@ -222,15 +232,23 @@ def _buildable(name: str, auto: Any, config: Any, options: Mapping[str, Any]) ->
         raise
 
 
-def _auto_class(name: str, config: Any) -> Any:
+def _auto_class(name: str, config: Any, *, masked: bool) -> Any:
     """Return what loads a model; causal ones of sound and text are known to the other class alone."""
-    for auto, classes in AUTO[1:] if config.is_encoder_decoder else AUTO:
+    for auto, classes in FILLS if masked else AUTO[1:] if config.is_encoder_decoder else AUTO:
         if type(config) in classes or auto.__name__ in getattr(config, "auto_map", {}):
             return auto
     raise ModelError(
         f"model {name}: by its {type(config).__name__} no language model that transformers knows; "
         "name one that generates text of text"
     )
+
+
+def _answers(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> AnswerTokens:
+    """Return what of a model's answers is settled; a masked one has no settings of generation, and answers nothing."""
+    if model.config.is_encoder_decoder:
+        beginning(model)  # refuses settings that do not say
+    settings = {} if fills_masks(model) else model.generation_config.to_dict()
+    return answer_tokens(tokenizer, settings, halves=model.config.is_encoder_decoder)
 
 
 def _embedding_rows(model: PreTrainedModel) -> tuple[int, int]:
@@ -243,26 +261,6 @@ def _rows(half: Any) -> int:
     """Return the rows of a half's embeddings; FSMT's halves have them, but not transformers' way to them."""
     embeddings = half.get_input_embeddings() if hasattr(half, "get_input_embeddings") else half.embed_tokens
     return len(next(embeddings.parameters()))
-
-
-def _prepare(name: str, tokenizer: PreTrainedTokenizerBase, *, rows: int) -> None:
-    """Check that tokenizer and model belong together, and see to a padding token."""
-    # Without files, transformers makes some families an empty tokenizer, in silence; T5's has the mark of a space.
-    if len(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)) < 2:
-        raise ModelError(f"model {name}: its tokenizer's files are missing; put tokenizer.json beside the weights")
-    if not isinstance(tokenizer.model_max_length, int | float):
-        length = f"{tokenizer.model_max_length!r:.40}"
-        raise ModelError(f"model {name}: model_max_length in tokenizer_config.json is {length}; it must be a number")
-    if tokenizer.eos_token_id is None:
-        raise ModelError(f"model {name}: its tokenizer has no end token; set eos_token in tokenizer_config.json")
-    if max(tokenizer.vocab_size - 1, tokenizer.eos_token_id) >= rows:
-        raise ModelError(
-            f"model {name}: its tokenizer has {len(tokenizer)} tokens, its embeddings {rows} rows; "
-            "use the tokenizer that was saved with the weights"
-        )
-    # Padding is masked everywhere, so the end token serves where a model has no other.
-    if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= rows:
-        tokenizer.pad_token = tokenizer.eos_token
 
 
 @contextmanager

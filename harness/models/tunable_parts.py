@@ -57,6 +57,11 @@ class TunableParts:
         """The output projection."""
         return self._parts.head
 
+    @property
+    def transform(self) -> tuple[Part, ...]:
+        """What a masked model's head does before it."""
+        return self._parts.transform
+
     def norms_in(self, path: str) -> tuple[str, ...]:
         """Return the norms inside a module."""
         return tuple(name for name in self._sublayers.norms if is_inside(name, [path]))

@@ -32,7 +32,7 @@ def table_rows(model: PreTrainedModel, parts: Anatomy) -> tuple[Row, ...]:
     for stack in dict.fromkeys(block.stack for block in parts.blocks):
         modules += [(block.name, [block.module]) for block in parts.blocks if block.stack == stack]
         modules += [(norm.name, [norm.module]) for norm in parts.final_norms if norm.stack == stack]
-    modules += [("head", [parts.head.module]), ("other", [model])]
+    modules += [("head", [part.module for part in (*parts.transform, parts.head)]), ("other", [model])]
     rows, seen = [], set[int]()
     for name, roots in modules:
         own = {id(tensor): tensor for root in roots for tensor in root.parameters() if id(tensor) not in seen}

@@ -64,10 +64,18 @@ class BestCell:
             DataError: A row is malformed, or a text where the prompt uses several columns.
             ModelError: The study keeps no model of it.
         """
-        if isinstance(rows, str | Mapping):
-            raise DataError(f"predict takes a list of rows, but was given one: {str(rows)[:40]!r}; put it into a list")
-        answers = self._generator([self._columns(row) for row in each_row(rows, "predict")])
+        answers = self._generator(self._each(rows, "predict"))
         return [answer for answer in answers if answer is not None]  # all of them: none was skipped
+
+    @in_words()
+    def probabilities(self, rows: Sequence[str | Mapping[str, Any]]) -> list[Mapping[str, float]]:
+        """Return the probability of every label for each row; takes and raises what `predict` does.
+
+        Raises:
+            DataError: The model writes texts.
+        """
+        answers = self._generator.probabilities(self._each(rows, "probabilities"))
+        return [answer for answer in answers if answer is not None]
 
     @in_words()
     def prompt(self, row: str | Mapping[str, Any]) -> str:
@@ -99,6 +107,11 @@ class BestCell:
             raise ModelError(f"{kept}, and none of {self.id}: run the study to its end")
         with self.workspace.in_force(), stored_model(self.address) as folder:
             return Generator(folder, Permissions.of_environment())
+
+    def _each(self, rows: Sequence[str | Mapping[str, Any]], name: str) -> list[Mapping[str, Any]]:
+        if isinstance(rows, str | Mapping):
+            raise DataError(f"{name} takes a list of rows, but was given one: {str(rows)[:40]!r}; put it into a list")
+        return [self._columns(row) for row in each_row(rows, name)]
 
     def _columns(self, row: str | Mapping[str, Any]) -> Mapping[str, Any]:
         if isinstance(row, Mapping):

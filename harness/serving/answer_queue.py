@@ -45,8 +45,10 @@ class AnswerQueue:
             message = f"{PLACES} requests are waiting for the model already; try again in some seconds"
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, message, ("Retry-After", "10"))
 
-    async def answer(self, rows: Sequence[Mapping[str, Any]], *, skip: bool) -> list[str | None]:
-        """Return one text per row; cancelled, the model stops at its next token.
+    async def answer(
+        self, rows: Sequence[Mapping[str, Any]], *, skip: bool, probabilities: bool = False
+    ) -> Sequence[str | Mapping[str, float] | None]:
+        """Return one text per row, or the probabilities of its labels; cancelled, the model stops at its next token.
 
         Raises:
             Refused: Too many wait, or the server is being stopped.
@@ -54,7 +56,8 @@ class AnswerQueue:
         """
         self.see_room()
         left = threading.Event()
-        ask = partial(self._generator, rows, skip=skip, wanted=lambda: not (left.is_set() or self._stopping))
+        say = self._generator.probabilities if probabilities else self._generator
+        ask = partial(say, rows, skip=skip, wanted=lambda: not (left.is_set() or self._stopping))
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, ask)

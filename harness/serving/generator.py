@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -22,9 +23,12 @@ from harness.core.example import Example, as_text, digest
 from harness.core.format_versions import FORMAT
 from harness.core.named_path import named_path
 from harness.core.permissions import Permissions
+from harness.data.choice_rows import Choice, ChoiceRows
 from harness.data.demonstrations import NO_DEMONSTRATIONS, Demonstrations
+from harness.data.label_words import is_labelled, labels_of
 from harness.data.nested_names import names_in, value_at
-from harness.data.tokenization import Row, encode
+from harness.data.text_blocks import encode_split
+from harness.data.tokenization import Row
 from harness.models.content_digests import weights_digest
 from harness.models.delta import load_delta, save_delta, whole_model
 from harness.models.held_weights import widened
@@ -43,13 +47,15 @@ from harness.serving.stored_files import (
 from harness.serving.stored_rows import read_demonstrations, write_demonstrations
 from harness.study.decoding_settings import Decoding
 from harness.study.packaged_files import model_location
-from harness.training.batching import prompt_batches
+from harness.training.batching import loss_batches, prompt_batches
+from harness.training.choosing import chosen
 from harness.training.evaluation import generate
 from harness.training.loop import device
+from harness.training.loss import ForwardPass
 from harness.training.precision import scoring
-from harness.training.proofs import texts_depend_on_others
+from harness.training.proofs import losses_depend_on_others, texts_depend_on_others
 
-__all__ = ["SETTINGS", "Generator", "model_folder", "save_model"]
+__all__ = ["SETTINGS", "Answer", "Generator", "model_folder", "save_model"]
 
 LISTED = 5
 """The most malformed rows that one message names."""
@@ -92,6 +98,21 @@ def _verify_stored(folder: Path, digest: str, recipe: Recipe) -> None:
         )
 
 
+class Answer(NamedTuple):
+    """What a model says to a row."""
+
+    text: str
+    probabilities: Mapping[str, float] | None = None
+    """Of each label, where the text is one of these."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a file of answers says of it."""
+        return {
+            "prediction": self.text,
+            **({} if self.probabilities is None else {"probabilities": self.probabilities}),
+        }
+
+
 class Generator:
     """Answers rows as the study's final run did.
 
@@ -115,14 +136,15 @@ class Generator:
         self._demonstrations = read_demonstrations(folder, self.loaded, self.recipe)
         torch.nn.Module.to(self.loaded.model, device("auto"))
         self._decoding: Decoding | None = None
+        self._forward: ForwardPass | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The columns that the prompt uses, and its demonstrations are picked by."""
         return tuple(sorted(self.recipe.fields))
 
-    def row(self, id: str, columns: Mapping[str, Any]) -> Row:
-        """Return a row in token ids.
+    def row(self, id: str, columns: Mapping[str, Any]) -> Row | Choice:
+        """Return a row in token ids, with the words of all labels where it is answered by one.
 
         Args:
             id: For messages.
@@ -140,7 +162,8 @@ class Generator:
             if self.recipe.compared and not found.keys() & set(self.recipe.compared):
                 raise DataError("nothing says which demonstrations are like it")
             shown = self._demonstrations.attached(self.recipe.prompt, [example])
-            return encode(shown, self.recipe.prompt, self.loaded, limits=self.recipe.limits).rows[0]
+            rows = encode_split(shown, self.recipe.prompt, self.loaded, limits=self.recipe.limits).rows
+            return rows.choices[0] if isinstance(rows, ChoiceRows) else rows[0]
         except (DataError, TemplateError) as error:
             for name in self.fields:
                 if name not in found:
@@ -150,14 +173,33 @@ class Generator:
                     raise DataError(f"column {column!r}{also} is missing; {hint}") from error
             raise DataError(str(error)) from error
 
-    def answer(self, rows: Sequence[Row]) -> list[str]:
-        """Return one text per row, in their order."""
-        if not rows:
-            return []
+    def answer(self, rows: Sequence[Row | Choice]) -> list[Answer]:
+        """Return one answer per row, in their order."""
+        choices = [row for row in rows if isinstance(row, Choice)]
+        written = [row for row in rows if isinstance(row, Row)]
         with self._one_at_a_time, scoring(self.loaded.model, self.recipe.precision):
+            return [*self._chosen(choices), *map(Answer, self._written(written))]  # of one kind, all of them
+
+    def _chosen(self, choices: Sequence[Choice]) -> list[Answer]:
+        """Return the likeliest label of each row."""
+        rows, recipe = ChoiceRows(choices), self.recipe
+        if not choices:
+            return []
+        if self._forward is None:
+            whole = ForwardPass(self.loaded.model, precision=recipe.precision)
+            alone = losses_depend_on_others(self.loaded, whole, rows[: recipe.decoding.batch_size], recipe.limits)
+            self._forward = replace(whole, alone=alone)
+        batches = loss_batches(rows, self.loaded, batch_size=recipe.decoding.batch_size)
+        said = chosen(self._forward, batches, labels_of(recipe.prompt))
+        return [Answer(one.text, one.probabilities) for one in said]
+
+    def _written(self, rows: Sequence[Row]) -> list[str]:
+        """Return the text that follows each row."""
+        if rows:
             decoding = self._decoding = self._decoding or self._proved(rows)
             batches = prompt_batches(rows, self.loaded, batch_size=decoding.batch_size, room=decoding.max_new_tokens)
             return generate(self.loaded, batches, decoding, ends=self.recipe.ends)
+        return []
 
     def _proved(self, rows: Sequence[Row]) -> Decoding:
         """Return how rows are answered: one at a time where prompts move each other's texts, as in a study."""
@@ -169,7 +211,26 @@ class Generator:
     def __call__(
         self, columns: Sequence[Mapping[str, Any]], *, skip: bool = False, wanted: Wanted = always
     ) -> list[str | None]:
-        """Return one text per row.
+        """Return one text per row, that of a label where the prompt is answered by one; takes what `answers` does."""
+        return [None if answer is None else answer.text for answer in self.answers(columns, skip=skip, wanted=wanted)]
+
+    def probabilities(
+        self, columns: Sequence[Mapping[str, Any]], *, skip: bool = False, wanted: Wanted = always
+    ) -> list[Mapping[str, float] | None]:
+        """Return the probability of each label per row; takes and raises what `answers` does.
+
+        Raises:
+            DataError: The model writes texts.
+        """
+        if not is_labelled(self.recipe.prompt):
+            raise DataError("probabilities are of labels, but this model writes texts; leave probabilities out")
+        answers = self.answers(columns, skip=skip, wanted=wanted)
+        return [None if answer is None else answer.probabilities for answer in answers]
+
+    def answers(
+        self, columns: Sequence[Mapping[str, Any]], *, skip: bool = False, wanted: Wanted = always
+    ) -> list[Answer | None]:
+        """Return one answer per row.
 
         Args:
             columns: The rows, each with the prompt's fields.
@@ -180,7 +241,7 @@ class Generator:
             DataError: Some rows are malformed and none is to be skipped: none is answered; names them, counted from 1.
             Abandoned: It is not wanted any more.
         """
-        rows: list[Row | None] = []
+        rows: list[Row | Choice | None] = []
         problems = []
         for number, each in enumerate(each_while_wanted(columns, wanted), start=1):
             try:

@@ -21,6 +21,7 @@ from harness.core.errors import DataError, UserError
 from harness.core.example import digest
 from harness.core.failures import explained
 from harness.data.arrow_files import is_saved
+from harness.data.choice_rows import Choice
 from harness.data.readers import format_of, read_table, without_nan
 from harness.data.text_files import open_text
 from harness.data.tokenization import Row
@@ -75,9 +76,9 @@ def predict_file(
 ) -> Tally:
     """Answer every row of a file that training could read; a command that was killed goes on where it stopped.
 
-    Each line of the output holds ``id``, ``prediction``, and the digests ``model``, of weights and settings, and
-    ``row``, of the input's line; of a malformed row ``error`` in place of ``prediction``. A line that a kill cut short
-    is written again.
+    Each line of the output holds ``id``, ``prediction`` (where that is a label, ``probabilities`` of all), and the
+    digests ``model``, of weights and settings, and ``row``, of the input's line; of a malformed row ``error`` in place
+    of ``prediction``. A line that a kill cut short is written again.
 
     Args:
         generator: The model.
@@ -226,7 +227,7 @@ def _columns(line: bytes) -> dict[str, Any]:
     return without_nan([columns])[0]
 
 
-def _encoded(request: _Request, generator: Generator) -> Row | DataError:
+def _encoded(request: _Request, generator: Generator) -> Row | Choice | DataError:
     """Return a row in token ids, or what is wrong with it."""
     if isinstance(request.columns, DataError):
         return request.columns
@@ -236,10 +237,12 @@ def _encoded(request: _Request, generator: Generator) -> Row | DataError:
         return error
 
 
-def _answers(window: Sequence[_Request], rows: Sequence[Row | DataError], generator: Generator) -> Iterator[bytes]:
-    predictions = iter(generator.answer([row for row in rows if isinstance(row, Row)]))
+def _answers(
+    window: Sequence[_Request], rows: Sequence[Row | Choice | DataError], generator: Generator
+) -> Iterator[bytes]:
+    answers = iter(generator.answer([row for row in rows if not isinstance(row, DataError)]))
     for request, row in zip(window, rows, strict=True):
-        what = {"prediction": next(predictions)} if isinstance(row, Row) else {"error": str(row)}
+        what = {"error": str(row)} if isinstance(row, DataError) else next(answers).as_json()
         line = {"id": request.id, **what, "model": generator.digest, "row": request.digest}
         yield (json.dumps(line, ensure_ascii=False) + "\n").encode()
 

@@ -15,24 +15,25 @@ from harness.serving.generator import Generator
 
 
 class TextModel(PythonModel):
-    """Generates one text per row."""
+    """Generates one text per row, or chooses one label."""
 
     def load_context(self, context: Any) -> None:
         """Load the weights."""
         self._generator = Generator(Path(context.artifacts["model"]))
 
-    def predict(
-        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
-    ) -> list[str | None]:
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> list[Any]:
         """Answer rows that have the prompt's fields as columns, or texts where the prompt has one field.
 
         A malformed one is refused by its number; with the parameter ``on_error: skip`` its answer is null instead.
+        With ``probabilities: true`` answers are those of all labels.
         """
         asked = (params or {}).get("on_error", "stop")
         try:
             if asked not in ("stop", "skip"):
                 raise UserError(f"parameter on_error is {asked!r}; it must be stop or skip")
-            return self._generator(self._rows(model_input), skip=asked == "skip")
+            stated = bool((params or {}).get("probabilities", False))
+            say = self._generator.probabilities if stated else self._generator
+            return say(self._rows(model_input), skip=asked == "skip")
         except UserError as error:  # so that a server answers 400 and says why
             raise MlflowException.invalid_parameter_value(str(error)) from error
 

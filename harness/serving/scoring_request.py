@@ -38,6 +38,8 @@ class ScoringRequest(NamedTuple):
     rows: Sequence[Row]
     skip: bool
     """Whether a malformed row is answered with null, and the others as usual."""
+    probabilities: bool = False
+    """Whether each answer is the probability of every label."""
 
 
 def see_content_type(header: str | None) -> str:
@@ -88,21 +90,25 @@ def read_request(body: bytes, kind: str, fields: Sequence[str]) -> ScoringReques
         )
         raise DataError(f"the body must be a JSON object with one form of rows, but has {len(present)}; {found}")
     rows = FORMS[present[0]](asked[present[0]], fields)
-    return ScoringRequest(rows, _skips(asked.get("params")))
+    return ScoringRequest(rows, *_options(asked.get("params")))
 
 
-def _skips(options: Any) -> bool:
+def _options(options: Any) -> tuple[bool, bool]:
+    """Return whether malformed rows are skipped, and whether probabilities are asked for."""
     if options is None:
-        return False
+        return False, False
     if not isinstance(options, dict):
         raise DataError(f'params is {_short(options)}; it must be an object, such as {{"on_error": "skip"}}')
     for name in options:
-        if name != "on_error":
-            raise DataError(f"parameter {_short(name)} is unknown; {closest(name[:40], ['on_error'])}")
+        if name not in ("on_error", "probabilities"):
+            raise DataError(f"parameter {_short(name)} is unknown; {closest(name[:40], ['on_error', 'probabilities'])}")
     asked = options.get("on_error", "stop")
     if asked not in ("stop", "skip"):
         raise DataError(f"parameter on_error is {_short(asked)}; it must be stop or skip")
-    return bool(asked == "skip")
+    stated = options.get("probabilities", False)
+    if not isinstance(stated, bool):
+        raise DataError(f"parameter probabilities is {_short(stated)}; it must be true or false")
+    return bool(asked == "skip"), stated
 
 
 def _records(rows: Any, fields: Sequence[str]) -> list[Row]:

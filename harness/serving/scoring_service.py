@@ -55,7 +55,7 @@ class ScoringService:
         try:
             read = partial(read_request, body, _kind(request), self._fields)
             asked = await asyncio.get_running_loop().run_in_executor(self._reading, read)
-            said = await self._queue.answer(asked.rows, skip=asked.skip)
+            said = await self._queue.answer(asked.rows, skip=asked.skip, probabilities=asked.probabilities)
         except TooManyRows as error:
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)) from error
         except DataError as error:

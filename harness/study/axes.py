@@ -17,6 +17,7 @@ from harness.core.workspace import LONGEST_NAME
 from harness.core.yaml_section import Section
 from harness.data.chat import Role
 from harness.data.demonstrations import Pick
+from harness.data.label_words import Answers
 from harness.data.prompt_forms import PROMPT_FORMS, SHOWN, UNWRITTEN, form_keys, forms_in
 from harness.data.template import SEPARATOR
 from harness.data.tokenization import PromptForm
@@ -92,6 +93,8 @@ class Prompt(Section):
     mixture: tuple[str, ...] | None = None
     """Names of two or more of the study's prompts of text: each row stands under one of them, drawn by the row itself;
     final models are scored under each as well."""
+    answers: Answers | None = None
+    """How it is answered; left out: as the study says."""
     features: dict[FeatureName, list[str] | dict[LevelName, str]] = {}
     """Parts of the text and their wordings, in a list or by name: one prompt for every combination, whose effects the
     report estimates."""
@@ -128,8 +131,8 @@ class Prompt(Section):
         if len(forms) + (self.registered is not None) > 1:
             other = f"is {self.registered}" if self.registered else f"has {forms[1]}"
             raise ValueError(f"prompt {self.name!r} has a {forms[0]} of its own and {other}; keep one of the two")
-        if not forms and written:
-            rule = f"names {next(iter(written))} without a text or a user's turn"
+        if not forms and (stray := next((key for key in written if key != "answers"), None)):
+            rule = f"names {stray} without a text or a user's turn"
             raise ValueError(f"prompt {self.name!r} {rule}; a named prompt brings its own")
         for key in written if forms else ():
             if key not in form_keys(forms[0]):

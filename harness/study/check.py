@@ -51,6 +51,7 @@ from harness.study.search_faults import refuse_search
 from harness.study.self_scores import self_scores
 from harness.study.settings import refuse_least_over_most
 from harness.study.spec import StudySpec
+from harness.study.study_labels import with_labels
 from harness.study.study_prompts import study_prompts
 from harness.study.study_rows import StudyRows, study_rows
 from harness.study.task import Task, load_task
@@ -161,6 +162,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     text, tokens = plain_form(study, task), workspace.tokens if workspace else None
     rows = _rows(study, task, task_file, description, reader, tokens, problems, test=test)
     source, examples = rows.source, dict(rows.examples)
+    prompts, unlearned = with_labels(study, task, prompts, examples, reader, problems)
     demonstrations = Demonstrations(examples.get("train", ()))
     shown = {} if text else examples  # of blocks of text there is no prompt that they are filled in
     fits, cautions = text_fits(text, examples), list[str]()
@@ -194,7 +196,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
         demonstrations=demonstrations,
         general=general,
         lints=lints,
-        cautions=(*cautions, *alike(fits), *unsure_base(study.model), *rows.cautions),
+        cautions=(*cautions, *alike(fits), *unsure_base(study.model), *rows.cautions, *unlearned),
         notes=(*file.placed.notes, *stray_fields(forms, shown), *holding_targets(fits), *notes),
         tokens=tokens,
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.data.demonstrations import Demonstrations
+from harness.data.label_words import is_labelled
 from harness.data.tokenization import PromptForm, Reader
 from harness.metrics.base import Metric
 from harness.study.model_config import Description
@@ -57,7 +58,8 @@ def measured(
     limits = token_limits(study, task) if description.tokenizer_file else UNLIMITED
     refuse_stored_rows(study, prompts, problems)
     fits, cautions = measure(study, prompts, examples, reader, limits, demonstrations, problems)
-    refuse_stop_texts(study, task, examples, reader, problems)
-    cautions += refuse_hopeless(unequal_targets(examples, reader, metrics), study, problems)
+    if not all(is_labelled(form) for _, form in prompts):  # no text is compared with labels that are chosen
+        refuse_stop_texts(study, task, examples, reader, problems)
+        cautions += refuse_hopeless(unequal_targets(examples, reader, metrics), study, problems)
     refuse_faults(prompts, fits, rows.sample, study.data, task, task_file, problems)
     return fits, cautions

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from harness.core.errors import ModelError
 from harness.study.model_files import Source, generation_settings, locate, tokenizer_file
 
-__all__ = ["Description", "context", "describe"]
+__all__ = ["Description", "context", "describe", "is_masked"]
 
 Config = Mapping[str, Any]
 
@@ -36,6 +36,20 @@ UNLIMITED = (
 """Kinds of models that know no positions, but distances or an order: their number is the length of their training."""
 SOURCE_ROWS = ("src_vocab_size", "vocab_size", "n_words")
 TARGET_ROWS = ("tgt_vocab_size", "decoder_vocab_size", "vocab_size", "n_words")
+
+MASKED = (
+    *("albert", "bert", "camembert", "convbert", "deberta", "deberta-v2", "distilbert", "electra", "ernie", "fnet"),
+    *("ibert", "longformer", "megatron-bert", "mobilebert", "modernbert", "mpnet", "nystromformer", "rembert"),
+    *("roberta", "roberta-prelayernorm", "roformer", "squeezebert", "xlm-roberta", "xlm-roberta-xl", "xmod"),
+)
+"""Kinds of models that are masked language models where their configuration does not say that they decode."""
+DECODES = ("LMHeadModel", "ForCausalLM")
+"""How the classes of causal models end."""
+BEHIND_PADDING = (
+    *("roberta", "roberta-prelayernorm", "camembert", "xlm-roberta", "xlm-roberta-xl", "xmod", "data2vec-text"),
+    *("longformer", "mpnet", "ibert"),
+)
+"""Kinds of models that count positions from behind the padding token's id: so many of their table are never used."""
 
 LABELS = "num_labels"
 """Of what no study does; transformers names each of them, whatever the model is for."""
@@ -71,6 +85,9 @@ class Description(NamedTuple):
     source: Source | None = None
     """Where its files are."""
 
+    is_masked: bool = False
+    """Whether it is a masked language model, which reads both ways and fills masks."""
+
 
 def describe(name: str, revision: str | None = None) -> Description:
     """Say what a model is without loading it.
@@ -99,7 +116,25 @@ def describe(name: str, revision: str | None = None) -> Description:
         generation=generation_settings(name, source),
         prefixes=_prefixes(config),
         source=source,
+        is_masked=is_masked(config),
     )
+
+
+def is_masked(config: Config) -> bool:
+    """Return whether a configuration is that of a masked language model.
+
+    >>> is_masked({"model_type": "bert", "architectures": ["BertForMaskedLM"]}), is_masked({"model_type": "deberta-v2"})
+    (True, True)
+    >>> is_masked({"model_type": "bert", "architectures": ["BertForMaskedLM"], "is_decoder": True})
+    False
+    """
+    if config.get("is_encoder_decoder") or config.get("is_decoder"):
+        return False
+    listed = config.get("architectures")
+    classes = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+    if any(name.endswith("ForMaskedLM") for name in classes):
+        return True
+    return config.get("model_type") in MASKED and not any(name.endswith(DECODES) for name in classes)
 
 
 def _prefixes(config: Config) -> tuple[str, ...]:
@@ -115,9 +150,18 @@ def context(config: Config) -> int | None:
 
     >>> context({"model_type": "gpt2", "n_positions": 1024}), context({"model_type": "t5", "n_positions": 512})
     (1024, None)
+    >>> context({"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1})
+    512
     """
     limited = [half for half in _halves(config) if not _without_positions(half)]
-    return min((limit for half in limited if (limit := _first(half, CONTEXT) or 0) > 0), default=None)
+    return min((limit for half in limited if (limit := _positions(half)) > 0), default=None)
+
+
+def _positions(config: Config) -> int:
+    """Return how many positions a half has, 0 where its configuration does not say."""
+    pad = config.get("pad_token_id", 1)
+    unused = pad + 1 if config.get("model_type") in BEHIND_PADDING and type(pad) is int else 0
+    return (_first(config, CONTEXT) or 0) - unused
 
 
 def _refuse_sizes(name: str, config: Config) -> None:

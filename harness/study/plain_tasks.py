@@ -60,6 +60,11 @@ def refuse_plain(
     for (section, key), why in STRAYS.items():
         if getattr(getattr(study, section), key) is not None:
             problems.add(f"{section}.{key} says nothing of plain text: {why}; leave it out", section, key)
+    if study.answers not in (None, "generate"):
+        rule = f"task {task.name!r} is of plain text, which has no labels"
+        problems.add(f"answers is {study.answers}: {rule}; leave it out", "answers")
+    if study.data.labels is not None:
+        problems.add("data.labels says nothing of plain text; leave it out", "data", "labels")
     if form.block_tokens < SHORTEST:
         problems.add(
             f"training.block_tokens is {form.block_tokens}; it must be at least {SHORTEST}", "training", "block_tokens"

@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from harness.core.errors import ModelError
 from harness.core.example import Split
+from harness.data.choice_rows import examples_in
 from harness.data.demonstrations import Demonstrations, pick_of, shots_of
+from harness.data.label_words import is_labelled
 from harness.data.tokenization import Encoded, PromptForm, Reader
 from harness.metrics.base import Metric
 from harness.study.check import Checked
@@ -99,8 +101,9 @@ def _anew(checked: Checked, reader: Reader, metrics: Sequence[Metric], demonstra
     study, task, examples, problems = checked.study, checked.task, checked.examples, Problems(checked.file)
     prompts = list(enumerate(checked.prompts))
     fits, cautions = measure(study, prompts, examples, reader, token_limits(study, task), demonstrations, problems)
-    refuse_stop_texts(study, task, examples, reader, problems)
-    cautions += refuse_hopeless(unequal_targets(examples, reader, metrics), study, problems)
+    if not all(is_labelled(form) for form in checked.prompts):
+        refuse_stop_texts(study, task, examples, reader, problems)
+        cautions += refuse_hopeless(unequal_targets(examples, reader, metrics), study, problems)
     problems.stop()
     cautions += doubled_tokens(checked.prompts, examples["train"][0], reader)
     cautions += special_tokens_in_texts(checked.prompts, examples, reader)
@@ -109,12 +112,13 @@ def _anew(checked: Checked, reader: Reader, metrics: Sequence[Metric], demonstra
 
 def _counted(fit: Fit, form: PromptForm, encoded: Callable[[PromptForm, Split], Encoded]) -> Fit:
     train = encoded(form, "train")
-    longest = max(len(row.prompt) for row in train.rows)
-    ids = ids_digest(train.rows)
+    rows = examples_in(train.rows)
+    longest = max(len(row.prompt) for row in rows)
+    ids = ids_digest(rows)
     fit = fit._replace(longest=longest, truncated=train.truncation_rate, dropped=train.dropped, ids=ids)
     if not _by_weights(form):
         return fit
-    rows = [*train.rows, *encoded(form, "validation").rows]
+    rows = [*rows, *examples_in(encoded(form, "validation").rows)]
     return fit._replace(**shots_in([row.shots for row in rows], shots_of(form)))
 
 

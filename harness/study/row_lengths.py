@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 
 from harness.core.errors import DataError, EmptyPrompt, TemplateError
 from harness.core.example import Example, ListDigest, Split, field_names
+from harness.data.choice_rows import each_row
 from harness.data.demonstrations import Demonstrations, shots_of
+from harness.data.label_words import answers_of, is_labelled
 from harness.data.tokenization import (
     Limits,
     PromptForm,
     Reader,
     Row,
-    encode_each,
     prompt_limit,
     target_ids,
 )
@@ -56,7 +57,7 @@ class Fit(NamedTuple):
     with_target: float
     """Share of all rows whose prompt holds the target word for word, whatever its case, or read backwards."""
     texts: str
-    """Digest of all prompts as the model reads them."""
+    """Digest of all prompts as the model reads them, and of how they are answered."""
     constant: bool
     """Whether rows of different sources all get the same prompt."""
     ids: str
@@ -121,6 +122,8 @@ def _fit_of(
     """Return how a prompt fits; what cannot be encoded at all becomes a problem."""
     counts: dict[Split, RowCount] = {}
     texts = ListDigest()
+    if is_labelled(form):
+        texts.add(answers_of(form))  # it is no prompt that reads the same
     fields = field_names(chain.from_iterable(examples.values()))
     for split, rows in examples.items():
         try:
@@ -129,9 +132,7 @@ def _fit_of(
             count = RowCount(texts)
             shown = demonstrations.attached(form, rows, of_train=split == "train")
             each = read_ahead(shown, form, reader, count)
-            for example, row, text in encode_each(
-                each, form, reader, limits=limits, drop_long_targets=split == "train"
-            ):
+            for example, row, text in each_row(each, form, reader, limits=limits, drop_long_targets=split == "train"):
                 count.add(example, row, text, form.reads(example.fields, reader) if row.shots else text)
             counts[split] = count
         except EmptyPrompt:

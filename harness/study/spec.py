@@ -17,6 +17,7 @@ from harness.core.number_types import Amount, Mebibytes, Seed
 from harness.core.workspace import LONGEST_NAME, STUDY_NAME
 from harness.core.yaml_section import Section
 from harness.data.data_keys import Data
+from harness.data.label_words import Answers
 from harness.data.plain_text import NAME
 from harness.study.axes import AXES, Prompt, Tuning, tuning_of
 from harness.study.dimension import NARROWEST
@@ -197,6 +198,10 @@ class StudySpec(Section):
     ``{feed_forward: {blocks: all}}``; adapters, as ``{lora: {rank: 8, blocks: last-2}, with: [head]}``, ``dora``,
     ``rslora``, ``ia3``, ``{prompt_tuning: {tokens: 20}}``, ``prefix_tuning``, ``p_tuning``,
     ``{peft: adapter_config.json}``; ``none`` is added where it is missing."""
+    answers: Answers | None = None
+    """How prompts are answered that do not say so themselves: ``generate``, by a text that the model writes;
+    ``likelihood``, by the label whose words are the likeliest behind the prompt, which is also what training makes
+    likelier among all labels; left out: as the task says, ``generate`` by most."""
     training: Training = Training()
     generation: Generation = Generation()
     engine: Engine = Engine()

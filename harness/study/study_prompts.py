@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness.core.closest_match import closest
 from harness.core.errors import TemplateError
+from harness.data.label_words import Answers
 from harness.data.prompt_mixture import PromptMixture, parts_of
 from harness.data.template import Template
 from harness.data.tokenization import PromptForm
@@ -32,7 +34,7 @@ def study_prompts(study: StudySpec, task: Task, problems: Problems) -> list[tupl
                 if one.mixture is not None:
                     mixed.append((place, one))
                     continue
-                form = _form(one, task, problems.file)
+                form = _answered(_form(one, task, problems.file), one, study, task)
                 form.names()
                 found.append((place, form))
     for place, prompt in mixed:  # of prompts that may stand behind it
@@ -53,11 +55,19 @@ def _mixture(prompt: Prompt, forms: Sequence[PromptForm]) -> PromptMixture:
             raise TemplateError(
                 f"prompt {prompt.name!r} mixes {name!r}, which is no prompt of this study; {closest(name, there)}"
             )
-        if not isinstance(form, Template) or form.shots:
-            kind = "shows demonstrations" if isinstance(form, Template) else "is no text"
+        if not isinstance(form, Template) or form.shots or form.answers:
+            shows = isinstance(form, Template) and form.shots
+            kind = "shows demonstrations" if shows else "is no text that is answered by text"
             raise TemplateError(f"prompt {prompt.name!r} mixes {name!r}, which {kind}; a mixture is of texts alone")
         parts.append(form)
     return PromptMixture(prompt.name, tuple(parts))
+
+
+def _answered(form: PromptForm, prompt: Prompt, study: StudySpec, task: Task) -> PromptForm:
+    """Return a prompt that says how it is answered, if that is by a label."""
+    written: Answers | None = prompt.answers or getattr(form, "answers", None)
+    answers = written or study.answers or task.answers
+    return replace(form, answers=None if answers == "generate" else answers)
 
 
 def _form(prompt: Prompt, task: Task, file: StudyFile) -> PromptForm:

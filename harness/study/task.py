@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -25,6 +25,7 @@ from harness.core.number_types import Count
 from harness.core.plain_yaml import shown
 from harness.core.user_code import module_in, user_code
 from harness.data.known_columns import mapping_hint
+from harness.data.label_words import Answers
 from harness.data.nested_names import names_in
 from harness.data.plain_text import NAME, PlainText
 from harness.data.prompt_forms import PROMPT_FORMS
@@ -103,6 +104,12 @@ class Task:
 
     max_source_tokens: int = SOURCE_TOKENS
     """The most tokens of a rendered prompt, where the study names none."""
+
+    answers: Answers = "generate"
+    """How prompts are answered where neither they nor the study say so; see `harness.data.label_words`."""
+
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Of a task of few answers: its labels, and the words that stand for each; left out: the targets of train."""
 
     def prompt(self, name: str) -> PromptForm:
         """Return one of the task's prompts.
@@ -215,9 +222,19 @@ def _refuse_kinds(task: Task, path: Path) -> None:
     if not callable(task.example):
         rule = "it must be a function of a row and an id, or be left out"
         raise TaskError(f"task file {path}: example is {shown(task.example)}; {rule}")
+    if task.answers not in get_args(Answers):
+        rule = f"it must be one of: {', '.join(get_args(Answers))}"
+        raise TaskError(f"task file {path}: answers is {shown(task.answers)}; {rule}")
+    if not isinstance(task.labels, Mapping) or any(not _are_texts(words) for words in task.labels.values()):
+        rule = "it must be a mapping of each label to a list of its words, or be left out"
+        raise TaskError(f"task file {path}: labels is {shown(task.labels)}; {rule}")
     for name, items in (("stop", task.stop), ("references", task.references)):
-        if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+        if not _are_texts(items):
             raise TaskError(f"task file {path}: {name} is {shown(items)}; it must be a list of texts, or be left out")
+
+
+def _are_texts(items: object) -> bool:
+    return isinstance(items, list | tuple) and all(isinstance(item, str) for item in items)
 
 
 def _refuse_names(task: Task, path: Path) -> None:

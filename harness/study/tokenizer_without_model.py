@@ -30,7 +30,11 @@ class LightReader(NamedTuple):
     context: int | None
     embedding_rows: tuple[int | None, int | None] = (None, None)
     answers: AnswerTokens = AnswerTokens()
+    is_masked: bool = False
 
+
+MASKS, SEPARATORS = ("[MASK]", "<mask>"), ("[SEP]", "</s>")
+"""What tokenizers whose settings name none call their masks, and what stands behind a text."""
 
 KNOWN = 8192
 """Texts whose tokens are remembered."""
@@ -39,7 +43,7 @@ KNOWN = 8192
 class _LightTokenizer:
     """What `encode` calls of a transformers tokenizer, on its files alone; the last texts are remembered."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, is_masked: bool = False) -> None:
         self._tokenizer = Tokenizer.from_file(str(file))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
@@ -49,7 +53,10 @@ class _LightTokenizer:
         self.chat_template = _chat_templates(file.parent, settings)
         names = (f"{role}_token" for role in ROLES)
         self.special_tokens_map = {name: text for name in names if (text := _content(settings.get(name))) is not None}
-        self.eos_token = _content(settings.get("eos_token"))
+        self.mask_token = self._role(settings, "mask", MASKS)
+        self.mask_token_id = self._tokenizer.token_to_id(self.mask_token) if self.mask_token else None
+        behind = self._role(settings, "sep", SEPARATORS) if is_masked else None
+        self.eos_token = _content(settings.get("eos_token")) or behind
         # -1 where the files do not name one; loading the model will refuse that.
         self.eos_token_id = -1 if (number := self._tokenizer.token_to_id(self.eos_token or "")) is None else number
         _mark_special(self._tokenizer, settings)
@@ -65,6 +72,11 @@ class _LightTokenizer:
                 self._known.clear()
             self._known[key] = self._tokenizer.encode(key[0], add_special_tokens=add_special_tokens).ids
         return {"input_ids": self._known[key]}
+
+    def _role(self, settings: Mapping[str, Any], role: str, usual: Sequence[str]) -> str | None:
+        """Return the token that settings name for a role, else a usual one that the vocabulary has."""
+        known = (token for token in usual if self._tokenizer.token_to_id(token) is not None)
+        return _content(settings.get(f"{role}_token")) or next(known, None)
 
     def spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Return the ids of a text, without special tokens, and the first and last character of each."""
@@ -98,7 +110,7 @@ class _LightTokenizer:
 class _Words:
     """Stands in for a tokenizer that only transformers can build: a word is a token, and nothing is cut or dropped."""
 
-    eos_token = None
+    eos_token = mask_token = mask_token_id = None
     eos_token_id = -1
     languages = None, None
     end = "</s>"
@@ -130,20 +142,22 @@ def light_reader(description: Description, target_language: str | None = None) -
     """
     file = description.tokenizer_file
     try:
-        tokenizer = _LightTokenizer(file) if file else _Words()
+        tokenizer = _LightTokenizer(file, is_masked=description.is_masked) if file else _Words()
     except ModelError:
         raise
     except Exception as error:  # tokenizers raises nothing more precise
         raise ModelError(f"tokenizer {file} cannot be read: {error}; write the model's tokenizer again") from error
     if file is None:
-        return LightReader(tokenizer, description.is_encoder_decoder, None)
+        return LightReader(tokenizer, description.is_encoder_decoder, None, is_masked=description.is_masked)
     settings, halves = description.generation, description.is_encoder_decoder
     if halves:
         own = Beginning(settings.get("decoder_start_token_id"), settings.get("forced_bos_token_id"))
         spoken = own.speaking(language_codes(tokenizer.get_vocab()), target_language, tokenizer.languages)
         settings = {**settings, "forced_bos_token_id": spoken.forced}
     answers = answer_tokens(tokenizer, settings, halves=halves)
-    return LightReader(tokenizer, halves, description.context, description.embedding_rows, answers)
+    return LightReader(
+        tokenizer, halves, description.context, description.embedding_rows, answers, description.is_masked
+    )
 
 
 def _chat_templates(folder: Path, settings: Mapping[str, Any]) -> str | dict[str, str] | None:

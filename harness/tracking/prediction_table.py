@@ -90,6 +90,8 @@ def write_predictions(
         table["group"] = [example.group for example in examples]
     if any(example.fields.keys() - {"source"} for example in examples):  # which metrics of one's own may read
         table["fields"] = [json.dumps(dict(example.fields), ensure_ascii=False, default=str) for example in examples]
+    if all(prediction.probabilities for prediction in predictions):
+        table["probabilities"] = [json.dumps(said.probabilities, ensure_ascii=False) for said in predictions]
     if kept_off:
         lines = (dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True))
         text = "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
@@ -140,7 +142,8 @@ def read_predictions(tracker: RunStore, run: Run, split: str) -> tuple[Predictio
 
 def _prediction(row: Mapping[str, Any]) -> Prediction:
     if "statistics" not in row:
-        return Prediction(str(row["id"]), row["prediction"], row["nll"], row["tokens"])
+        stated = json.loads(row["probabilities"]) if "probabilities" in row else None
+        return Prediction(str(row["id"]), row["prediction"], row["nll"], row["tokens"], probabilities=stated)
     text = "" if row["empty"] else KEPT_OFF
     return Prediction(str(row["id"]), text, row["nll"], row["tokens"], json.loads(row["statistics"]))
 
@@ -191,6 +194,7 @@ def _columns(tracker: RunStore, run: Run, split: str) -> dict[str, list[Any]]:
             and all(isinstance(parse_json(value), list) for value in columns.get("references", ()))
             and all(isinstance(parse_json(value), dict) for value in columns.get("statistics", ()))
             and all(isinstance(parse_json(value), dict) for value in columns.get("fields", ()))
+            and all(isinstance(parse_json(value), dict) for value in columns.get("probabilities", ()))
         )
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise DamagedError(damage(file, run, f"it is no table: {error!r}")) from error

@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import NamedTuple, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from harness.data.choice_rows import Choice, ChoiceRows
 from harness.data.plain_text import asked
 from harness.data.text_blocks import BlockRows
 from harness.data.tokenization import Ids, Reader, Row
@@ -47,15 +49,34 @@ class Batch:
     shift: int
     """How many positions a label stands after the logits that predict it: 1 in a causal model, else 0."""
 
+    halves: bool = False
+    """Whether labels have positions of their own, those of a decoder behind an encoder."""
+
+    choices: tuple[Choice, ...] = ()
+    """Whose rows they are, one choice after the other, where a loss is of these: then its tokens are as many."""
+
+    @property
+    def examples(self) -> int:
+        """How many there are in it."""
+        return len(self.choices or self.indices)
+
+    @property
+    def positions(self) -> int:
+        """How many of its positions have a label."""
+        return int((self.inputs["labels"] != IGNORED).sum())
+
     def parts(self, most: int) -> list[Batch]:
-        """Return the batch in parts of at most so many rows, padded as it is; itself where it has no more."""
-        count = len(self.indices)
+        """Return the batch in parts of at most so many examples, padded as it is; itself where it has no more."""
+        count = self.examples
         return [self] if count <= most else [self._part(start, start + most) for start in range(0, count, most)]
 
     def _part(self, start: int, end: int) -> Batch:
+        choices = self.choices[start:end]
+        if self.choices:
+            start, end = (sum(len(choice.rows) for choice in self.choices[:place]) for place in (start, end))
         inputs = {name: tensor[start:end] for name, tensor in self.inputs.items()}
-        tokens = int((inputs["labels"] != IGNORED).sum())
-        return Batch(self.indices[start:end], inputs, tokens, self.shift)
+        part = replace(self, indices=self.indices[start:end], inputs=inputs, tokens=len(choices), choices=choices)
+        return part if choices else replace(part, tokens=part.positions)
 
     def alone(self) -> list[Batch]:
         """Return each row as a batch of its own, without padding."""
@@ -64,9 +85,9 @@ class Batch:
     def _row(self, place: int) -> Batch:
         labels, mask = self.inputs["labels"][place], self.inputs["attention_mask"][place]
         read, counted = int(mask.sum()), int((labels != IGNORED).sum())
-        ends = {"input_ids": read, "attention_mask": read, "labels": read if self.shift else counted}
+        ends = {"input_ids": read, "attention_mask": read, "labels": counted if self.halves else read}
         inputs = {name: self.inputs[name][place : place + 1, :end] for name, end in ends.items()}
-        return Batch(self.indices[place : place + 1], inputs, counted, self.shift)
+        return replace(self, indices=self.indices[place : place + 1], inputs=inputs, tokens=counted, choices=())
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device."""
@@ -114,23 +135,40 @@ def loss_batches(
 ) -> Sequence[Batch]:
     """Return batches for a loss over the target tokens and the end token alone, padded on the right.
 
-    What a row is padded to depends on all of the rows, not on those that share its batch. Batches of blocks of text are
-    made one by one, when they are asked for: there may be more of them than memory holds.
+    Of a masked model's rows the labels stand where their targets do, hidden in what is read.
+
+    What a row is padded to depends on all of the rows, not on those that share its batch; the rows of a choice share
+    one, and are padded alike. Batches of blocks of text are made one by one, when they are asked for: there may be more
+    of them than memory holds.
 
     Args:
         rows: What `encode` returned.
         reader: The model, or what stands for it.
-        batch_size: The most rows of a batch; each bucket's last one may hold fewer, so their number is fixed.
+        batch_size: The most rows of a batch, or choices; each bucket's last may hold fewer, so their number is fixed.
         order: Shuffles within buckets, then the batches. Make it anew from (seed, epoch) for each epoch:
             ``np.random.default_rng([seed, epoch])``. ``None``: sorted by length.
     """
     if isinstance(rows, BlockRows):
         return _BlockBatches(rows, reader, batch_size, order)
-    sizes = [_sizes(row, reader) for row in rows]
+    choices = rows.choices if isinstance(rows, ChoiceRows) else ()
+    units: Sequence[Sequence[Row]] = [choice.rows for choice in choices] or [(row,) for row in rows]
+    sizes = [_most(unit, reader) for unit in units]
     shapes = [_shape(each, reader) for each in sizes]
-    lengths = [len(row.prompt) + len(row.target) for row in rows]
+    lengths = [len(row.prompt) + len(row.target) for row, *_ in units]
     chunks, widths = _chunks(shapes, lengths, batch_size, order), _widths(shapes, sizes)
-    return [_batch(chunk, [rows[i] for i in chunk], reader, widths[shapes[chunk[0]]]) for chunk in chunks]
+    firsts = [0, *accumulate(map(len, units))]
+    made: list[Batch] = []
+    for chunk in chunks:
+        indices = [index for place in chunk for index in range(firsts[place], firsts[place + 1])]
+        batch = _batch(indices, [rows[i] for i in indices], reader, widths[shapes[chunk[0]]])
+        made.append(replace(batch, choices=tuple(choices[i] for i in chunk), tokens=len(chunk)) if choices else batch)
+    return made
+
+
+def _most(rows: Sequence[Row], reader: Reader) -> tuple[int, int]:
+    """Return the most that one of some rows has of what `_sizes` counts."""
+    read, labels = zip(*(_sizes(row, reader) for row in rows), strict=True)
+    return max(read), max(labels)
 
 
 class _BlockBatches(Sequence[Batch]):
@@ -170,6 +208,9 @@ def _halves(row: Row, reader: Reader) -> tuple[tuple[int, ...], tuple[int, ...]]
     """Return what the model reads, and its labels; an encoder-decoder makes its decoder's input from these."""
     if reader.is_encoder_decoder:
         return row.prompt, row.target
+    if reader.is_masked:
+        hidden = dict(zip(row.places, row.target, strict=True))
+        return row.prompt, tuple(hidden.get(place, IGNORED) for place in range(len(row.prompt)))
     return row.prompt + row.target, (IGNORED,) * len(row.prompt) + row.target
 
 
@@ -206,7 +247,8 @@ def _batch(indices: Sequence[int], rows: Sequence[Row], reader: Reader, shape: t
         "labels": _padded(labels, targets, IGNORED),
     }
     tokens = sum(len(row.target) for row in rows)
-    return Batch(tuple(indices), inputs, tokens, shift=0 if reader.is_encoder_decoder else 1)
+    shift = 0 if reader.is_encoder_decoder or reader.is_masked else 1
+    return Batch(tuple(indices), inputs, tokens, shift, halves=reader.is_encoder_decoder)
 
 
 def prompt_batches(rows: Sequence[Row], reader: Reader, *, batch_size: int, room: int) -> list[Prompts]:

@@ -209,7 +209,7 @@ def _step(
     step: int,
 ) -> StepResult:
     """Accumulate the gradients of some batches, check the loss, and clip them; the weights are not moved yet."""
-    tokens, largest = sum(batch.tokens for batch in batches), max(len(batch.indices) for batch in batches)
+    tokens, largest = sum(batch.tokens for batch in batches), max(batch.examples for batch in batches)
 
     def accumulated(most: int) -> tuple[float, float]:
         optimizer.zero_grad()
@@ -223,7 +223,7 @@ def _step(
     norm = nn.utils.clip_grad_norm_(parameters, math.inf if clip is None else clip).item()
     if not math.isfinite(norm):
         raise Diverged(loss_value, step, f", but the norm of its gradient is {norm}")
-    return StepResult(values[1], values[0], norm, tokens, sum(len(batch.indices) for batch in batches))
+    return StepResult(values[1], values[0], norm, tokens, sum(batch.examples for batch in batches))
 
 
 def _accumulate(forward: ForwardPass, batches: Sequence[Batch], tokens: int) -> tuple[float, float]:

@@ -26,6 +26,7 @@ from harness.models.last_block import ask_at_labels, only_at_labels
 from harness.study.spec import Precision
 from harness.training.batching import IGNORED, Batch, Prompts
 from harness.training.criteria import Criterion
+from harness.training.label_scores import label_scores, right_labels
 from harness.training.loss_at_labels import HeadLoss
 from harness.training.precision import arithmetic, products
 
@@ -82,13 +83,47 @@ class ForwardPass:
         """Return the sum of `token_nlls`, a scalar to be differentiated."""
         return torch.stack([self._nlls(part, "sum") for part in self._parts(batch)]).sum()
 
+    def log_probabilities(self, batch: Batch) -> Tensor:
+        """Return all tokens' log-probabilities (nats, float32) where labels stand, shape (rows, labels, vocabulary).
+
+        Only these positions go through the head; differentiable where gradients are wanted. Where a masked model hides
+        a word, they are those of the tokens that may stand there.
+
+        Raises:
+            ValueError: Rows have different numbers of labels.
+        """
+        counts = _chosen(batch).sum(dim=1)
+        if bool((counts != counts[0]).any()):
+            raise ValueError(f"rows of one call must have as many labels each, not {sorted(set(counts.tolist()))}")
+        logits = torch.cat([self._logits(part) for part in self._parts(batch)])  # (rows * labels, vocabulary)
+        return torch.log_softmax(logits, dim=-1).view(len(batch.indices), -1, logits.size(-1))
+
+    def _logits(self, batch: Batch) -> Tensor:
+        output, _ = self._output(batch)
+        if not isinstance(self.loss, HeadLoss):
+            return output
+        with arithmetic(self.model.device, self.precision):
+            logits: Tensor = self.loss.head(output)
+        return logits.float()
+
     def training_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the sum of what training minimizes, to be differentiated, and that of `token_nlls`, to be told."""
+        """Return the sum of what training minimizes, to be differentiated, and that of `token_nlls`, to be told.
+
+        Of choices these are of their labels: cross entropy, or another criterion, of the softmax over their scores.
+        """
+        if batch.choices:
+            scores, right = self.label_scores(batch), right_labels(batch.choices, self.model.device)
+            nll = cross_entropy(scores, right, reduction="sum")
+            return (self.criterion.losses(scores, right).sum() if self.criterion else nll), nll.detach()
         if self.criterion is None:
             nll = self.total_nll(batch)
             return nll, nll.detach()
         losses, nlls = zip(*(self._losses(part, self.criterion) for part in self._parts(batch)), strict=True)
         return torch.stack(losses).sum(), torch.stack(nlls).sum()
+
+    def label_scores(self, batch: Batch) -> Tensor:
+        """Return the scores of the labels of a batch of choices, shape (choices, labels), float32; differentiable."""
+        return label_scores(torch.cat([self._logits(part) for part in self._parts(batch)]), batch.choices)
 
     def _parts(self, batch: Batch) -> list[Batch]:
         return batch.alone() if self.alone else [batch]
@@ -145,7 +180,7 @@ def model_rows(model: PreTrainedModel, batch: Batch) -> Rows:
     """Return what a model is called with for a batch."""
     inputs = dict(batch.inputs)
     labels = inputs.pop("labels")
-    if batch.shift == 0:
+    if batch.halves:
         inputs["decoder_input_ids"] = _shifted(model, labels)
     return Rows(batch.indices, inputs, _chosen(batch))
 

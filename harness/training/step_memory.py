@@ -58,7 +58,7 @@ def step_bytes(forward: ForwardPass, batch: Batch, spec: Training) -> int:
     """Return the bytes that a step holds on top of the weights: of a batch's values, gradients and the optimizer."""
     moving: int = sum(weight.nbytes for weight in forward.model.parameters() if weight.requires_grad)
     (row, *_) = batch.parts(1)
-    return kept_bytes(forward, row) * len(batch.indices) + HELD[spec.optimizer] * moving
+    return kept_bytes(forward, row) * batch.examples + HELD[spec.optimizer] * moving
 
 
 def kept_bytes(forward: ForwardPass, batch: Batch) -> int:

@@ -15,6 +15,7 @@ from harness.core.example import digest
 from harness.core.progress import Step, Tell
 from harness.core.workspace import HERE, Workspace
 from harness.data.demonstrations import shots_of
+from harness.data.label_words import is_labelled
 from harness.data.plain_text import asked
 from harness.data.tokenization import PromptForm
 from harness.models.apply_tuning import apply, first_block, reset
@@ -113,7 +114,8 @@ class Trainer:
             train, validation = (cell.prompt.name, "train"), (cell.prompt.name, "validation")
             rows = {train: setup.encoded(cell.prompt, "train").rows}
             rows[validation] = setup.encoded(cell.prompt, "validation").rows
-            predicted = [validation] if (generates or self._generates) and not setup.is_text else []
+            writes = not setup.is_text and not is_labelled(cell.prompt)
+            predicted = [validation] if (generates or self._generates) and writes else []
             self._replay.open(cell.id, trainable, rows, predicted=predicted)
             yield opened(replay=self._replay, trainable=trainable)
         finally:

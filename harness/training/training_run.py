@@ -16,6 +16,8 @@ from torch import Tensor
 from harness.core.errors import Diverged
 from harness.core.example import Prediction, Split
 from harness.core.progress import STEP, Step, Tell
+from harness.data.choice_rows import counted_in
+from harness.data.label_words import is_labelled, labels_of
 from harness.data.plain_text import asked
 from harness.data.tokenization import PromptForm, Row
 from harness.models.apply_tuning import Trainable, restore, snapshot
@@ -26,10 +28,10 @@ from harness.study.grid import Cell, cell_study
 from harness.study.search_space import Hyperparameters, applied
 from harness.study.spec import Training
 from harness.tracking.memory_names import CHECKPOINTING, FORWARD_BATCH, GENERATION_BATCH, SCORING_BATCH
-from harness.tracking.schema import Metrics
 from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.replay_of_run import RunReplay
 from harness.training.batching import Batch, loss_batches
+from harness.training.choosing import chosen
 from harness.training.cost_meter.account import Account
 from harness.training.cost_meter.prices import Call, noting
 from harness.training.criteria import criterion_of
@@ -44,7 +46,7 @@ from harness.training.setup import TrainingSetup
 from harness.training.step_memory import recomputed_blocks
 from harness.training.tuning_proofs import recomputing_fault
 
-__all__ = ["CONTINUED", "FAR", "SplitScores", "TrainingRun", "losses"]
+__all__ = ["CONTINUED", "FAR", "SplitScores", "TrainingRun"]
 
 CONTINUED = 8  # blocks of text of a test split that are continued from their beginning, to be looked at
 
@@ -127,7 +129,7 @@ class TrainingRun:
         self._enter_opened()
         name, cut = (self._cell.prompt, "train"), self._replay.cut if forward.trunk else 0
         work = self._account.prices.epoch(name, rows, self._cell.tuning, forward, cut)
-        rate, tokens = hyperparameters.learning_rate, sum(len(row.target) for row in rows)
+        rate, tokens = hyperparameters.learning_rate, counted_in(rows)
 
         def stepped(part: int, step: int, steps: int) -> None:
             self._epochs = part, 0 if training.counts_steps else training.epochs or 0
@@ -177,15 +179,19 @@ class TrainingRun:
         setup, prompt = self._setup, prompt or self._cell.prompt
         rows, size = setup.encoded(prompt, split).rows, setup.study.training.batch_size
         trunk = self._replay.losses.get((prompt.name, split)) if self._replay else None
-        replay = self._replay if generate and not setup.is_text else None
+        replay = self._replay if generate and not setup.is_text and not is_labelled(prompt) else None
         prefill = replay.of_prompts((prompt.name, split)) if replay else None
         start, calls, predictions = time.perf_counter(), Counter[Call](), list[Prediction]()
         with scoring(setup.loaded.model, setup.whole_forward.precision):
-            forward = replace(setup.forward, trunk=trunk)
+            forward, tell = replace(setup.forward, trunk=trunk), self._at(f"{split} loss")
             batches = loss_batches(rows, setup.loaded, batch_size=size)
-            nlls = likelihoods(forward, batches, size=self._sizes[SCORING_BATCH], tell=self._at(f"{split} loss"))
+            if is_labelled(prompt):
+                found = chosen(forward, batches, labels_of(prompt), size=self._sizes[SCORING_BATCH], tell=tell)
+                predictions, nlls = found if generate else [], [Likelihood(one.nll, one.tokens) for one in found]
+            else:
+                nlls = likelihoods(forward, batches, size=self._sizes[SCORING_BATCH], tell=tell)
             answering = time.perf_counter()
-            if generate:
+            if generate and not predictions:
                 with noting(setup.loaded.model, calls):
                     predictions = self._predictions((prompt, split), rows, nlls, prefill)
         scores = score(predictions, setup.examples(split), setup.metrics) if generate else {"loss": mean_loss(nlls)}
@@ -286,13 +292,3 @@ class TrainingRun:
         """Take note of what opening the recordings took."""
         if self._cache:
             self._account.opened(*self._cache.opened())
-
-
-def losses(train: float, minimized: float | None, validation: float) -> dict[str, float]:
-    """Return an epoch's train loss and its gap to the validation loss after it, in nats a token, as metrics.
-
-    Both are cross entropy; what is minimized is told beside them where it is something else. The train loss is a mean
-    over the epoch, while the weights move: early on the gap is negative. Its growth tells that a model overfits.
-    """
-    criterion = {} if minimized is None else {Metrics.TRAIN_CRITERION: minimized}
-    return {Metrics.TRAIN_LOSS: train, Metrics.TRAIN_GAP: validation - train, **criterion}

@@ -14,8 +14,8 @@ from torch import nn
 from harness.core.errors import ModelError
 from harness.models.find_blocks import anatomy, blocks, head
 from harness.models.load import load
-from harness.testing import FAMILIES
-from tests.support.family_facts import ENCODER_DECODERS, FACTS
+from harness.testing import FAMILIES, MASKED_FAMILIES
+from tests.support.family_facts import ENCODER_DECODERS, FACTS, MASKED
 
 NARROW = {"vocab_size": 96, "hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2}
 HALVES = {
@@ -38,7 +38,7 @@ def random_model(config: str, **arguments: Any) -> Any:
 
 
 def test_all_families_have_facts() -> None:
-    assert set(FAMILIES) == set(FACTS)
+    assert {*FAMILIES, *MASKED_FAMILIES} == set(FACTS)
 
 
 @pytest.mark.parametrize("family", FACTS)
@@ -57,8 +57,10 @@ def test_anatomy_of_a_family(tiny_folder: Callable[..., Path], family: str) -> N
         for norm in anatomy(model).final_norms
     }
     assert norms == {stack: set(names) for stack, names in facts.norms.items()}
-    top = head(model)
-    assert {f"{top.name}.{name}" for name, _ in top.module.named_parameters()} == set(facts.head)
+    top = (*anatomy(model).transform, head(model))
+    within = {f"{part.name}.{name}" for part in top for name, _ in part.module.named_parameters()}
+    assert facts.under_all_names(within) == facts.under_all_names(set(facts.head))
+    assert len(top) == (3 if family in MASKED else 1)
     before = {f"{part.name}.{name}" for part in anatomy(model).embeddings for name, _ in part.module.named_parameters()}
     own = set(facts.embeddings) - ({facts.tied_to} if facts.aliases else set())
     assert before == own | set(facts.aliases)

@@ -18,8 +18,9 @@ from harness.core.errors import ModelError
 from harness.models.content_digests import weights_digest
 from harness.models.find_blocks import blocks
 from harness.models.load import load
-from harness.study.model_config import describe
-from tests.support.family_facts import ENCODER_DECODERS, FACTS
+from harness.study.model_config import describe, is_masked
+from harness.study.tokenizer_without_model import light_reader
+from tests.support.family_facts import ENCODER_DECODERS, FACTS, MASKED
 
 Tiny = Callable[..., Path]
 Change = Callable[[Path], object]
@@ -72,10 +73,11 @@ def test_a_family_loads_with_what_it_was_made_of(tiny_folder: Tiny, family: str)
 
     assert all(torch.equal(held[on_disk.get(name, name)], tensor) for name, tensor in stored.items())
     assert loaded.is_encoder_decoder == (family in ENCODER_DECODERS)
+    assert loaded.is_masked == (family in MASKED)
     assert loaded.context == FACTS[family].context
     assert loaded.commit is None
     assert not loaded.model.training
-    own_padding = "<pad>" if family in {"qwen3", "gemma3", "opt", "bloom", *ENCODER_DECODERS} else "</s>"
+    own_padding = "<pad>" if family in {"qwen3", "gemma3", "opt", "bloom", *ENCODER_DECODERS, *MASKED} else "</s>"
     assert loaded.tokenizer.pad_token == own_padding
     assert loaded.tokenizer.eos_token_id == 2
     assert loaded.model.get_input_embeddings().weight.shape[0] == len(loaded.tokenizer)
@@ -89,9 +91,55 @@ def test_a_description_equals_the_loaded_model(tiny_folder: Tiny, family: str) -
     said, loaded = describe(str(folder)), load(str(folder))
     assert said.architecture == type(loaded.model).__name__
     assert said.is_encoder_decoder == loaded.is_encoder_decoder
+    assert said.is_masked == loaded.is_masked
     assert said.blocks == len(blocks(loaded.model)) == len(FACTS[family].blocks)
     assert said.context == loaded.context
     assert said.tokenizer_file == folder / "tokenizer.json"
+
+
+@pytest.mark.parametrize("family", MASKED)
+def test_a_masked_model_s_tokenizer_is_given_an_end(tiny_folder: Tiny, family: str) -> None:
+    folder = tiny_folder(family)
+    loaded, light = load(str(folder)), light_reader(describe(str(folder)))
+    assert (light.tokenizer.mask_token, light.tokenizer.mask_token_id) == ("<mask>", loaded.tokenizer.mask_token_id)
+    assert (light.tokenizer.eos_token, light.tokenizer.eos_token_id) == ("</s>", loaded.tokenizer.eos_token_id)
+    plain = transformers.AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32)
+    assert type(plain) is type(loaded.model)
+    assert weights_digest(plain) == loaded.digest
+
+
+@pytest.mark.parametrize(
+    ("said", "masked"),
+    [
+        ({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, True),
+        ({"model_type": "bert", "architectures": ["BertForPreTraining"]}, True),
+        ({"model_type": "bert", "architectures": ["BertForMaskedLM"], "is_decoder": True}, False),
+        ({"model_type": "bert", "architectures": ["BertLMHeadModel"]}, False),
+        ({"model_type": "deberta-v2"}, True),
+        ({"model_type": "unheard-of", "architectures": ["NewForMaskedLM"]}, True),
+        ({"model_type": "bart", "architectures": ["BartForMaskedLM"], "is_encoder_decoder": True}, False),
+        ({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}, False),
+        ({"model_type": "bert", "architectures": "BertForMaskedLM"}, True),
+        ({}, False),
+    ],
+)
+def test_a_configuration_says_whether_a_model_is_masked(said: dict[str, Any], masked: bool) -> None:
+    assert is_masked(said) is masked
+
+
+def test_a_masked_model_without_a_mask_token_is_refused(tiny_folder: Tiny, tmp_path: Path) -> None:
+    shutil.copytree(tiny_folder("bert"), tmp_path, dirs_exist_ok=True)
+    transformers.AutoTokenizer.from_pretrained(tiny_folder("t5")).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="its tokenizer has no mask token; use the tokenizer that was saved with"):
+        load(str(tmp_path))
+
+
+def test_a_discriminator_is_refused_for_what_it_lacks(tiny_folder: Tiny, tmp_path: Path) -> None:
+    shutil.copytree(tiny_folder("electra"), tmp_path, dirs_exist_ok=True)
+    settings = transformers.AutoConfig.from_pretrained(tmp_path)
+    transformers.ElectraForPreTraining(settings).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="they are ELECTRA's discriminator, which fills no masks; name its generator"):
+        load(str(tmp_path))
 
 
 def test_a_folder_may_start_at_home(tiny_folder: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from harness.core.errors import ModelError
 from harness.models.apply_tuning import apply, reset, restore, set_modes, snapshot
 from harness.models.load import load
 from harness.study.axes import Tuning
-from tests.support.family_facts import ENCODER_DECODERS, FACTS, LAST_TWO, expected
+from tests.support.family_facts import ENCODER_DECODERS, FACTS, LAST_TWO, MASKED, expected
 
 Tiny = Callable[..., Path]
 
@@ -89,7 +89,7 @@ def test_a_tuning_moves_what_is_listed_and_nothing_else(
         train(model)
 
     # A tied tensor that trains changes under all of its names.
-    moving = listed | ({*facts.head, *facts.aliases} if facts.tied_to in listed else set())
+    moving = facts.under_all_names(listed)
     after = values(model)
     changed = {each for each in after if not torch.equal(after[each], before[each])}
     assert changed <= moving
@@ -122,6 +122,7 @@ def test_the_facts_are_complete(tiny_folder: Tiny, family: str) -> None:
         ("t5", {}),
         ("bart", {}),
         ("marian", {}),
+        *((family, {}) for family in MASKED),
     ],
 )
 def test_a_tied_head_trains_as_a_copy_that_survives_saving(
@@ -136,7 +137,8 @@ def test_a_tied_head_trains_as_a_copy_that_survives_saving(
     assert [note for note in trainable.notes if source in note and "untied" in note]
     assert trainable.total == total + embedding.numel()
     # The entry governs all ties, and an encoder-decoder's embeddings are still tied to one another.
-    assert model.config.tie_word_embeddings is (family in ENCODER_DECODERS)
+    # So are the two names of the bias of a head like BERT's.
+    assert model.config.tie_word_embeddings is (family in ENCODER_DECODERS or bool(FACTS[family].bias))
     set_modes(model, trainable)
     train(model)
     assert not torch.equal(logits(model), untouched)
@@ -174,7 +176,7 @@ def test_the_table_counts_every_tensor_once(tiny_folder: Tiny, family: str, name
     sizes = {each: parameter.numel() for each, parameter in model.named_parameters()}
     trainable = apply(model, tuning)
     facts = FACTS[family]
-    copied = {"lm_head.weight": sizes[facts.tied_to]} if name == "head" and facts.tied_to else {}
+    copied = {facts.projection: sizes[facts.tied_to]} if name == "head" and facts.tied_to else {}
     rows = {row.part: row for row in trainable.rows}
 
     assert trainable.total == sum({**sizes, **copied}.values())

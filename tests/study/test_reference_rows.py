@@ -118,6 +118,7 @@ def test_every_packaged_task_names_its_own() -> None:
     assert named == {
         "reply_generation": ["frequent_reply", "nearest_reply"],
         "summarization": ["lead_sentence", "lead_words"],
+        "classification": ["frequent_reply", "nearest_reply"],
         "text_generation": [],
         "translation": ["copy_source"],
     }

@@ -29,6 +29,12 @@ class Facts:
     aliases: tuple[str, ...] = ()
     """Further names of that tensor, beside the head's."""
 
+    projection: str = "lm_head.weight"
+    """The head's matrix."""
+
+    bias: tuple[str, ...] = ()
+    """All names of the projection's bias, where there are several; the first stands in the head."""
+
     constants: tuple[str, ...] = ()
     """What the architecture never trains."""
 
@@ -40,13 +46,14 @@ class Facts:
     def of(self, *blocks: str) -> set[str]:
         return {f"{block}.{name}" for block in blocks for name in self.blocks[block]}
 
-    @property
-    def head_alone(self) -> set[str]:
-        return set(self.head)
+    def under_all_names(self, trained: set[str]) -> set[str]:
+        """Parameters that train, by all the names under which they are found to have moved."""
+        tied = {*self.aliases, self.projection} if self.tied_to in trained else set()
+        return trained | tied | (set(self.bias) if set(self.bias) & trained else set())
 
     @property
     def everything(self) -> set[str]:
-        head = set() if self.tied_to else set(self.head)
+        head = set(self.head) - ({self.projection} if self.tied_to else set())
         norms = {name for names in self.norms.values() for name in names}
         return self.of(*self.blocks) | set(self.embeddings) - set(self.constants) | norms | head
 
@@ -120,6 +127,29 @@ T5_DECODER = (
 T5_BIAS = weights("layer.0.SelfAttention.relative_attention_bias")
 
 
+BERT_BLOCK = pairs(
+    "attention.self.query",
+    "attention.self.key",
+    "attention.self.value",
+    "attention.output.dense",
+    "attention.output.LayerNorm",
+    "intermediate.dense",
+    "output.dense",
+    "output.LayerNorm",
+)
+DEBERTA_BLOCK = pairs(
+    "attention.self.query_proj",
+    "attention.self.key_proj",
+    "attention.self.value_proj",
+    "attention.output.dense",
+    "attention.output.LayerNorm",
+    "intermediate.dense",
+    "output.dense",
+    "output.LayerNorm",
+)
+MODERNBERT_BLOCK = weights("attn.Wqkv", "attn.Wo", "mlp_norm", "mlp.Wi", "mlp.Wo")
+
+
 def three(path: str, block: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     return {f"{path}.0": block, f"{path}.1": block, f"{path}.2": block}
 
@@ -154,6 +184,28 @@ def like_bart(*, embeddings: tuple[str, ...], constants: tuple[str, ...] = ()) -
     )
 
 
+def like_bert(
+    name: str, transform: tuple[str, str], decoder: str, *, embeddings: tuple[str, ...] = (), bias: str | None = None
+) -> Facts:
+    """A masked model; the bias of its decoder may be a parameter of the head's as well, which is its first name."""
+    words = f"{name}.embeddings"
+    return Facts(
+        blocks=three(f"{name}.encoder.layer", DEBERTA_BLOCK if name == "deberta" else BERT_BLOCK),
+        embeddings=(f"{words}.word_embeddings.weight", *pairs(f"{words}.LayerNorm"), *embeddings),
+        norms={},
+        head=(*pairs(*transform), f"{decoder}.weight", bias or f"{decoder}.bias"),
+        tied_to=f"{words}.word_embeddings.weight",
+        projection=f"{decoder}.weight",
+        bias=(bias, f"{decoder}.bias") if bias else (),
+        flat=("attention.self.key.bias",),
+    )
+
+
+def places(name: str) -> tuple[str, ...]:
+    return weights(f"{name}.embeddings.position_embeddings", f"{name}.embeddings.token_type_embeddings")
+
+
+OF_BERT = "cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm"
 POSITIONS = ("model.encoder.embed_positions.weight", "model.decoder.embed_positions.weight")
 
 FACTS = {
@@ -225,9 +277,45 @@ FACTS = {
         )
     ),
     "marian": like_bart(embeddings=POSITIONS, constants=POSITIONS),
+    "bert": like_bert(
+        "bert", OF_BERT, "cls.predictions.decoder", embeddings=places("bert"), bias="cls.predictions.bias"
+    ),
+    "roberta": like_bert(
+        "roberta",
+        ("lm_head.dense", "lm_head.layer_norm"),
+        "lm_head.decoder",
+        embeddings=places("roberta"),
+        bias="lm_head.bias",
+    ),
+    "electra": like_bert(
+        "electra",
+        ("generator_predictions.dense", "generator_predictions.LayerNorm"),
+        "generator_lm_head",
+        embeddings=(*places("electra"), *pairs("electra.embeddings_project")),
+    ),
+    "deberta-v2": like_bert(
+        "deberta",
+        OF_BERT,
+        "cls.predictions.decoder",
+        embeddings=("deberta.encoder.rel_embeddings.weight", *pairs("deberta.encoder.LayerNorm")),
+        bias="cls.predictions.bias",
+    ),
+    "modernbert": Facts(
+        blocks={
+            "model.layers.0": MODERNBERT_BLOCK,
+            "model.layers.1": (*MODERNBERT_BLOCK, "attn_norm.weight"),
+            "model.layers.2": (*MODERNBERT_BLOCK, "attn_norm.weight"),
+        },
+        embeddings=weights("model.embeddings.tok_embeddings", "model.embeddings.norm"),
+        norms={"decoder": ("model.final_norm.weight",)},
+        head=(*weights("head.dense", "head.norm"), "decoder.weight", "decoder.bias"),
+        tied_to="model.embeddings.tok_embeddings.weight",
+        projection="decoder.weight",
+    ),
 }
 
 ENCODER_DECODERS = ("t5", "bart", "marian")
+MASKED = ("bert", "roberta", "electra", "deberta-v2", "modernbert")
 
 LAST_TWO = {
     "gpt2": ("transformer.h.1", "transformer.h.2"),
@@ -242,6 +330,11 @@ LAST_TWO = {
     "t5": ("decoder.block.0", "decoder.block.1"),
     "bart": ("model.decoder.layers.1", "model.decoder.layers.2"),
     "marian": ("model.decoder.layers.1", "model.decoder.layers.2"),
+    "bert": ("bert.encoder.layer.1", "bert.encoder.layer.2"),
+    "roberta": ("roberta.encoder.layer.1", "roberta.encoder.layer.2"),
+    "electra": ("electra.encoder.layer.1", "electra.encoder.layer.2"),
+    "deberta-v2": ("deberta.encoder.layer.1", "deberta.encoder.layer.2"),
+    "modernbert": ("model.layers.1", "model.layers.2"),
 }
 
 LAST_FOUR = {
@@ -263,6 +356,11 @@ LAST_FOUR = {
 
 LLAMA_NORMS = ("input_layernorm", "post_attention_layernorm")
 QWEN3_NORMS = (*LLAMA_NORMS, "self_attn.q_norm", "self_attn.k_norm")
+BERT_PARTS = {
+    "attention": ("attention.self", "attention.output.dense"),
+    "feed_forward": ("intermediate.dense", "output.dense"),
+    "norms": ("attention.output.LayerNorm", "output.LayerNorm"),
+}
 BART_NORMS = ("self_attn_layer_norm", "encoder_attn_layer_norm", "final_layer_norm")
 
 SUBLAYERS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -286,13 +384,26 @@ SUBLAYERS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "bart": {"attention": ("self_attn", "encoder_attn"), "feed_forward": ("fc1", "fc2"), "norms": BART_NORMS},
     "marian": {"attention": ("self_attn", "encoder_attn"), "feed_forward": ("fc1", "fc2"), "norms": BART_NORMS},
+    "bert": BERT_PARTS,
+    "roberta": BERT_PARTS,
+    "electra": BERT_PARTS,
+    "deberta-v2": BERT_PARTS,
+    "modernbert": {"attention": ("attn",), "feed_forward": ("mlp",), "norms": ("attn_norm", "mlp_norm")},
 }
 """The parts of blocks, by their paths below one."""
 
-EMBEDDING_NORMS = {
+OTHER_NORMS = {
     "bloom": pairs("transformer.word_embeddings_layernorm"),
     "bart": pairs("model.encoder.layernorm_embedding", "model.decoder.layernorm_embedding"),
+    "bert": pairs("bert.embeddings.LayerNorm", "cls.predictions.transform.LayerNorm"),
+    "roberta": pairs("roberta.embeddings.LayerNorm", "lm_head.layer_norm"),
+    "electra": pairs("electra.embeddings.LayerNorm", "generator_predictions.LayerNorm"),
+    "deberta-v2": pairs(
+        "deberta.embeddings.LayerNorm", "deberta.encoder.LayerNorm", "cls.predictions.transform.LayerNorm"
+    ),
+    "modernbert": weights("model.embeddings.norm", "head.norm"),
 }
+"""Those outside of blocks and behind no stack: of embeddings, and of a masked model's head."""
 
 
 def of_parts(family: str, kind: str, blocks: tuple[str, ...] | None) -> set[str]:
@@ -302,12 +413,13 @@ def of_parts(family: str, kind: str, blocks: tuple[str, ...] | None) -> set[str]
         return set(facts.embeddings) - set(facts.constants)
     if blocks is None:
         whole, outside = facts.of(*facts.blocks), {name for names in facts.norms.values() for name in names}
-        outside |= set(EMBEDDING_NORMS.get(family, ()))
+        outside |= set(OTHER_NORMS.get(family, ()))
     else:
         whole, outside = facts.of(*blocks), set(facts.norms.get("decoder", ()))  # the last two are a decoder's
     if kind == "biases":
         head = set(facts.head) if blocks is None else set()
-        return {name for name in whole | outside | head if name.endswith(".bias")}
+        other = set(facts.embeddings) if blocks is None else set()
+        return {name for name in whole | outside | head | other if name.endswith(".bias")}
     below = tuple(f"{block}.{part}." for block in facts.blocks for part in SUBLAYERS[family][kind])
     return {name for name in whole if name.startswith(below)} | (outside if kind == "norms" else set())
 

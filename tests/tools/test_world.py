@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from harness.data.readers import read_rows
 from tools.world import texts as texts_of_the_world
 from tools.world.corpus import SHARES, corpus
-from tools.world.datasets import DATA, SIZES, TASKS, evaluation_sources, read, stale
+from tools.world.datasets import DATA, SIZES, TASKS, TOPICS, evaluation_sources, read, stale
 from tools.world.draw import Draw, held_out
 from tools.world.lexicon import ADJECTIVES, NOUNS
 from tools.world.verbs import VERBS
@@ -95,7 +96,12 @@ def test_splits_have_their_sizes_and_share_no_source(task: str) -> None:
 
 @pytest.mark.parametrize(
     ("task", "source", "target"),
-    [("summarization", (25, 50), (5, 10)), ("translation", (5, 12), (4, 13)), ("reply_generation", (15, 35), (8, 18))],
+    [
+        ("summarization", (25, 50), (5, 10)),
+        ("translation", (5, 12), (4, 13)),
+        ("reply_generation", (15, 35), (8, 18)),
+        ("classification", (25, 50), (1, 1)),
+    ],
 )
 def test_rows_are_short_single_lines(task: str, source: tuple[int, int], target: tuple[int, int]) -> None:
     for split in SIZES:
@@ -107,10 +113,17 @@ def test_rows_are_short_single_lines(task: str, source: tuple[int, int], target:
             assert row.target == row.target.strip()
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", [task for task in TASKS if task != "classification"])
 def test_targets_do_not_repeat_too_often(task: str) -> None:
     targets = [row.target for row in read(task, "train")]
     assert len(set(targets)) > 0.95 * len(targets)
+
+
+@pytest.mark.parametrize("split", SIZES)
+def test_topics_are_as_frequent_as_each_other(split: str) -> None:
+    counts = Counter(row.target for row in read("classification", split))
+    assert counts.keys() == TOPICS.keys()
+    assert all(abs(count / SIZES[split] - 1 / 3) < 4 * (2 / 9 / SIZES[split]) ** 0.5 for count in counts.values())
 
 
 def test_the_corpus_holds_no_source_of_validation_or_test(documents: list[tuple[str, str]]) -> None:

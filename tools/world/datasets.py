@@ -1,4 +1,4 @@
-"""Write the three task data sets: ``python -m tools.world.datasets [--check]``.
+"""Write the four task data sets of rows: ``python -m tools.world.datasets [--check]``.
 
 Train rows show combinations that are not held out; of validation and test rows, every second one
 shows a held-out combination. No source occurs twice.
@@ -51,10 +51,28 @@ def _reply_generation(draw: Draw) -> tuple[str, str]:
     return made.text, made.reply
 
 
+TOPICS = {
+    "work": ("repair", "delivery", "meeting", "invoice", "shift"),
+    "home": ("doctor", "shopping", "pet", "school"),
+    "leisure": ("birthday", "trip", "lunch"),
+}
+"""What notes of some kinds are about; of the other kinds it is hard to say."""
+
+
+def _classification(draw: Draw) -> tuple[str, str]:
+    """Return a note and its topic; topics are equally frequent, whatever the number of kinds."""
+    topic = draw.pick(list(TOPICS))
+    made = note(draw)
+    while made.pair[0].removesuffix(" note") not in TOPICS[topic]:
+        made = note(draw)
+    return made.text, topic
+
+
 TASKS: dict[str, Callable[[Draw], tuple[str, str]]] = {
     "summarization": _summarization,
     "translation": _translation,
     "reply_generation": _reply_generation,
+    "classification": _classification,
 }
 """How a source and its target are made, by task."""
 

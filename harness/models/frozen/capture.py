@@ -18,9 +18,10 @@ from transformers import Cache, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from harness.core.errors import ModelError
-from harness.models.find_blocks import Part, blocks, head
+from harness.models.find_blocks import Part, anatomy, blocks, head
 from harness.models.frozen.block_outputs import Layout, layouts, passing
 from harness.models.hooks import answering, look
+from harness.models.masked_models import fills_masks
 from harness.models.transformers_compat import has_generation_steps
 
 __all__ = ["CapturePoint", "Fetch", "Keep", "Reached", "Rows", "capture_points", "kv_capture_points"]
@@ -236,7 +237,7 @@ def _points(model: PreTrainedModel, listed: Sequence[Part], cut: int, *, at_end:
         raise ValueError(f"a cut must be between 1 and {len(listed)}, the number of blocks, not {cut}")
     returned = layouts(model, listed)
     if cut == len(listed):
-        top, frozen = head(model), tuple((block.module, returned[block.name]) for block in listed)
+        top, frozen = _entrance(model), tuple((block.module, returned[block.name]) for block in listed)
         return [_HeadCapture(f"{top.name}.last" if at_end else top.name, top.module, frozen, at_end)]
     points: list[CapturePoint] = []
     if listed[cut].stack != listed[0].stack:
@@ -246,6 +247,11 @@ def _points(model: PreTrainedModel, listed: Sequence[Part], cut: int, *, at_end:
         name = own[-1].name
         points.append(_BlockCapture(name, tuple(block.module for block in own), returned[name]))
     return points
+
+
+def _entrance(model: PreTrainedModel) -> Part:
+    """Return what is called first of a head: of a masked model its transform, which trains with it."""
+    return (*anatomy(model).transform, head(model))[0] if fills_masks(model) else head(model)
 
 
 def _encoder_capture(model: PreTrainedModel) -> _EncoderCapture:

@@ -93,7 +93,8 @@ def refusal(model: PreTrainedModel, trainable: Trainable) -> str | None:
         return "the first block trains: nothing before it is worth keeping"
     behind = [block.name for block in parts.blocks[cut:]]
     stacks = {block.stack for block in parts.blocks[cut:]}
-    behind += [parts.head.name, *(norm.name for norm in parts.final_norms if norm.stack in stacks)]
+    behind += [part.name for part in (parts.head, *parts.transform)]
+    behind += [norm.name for norm in parts.final_norms if norm.stack in stacks]
     named = list(model.named_parameters(remove_duplicate=False))
     moving = {weight.data_ptr() for _, weight in named if weight.requires_grad}
     for name, parameter in named:

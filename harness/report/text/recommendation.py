@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from harness.metrics import names
+from harness.metrics.classification import ACCURACY
 from harness.metrics.likelihood import OF_LIKELIHOODS
 from harness.metrics.tokens import EXACT_MATCH
 from harness.report.templates import paragraphs
@@ -137,7 +138,7 @@ def _nothing_trained(cell: CellResult | None, verdicts: Verdicts) -> str:
 
 def _exact_share(cell: CellResult, results: Results) -> float:
     """Return which share of a cell's answers equals a target; nan where nothing is answered, or the metric says it."""
-    told = results.lead in (EXACT_MATCH.name, *OF_LIKELIHOODS)
+    told = results.lead in (EXACT_MATCH.name, ACCURACY.name, *OF_LIKELIHOODS)
     return math.nan if told or results.answers is None else exact_share(results.answers, cell.id)
 
 

@@ -29,11 +29,12 @@ from harness.tracking.schema import Metrics, Tags, score_name
 from harness.tracking.step_names import PRUNED_AFTER_STEP, RESUMED_AFTER
 from harness.tracking.transfer_names import transfer_part
 from harness.training.early_stopping import EarlyStopping
+from harness.training.epoch_losses import losses
 from harness.training.forgetting import Forgetting
 from harness.training.loop import Epoch, Resumed
 from harness.training.model_facts import ModelFacts
 from harness.training.trainer import Trainer
-from harness.training.training_run import TrainingRun, losses
+from harness.training.training_run import TrainingRun
 
 __all__ = ["InProcess", "JobRun"]
 

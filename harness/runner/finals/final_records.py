@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from harness.core.absent_value import NONE
+from harness.data.label_words import answers_of
 from harness.data.prompt_mixture import parts_of
 from harness.data.tokenization import PromptForm
 from harness.study.check import Checked
@@ -54,7 +55,8 @@ def _others(cell: Cell, checked: Checked) -> list[PromptForm]:
     """Return the prompts that a cell's final models are asked under beside its own: of a mixture always its parts."""
     parts, transfers = parts_of(cell.prompt), checked.study.final.transfer
     others = [prompt for prompt in checked.prompts if prompt.name != cell.prompt.name and not parts_of(prompt)]
-    return [prompt for prompt in others if transfers or prompt.name in parts]
+    alike = [prompt for prompt in others if answers_of(prompt) == answers_of(cell.prompt)]
+    return [prompt for prompt in alike if transfers or prompt.name in parts]
 
 
 def standing(finals: Iterable[Run], records: Mapping[str, FinalRecord], space: SearchSpace) -> dict[str, str]:

@@ -13,6 +13,8 @@ from typing import NamedTuple
 from torch import Tensor
 
 from harness.core.example import Split
+from harness.data.choice_rows import ChoiceRows
+from harness.data.label_words import is_labelled
 from harness.data.text_blocks import BlockRows, encode_split
 from harness.data.tokenization import PromptForm, Row
 from harness.models.apply_tuning import first_block
@@ -82,7 +84,11 @@ def works(prompts: Sequence[PromptForm], checked: Checked, trainer: Trainer) -> 
         train, validation = (_rows(split, prompt, checked, trainer) for split in ("train", "validation"))
         recorded = (NOTHING, NOTHING, NOTHING)
         if footprint.cuts:
-            starts = footprint.of_prefill(validation, trainer.setup.decoding) if replays_starts else NOTHING
+            starts = (
+                footprint.of_prefill(validation, trainer.setup.decoding)
+                if replays_starts and not is_labelled(prompt)
+                else NOTHING
+            )
             recorded = (footprint.of_losses(train), footprint.of_losses(validation), starts)
         loads = [
             load_of(rows, loaded, batch_size=study.training.batch_size, decoding=trainer.setup.decoding)
@@ -104,10 +110,10 @@ def cuts_of(trainer: Trainer) -> dict[int, list[str]]:
 def load_of(rows: Sequence[Row], loaded: Loaded, *, batch_size: int, decoding: Decoding) -> Load:
     """Count the work that some rows are; the batch size is that of losses, `decoding` has generation's.
 
-    Of blocks of text so few are continued that it is not counted.
+    Of blocks of text so few are continued that it is not counted; labels are chosen by their losses.
     """
     losses = loss_batches(rows, loaded, batch_size=batch_size)
-    prompts = [] if isinstance(rows, BlockRows) else prompts_of(rows, loaded, decoding)
+    prompts = [] if isinstance(rows, BlockRows | ChoiceRows) else prompts_of(rows, loaded, decoding)
     return Load(
         batches=len(losses),
         tokens=sum(tensor.numel() for batch in losses for tensor in batch.inputs.values()),
@@ -152,7 +158,7 @@ class Footprint:
             ).items():
                 point, is_shared = name.partition("/")[0], not name.rpartition("/")[2].isdigit()
                 if point == by_label:
-                    size[point] += tensor[0].nbytes * batch.tokens
+                    size[point] += tensor[0].nbytes * batch.positions
                 else:
                     size[point] += tensor.nbytes * (1 if is_shared else len(batch.indices))
         return self._by_cut(capture_points, size)

@@ -19,7 +19,7 @@ class Part(Protocol):
 
     @property
     def stack(self) -> str:
-        """``encoder`` or ``decoder``; a causal model is all decoder."""
+        """``encoder`` or ``decoder``; a causal or a masked model is all decoder."""
 
 
 class ModelParts(Protocol):
@@ -43,6 +43,10 @@ class ModelParts(Protocol):
     @property
     def head(self) -> Part:
         """The output projection."""
+
+    @property
+    def transform(self) -> Sequence[Part]:
+        """What a masked model's head does before that; of other models nothing."""
 
     def norms_in(self, path: str) -> tuple[str, ...]:
         """Return the norms inside a module, or itself if it is one."""

@@ -47,7 +47,7 @@ PACKAGES = (
 CODE = "code"
 """Where MLflow keeps the code that a model carries."""
 
-PARAMS = ParamSchema([ParamSpec("on_error", "string", "stop")])
+PARAMS = ParamSchema([ParamSpec("on_error", "string", "stop"), ParamSpec("probabilities", "boolean", False)])
 """What a request may say besides its rows."""
 
 VOUCHING = "artifacts/*/harness.json"

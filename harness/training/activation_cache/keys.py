@@ -38,7 +38,12 @@ def recording_keys(
     starts = [beginning(model).start] if loaded.is_encoder_decoder else []
     common = [*versions, loaded.digest, architecture_digest(model), arithmetic, *starts]
     sizes = {index: batch.inputs["input_ids"].size(1) for batch in passes for index in batch.indices}
-    split = digest([[row.prompt, row.target, sizes[index]] for index, row in enumerate(rows)])
+    split = digest(
+        [
+            [row.prompt, row.target, sizes[index], *([row.places] if row.places else [])]
+            for index, row in enumerate(rows)
+        ]
+    )
     return {point: digest([common, use, point, split]) for point in points}
 
 

@@ -88,7 +88,7 @@ def amounts(rows: Sequence[Row], loaded: Loaded, *, alone: bool = False) -> dict
     for batch in batches:
         shape = batch.inputs["input_ids"].size(1), batch.inputs["labels"].size(1)
         rows_before, labels_before = of.get(shape, Amount(0, 0))
-        of[shape] = Amount(rows_before + len(batch.indices), labels_before + batch.tokens)
+        of[shape] = Amount(rows_before + len(batch.indices), labels_before + batch.positions)
     return of
 
 
@@ -227,7 +227,9 @@ class Prices:
         where[0, -labels:] = 0
         ids = torch.zeros(1, size, dtype=torch.long)
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": where}
-        batch = Batch((0,), inputs, tokens=labels, shift=0 if self.loaded.is_encoder_decoder else 1)
+        halves = self.loaded.is_encoder_decoder
+        shift = 0 if halves or self.loaded.is_masked else 1
+        batch = Batch((0,), inputs, tokens=labels, shift=shift, halves=halves)
         return batch.to(self.loaded.model.device)
 
     def _start(self, size: int) -> _Start:

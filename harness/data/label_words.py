@@ -1,0 +1,48 @@
+"""Labels and their words: what a prompt that is answered by a label chooses from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from harness.core.example import Example
+    from harness.data.tokenization import PromptForm
+
+__all__ = ["Answers", "Label", "answers_of", "is_labelled", "labels_of", "with_words"]
+
+Answers = Literal["generate", "likelihood"]
+"""How a prompt is answered: by a text that the model writes, or by the label whose words are the likeliest."""
+
+
+class Label(NamedTuple):
+    """What an example may be, and how a model says so."""
+
+    name: str
+    """Its target."""
+    words: tuple[str, ...]
+    """Texts that stand for it behind a prompt, at least one; the likeliest of them counts."""
+
+
+def answers_of(prompt: PromptForm) -> Answers:
+    """Return how a prompt is answered; a form that knows nothing else is answered by a text."""
+    answers: Answers | None = getattr(prompt, "answers", None)
+    return answers or "generate"
+
+
+def labels_of(prompt: PromptForm) -> tuple[Label, ...]:
+    """Return the labels that a prompt chooses from; none where it is answered by a text."""
+    labels: tuple[Label, ...] = getattr(prompt, "labels", ())
+    return labels
+
+
+def is_labelled(prompt: PromptForm) -> bool:
+    """Return whether a prompt is answered by a label."""
+    return answers_of(prompt) != "generate"
+
+
+def with_words(shots: Sequence[Example], labels: Sequence[Label]) -> tuple[Example, ...]:
+    """Return demonstrations that are answered as the row itself is, by the first word of their label."""
+    first: Mapping[str, str] = {label.name: label.words[0] for label in labels}
+    return tuple(replace(shot, target=first.get(shot.target, shot.target)) for shot in shots)

@@ -1,0 +1,147 @@
+"""The labels of a study: where they come from, and which cannot be told apart, learned or scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from harness.core.closest_match import closest
+from harness.core.errors import DataError, HarnessError
+from harness.core.example import Example, Split
+from harness.data.choice_rows import word_ids
+from harness.data.label_words import Label, is_labelled, labels_of
+from harness.data.tokenization import Ids, PromptForm, Reader
+from harness.study.problems import Problems, listed_rows
+from harness.study.settings import token_limits
+from harness.study.spec import StudySpec
+from harness.study.task import Task
+
+__all__ = ["MOST", "with_labels"]
+
+MOST = 50
+"""Distinct targets of train that are taken for labels; more are hardly answers to choose from."""
+
+Prompts = list[tuple[int, PromptForm]]
+
+
+def with_labels(
+    study: StudySpec,
+    task: Task,
+    prompts: Prompts,
+    examples: Mapping[Split, Sequence[Example]],
+    reader: Reader | None,
+    problems: Problems,
+) -> tuple[Prompts, list[str]]:
+    """Return prompts with the labels that they are answered by, and what is told of labels.
+
+    A prompt whose labels are refused is returned as one that is answered by a text, so that the rest of it is checked.
+
+    Args:
+        study: The study.
+        task: Its task.
+        prompts: With their places in the study file's list.
+        examples: All splits at hand.
+        reader: Stands for the model; ``None``: it could not be read.
+        problems: Takes what is wrong.
+    """
+    asked = [form for _, form in prompts if is_labelled(form)]
+    if not asked:
+        if study.data.labels is not None:
+            rule = "says nothing where all prompts are answered by a text; set answers: likelihood, or leave it out"
+            problems.add(f"data.labels {rule}", "data", "labels")
+        return prompts, []
+    before = len(problems.problems)
+    labels = _found(study, task, examples, problems)
+    if labels and examples:
+        _refuse_targets(labels, examples, problems)
+    if labels and reader and examples.get("train"):
+        for form in asked:
+            _refuse_words(replace(form, labels=labels), study, task, examples["train"][0], reader, problems)
+    sound = len(problems.problems) == before and labels and reader
+    made = {"labels": labels} if sound else {"answers": None}
+    return [(place, replace(form, **made) if is_labelled(form) else form) for place, form in prompts], [
+        *_unlearned(labels, examples)
+    ]
+
+
+def _found(
+    study: StudySpec, task: Task, examples: Mapping[Split, Sequence[Example]], problems: Problems
+) -> tuple[Label, ...]:
+    """Return the study's labels, else the task's, else the distinct targets of train; none where they are refused."""
+    written = study.data.labels if study.data.labels is not None else task.labels
+    at = ("data", "labels") if study.data.labels is not None else ("task",)
+    if not written and study.data.labels is None:
+        targets = sorted({example.target for example in examples.get("train", ())})
+        if len(targets) > MOST:
+            rule = f"more than the {MOST} that can be chosen from; name them by data.labels, or set answers: generate"
+            problems.add(f"the targets of train are {len(targets)} distinct texts, {rule}", "answers")
+            return ()
+        written, at = {target: (target,) for target in targets}, ("data",)
+    labels = tuple(Label(name, tuple(word.strip() for word in words) or (name,)) for name, words in written.items())
+    if len(labels) < 2 and (written or examples):
+        names = ", ".join(repr(label.name) for label in labels) or "none"
+        problems.add(f"the labels are {names}; there must be two at least to choose from", *at)
+        return ()
+    return () if _alike(labels, at, problems) else labels
+
+
+def _alike(labels: Sequence[Label], at: Sequence[str], problems: Problems) -> bool:
+    """Note words that are empty, or that stand for two labels; return whether there are any."""
+    of: dict[str, str] = {}
+    for label in labels:
+        for word in label.words:
+            if not word:
+                problems.add(f"label {label.name!r} has an empty word; write one, or leave it out", *at)
+                return True
+            if word in of:
+                two = f"label {label.name!r}" if of[word] == label.name else f"labels {of[word]!r} and {label.name!r}"
+                problems.add(f"the word {word!r} stands twice, for {two}; keep one of them", *at)
+                return True
+            of[word] = label.name
+    return False
+
+
+def _refuse_targets(labels: Sequence[Label], examples: Mapping[Split, Sequence[Example]], problems: Problems) -> None:
+    """Note rows whose target is no label."""
+    names = {label.name for label in labels}
+    strays = {split: [row for row in rows if row.target not in names] for split, rows in examples.items()}
+    strays = {split: rows for split, rows in strays.items() if rows}
+    if strays:
+        first = next(iter(strays.values()))[0].target
+        ids = {split: [row.id for row in rows] for split, rows in strays.items()}
+        hint = closest(first, sorted(names))
+        problems.add(
+            f"the target of {listed_rows(ids)} is no label, as {first[:40]!r}; {hint}; correct them, or data.labels",
+            "data",
+        )
+
+
+def _refuse_words(
+    form: PromptForm, study: StudySpec, task: Task, example: Example, reader: Reader, problems: Problems
+) -> None:
+    """Note words of a prompt's labels that the model reads alike, or that are longer than targets may be."""
+    limits, of = token_limits(study, task), dict[Ids, tuple[str, str]]()
+    for label, word in ((one, word) for one in labels_of(form) for word in one.words):
+        try:
+            ids = word_ids(example, form, reader, limits, word)
+        except HarnessError as error:
+            if not isinstance(error, DataError):
+                problems.add(f"prompt {form.name!r}: {error}", "prompts")
+            return  # told of when rows are measured
+        if len(ids) > limits.target:
+            rule = f"takes {len(ids)} tokens, but a target at most {limits.target}; raise training.max_target_tokens"
+            problems.add(f"the word {word!r} of label {label.name!r} {rule}", "data", "labels")
+        if ids in of and of[ids][0] != label.name:
+            (other, said), rule = of[ids], "are the same tokens to the model's tokenizer; write other words"
+            problems.add(f"{said!r} of label {other!r} and {word!r} of label {label.name!r} {rule}", "data", "labels")
+        of.setdefault(ids, (label.name, word))
+
+
+def _unlearned(labels: Sequence[Label], examples: Mapping[Split, Sequence[Example]]) -> list[str]:
+    """Return a sentence for each label of which train has no row."""
+    there = {example.target for example in examples.get("train", ())}
+    return [
+        f"No row of train has the label {label.name!r}: what is trained can only learn that it is never right."
+        for label in labels
+        if examples and label.name not in there
+    ]

@@ -1,0 +1,162 @@
+"""Labels of a study: where they come from, and what is refused of them before anything trains."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from harness.core.errors import StudyError
+from harness.data.choice_rows import encode_choices
+from harness.data.label_words import Label, answers_of, labels_of
+from harness.data.prompt_forms import restored, stored_fields
+from harness.data.tokenization import Limits
+from harness.study.check import Checked, check
+from harness.study.grid import cell_digests
+from harness.study.load_study import read_study
+from tests.support.labelled_study import LABELS, data, labelled_place, rows
+from tests.support.study_fixture import Place, Places, write_rows
+
+
+@pytest.fixture
+def place(places: Places, monkeypatch: pytest.MonkeyPatch) -> Place:
+    made = labelled_place(places, store=False)
+    monkeypatch.chdir(made.folder)
+    return made
+
+
+def checked(place: Place, *overrides: str) -> Checked:
+    return check(read_study(place.study, overrides))
+
+
+def refused(place: Place, *overrides: str) -> str:
+    with pytest.raises(StudyError) as caught:
+        checked(place, *overrides)
+    return str(caught.value)
+
+
+def words(place: Place, *overrides: str) -> list[tuple[Label, ...]]:
+    return [labels_of(form) for form in checked(place, *overrides).prompts]
+
+
+def test_labels_are_the_targets_of_train_unless_they_are_named(place: Place) -> None:
+    own = tuple(Label(name, (name,)) for name in sorted(LABELS))
+    assert words(place) == [own, own]
+    named = words(place, "data.labels={early: [' noon', left], late: [], cold: [' cold ']}")
+    assert named[0] == (Label("early", ("noon", "left")), Label("late", ("late",)), Label("cold", ("cold",)))
+    text = (place.folder / "task.py").read_text()
+    labels = "labels={'early': ['x'], 'late': ['y'], 'cold': ['z']},\n    answers='likelihood',\n)"
+    (place.folder / "task.py").write_text(text.replace("\n)", f"\n    {labels}"))
+    assert words(place, "answers=null")[1] == tuple(
+        Label(name, (word,)) for name, word in zip(LABELS, "xyz", strict=True)
+    )
+
+
+def test_a_prompt_says_how_it_is_answered_before_the_study_and_the_task(place: Place) -> None:
+    made = checked(place, "prompts=[bare, {name: bare2, text: '{{ source }}:', answers: generate}]")
+    assert [answers_of(form) for form in made.prompts] == ["likelihood", "generate"]
+    assert labels_of(made.prompts[1]) == ()
+    made = checked(place, "answers=null", "prompts=[{name: bare, answers: likelihood}]")
+    assert answers_of(made.prompts[0]) == "likelihood"
+
+
+def test_how_a_prompt_is_answered_is_part_of_its_cells_and_of_what_is_stored(place: Place) -> None:
+    def digests(*overrides: str) -> list[str]:
+        made = checked(place, "data.labels={early: [a], late: [b], cold: [c]}", *overrides)
+        return list(cell_digests(made.cells, made.study, {}).values())
+
+    one = digests()
+    assert digests() == one
+    assert not set(digests("data.labels={early: [d], late: [b], cold: [c]}")) & set(one)
+    other = digests("prompts=[bare, {name: cue, text: '{{ source }}\\nIt was', answers: generate}]")
+    assert [a == b for a, b in zip(one, other, strict=True)] == [True] * 3 + [False] * 3
+    (form, _) = checked(place).prompts
+    assert restored(stored_fields(form)) == form
+    assert "answers" not in stored_fields(checked(place, "answers=null", "prompts=[bare]").prompts[0])
+
+
+REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
+    "one label": (("data.labels={early: [a]}",), "the labels are 'early'; there must be two at least to choose from"),
+    "no label": (("data.labels={}",), "the labels are none; there must be two at least"),
+    "an empty word": (("data.labels={early: [' '], late: [b]}",), "label 'early' has an empty word; write one"),
+    "one word twice": (
+        ("data.labels={early: [a], late: [b, a], cold: [c]}",),
+        "the word 'a' stands twice, for labels 'early' and 'late'; keep one of them",
+    ),
+    "a target that is no label": (
+        ("data.labels={early: [a], late: [b]}",),
+        "the target of 12 rows (train 'train-2', 'train-5'",
+    ),
+    "a word that is too long": (
+        ("training.max_target_tokens=2", "data.labels={early: [strange unheard], late: [b], cold: [c]}"),
+        "raise training.max_target_tokens",
+    ),
+    "labels and no prompt that chooses": (
+        ("answers=generate", "data.labels={early: [a], late: [b]}"),
+        "data.labels says nothing where all prompts are answered by a text; set answers: likelihood",
+    ),
+    "a misspelt way to answer": (("answers=likelyhood",), "answers"),
+    "one that no prompt may state": (
+        ("prompts=[{name: p, text: '{{ source }}', labels: {a: [b]}}]",),
+        "unknown key 'labels'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_refused(place: Place, case: str) -> None:
+    overrides, message = REFUSED[case]
+    assert message in refused(place, *overrides)
+
+
+def test_words_that_are_the_same_tokens_are_refused(place: Place) -> None:
+    file = place.folder / "model" / "tokenizer.json"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({**content, "normalizer": {"type": "Lowercase"}}))
+    said = refused(place, "data.labels={early: [noon], late: [Noon, b], cold: [c]}")
+    rule = "are the same tokens to the model's tokenizer; write other words"
+    assert f"'noon' of label 'early' and 'Noon' of label 'late' {rule}" in said
+
+
+def test_too_many_targets_are_no_labels(place: Place) -> None:
+    made = [{**row, "target": f"label {number}"} for number, row in enumerate(rows("train") * 3)]
+    write_rows(data(place, "train"), [{**row, "id": str(number)} for number, row in enumerate(made)])
+    assert "the targets of train are 72 distinct texts, more than the 50 that can be chosen from" in refused(place)
+
+
+def test_a_label_that_train_lacks_is_told(place: Place) -> None:
+    write_rows(data(place, "train"), [row for row in rows("train") if row["target"] != "cold"])
+    assert "is no label, as 'cold'" in refused(place)
+    told = checked(place, "data.labels={early: [a], late: [b], cold: [c]}").cautions
+    assert "No row of train has the label 'cold': what is trained can only learn that it is never right." in told
+
+
+def test_plain_text_has_no_labels(place: Place) -> None:
+    (place.folder / "train.txt").write_text("a short note\n" * 400)
+    lines = place.study.read_text().replace("./task.py", "text_generation").replace("{path: data}", "{path: train.txt}")
+    kept = [line for line in lines.splitlines() if not line.startswith(("prompts", "training"))]
+    place.study.write_text("\n".join(kept))
+    said = refused(place, "data.labels={a: [b], c: [d]}")
+    assert "answers is likelihood: task 'text_generation' is of plain text, which has no labels; leave it out" in said
+    assert "data.labels says nothing of plain text; leave it out" in said
+
+
+def test_a_target_that_a_tokenizer_cannot_write_matters_to_texts_alone(place: Place) -> None:
+    assert not any("No prediction can equal" in line for line in checked(place).cautions)
+
+
+def test_demonstrations_show_the_word_of_a_label(place: Place, tiny: Callable[..., Any]) -> None:
+    made = checked(
+        place,
+        "data.labels={early: [noon], late: [came], cold: [room]}",
+        "prompts=[{name: two, text: '{{ source }}:', shots: 2}]",
+    )
+    (form,), loaded = made.prompts, tiny("gpt2")
+    shown = made.demonstrations.attached(form, made.examples["validation"])
+    (text, *_) = encode_choices(shown, form, loaded, limits=Limits(90, 12)).texts
+    first, second, own = text.split("\n\n")
+    assert first.endswith((": noon", ": came", ": room"))
+    assert second.endswith((": noon", ": came", ": room"))
+    assert own.endswith(":")
