@@ -115,16 +115,15 @@ class Trainer:
         tell(Step("preparing rows and the frozen part"))
         trainable = apply(setup.loaded.model, cell.tuning, adapter_start(cell, setup.loaded, seed))
         try:
-            train, validation = (cell.prompt.name, "train"), (cell.prompt.name, "validation")
-            splits = {train: setup.encoded(cell.prompt, "train").rows}
-            splits[validation] = setup.encoded(cell.prompt, "validation").rows
-            writes = not setup.is_text and not is_labelled(cell.prompt)
-            generates = (generates or self._generates) and writes
+            train, validation = setup.rows_of(cell, "train"), setup.rows_of(cell, "validation")
+            train = train if self._replay.cuts_rows() else train.apart()
             # What hides other tokens in every epoch is other rows.
-            drawn = DRAWN if isinstance(splits[train], MaskedBlocks) else ""
-            rows = {key: part for key, part in splits.items() if key != train or not drawn}
-            self._replay.open(cell.id, trainable, rows, predicted=[validation] if generates else [], but=drawn)
-            yield opened(replay=self._replay, trainable=trainable)
+            drawn = DRAWN if isinstance(train.rows, MaskedBlocks) else ""
+            rows = {one.key: one.together for one in ((validation,) if drawn else (train, validation))}
+            writes = not setup.is_text and not is_labelled(cell.prompt)
+            predicted = [validation.key] if (generates or self._generates) and writes else []
+            self._replay.open(cell.id, trainable, rows, predicted=predicted, but=drawn)
+            yield opened(replay=self._replay, trainable=trainable, train=train)
         finally:
             self._replay.close()
             reset(setup.loaded.model, trainable)

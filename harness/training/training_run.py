@@ -34,6 +34,7 @@ from harness.tracking.memory_names import CHECKPOINTING, FORWARD_BATCH, GENERATI
 from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.replay_of_run import RunReplay
 from harness.training.batching import Batch, loss_batches
+from harness.training.cell_rows import CellRows
 from harness.training.choosing import chosen
 from harness.training.cost_meter.account import Account
 from harness.training.cost_meter.prices import Call, noting
@@ -79,6 +80,7 @@ class TrainingRun:
         cache: ActivationCache | None,
         replay: RunReplay | None,
         trainable: Trainable | None,
+        train: CellRows | None = None,
         free: int,
         tell: Tell,
     ) -> None:
@@ -89,6 +91,7 @@ class TrainingRun:
         self._epochs = (0, 0)
         """The one under way, counted from 1, and how many there are; see `harness.core.progress.Step`."""
         self._replay, self._cache, self._trainable = replay, cache, trainable
+        self._train = train
 
     def go_on(self, costs: Mapping[str, float], memory: Mapping[str, str]) -> None:
         """Take over what another process spent on the run, and how it made it fit the memory: `costs`, `memory`."""
@@ -118,19 +121,21 @@ class TrainingRun:
         """
         assert self._trainable is not None
         assert self._replay is not None
+        assert self._train is not None
         setup = self._setup
         training = applied(cell_study(setup.study, self._cell), hyperparameters).training
-        rows = setup.encoded(self._cell.prompt, "train").rows
+        train, rows = self._train, self._train.rows
 
         def batches(epoch: int) -> Sequence[Batch]:
             order = np.random.default_rng([seed, epoch])
-            drawn = rows.drawn(seed, epoch) if isinstance(rows, MaskedBlocks) else rows
-            return loss_batches(drawn, setup.loaded, batch_size=training.batch_size, order=order)
+            if isinstance(rows, MaskedBlocks):
+                return loss_batches(rows.drawn(seed, epoch), setup.loaded, batch_size=training.batch_size, order=order)
+            return train.batches(setup.loaded, batch_size=training.batch_size, order=order)
 
-        trunk = self._replay.losses.get((self._cell.prompt.name, "train"))
-        forward = self._fitted(self._forward(training, trunk), batches(1), training)
+        trunk = self._replay.losses.get(train.key)
+        forward = self._fitted(self._forward(training, trunk), batches(1), rows, training)
         self._enter_opened()
-        name, cut = (self._cell.prompt, "train"), self._replay.cut if forward.trunk else 0
+        name, cut = (self._cell.prompt, train.name), self._replay.cut if forward.trunk else 0
         work = self._account.prices.epoch(name, rows, self._cell.tuning, forward, cut)
         rate, tokens = hyperparameters.learning_rate, counted_in(rows)
 
@@ -165,14 +170,15 @@ class TrainingRun:
         forward = setup.forward if is_short else setup.whole_forward
         return replace(forward, trunk=trunk, criterion=criterion_of(training, setup.own_criterion))
 
-    def _fitted(self, forward: ForwardPass, batches: Sequence[Batch], training: Training) -> ForwardPass:
+    def _fitted(
+        self, forward: ForwardPass, batches: Sequence[Batch], rows: Sequence[Row], training: Training
+    ) -> ForwardPass:
         """Return a way to the loss that computes blocks again where the study says so, or its steps would not fit."""
         held = self._cache.recordings.in_memory if self._cache else 0
         recomputed, said = recomputed_blocks(forward, batches, training, max(0, self._free - held))
         lighter = replace(forward, recomputed=recomputed)
         if recomputed and training.gradient_checkpointing == "auto":
-            ids = asked(self._setup.encoded(self._cell.prompt, "train").rows[0])
-            row = made_up(ids, 6, 4, masked=self._setup.loaded.is_masked)
+            row = made_up(asked(rows[0]), 6, 4, masked=self._setup.loaded.is_masked)
             if fault := recomputing_fault(self._setup.loaded, lighter, row):
                 lighter, said = forward, f"off: {fault}"
         self._checkpointing = {CHECKPOINTING: said}
@@ -181,10 +187,10 @@ class TrainingRun:
     def score(self, split: Split, *, generate: bool, prompt: PromptForm | None = None) -> SplitScores:
         """Score the model as it stands on a split, under the cell's prompt or under another one."""
         setup, prompt = self._setup, prompt or self._cell.prompt
-        rows, size = setup.encoded(prompt, split).rows, setup.study.training.batch_size
-        trunk = self._replay.losses.get((prompt.name, split)) if self._replay else None
+        scored, size = setup.rows_of(replace(self._cell, prompt=prompt), split), setup.study.training.batch_size
+        rows, trunk = scored.rows, self._replay.losses.get(scored.key) if self._replay else None
         replay = self._replay if generate and not setup.is_text and not is_labelled(prompt) else None
-        prefill = replay.of_prompts((prompt.name, split)) if replay else None
+        prefill = replay.of_prompts(scored.key) if replay else None
         start, calls, predictions = time.perf_counter(), Counter[Call](), list[Prediction]()
         with scoring(setup.loaded.model, setup.whole_forward.precision):
             forward, tell = replace(setup.forward, trunk=trunk), self._at(f"{split} loss")
@@ -201,13 +207,13 @@ class TrainingRun:
                     predictions = self._predictions((prompt, split), rows, nlls, prefill)
         scores = score(predictions, setup.examples(split), setup.metrics) if generate else {"loss": mean_loss(nlls)}
         ended = time.perf_counter()
-        scored = SplitScores(scores, predictions, ended - start, ended - answering if generate else 0.0)
+        seconds = ended - start, ended - answering if generate else 0.0
         self._enter_opened()
         prices, cut = self._account.prices, self._replay.cut if self._replay else 0
-        loss = prices.scoring((prompt, split), rows, cut if trunk else 0)
+        loss = prices.scoring((prompt, scored.name), rows, cut if trunk else 0)
         generation = prices.generation(calls, cut if prefill else 0, beams=setup.decoding.num_beams)
-        self._account.scored(split, scored.seconds, loss, generation)
-        return scored
+        self._account.scored(split, seconds[0], loss, generation)
+        return SplitScores(scores, predictions, *seconds)
 
     def _predictions(
         self, part: tuple[PromptForm, Split], rows: Sequence[Row], nlls: Sequence[Likelihood], trunk: Trunk | None
@@ -215,7 +221,11 @@ class TrainingRun:
         """Return each row's prediction; of blocks of text, whose likelihood is scored, few on test are continued."""
         prompt, split = part
         setup, ends = self._setup, prompt.ends(self._setup.loaded)
-        settings = {"ends": ends, "size": self._sizes[GENERATION_BATCH], "tell": self._at(f"{split} answers")}
+        settings: dict[str, Any] = {
+            "ends": ends,
+            "size": self._sizes[GENERATION_BATCH],
+            "tell": self._at(f"{split} answers"),
+        }
         answered = partial(predict, setup.loaded, decoding=setup.decoding, **settings)
         if not setup.is_text:
             return answered(rows, nlls, trunk=trunk)
