@@ -221,12 +221,8 @@ class TrainingRun:
         """Return each row's prediction; of blocks of text, whose likelihood is scored, few on test are continued."""
         prompt, split = part
         setup, ends = self._setup, prompt.ends(self._setup.loaded)
-        settings: dict[str, Any] = {
-            "ends": ends,
-            "size": self._sizes[GENERATION_BATCH],
-            "tell": self._at(f"{split} answers"),
-        }
-        answered = partial(predict, setup.loaded, decoding=setup.decoding, **settings)
+        size, tell = self._sizes[GENERATION_BATCH], self._at(f"{split} answers")
+        answered = partial(predict, setup.loaded, decoding=setup.decoding, ends=ends, size=size, tell=tell)
         if not setup.is_text:
             return answered(rows, nlls, trunk=trunk)
         continues = split == "test" and not setup.loaded.is_masked
