@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -95,11 +96,16 @@ def test_the_loss_is_what_transformers_says(tiny_folder: Callable[..., Path]) ->
             assert likelihood.nll / 23 == pytest.approx(loss, rel=1e-6)
 
 
+@cache
+def loaded_once(folder: str) -> Loaded:
+    return load(folder)
+
+
 @given(count=st.integers(1, 20), batch=st.integers(1, 7), seed=st.none() | st.integers(0, 99))
 def test_batches_are_those_of_a_list(
     tiny_folder: Callable[..., Path], count: int, batch: int, seed: int | None
 ) -> None:
-    loaded, rows = load(str(tiny_folder("gpt2"))), rows_of(count, 20, 0)
+    loaded, rows = loaded_once(str(tiny_folder("gpt2"))), rows_of(count, 20, 0)
     lazy, eager = (
         loss_batches(some, loaded, batch_size=batch, order=None if seed is None else np.random.default_rng(seed))
         for some in (rows, list(rows))
