@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from harness.core.progress import Step
 from harness.core.workspace import HERE
 from harness.runner.executors.in_process import JobRun
 from harness.runner.executors.job_checkpoint import job_checkpoint
-from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, Reply, Scored
+from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, Reply, Scored, Trained
 from harness.study.check import check
 from harness.study.load_study import read_study
 from harness.training import loop
@@ -50,7 +51,9 @@ JOBS = {
 
 
 def comparable(event: Event) -> Event:
-    """Return an event without what depends on the clock."""
+    """Return an event without what depends on the clock; one nan is like another, wherever it was read."""
+    if isinstance(event, EpochEnded | Trained) and math.isnan(event.objective):
+        return event._replace(objective=math.inf)
     if isinstance(event, Ended):
         tags = {name: value for name, value in event.tags.items() if name != "resumed_after_step"}
         costs = {name: value for name, value in event.costs.items() if name not in MACHINE}
