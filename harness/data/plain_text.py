@@ -55,6 +55,8 @@ class PlainText:
     Args:
         name: How ids and tables call it.
         block_tokens: How long a block is; a study's ``training.block_tokens`` takes its place.
+        scored_tokens: Of a masked model, how many tokens of a block are scored; ``None``: all. A study's
+            ``training.scored_tokens`` takes its place.
 
     >>> PlainText().beginning
     32
@@ -62,6 +64,7 @@ class PlainText:
 
     name: str = NAME
     block_tokens: int = 128
+    scored_tokens: int | None = None
 
     @property
     def text(self) -> str:
@@ -78,8 +81,9 @@ class PlainText:
         return Limits(self.block_tokens, self.block_tokens - self.beginning - 1, generated)
 
     def contract(self) -> dict[str, str]:
-        """Return how long blocks are."""
-        return {"block_tokens": str(self.block_tokens)}
+        """Return how long blocks are, and how many of their tokens are scored where that is not all."""
+        scored = {} if self.scored_tokens is None else {"scored_tokens": str(self.scored_tokens)}
+        return {"block_tokens": str(self.block_tokens), **scored}
 
     def names(self) -> frozenset[str]:
         """Return the one field that it reads."""

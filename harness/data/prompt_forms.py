@@ -39,7 +39,7 @@ PROMPT_FORMS: dict[str, type[PromptForm]] = {
 }
 """By the keys that tell a prompt of this form wherever it is written: ``{name: cue, text: "{{ source }}"}``."""
 
-UNWRITTEN = ("block_tokens",)
+UNWRITTEN = ("block_tokens", "scored_tokens")
 """Keys of forms that study files do not write: a task has them."""
 OF_CHATS = ("assistant", "template_args")
 """Keys that tell a chat where no other does: one that takes the turns of rows."""
@@ -77,12 +77,10 @@ def written_keys(prompt: PromptForm) -> dict[str, Any]:
 
 
 def stored_fields(prompt: PromptForm) -> dict[str, Any]:
-    """Return a prompt's fields as digests and stored models hold them: those of demonstrations where it has any.
-
-    Likewise how it is answered, where that is by a label.
-    """
+    """Return a prompt's fields as digests and stored models hold them: later ones where they say anything."""
     apart = (*(SHOWN if getattr(prompt, "shots", None) == 0 else ()), *(() if is_labelled(prompt) else OF_LABELS))
-    return {key: value for key, value in asdict(prompt).items() if key not in apart}
+    fields = {key: value for key, value in asdict(prompt).items() if key not in apart}
+    return {key: value for key, value in fields.items() if key != "scored_tokens" or value is not None}
 
 
 def restored(stored: Mapping[str, Any]) -> PromptForm:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, overload
 
@@ -11,14 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.core.example import Example, digest
-from harness.data.choice_rows import encode_choices
-from harness.data.label_words import is_labelled
 from harness.data.plain_text import PlainText, TextBlock
 from harness.data.token_files import TokenFile
-from harness.data.tokenization import Encoded, Ids, Limits, PromptForm, Reader, Row, encode
+from harness.data.tokenization import Ids, Row
 from harness.metrics.likelihood import SCORED_BYTES
 
-__all__ = ["BlockRows", "TextBlocks", "encode_split", "ids_of"]
+__all__ = ["BlockRows", "TextBlocks", "ids_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +29,13 @@ class TextBlocks(Sequence[Example]):
     """Which, counted from 0; shape (blocks,)."""
     tokenizer: Any
     """Reads them back."""
+    around: tuple[Ids, Ids] = ((), ())
+    """What a masked model's tokenizer puts before and behind each of them."""
+
+    @property
+    def width(self) -> int:
+        """How many tokens of the text a block holds."""
+        return self.form.block_tokens - sum(map(len, self.around))
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -43,12 +48,13 @@ class TextBlocks(Sequence[Example]):
         if isinstance(place, slice):
             return self.chosen(self.numbers[place])
         ids, beginning = self.ids(place), self.form.beginning
-        read = self.tokenizer.batch_decode(
+        texts = self.tokenizer.batch_decode(
             [ids[:beginning], ids[beginning:]], skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
-        first = int(self.numbers[place]) * self.form.block_tokens
-        scored = int(self.tokens.sizes[first + 1 : first + len(ids)].sum(dtype=np.int64))
-        return TextBlock(self.id(place), {"source": read[0], SCORED_BYTES: scored}, read[1], ids=ids)
+        first = int(self.numbers[place]) * self.width
+        read = 0 if self.around[0] else 1  # a token that nothing predicts
+        scored = int(self.tokens.sizes[first + read : first + self.width].sum(dtype=np.int64))
+        return TextBlock(self.id(place), {"source": texts[0], SCORED_BYTES: scored}, texts[1], ids=ids)
 
     def id(self, place: int) -> str:
         """Return what a block is called."""
@@ -56,23 +62,24 @@ class TextBlocks(Sequence[Example]):
 
     def ids(self, place: int) -> Ids:
         """Return a block in token ids."""
-        first = int(self.numbers[place]) * self.form.block_tokens
-        return tuple(self.tokens.ids[first : first + self.form.block_tokens].tolist())
+        first, (before, behind) = int(self.numbers[place]) * self.width, self.around
+        return (*before, *self.tokens.ids[first : first + self.width].tolist(), *behind)
 
     def tokens_of(self, start: int, end: int) -> NDArray[Any]:
-        """Return some of the blocks in token ids, shape (blocks, tokens)."""
-        size = self.form.block_tokens
+        """Return the text of some of the blocks in token ids, shape (blocks, tokens)."""
+        size = self.width
         ids: NDArray[Any] = self.tokens.ids[self.numbers[start:end, None] * size + np.arange(size)]
         return ids
 
     def chosen(self, numbers: NDArray[np.int64]) -> TextBlocks:
         """Return other blocks of the same file."""
-        return TextBlocks(self.tokens, self.form, numbers, self.tokenizer)
+        return replace(self, numbers=numbers)
 
     @cached_property
     def fingerprint(self) -> str:
         """The content hash of the blocks."""
-        return digest([self.tokens.key, self.form.block_tokens, self.numbers.tolist()])
+        around = [self.around] if any(self.around) else []
+        return digest([self.tokens.key, self.form.block_tokens, self.numbers.tolist(), *around])
 
 
 def ids_of(examples: Sequence[Example]) -> tuple[str, ...]:
@@ -98,19 +105,12 @@ class BlockRows(Sequence[Row]):
     def __getitem__(self, place: int | slice) -> Row | list[Row]:
         if isinstance(place, slice):
             return [self[number] for number in range(*place.indices(len(self)))]
+        return self.form.row(*self.block(place))
+
+    def block(self, place: int) -> tuple[str, Ids]:
+        """Return what a block is called, and its token ids."""
         if isinstance(self.blocks, TextBlocks):
-            return self.form.row(self.blocks.id(place), self.blocks.ids(place))
+            return self.blocks.id(place), self.blocks.ids(place)
         block = self.blocks[place]
         assert isinstance(block, TextBlock)
-        return self.form.row(block.id, block.ids)
-
-
-def encode_split(
-    examples: Sequence[Example], prompt: PromptForm, reader: Reader, *, limits: Limits, drop_long_targets: bool = False
-) -> Encoded:
-    """Return a split in token ids, blocks of text each when it is asked for; takes and raises what `encode` does."""
-    if isinstance(prompt, PlainText):
-        return Encoded(BlockRows(examples, prompt), [], 0.0, dropped=0)
-    if is_labelled(prompt):
-        return encode_choices(examples, prompt, reader, limits=limits)
-    return encode(examples, prompt, reader, limits=limits, drop_long_targets=drop_long_targets)
+        return block.id, block.ids

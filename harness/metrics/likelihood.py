@@ -11,7 +11,7 @@ import numpy as np
 from harness.core.example import Example, Prediction
 from harness.metrics.base import Metric, Vector, signature, total
 
-__all__ = ["BITS_PER_BYTE", "LOSS", "OF_LIKELIHOODS", "PERPLEXITY", "SCORED_BYTES"]
+__all__ = ["BITS_PER_BYTE", "LOSS", "OF_LIKELIHOODS", "PERPLEXITY", "PSEUDO_PERPLEXITY", "SCORED_BYTES"]
 
 SCORED_BYTES = "scored_bytes"
 """The field of an example that says how many bytes of text were scored, where that is not its target's."""
@@ -60,6 +60,16 @@ PERPLEXITY = Metric(
 )
 """exp(summed nats / summed tokens), from 1 up; nan without tokens. Comparable between models of one tokenizer alone."""
 
+PSEUDO_PERPLEXITY = Metric(
+    name="pseudo_perplexity",
+    higher_is_better=False,
+    statistics=_likelihood,
+    reduce=_perplexity,
+    signature=partial(signature, "pseudo_perplexity", text="block", per="token", masked="one"),
+    range=(1.0, math.inf),
+)
+"""The same where each token is told from all others of its block (Salazar et al. 2020, section 2): of masked models."""
+
 LOSS = Metric(
     name="loss",
     higher_is_better=False,
@@ -80,5 +90,5 @@ BITS_PER_BYTE = Metric(
 )
 """Summed bits / summed bytes of text, from 0 up; nan without text. Comparable between models of any tokenizer."""
 
-OF_LIKELIHOODS = (LOSS.name, PERPLEXITY.name, BITS_PER_BYTE.name)
+OF_LIKELIHOODS = (LOSS.name, PERPLEXITY.name, PSEUDO_PERPLEXITY.name, BITS_PER_BYTE.name)
 """The metrics that read no predicted text."""

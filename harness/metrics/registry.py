@@ -12,6 +12,7 @@ exact_match                   0 to 1       is it the reference
 distinct1 distinct2           0 to 1       does the model repeat itself
 length_ratio                  1 is right   is it too long or too short (never rank by it)
 perplexity                    1 up, lower  does the reference surprise the model
+pseudo_perplexity             1 up, lower  does each token of a text surprise a masked model
 bits_per_byte                 0 up, lower  the same, whatever the tokenizer
 accuracy                      0 to 1       is it the right label
 macro_f1                      0 to 1       the same, each label as much as any other
@@ -31,7 +32,7 @@ from harness.core.errors import MetricError
 from harness.metrics.base import Metric
 from harness.metrics.classification import ACCURACY, CALIBRATION_ERROR, MACRO_F1
 from harness.metrics.diversity import distinct
-from harness.metrics.likelihood import BITS_PER_BYTE, PERPLEXITY
+from harness.metrics.likelihood import BITS_PER_BYTE, PERPLEXITY, PSEUDO_PERPLEXITY
 from harness.metrics.rouge import KINDS, rouge
 from harness.metrics.sacrebleu import bleu, chrf, ter
 from harness.metrics.tokens import EXACT_MATCH, LENGTH_RATIO, TOKEN_F1
@@ -49,6 +50,7 @@ _METRICS: dict[str, Callable[[], Metric]] = {
     "distinct2": partial(distinct, 2),
     "length_ratio": lambda: LENGTH_RATIO,
     "perplexity": lambda: PERPLEXITY,
+    "pseudo_perplexity": lambda: PSEUDO_PERPLEXITY,
     "bits_per_byte": lambda: BITS_PER_BYTE,
     "accuracy": lambda: ACCURACY,
     "macro_f1": lambda: MACRO_F1,

@@ -25,9 +25,9 @@ from harness.core.named_path import named_path
 from harness.core.permissions import Permissions
 from harness.data.choice_rows import Choice, ChoiceRows
 from harness.data.demonstrations import NO_DEMONSTRATIONS, Demonstrations
+from harness.data.encode_split import encode_split
 from harness.data.label_words import is_labelled, labels_of
 from harness.data.nested_names import names_in, value_at
-from harness.data.text_blocks import encode_split
 from harness.data.tokenization import Row
 from harness.models.content_digests import weights_digest
 from harness.models.delta import load_delta, save_delta, whole_model

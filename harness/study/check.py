@@ -31,6 +31,7 @@ from harness.study.constant_targets import constant_targets
 from harness.study.forgetting_texts import General, read_general
 from harness.study.grid import Cell, baseline_cell, expand
 from harness.study.load_study import StudyFile
+from harness.study.masked_models import masked_notes, masked_task, refuse_masked
 from harness.study.measured_rows import measured
 from harness.study.model_config import Description
 from harness.study.model_notes import doubled_tokens, model_notes
@@ -154,6 +155,8 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     try_places(study, workspace, problems)
     description, reader = checked_model(study, problems)
     task, task_file = _task(study, problems)
+    task = masked_task(study, task, description)
+    refuse_masked(study, task, description, problems)
     prompts = study_prompts(study, task, problems)
     metrics = _metrics(study, task, problems)
     refuse_names(study, task, problems)
@@ -170,12 +173,19 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
             study, task, task_file, prompts, metrics, rows, description, reader, demonstrations, problems
         )
     _tried(metrics, examples, problems)
-    general = read_general(study, task.name, reader, at=problems.at)
+    masked = reader is not None and reader.is_masked
+    general = General() if masked else read_general(study, task.name, reader, at=problems.at)
     problems.stop()
     assert source is not None and description is not None and reader is not None  # noqa: PT018  # else it has stopped
     forms = tuple(form for _, form in prompts)
-    cautions += [*doubled_tokens(forms, examples["train"][0], reader), *_blind(study, metrics, shown)]
-    notes += [*rows.notes, *model_notes(study, task, description, reader, forms, shown), *measured_otherwise(forms)]
+    twice = [] if text else doubled_tokens(forms, examples["train"][0], reader)
+    cautions += [*twice, *_blind(study, metrics, shown)]
+    notes += [
+        *rows.notes,
+        *masked_notes(study, task, reader, examples),
+        *model_notes(study, task, description, reader, forms, shown),
+        *measured_otherwise(forms),
+    ]
     others = rows.shown_otherwise
     lints = lint_prompts(forms, fits, shown, reader, demonstrations, description.prefixes, others) if shown else ()
     test_rows = examples.pop("test", [])

@@ -49,7 +49,8 @@ BEHIND_PADDING = (
     *("roberta", "roberta-prelayernorm", "camembert", "xlm-roberta", "xlm-roberta-xl", "xmod", "data2vec-text"),
     *("longformer", "mpnet", "ibert"),
 )
-"""Kinds of models that count positions from behind the padding token's id: so many of their table are never used."""
+"""Kinds of masked models that count positions from behind the padding token's id, so many of which are never used; of
+causal ones of these kinds that is found out when they are loaded."""
 
 LABELS = "num_labels"
 """Of what no study does; transformers names each of them, whatever the model is for."""
@@ -159,8 +160,8 @@ def context(config: Config) -> int | None:
 
 def _positions(config: Config) -> int:
     """Return how many positions a half has, 0 where its configuration does not say."""
-    pad = config.get("pad_token_id", 1)
-    unused = pad + 1 if config.get("model_type") in BEHIND_PADDING and type(pad) is int else 0
+    pad, behind = config.get("pad_token_id", 1), config.get("model_type") in BEHIND_PADDING and is_masked(config)
+    unused = pad + 1 if behind and type(pad) is int else 0
     return (_first(config, CONTEXT) or 0) - unused
 
 

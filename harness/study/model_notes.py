@@ -37,7 +37,7 @@ def model_notes(
     }
     return [
         *base_to_compare(study.model),
-        *_unused_settings(description.generation, decoding),
+        *([] if reader.is_masked else _unused_settings(description.generation, decoding)),
         *_lowered_limit(reader, token_limits(study, task)),
         *special_tokens_in_texts(forms, examples, reader),
         *(chat_notes(forms, reader) if description.tokenizer_file else ()),
@@ -57,9 +57,10 @@ def _lowered_limit(reader: Reader, limits: Limits) -> list[str]:
     limit = prompt_limit(reader, limits)
     if limit >= limits.source:
         return []
+    behind = "" if reader.is_encoder_decoder or reader.is_masked else ", and targets and predictions need their part"
     return [
         f"prompts may take {limit} tokens, not {limits.source} (training.max_source_tokens): the model's context is "
-        f"{reader.context}{'' if reader.is_encoder_decoder else ', and targets and predictions need their part'}."
+        f"{reader.context}{behind}."
     ]
 
 
@@ -68,6 +69,8 @@ def special_tokens_in_texts(
 ) -> list[str]:
     """Tell where prompts, fields and targets hold the text of a special token, which is then read as that token."""
     special: list[str] = getattr(reader.tokenizer, "all_special_tokens", [])
+    if reader.is_masked:  # whose masks are written by prompts alone
+        special = [token for token in special if token != reader.tokenizer.mask_token]
     if not special:
         return []
     pattern = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))))

@@ -29,9 +29,14 @@ STRAYS: Mapping[tuple[str, str], str] = {
 def plain_form(study: StudySpec, task: Task) -> PlainText | None:
     """Return how a study cuts plain text into blocks; ``None`` of a task with prompts and targets."""
     form = next((prompt for prompt in task.prompts if isinstance(prompt, PlainText)), None)
-    if form is None or study.training.block_tokens is None:
-        return form
-    return replace(form, block_tokens=study.training.block_tokens)
+    if form is None:
+        return None
+    training = study.training
+    return replace(
+        form,
+        block_tokens=form.block_tokens if training.block_tokens is None else training.block_tokens,
+        scored_tokens=form.scored_tokens if training.scored_tokens is None else training.scored_tokens,
+    )
 
 
 def refuse_without_prompts(study: StudySpec, task: Task, problems: Problems) -> None:
@@ -39,9 +44,10 @@ def refuse_without_prompts(study: StudySpec, task: Task, problems: Problems) -> 
     if not study.prompts:
         names = ", ".join(prompt.name for prompt in task.prompts)
         problems.add(f"key 'prompts' is missing; add it (task {task.name!r} has {names})")
-    if study.training.block_tokens is not None:
-        rule = f"of a task of plain text, but task {task.name!r} has prompts and targets"
-        problems.add(f"training.block_tokens is {rule}; leave it out", "training", "block_tokens")
+    for key in ("block_tokens", "scored_tokens"):
+        if getattr(study.training, key) is not None:
+            rule = f"of a task of plain text, but task {task.name!r} has prompts and targets"
+            problems.add(f"training.{key} is {rule}; leave it out", "training", key)
 
 
 def refuse_plain(
@@ -98,7 +104,7 @@ def _refuse_length(study: StudySpec, form: PlainText, reader: Reader) -> None:
             f"blocks of {form.block_tokens} tokens cannot fit the model's context of {reader.context}; set "
             f"training.block_tokens: {reader.context}"
         )
-    asked = study.generation.max_new_tokens
+    asked = None if reader.is_masked else study.generation.max_new_tokens
     if asked is not None and form.beginning + asked > reader.context:
         raise UserError(
             f"generation.max_new_tokens is {asked}, which behind the {form.beginning} tokens of a block's beginning "

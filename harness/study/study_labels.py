@@ -11,6 +11,7 @@ from harness.core.example import Example, Split
 from harness.data.choice_rows import word_ids
 from harness.data.label_words import Label, is_labelled, labels_of
 from harness.data.tokenization import Ids, PromptForm, Reader
+from harness.study.masked_models import refuse_writing
 from harness.study.problems import Problems, listed_rows
 from harness.study.settings import token_limits
 from harness.study.spec import StudySpec
@@ -44,6 +45,7 @@ def with_labels(
         reader: Stands for the model; ``None``: it could not be read.
         problems: Takes what is wrong.
     """
+    refuse_writing(study, prompts, reader, problems)
     asked = [form for _, form in prompts if is_labelled(form)]
     if not asked:
         if study.data.labels is not None:

@@ -23,7 +23,7 @@ from harness.study.row_lengths import Fit
 from harness.study.spec import StudySpec
 from harness.study.study_rows import StudyRows
 from harness.study.task import Task
-from harness.study.tokenized_text import tokenized
+from harness.study.tokenized_text import around_blocks, tokenized
 
 __all__ = ["text_fits", "text_rows", "text_split"]
 
@@ -77,14 +77,14 @@ def text_split(
         DataError: Its text cannot be read, or makes fewer blocks than are asked for.
     """
     holder = source.holder(split)
-    tokens = tokenized(source, holder, data, reader, folder)
-    numbers = _numbers(source, split, data, form, tokens)
-    return TextBlocks(tokens, form, numbers, reader.tokenizer)
+    tokens, around = tokenized(source, holder, data, reader, folder), around_blocks(reader)
+    none = TextBlocks(tokens, form, np.empty(0, dtype=np.int64), reader.tokenizer, around)
+    return none.chosen(_numbers(source, split, data, none.width, tokens))
 
 
-def _numbers(source: Source, split: Split, data: Data, form: PlainText, tokens: TokenFile) -> NDArray[np.int64]:
+def _numbers(source: Source, split: Split, data: Data, size: int, tokens: TokenFile) -> NDArray[np.int64]:
     """Return which blocks of its text a split has: some that are drawn with the study's seed, where it has a size."""
-    holder, size, wanted = source.holder(split), form.block_tokens, getattr(data, split)
+    holder, wanted = source.holder(split), getattr(data, split)
     count, rest = divmod(tokens.count, size)
     if rest:
         _tell(source, f"the last {rest} tokens of {holder} make no whole block of {size}, and are dropped.")

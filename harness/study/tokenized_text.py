@@ -16,15 +16,16 @@ from harness.core.closest_match import closest
 from harness.core.errors import DataError
 from harness.core.example import Split, as_text, digest
 from harness.data.data_keys import Data
+from harness.data.mask_field import plain_text
 from harness.data.plain_text import FIELD
 from harness.data.readers import Row, each_row, format_of
 from harness.data.sources import Source
 from harness.data.text_files import open_text
 from harness.data.token_files import TOKEN_FORMAT, TokenFile, token_file
 from harness.data.token_stream import TokenRun, tokens_of
-from harness.data.tokenization import Reader
+from harness.data.tokenization import Ids, Reader
 
-__all__ = ["tokenized"]
+__all__ = ["around_blocks", "tokenized"]
 
 PROBE = "a"
 """A text of one character, by which it is seen what a tokenizer puts before any."""
@@ -56,11 +57,12 @@ def tokenized(source: Source, split: Split, data: Data, reader: Reader, folder: 
     """
     parts = _parts(source, split, data, reader)
     tokenizer = reader.tokenizer
+    masked = ["masked"] if reader.is_masked else []
     key = digest(
         [
             [TOKEN_FORMAT, tokenizers.__version__, tokenizer.digest, tokenizer.eos_token_id],
             [list(part[:2]) for part in parts],
-            [data.columns.get(FIELD, FIELD), data.encoding, data.delimiter],
+            [data.columns.get(FIELD, FIELD), data.encoding, data.delimiter, *masked],
         ]
     )
     vocabulary = 1 + max(tokenizer.get_vocab().values(), default=0)
@@ -103,8 +105,8 @@ def _of_stream(path: Path, source: Source, data: Data, reader: Reader) -> Iterat
         text = open_text(path, data.encoding)
         source.notes.extend(note for note in [text.note] if note and note not in source.notes)
         lines = (f"{line[:-2]}\n" if line.endswith("\r\n") else line for _, line in text.lines)
-        yield _special(_before(reader.tokenizer)), 0
-        yield from ((run, 0) for run in tokens_of(lines, reader.tokenizer.spans))
+        yield _special(_before(reader)), 0
+        yield from ((run, 0) for run in tokens_of((_plain(line, reader) for line in lines), reader.tokenizer.spans))
     except OSError as error:
         raise DataError(f"{path}: cannot be read as text: {error or type(error).__name__}") from error
 
@@ -114,12 +116,12 @@ def _of_documents(rows: Iterator[Row] | Sequence[Row], place: str, data: Data, r
     tokenizer, column = reader.tokenizer, data.columns.get(FIELD, FIELD)
     if tokenizer.eos_token_id < 0:
         raise DataError(f"{place}: the model's tokenizer has no end token to stand behind a document; give it one")
-    before, end = _special(_before(tokenizer)), _special([tokenizer.eos_token_id])
+    before, end = _special(_before(reader)), _special([tokenizer.eos_token_id])
     for number, row in enumerate(rows, start=1):
         if column not in row:
             hint = closest(column, sorted(row))
             raise DataError(f"{place} row {number}: column {column!r} is missing; {hint}; map it with data.columns")
-        text = as_text(row[column])
+        text = _plain(as_text(row[column]), reader)
         if not text.strip():
             continue
         try:
@@ -136,11 +138,27 @@ def _special(ids: Sequence[int]) -> TokenRun:
     return TokenRun(np.array(ids, dtype=np.int64), np.zeros(len(ids), dtype=np.int64))
 
 
-def _before(tokenizer: Any) -> list[int]:
-    """Return the special tokens that a tokenizer puts before any text."""
-    ids, bare = tokenizer(PROBE)["input_ids"], tokenizer.spans(PROBE)[0]
+def _before(reader: Reader) -> Ids:
+    """Return the special tokens that stand before a text: those of a masked model stand around each block instead."""
+    return () if reader.is_masked else _around(reader.tokenizer)[0]
+
+
+def around_blocks(reader: Reader) -> tuple[Ids, Ids]:
+    """Return what stands before and behind each block: of a masked model what its tokenizer puts around any text."""
+    return _around(reader.tokenizer) if reader.is_masked else ((), ())
+
+
+def _around(tokenizer: Any) -> tuple[Ids, Ids]:
+    """Return the special tokens that a tokenizer puts before any text, and behind it."""
+    ids, bare = tuple(tokenizer(PROBE)["input_ids"]), tuple(tokenizer.spans(PROBE)[0])
     places = [place for place in range(len(ids)) if ids[place : place + len(bare)] == bare]
-    return list(ids[: places[0]]) if places else []
+    return (ids[: places[0]], ids[places[0] + len(bare) :]) if places else ((), ())
+
+
+def _plain(text: str, reader: Reader) -> str:
+    """Return a text that spells no mask."""
+    token: str | None = reader.tokenizer.mask_token if reader.is_masked else None
+    return plain_text(text, token) if token else text
 
 
 def _refuse_without_embedding(tokens: TokenFile, reader: Reader, place: str) -> None:

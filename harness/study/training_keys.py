@@ -21,6 +21,7 @@ UNSEARCHED = {
     "max_source_tokens": "it says what the model reads, and so makes other data",
     "max_target_tokens": "it says which rows are trained on, and so makes other data",
     "block_tokens": "it says where text is cut, and so makes other data",
+    "scored_tokens": "it says what is scored, not what is learnt",
     "patience": "it says which epoch counts, by what the search itself goes by",
     "keep": "it says which epoch counts, by what the search itself goes by",
     "evaluate_every": "it says when a run is scored, not what is learnt",
@@ -68,6 +69,9 @@ class Training(Section):
     """The most tokens of a training target; left out: the task's. Longer rows are dropped and counted."""
     block_tokens: Count | None = None
     """Of a task of plain text: the tokens of a block that text is cut into; left out: 128."""
+    scored_tokens: Count | None = None
+    """Of plain text with a masked model: how many tokens of each block are scored, a pass of the block for each; drawn
+    once, the same in all cells. Left out: all."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     """How the learning rate falls after warm-up."""
     warmup: Share = 0.0
@@ -171,7 +175,16 @@ class Training(Section):
 COMPUTED = {"device", "gradient_checkpointing", "checkpoint"}
 """Keys that say where numbers are computed, and what of them is kept meanwhile; the numbers are the same."""
 
-LATER = ("optimizer", "block_decay", "loss", "label_smoothing", "steps", "evaluate_every", "block_tokens")
+LATER = (
+    "optimizer",
+    "block_decay",
+    "loss",
+    "label_smoothing",
+    "steps",
+    "evaluate_every",
+    "block_tokens",
+    "scored_tokens",
+)
 """Keys that came when there were studies, whose cells stay what they are."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -29,7 +30,7 @@ from harness.training.loss import ForwardPass, prompt_rows
 from harness.training.sampling import RowSampler
 from harness.training.whole_characters import whole_characters
 
-__all__ = ["Decoding", "Likelihood", "generate", "likelihoods", "mean_loss", "predict", "prompts_of", "score"]
+__all__ = ["Decoding", "Likelihood", "generate", "joined", "likelihoods", "mean_loss", "predict", "prompts_of", "score"]
 
 
 PASSED_ON = ("length_penalty", "no_repeat_ngram_size", "repetition_penalty", "min_new_tokens")
@@ -77,6 +78,13 @@ def likelihoods(
 
 def _row_nlls(forward: ForwardPass, batch: Batch, most: int) -> Tensor:
     return torch.cat([forward.row_nlls(part.to(forward.model.device)) for part in batch.parts(most)])
+
+
+def joined(found: Sequence[Likelihood], counts: Sequence[int]) -> list[Likelihood]:
+    """Return the likelihoods of blocks of rows that follow each other, so many of each."""
+    rows = iter(found)
+    parts = [list(islice(rows, count)) for count in counts]
+    return [Likelihood(sum(row.nll for row in part), sum(row.tokens for row in part)) for part in parts]
 
 
 def mean_loss(found: Sequence[Likelihood] | Sequence[Prediction]) -> float:

@@ -44,12 +44,19 @@ TOKENS = 2
 
 
 def longest_row(loaded: Loaded, limits: Limits) -> tuple[int, int]:
-    """Return the most tokens of a prompt, and of what follows it: three at least."""
-    return prompt_limit(loaded, limits), max(limits.target + 1, limits.generated, 3)
+    """Return the most tokens of a prompt, and of what follows it: three at least; a masked model's prompt has them."""
+    most, behind = prompt_limit(loaded, limits), max(limits.target + 1, limits.generated, 3)
+    return (max(1, most - 3), min(3, most - 1)) if loaded.is_masked else (most, behind)
 
 
-def made_up(ids: Ids, source: int, target: int) -> Row:
-    """Return a row of some ids, again and again, with so many tokens in its prompt and its target."""
+def made_up(ids: Ids, source: int, target: int, *, masked: bool = False) -> Row:
+    """Return a row of some ids, again and again, with so many tokens in its prompt and its target.
+
+    A masked model reads both, and is asked for the target where it stands.
+    """
+    if masked:
+        whole = _cycled(ids, source + target)
+        return Row("", whole, whole[source:], truncated=False, places=tuple(range(source, source + target)))
     return Row("", _cycled(ids, source), _cycled(ids, target), truncated=False)
 
 
@@ -111,9 +118,13 @@ def refuse_own_writing(loaded: Loaded) -> None:
 def refuse_sight_ahead(loaded: Loaded, forward: ForwardPass, row: Row) -> None:
     """See that a changed last token moves nothing before it, in a row with three target tokens or more.
 
+    A masked model is to see ahead, and is asked for nothing that it reads.
+
     Raises:
         ModelError: It does: in training, the model would read the answer that it is to predict.
     """
+    if loaded.is_masked:
+        return
     if not loaded.is_encoder_decoder:  # where all but the first token may be targets
         row = row._replace(prompt=row.prompt[:1], target=row.prompt[1:] + row.target)
     # The last token is only a label, read by nobody; the one before it is read last.
@@ -143,7 +154,7 @@ def _without_sight(config: Any) -> str:
 
 def losses_depend_on_others(loaded: Loaded, forward: ForwardPass, rows: Sequence[Row], limits: Limits) -> bool:
     """Return whether a row's losses are others beside one as long as the study may have, and padded so, than alone."""
-    longest = made_up(rows[0].prompt, *longest_row(loaded, limits))
+    longest = made_up(rows[0].prompt, *longest_row(loaded, limits), masked=loaded.is_masked)
     batch = rows_together([*_two(rows), longest], loaded).to(forward.model.device)
     alone = replace(forward, alone=True)
     with eval_mode(forward.model):
@@ -157,7 +168,8 @@ def losses_depend_on_others(loaded: Loaded, forward: ForwardPass, rows: Sequence
 def texts_depend_on_others(loaded: Loaded, rows: Sequence[Row], limits: Limits, precision: Precision) -> bool:
     """Return whether the tokens that follow a prompt have other logits beside a prompt of any length than alone.
 
-    A causal model's longest one has the length that it reaches when its last token is generated.
+    A causal model's longest one has the length that it reaches when its last token is generated; a masked model writes
+    none.
 
     Args:
         loaded: The model.
@@ -165,6 +177,8 @@ def texts_depend_on_others(loaded: Loaded, rows: Sequence[Row], limits: Limits, 
         limits: The most tokens of prompts and predictions.
         precision: Of generation.
     """
+    if loaded.is_masked:
+        return False
     source, _ = longest_row(loaded, limits)
     room = 0 if loaded.is_encoder_decoder else max(0, limits.generated - TOKENS)
     prompts = [*(row.prompt for row in _two(rows)), _cycled(rows[0].prompt, source + room)]
@@ -196,7 +210,7 @@ def _name(loaded: Loaded) -> str:
 
 def _fault(loaded: Loaded, ids: Ids, source: int, target: int) -> str | None:
     """Say why a model cannot read a row of some length, ``None`` if it can."""
-    batch = _batch(loaded, made_up(ids, source, target))
+    batch = _batch(loaded, made_up(ids, source, target, masked=loaded.is_masked))
     try:
         with eval_mode(loaded.model):
             loaded.model(**model_rows(loaded.model, batch).inputs, use_cache=False)
@@ -219,7 +233,15 @@ def _two(rows: Sequence[Row]) -> tuple[Row, Row]:
     ordered = sorted(rows, key=lambda row: len(row.prompt) + len(row.target))
     short, long = ordered[0], ordered[-1]
     half, most = -(-len(short.prompt) // 2), -(-len(long.prompt) * 3 // 4)
-    return short._replace(prompt=short.prompt[:half]), long._replace(prompt=long.prompt[:most])
+    return _cut(short, half), _cut(long, most)
+
+
+def _cut(row: Row, size: int) -> Row:
+    """Return the beginning of a row's prompt; of a masked model's with what is hidden in it, or else its last token."""
+    within = [place for place in row.places if place < size] or [size - 1] * bool(row.places)
+    prompt, target = row.prompt[:size], dict(zip(row.places, row.target, strict=False))
+    hidden = tuple(target.get(place, prompt[place]) for place in within)
+    return row._replace(prompt=prompt, target=hidden if row.places else row.target, places=tuple(within))
 
 
 def _batch(loaded: Loaded, row: Row) -> Batch:

@@ -17,8 +17,8 @@ import torch
 from harness.core.errors import TaskError
 from harness.core.example import Example, Split
 from harness.data.context_left import context_beside
+from harness.data.encode_split import encode_split
 from harness.data.plain_text import opened
-from harness.data.text_blocks import encode_split
 from harness.data.tokenization import Encoded, Limits, PromptForm, Row, prompt_limit
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve_all
@@ -73,13 +73,14 @@ class TrainingSetup:
             load_study_model(study.model), study, token_limits(study, task)
         )
         self.is_text = checked.text is not None
-        """Whether its rows are blocks of text, of which few are continued, to be looked at."""
+        """Whether its rows are blocks of text, of which few are continued, to be looked at; none by a masked model."""
         self._examples: dict[Split, Sequence[Example]] = dict(checked.examples)
         self._encoded: dict[tuple[PromptForm, Split], Encoded] = {}
         self.demonstrations = with_vectors(checked.demonstrations, checked.prompts, self.loaded)
         """What prompts pick theirs from, by the model as it was loaded."""
         rows = self.encoded(checked.prompts[0], "validation").rows
-        rows = [opened(row) for row in rows[: study.training.batch_size]] if self.is_text else rows
+        rows = rows[: study.training.batch_size] if self.is_text else rows
+        rows = [opened(row) for row in rows] if self.is_text and not self.loaded.is_masked else rows
         architecture = f"model {study.model.name}: {type(self.loaded.model).__name__}"
         with misfits_told(f"{architecture} cannot be called", ANOTHER):
             refuse_own_writing(self.loaded)
@@ -107,7 +108,8 @@ class TrainingSetup:
         """The model's way to its loss with nothing left out and nothing replayed."""
         self.forward, exact = whole, True
         """The way to its loss as it stands, for any rows: nothing is replayed."""
-        if not whole.alone and not self.is_text:  # where nearly every position has a label, nothing is left out
+        # Where nearly every position has a label, nothing is left out.
+        if not whole.alone and (loaded.is_masked or not self.is_text):
             at_labels, asked = modules_at_labels(model), block_asked_at_labels(model)
             self.forward = replace(whole, at_labels=at_labels, asked_at_labels=asked)
             exact = is_exact(loaded, self.forward, whole, rows, batch_size=self.study.training.batch_size)
@@ -171,7 +173,7 @@ class TrainingSetup:
             is_train = split == "train"
             shown = self.demonstrations.attached(prompt, self._examples[split], of_train=is_train)
             limits = self.limits
-            self._encoded[key] = encode_split(shown, prompt, self.loaded, limits=limits, drop_long_targets=is_train)
+            self._encoded[key] = encode_split(shown, prompt, self.loaded, limits=limits, of_train=is_train)
         return self._encoded[key]
 
 

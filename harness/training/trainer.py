@@ -16,6 +16,7 @@ from harness.core.progress import Step, Tell
 from harness.core.workspace import HERE, Workspace
 from harness.data.demonstrations import shots_of
 from harness.data.label_words import is_labelled
+from harness.data.masked_blocks import MaskedBlocks
 from harness.data.plain_text import asked
 from harness.data.tokenization import PromptForm
 from harness.models.apply_tuning import apply, first_block, reset
@@ -44,6 +45,9 @@ from harness.training.training_run import TrainingRun
 from harness.training.tuning_proofs import refuse_untrainable, refuse_written_over
 
 __all__ = ["ModelFacts", "Trainer"]
+
+DRAWN = "training hides other tokens in every epoch"
+"""Why its frozen part is computed in every step."""
 
 
 class Trainer:
@@ -112,11 +116,13 @@ class Trainer:
         trainable = apply(setup.loaded.model, cell.tuning, adapter_start(cell, setup.loaded, seed))
         try:
             train, validation = (cell.prompt.name, "train"), (cell.prompt.name, "validation")
-            rows = {train: setup.encoded(cell.prompt, "train").rows}
-            rows[validation] = setup.encoded(cell.prompt, "validation").rows
-            writes = not setup.is_text and not is_labelled(cell.prompt)
-            predicted = [validation] if (generates or self._generates) and writes else []
-            self._replay.open(cell.id, trainable, rows, predicted=predicted)
+            splits = {train: setup.encoded(cell.prompt, "train").rows}
+            splits[validation] = setup.encoded(cell.prompt, "validation").rows
+            generates = (generates or self._generates) and not setup.is_text and not is_labelled(cell.prompt)
+            # What hides other tokens in every epoch is other rows.
+            drawn = DRAWN if isinstance(splits[train], MaskedBlocks) else ""
+            rows = {key: part for key, part in splits.items() if key != train or not drawn}
+            self._replay.open(cell.id, trainable, rows, predicted=[validation] if generates else [], but=drawn)
             yield opened(replay=self._replay, trainable=trainable)
         finally:
             self._replay.close()
@@ -165,7 +171,8 @@ class Trainer:
         """
         tunings = list(dict.fromkeys(cell.tuning for cell in cells if cell.tuning.trains))
         setup, final = self.setup, self._checked.study.final
-        row = made_up(asked(setup.encoded(self._checked.prompts[0], "validation").rows[0]), 6, 4)
+        ids = asked(setup.encoded(self._checked.prompts[0], "validation").rows[0])
+        row = made_up(ids, 6, 4, masked=setup.loaded.is_masked)
         for tuning in tunings:
             recomputes = self._checked.study.training.gradient_checkpointing is True
             refuse_untrainable(setup.loaded, setup.whole_forward, row, tuning, recomputes=recomputes)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,9 @@ from harness.core.example import Prediction, Split
 from harness.core.progress import STEP, Step, Tell
 from harness.data.choice_rows import counted_in
 from harness.data.label_words import is_labelled, labels_of
+from harness.data.masked_blocks import MaskedBlocks, OneByOne
 from harness.data.plain_text import asked
+from harness.data.text_blocks import ids_of
 from harness.data.tokenization import Row
 from harness.models.apply_tuning import Trainable, restore, snapshot
 from harness.models.delta import trained_digest
@@ -35,7 +38,7 @@ from harness.training.choosing import chosen
 from harness.training.cost_meter.account import Account
 from harness.training.cost_meter.prices import Call, noting
 from harness.training.criteria import criterion_of
-from harness.training.evaluation import Likelihood, likelihoods, mean_loss, predict, score
+from harness.training.evaluation import Likelihood, joined, likelihoods, mean_loss, predict, score
 from harness.training.forward_batch import ForwardBatch
 from harness.training.loop import Epoch, Resumed, fit
 from harness.training.loss import ForwardPass
@@ -44,11 +47,10 @@ from harness.training.proofs import made_up
 from harness.training.run_state import RunState
 from harness.training.setup import TrainingSetup
 from harness.training.step_memory import recomputed_blocks
+from harness.training.text_predictions import text_predictions
 from harness.training.tuning_proofs import recomputing_fault
 
-__all__ = ["CONTINUED", "FAR", "SplitScores", "TrainingRun"]
-
-CONTINUED = 8  # blocks of text of a test split that are continued from their beginning, to be looked at
+__all__ = ["FAR", "SplitScores", "TrainingRun"]
 
 FAR = 10.0
 """Nats a token. A validation loss that is further above both the untrained model's and guessing, log(vocabulary), is no
@@ -122,7 +124,8 @@ class TrainingRun:
 
         def batches(epoch: int) -> Sequence[Batch]:
             order = np.random.default_rng([seed, epoch])
-            return loss_batches(rows, setup.loaded, batch_size=training.batch_size, order=order)
+            drawn = rows.drawn(seed, epoch) if isinstance(rows, MaskedBlocks) else rows
+            return loss_batches(drawn, setup.loaded, batch_size=training.batch_size, order=order)
 
         trunk = self._replay.losses.get((self._cell.prompt.name, "train"))
         forward = self._fitted(self._forward(training, trunk), batches(1), training)
@@ -168,7 +171,8 @@ class TrainingRun:
         recomputed, said = recomputed_blocks(forward, batches, training, max(0, self._free - held))
         lighter = replace(forward, recomputed=recomputed)
         if recomputed and training.gradient_checkpointing == "auto":
-            row = made_up(asked(self._setup.encoded(self._cell.prompt, "train").rows[0]), 6, 4)
+            ids = asked(self._setup.encoded(self._cell.prompt, "train").rows[0])
+            row = made_up(ids, 6, 4, masked=self._setup.loaded.is_masked)
             if fault := recomputing_fault(self._setup.loaded, lighter, row):
                 lighter, said = forward, f"off: {fault}"
         self._checkpointing = {CHECKPOINTING: said}
@@ -190,6 +194,7 @@ class TrainingRun:
                 predictions, nlls = found if generate else [], [Likelihood(one.nll, one.tokens) for one in found]
             else:
                 nlls = likelihoods(forward, batches, size=self._sizes[SCORING_BATCH], tell=tell)
+                nlls = joined(nlls, rows.counts) if isinstance(rows, OneByOne) else nlls
             answering = time.perf_counter()
             if generate and not predictions:
                 with noting(setup.loaded.model, calls):
@@ -208,19 +213,13 @@ class TrainingRun:
         self, split: Split, rows: Sequence[Row], nlls: Sequence[Likelihood], trunk: Trunk | None
     ) -> list[Prediction]:
         """Return each row's prediction; of blocks of text, whose likelihood is scored, few on test are continued."""
-        setup, tell = self._setup, self._at(f"{split} answers")
-        size, ends = self._sizes[GENERATION_BATCH], self._cell.prompt.ends(setup.loaded)
+        setup, ends = self._setup, self._cell.prompt.ends(self._setup.loaded)
+        settings = {"ends": ends, "size": self._sizes[GENERATION_BATCH], "tell": self._at(f"{split} answers")}
+        answered = partial(predict, setup.loaded, decoding=setup.decoding, **settings)
         if not setup.is_text:
-            return predict(
-                setup.loaded, rows, nlls, decoding=setup.decoding, ends=ends, trunk=trunk, size=size, tell=tell
-            )
-        predictions = [Prediction(row.id, "", *likelihood) for row, likelihood in zip(rows, nlls, strict=True)]
-        places = sorted({number * len(rows) // CONTINUED for number in range(CONTINUED)}) if split == "test" else []
-        some = [rows[place] for place in places], [nlls[place] for place in places]
-        continued = predict(setup.loaded, *some, decoding=setup.decoding, ends=ends, size=size, tell=tell)
-        for place, prediction in zip(places, continued, strict=True):
-            predictions[place] = prediction
-        return predictions
+            return answered(rows, nlls, trunk=trunk)
+        continues = split == "test" and not setup.loaded.is_masked
+        return text_predictions(ids_of(setup.examples(split)), rows, nlls, answered if continues else None)
 
     def _at(self, stage: str) -> Callable[[int, int], None]:
         """Return who is told how much of a stage of the present epoch is done."""

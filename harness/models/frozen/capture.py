@@ -24,7 +24,7 @@ from harness.models.hooks import answering, look
 from harness.models.masked_models import fills_masks
 from harness.models.transformers_compat import has_generation_steps
 
-__all__ = ["CapturePoint", "Fetch", "Keep", "Reached", "Rows", "capture_points", "kv_capture_points"]
+__all__ = ["CapturePoint", "Fetch", "Keep", "Reached", "Rows", "capture_points", "entrance", "kv_capture_points"]
 
 Keep = Callable[[str, Tensor], object]
 """Takes a recorded tensor by capture point, item and row, ``model.layers.4/0/17``; a dictionary's ``__setitem__``."""
@@ -237,7 +237,7 @@ def _points(model: PreTrainedModel, listed: Sequence[Part], cut: int, *, at_end:
         raise ValueError(f"a cut must be between 1 and {len(listed)}, the number of blocks, not {cut}")
     returned = layouts(model, listed)
     if cut == len(listed):
-        top, frozen = _entrance(model), tuple((block.module, returned[block.name]) for block in listed)
+        top, frozen = entrance(model), tuple((block.module, returned[block.name]) for block in listed)
         return [_HeadCapture(f"{top.name}.last" if at_end else top.name, top.module, frozen, at_end)]
     points: list[CapturePoint] = []
     if listed[cut].stack != listed[0].stack:
@@ -249,7 +249,7 @@ def _points(model: PreTrainedModel, listed: Sequence[Part], cut: int, *, at_end:
     return points
 
 
-def _entrance(model: PreTrainedModel) -> Part:
+def entrance(model: PreTrainedModel) -> Part:
     """Return what is called first of a head: of a masked model its transform, which trains with it."""
     return (*anatomy(model).transform, head(model))[0] if fills_masks(model) else head(model)
 

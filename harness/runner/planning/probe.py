@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from harness.core.example import Example, Split
-from harness.data.text_blocks import encode_split
+from harness.data.encode_split import encode_split
 from harness.data.tokenization import PromptForm, Row
 from harness.runner.planning.workload import Load, load_of
 from harness.study.check import Checked
@@ -102,7 +102,7 @@ def _rows(checked: Checked, prompt: PromptForm, split: Split) -> Sequence[Row]:
     limits = token_limits(checked.study, checked.task)
     dropping = split == "train"
     examples = checked.demonstrations.attached(prompt, checked.examples[split], of_train=dropping)
-    return encode_split(examples, prompt, reader, limits=limits, drop_long_targets=dropping).rows
+    return encode_split(examples, prompt, reader, limits=limits, of_train=dropping).rows
 
 
 def _length(row: Row) -> int:

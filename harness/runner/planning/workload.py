@@ -14,12 +14,13 @@ from torch import Tensor
 
 from harness.core.example import Split
 from harness.data.choice_rows import ChoiceRows
+from harness.data.encode_split import encode_split
 from harness.data.label_words import is_labelled
-from harness.data.text_blocks import BlockRows, encode_split
+from harness.data.masked_blocks import MaskedBlocks
+from harness.data.text_blocks import BlockRows
 from harness.data.tokenization import PromptForm, Row
 from harness.models.apply_tuning import first_block
-from harness.models.find_blocks import head
-from harness.models.frozen.capture import CapturePoint, Rows, capture_points, kv_capture_points
+from harness.models.frozen.capture import CapturePoint, Rows, capture_points, entrance, kv_capture_points
 from harness.models.frozen.replay import record
 from harness.models.load import Loaded
 from harness.study.check import Checked
@@ -84,12 +85,10 @@ def works(prompts: Sequence[PromptForm], checked: Checked, trainer: Trainer) -> 
         train, validation = (_rows(split, prompt, checked, trainer) for split in ("train", "validation"))
         recorded = (NOTHING, NOTHING, NOTHING)
         if footprint.cuts:
-            starts = (
-                footprint.of_prefill(validation, trainer.setup.decoding)
-                if replays_starts and not is_labelled(prompt)
-                else NOTHING
-            )
-            recorded = (footprint.of_losses(train), footprint.of_losses(validation), starts)
+            writes = replays_starts and not is_labelled(prompt)
+            starts = footprint.of_prefill(validation, trainer.setup.decoding) if writes else NOTHING
+            of_train = NOTHING if isinstance(train, MaskedBlocks) else footprint.of_losses(train)
+            recorded = (of_train, footprint.of_losses(validation), starts)
         loads = [
             load_of(rows, loaded, batch_size=study.training.batch_size, decoding=trainer.setup.decoding)
             for rows in (train, validation)
@@ -131,7 +130,7 @@ def _longest(rows: Sequence[Row], indices: Sequence[int], decoding: Decoding) ->
 def _rows(split: Split, prompt: PromptForm, checked: Checked, trainer: Trainer) -> Sequence[Row]:
     setup, dropping = trainer.setup, split == "train"
     examples = setup.demonstrations.attached(prompt, checked.examples[split], of_train=dropping)
-    return encode_split(examples, prompt, setup.loaded, limits=setup.limits, drop_long_targets=dropping).rows
+    return encode_split(examples, prompt, setup.loaded, limits=setup.limits, of_train=dropping).rows
 
 
 @dataclass
@@ -149,7 +148,7 @@ class Footprint:
     def of_losses(self, rows: Sequence[Row]) -> Sizes:
         """Return what is recorded of some rows for their losses."""
         model, size = self.loaded.model, Counter[str]()
-        by_label = head(model).name  # only label positions come there; elsewhere rows of one shape take the same
+        by_label = entrance(model).name  # only label positions come there; elsewhere rows of one shape take the same
         for batch in loss_batches(rows, self.loaded, batch_size=len(rows)):
             (one,) = loss_batches([rows[batch.indices[0]]], self.loaded, batch_size=1)
             inputs, shape = model_rows(model, one.to(model.device)), [each.size(1) for each in batch.inputs.values()]

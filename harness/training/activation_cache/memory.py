@@ -9,6 +9,7 @@ import psutil
 import torch
 from torch import Tensor
 
+from harness.data.masked_blocks import OneByOne
 from harness.data.text_blocks import BlockRows
 from harness.data.tokenization import Row
 from harness.models.load import Loaded
@@ -76,7 +77,8 @@ class ActivationMemory:
         if not isinstance(rows, BlockRows):
             return ""
         width = getattr(loaded.model.config.get_text_config(), "hidden_size", 0)
-        least = len(rows) * rows.form.block_tokens * width * (2 if precision == "bf16" else 4)
+        positions = 1 if isinstance(rows, OneByOne) else rows.form.block_tokens  # before the head, of a mask alone
+        least = len(rows) * positions * width * (2 if precision == "bf16" else 4)
         return "" if least <= max(self.memory, self.disk.budget if self.disk else 0) else str(TooLarge.of(least))
 
     def get(self, key: str) -> Mapping[str, Tensor] | None:

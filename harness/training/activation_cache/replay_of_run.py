@@ -37,6 +37,8 @@ class RunReplay:
         """Why the last run computed its frozen part in every step, if it did."""
         self.read: str | None = None
         """Why it read its prompts whole, if it generated and did."""
+        self.but = ""
+        """What it computed although the rest was replayed."""
 
     def open(
         self,
@@ -45,6 +47,7 @@ class RunReplay:
         rows: Mapping[RowsKey, Sequence[Row]],
         *,
         predicted: Sequence[RowsKey] = (),
+        but: str = "",
     ) -> None:
         """Replay the frozen part from here on, unless it must run live.
 
@@ -53,8 +56,9 @@ class RunReplay:
             trainable: What the model, as it is now, trains.
             rows: Of training and validation.
             predicted: Those of which it is known by now that predictions will be made.
+            but: What is left out of the rows, and why.
         """
-        self._name, self._rows, self.live, self.read = name, rows, None, None
+        self._name, self._rows, self.live, self.read, self.but = name, rows, None, None, but
         if isinstance(self._cache, str):
             self.live = self._cache
             return
@@ -95,7 +99,8 @@ class RunReplay:
         """How the last run computed its frozen part."""
         if self.live is not None:
             return f"live: {self.live}"
-        return f"replayed, but prompts are read whole: {self.read}" if self.read else "replayed"
+        but = self.but or (f"prompts are read whole: {self.read}" if self.read else "")
+        return f"replayed, but {but}" if but else "replayed"
 
     def _open_prompts(self, key: RowsKey, cuts: Sequence[int]) -> None:
         assert not isinstance(self._cache, str)
