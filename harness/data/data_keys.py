@@ -126,6 +126,9 @@ class Data(Place):
     likeliest counts; left out: the task's, else the distinct targets of train, each its own word."""
     train: Rows | None = None
     """Rows used; left out: all."""
+    per_label: Rows | None = None
+    """Training rows used of each label, instead of ``train``: ``4`` for a few-shot study; a smaller number takes some
+    of the rows of a larger one."""
     validation: Rows | None = None
     """Rows used; left out: all, of a split that is carved out of train a tenth of its rows."""
     test: Rows | None = None
@@ -134,6 +137,12 @@ class Data(Place):
     """Decides which rows are used, and which are carved out where the source lacks a split."""
     on_overlap: Literal["warn", "drop", "error"] = "warn"
     """Of duplicates across splits; ``drop``: from train, else from validation, never from test."""
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Data:
+        if self.train is not None and self.per_label is not None:
+            raise ValueError("data names both train and per_label, two sizes of one split; keep one")
+        return self
 
     @model_validator(mode="after")
     def _one_or_several(self) -> Data:

@@ -48,6 +48,11 @@ def with_labels(
     refuse_writing(study, prompts, reader, problems)
     asked = [form for _, form in prompts if is_labelled(form)]
     if not asked:
+        if study.data.per_label is not None:
+            rule = (
+                "counts rows by label, but all prompts are answered by a text; set data.train, or answers: likelihood"
+            )
+            problems.add(f"data.per_label {rule}", "data", "per_label")
         if study.data.labels is not None:
             rule = "says nothing where all prompts are answered by a text; set answers: likelihood, or leave it out"
             problems.add(f"data.labels {rule}", "data", "labels")

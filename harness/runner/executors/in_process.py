@@ -28,9 +28,9 @@ from harness.study.search_space import applied, tuned
 from harness.tracking.schema import Metrics, Tags, score_name
 from harness.tracking.step_names import PRUNED_AFTER_STEP, RESUMED_AFTER
 from harness.training.early_stopping import EarlyStopping
-from harness.training.epoch_losses import losses
 from harness.training.forgetting import Forgetting
 from harness.training.loop import Epoch, Resumed
+from harness.training.loss_metrics import losses
 from harness.training.model_facts import ModelFacts
 from harness.training.trainer import Trainer
 from harness.training.training_run import TrainingRun

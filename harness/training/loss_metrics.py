@@ -1,4 +1,4 @@
-"""What is told of an epoch's losses beside its scores."""
+"""What a run's curve says of losses beside the scores of a split."""
 
 from __future__ import annotations
 
