@@ -3,8 +3,8 @@
 A row of its data:
 
     {"id": "train-0000",
-     "source": "Nobody knows where the old jacket is. Henry slept badly because of his ear. Martin got an appointment with
-       the doctor for him on Tuesday at three and goes along.",
+     "source": "Nobody knows where the old jacket is. Henry slept badly because of his ear. Martin got an appointment
+       with the doctor for him on Tuesday at three and goes along.",
      "target": "home"}
 
 Each label is a word that may follow the prompt, or stand where a cloze has its gap; the likeliest one is the answer.

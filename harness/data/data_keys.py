@@ -127,6 +127,9 @@ class Data(Place):
     train: Sizes | None = None
     """Rows used; left out: all. A list, ``[50, 200, 800]``, is one more axis, ``train_size``: each size is a part of
     the next larger one, and all are validated and tested on the same rows."""
+    per_label: Rows | None = None
+    """Training rows used of each label, instead of ``train``: ``4`` for a few-shot study; a smaller number takes some
+    of the rows of a larger one."""
     validation: Rows | None = None
     """Rows used; left out: all, of a split that is carved out of train a tenth of its rows."""
     test: Rows | None = None
@@ -149,6 +152,12 @@ class Data(Place):
     def of_size(self, size: int) -> Data:
         """Return the same section with so many training rows."""
         return self.model_copy(update={"train": size})
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Data:
+        if self.train is not None and self.per_label is not None:
+            raise ValueError("data names both train and per_label, two sizes of one split; keep one")
+        return self
 
     @model_validator(mode="after")
     def _one_or_several(self) -> Data:

@@ -1,4 +1,4 @@
-"""A split in token ids, whatever it is of: rows of prompts and targets, of prompts and labels, or blocks of text."""
+"""A split in token ids, whatever it is of: prompts and targets, prompts and the words of labels, or blocks of text."""
 
 from __future__ import annotations
 

@@ -79,10 +79,7 @@ def written_keys(prompt: PromptForm) -> dict[str, Any]:
 
 
 def stored_fields(prompt: PromptForm) -> dict[str, Any]:
-    """Return a prompt's fields as digests and stored models hold them: those of demonstrations where it has any.
-
-    Likewise how it is answered, where that is by a label, and how many tokens are scored, where that is said.
-    """
+    """Return a prompt's fields as digests and stored models hold them: later ones where they say anything."""
     apart = (*(SHOWN if getattr(prompt, "shots", None) == 0 else ()), *(() if is_labelled(prompt) else OF_LABELS))
     fields = {key: value for key, value in asdict(prompt).items() if key not in apart}
     return {key: value for key, value in fields.items() if key != "scored_tokens" or value is not None}

@@ -192,7 +192,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     notes += [
         *rows.notes,
         *size_notes(study),
-        *masked_notes(study, reader, examples),
+        *masked_notes(study, task, reader, examples),
         *model_notes(study, task, description, reader, forms, shown),
         *measured_otherwise(forms),
     ]

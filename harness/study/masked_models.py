@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from harness.core.example import Example, Split
-from harness.data.tokenization import Reader
+from harness.data.label_words import is_labelled
+from harness.data.plain_text import PlainText
+from harness.data.tokenization import PromptForm, Reader
 from harness.metrics.likelihood import PSEUDO_PERPLEXITY
 from harness.study.model_config import Description
 from harness.study.plain_tasks import plain_form
@@ -18,7 +20,7 @@ from harness.study.problems import Problems
 from harness.study.spec import StudySpec
 from harness.study.task import Task
 
-__all__ = ["masked_notes", "masked_task", "refuse_masked"]
+__all__ = ["masked_notes", "masked_task", "refuse_masked", "refuse_writing"]
 
 
 def masked_task(study: StudySpec, task: Task, description: Description | None) -> Task:
@@ -36,11 +38,6 @@ def refuse_masked(study: StudySpec, task: Task, description: Description | None,
     if not masked:
         return
     named = f"model {study.model.name!r} is a masked language model"
-    if not is_text:
-        asked = f"which fills masks and writes no text, and task {task.name!r} asks for texts"
-        remedy = "use a causal or an encoder-decoder model, or a task of plain text such as text_generation"
-        problems.add(f"{named}, {asked}; {remedy}", "model", "name")
-        return
     for section, told in {"generation": "writes no text", "generality": "goes on with no text"}.items():
         said = getattr(study, section)
         if said.model_fields_set and said.model_dump() != {**said.model_dump(), "text": None, "tasks": ()}:
@@ -51,9 +48,22 @@ def refuse_masked(study: StudySpec, task: Task, description: Description | None,
             problems.add(f"tuning {tuning.name}: {named}, and {rule}; use lora, or weights of its own", "tuning", place)
 
 
-def masked_notes(study: StudySpec, reader: Reader | None, examples: Mapping[Split, Sequence[Example]]) -> list[str]:
+def refuse_writing(
+    study: StudySpec, prompts: Sequence[tuple[int, PromptForm]], reader: Reader | None, problems: Problems
+) -> None:
+    """Note prompts that ask a masked model for texts, which it does not write."""
+    for place, prompt in prompts if reader is not None and reader.is_masked else ():
+        if not is_labelled(prompt) and not isinstance(prompt, PlainText):
+            named = f"model {study.model.name!r} is a masked language model, which fills masks and writes no text"
+            remedy = "set answers: likelihood, or use a causal or an encoder-decoder model"
+            problems.add(f"prompt {prompt.name!r} is answered by a text, but {named}; {remedy}", "prompts", place)
+
+
+def masked_notes(
+    study: StudySpec, task: Task, reader: Reader | None, examples: Mapping[Split, Sequence[Example]]
+) -> list[str]:
     """Tell what scoring the blocks of a masked model takes."""
-    if reader is None or not reader.is_masked or "validation" not in examples:
+    if plain_form(study, task) is None or not reader or not reader.is_masked or "validation" not in examples:
         return []
     trained, scored = len(examples["train"]), len(examples["validation"])
     most = study.training.scored_tokens

@@ -71,6 +71,8 @@ def refuse_plain(
         problems.add(f"answers is {study.answers}: {rule}; leave it out", "answers")
     if study.data.labels is not None:
         problems.add("data.labels says nothing of plain text; leave it out", "data", "labels")
+    if study.data.per_label is not None:
+        problems.add("data.per_label says nothing of plain text; set data.train, in blocks", "data", "per_label")
     if form.block_tokens < SHORTEST:
         problems.add(
             f"training.block_tokens is {form.block_tokens}; it must be at least {SHORTEST}", "training", "block_tokens"

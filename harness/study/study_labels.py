@@ -11,6 +11,7 @@ from harness.core.example import Example, Split
 from harness.data.choice_rows import word_ids
 from harness.data.label_words import Label, is_labelled, labels_of
 from harness.data.tokenization import Ids, PromptForm, Reader
+from harness.study.masked_models import refuse_writing
 from harness.study.problems import Problems, listed_rows
 from harness.study.settings import token_limits
 from harness.study.spec import StudySpec
@@ -44,8 +45,14 @@ def with_labels(
         reader: Stands for the model; ``None``: it could not be read.
         problems: Takes what is wrong.
     """
+    refuse_writing(study, prompts, reader, problems)
     asked = [form for _, form in prompts if is_labelled(form)]
     if not asked:
+        if study.data.per_label is not None:
+            rule = (
+                "counts rows by label, but all prompts are answered by a text; set data.train, or answers: likelihood"
+            )
+            problems.add(f"data.per_label {rule}", "data", "per_label")
         if study.data.labels is not None:
             rule = "says nothing where all prompts are answered by a text; set answers: likelihood, or leave it out"
             problems.add(f"data.labels {rule}", "data", "labels")

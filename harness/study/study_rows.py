@@ -16,6 +16,7 @@ from harness.data.known_columns import made_into_others
 from harness.data.mixtures import part_of
 from harness.data.open_source import open_source
 from harness.data.row_groups import few_tested, likely_groups, separated
+from harness.data.rows_by_label import few_of_each
 from harness.data.sources import Source, SourceRow, example_of, examples_of, split_rows
 from harness.data.train_sizes import ids_by_size, parts_of
 from harness.data.train_test_overlap import Overlap, Twin, overlaps, settled
@@ -68,6 +69,8 @@ def study_rows(
     source, sample, asked, examples, ids = _read(study, task, task_file, problems, test=test)
     examples, taken_off = trimmed_targets(examples, end, problems)
     examples, found, lines = _kept(study, examples, problems)
+    with problems.at("data", "per_label"):
+        examples = _few(study, examples)
     parts = dict[int, Sequence[Example]]()
     with problems.at("data", "train"):
         parts = parts_of(examples.get("train", ()), ids)
@@ -123,6 +126,14 @@ def _kept(
     lost = {split: size - len(examples[split]) for split, size in sizes.items()}
     lines = [f"{n} rows of {split} are left out: their group is in a later split." for split, n in lost.items() if n]
     return examples, found, [*lines, *few_tested(examples)]
+
+
+def _few(study: StudySpec, examples: dict[Split, list[Example]]) -> dict[Split, list[Example]]:
+    """Return the examples that are used where a study names how many of each label; drawn of those that are left."""
+    count = study.data.per_label
+    if count is None or "train" not in examples:
+        return examples
+    return examples | {"train": few_of_each(examples["train"], count, study.data.seed)}
 
 
 def _shown_otherwise(data: Data, source: Source | None, examples: Mapping[Split, Sequence[Example]]) -> frozenset[str]:

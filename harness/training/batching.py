@@ -152,7 +152,8 @@ def loss_batches(
         return _BlockBatches(rows, reader, batch_size, order)
     choices = rows.choices if isinstance(rows, ChoiceRows) else ()
     units: Sequence[Sequence[Row]] = [choice.rows for choice in choices] or [(row,) for row in rows]
-    sizes = [_most(unit, reader) for unit in units]
+    each = [[_sizes(row, reader) for row in unit] for unit in units]
+    sizes = [(max(read for read, _ in own), max(labels for _, labels in own)) for own in each]
     shapes = [_shape(each, reader) for each in sizes]
     lengths = [len(row.prompt) + len(row.target) for row, *_ in units]
     chunks, widths = _chunks(shapes, lengths, batch_size, order), _widths(shapes, sizes)
@@ -163,12 +164,6 @@ def loss_batches(
         batch = _batch(indices, [rows[i] for i in indices], reader, widths[shapes[chunk[0]]])
         made.append(replace(batch, choices=tuple(choices[i] for i in chunk), tokens=len(chunk)) if choices else batch)
     return made
-
-
-def _most(rows: Sequence[Row], reader: Reader) -> tuple[int, int]:
-    """Return the most that one of some rows has of what `_sizes` counts."""
-    read, labels = zip(*(_sizes(row, reader) for row in rows), strict=True)
-    return max(read), max(labels)
 
 
 class _BlockBatches(Sequence[Batch]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -118,6 +119,23 @@ def test_words_that_are_the_same_tokens_are_refused(place: Place) -> None:
     said = refused(place, "data.labels={early: [noon], late: [Noon, b], cold: [c]}")
     rule = "are the same tokens to the model's tokenizer; write other words"
     assert f"'noon' of label 'early' and 'Noon' of label 'late' {rule}" in said
+
+
+def test_few_rows_of_each_label_are_some_of_more(place: Place) -> None:
+    used = {}
+    for count in (1, 2, 5):
+        train = checked(place, f"data.per_label={count}").examples["train"]
+        assert Counter(row.target for row in train) == dict.fromkeys(LABELS, count)
+        used[count] = {row.id for row in train}
+    assert used[1] < used[2] < used[5]
+    assert {row.id for row in checked(place, "data.per_label=5", "data.seed=1").examples["train"]} != used[5]
+    whole = [row["id"] for row in rows("train")]
+    assert [row.id for row in checked(place, "data.per_label=5").examples["train"]] == sorted(used[5], key=whole.index)
+    assert "data.per_label is 9, but of the label 'cold' there are 8 training rows" in refused(
+        place, "data.per_label=9"
+    )
+    assert "data names both train and per_label" in refused(place, "data.per_label=2", "data.train=6")
+    assert "data.per_label counts rows by label, but all" in refused(place, "data.per_label=2", "answers=generate")
 
 
 def test_too_many_targets_are_no_labels(place: Place) -> None:

@@ -23,6 +23,7 @@ from harness.models.last_block import block_asked_at_labels, modules_at_labels
 from harness.models.load import Loaded
 from harness.study.axes import Tuning
 from harness.study.spec import Training
+from harness.testing import MASKED_FAMILIES
 from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.memory import ActivationMemory
 from harness.training.batching import loss_batches
@@ -186,3 +187,80 @@ def test_a_replay_trains_and_scores_as_the_live_model(
     assert found[True] == pytest.approx(found[False], rel=1e-4)
     assert found[False][-1] != found[False][-2]
     assert np.mean(found[False][-9:]) < np.mean(found[False][:3]), "it learns"
+
+
+CLOZE = "{{ source }} It was {{ mask }}."
+
+
+def masked_scores(loaded: Loaded, labels: tuple[Label, ...], text: str) -> Tensor:
+    """Score every word at as many masks as it has tokens, by transformers alone; shape (examples, labels)."""
+    tokenizer, found = loaded.tokenizer, []
+    for example in examples(labels):
+        means = []
+        for label in labels:
+            of_words = []
+            for word in label.words:
+                said = tokenizer(f" {word}", add_special_tokens=False)["input_ids"]
+                whole = text.replace("{{ source }}", example.fields["source"])
+                whole = whole.replace("{{ mask }}", tokenizer.mask_token * len(said))
+                ids = torch.tensor([tokenizer(whole)["input_ids"]])
+                logs = loaded.model(ids).logits[0, ids[0] == tokenizer.mask_token_id].log_softmax(-1)
+                of_words.append(logs[torch.arange(len(said)), said].mean())
+            means.append(torch.stack(of_words).max())
+        found.append(torch.stack(means))
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("labels", [SHORT, MIXED])
+@pytest.mark.parametrize("family", MASKED_FAMILIES)
+def test_probabilities_at_masks_are_those_of_plain_transformers(
+    tiny: Callable[..., Loaded], family: str, labels: tuple[Label, ...]
+) -> None:
+    loaded = tiny(family)
+    rows = encode_choices(examples(labels), prompt(labels, CLOZE), loaded, limits=LIMITS).rows
+    assert isinstance(rows, ChoiceRows)
+    lengths = {len(word.tokens) for word in rows.choices[0].words}
+    assert len(rows) == 9 * len(lengths), "words of as many tokens share a row"
+    found = chosen(ForwardPass(loaded.model), loss_batches(rows, loaded, batch_size=4), labels)
+    with torch.no_grad():
+        wanted = masked_scores(loaded, labels, CLOZE).double().softmax(-1)
+    for one, row in zip(found, wanted, strict=True):
+        assert list((one.probabilities or {}).values()) == pytest.approx(row.tolist(), abs=1e-6)
+
+
+def test_a_prompt_without_a_mask_has_one_at_its_end(tiny: Callable[..., Loaded]) -> None:
+    loaded = tiny("bert")
+    for text, whole in (("{{ source }} It was", "{{ source }} It was {{ mask }}"), ("{{ source }}\n", None)):
+        one, other = (
+            encode_choices(examples(MIXED), prompt(MIXED, each), loaded, limits=LIMITS).rows
+            for each in (text, whole or f"{text}{{{{ mask }}}}")
+        )
+        assert list(one) == list(other)
+
+
+@pytest.mark.parametrize("tuning", [Tuning(kind="head"), Tuning(kind="last_blocks", blocks=1), Tuning(kind="full")])
+def test_a_masked_model_learns_labels_live_and_replayed(tiny: Callable[..., Loaded], tuning: Tuning) -> None:
+    loaded, found = tiny("bert"), {}
+    rows, model = encode_choices(examples(MIXED), prompt(MIXED, CLOZE), loaded, limits=LIMITS).rows, loaded.model
+    for replays in (False, True) if tuning.kind != "full" else (False,):
+        trainable = apply(model, tuning)
+        trunk = None
+        if replays:
+            cache = ActivationCache(loaded, ActivationMemory(2**28, None), 5, "fp32", pytest.fail)
+            trunk = cache.open(("t", "train"), rows, first_trained(model), cuts=())
+            assert isinstance(trunk, Trunk), trunk
+        forward = ForwardPass(model, trunk)
+        epochs = fit(
+            forward,
+            trainable,
+            batches=lambda n: loss_batches(rows, loaded, batch_size=3, order=np.random.default_rng([1, n])),
+            spec=Training(epochs=4),
+            learning_rate=1e-2,
+            seed=0,
+        )
+        losses = [epoch.train_loss for epoch in epochs]
+        said = chosen(forward, loss_batches(rows, loaded, batch_size=4), MIXED)
+        found[replays] = losses + [one.nll for one in said]
+        reset(model, trainable)
+    assert found[False][3] < found[False][0]
+    assert found.get(True, found[False]) == pytest.approx(found[False], rel=1e-4)
