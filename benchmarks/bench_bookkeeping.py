@@ -6,8 +6,8 @@ Cells times trials of a stand-in job that takes no time, under the real driver w
     python benchmarks/bench_bookkeeping.py --cells 400 --trials 10 --store postgresql --workers 8
 
 ``growth`` is the time of a trial in the last hundredth of the study to that in the first; wanted: at most 1.2. What
-other programs take of the processor moves it, and not what one statement asks: the statements of a trial to the
-databases are counted beside it. Only a machine that does nothing else gives seconds.
+other programs take of the processor moves it, but not how many statements a trial takes to the databases, which are
+counted beside it. Only a machine that does nothing else gives seconds. ``KiB a trial`` is what sqlite files take.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ TUNINGS = ["head", "norms", {"last_blocks": 1}, {"last_blocks": 2}, "full"]
 HUNDREDTH = 100
 
 
-def bookkeeping(folder: Path, cells: int, trials: int, *, workers: int, storage: str = "") -> list[Stamp]:
+def bookkeeping(
+    folder: Path, cells: int, trials: int, *, workers: int, epochs: int = 1, storage: str = ""
+) -> list[Stamp]:
     """Run a study in a folder, and return the clocks at its start and at the end of each of its trials.
 
     Args:
@@ -40,6 +42,7 @@ def bookkeeping(folder: Path, cells: int, trials: int, *, workers: int, storage:
         cells: How many; in fives.
         trials: Of each.
         workers: Jobs under way at a time.
+        epochs: Of each trial, each with a score.
         storage: Optuna's; left out: a file in the folder.
     """
     from harness.runner.study import Study
@@ -52,7 +55,7 @@ def bookkeeping(folder: Path, cells: int, trials: int, *, workers: int, storage:
         "bookkeeping",
         prompts=prompts,
         tuning=TUNINGS[: min(cells, 5)],
-        training={"epochs": 1, "max_source_tokens": 24},
+        training={"epochs": epochs, "max_source_tokens": 24},
         search=search,
         generality="none",
     )
@@ -77,22 +80,25 @@ def stores(kind: str, folder: Path) -> Iterator[str]:
         yield make_url(address).set(database="trials").render_as_string(hide_password=False)
 
 
-def measured(cells: int, trials: int, kind: str, workers: int) -> dict[str, Any]:
+def measured(cells: int, trials: int, epochs: int, kind: str, workers: int) -> dict[str, Any]:
     """Return what a study took."""
     with tempfile.TemporaryDirectory() as folder, stores(kind, Path(folder)) as storage:
         begun = time.perf_counter()
-        stamps = bookkeeping(Path(folder), cells, trials, workers=workers, storage=storage)
+        stamps = bookkeeping(Path(folder), cells, trials, workers=workers, epochs=epochs, storage=storage)
         ended = time.perf_counter()
+        size = sum(file.stat().st_size for file in Path(folder).glob("*.db*"))
     more = growth(stamps, HUNDREDTH, workers=workers)
     return {
         "cells": cells,
         "trials": len(stamps) - 1,
+        "epochs": epochs,
         "store": kind,
         "workers": workers,
         "trials a second": (len(stamps) - 1) / (stamps[-1].wall - stamps[0].wall),
         "ms a trial": 1000 * (stamps[-1].wall - stamps[0].wall) / (len(stamps) - 1),
         "of them busy": 1000 * (stamps[-1].busy - stamps[0].busy) / (len(stamps) - 1),
         "statements a trial": (stamps[-1].asked - stamps[0].asked) / (len(stamps) - 1),
+        "KiB a trial": size / 1024 / (len(stamps) - 1),
         "growth": more.wall,
         "growth busy": more.busy,
         "growth statements": more.asked,
@@ -107,10 +113,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=int, default=40)
     parser.add_argument("--trials", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--store", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--workers", type=int, default=8)
     told = parser.parse_args()
-    found = measured(told.cells, told.trials, told.store, told.workers)
+    found = measured(told.cells, told.trials, told.epochs, told.store, told.workers)
     print_table([found])
     write_json(f"bookkeeping_{told.store}_{told.cells}x{told.trials}", found)
 

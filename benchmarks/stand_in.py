@@ -5,6 +5,7 @@ And clocks for that work, which say what a trial takes of it, in the beginning o
 
 from __future__ import annotations
 
+import io
 import math
 import threading
 import time
@@ -14,6 +15,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 from unittest import mock
 
+from rich.console import Console
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
@@ -24,6 +26,7 @@ from harness.runner.executors.crew import Crew
 from harness.runner.executors.executor_table import EXECUTORS
 from harness.runner.executors.in_process import InProcess
 from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, JobQueue, Measured, Reply, Scored, Trained
+from harness.runner.progress_display import PlainProgress
 from harness.study.check import Checked
 from harness.training.model_facts import ModelFacts
 
@@ -43,7 +46,7 @@ class StandIn:
 
     def __init__(self, checked: Checked, workspace: Workspace, progress: Progress, crew: Crew) -> None:
         self._facts = InProcess(checked, workspace, progress).facts()
-        self._objective, self._workers = checked.objective, crew.workers
+        self._objective, self._epochs, self._workers = checked.objective, checked.study.training.epochs, crew.workers
 
     def facts(self) -> ModelFacts:
         return self._facts
@@ -79,8 +82,10 @@ class StandIn:
             yield Ended(job.name, "complete", "", "whole", costs)
             return
         losses = {"train/loss": 2 - found, "validation/loss": 2 - found}
-        yield EpochEnded(job.name, 1, 4, 1, True, found, losses | {f"validation/{self._objective}": found})
-        yield Trained(job.name, 1, 4, found, {}, {})
+        for epoch in range(1, self._epochs + 1):
+            scores = losses | {f"validation/{self._objective}": found}
+            yield EpochEnded(job.name, epoch, 4 * epoch, epoch, epoch == self._epochs, found, scores)
+        yield Trained(job.name, self._epochs, 4 * self._epochs, found, {}, {})
         yield Ended(job.name, "complete", "", "whole", costs)
 
 
@@ -99,10 +104,11 @@ class Stamp(NamedTuple):
     """Statements to the databases."""
 
 
-class Watcher(Progress):
-    """Notes the clocks at the start, and at the end of every trial."""
+class Watcher(PlainProgress):
+    """Prints what the command does, to nobody; notes the clocks at the start, and at the end of every trial."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
         self.stamps: list[Stamp] = []
         self.asked = 0
         self._thread = threading.get_ident()
@@ -112,6 +118,7 @@ class Watcher(Progress):
         self.asked += threading.get_ident() == self._thread
 
     def start(self, cells: Mapping[str, CellWork]) -> None:
+        super().start(cells)
         self.stamps.append(self._now())
 
     def record(self, kind: str, job: str, facts: Mapping[str, Any]) -> None:
@@ -130,7 +137,7 @@ def stamped(checked: Checked, workspace: Workspace, workers: int) -> list[Stamp]
     """
     from harness.runner.run_study import run
 
-    watcher = Watcher()
+    watcher = Watcher(Console(file=io.StringIO()))
     event.listen(Engine, "before_cursor_execute", watcher.count)
     try:
         with mock.patch.dict(EXECUTORS, {NAME: StandIn}):

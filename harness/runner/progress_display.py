@@ -53,7 +53,7 @@ class PlainProgress(TimeLeft):
     def start(self, cells: Mapping[str, CellWork]) -> None:
         """Print how much there is to do."""
         super().start(cells)
-        done, total = self.runs(*cells)
+        done, total = self.runs()
         there = f", {done} of {total} are there" if done else ""
         self.say(f"{len(cells)} cells, {total - done} training runs to do{there}")
 
@@ -61,7 +61,7 @@ class PlainProgress(TimeLeft):
         """Print a finished run."""
         cell = self.under_way[job].cell
         super().done(job, what, score=score, best=best, seconds=seconds)
-        done, total = self.runs(*self.cells)
+        done, total = self.runs()
         result = f"validation {number_format.score(score)} ({seconds:.1f} s; {self.left_in_words()})"
         self._print(f"[{done}/{total}] {cell}: {what}: {result}")
 

@@ -27,7 +27,7 @@ STUDY = ("prompts=[bare]", "tuning=[none, last_blocks: 1]", "search.sampler=gp",
 STUDY += ("training.keep=best", "final.seeds=[11, 12]", "search.pruner=median", EVERY)
 ARGUMENTS = tuple(part for change in STUDY for part in ("--set", change))
 
-LASTING = (*ARGUMENTS, "--set", "training.epochs=40")
+LASTING = (*ARGUMENTS, "--set", "training.epochs=24")
 """Runs that take longer than to start: most kills come behind a checkpoint."""
 
 ABREAST = (*LASTING, "--set", "search.sampler=random", "--set", "search.pruner=none")

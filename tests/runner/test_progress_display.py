@@ -6,7 +6,8 @@ import io
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 
 import pytest
 from hypothesis import given, settings
@@ -136,6 +137,57 @@ def test_kinds_not_seen_yet_go_by_their_weight_and_final_runs_by_trials_until_th
     assert watch.seconds_left() == pytest.approx(20 + 40), "a final run takes 10 s more than a trial"
     watch.settle("b", 0)
     assert watch.runs("b") == (2, 2)
+
+
+LEVELS = {"head": 1.0, "full": 5.0, "none": 0.5}
+"""Tunings to weights."""
+
+
+def by_each(cells: Mapping[str, CellWork], took: Sequence[tuple[str, bool, float]], name: str, final: bool) -> float:
+    """Return what a run is expected to take, by a look at every run that ended."""
+    trials, finals = ([one for one in took if one[1] == phase] for phase in (False, True))
+
+    def is_alike(one: str, other: str) -> bool:
+        return cells[one].factors["tuning"] == cells[other].factors["tuning"]
+
+    def by_weight(name: str, ended: Sequence[tuple[str, bool, float]]) -> float:
+        alike = [
+            seconds for cell, _, seconds in ended if cells[cell].factors["tuning"] == cells[name].factors["tuning"]
+        ]
+        weights = sum(cells[cell].weight for cell, *_ in ended)
+        rate = sum(seconds for *_, seconds in ended) / weights if weights else NAN
+        return fmean(alike) if alike else cells[name].weight * rate
+
+    if not final or not finals:
+        return by_weight(name, trials or finals)
+    if alike := [seconds for cell, _, seconds in finals if is_alike(cell, name)]:
+        return fmean(alike)
+    more = fmean(seconds - by_weight(cell, trials or finals) for cell, _, seconds in finals)
+    return max(0.0, by_weight(name, trials or finals) + more)
+
+
+@given(
+    tunings=st.lists(st.sampled_from(list(LEVELS)), min_size=1, max_size=6),
+    ends=st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.floats(0.5, 50)), max_size=20),
+)
+def test_runs_that_are_added_up_say_what_a_look_at_each_says(
+    tunings: list[str], ends: list[tuple[int, bool, float]]
+) -> None:
+    watch, took = TimeLeft(Clock()), list[tuple[str, bool, float]]()
+    cells = {
+        f"p{n}/{t}": CellWork({"prompt": f"p{n}", "tuning": t}, 30, 30, 0, LEVELS[t]) for n, t in enumerate(tunings)
+    }
+    watch.start(cells)
+    left = {(name, final): 30 for name in cells for final in (False, True)}
+    for number, (place, final, seconds) in enumerate(ends):
+        name = list(cells)[place % len(cells)]
+        watch.began(f"job {number}", name, final=final)
+        watch.done(f"job {number}", "", score=0.0, best=0.0, seconds=seconds)
+        took.append((name, final, seconds))
+        left[name, final] -= 1
+        expected = sum(count * by_each(cells, took, *key) for key, count in left.items())
+        assert watch.seconds_left() == pytest.approx(expected, rel=1e-9)
+        assert watch.runs() == watch.runs(*cells) == (number + 1, 60 * len(cells))
 
 
 def test_a_log_shows_the_time_of_day_and_the_step_also_while_one_step_takes_long(
