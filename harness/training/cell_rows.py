@@ -14,6 +14,7 @@ from typing import overload
 
 import numpy as np
 
+from harness.data.masked_blocks import MaskedBlocks
 from harness.data.text_blocks import BlockRows, TextBlocks
 from harness.data.tokenization import Reader, Row
 from harness.training.activation_cache.keys import RowsKey
@@ -54,9 +55,16 @@ class CellRows:
         """Return the same rows, recorded by themselves."""
         return self if self.own is None else CellRows((self.key[0], self.name), self.rows)
 
-    def batches(self, reader: Reader, *, batch_size: int, order: np.random.Generator | None = None) -> Sequence[Batch]:
-        """Return the batches for a loss of the cell's rows, by their indices among all; see `loss_batches`."""
-        batches = loss_batches(self.rows, reader, batch_size=batch_size, order=order)
+    def batches(self, reader: Reader, *, batch_size: int, draw: tuple[int, int]) -> Sequence[Batch]:
+        """Return the batches of an epoch of the cell's rows, by their indices among all; see `loss_batches`.
+
+        Args:
+            reader: The model.
+            batch_size: Rows of each.
+            draw: The run's seed and the epoch, which order rows, and hide tokens of a masked model's blocks.
+        """
+        rows = self.rows.drawn(*draw) if isinstance(self.rows, MaskedBlocks) else self.rows
+        batches = loss_batches(rows, reader, batch_size=batch_size, order=np.random.default_rng(draw))
         return batches if self.own is None else _Placed(batches, self.own)
 
 

@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from harness.models.find_blocks import projection
-from harness.models.frozen.capture import Rows
+from harness.models.frozen.kept_rows import Rows
 from harness.models.frozen.replay import Trunk
 from harness.models.gradient_checkpointing import recomputing
 from harness.models.held_weights import HeldLinear

@@ -11,7 +11,6 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-import numpy as np
 from torch import Tensor
 
 from harness.core.errors import Diverged
@@ -19,7 +18,7 @@ from harness.core.example import Prediction, Split
 from harness.core.progress import STEP, Step, Tell
 from harness.data.choice_rows import counted_in
 from harness.data.label_words import is_labelled, labels_of
-from harness.data.masked_blocks import MaskedBlocks, OneByOne
+from harness.data.masked_blocks import OneByOne
 from harness.data.plain_text import asked
 from harness.data.text_blocks import ids_of
 from harness.data.tokenization import PromptForm, Row
@@ -127,10 +126,7 @@ class TrainingRun:
         train, rows = self._train, self._train.rows
 
         def batches(epoch: int) -> Sequence[Batch]:
-            order = np.random.default_rng([seed, epoch])
-            if isinstance(rows, MaskedBlocks):
-                return loss_batches(rows.drawn(seed, epoch), setup.loaded, batch_size=training.batch_size, order=order)
-            return train.batches(setup.loaded, batch_size=training.batch_size, order=order)
+            return train.batches(setup.loaded, batch_size=training.batch_size, draw=(seed, epoch))
 
         trunk = self._replay.losses.get(train.key)
         forward = self._fitted(self._forward(training, trunk), batches(1), rows, training)

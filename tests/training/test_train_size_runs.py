@@ -11,7 +11,7 @@ import pytest
 
 from harness.core.workspace import Workspace
 from harness.models.frozen import replay
-from harness.models.frozen.capture import Rows
+from harness.models.frozen.kept_rows import Rows
 from harness.study.axes import Tuning
 from harness.study.check import Checked, check
 from harness.study.grid import Cell

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,30 +20,12 @@ from transformers.utils import ModelOutput
 from harness.core.errors import ModelError
 from harness.models.find_blocks import Part, anatomy, blocks, head
 from harness.models.frozen.block_outputs import Layout, layouts, passing
+from harness.models.frozen.kept_rows import Fetch, Keep, Rows, get, put, shape
 from harness.models.hooks import answering, look
 from harness.models.masked_models import fills_masks
 from harness.models.transformers_compat import has_generation_steps
 
-__all__ = ["CapturePoint", "Fetch", "Keep", "Reached", "Rows", "capture_points", "entrance", "kv_capture_points"]
-
-Keep = Callable[[str, Tensor], object]
-"""Takes a recorded tensor by capture point, item and row, ``model.layers.4/0/17``; a dictionary's ``__setitem__``."""
-
-Fetch = Callable[[str], Tensor]
-"""Returns it again; raises `KeyError` where nothing was kept under that name."""
-
-
-class Rows(NamedTuple):
-    """Some rows of one padded shape, as the model takes them."""
-
-    indices: tuple[int, ...]
-    """Which rows of their list these are."""
-
-    inputs: Mapping[str, Tensor]
-    """For ``model(**inputs)``, each of shape (rows, positions); no labels."""
-
-    wanted: Tensor
-    """Where logits are used, a mask of shape (rows, positions of the logits)."""
+__all__ = ["CapturePoint", "Reached", "capture_points", "entrance", "kv_capture_points"]
 
 
 class CapturePoint(Protocol):
@@ -92,9 +74,9 @@ class _BlockCapture:
             items = output if self.layout.is_tuple else (output,)
             for index, (kind, item) in enumerate(zip(self.layout.items, items, strict=True)):
                 if kind == "row":
-                    _put(keep, f"{self.name}/{index}", rows, item.unbind(self._axis(index)))
+                    put(keep, f"{self.name}/{index}", rows, item.unbind(self._axis(index)))
                 elif kind == "shared":
-                    keep(f"{self.name}/{index}/{_shape(rows)}", item)
+                    keep(f"{self.name}/{index}/{shape(rows)}", item)
             if stop:
                 raise Reached
 
@@ -112,8 +94,8 @@ class _BlockCapture:
     def _item(self, index: int, rows: Rows, fetch: Fetch) -> Tensor | None:
         name, kind = f"{self.name}/{index}", self.layout.items[index]
         if kind == "row":
-            return _get(fetch, name, rows, joined=partial(torch.stack, dim=self._axis(index)))
-        return fetch(f"{name}/{_shape(rows)}").to(rows.wanted.device) if kind == "shared" else None
+            return get(fetch, name, rows, joined=partial(torch.stack, dim=self._axis(index)))
+        return fetch(f"{name}/{shape(rows)}").to(rows.wanted.device) if kind == "shared" else None
 
     def _axis(self, index: int) -> int:
         return 0 if index else self.layout.axis
@@ -131,14 +113,14 @@ class _EncoderCapture:
 
     def watch(self, rows: Rows, keep: Keep, *, stop: bool) -> AbstractContextManager[object]:
         def hook(module: nn.Module, args: object, output: Any) -> None:
-            _put(keep, self.name, rows, output[0].unbind())
+            put(keep, self.name, rows, output[0].unbind())
             if stop:
                 raise Reached
 
         return self.encoder.register_forward_hook(hook)
 
     def replaying(self, rows: Rows, fetch: Fetch) -> AbstractContextManager[object]:
-        output = self.answer(last_hidden_state=_get(fetch, self.name, rows))
+        output = self.answer(last_hidden_state=get(fetch, self.name, rows))
         return answering(self.encoder, lambda *args, **kwargs: output)
 
 
@@ -156,7 +138,7 @@ class _HeadCapture:
     def watch(self, rows: Rows, keep: Keep, *, stop: bool) -> AbstractContextManager[object]:
         def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
             counts = rows.wanted.sum(dim=1).tolist()
-            _put(keep, self.name, rows, args[0][:, -1].unbind() if self.at_end else args[0][rows.wanted].split(counts))
+            put(keep, self.name, rows, args[0][:, -1].unbind() if self.at_end else args[0][rows.wanted].split(counts))
             raise Reached  # nothing comes behind the head
 
         return self.head.register_forward_pre_hook(hook)
@@ -164,7 +146,7 @@ class _HeadCapture:
     @contextmanager
     def replaying(self, rows: Rows, fetch: Fetch) -> Iterator[None]:
         # (rows, width) or (labels, width)
-        states = _get(fetch, self.name, rows, joined=torch.stack if self.at_end else torch.cat)
+        states = get(fetch, self.name, rows, joined=torch.stack if self.at_end else torch.cat)
 
         def hand_in(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
             hidden = states.new_zeros(args[0].shape)  # (rows, positions, width)
@@ -198,8 +180,8 @@ class _KeyValueCapture:
             def listen(keys: Tensor, values: Tensor, layer: int, *more: Any, **others: Any) -> Any:
                 if layer != self.layer:
                     raise ModelError(f"{self.name}: block {self.layer} writes to place {layer} of the cache")
-                _put(keep, f"{self.name}/keys", rows, keys.unbind())
-                _put(keep, f"{self.name}/values", rows, values.unbind())
+                put(keep, f"{self.name}/keys", rows, keys.unbind())
+                put(keep, f"{self.name}/values", rows, values.unbind())
                 return update(keys, values, layer, *more, **others)
 
             with answering(cache, listen, method="update"):
@@ -208,7 +190,7 @@ class _KeyValueCapture:
         return answering(self.block, forward)
 
     def replaying(self, rows: Rows, fetch: Fetch) -> AbstractContextManager[object]:
-        keys, values = (_get(fetch, f"{self.name}/{part}", rows) for part in ("keys", "values"))
+        keys, values = (get(fetch, f"{self.name}/{part}", rows) for part in ("keys", "values"))
         answer = self.block.forward  # of the capture point behind the frozen blocks
 
         def forward(*args: Any, **kwargs: Any) -> Any:
@@ -278,24 +260,6 @@ def _encoder_capture(model: PreTrainedModel) -> _EncoderCapture:
     with encoder.register_forward_hook(lambda module, args, output: answers.append(type(output))):
         look(model, rows=1, positions=3)
     return _EncoderCapture(encoder, answers[0])
-
-
-def _put(keep: Keep, name: str, rows: Rows, values: Sequence[Tensor]) -> None:
-    """Keep one value per row."""
-    if len(values) != len(rows.indices):
-        raise ModelError(f"{name} holds {len(values)} values for {len(rows.indices)} rows: rows are not its first axis")
-    for index, value in zip(rows.indices, values, strict=True):
-        keep(f"{name}/{index}", value)
-
-
-def _get(fetch: Fetch, name: str, rows: Rows, *, joined: Callable[[list[Tensor]], Tensor] = torch.stack) -> Tensor:
-    """Return the values of some rows, where the rows are: joined first, then moved, in one transfer."""
-    return joined([fetch(f"{name}/{index}") for index in rows.indices]).to(rows.wanted.device)
-
-
-def _shape(rows: Rows) -> str:
-    """Return the padded shape, which is no row's index."""
-    return "x".join(["shape", *(str(rows.inputs[name].size(1)) for name in sorted(rows.inputs))])
 
 
 def _cache(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

@@ -18,7 +18,8 @@ from transformers import PreTrainedModel
 from harness.core.errors import ModelError
 from harness.models.apply_tuning import Trainable
 from harness.models.find_blocks import anatomy, blocks, is_inside, is_owned
-from harness.models.frozen.capture import CapturePoint, Fetch, Keep, Reached, Rows
+from harness.models.frozen.capture import CapturePoint, Reached
+from harness.models.frozen.kept_rows import Fetch, Keep, Rows
 from harness.models.hooks import eval_mode
 
 __all__ = ["Pass", "Trunk", "alone", "first_trained", "rearranged", "record", "refusal", "verify"]

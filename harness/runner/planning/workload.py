@@ -21,7 +21,8 @@ from harness.data.masked_blocks import MaskedBlocks
 from harness.data.text_blocks import BlockRows
 from harness.data.tokenization import PromptForm, Row
 from harness.models.apply_tuning import first_block
-from harness.models.frozen.capture import CapturePoint, Rows, capture_points, entrance, kv_capture_points
+from harness.models.frozen.capture import CapturePoint, capture_points, entrance, kv_capture_points
+from harness.models.frozen.kept_rows import Rows
 from harness.models.frozen.replay import record
 from harness.models.load import Loaded
 from harness.study.check import Checked

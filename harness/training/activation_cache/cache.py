@@ -18,7 +18,8 @@ from transformers import PreTrainedModel
 from harness.core.errors import ModelError
 from harness.data.tokenization import Row
 from harness.models.find_blocks import blocks
-from harness.models.frozen.capture import CapturePoint, Rows, capture_points, kv_capture_points
+from harness.models.frozen.capture import CapturePoint, capture_points, kv_capture_points
+from harness.models.frozen.kept_rows import Rows
 from harness.models.frozen.replay import Pass, Trunk, alone, rearranged, record, verify
 from harness.models.hooks import misfits_told
 from harness.models.load import Loaded

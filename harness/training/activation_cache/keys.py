@@ -10,7 +10,7 @@ import transformers
 from harness.core.example import digest
 from harness.data.tokenization import Row
 from harness.models.content_digests import architecture_digest
-from harness.models.frozen.capture import Rows
+from harness.models.frozen.kept_rows import Rows
 from harness.models.languages import beginning
 from harness.models.load import Loaded
 from harness.study.spec import Precision
