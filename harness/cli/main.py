@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +16,10 @@ from harness.cli.everywhere import Everywhere, Home, Quiet, Verbose
 from harness.cli.exit_status import NAME, exit_status
 from harness.cli.model_commands import add_model_commands
 from harness.cli.options import (
+    Address,
     AsJson,
     Devices,
+    ExecutorOption,
     KnownStudy,
     Overrides,
     StudyPath,
@@ -194,6 +197,8 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over; earlier runs are marked superseded.")] = False,
     workers: WorkersOption = None,
     devices: Devices = "",
+    executor: ExecutorOption = "local",
+    address: Address = None,
     as_json: AsJson = False,
 ) -> None:
     """Run what is missing of a study, then write its report."""
@@ -211,11 +216,11 @@ def run(
         quiet_libraries()
         cautions = (f"caution: {caution}" for caution in checked.cautions)
         for line in [*planned.file.placed.notes, *duplicates(checked, across=True), *cautions]:
-            _warn(line, errors=as_json)
+            if not is_quiet():
+                (Terminal(stderr=True) if as_json else out).print(line, style="yellow", soft_wrap=True)
         tell = write_event if as_json else None
-        result = planned.run(
-            progress=progress, cells=cells, fresh=fresh, on_event=tell, workers=number, devices=devices
-        )
+        start = partial(planned.run, workers=number, devices=devices, executor=executor, address=address)
+        result = start(progress=progress, cells=cells, fresh=fresh, on_event=tell)
     if as_json:
         return
     print_results(out, result.results, result.findings)
@@ -292,8 +297,3 @@ add_control_commands(app)
 
 def _set(overrides: list[str] | None, values: list[str] | None) -> list[str]:
     return [*(overrides or ()), *(values or ())]
-
-
-def _warn(line: str, *, errors: bool) -> None:
-    if not is_quiet():
-        (Terminal(stderr=True) if errors else out).print(line, style="yellow", soft_wrap=True)

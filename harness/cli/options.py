@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOOPBACK",
+    "Address",
     "AllowPickle",
     "AsJson",
     "Devices",
+    "ExecutorOption",
     "Host",
     "KnownStudy",
     "ModelName",
@@ -53,6 +55,15 @@ WorkersOption = Annotated[
 ]
 Devices = Annotated[
     str, typer.Option(metavar="cuda:0,cuda:1", help="Those of the workers; left out: all that are there.")
+]
+ExecutorOption = Annotated[
+    str, typer.Option("--executor", metavar="{local,ray}", help="Who trains: this machine, or those of a Ray cluster.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto", help="Of the Ray cluster, or ray://host:10001; left out: RAY_ADDRESS, else this machine."
+    ),
 ]
 KnownStudy = Annotated[
     str, typer.Argument(metavar="STUDY", help="A study file, or a study's or its experiment's name.")

@@ -11,6 +11,7 @@ SWITCHES = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_UPDATE_DOWNLOAD_COUNTS": "0",  # of datasets and evaluate
+    "RAY_USAGE_STATS_ENABLED": "0",
     "MLFLOW_UV_AUTO_DETECT": "false",  # it would store the working folder's project files with a model
 }
 """Environment variables, which children inherit; read when a library is imported."""

@@ -19,7 +19,6 @@ from traceback import clear_frames
 from optuna.storages import BaseStorage
 
 from harness.core import interrupts
-from harness.core.closest_match import closest
 from harness.core.errors import UserError
 from harness.core.failures import explained
 from harness.core.progress import Progress
@@ -88,8 +87,6 @@ def run(
         UserError: What the user must change, a store out of reach among them.
     """
     chosen = select(checked.cells, cells)
-    if executor not in EXECUTORS:
-        raise UserError(f"unknown executor {executor!r}; {closest(executor, EXECUTORS)}")
     remember(code_files(checked.study))
     folder, _ = workspace.study(checked.study.name), workspace.report(checked.study.name)  # or they are refused
     reach_store((address := checked.file.address).store)

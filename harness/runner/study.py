@@ -178,6 +178,7 @@ class Study:
         executor: str = "local",
         workers: Workers | None = None,
         devices: Sequence[str] = (),
+        address: str | None = None,
         on_event: Listener | None = None,
     ) -> Result:
         """Run what is missing, write the report, and return what came out.
@@ -189,10 +190,12 @@ class Study:
             progress: Who watches: ``True`` for the notebook's cell or the terminal, or a `Progress` of one's own.
             cells: A pattern such as ``cue/*``: run only these cells.
             fresh: Start the cells over; what is there is superseded.
-            executor: Who trains, by name; see `harness.runner.executors.executor_table`.
+            executor: Who trains: ``local``, this machine, or ``ray``, the machines of a Ray cluster.
             workers: How many processes train side by side, or ``auto``; left out: one for each of the devices, else
                 this process alone. Results do not depend on it, at as many threads for each.
             devices: Theirs, such as ``["cuda:0", "cuda:1"]``; left out: all that are there.
+            address: Of the Ray cluster: ``auto``, ``host:6379``, ``ray://host:10001``; left out: ``RAY_ADDRESS``, else
+                one of this machine that begins and ends with the call.
             on_event: Is called with each event as a dict of plain values, once it is recorded: those of ``harness run
                 --json``, ``started``, ``epoch``, ``trial``, ``final`` and ``finished``, with the fields of
                 docs/json.md. If it raises, it hears no more.
@@ -200,7 +203,7 @@ class Study:
         Raises:
             UserError: What the user must change.
         """
-        from harness.runner.executors.crew import crew_of
+        from harness.runner.executors.executor_table import crew_for
         from harness.runner.run_events import RunEvents
         from harness.runner.run_study import run  # torch, which `check` does without
         from harness.runner.watching import watching
@@ -215,7 +218,7 @@ class Study:
                 cells=cells,
                 fresh=fresh,
                 executor=executor,
-                crew=crew_of(workers, devices, self.checked.study.training.device),
+                crew=crew_for(executor, workers, devices, self.checked.study.training.device, address),
             )
             if events:
                 events.finished(result)

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from harness.core.closest_match import closest
 from harness.core.errors import UserError
 
-__all__ = ["ALONE", "Crew", "Workers", "crew_of"]
+__all__ = ["ALONE", "VISIBLE", "Crew", "Workers", "cluster_crew", "crew_of"]
 
 Workers = int | Literal["auto"]
 """How many there are to be: ``auto``: one for each device, on the CPU for each core that no other one's threads take,
@@ -19,24 +19,32 @@ fewer where memory or jobs are."""
 MOST = 1024
 """Workers of one machine; a larger number is a slip."""
 
+KINDS = ("cpu", "cuda")
+"""Devices of a cluster."""
+
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 class Crew(NamedTuple):
-    """The workers of a study on one machine, as they were asked for."""
+    """The workers of a study on one machine, or on a cluster, as they were asked for."""
 
     workers: int = 1
     devices: tuple[str, ...] = ()
-    """Whose turn it is in the order of the workers; none where this process does the jobs itself."""
+    """Whose turn it is in the order of the workers; none where this process does the jobs itself.
+
+    On a cluster their kind, ``cpu`` or ``cuda``; none: as the cluster has them.
+    """
     threads: int | None = None
     """Of each worker; ``None``: as many as torch takes by itself."""
     is_auto: bool = False
-    """Whether fewer will do where memory is short."""
+    """Whether fewer will do where memory is short; on a cluster whether there are as many as it holds."""
+    address: str | None = None
+    """The cluster's; ``None``: they are on this machine."""
 
     @property
     def is_alone(self) -> bool:
         """Whether this process does the jobs itself, one after the other."""
-        return not self.devices
+        return not self.devices and self.address is None
 
     def device(self, number: int) -> str:
         """Return the device of a worker, counted from 1."""
@@ -75,10 +83,7 @@ def crew_of(workers: Workers | None, devices: Sequence[str], device: str) -> Cre
     Raises:
         UserError: There is no such device, or they are not of one kind, or it is no number of workers.
     """
-    listed = devices.split(",") if isinstance(devices, str) else devices
-    named = tuple(name.strip().lower() for name in listed if name.strip())
-    if not (workers in (None, "auto") or (type(workers) is int and 0 < workers <= MOST)):
-        raise UserError(f"workers is {workers!r}; give a number from 1 to {MOST}, or auto")
+    named = _named(workers, devices)
     if not named and workers in (None, 1):
         return ALONE
     there = _there(device)
@@ -95,6 +100,39 @@ def crew_of(workers: Workers | None, devices: Sequence[str], device: str) -> Cre
         raise UserError("device cpu is named, and training.device lets mps in; set training.device=cpu")
     count = _automatic(chosen) if workers == "auto" else workers or len(chosen)
     return Crew(count, chosen, _threads(count), workers == "auto")
+
+
+def cluster_crew(workers: Workers | None, devices: Sequence[str], device: str, address: str) -> Crew:
+    """Return who trains on a cluster, whose machines say which of their devices a worker has.
+
+    Args:
+        workers: ``None``, ``auto``: as many as the cluster holds.
+        devices: A kind, ``cpu`` or ``cuda``; none: ``cuda`` where the study lets it in and the cluster has some.
+        device: The study's ``training.device``.
+        address: The cluster's.
+
+    Raises:
+        UserError: It is no kind of device, or none that the study lets in, or it is no number of workers.
+    """
+    named = _named(workers, devices) or ((device,) if device != "auto" else ())
+    for name in named:
+        if name not in KINDS:
+            told = f"which of a machine's devices a worker has is its cluster's to say; {closest(name, KINDS)}"
+            raise UserError(f"device {name!r} is no kind of device: {told}")
+        if device not in ("auto", name):
+            raise UserError(f"device {name!r} is named, but training.device is {device}; set training.device={name}")
+    if len(set(named)) > 1:
+        raise UserError("devices of several kinds, cpu, cuda, give other figures; name one kind")
+    count = workers if isinstance(workers, int) else 0
+    return Crew(count, named[:1], _said_threads(), is_auto=not count, address=address)
+
+
+def _named(workers: Workers | None, devices: Sequence[str]) -> tuple[str, ...]:
+    """Return the devices that are named, of workers whose number is one."""
+    listed = devices.split(",") if isinstance(devices, str) else devices
+    if not (workers in (None, "auto") or (type(workers) is int and 0 < workers <= MOST)):
+        raise UserError(f"workers is {workers!r}; give a number from 1 to {MOST}, or auto")
+    return tuple(name.strip().lower() for name in listed if name.strip())
 
 
 def _there(device: str) -> list[str]:

@@ -156,7 +156,7 @@ class KnownModel:
                 platform.node(),
                 {name: os.environ.get(name) for name in ENVIRONMENT},
                 sorted(map(str, _devices())),
-                [self._crew.threads, *self._crew.devices],
+                [self._crew.threads, *self._crew.devices, *([self._crew.address] if self._crew.address else [])],
             ],
         ]
 

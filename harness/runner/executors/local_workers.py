@@ -1,271 +1,66 @@
-"""The executor with several processes on this machine, each of which does one job at a time.
-
-The driver, which is this process, loads no model. A worker that dies or hangs is replaced and its job is done again;
-one that costs two workers their lives fails. Which worker does a job moves no figure.
-"""
+"""Workers that are processes on this machine."""
 
 from __future__ import annotations
 
 import pickle
-import time
-from collections import Counter
-from collections.abc import Generator, Hashable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from multiprocessing.connection import wait
-from typing import Any
+from pathlib import Path
+from typing import cast
 
-from harness.core import interrupts
-from harness.core.errors import HarnessError, ModelError, UserError
-from harness.core.example import Example
-from harness.core.progress import Progress
-from harness.core.workspace import Workspace
 from harness.runner.executors.crew import Crew
-from harness.runner.executors.protocol import Ended, Event, JobQueue, Lost, Reply
-from harness.runner.executors.worker import FAREWELL, Worker
+from harness.runner.executors.side_by_side import NotSent
+from harness.runner.executors.worker import Worker
+from harness.runner.executors.worker_engine import Member
 from harness.runner.executors.worker_memory import fitting
-from harness.runner.executors.worker_messages import (
-    Beat,
-    Footprint,
-    Free,
-    Opened,
-    Raised,
-    Ready,
-    Said,
-    Setup,
-    Unlike,
-)
-from harness.runner.executors.worker_process import fingerprints
-from harness.study.check import Checked
-from harness.tracking.schema import Params
-from harness.training.model_facts import ModelFacts
+from harness.runner.executors.worker_messages import Footprint, Setup
+from harness.study.load_study import StudyFile
 
-__all__ = ["LocalWorkers", "NotSent"]
-
-LIVES = 2
-"""How many workers a job, or the beginning of a worker, may cost."""
+__all__ = ["LocalWorkers"]
 
 LISTENING = 1.0
 """Seconds after which it is looked whether a worker hangs."""
 
 
-class NotSent(HarnessError):
-    """A study that workers cannot work on: they read another one, or none."""
-
-
 class LocalWorkers:
-    """Does jobs side by side; the first worker is there when this is made, others when there is work for them.
+    """The engine of `harness.runner.executors.side_by_side` for one machine: workers read the study themselves.
 
     Args:
-        checked: The study.
-        workspace: Where recordings are kept, and the workers' logs.
-        progress: Told how far jobs are, and of what takes time or does not work.
+        study: The study.
         crew: How many workers, where.
 
     Raises:
-        NotSent: Workers cannot do these jobs.
-        UserError: Memory has no room for so many, or the model cannot be used.
+        NotSent: The study cannot be sent to a process.
     """
 
-    def __init__(self, checked: Checked, workspace: Workspace, progress: Progress, crew: Crew) -> None:
-        self._checked, self._workspace, self._progress, self._crew = checked, workspace, progress, crew
+    def __init__(self, study: StudyFile, crew: Crew) -> None:
+        self.study, self._crew = study, crew
         try:
-            pickle.dumps(checked.file)
+            pickle.dumps(study)
         except (pickle.PicklingError, TypeError, AttributeError) as error:
             raise NotSent(f"this study cannot be sent to a worker: {error}") from error
-        self._rows = fingerprints(checked)
-        self._logs = workspace.study(checked.study.name)
-        self._logs.mkdir(parents=True, exist_ok=True)
-        self._workers: list[Worker] = []
-        self._test: Sequence[Example] | None = None
-        self._said = set[str]()
-        self._recordings: dict[str, int] = {}
-        self._losses = Counter[str]()
-        """Workers that a job cost."""
-        self._stillborn = Counter[int]()
-        """Those that did not come to load their model, by their numbers."""
-        self._trunks = {cell.id: _trunk(cell.levels) for cell in checked.cells}
-        self._manner: tuple[object, ...] | None = None
-        self._facts: ModelFacts | None = None
-        try:
-            for log in self._logs.glob("worker-*.log"):
-                log.unlink()
-            self._begin(1)
-            while self._facts is None:
-                for _ in self._listen():
-                    raise AssertionError  # nobody has a job
-        except BaseException:
-            self.close()
-            raise
 
-    def facts(self) -> ModelFacts:
-        """Return what the records of the study say of its model, as the first worker found it."""
-        assert self._facts is not None
-        return self._facts
+    @property
+    def workers(self) -> int:
+        """How many there are to be."""
+        return self._crew.workers
 
-    def open_test(self, examples: Sequence[Example]) -> None:
-        """Hand the test split in."""
-        self._test = examples
-        for worker in self._workers:
-            if worker.is_ready:
-                worker.send(Opened(examples))
+    def share(self, number: int) -> int:
+        """Return how many workers are on a worker's device."""
+        return self._crew.beside(number)
 
-    def recorded(self) -> int:
-        """Return the bytes of the recordings that were made or found, those of several workers once."""
-        return sum(self._recordings.values())
+    def begin(self, number: int, setup: Setup, log: Path) -> Worker:
+        """Start a process."""
+        return Worker(number, setup, log, self._crew.environment(number))
+
+    def make_room(self, taken: Footprint) -> None:
+        """Take as many workers as memory has room for, or refuse."""
+        self._crew = fitting(taken, self._crew)
+
+    def wait(self, members: Sequence[Member]) -> Collection[Member]:
+        """Wait for a message on a socket; to look at each costs more than to wait for all."""
+        heard = set(wait([cast(Worker, member).connection for member in members], LISTENING))
+        return [member for member in members if cast(Worker, member).connection in heard]
 
     def close(self) -> None:
-        """End all workers: those that have a job at once, after a signal the others too."""
-        for worker in self._workers:
-            worker.hang_up()
-        end = time.monotonic() + (0.0 if interrupts.status() else FAREWELL)
-        while self._workers:
-            self._workers.pop().kill(max(0.0, end - time.monotonic()))
-
-    def run(self, queue: JobQueue) -> Generator[Event, Reply, None]:
-        """Do jobs until none waits and none is under way."""
-        while True:
-            self._assign(queue)
-            if not queue.waiting() and not any(worker.job for worker in self._workers):
-                return
-            yield from self._listen()
-
-    def _assign(self, queue: JobQueue) -> None:
-        """Give jobs to workers that are free, and begin workers where jobs are left."""
-        for worker in self._workers:
-            if worker.is_ready and worker.job is None and queue.waiting():
-                name = self._choose(worker, queue)
-                worker.trunk = self._trunks[queue.cell(name)]
-                worker.job = queue.take(name)
-                worker.send(worker.job)
-        coming = sum(not worker.is_ready for worker in self._workers)
-        there = {worker.number for worker in self._workers}
-        given_up = {number for number, begun in self._stillborn.items() if begun >= LIVES}
-        absent = [number for number in range(1, self._crew.workers + 1) if number not in there | given_up]
-        for number in absent[: max(0, len(queue.waiting()) - coming)]:
-            self._begin(number)
-
-    def _choose(self, worker: Worker, queue: JobQueue) -> str:
-        """Return the job of a worker: one whose frozen part it has, else one whose frozen part nobody works on."""
-        names = queue.waiting()
-        own = (name for name in names if self._trunks[queue.cell(name)] == worker.trunk)
-        if name := next(own, None):
-            return name
-        taken = {other.trunk for other in self._workers if other.job}
-        return next((name for name in names if self._trunks[queue.cell(name)] not in taken), names[0])
-
-    def _begin(self, number: int) -> None:
-        """Begin a worker; the first one of all measures what a worker takes, where several share a device."""
-        is_first = self._facts is None
-        share = self._crew.beside(number)
-        setup = Setup(
-            file=self._checked.file,
-            home=self._workspace.home,
-            rows=self._rows,
-            opens_test=self._checked.test_digest is not None,
-            share=share,
-            asks_facts=is_first,
-            asks_memory=is_first and share > 1,
-        )
-        log = self._logs / f"worker-{number}.log"
-        self._workers.append(Worker(number, setup, log, self._crew.environment(number)))
-
-    def _listen(self) -> Generator[Event, Reply, None]:
-        """Wait until somebody says something, or is silent for too long, and hear it."""
-        with interrupts.at_once():
-            heard = set(wait([worker.connection for worker in self._workers], LISTENING))
-        interrupts.check()
-        for worker in list(self._workers):
-            try:
-                for message in worker.messages() if worker.connection in heard else ():
-                    if (event := self._heard(message, worker)) is not None:
-                        worker.send((yield event))
-                if worker.is_silent():
-                    yield from self._lose(worker)
-            except EOFError:
-                yield from self._lose(worker)
-
-    def _heard(self, message: Any, worker: Worker) -> Event | None:
-        """Take note of what a worker says; return what the driver is to answer."""
-        match message:
-            case Beat():
-                if message.step is not None:
-                    self._progress.at(message.job, message.step)
-            case Said():
-                self._say(message.text)
-            case Free():
-                worker.job = None
-                self._recordings |= message.recordings
-            case Footprint():
-                self._crew = fitting(message, self._crew)
-            case Ready():
-                self._welcome(message, worker)
-            case Raised():
-                if worker.is_ready or self._facts is None:
-                    raise self._error(message, worker)
-                self._progress.say(f"worker {worker.number} cannot begin: {message.text}")
-                self._stillborn[worker.number] = LIVES
-            case Unlike():
-                raise NotSent(message.why)
-            case _:
-                event: Event = message
-                return event
-        return None
-
-    def _welcome(self, ready: Ready, worker: Worker) -> None:
-        """Take a worker whose model is loaded; all of them compute alike."""
-        self._manner = self._manner or ready.manner
-        if ready.manner != self._manner:
-            name = self._checked.study.model.name
-            raise ModelError(
-                f"worker {worker.number} loaded another model {name} than the first one, or computes otherwise; see "
-                "that its files stay as they are and that all devices are alike, and the same command goes on"
-            )
-        self._facts = self._facts or ready.facts
-        worker.is_ready = True
-        if self._test is not None:
-            worker.send(Opened(self._test))
-
-    def _lose(self, worker: Worker) -> Generator[Event, Reply, None]:
-        """Replace a worker that is gone or hangs; its job waits again, or has failed."""
-        why = f"worker {worker.number} {worker.end()}"
-        self._workers.remove(worker)
-        if worker.job is None:
-            self._replace(worker, why)
-            return
-        job = worker.job.name
-        self._losses[job] += 1
-        if self._losses[job] < LIVES:
-            self._progress.say(f"{job}: {why}; it is done again ({worker.log} may say more)")
-            yield Lost(job, why)
-        else:
-            yield Ended(job, "diverged", f"it cost {LIVES} workers their lives: {why}", "", {}, {})
-
-    def _replace(self, worker: Worker, why: str) -> None:
-        """Do without a worker that had no job, or begin it again as it is needed."""
-        if worker.is_ready:
-            return
-        self._stillborn[worker.number] += 1
-        if self._stillborn[worker.number] < LIVES:
-            self._begin(worker.number)
-            return
-        told = f"{why} before its model was loaded; {worker.log} may say more"
-        if not self._workers:
-            raise UserError(f"{told}; take fewer workers, or none")
-        self._progress.say(f"{told}; the study goes on without it")
-
-    def _say(self, text: str) -> None:
-        """Tell what every worker may say, once."""
-        if text not in self._said:
-            self._said.add(text)
-            self._progress.say(text)
-
-    @staticmethod
-    def _error(raised: Raised, worker: Worker) -> HarnessError:
-        if raised.is_of_user:
-            return UserError(raised.text)
-        more = "" if raised.is_known else f"; {worker.log} says where"
-        return HarnessError(f"worker {worker.number}: {raised.text}{more}")
-
-
-def _trunk(levels: Mapping[str, str]) -> Hashable:
-    """Return what the frozen part of a cell is computed for: all but what trains."""
-    return tuple(sorted((axis, level) for axis, level in levels.items() if axis != Params.TUNING))
+        """Do nothing: a worker stands on nothing but its process."""

@@ -18,7 +18,7 @@ from harness.core.python_child import child_environment, python
 from harness.runner.executors.protocol import Job
 from harness.runner.executors.worker_messages import Setup
 
-__all__ = ["FAREWELL", "Worker"]
+__all__ = ["Worker"]
 
 PROCESS = "harness.runner.executors.worker_process"
 
@@ -33,7 +33,7 @@ FAREWELL = 2.0
 
 
 class Worker:
-    """One process, and what it does just now.
+    """One process, and what it does just now: see `harness.runner.executors.side_by_side.Member`.
 
     Args:
         number: Counted from 1.
@@ -41,6 +41,11 @@ class Worker:
         log: The file that its output is added to.
         environment: Added to this process's.
     """
+
+    place = "here"
+    """What shares its recordings with it: all of this machine."""
+    is_lost_with_place = False
+    """Whether it is gone because that is: then so is its driver."""
 
     def __init__(self, number: int, setup: Setup, log: Path, environment: dict[str, str]) -> None:
         self.number, self.log = number, log

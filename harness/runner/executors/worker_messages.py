@@ -9,15 +9,17 @@ from typing import NamedTuple
 from harness.core.example import Example
 from harness.core.progress import Step
 from harness.study.load_study import StudyFile
+from harness.study.shipped_study import Shipped
 from harness.training.model_facts import ModelFacts
 
-__all__ = ["Beat", "Footprint", "Free", "Opened", "Raised", "Ready", "Said", "Setup", "Unlike"]
+__all__ = ["Beat", "Footprint", "Free", "Opened", "Raised", "Ready", "Said", "Saved", "Setup", "Unlike"]
 
 
 class Setup(NamedTuple):
     """To a worker that has just begun: what it works on."""
 
-    file: StudyFile
+    study: StudyFile | Shipped
+    """The study, which it reads itself, or as it was read."""
     home: str | Path | None
     """The workspace."""
     rows: str
@@ -75,6 +77,14 @@ class Said(NamedTuple):
     """From a worker: what a person should read."""
 
     text: str
+
+
+class Saved(NamedTuple):
+    """From a worker on another machine: a piece of a file of the model that it was to save, in their order."""
+
+    file: str
+    """From the folder that the driver named."""
+    piece: bytes
 
 
 class Free(NamedTuple):

@@ -10,15 +10,17 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.core.errors import HarnessError, UserError
+from harness.core.errors import HarnessError, ModelError, UserError
 from harness.core.example import fingerprint
 from harness.core.failures import explained
 from harness.core.heartbeat import heartbeat
@@ -30,6 +32,7 @@ from harness.core.workspace import Workspace
 from harness.runner.executors.protocol import Job
 from harness.runner.executors.worker_messages import Beat, Free, Opened, Raised, Ready, Said, Setup, Unlike
 from harness.study.check import Checked, check
+from harness.study.shipped_study import Shipped, arrived
 
 if TYPE_CHECKING:
     from harness.runner.executors.in_process import InProcess
@@ -118,10 +121,16 @@ def _work(connection: Connection, voice: _Voice) -> None:
 
 
 def _checked(setup: Setup) -> Checked | Unlike:
-    """Read the study as the driver did."""
+    """Read the study as the driver did, or take it as it was sent."""
+    study = setup.study
     try:
-        checked = check(setup.file, test=setup.opens_test)
+        if isinstance(study, Shipped):
+            checked = arrived(study, Path(tempfile.mkdtemp()))
+        else:
+            checked = check(study, test=setup.opens_test)
     except UserError as error:
+        if isinstance(study, Shipped) and isinstance(error, ModelError) and not study.has_own_model:
+            raise
         return Unlike(f"a worker cannot read this study as it is here: {error}")
     if fingerprints(checked) != setup.rows:
         return Unlike("a worker reads other rows than were read here")
