@@ -38,6 +38,7 @@ MUST_NOT = (
     "results that differ",
     "trials that differ",
     "checkpoints left",
+    "checkpoints lost",
 )
 
 
@@ -86,6 +87,8 @@ class Life:
         self.place, self._command = place, command
         self.is_over = False
         """Whether a command came to its end."""
+        self.put_by: dict[tuple[str, str], int] = {}
+        """Jobs, by the names of their folders, to the step behind which a kill of the driver found them put by."""
         self._process: subprocess.Popen[str] | None = None
         self._was_struck = False
         """Whether a worker of this process was killed; a job that costs a second one fails."""
@@ -107,7 +110,21 @@ class Life:
             self._was_struck = True
             return "worker"
         process.send_signal(signal.SIGKILL)
-        return "" if self.finish() else "driver"
+        if self.finish():
+            return ""
+        for note in checkpoints(place):
+            job = note.parent.parent.name, note.parent.name
+            self.put_by[job] = max(self.put_by.get(job, 0), int(note.stem))
+        return "driver"
+
+    def lost(self) -> int:
+        """Return how many runs went on from an earlier step than they were put by behind."""
+        steps = {}
+        for run in [*self.place.runs("search"), *self.place.runs("final")]:
+            cell, name = run.data.tags["cell"], run.info.run_name
+            job = cell.replace("/", "--"), name.removeprefix(f"{cell} ").replace(" ", "-")
+            steps[job] = int(run.data.tags.get(RESUMED_AFTER, 0))
+        return sum(steps[job] < step for job, step in self.put_by.items() if steps.get(job))
 
     def finish(self) -> bool:
         """Wait for the command that works on it; return whether it came to its end."""
@@ -142,7 +159,7 @@ def campaign(
             if life.is_over:
                 break
         assert life.is_over or life.finish()
-        counts += hold(life.place, undisturbed)
+        counts += hold(life.place, undisturbed) + Counter({"checkpoints lost": life.lost()})
         counts["studies"] += 1
     return counts
 

@@ -12,6 +12,8 @@ from mlflow import MlflowClient
 
 from benchmarks.tracking_server import Cluster
 from harness.core import database_outage
+from harness.tracking.address import StudyAddress
+from harness.tracking.choose_store import opened
 from tests.support.clusters import a_cluster, new_database
 from tests.support.study_fixture import Places
 
@@ -69,3 +71,36 @@ def searching(store: str) -> bool:
         return bool(found and client.search_runs([found.experiment_id], "tags.phase = 'search'"))
     except Exception:  # its tables are being made
         return False
+
+
+def test_all_is_there_once_that_was_told_while_the_server_came_and_went(cluster: Cluster) -> None:
+    over, waits = threading.Event(), list[str]()
+
+    def come_and_go() -> None:
+        while not over.wait(1.0):
+            cluster.stop()
+            time.sleep(0.5)
+            cluster.start()
+
+    with opened(StudyAddress("crowd", "crowd", cluster.address), waits.append) as tracker:
+        coming = threading.Thread(target=come_and_go)
+        coming.start()
+        try:
+            above = tracker.start("above", phase="cell", parent=None, params={"n": 1}, tags={})
+            for number in range(12):
+                run = tracker.start(f"r{number}", phase="search", parent=above, params={"n": number}, tags={})
+                for step in range(5):
+                    tracker.metrics(run, {"loss": number + step / 7}, step)
+                tracker.end(run, metrics={"objective": float(number)})
+        finally:
+            over.set()
+            coming.join()
+        found = {run.name: run for run in tracker.runs(phase="search")}
+        assert len(found) == len(tracker.runs(phase="search")) == 12
+        assert waits.count("the database server answers again") >= 2
+        losses = tracker.histories([run.id for run in found.values()], ["loss"])
+        for number in range(12):
+            run = found[f"r{number}"]
+            assert (run.status, run.parent, run.params["n"]) == ("FINISHED", above, str(number))
+            assert run.metrics["objective"] == number
+            assert losses[run.id]["loss"] == {step: number + step / 7 for step in range(5)}

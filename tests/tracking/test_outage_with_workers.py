@@ -85,7 +85,7 @@ def through_two_outages(
         for phase in ("search", "final"):
             end = time.monotonic() + 600
             while not stored(database, name, phase):
-                assert process.poll() is None, process.communicate()
+                assert process.poll() is None, "".join(process.communicate())
                 assert time.monotonic() < end
                 time.sleep(0.1)
             stop()
