@@ -180,6 +180,10 @@ def _rendered_prompts(checked: Checked, loaded: Loaded) -> Iterator[RenderableTy
         body = Text.assemble(text, between, (example.target, "green"))
         yield Panel(body, title=Text(f"prompt {prompt.name} (target in green)"), title_align="left")
         row, _ = prompt.tokenize(shown, loaded, limit=prompt_limit(loaded, limits))
+        if checked.text and loaded.is_masked:
+            yield f"{limits.source} tokens: {_tokens(loaded, row.prompt + row.target)}"
+            yield "trained: 15% of these, drawn anew in every epoch"
+            continue
         yield f"{len(row.prompt)} tokens: {_tokens(loaded, row.prompt)}"
         seam = f"its decoder: {_tokens(loaded, start)}" if start else "trained:"
         yield Text.assemble(f"{seam} ", (_tokens(loaded, row.target), "green"))

@@ -104,8 +104,9 @@ def _caches(folder: Path) -> Iterator[Waste]:
     """Yield the study's own folder, and before it what runs that were cut short go on from."""
     kept, size = PutBy(folder).folder, 0
     if kept.is_dir():
-        size = folder_size(kept)
-        yield Waste("checkpoints of interrupted runs", str(kept), size, partial(shutil.rmtree, kept))
+        size, models = folder_size(kept), any(files.models() for files in PutBy(folder).all())
+        kind = f"checkpoints of interrupted runs{', and models that final runs left' if models else ''}"
+        yield Waste(kind, str(kept), size, partial(shutil.rmtree, kept))
     if folder.is_dir():
         yield Waste("caches", str(folder), folder_size(folder) - size, partial(shutil.rmtree, folder))
 

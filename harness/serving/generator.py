@@ -30,7 +30,7 @@ from harness.data.label_words import is_labelled, labels_of
 from harness.data.nested_names import names_in, value_at
 from harness.data.tokenization import Row
 from harness.models.content_digests import weights_digest
-from harness.models.delta import load_delta, save_delta, whole_model
+from harness.models.delta import can_be_whole, load_delta, save_delta, whole_model
 from harness.models.held_weights import widened
 from harness.models.load import Loaded, load
 from harness.serving.abandoned_answers import Wanted, always, each_while_wanted, while_wanted
@@ -55,7 +55,7 @@ from harness.training.loss import ForwardPass
 from harness.training.precision import scoring
 from harness.training.proofs import losses_depend_on_others, texts_depend_on_others
 
-__all__ = ["SETTINGS", "Answer", "Generator", "model_folder", "save_model"]
+__all__ = ["SETTINGS", "Answer", "Generator", "model_folder", "save_model", "save_whole"]
 
 LISTED = 5
 """The most malformed rows that one message names."""
@@ -72,20 +72,32 @@ def save_model(
         recipe: All the rest.
         demonstrations: What its prompt picks from, if it does.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    if recipe.store == "full":
-        with widened(loaded.model):
-            whole = whole_model(loaded, recipe.tuning)
-            whole.save_pretrained(folder)
-            digest = weights_digest(whole)
-    else:
-        save_delta(folder, loaded, recipe.tuning, recipe.base)
-    loaded.tokenizer.save_pretrained(folder)
+    digest = _save_weights(folder, loaded, recipe, whole=recipe.store == "full")
     write_demonstrations(folder, demonstrations, loaded, recipe)
     settings = {FORMAT: MODEL_FORMAT, **recipe.as_json(), **content(folder, loaded)}
     (folder / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=2), encoding="utf-8")
-    if recipe.store == "full":
+    if digest:
         _verify_stored(folder, digest, recipe)
+
+
+def save_whole(folder: Path, loaded: Loaded, recipe: Recipe) -> None:
+    """Write a model as it stands, for ``from_pretrained``; with what can be no part of weights, PEFT's own folder."""
+    _save_weights(folder, loaded, recipe, whole=can_be_whole(loaded, recipe.tuning))
+
+
+def _save_weights(folder: Path, loaded: Loaded, recipe: Recipe, *, whole: bool) -> str | None:
+    """Write weights and tokenizer; return the digest of a whole model, ``None`` of what stands on a base."""
+    folder.mkdir(parents=True, exist_ok=True)
+    digest = None
+    if whole:
+        with widened(loaded.model):
+            model = whole_model(loaded, recipe.tuning)
+            model.save_pretrained(folder)
+            digest = weights_digest(model)
+    else:
+        save_delta(folder, loaded, recipe.tuning, recipe.base)
+    loaded.tokenizer.save_pretrained(folder)
+    return digest
 
 
 def _verify_stored(folder: Path, digest: str, recipe: Recipe) -> None:

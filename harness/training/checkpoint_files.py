@@ -1,7 +1,8 @@
 """Checkpoints of one run in a folder: tensors and a note beside them, each written whole, with digests of both.
 
 A checkpoint is there when its note is, which names the digest of its tensors; what a kill leaves half-written is never
-read, and goes at the next start. Nothing in it can run: safetensors and JSON.
+read, and goes at the next start. Nothing in it can run: safetensors and JSON. A folder beside them, called by the same
+step, holds the whole model, if the run leaves some; it stays when the run has ended.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -75,6 +76,33 @@ class CheckpointFiles:
         for older in self._steps()[self.keep :]:
             self._drop(older)
 
+    def write_model(self, step: int, save: Callable[[Path], object]) -> None:
+        """Write the whole model of a step, then drop those that are too many.
+
+        Args:
+            step: Optimizer steps that are done.
+            save: Writes it into a folder, which it makes.
+
+        Raises:
+            OSError: It cannot be written; those that were there stay.
+            SafetensorError: Likewise.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        place = self.folder / f"{step:09d}"
+        draft = place.with_name(f".{place.name}.{os.getpid()}.draft")
+        try:
+            save(draft)
+            shutil.rmtree(place, ignore_errors=True)
+            draft.replace(place)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        for older in self.models()[self.keep :]:
+            shutil.rmtree(older)
+
+    def models(self) -> list[Path]:
+        """Return the folders of whole models, the newest first."""
+        return sorted((place for place in self.folder.glob("[0-9]*") if place.is_dir()), reverse=True)
+
     def amend(self, step: int, note: Mapping[str, Any]) -> None:
         """Write another note for the tensors of a checkpoint that is there."""
         found = parse_json(read_bytes(self._file(step, NOTE), MOST).decode())
@@ -98,13 +126,25 @@ class CheckpointFiles:
         """Drop those of later steps."""
         for later in [there for there in self._steps() if there > step]:
             self._drop(later)
+        for model in [there for there in self.models() if int(there.name) > step]:
+            shutil.rmtree(model)
 
     def drop_unfinished(self) -> None:
         """Drop what killed processes left half-written; only where no other process writes here."""
         whole = {self._file(step, NOTE).stem for step in self._steps()}
         for file in self.folder.iterdir() if self.folder.is_dir() else ():
             if file.name.endswith(".draft") or (file.suffix == TENSORS and file.stem not in whole):
-                file.unlink(missing_ok=True)
+                if file.is_dir():
+                    shutil.rmtree(file)
+                else:
+                    file.unlink(missing_ok=True)
+
+    def end(self) -> None:
+        """Drop what a run would go on from; whole models that it left stay."""
+        for step in self._steps():
+            self._drop(step)
+        if not self.models():
+            self.clear()
 
     def clear(self) -> None:
         """Drop them all."""

@@ -1,4 +1,4 @@
-"""A study of plain text with a masked model on its whole way: checked, planned, run, killed, stored, and reproduced."""
+"""A study of plain text with a masked model on its whole way: checked, planned, run, stored, and reproduced."""
 
 from __future__ import annotations
 

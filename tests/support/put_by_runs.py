@@ -15,7 +15,7 @@ MACHINE = (*TIMES, "cost/peak_memory_mib", "cost/energy_joules", "cost/flops", "
 
 
 def checkpoints(place: Place, study: str = "tiny") -> list[Path]:
-    return sorted((place.folder / ".harness" / study / "checkpoints").rglob("*.json"))
+    return sorted((place.folder / ".harness" / study / "checkpoints").rglob("[0-9]*.json"))
 
 
 def trials(place: Place) -> list[tuple[Any, ...]]:

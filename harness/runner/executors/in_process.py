@@ -20,7 +20,7 @@ from harness.core.workspace import Workspace
 from harness.runner.executors.job_checkpoint import Found, JobCheckpoint, Notes, Score, job_checkpoint
 from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, JobQueue, Measured, Reply, Scored, Trained
 from harness.runner.objective import is_maximized
-from harness.serving.generator import save_model
+from harness.serving.generator import save_model, save_whole
 from harness.serving.recipe import recipe_of_run
 from harness.study.check import Checked
 from harness.study.grid import cell_study
@@ -174,7 +174,7 @@ class JobRun:
         notes = partial(self._notes, run)
         training: dict[str, Any] = {"seed": self._job.seed, "resumed": resumed}
         if kept:
-            training["offer"] = partial(kept.offer, notes=notes)
+            training["offer"] = partial(kept.offer, notes=notes, save=None if self._job.is_trial else self._save_whole)
         with closing(run.epochs(self._job.hyperparameters, **training)) as epochs:
             for epoch in epochs:
                 reply = yield from self._follow(epoch, run)
@@ -183,6 +183,10 @@ class JobRun:
                 if self._stopping.ended or reply.stop:
                     return self._stopping.ended
             return True
+
+    def _save_whole(self, folder: Path) -> None:
+        setup = self._trainer.setup
+        save_whole(folder, setup.loaded, recipe_of_run(self._cell, setup))
 
     def _take_over(self, found: Found, run: TrainingRun) -> Generator[Event, Reply, Reply]:
         """Tell what another process found of the job, and take its best weights over."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -137,12 +138,27 @@ class JobCheckpoint:
         self._files.clear()
         return None
 
-    def offer(self, state: RunState, is_last: bool, *, notes: Callable[[], Notes]) -> None:
-        """Write one if it is due, or the last chance; where that fails, the job goes on without."""
+    def offer(
+        self,
+        state: RunState,
+        is_last: bool,
+        *,
+        notes: Callable[[], Notes],
+        save: Callable[[Path], object] | None = None,
+    ) -> None:
+        """Write one if it is due, or the last chance; where that fails, the job goes on without.
+
+        Args:
+            state: Of the run.
+            is_last: Whether the process ends behind it, so that a whole model would take too long.
+            notes: What is known of the job.
+            save: Writes the whole model, which is left where the study says when; ``None``: it is not to be left.
+        """
         if state.done in (0, self._step) or not (is_last or self._is_due(state)):
             return
         began = time.monotonic()
-        self._try(lambda: self._write(state.capture(), notes()))
+        model = None if is_last or self._rule.every == "auto" else save
+        self._try(lambda: self._write(state.capture(), notes(), model))
         self._since = time.monotonic()
         self._took = self._since - began
 
@@ -152,8 +168,8 @@ class JobCheckpoint:
             self._try(lambda: self._files.amend(step, self._note(notes())))
 
     def drop(self) -> None:
-        """Drop them: the job has ended."""
-        self._files.clear()
+        """Drop them: the job has ended. Whole models stay."""
+        self._files.end()
 
     def _is_due(self, state: RunState) -> bool:
         if isinstance(self._rule.every, int):
@@ -164,8 +180,10 @@ class JobCheckpoint:
         wait = max(SOONEST, SHARE * self._took) if seconds is None else seconds
         return time.monotonic() - self._since >= wait
 
-    def _write(self, captured: Captured, notes: Notes) -> None:
+    def _write(self, captured: Captured, notes: Notes, save: Callable[[Path], object] | None) -> None:
         self._step, self._plain = 0, dict(captured.plain)
+        if save:  # first: what goes on from a checkpoint finds its model beside it
+            self._files.write_model(captured.step, save)
         is_kept = notes.best_step not in (0, captured.step)
         best = {f"{BEST}{name}": tensor for name, tensor in notes.best.items()} if is_kept else {}
         self._files.write(captured.step, {**captured.tensors, **best}, self._note(notes))

@@ -35,20 +35,28 @@ class PutBy:
         place, title = _names(cell, job)
         return CheckpointFiles(inside(inside(self.folder, place), title), keep)
 
+    def all(self) -> list[CheckpointFiles]:
+        """Return those of all jobs, to be looked at."""
+        return [CheckpointFiles(folder, 1) for folder in sorted(self.folder.glob("*/*"))]
+
     def settle(self, fresh: Iterable[str], ended: Iterable[tuple[str, str]]) -> None:
         """Drop what nothing goes on from, and what killed processes left half-written; only where the study is held.
+
+        Whole models that final runs left stay with these.
 
         Args:
             fresh: The cells that start over.
             ended: Cells and jobs that ended: a kill may have come between their end and the dropping of these.
         """
         begun, over = {_names(cell, "")[0] for cell in fresh}, {_names(*job) for job in ended}
-        for folder in self.folder.glob("*/*"):
-            files = CheckpointFiles(folder, 1)
-            if folder.parent.name in begun or (folder.parent.name, folder.name) in over:
+        for files in self.all():
+            folder = files.folder
+            if folder.parent.name in begun:
                 files.clear()
-            else:
-                files.drop_unfinished()
+                continue
+            files.drop_unfinished()
+            if (folder.parent.name, folder.name) in over:
+                files.end()
 
 
 def _names(cell: str, job: str) -> tuple[str, str]:
