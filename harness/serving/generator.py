@@ -121,7 +121,8 @@ class Generator:
         allowed: What the model may do; left out, what the environment says. What the folder says counts for nothing.
 
     Raises:
-        ModelError: The folder is no such model, a file of it or the base of its delta has changed.
+        ModelError: The folder is no such model, or its model writes no text; a file of it or the base of its delta has
+            changed.
     """
 
     def __init__(self, folder: Path, allowed: Permissions | None = None) -> None:
@@ -133,6 +134,10 @@ class Generator:
         self._one_at_a_time = Lock()  # a server asks from several threads; generation settings are the model's own
         self.loaded = _loaded(folder, self.recipe, verified.get(READING, {}), allowed or Permissions.of_environment())
         """The model and its tokenizer."""
+        if self.loaded.is_masked and not is_labelled(self.recipe.prompt):
+            name = type(self.loaded.model).__name__
+            remedy = "load its folder by transformers' AutoModelForMaskedLM"
+            raise ModelError(f"model {folder}: {name} fills masks and writes no text, so it answers no rows; {remedy}")
         self._demonstrations = read_demonstrations(folder, self.loaded, self.recipe)
         torch.nn.Module.to(self.loaded.model, device("auto"))
         self._decoding: Decoding | None = None

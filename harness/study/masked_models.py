@@ -38,10 +38,12 @@ def refuse_masked(study: StudySpec, task: Task, description: Description | None,
     if not masked:
         return
     named = f"model {study.model.name!r} is a masked language model"
-    for section, told in {"generation": "writes no text", "generality": "goes on with no text"}.items():
-        said = getattr(study, section)
-        if said.model_fields_set and said.model_dump() != {**said.model_dump(), "text": None, "tasks": ()}:
-            problems.add(f"{section} says nothing of {named}, which {told}; leave it out", section)
+    general = study.generality
+    if study.generation.model_fields_set:
+        problems.add(f"generation says nothing here: {named}, which writes no text; leave it out", "generation")
+    if general.model_fields_set and (general.text or general.tasks):
+        told = "which goes on with no text by which it would be measured"
+        problems.add(f"generality says nothing here: {named}, {told}; leave it out", "generality")
     for place, tuning in enumerate(study.tuning):
         if tuning.virtual_tokens:
             rule = "virtual tokens would stand where it reads its text's beginning"
