@@ -45,6 +45,8 @@ class Sections(TypedDict, total=False):
     """Its keys, and rows: ``{"train": rows, "test": rows}``, or ``{"rows": {"train": rows}, "train": 64}`` with sizes.
     Rows are a list of dicts, a `datasets.Dataset` or a pandas frame; splits that have none are carved out of train."""
     tracking: Mapping[str, Any]
+    answers: str
+    """How prompts are answered: ``generate`` or ``likelihood``."""
     training: Mapping[str, Any]
     generation: Mapping[str, Any]
     engine: Mapping[str, Any]

@@ -146,7 +146,7 @@ class Generator:
         self._one_at_a_time = Lock()  # a server asks from several threads; generation settings are the model's own
         self.loaded = _loaded(folder, self.recipe, verified.get(READING, {}), allowed or Permissions.of_environment())
         """The model and its tokenizer."""
-        if self.loaded.is_masked:
+        if self.loaded.is_masked and not is_labelled(self.recipe.prompt):
             name = type(self.loaded.model).__name__
             remedy = "load its folder by transformers' AutoModelForMaskedLM"
             raise ModelError(f"model {folder}: {name} fills masks and writes no text, so it answers no rows; {remedy}")

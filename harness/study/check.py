@@ -163,9 +163,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     study = problems.resolved()
     try_places(study, workspace, problems)
     description, reader = checked_model(study, problems)
-    task, task_file = _task(study, problems)
-    task = masked_task(study, task, description)
-    refuse_masked(study, task, description, problems)
+    task, task_file = _task(study, description, problems)
     prompts = study_prompts(study, task, problems)
     metrics = _metrics(study, task, problems)
     refuse_names(study, task, problems)
@@ -176,26 +174,17 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     prompts, unlearned = with_labels(study, task, prompts, examples, reader, problems)
     demonstrations = Demonstrations(examples.get("train", ()))
     shown = {} if text else examples  # of blocks of text there is no prompt that they are filled in
-    fits, cautions = text_fits(text, examples), list[str]()
-    if not text:
-        fits, cautions = measured(
-            study, task, task_file, prompts, metrics, rows, description, reader, demonstrations, problems
-        )
+    parts = study, task, task_file, prompts, metrics, rows, description, reader, demonstrations, problems
+    fits, cautions = (text_fits(text, examples), []) if text else measured(*parts)
     _tried(metrics, examples, problems)
-    masked = reader is not None and reader.is_masked
+    masked = reader and reader.is_masked
     general = General() if masked else read_general(study, task.name, reader, at=problems.at)
     problems.stop()
     assert source is not None and description is not None and reader is not None  # noqa: PT018  # else it has stopped
     forms = tuple(form for _, form in prompts)
-    twice = [] if text else doubled_tokens(forms, examples["train"][0], reader)
-    cautions += [*twice, *_blind(study, metrics, shown)]
-    notes += [
-        *rows.notes,
-        *size_notes(study),
-        *masked_notes(study, task, reader, examples),
-        *model_notes(study, task, description, reader, forms, shown),
-        *measured_otherwise(forms),
-    ]
+    cautions += ([] if text else doubled_tokens(forms, examples["train"][0], reader)) + _blind(study, metrics, shown)
+    notes += [*rows.notes, *size_notes(study), *masked_notes(study, task, reader, examples)]
+    notes += [*model_notes(study, task, description, reader, forms, shown), *measured_otherwise(forms)]
     others = rows.shown_otherwise
     lints = lint_prompts(forms, fits, shown, reader, demonstrations, description.prefixes, others) if shown else ()
     test_rows = examples.pop("test", [])
@@ -222,7 +211,8 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     )
 
 
-def _task(study: StudySpec, problems: Problems) -> tuple[Task, Path]:
+def _task(study: StudySpec, description: Description | None, problems: Problems) -> tuple[Task, Path]:
+    """Return the task as the study's model is scored by it, and its file."""
     loaded = None
     with problems.at("task"):
         loaded = load_task(study.task)
@@ -231,7 +221,9 @@ def _task(study: StudySpec, problems: Problems) -> tuple[Task, Path]:
     assert loaded is not None
     with problems.at("generation", "min_new_tokens"):
         refuse_least_over_most(study, loaded[0])
-    return loaded
+    task = masked_task(study, loaded[0], description)
+    refuse_masked(study, task, description, problems)
+    return task, loaded[1]
 
 
 def _rows(

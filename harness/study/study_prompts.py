@@ -64,10 +64,19 @@ def _mixture(prompt: Prompt, forms: Sequence[PromptForm]) -> PromptMixture:
 
 
 def _answered(form: PromptForm, prompt: Prompt, study: StudySpec, task: Task) -> PromptForm:
-    """Return a prompt that says how it is answered, if that is by a label."""
+    """Return a prompt that says how it is answered, if that is by a label.
+
+    Raises:
+        TemplateError: Its form knows no other answers than texts.
+    """
     written: Answers | None = prompt.answers or getattr(form, "answers", None)
     answers = written or study.answers or task.answers
-    return replace(form, answers=None if answers == "generate" else answers)
+    if "answers" in form.__dataclass_fields__:
+        return replace(form, answers=None if answers == "generate" else answers)
+    if answers != "generate":
+        rule = f"is of a form that is answered by texts alone, not by {answers}; say answers: generate with it"
+        raise TemplateError(f"prompt {form.name!r} {rule}")
+    return form
 
 
 def _form(prompt: Prompt, task: Task, file: StudyFile) -> PromptForm:

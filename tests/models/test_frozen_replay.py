@@ -14,12 +14,12 @@ from torch.nn.functional import cross_entropy
 
 from harness.core.errors import ModelError
 from harness.models.apply_tuning import Trainable, apply, reset, set_modes
+from harness.models.fills_masks import fills_masks
 from harness.models.find_blocks import blocks
 from harness.models.frozen.capture import capture_points
 from harness.models.frozen.kept_rows import Rows
 from harness.models.frozen.replay import Trunk, first_trained, record, refusal, verify
 from harness.models.load import load
-from harness.models.masked_models import fills_masks
 from harness.study.axes import Tuning
 from harness.testing import FAMILIES, MASKED_FAMILIES
 

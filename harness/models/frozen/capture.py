@@ -18,11 +18,11 @@ from transformers import Cache, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from harness.core.errors import ModelError
+from harness.models.fills_masks import fills_masks
 from harness.models.find_blocks import Part, anatomy, blocks, head
 from harness.models.frozen.block_outputs import Layout, layouts, passing
 from harness.models.frozen.kept_rows import Fetch, Keep, Rows, get, put, shape
 from harness.models.hooks import answering, look
-from harness.models.masked_models import fills_masks
 from harness.models.transformers_compat import has_generation_steps
 
 __all__ = ["CapturePoint", "Reached", "capture_points", "entrance", "kv_capture_points"]
