@@ -65,7 +65,8 @@ def learning_curves_csv(curves: LearningCurves) -> str:
     header = ["curve", *axes, "sizes", "forecast_size", *ends, "reason"]
     rows = []
     for curve in curves.curves:
-        told = [exact(value) for name in FILLED for value in (getattr(curve, name) or NOWHERE)]
+        ends_of = [value for name in FILLED for value in (getattr(curve, name) or NOWHERE)]
+        told = [exact(value) if math.isfinite(value) else "" for value in ends_of]
         sizes = " ".join(map(str, curve.cells))
         rows.append([curve.name, *curve.levels.values(), sizes, str(2 * curve.last), *told, curve.reason])
     return csv_text(header, rows)

@@ -198,7 +198,8 @@ def _told(name: str, levels: Levels, sizes: Mapping[int, str], fitted: Curves | 
 
 
 def _interval(draws: Floats, level: float) -> Interval:
-    low, value, high = np.quantile(draws, [(1 - level) / 2, 0.5, (1 + level) / 2])
+    ends = [(1 - level) / 2, 0.5, (1 + level) / 2]
+    low, value, high = np.quantile(draws, ends, method="inverted_cdf")  # limits may be infinite: nothing in between
     return Interval(float(value), float(low), float(high))
 
 

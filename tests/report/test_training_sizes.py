@@ -167,6 +167,16 @@ def test_pairs_that_are_not_shown_stand_in_one_sentence(four: Results) -> None:
     assert "depends on the the" not in said
 
 
+def test_losses_of_different_tokenizers_are_said_not_to_compare() -> None:
+    models = grid({"model": MODELS}, tunings=("full",), trials=0, seeds=1, examples=10)
+    said = "different tokenizers"
+    assert said not in html(models)
+    alike = tuple(replace(cell, tokenizer="a") for cell in models.cells)
+    assert said not in html(replace(models, cells=alike))
+    unlike = tuple(replace(cell, tokenizer=cell.factors["model"]) for cell in models.cells)
+    assert said in html(replace(models, cells=unlike))
+
+
 @pytest.mark.parametrize(
     ("levels", "columns", "keys"),
     [
