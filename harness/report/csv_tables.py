@@ -15,7 +15,7 @@ from harness.stats import spread
 from harness.study.dimension import format_value
 from harness.tracking.schema import Metrics, score_name
 
-__all__ = ["costs_csv", "expected_best_csv", "references_csv", "results_csv", "transfer_csv"]
+__all__ = ["costs_csv", "csv_text", "exact", "expected_best_csv", "references_csv", "results_csv", "transfer_csv"]
 
 
 def results_csv(results: Results) -> str:
@@ -33,17 +33,17 @@ def results_csv(results: Results) -> str:
         row = [cell.id, *cell.factors.values(), *winner, str(len(cell.finals))]
         for metric in results.metrics:
             for name in (score_name("validation", metric), score_name("test", metric)):
-                row += [_exact(cell.score(name)), _exact(spread(cell.values(name)))]
-        rows.append([*row, *(_exact(cell.score(name)) for name in general)])
-    return _csv(header, rows)
+                row += [exact(cell.score(name)), exact(spread(cell.values(name)))]
+        rows.append([*row, *(exact(cell.score(name)) for name in general)])
+    return csv_text(header, rows)
 
 
 def references_csv(results: Results) -> str:
     """Return one row per reference row, with the columns of ``results.csv`` that it can fill."""
     names = [score_name(split, metric) for metric in results.metrics for split in ("validation", "test")]
     names = [name for name in names if any(name in metrics for metrics in results.references.values())]
-    rows = [[row, *(_exact(metrics.get(name)) for name in names)] for row, metrics in results.references.items()]
-    return _csv(["reference", *(name.replace("/", "_") for name in names)], rows)
+    rows = [[row, *(exact(metrics.get(name)) for name in names)] for row, metrics in results.references.items()]
+    return csv_text(["reference", *(name.replace("/", "_") for name in names)], rows)
 
 
 def transfer_csv(found: PromptTransfer, results: Results) -> str:
@@ -55,27 +55,28 @@ def transfer_csv(found: PromptTransfer, results: Results) -> str:
         cell = cells[row.cell]
         for prompt in found.prompts:
             names = [score_under(prompt, row.prompt, metric) for metric in results.metrics]
-            scores = [_exact(value) for name in names for value in (cell.score(name), spread(cell.values(name)))]
+            scores = [exact(value) for name in names for value in (cell.score(name), spread(cell.values(name)))]
             rows.append([cell.id, *cell.factors.values(), prompt, *scores])
-    return _csv(header, rows)
+    return csv_text(header, rows)
 
 
 def costs_csv(results: Results) -> str:
     """Return what each cell took, in grid order, six digits of each number."""
-    return _csv(CostRow._fields, [[_six_digits(value) for value in row] for row in cost_table(results)])
+    return csv_text(CostRow._fields, [[_six_digits(value) for value in row] for row in cost_table(results)])
 
 
 def expected_best_csv(results: Results) -> str:
     """Return each cell's curve, a row for each number of trials; floats in full, empty where every trial diverged."""
     rows = [
-        [cell.id, str(trials), _exact(best)]
+        [cell.id, str(trials), exact(best)]
         for cell in results.cells
         for trials, best in enumerate(expected_best_curve(cell, results), start=1)
     ]
-    return _csv(["cell", "trials", f"expected_best_{results.objective}"], rows)
+    return csv_text(["cell", "trials", f"expected_best_{results.objective}"], rows)
 
 
-def _exact(value: float | None) -> str:
+def exact(value: float | None) -> str:
+    """Return a float in full, empty where it is undefined."""
     return "" if value is None or math.isnan(value) else repr(value)
 
 
@@ -85,7 +86,8 @@ def _six_digits(value: str | float | None) -> str:
     return "" if value is None else str(value)
 
 
-def _csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)

@@ -17,11 +17,12 @@ from harness.core.example import SPLITS, Split
 from harness.report.compare.compared_pair import find_side
 from harness.report.csv_tables import results_csv
 from harness.results.collect import Results
+from harness.stats.learning_curves import FORECAST_LEVEL, LEVEL, LearningCurves
 from harness.tracking.address import StudyAddress
 from harness.tracking.prediction_table import read_examples, read_predictions
 from harness.tracking.schema import Params
 
-__all__ = ["predictions_frame", "results_frame", "trials_frame"]
+__all__ = ["curves_frame", "predictions_frame", "results_frame", "trials_frame"]
 
 SCORED = tuple(split for split in SPLITS if split != "train")
 
@@ -54,6 +55,30 @@ def trials_frame(results: Results) -> pd.DataFrame:
             rows.append({**said, **trial.hyperparameters, **scores, **trial.costs, **notes})
     columns = ["cell", *results.axes, "trial", "state", "value", *results.space.names]
     return pd.DataFrame(rows, columns=list(dict.fromkeys([*columns, *(name for row in rows for name in row)])))
+
+
+def curves_frame(curves: LearningCurves | None) -> pd.DataFrame:
+    """Return the scores and the fitted curve of each choice by number of examples, up to twice the largest.
+
+    Columns: ``curve``, the axes but the one of sizes, ``examples``, ``fitted`` with ``low`` and ``high``, and ``level``
+    of that interval: 0.95, and 0.8 of what is a forecast.
+    """
+    rows = [
+        {
+            "curve": curve.name,
+            **curve.levels,
+            "examples": size,
+            "fitted": one.value,
+            "low": one.low,
+            "high": one.high,
+            "level": LEVEL if size <= curve.last else FORECAST_LEVEL,
+        }
+        for curve in (curves.curves if curves else ())
+        for size, one in curve.fitted
+    ]
+    return pd.DataFrame(
+        rows, columns=list(rows[0]) if rows else ["curve", "examples", "fitted", "low", "high", "level"]
+    )
 
 
 def predictions_frame(study: StudyAddress, cell: str, split: str) -> pd.DataFrame:

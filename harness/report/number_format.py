@@ -9,7 +9,7 @@ import math
 import re
 
 from harness.results.collect import Results
-from harness.stats import Estimate
+from harness.stats import Estimate, Interval
 
 __all__ = [
     "UNDEFINED",
@@ -17,6 +17,7 @@ __all__ = [
     "difference",
     "duration",
     "interval",
+    "interval_of",
     "learning_rate",
     "percent",
     "places",
@@ -58,6 +59,11 @@ def interval(estimate: Estimate | None, decimals: int | None = None, *, signed: 
         return "no spread seen" if estimate and estimate.error == 0 else UNDEFINED
     decimals = places(estimate.value) if decimals is None else decimals
     return " to ".join(f"{end:{'+' * signed}.{decimals}f}" for end in (estimate.low, estimate.high))
+
+
+def interval_of(told: Interval, decimals: int, *, signed: bool = False) -> str:
+    """Return the ends of an interval that is no estimate's, with commas between thousands; ends may have signs."""
+    return " to ".join(f"{end:{'+' * signed},.{decimals}f}" for end in (told.low, told.high))
 
 
 def probability(value: float) -> str:

@@ -7,12 +7,14 @@ from typing import Any
 
 from harness.report import plain_tables
 from harness.report.charts.gallery import Gallery
+from harness.report.curve_tables import curve_table, worth_table
+from harness.report.number_format import study_places
 from harness.report.ranked_table import ranked_table
 from harness.report.samples import first_examples, samples
 from harness.report.study_facts import best_model, kept_off, prompt_texts, study_facts, study_file
 from harness.report.templates import paragraphs
 from harness.report.text.cautions import caption_on_test, cautions
-from harness.report.text.effects import effect_families, feature_families
+from harness.report.text.effects import effect_families, effects_at_a_glance, feature_families
 from harness.report.text.findings import Findings
 from harness.report.text.glossary import glossary
 from harness.report.text.headline import MARKED, examples_to_see, untested
@@ -23,11 +25,24 @@ from harness.study.axes import featured
 
 __all__ = ["report_facts"]
 
+UNLIKE = (
+    "Models of this study have different tokenizers: losses and perplexities, which are by the token, are compared "
+    "within a model and not between models."
+)
+"""What is said beside losses of such models."""
+
+GLANCE = (
+    "Share: how much of the differences between cells on test goes with an axis alone, or with a pair beyond both; an "
+    "analysis of variance of the cells' mean scores, chance included. Behind it stands the surest of the comparisons "
+    "below; its p-value, adjusted over all of them, says whether the axis or pair does anything at all."
+)
+"""How to read the table of all effects."""
+
 
 def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[str, Any]:
     """Return the facts."""
     verdicts, better = findings.verdicts, "higher is better" if results.maximize else "lower is better"
-    untestable = untested(verdicts)
+    untestable, curves = untested(verdicts), verdicts.curves if verdicts else None
     families = [] if untestable else effect_families(verdicts)
     features = {} if untestable else feature_families(verdicts)
     rows = [row for family in chain(families, *features.values()) for row in family.rows]
@@ -41,10 +56,15 @@ def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[
         "ranked": ranked_table(results, findings),
         "to_see": examples_to_see(verdicts) if verdicts else "",
         "families": families,
+        "glance_note": GLANCE,
+        "glance": [] if untestable else effects_at_a_glance(verdicts),
         "features": [(p.name, plain_tables.wordings(p), features[p.name]) for p in prompts if p.name in features],
         "transfer": transfer_facts(results, findings),
         "effects_of_models": not all(row.difference.covers_seeds for row in rows),
         "charts": charts,
+        "curves": curve_table(curves, study_places(results)),
+        "unlike": UNLIKE if len({cell.tokenizer for cell in results.cells if cell.tokenizer}) > 1 else "",
+        "worth": worth_table(curves, study_places(results)),
         "searches": [_items(block) for block in searches(results).split("\n\n")],
         "cost_sentences": plain_tables.cost_sentences(results),
         "forecast": plain_tables.forecast(results),

@@ -22,6 +22,7 @@ FORMATS = (
     "difference",
     "duration",
     "interval",
+    "interval_of",
     "learning_rate",
     "percent",
     "probability",

@@ -19,6 +19,7 @@ from harness.report.charts.figure_files import drawn, write_figures
 from harness.report.charts.gallery import Gallery, gallery
 from harness.report.charts.page_drawings import picture
 from harness.report.csv_tables import costs_csv, expected_best_csv, references_csv, results_csv, transfer_csv
+from harness.report.curve_tables import learning_curves_csv, worth_csv
 from harness.report.html.page import page
 from harness.report.number_format import places, study_places
 from harness.report.ranked_table import TEXT_HEADER, text_row
@@ -31,7 +32,10 @@ from harness.report.text.recommendation import recommendation_facts
 from harness.report.text.transfer_table import transfer_facts, transfer_json
 from harness.results.collect import Results
 
-__all__ = ["write_report"]
+__all__ = ["OF_CURVES", "write_report"]
+
+OF_CURVES = ("learning_curves.csv", "examples_worth.csv")
+"""The files that a study has whose sizes are an axis."""
 
 
 def write_report(results: Results, folder: Path, *, findings: Findings | None = None) -> Path:
@@ -71,6 +75,11 @@ def write_report(results: Results, folder: Path, *, findings: Findings | None = 
         "report.html": page(results, findings, charts, pictures),
         written.name: _markdown(results, findings, charts),
     }
+    curves = findings.verdicts.curves if findings.verdicts else None
+    if curves:
+        files |= dict(zip(OF_CURVES, (learning_curves_csv(curves), worth_csv(curves)), strict=True))
+    for name in () if curves else OF_CURVES:
+        (folder / name).unlink(missing_ok=True)  # of a study that had sizes, and has none now
     for name, text in files.items():
         write_whole(folder / name, text)
     return written

@@ -72,6 +72,8 @@ class CellResult:
     """How many of the trials were drawn beyond the range that it began with."""
     further_trials: int = 0
     """How many more trials the store holds, of a larger budget than the one that counts."""
+    tokenizer: str = ""
+    """Digest of the tokenizer that its runs had; empty where the store does not say."""
     winner: int | None = None
     """The index of the trial that won; ``None`` where none did, or the search is not over."""
 

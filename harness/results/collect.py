@@ -274,6 +274,7 @@ def _cell(
         added_trials=cell.added,
         diverged_finals=sum(final.diverged or (run.status == "FINISHED" and not _ranks(run)) for final, run in records),
         further_trials=len(searched) - len(counted),
+        tokenizer=parent.tags.get(Tags.TOKENIZER_DIGEST, ""),
         winner=best.index if best else None,
     )
 

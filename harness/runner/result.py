@@ -113,6 +113,16 @@ class Result:
 
         return trials_frame(self.results)
 
+    def learning_curves(self) -> DataFrame:
+        """Return the curves over the number of training examples, a row per choice and size, up to twice the largest.
+
+        Columns: ``curve``, the axes, ``examples``, ``fitted`` with ``low`` and ``high`` at ``level`` (0.95; 0.8 where
+        it is a forecast). What choices are worth is in ``verdicts.curves``. Empty where sizes are no axis.
+        """
+        from harness.report.frames import curves_frame
+
+        return curves_frame(self.verdicts.curves if self.verdicts else None)
+
     @in_words()
     def predictions(self, cell: str | CellResult, *, split: str = "test") -> DataFrame:
         """Return what the final runs of a cell said: a row per run and example.

@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations, islice, product
+from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from scipy.special import ndtri
 
 from harness.stats.contrasts import Estimate, Target, Weighed, seeds_of
+from harness.stats.effect_shares import effect_shares
 from harness.stats.resampling import Floats
 from harness.stats.step_down import LEAST, step_down
 from harness.stats.trained_cells import Trained
@@ -25,6 +27,7 @@ __all__ = [
     "Effects",
     "Verdict",
     "all_pairs",
+    "covariance",
     "effects",
     "not_distinguishable",
     "selection_luck",
@@ -80,6 +83,8 @@ class Effects(NamedTuple):
     """By pair of axes: two levels, as ``one/other``, against the reference levels, averaged over all further axes: what
     the one gains at the other beyond what it gains at the other's reference level. A verdict says whether the two
     together are better than their sum."""
+    shares: Mapping[tuple[str, ...], float] = MappingProxyType({})
+    """By axis, as ``(axis,)``, and by pair: the share of the differences between cells, see `effect_shares`."""
 
 
 class _Contrast(NamedTuple):
@@ -198,7 +203,10 @@ def effects(
     every = [contrast for part in asked.values() for contrast in part]
     answers = iter(_family(every, cells, higher_is_better=higher_is_better, level=level, of=of))
     told = {axes: tuple(islice(answers, len(part))) for axes, part in asked.items()}
-    return Effects({axis: told[axis,] for axis in start}, {pair: told[pair] for pair in combinations(start, 2)})
+    scores = {levels: cells[cell].value for levels, cell in grid.items()}
+    squares = effect_shares(block, scores) if block.keys() == start.keys() else {}
+    main, pairs = {axis: told[axis,] for axis in start}, {pair: told[pair] for pair in combinations(start, 2)}
+    return Effects(main, pairs, squares)
 
 
 def _crossed(grid: Sequence[tuple[str, ...]]) -> list[list[str]]:
@@ -242,7 +250,7 @@ def _family(
     weights = np.zeros((len(contrasts), len(names)))
     for row, contrast in zip(weights, contrasts, strict=True):
         row[[places[name] for name in contrast.weights]] = list(contrast.weights.values())
-    adjusted = step_down(p_values, weights, _covariance([cells[name] for name in names], of, luck), level=level)
+    adjusted = step_down(p_values, weights, covariance([cells[name] for name in names], of, luck), level=level)
     return tuple(
         Comparison(c.a, c.b, difference, p, _verdict(difference.value, p, 1 - level, higher_is_better))
         for c, one, p, own in zip(contrasts, weighed, adjusted.p_values.tolist(), adjusted.levels.tolist(), strict=True)
@@ -250,18 +258,18 @@ def _family(
     )
 
 
-def _covariance(cells: Sequence[Trained], of: Target, luck: float) -> Floats:
+def covariance(cells: Sequence[Trained], of: Target, luck: float = 1.0) -> Floats:
     """Return the covariance of the cells' scores, shape (cells, cells); 0 where a score is undefined."""
     if not cells:
         return np.zeros((0, 0))
     with np.errstate(invalid="ignore"):
-        covariance: Floats = np.atleast_2d(np.cov([cell.draws for cell in cells]))
+        found: Floats = np.atleast_2d(np.cov([cell.draws for cell in cells]))
     least = [cell.least_variance for cell in cells]
-    np.fill_diagonal(covariance, np.maximum(np.diag(covariance), least))
+    np.fill_diagonal(found, np.maximum(np.diag(found), least))
     if of == "procedure":
         seeds = [sum(part.variance for part in seeds_of({"": 1.0}, {"": cell})) for cell in cells]
-        covariance = covariance + luck * np.diag(seeds)
-    defined: Floats = np.nan_to_num(covariance, posinf=0.0, neginf=0.0)
+        found = found + luck * np.diag(seeds)
+    defined: Floats = np.nan_to_num(found, posinf=0.0, neginf=0.0)
     return defined
 
 

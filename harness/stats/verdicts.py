@@ -12,13 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from harness.metrics.base import Metric
 from harness.stats import (
-    RESAMPLES,
     Comparison,
     Effects,
     Estimate,
@@ -32,11 +31,12 @@ from harness.stats import (
     with_best,
 )
 from harness.stats import resample as rescore_cells
-from harness.stats import runs as ready
 from harness.stats import to_baseline as against
-from harness.stats.answers import Answers, Scored, groups_of
+from harness.stats.answers import Answers, Scored
 from harness.stats.difference_of_interest import Needed, needed
 from harness.stats.feature_effects import feature_effects
+from harness.stats.learning_curves import LearningCurves, learning_curves
+from harness.stats.scored_runs import affordable, are_stacked, prepared_runs
 from harness.stats.seed_variance import SeedVariance
 from harness.stats.untested import held_against, without_interval
 
@@ -44,15 +44,6 @@ __all__ = ["InStudy", "Verdicts", "compare_two", "in_study", "judge"]
 
 SEED = 20261123
 """Of the resamples."""
-
-BUDGET = 150_000
-"""Scores of resamples that a report may take, all runs together: some seconds for a corpus metric."""
-
-FEWEST = 500
-"""Resamples where runs are many; standard errors then wander by about 3%, quantiles by about twice that."""
-
-LISTED = 500
-"""Resamples for a metric whose statistics are no vectors of one length: each is scored from its texts."""
 
 
 class InStudy(NamedTuple):
@@ -93,6 +84,8 @@ class Verdicts:
     """Each reference row's score."""
     to_references: tuple[Comparison, ...]
     """Every reference row against the best cell, one family."""
+    curves: LearningCurves | None = None
+    """Over the number of training examples; ``None`` where cells do not differ in it."""
     needed: Needed | None = None
     """``None`` where the best cell and the baseline are told apart or are one, where no difference of interest is
     known, or where each set of rows is scored from its texts, which takes long."""
@@ -141,6 +134,7 @@ def judge(
     factors: Mapping[str, Mapping[str, str]] | None = None,
     features: Mapping[str, Mapping[str, Mapping[str, str]]] = MappingProxyType({}),
     chosen: bool = True,
+    along: str = "",
     pairs: bool = False,
     smallest_difference: float | None = None,
     unclaimed: Mapping[str, str] = MappingProxyType({}),
@@ -157,16 +151,16 @@ def judge(
         factors: Cell ids to the names of their levels, by axis; cells that are left out take no part in effects.
         features: By the prompt that has features, its cells with the levels of features and of axes behind the prompt.
         chosen: Whether the best cell was chosen by its own runs' validation scores, so that its interval allows for it.
+        along: The axis whose levels are numbers of training examples; empty: there is none.
         pairs: Whether each cell is to be compared with each.
         smallest_difference: Of interest, in the metric's units; the metric's own where it is None.
         unclaimed: Cells that take no part in tests, and why; their comparisons say so.
         own: Cells of which more is known than these answers say: from `in_study`, of the study that each is from.
     """
-    prepared, resamples, higher = _prepared(answers, scored, metric), _affordable(scored), metric.higher_is_better
+    prepared, resamples, higher = prepared_runs(answers, scored, metric), affordable(scored), metric.higher_is_better
     drawn = _drawn(prepared, resamples, own)
     trained, fixed = ({name: drawn[name] for name in part} for part in (answers.cells, answers.references))
     tested = {name: cell for name, cell in trained.items() if name not in unclaimed}
-    levels = {name: factors[name] for name in tested if factors and name in factors}
     to_others = partial(held_against, unclaimed=unclaimed, compare=partial(against, higher_is_better=higher))
     wanted = metric.smallest_difference if smallest_difference is None else smallest_difference
     bounded = partial(_bounded, metric)
@@ -183,14 +177,31 @@ def judge(
         to_baseline=to_baseline,
         with_best=bounded(held_against(best, trained, unclaimed, partial(with_best, higher_is_better=higher))),
         pairs=bounded(all_pairs(tested, higher_is_better=higher) if pairs else ()),
-        effects=effects(tested, levels, reference=baseline, higher_is_better=higher) if baseline in levels else None,
-        features=feature_effects(features, tested, levels.get(baseline), higher_is_better=higher),
+        **_of_axes(tested, factors or {}, features, metric, baseline=baseline, along=along),
         references=_scores(fixed, metric, None, {}),
         to_references=bounded(to_others(best, {best: trained[best], **fixed})),
-        needed=needed(best, to_baseline, prepared, trained, wanted if _stacked(scored) else None, seed=SEED),
+        needed=needed(best, to_baseline, prepared, trained, wanted if are_stacked(scored) else None, seed=SEED),
         untestable=_untestable(metric, drawn),
         unclaimed=unclaimed,
     )
+
+
+def _of_axes(
+    tested: Mapping[str, Trained],
+    factors: Mapping[str, Mapping[str, str]],
+    features: Mapping[str, Mapping[str, Mapping[str, str]]],
+    metric: Metric,
+    *,
+    baseline: str,
+    along: str,
+) -> dict[str, Any]:
+    """Return what verdicts say of axes: their effects, those of prompts' features, learning curves."""
+    levels, higher = {name: factors[name] for name in tested if name in factors}, metric.higher_is_better
+    return {
+        "effects": effects(tested, levels, reference=baseline, higher_is_better=higher) if baseline in levels else None,
+        "features": feature_effects(features, tested, levels.get(baseline), higher_is_better=higher),
+        "curves": learning_curves(tested, levels, along=along, reference=baseline, ends=metric.range, seed=SEED),
+    }
 
 
 def _drawn(prepared: Mapping[str, Runs], resamples: int, own: Mapping[str, InStudy]) -> dict[str, Trained]:
@@ -210,17 +221,10 @@ def in_study(
         best: The cell that was chosen by its own runs' validation scores; ``None``: none was by this metric.
         unclaimed: Cells of which nothing may be claimed, and why.
     """
-    drawn = _drawn(_prepared(answers, scored, metric), _affordable(scored), {})
+    drawn = _drawn(prepared_runs(answers, scored, metric), affordable(scored), {})
     trained = {name: drawn[name] for name in answers.cells}
     scores = _scores(trained, metric, best, unclaimed)
     return {name: InStudy(scores[name], trained[name].mean_seeds) for name in trained}
-
-
-def _prepared(answers: Answers, scored: Scored, metric: Metric) -> dict[str, Runs]:
-    groups, everyone = groups_of(answers.examples), {**answers.cells, **answers.references}
-    return {
-        name: ready(scored[name], metric.reduce, seeded=one.seeded, groups=groups) for name, one in everyone.items()
-    }
 
 
 def _scores(
@@ -273,21 +277,8 @@ def compare_two(answers: Answers, scored: Scored, metric: Metric, *, one: str, o
     Raises:
         ValueError: Fewer than two units.
     """
-    prepared = _prepared(answers, scored, metric)
+    prepared = prepared_runs(answers, scored, metric)
     pair = {name: prepared[name] for name in (one, other)}
-    drawn = rescore_cells(pair, generator=np.random.default_rng(SEED), resamples=_affordable(scored))
+    drawn = rescore_cells(pair, generator=np.random.default_rng(SEED), resamples=affordable(scored))
     (comparison,) = against(drawn, other, higher_is_better=metric.higher_is_better)
     return comparison
-
-
-def _affordable(scored: Scored) -> int:
-    """Return how many resamples to score: fewer where there are many runs, or where each is scored from texts."""
-    runs = sum(len(cell) for cell in scored.values())
-    return max(FEWEST, min(RESAMPLES, BUDGET // runs)) if _stacked(scored) else LISTED
-
-
-def _stacked(scored: Scored) -> bool:
-    """Return whether statistics are vectors of one length, so that resamples are scored by arithmetic alone."""
-    every = (one for cell in scored.values() for run in cell for one in run)
-    shapes = {one.shape if isinstance(one, np.ndarray) else None for one in every}
-    return len(shapes) == 1 and None not in shapes

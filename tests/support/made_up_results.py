@@ -21,7 +21,7 @@ from harness.stats.answers import Answered, Answers
 from harness.study.search_space import Hyperparameters
 from tests.support.search_spaces import learning_rates, rate
 
-__all__ = ["html", "referenced", "study"]
+__all__ = ["case", "cell", "html", "losses", "referenced", "said", "study"]
 
 TEXT = "the note says that Ada meets Ben at the station on Monday with a map"
 
@@ -29,19 +29,19 @@ TEXT = "the note says that Ada meets Ben at the station on Monday with a map"
 def study(*, prompts: int = 2, tunings: int = 3, trials: int = 4, seeds: int = 2, examples: int = 24) -> Results:
     """Return results whose last prompt and tuning copy most of the reference, the first ones little."""
     generator = np.random.default_rng(0)
-    cases = tuple(_case(number, generator) for number in range(examples))
+    cases = tuple(case(number, generator) for number in range(examples))
     metric, cells, answered = get("rougeL"), [], {}
     for p in range(prompts):
         for t in range(tunings):
             tuning = "none" if t == 0 else f"last_blocks-{t}" if t < tunings - 1 else "full"
             share = (p + t) / (prompts + tunings - 2)
             number = seeds if t else 1
-            runs = tuple(_said(cases, share, np.random.default_rng([p, t, seed])) for seed in range(number))
+            runs = tuple(said(cases, share, np.random.default_rng([p, t, seed])) for seed in range(number))
             answered[f"prompt{p}/{tuning}"] = Answered(runs, seeded=bool(t))
             scores = [
                 metric.reduce([metric.statistics(*pair) for pair in zip(run, cases, strict=True)]) for run in runs
             ]
-            cells.append(_cell(f"prompt{p}", tuning, scores, trials if t else 0))
+            cells.append(cell(f"prompt{p}", tuning, scores, trials if t else 0))
     return Results(
         study="made-up",
         question="Which one?",
@@ -58,31 +58,34 @@ def study(*, prompts: int = 2, tunings: int = 3, trials: int = 4, seeds: int = 2
         answers=Answers(cases, answered, {}),
         metric=metric,
         prompts={f"prompt{p}": "{{ source }}\nTL;DR:" for p in range(prompts)},
-        curves={cell.id: tuple(_losses(seed) for seed in range(seeds)) for cell in cells if cell.trials},
+        curves={one.id: tuple(losses(seed) for seed in range(seeds)) for one in cells if one.trials},
     )
 
 
-def _losses(seed: int, epochs: int = 3) -> Losses:
+def losses(seed: int, epochs: int = 3) -> Losses:
     """Return losses that fall by epoch, validation above train."""
     train = {epoch: 2.0 - 0.3 * epoch + 0.01 * seed for epoch in range(1, epochs + 1)}
     return Losses(f"seed {seed}", train, {epoch: loss + 0.05 * epoch for epoch, loss in train.items()})
 
 
-def _case(number: int, generator: np.random.Generator) -> Example:
+def case(number: int, generator: np.random.Generator) -> Example:
+    """Return an example, its target drawn from the words of a text."""
     known = TEXT.split()
     words = [known[int(place)] for place in generator.integers(len(known), size=12)]
     return Example(f"test-{number}", {"source": " ".join(words * 4)}, " ".join(words))
 
 
-def _said(cases: tuple[Example, ...], share: float, generator: np.random.Generator) -> tuple[Prediction, ...]:
-    said = []
-    for case in cases:
-        kept = [word if generator.random() < share else "um" for word in case.target.split()]
-        said.append(Prediction(case.id, " ".join(kept), 1.0, 12))
-    return tuple(said)
+def said(cases: tuple[Example, ...], share: float, generator: np.random.Generator) -> tuple[Prediction, ...]:
+    """Return answers that say each word of the target with this chance."""
+    answers = []
+    for one in cases:
+        kept = [word if generator.random() < share else "um" for word in one.target.split()]
+        answers.append(Prediction(one.id, " ".join(kept), 1.0, 12))
+    return tuple(answers)
 
 
-def _cell(prompt: str, tuning: str, scores: list[float], trials: int) -> CellResult:
+def cell(prompt: str, tuning: str, scores: list[float], trials: int) -> CellResult:
+    """Return a cell whose final runs have these scores."""
     rates = np.geomspace(1e-4, 1e-2, trials) if trials else []
     best = rate(float(rates[len(rates) // 2])) if trials else Hyperparameters()
     spent = {"train_seconds": 2.0, "flops": 1e12 * (1 + 3 * scores[0]), "peak_memory_mib": 900.0}

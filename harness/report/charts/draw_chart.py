@@ -138,7 +138,7 @@ def _across(axes: Axes, x: Axis) -> None:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if wide < 1.5 else (1, 3) if wide < 3 else (1,)))
     else:
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True) if x.kind == "count" else MaxNLocator(5))
-    axes.xaxis.set_major_formatter("{x:.3g}")
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}" if 1e3 <= x < 1e6 else f"{x:.3g}")
 
 
 def _stand_upright(names: Sequence[str]) -> bool:

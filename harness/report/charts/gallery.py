@@ -7,6 +7,7 @@ from typing import NamedTuple
 from harness.report.charts.chart import Chart, legible
 from harness.report.charts.scores import depths, expected_best, hyperparameters, learning_curves, learning_rates
 from harness.report.charts.tradeoffs import tradeoffs
+from harness.report.charts.training_sizes import training_sizes
 from harness.report.text.findings import Findings
 from harness.results.collect import Results
 
@@ -20,6 +21,8 @@ class Gallery(NamedTuple):
     learning_rates: Chart | None
     expected_best: Chart | None
     learning_curves: Chart | None
+    training_sizes: Chart | None
+    """Scores over the number of training examples, where cells differ in it."""
     hyperparameters: list[Chart]
     """Over each that is searched beside the learning rate."""
     tradeoffs: list[Chart]
@@ -36,6 +39,7 @@ def gallery(results: Results, findings: Findings) -> Gallery:
         learning_rates(results),
         expected_best(results),
         learning_curves(results),
+        training_sizes(results, findings),
         hyperparameters(results),
         tradeoffs(results),
     )

@@ -10,11 +10,12 @@ from typing import Literal
 from harness.report.charts.chart import Axis, Chart, Line, Panel, Point
 from harness.report.number_format import learning_rate, score, study_places
 from harness.report.templates import count
+from harness.report.text.axis_words import facet
 from harness.report.text.findings import Findings
 from harness.results.cell_result import CellResult, Trial
 from harness.results.collect import Results
 from harness.results.loss_curves import curve_unit
-from harness.results.row_order import by_prompt, further, kept_split, prompts, tunings
+from harness.results.row_order import by_prompt, kept_split, prompts, tunings
 from harness.results.search_budget import best_trial, expected_best_curve
 from harness.stats import mean
 from harness.study.dimension import Dimension, format_value
@@ -67,7 +68,7 @@ def depths(results: Results, findings: Findings) -> Chart | None:
         scores = [_estimated(cell, names.index(cell.tuning) + beside, split, results, findings) for cell in cells]
         points = tuple(point for point in scores if math.isfinite(point.y))
         if points:
-            lines.setdefault(further(cells[0]), []).append(Line(order[number], number, points))
+            lines.setdefault(facet(cells[0].factors), []).append(Line(order[number], number, points))
     interval = ", with 95% intervals" if findings.verdicts else ""
     panels = tuple(Panel(name, tuple(own), _by_depth(own, names, decimals)) for name, own in lines.items())
     title, x = f"{results.lead} of each prompt over the depths{interval}", Axis(DEPTHS, "names", tuple(names))

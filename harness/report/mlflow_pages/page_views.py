@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from harness.report.text.axis_words import level_words
+from harness.results.row_order import TRAIN_SIZE
 from harness.tracking.mlflow.ui_views import View, lines, points
 from harness.tracking.schema import FACTORS, Metrics, Params, Tags, score_name
 
@@ -33,16 +35,18 @@ class ViewFacts(NamedTuple):
     """Of the final runs whose predictions are compared; ``None`` without final runs."""
 
     @property
-    def of_prompts(self) -> str:
-        """The filter of runs that differ in their prompt alone, to follow one of a phase."""
-        return "".join(
-            f" and params.{axis} = '{level}'" for axis, level in self.levels.items() if axis != Params.PROMPT
-        )
+    def further(self) -> tuple[str, ...]:
+        """The axes behind prompt and tuning."""
+        return tuple(axis for axis in self.levels if axis not in FACTORS)
 
-    @property
-    def where(self) -> str:
-        """The same in words."""
-        further = [f"{axis} {level}" for axis, level in self.levels.items() if axis not in FACTORS]
+    def alike(self, *but: str) -> str:
+        """Return the filter of runs that differ in their prompt alone, and some more axes, to follow one of a phase."""
+        same = {axis: level for axis, level in self.levels.items() if axis not in (Params.PROMPT, *but)}
+        return "".join(f" and params.{axis} = '{level}'" for axis, level in same.items())
+
+    def where(self, *but: str) -> str:
+        """Return the same in words."""
+        further = [level_words(axis, self.levels[axis]) for axis in self.further if axis not in but]
         return ", ".join([f"{self.levels[Params.TUNING]} trained", *further])
 
 
@@ -51,6 +55,7 @@ def study_views(facts: ViewFacts) -> list[View]:
     splits = ("validation",) if facts.seed is None else ("validation", "test")
     means = tuple(f"metrics.{score_name(split, facts.lead)}" for split in splits)
     spreads = tuple(f"{mean}{Metrics.SPREAD}" for mean in means)
+    levels = tuple(f"params.{axis}" for axis in facts.further)  # to sort and filter by; names have all of them
     ranked = View(
         OPENING,
         "Ranked cells",
@@ -58,8 +63,8 @@ def study_views(facts: ViewFacts) -> list[View]:
         f"{PHASE} = 'cell'",
         order=means[0],
         ascending=not facts.maximize,
-        columns=(RATE, *means, VERDICT, *spreads),
-        widths={RATE: 90, **dict.fromkeys((*means, *spreads), 120), VERDICT: 440},
+        columns=(*levels, RATE, *means, VERDICT, *spreads),
+        widths={**dict.fromkeys(levels, 110), RATE: 90, **dict.fromkeys((*means, *spreads), 120), VERDICT: 440},
     )
     runs = View(
         "runs",
@@ -72,8 +77,8 @@ def study_views(facts: ViewFacts) -> list[View]:
     curves = View(
         "curves",
         "Curves by prompt",
-        f"curves of losses, one line a prompt, {facts.where}",
-        f"{PHASE} = '{'search' if facts.seed is None else 'final'}'{facts.of_prompts}",
+        f"curves of losses, one line a prompt, {facts.where()}",
+        f"{PHASE} = '{'search' if facts.seed is None else 'final'}'{facts.alike()}",
         order=PROMPT,
         ascending=True,
         columns=(PROMPT, TRAIN, VALIDATION),
@@ -95,11 +100,31 @@ def study_views(facts: ViewFacts) -> list[View]:
     predictions = View(
         "predictions",
         "Predictions side by side",
-        f"what each prompt's model made of a source, {facts.where}",
-        f"{PHASE} = 'final'{facts.of_prompts} and {SEED} = '{facts.seed}'",
+        f"what each prompt's model made of a source, {facts.where()}",
+        f"{PHASE} = 'final'{facts.alike()} and {SEED} = '{facts.seed}'",
         order=PROMPT,
         ascending=True,
         columns=(PROMPT,),
         mode="ARTIFACT",
     )
-    return [ranked, runs, curves, rates, *([] if facts.seed is None else [predictions])]
+    return [ranked, runs, curves, rates, *_of_sizes(facts, means), *([] if facts.seed is None else [predictions])]
+
+
+def _of_sizes(facts: ViewFacts, means: tuple[str, ...]) -> list[View]:
+    """Return the view of scores over the number of training examples; none where that is no axis."""
+    if TRAIN_SIZE not in facts.levels:
+        return []
+    size = f"params.{TRAIN_SIZE}"
+    return [
+        View(
+            "sizes",
+            "Training sizes",
+            f"scores by the number of training examples, a point a prompt, {facts.where(TRAIN_SIZE)}",
+            f"{PHASE} = 'cell'{facts.alike(TRAIN_SIZE)}",
+            order=PROMPT,
+            ascending=True,
+            columns=(PROMPT, size, *means),
+            charts=tuple(points(TRAIN_SIZE, mean.removeprefix("metrics."), of="PARAM") for mean in means),
+            mode="CHART",
+        )
+    ]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from harness.report.text.axis_words import axis_words
 from harness.stats import Comparison, Effects
 from harness.stats.verdicts import Verdicts
 
-__all__ = ["Family", "effect_families", "effects_by_name", "feature_families"]
+__all__ = ["Family", "effect_families", "effects_at_a_glance", "effects_by_name", "feature_families"]
 
 WORDS = {"prompt": ("prompt", "prompts"), "tuning": ("what trains", "what trains")}
-"""What axes are called that are not called by their name: one level, all levels."""
+"""What axes are called, one level and all levels; others as `axis_words` has them."""
 
 TOGETHER = {"better": "more than the sum", "worse": "less than the sum"}
 """A cell may gain more than its parts promise, and still be a bad one."""
@@ -71,9 +73,32 @@ def feature_families(verdicts: Verdicts | None) -> dict[str, list[Family]]:
     return {prompt: families for prompt, one in verdicts.features.items() if (families := _families(one))}
 
 
+def effects_at_a_glance(verdicts: Verdicts | None) -> list[tuple[str, float, Comparison]]:
+    """Return each axis and each pair with its share of the differences between cells and the comparison surest of it.
+
+    Empty where prompt and tuning are all that varies: three tables are no more than a glance. Over all axes and pairs
+    the adjusted p-value of the surest comparison is that of its axis or pair having any effect.
+    """
+    effects = verdicts.effects if verdicts else None
+    if effects is None or sum(bool(rows) for rows in effects.main.values()) < 3:
+        return []
+    words = {axis: WORDS.get(axis, axis_words(axis)[:2])[0] for axis in effects.main}
+    found: dict[tuple[str, ...], tuple[Comparison, ...]] = {(axis,): rows for axis, rows in effects.main.items()}
+    found |= {tuple(pair): rows for pair, rows in effects.interactions.items()}
+    return [
+        (" and ".join(words[axis] for axis in axes), effects.shares.get(axes, math.nan), _surest(rows))
+        for axes, rows in found.items()
+        if rows
+    ]
+
+
+def _surest(rows: tuple[Comparison, ...]) -> Comparison:
+    return min(rows, key=lambda row: (not row.p_adjusted <= 1, row.p_adjusted, -abs(row.difference.value)))
+
+
 def _families(effects: Effects) -> list[Family]:
-    main, pairs = effects
-    words, families = {axis: WORDS.get(axis, (axis, axis)) for axis in main}, []
+    main, pairs = effects.main, effects.interactions
+    words, families = {axis: WORDS.get(axis, axis_words(axis)[:2]) for axis in main}, []
     single = [((axis,), rows) for axis, rows in main.items()]
     for axes, rows in [*single, *pairs.items()]:
         names, others = [words[axis][0] for axis in axes], [words[axis][1] for axis in main if axis not in axes]

@@ -11,6 +11,7 @@ from harness.report.text.recommendation import Recommendation, recommend
 from harness.results.changed_metric import changed_metric
 from harness.results.collect import Results
 from harness.results.degenerate import nothing_ranks, unclaimed
+from harness.results.row_order import TRAIN_SIZE
 from harness.results.unfinished import unfinished
 from harness.stats import Comparison
 from harness.stats.answers import Scored, score_answers, units
@@ -86,6 +87,7 @@ def find(results: Results) -> Findings:
         baseline=results.baseline,
         factors={cell.id: cell.factors for cell in results.cells},
         features=_features(results),
+        along=TRAIN_SIZE,
         pairs=final.get("pairs", False),
         smallest_difference=final.get("smallest_difference"),
         unclaimed={cell: why for cell, why in unclaimed(results).items() if cell in answers.cells},

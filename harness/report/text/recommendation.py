@@ -15,6 +15,8 @@ from harness.metrics.classification import ACCURACY
 from harness.metrics.likelihood import OF_LIKELIHOODS
 from harness.metrics.tokens import EXACT_MATCH
 from harness.report.templates import paragraphs
+from harness.report.text.axis_words import axis_words, level_words
+from harness.report.text.more_data import more_data
 from harness.results.cell_result import CellResult
 from harness.results.collect import Results
 from harness.results.predictions import exact_share
@@ -28,10 +30,10 @@ __all__ = ["Recommendation", "leading_references", "recommend", "recommendation_
 
 
 SUBJECTS = {"prompt": "the prompt", "tuning": "the depth of training"}
-"""What axes are called; others by their names."""
+"""What axes are called; others as `axis_words` has them."""
 
 LEVELS = {"prompt": "prompts", "tuning": "depths"}
-"""What all levels of an axis are called; of others by a name with an ``s``."""
+"""What all levels of an axis are called, likewise."""
 
 METHODS = {"tuning": "what trains"}, {"tuning": "choices of what trains"}
 """The same where some tunings are adapters, which no depth tells from one another."""
@@ -72,6 +74,8 @@ def recommend(results: Results, verdicts: Verdicts) -> Recommendation | None:
     close = [cell for cell in quicker if _is_close(cell.id, verdicts)]
     cheapest = min(close, key=lambda cell: cell.training_seconds, default=None)
     methods = any(known.adapter for cell in results.cells if (known := tuning_named(cell.tuning, results)))
+    further = {axis: f"the {axis_words(axis).one}" for axis in results.axes}
+    all_levels = {axis: axis_words(axis).every for axis in results.axes}
     sentences = paragraphs(
         "text/recommendation.md.j2",
         results=results,
@@ -96,10 +100,11 @@ def recommend(results: Results, verdicts: Verdicts) -> Recommendation | None:
         words=tunings_in_words(results),
         untrained=untrained_model(results),
         smallest=_smallest(best, [cell for cell in others if cell != cheapest and _is_close(cell.id, verdicts)]),
-        subjects=SUBJECTS | METHODS[0] if methods else SUBJECTS,
-        levels=LEVELS | METHODS[1] if methods else LEVELS,
+        subjects=further | SUBJECTS | (METHODS[0] if methods else {}),
+        levels=all_levels | LEVELS | (METHODS[1] if methods else {}),
+        named=level_words,
     )
-    return Recommendation(best, cheapest, tuple(sentences))
+    return Recommendation(best, cheapest, (*sentences, *more_data(best, verdicts)))
 
 
 def _is_close(cell: str, verdicts: Verdicts) -> bool:

@@ -158,9 +158,9 @@ def lines(metric: str) -> Chart:
     return {"type": "LINE", **shape, **scales, **whole, **steps}
 
 
-def points(across: str, up: str) -> Chart:
-    """Return a chart of one metric by another, a point for each run; the pages draw its axes linear."""
-    return {"type": "SCATTER", "xaxis": {"key": across, "type": "METRIC"}, "yaxis": {"key": up, "type": "METRIC"}}
+def points(across: str, up: str, *, of: Literal["METRIC", "PARAM"] = "METRIC") -> Chart:
+    """Return a chart of a metric by another, or by a param, a point for each run; the pages draw its axes linear."""
+    return {"type": "SCATTER", "xaxis": {"key": across, "type": of}, "yaxis": {"key": up, "type": "METRIC"}}
 
 
 def _quoted(column: str) -> str:
