@@ -15,8 +15,8 @@ from harness.runner.executors.executor_table import EXECUTORS
 from harness.runner.executors.in_process import InProcess
 from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, JobQueue, Measured, Reply, Scored, Trained
 from harness.runner.study import Study
-from harness.serving.generator import save_model
 from harness.serving.recipe import recipe_of_run
+from harness.serving.stored_model import save_model
 from harness.study.check import Checked
 
 COSTS = {"train_seconds": 1.0, "flops": 1e12, "peak_memory_mib": 900.0}

@@ -21,8 +21,9 @@ from harness.core.workspace import Workspace
 from harness.models.apply_tuning import apply, reset
 from harness.models.content_digests import weights_digest
 from harness.models.find_blocks import blocks
-from harness.serving.generator import Generator, save_model
+from harness.serving.generator import Generator
 from harness.serving.recipe import recipe_of_run
+from harness.serving.stored_model import save_model
 from harness.study.check import check
 from harness.study.grid import Cell
 from harness.study.load_study import read_study

@@ -55,8 +55,7 @@ class Results:
     """What was predicted of this very study, if anything was."""
     transfer: Mapping[str, Answers] = field(default_factory=dict)
     """By prompt: what final models that trained with others answered to test under it."""
-    recordings_mib: float = math.nan
-    """What was recorded of the frozen parts, over all prompts; nan where nothing was."""
+    recordings_mib: float = math.nan  # what was recorded of the frozen parts, over all prompts; nan where nothing was
     answers: Answers | None = None  # what the final runs said on test; none without final runs
     metric: Metric | str = "nothing is scored by example"  # the one that leads, or why answers cannot be scored with it
     metric_is_lost: bool = False

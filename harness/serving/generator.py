@@ -6,7 +6,6 @@ With ``final.store: full`` the folder is what ``from_pretrained`` reads, with ``
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,36 +16,25 @@ from typing import Any, NamedTuple
 import torch
 
 from harness.core.closest_match import closest
-from harness.core.environment_names import resolved
 from harness.core.errors import DataError, ModelError, TemplateError
 from harness.core.example import Example, as_text, digest
-from harness.core.format_versions import FORMAT
-from harness.core.named_path import named_path
 from harness.core.permissions import Permissions
 from harness.data.choice_rows import Choice, ChoiceRows
-from harness.data.demonstrations import NO_DEMONSTRATIONS, Demonstrations
 from harness.data.encode_split import encode_split
 from harness.data.label_words import is_labelled, labels_of
 from harness.data.nested_names import names_in, value_at
 from harness.data.tokenization import Row
-from harness.models.content_digests import weights_digest
-from harness.models.delta import can_be_whole, load_delta, save_delta, whole_model
-from harness.models.held_weights import widened
-from harness.models.load import Loaded, load
 from harness.serving.abandoned_answers import Wanted, always, each_while_wanted, while_wanted
 from harness.serving.recipe import Recipe
 from harness.serving.stored_files import (
-    MODEL_FORMAT,
     READING,
     SETTINGS,
-    content,
     model_folder,
-    verify_base,
     verify_files,
 )
-from harness.serving.stored_rows import read_demonstrations, write_demonstrations
+from harness.serving.stored_model import load_stored
+from harness.serving.stored_rows import read_demonstrations
 from harness.study.decoding_settings import Decoding
-from harness.study.packaged_files import model_location
 from harness.training.batching import loss_batches, prompt_batches
 from harness.training.choosing import chosen
 from harness.training.evaluation import generate
@@ -55,59 +43,10 @@ from harness.training.loss import ForwardPass
 from harness.training.precision import scoring
 from harness.training.proofs import losses_depend_on_others, texts_depend_on_others
 
-__all__ = ["SETTINGS", "Answer", "Generator", "model_folder", "save_model", "save_whole"]
+__all__ = ["SETTINGS", "Answer", "Generator", "model_folder"]
 
 LISTED = 5
 """The most malformed rows that one message names."""
-
-
-def save_model(
-    folder: Path, loaded: Loaded, recipe: Recipe, demonstrations: Demonstrations = NO_DEMONSTRATIONS
-) -> None:
-    """Write weights (safetensors), tokenizer, prompt and generation settings into a folder.
-
-    Args:
-        folder: Made if it is not there.
-        loaded: The model as it stands, under its tuning.
-        recipe: All the rest.
-        demonstrations: What its prompt picks from, if it does.
-    """
-    digest = _save_weights(folder, loaded, recipe, whole=recipe.store == "full")
-    write_demonstrations(folder, demonstrations, loaded, recipe)
-    settings = {FORMAT: MODEL_FORMAT, **recipe.as_json(), **content(folder, loaded)}
-    (folder / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=2), encoding="utf-8")
-    if digest:
-        _verify_stored(folder, digest, recipe)
-
-
-def save_whole(folder: Path, loaded: Loaded, recipe: Recipe) -> None:
-    """Write a model as it stands, for ``from_pretrained``; with what can be no part of weights, PEFT's own folder."""
-    _save_weights(folder, loaded, recipe, whole=can_be_whole(loaded, recipe.tuning))
-
-
-def _save_weights(folder: Path, loaded: Loaded, recipe: Recipe, *, whole: bool) -> str | None:
-    """Write weights and tokenizer; return the digest of a whole model, ``None`` of what stands on a base."""
-    folder.mkdir(parents=True, exist_ok=True)
-    digest = None
-    if whole:
-        with widened(loaded.model):
-            model = whole_model(loaded, recipe.tuning)
-            model.save_pretrained(folder)
-            digest = weights_digest(model)
-    else:
-        save_delta(folder, loaded, recipe.tuning, recipe.base)
-    loaded.tokenizer.save_pretrained(folder)
-    return digest
-
-
-def _verify_stored(folder: Path, digest: str, recipe: Recipe) -> None:
-    """See that a model that was stored whole loads back as it is; of a delta, `load_delta` sees that its base fits."""
-    stored = _loaded(folder, recipe, {}, Permissions(recipe.base.trust_remote_code, recipe.base.allow_pickle))
-    if stored.digest != digest:
-        raise ModelError(
-            f"model {folder}: {type(stored.model).__name__} does not load back as it was stored: this transformers "
-            "changes its weights; set final.store: delta"
-        )
 
 
 class Answer(NamedTuple):
@@ -144,7 +83,9 @@ class Generator:
         self.digest = digest({**self.recipe.as_json(), **verified})
         """Of weights, tokenizer, prompt and settings together."""
         self._one_at_a_time = Lock()  # a server asks from several threads; generation settings are the model's own
-        self.loaded = _loaded(folder, self.recipe, verified.get(READING, {}), allowed or Permissions.of_environment())
+        self.loaded = load_stored(
+            folder, self.recipe, verified.get(READING, {}), allowed or Permissions.of_environment()
+        )
         """The model and its tokenizer."""
         if self.loaded.is_masked and not is_labelled(self.recipe.prompt):
             name = type(self.loaded.model).__name__
@@ -272,32 +213,6 @@ class Generator:
         with while_wanted(self.loaded.model, wanted):
             said = iter(self.answer([row for row in rows if row is not None]))
         return [None if row is None else next(said) for row in rows]
-
-
-def _loaded(folder: Path, recipe: Recipe, reading: Mapping[str, str], allowed: Permissions) -> Loaded:
-    base = recipe.base
-    options: dict[str, Any] = {"dtype": base.dtype, "trust_remote_code": allowed.trust_remote_code, **base.languages}
-    if recipe.store == "full":
-        return load(str(folder), **options)
-    # A name may mean another folder wherever this is run.
-    known = base.folder if base.folder and named_path(base.folder).is_dir() else None
-    place = known or _base_place(folder, base.name)
-    allow: dict[str, Any] = {"allow_pickle": allowed.allow_pickle, "frozen": base.frozen, "adapter": base.adapter}
-    pretrained = load(place, revision=base.commit, **allow, **options)
-    verify_base(folder, pretrained, reading)
-    return load_delta(folder, pretrained, tuning=recipe.tuning, base=base)
-
-
-def _base_place(folder: Path, name: str) -> str:
-    """Return where a base is, by its name; what the environment holds goes to no hub because a model's folder names it.
-
-    Raises:
-        ModelError: It is named by the environment and is no folder here.
-    """
-    place = resolved(name, "model")
-    if place != name and not named_path(place).is_dir():
-        raise ModelError(f"model {folder}: its base is named {name}, which leads to no folder here; set it to one")
-    return model_location(place)
 
 
 def _value(name: str, value: Any) -> Any:

@@ -95,8 +95,7 @@ class Checked:
     """What a reader of the results must know: rows that are lost, prompts that are alike, groups over splits."""
     notes: tuple[str, ...] = ()
     """What else is worth a look before it runs."""
-    tokens: Path | None = None
-    """Where text lies that was tokenized once; ``None``: nothing is kept."""
+    tokens: Path | None = None  # where text lies that was tokenized once; none: nothing is kept
     parts: Mapping[int, Sequence[Example]] = field(default_factory=dict)
     """By size, what of the training split cells of it use; empty where one size is studied."""
 

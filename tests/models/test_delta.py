@@ -20,8 +20,9 @@ from harness.models.apply_tuning import apply, reset
 from harness.models.content_digests import architecture_digest
 from harness.models.delta import Base, trained_digest
 from harness.models.load import Loaded, load
-from harness.serving.generator import Generator, save_model
+from harness.serving.generator import Generator
 from harness.serving.recipe import Recipe, Store
+from harness.serving.stored_model import save_model
 from harness.study.axes import Tuning
 from harness.testing import tiny_model
 from harness.training.evaluation import Decoding

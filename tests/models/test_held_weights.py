@@ -31,8 +31,9 @@ from harness.models.find_blocks import blocks
 from harness.models.gradient_checkpointing import blocks_to_recompute
 from harness.models.held_weights import HeldConv1D, HeldLinear, hold, saved_bytes, widened, widened_product
 from harness.models.load import Loaded, load
-from harness.serving.generator import Generator, save_model
+from harness.serving.generator import Generator
 from harness.serving.recipe import Recipe, Store
+from harness.serving.stored_model import save_model
 from harness.study.axes import Tuning
 from harness.study.spec import Training
 from harness.testing import FAMILIES, tiny_model

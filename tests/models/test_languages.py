@@ -21,8 +21,9 @@ from harness.models.content_digests import architecture_digest, generation_diges
 from harness.models.delta import Base
 from harness.models.languages import beginning
 from harness.models.load import Loaded, load
-from harness.serving.generator import Generator, save_model
+from harness.serving.generator import Generator
 from harness.serving.recipe import Recipe
+from harness.serving.stored_model import save_model
 from harness.study.axes import Tuning
 from harness.study.model_config import describe
 from harness.study.tokenizer_without_model import light_reader

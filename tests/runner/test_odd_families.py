@@ -19,8 +19,9 @@ from harness.models.apply_tuning import apply, reset
 from harness.models.find_blocks import anatomy
 from harness.models.load import load
 from harness.serving import generator
-from harness.serving.generator import Generator, save_model
+from harness.serving.generator import Generator
 from harness.serving.recipe import recipe_of_run
+from harness.serving.stored_model import save_model
 from harness.study.axes import Tuning
 from harness.study.check import check
 from harness.study.grid import Cell

@@ -24,8 +24,9 @@ from harness.models.delta import Base, can_be_whole, trained_digest
 from harness.models.load import Loaded, load
 from harness.models.tuning_adapter import Start
 from harness.serving.carried_code import carried_files, carried_packages
-from harness.serving.generator import Generator, save_model
+from harness.serving.generator import Generator
 from harness.serving.recipe import Recipe, Store
+from harness.serving.stored_model import save_model
 from harness.study.axes import Tuning, tuning_of
 from harness.study.decoding_settings import Decoding
 from tests.support.odd_models import odd_model

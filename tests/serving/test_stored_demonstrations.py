@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from harness.core.errors import DataError
-from harness.serving.generator import Generator, save_model
+from harness.serving.generator import Generator
 from harness.serving.recipe import recipe_of_run
+from harness.serving.stored_model import save_model
 from harness.study.check import check
 from harness.study.load_study import read_study
 from harness.testing import tiny_model

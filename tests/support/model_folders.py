@@ -8,8 +8,8 @@ from pathlib import Path
 from harness.data.tokenization import Limits, PromptForm
 from harness.models.delta import Base
 from harness.models.load import Loaded
-from harness.serving.generator import save_model
 from harness.serving.recipe import Recipe
+from harness.serving.stored_model import save_model
 from harness.study.axes import Tuning
 from harness.training.evaluation import Decoding
 

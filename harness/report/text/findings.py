@@ -11,6 +11,7 @@ from harness.report.text.recommendation import Recommendation, recommend
 from harness.results.changed_metric import changed_metric
 from harness.results.collect import Results
 from harness.results.degenerate import nothing_ranks, unclaimed
+from harness.results.prompt_transfer import PromptTransfer, prompt_transfer
 from harness.results.row_order import TRAIN_SIZE
 from harness.results.unfinished import unfinished
 from harness.stats import Comparison
@@ -38,6 +39,8 @@ class Findings:
     """Why the metric that claims were made by can make none today; empty where it can, or none ever were."""
     unranked: str = ""
     """Why no cell is the first; empty where one is."""
+    transfer: PromptTransfer | None = None
+    """What final models keep under other prompts, ``None`` where they were not asked or nothing can be claimed."""
 
     @property
     def advice(self) -> tuple[str, ...]:
@@ -95,7 +98,8 @@ def find(results: Results) -> Findings:
     said = answer(
         verdicts, cells=len(results.cells) + len(results.absent), reference=_best_reference(results, verdicts)
     )
-    return Findings(said, verdicts, scored, recommend(results, verdicts))
+    transfer = prompt_transfer(results, metric)
+    return Findings(said, verdicts, scored, recommend(results, verdicts), transfer=transfer)
 
 
 def _unanswered(results: Results) -> str:

@@ -35,8 +35,7 @@ class TransferFacts(NamedTuple):
 
 def transfer_facts(results: Results, findings: Findings) -> TransferFacts | None:
     """Return them; ``None`` where no model was asked under another prompt than its own."""
-    metric = results.metric if findings.verdicts and not isinstance(results.metric, str) else None
-    found = prompt_transfer(results, metric)
+    found = findings.transfer or prompt_transfer(results, None)
     if found is None:
         return None
     caption = paragraphs("text/transfer_caption.md.j2", own=OWN, lead=results.lead, maximize=results.maximize)

@@ -20,8 +20,8 @@ from harness.core.workspace import Workspace
 from harness.runner.executors.job_checkpoint import Found, JobCheckpoint, Notes, Score, job_checkpoint
 from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, JobQueue, Measured, Reply, Scored, Trained
 from harness.runner.objective import is_maximized
-from harness.serving.generator import save_model, save_whole
 from harness.serving.recipe import recipe_of_run
+from harness.serving.stored_model import save_model, save_whole
 from harness.study.check import Checked
 from harness.study.grid import cell_study
 from harness.study.search_space import applied, tuned

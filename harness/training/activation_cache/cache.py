@@ -39,8 +39,7 @@ class Opened(NamedTuple):
     """What it took to open trunks."""
 
     seconds: float  # of finding, reading, making and proving
-    passes: Sequence[Pass]
-    """Calls of the model, a few tokens to look at it left out."""
+    passes: Sequence[Pass]  # calls of the model, a few tokens to look at it left out
 
 
 class _Call(NamedTuple):
