@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -214,7 +214,11 @@ class TrainingRun:
     ) -> list[Prediction]:
         """Return each row's prediction; of blocks of text, whose likelihood is scored, few on test are continued."""
         setup, ends = self._setup, self._cell.prompt.ends(self._setup.loaded)
-        settings = {"ends": ends, "size": self._sizes[GENERATION_BATCH], "tell": self._at(f"{split} answers")}
+        settings: dict[str, Any] = {
+            "ends": ends,
+            "size": self._sizes[GENERATION_BATCH],
+            "tell": self._at(f"{split} answers"),
+        }
         answered = partial(predict, setup.loaded, decoding=setup.decoding, **settings)
         if not setup.is_text:
             return answered(rows, nlls, trunk=trunk)

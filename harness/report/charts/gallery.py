@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from harness.report.charts.chart import Chart, legible
+from harness.report.charts.reliability import reliability_diagram
 from harness.report.charts.scores import depths, expected_best, hyperparameters, learning_curves, learning_rates
 from harness.report.charts.tradeoffs import tradeoffs
 from harness.report.text.findings import Findings
@@ -20,6 +21,7 @@ class Gallery(NamedTuple):
     learning_rates: Chart | None
     expected_best: Chart | None
     learning_curves: Chart | None
+    reliability: Chart | None
     hyperparameters: list[Chart]
     """Over each that is searched beside the learning rate."""
     tradeoffs: list[Chart]
@@ -36,6 +38,7 @@ def gallery(results: Results, findings: Findings) -> Gallery:
         learning_rates(results),
         expected_best(results),
         learning_curves(results),
+        reliability_diagram(results, findings),
         hyperparameters(results),
         tradeoffs(results),
     )
