@@ -8,6 +8,7 @@ from typing import Any
 from harness.report import plain_tables
 from harness.report.charts.gallery import Gallery
 from harness.report.curve_tables import curve_table, worth_table
+from harness.report.label_tables import labels_of_first
 from harness.report.number_format import study_places
 from harness.report.ranked_table import ranked_table
 from harness.report.samples import first_examples, samples
@@ -69,6 +70,7 @@ def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[
         "cost_sentences": plain_tables.cost_sentences(results),
         "forecast": plain_tables.forecast(results),
         "scores": plain_tables.all_scores(results),
+        "labels": labels_of_first(results, findings),
         "facts_of_study": study_facts(results),
         "study_file": study_file(results),
         "model": best_model(results),

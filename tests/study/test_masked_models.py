@@ -98,7 +98,6 @@ REFUSALS = {
     "search.metric=perplexity": "is no metric of task 'text_generation'; did you mean 'pseudo_perplexity'?",
     "tuning=[{prompt_tuning: {tokens: 4}}]": "use lora, or weights of its own",
     "training.block_tokens=129": "cannot fit the model's context of 128; set training.block_tokens: 128",
-    "task=summarization": "fills masks and writes no text; set answers: likelihood, or use a causal or an",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from harness.report.charts.chart import Chart, legible
+from harness.report.charts.reliability import reliability_diagram
 from harness.report.charts.scores import depths, expected_best, hyperparameters, learning_curves, learning_rates
 from harness.report.charts.tradeoffs import tradeoffs
 from harness.report.charts.training_sizes import training_sizes
@@ -23,6 +24,7 @@ class Gallery(NamedTuple):
     learning_curves: Chart | None
     training_sizes: Chart | None
     """Scores over the number of training examples, where cells differ in it."""
+    reliability: Chart | None
     hyperparameters: list[Chart]
     """Over each that is searched beside the learning rate."""
     tradeoffs: list[Chart]
@@ -40,6 +42,7 @@ def gallery(results: Results, findings: Findings) -> Gallery:
         expected_best(results),
         learning_curves(results),
         training_sizes(results, findings),
+        reliability_diagram(results, findings),
         hyperparameters(results),
         tradeoffs(results),
     )
