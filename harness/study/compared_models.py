@@ -10,9 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from harness.core.closest_match import closest
 from harness.core.errors import Problem, StudyError
 from harness.core.example import fingerprint
 from harness.metrics.base import metric_name
+from harness.study.axes import MODEL
 from harness.study.load_study import StudyFile
 from harness.study.tokenizer_without_model import light_reader
 
@@ -56,6 +58,7 @@ def of_several(file: StudyFile, check: Callable[[StudyFile], Checked]) -> Checke
     names = [model.level for model in file.resolved.models]
     problems = [
         *_alike(file, names),
+        *_other_baseline(file, names),
         *_other_rows(file, dict(zip(names, found, strict=True))),
     ]
     differ = _tokenizers_differ(found)
@@ -78,6 +81,14 @@ def _alike(file: StudyFile, names: Sequence[str]) -> list[Problem]:
     """Refuse two models of one name, which what the environment says may have."""
     twice = sorted({name for name in names if names.count(name) > 1})
     return [Problem(file.place("models"), f"models calls two of them {name}; tell them apart by as:") for name in twice]
+
+
+def _other_baseline(file: StudyFile, names: Sequence[str]) -> list[Problem]:
+    """Refuse a baseline whose model is none of these."""
+    baseline = file.study.final.baseline
+    model = baseline.levels.get(MODEL, names[0]) if baseline else names[0]
+    told = f"final.baseline names {MODEL} {model!r}; {closest(model, names)}"
+    return [] if model in names else [Problem(file.place("final", "baseline", MODEL), told)]
 
 
 def _other_rows(file: StudyFile, found: dict[str, Checked]) -> list[Problem]:

@@ -20,7 +20,7 @@ from harness.core.workspace import LONGEST_NAME, STUDY_NAME
 from harness.core.yaml_section import Section
 from harness.data.data_keys import Data
 from harness.data.plain_text import NAME
-from harness.study.axes import AXES, Prompt, Tuning, tuning_of
+from harness.study.axes import AXES, MODEL, Prompt, Tuning, tuning_of
 from harness.study.dimension import NARROWEST
 from harness.study.generality_keys import Generality, generality_of
 from harness.study.generation_keys import Generation
@@ -146,6 +146,10 @@ class Baseline(Section):
             if key not in axes:
                 raise ValueError(f"unknown key {key!r} in final.baseline; {closest(str(key), axes)}")
         return value
+
+    def without(self, axis: str) -> Baseline:
+        """Return the same cell of a grid that lacks an axis."""
+        return Baseline(**{key: value for key, value in self if key != axis})
 
     @property
     def levels(self) -> Mapping[str, str]:
@@ -273,7 +277,10 @@ class StudySpec(Section):
 
     def of_model(self, place: int) -> StudySpec:
         """Return the study of one of its models alone, by its place in ``models``; itself where it names none."""
-        return self.model_copy(update={"model": self.models[place].alone, "models": ()}) if self.models else self
+        if not self.models:
+            return self
+        final = self.final.model_copy(update={"baseline": self.final.baseline and self.final.baseline.without(MODEL)})
+        return self.model_copy(update={"model": self.models[place].alone, "models": (), "final": final})
 
     def tunings(self) -> tuple[Tuning, ...]:
         """Return the tunings in order, zero-shot (``none``) put first where the study leaves it out."""

@@ -86,6 +86,9 @@ def test_a_baseline_names_its_model() -> None:
     study = spec(models=["m", "n"], final={"baseline": named})
     cells = expand(study, [Template("a", "{{ x }}", "x"), Template("b", "b {{ x }}", "x")])
     assert baseline_cell(study, cells).id == "b/head/n"
+    assert (
+        study.of_model(1).final.baseline == spec(final={"baseline": {"prompt": "b", "tuning": "head"}}).final.baseline
+    )
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +139,9 @@ def test_problems_of_each_stand_at_its_place(place: Place, monkeypatch: pytest.M
     with pytest.raises(StudyError, match=r"wrong\.yaml:6") as refused:
         check(read_study(Path("wrong.yaml")))
     assert len(refused.value.problems) == 1
+    named = "final.baseline={prompt: cue, tuning: head, model: smal}"
+    assert "final.baseline names model 'smal'; did you mean 'small'?" in refusal(place, monkeypatch, named)
+    assert checked(place, monkeypatch, named.replace("smal}", "small}")).baseline.id == "cue/head/small"
     both = refusal(place, monkeypatch, 'prompts=[{name: b, text: "{{ nothing }}"}]')
     assert both.count("field 'nothing' is undefined") == 1, "what is wrong of both is said once"
 
