@@ -155,9 +155,13 @@ def _resolved(tree: StudyTree, overrides: Sequence[str], study: StudySpec, folde
         return folder if is_set(keys, overrides) else _line(tree.lines, keys).file.parent
 
     values = deepcopy(tree.values)
-    for (*above, last), path in moved_paths(study, folder, folder_of).items():
+    for keys, path in moved_paths(study, folder, folder_of).items():
         node: Any = values
-        for key in above:
+        *above, last = keys
+        for number, key in enumerate(above):
+            if isinstance(node[key], str):  # a section that is written as its name alone
+                above, last = above[:number], key
+                break
             node = node[key]
         node[last] = path
     return dumped(values, opening_comment(tree.text)), _validated(tree._replace(values=values), overrides)

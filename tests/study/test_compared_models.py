@@ -179,6 +179,7 @@ def test_models_from_memory_are_saved_with_their_study(places: Places) -> None:
     held = {split: rows(split) for split in ("train", "validation", "test")}
     with inside(place):
         study = Study(**sections, models=[{"name": pair, "as": "held"}, "./models/other"], data=held)
+        assert repr(study) == "Study('tiny', 2 prompts x 3 tunings x 2 models)"
         first = study.check()
         study.save("saved/study.yaml")
         written = yaml.safe_load(Path("saved/study.yaml").read_text(encoding="utf-8"))
@@ -187,3 +188,18 @@ def test_models_from_memory_are_saved_with_their_study(places: Places) -> None:
     assert [cell.id for cell in again.cells] == [cell.id for cell in first.cells]
     assert [*again.models] == ["held", "other"]
     assert again.models["held"].fits == first.models["held"].fits
+
+
+def test_models_of_a_base_file_are_where_that_is(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place_of_base = place.folder / "bases"
+    place_of_base.mkdir()
+    text = place.study.read_text(encoding="utf-8").replace("./", "../").replace("path: data", "path: ../data")
+    text = text.replace("[../model,", "[../model, {name: ../marked},")
+    (place_of_base / "base.yaml").write_text(text, encoding="utf-8")
+    (place.folder / "longer.yaml").write_text("extends: bases/base.yaml\nname: longer\n", encoding="utf-8")
+    monkeypatch.chdir(place.folder)
+    file = read_study(Path("longer.yaml"))
+    assert [model.name for model in file.study.models] == ["model", "marked", "models/other"]
+    found = check(file, test=False)
+    assert list(found.models) == ["model", "marked", "small"]
+    assert yaml.safe_load(file.text)["models"][0] == "model"
