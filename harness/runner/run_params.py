@@ -175,7 +175,9 @@ def _masked(text: str, checked: Checked) -> str:
 def _said(checked: Checked) -> dict[str, Any]:
     """Return the study as its file says it, defaults filled in, without passwords."""
     said: dict[str, Any] = masked_all(checked.file.study.model_dump(mode="json"))
-    said["models"] = [masked_all(model.model_dump(mode="json", by_alias=True)) for model in checked.file.study.models]
+    if models := checked.file.study.models:
+        said["models"] = [masked_all(model.model_dump(mode="json", by_alias=True)) for model in models]
+        del said["model"]
     said["search"]["storage"] = _masked(checked.file.study.search.storage, checked)
     if uri := checked.file.study.tracking.uri:
         said["tracking"]["uri"] = _masked(uri, checked)

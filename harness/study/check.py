@@ -151,14 +151,7 @@ class Checked:
 
 
 def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = None) -> Checked:
-    """Validate a study against its task, data and models, without weights; takes and raises what `_check` does."""
-    if not file.study.models:
-        return _check(file, test=test, workspace=workspace)
-    return of_several(file, lambda one: _check(one, test=test, workspace=workspace))
-
-
-def _check(file: StudyFile, *, test: bool, workspace: Workspace | None) -> Checked:
-    """Validate a study against its task, data and model, without weights.
+    """Validate a study against its task, data and models, without weights.
 
     Args:
         file: A study file that was read.
@@ -168,6 +161,13 @@ def _check(file: StudyFile, *, test: bool, workspace: Workspace | None) -> Check
     Raises:
         StudyError: All that would fail later.
     """
+    if not file.study.models:
+        return _check(file, test=test, workspace=workspace)
+    return of_several(file, lambda one: _check(one, test=test, workspace=workspace))
+
+
+def _check(file: StudyFile, *, test: bool, workspace: Workspace | None) -> Checked:
+    """Validate a study of one model; takes and raises what `check` does."""
     problems = Problems(file)
     study = problems.resolved()
     try_places(study, workspace, problems)

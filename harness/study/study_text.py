@@ -58,4 +58,6 @@ def _says(section: Section, key: str, *, defaults: bool) -> bool:
     if not defaults or field is None:
         return key in section.model_fields_set
     value = getattr(section, key)
+    if key == "model" and getattr(section, "models", ()):
+        return False
     return (value is not None or field.default is not None) and not (key in ("prompts", "models") and not value)

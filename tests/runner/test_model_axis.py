@@ -83,6 +83,11 @@ def test_tables_verdicts_and_status_name_it(way: Way, place: Place) -> None:
     assert [row[0] for row in rows] == CELLS == ["/".join(row[1:4]) for row in rows]
     verdicts = json.loads((place.folder / "reports" / "tiny" / "verdicts.json").read_text(encoding="utf-8"))
     assert verdicts["baseline"] == "cue/head/small"
+    text = (place.folder / "reports" / "tiny" / "report.md").read_text(encoding="utf-8")
+    assert "./model, ./models/other as small" in text
+    written = text[text.index("name: tiny") :]
+    assert "models:" in written
+    assert "\nmodel:" not in written, "which would name one beside several"
     status = place.command("status", "tiny")
     assert status.status == 0, status.err
     assert place.command("list").status == 0

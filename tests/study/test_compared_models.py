@@ -18,6 +18,7 @@ from harness.study.check import Checked, check
 from harness.study.grid import baseline_cell, cell_digests, cell_study, expand, neighbor
 from harness.study.load_study import read_study
 from harness.study.spec import StudySpec
+from harness.study.study_text import study_text
 from harness.testing import tiny_model
 from tests.support.python_study import QUICK, inside
 from tests.support.study_fixture import Place, Places, rows
@@ -188,6 +189,8 @@ def test_models_from_memory_are_saved_with_their_study(places: Places) -> None:
     assert [cell.id for cell in again.cells] == [cell.id for cell in first.cells]
     assert [*again.models] == ["held", "other"]
     assert again.models["held"].fits == first.models["held"].fits
+    whole = StudySpec.model_validate(yaml.safe_load(study_text(study.file.study, defaults=True)))
+    assert whole.models == study.file.study.models
 
 
 def test_models_of_a_base_file_are_where_that_is(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
