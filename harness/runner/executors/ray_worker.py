@@ -37,6 +37,7 @@ class RayWorker:
 
         self.number, self.log = number, log
         self.job: Job | None = None
+        self.model: str | None = None
         self.trunk: Hashable = None
         self.is_ready = False
         self.place = ""

@@ -22,6 +22,7 @@ from harness.runner.executors.worker_messages import (
     Beat,
     Footprint,
     Free,
+    Loaded,
     Opened,
     Raised,
     Ready,
@@ -30,6 +31,7 @@ from harness.runner.executors.worker_messages import (
     Unlike,
 )
 from harness.runner.executors.worker_process import fingerprints
+from harness.study.axes import TRAIN_SIZE
 from harness.study.check import Checked
 from harness.tracking.schema import Params
 from harness.training.model_facts import ModelFacts
@@ -77,7 +79,9 @@ class SideBySide:
         self._trunks = {cell.id: _trunk(cell.levels) for cell in checked.cells}
         self._seen = defaultdict[str, set[Hashable]](set)
         """What was worked on, by place."""
-        self._manner: tuple[object, ...] | None = None
+        self._models = {cell.id: cell.model for cell in checked.cells}
+        self._manners: dict[str, tuple[object, ...]] = {}
+        """How the workers compute with each model."""
         self._facts: ModelFacts | None = None
         try:
             for log in self._logs.glob("worker-*.log"):
@@ -140,12 +144,17 @@ class SideBySide:
             self._begin(number)
 
     def _choose(self, worker: Member, queue: JobQueue) -> str:
-        """Return the job of a worker: of its own frozen part, else of one that nobody works on, its place's first."""
-        taken, seen = {other.trunk for other in self._workers if other.job}, self._seen[worker.place]
+        """Return the job of a worker: of its own frozen part, else of its model, else of what nobody works on.
 
-        def distance(name: str) -> tuple[bool, bool, bool]:
-            trunk = self._trunks[queue.cell(name)]
-            return trunk != worker.trunk, trunk in taken, trunk not in seen
+        Of several, what its place has worked on comes first.
+        """
+        busy, seen = [other for other in self._workers if other.job], self._seen[worker.place]
+        trunks, models = {other.trunk for other in busy}, {other.model for other in busy}
+
+        def distance(name: str) -> tuple[bool, ...]:
+            trunk, model = self._trunks[queue.cell(name)], self._models[queue.cell(name)]
+            is_other = trunk != worker.trunk, model != worker.model
+            return *is_other, model in models, trunk in trunks, trunk not in seen
 
         return min(queue.waiting(), key=distance)
 
@@ -186,6 +195,9 @@ class SideBySide:
                     self._progress.at(message.job, message.step)
             case Said():
                 self._say(message.text)
+            case Loaded():
+                self._refuse_another(message, worker)
+                worker.model = message.model
             case Free():
                 worker.job = None
                 self._recordings |= message.recordings
@@ -206,18 +218,20 @@ class SideBySide:
         return None
 
     def _welcome(self, ready: Ready, worker: Member) -> None:
-        """Take a worker whose model is loaded; all of them compute alike."""
-        self._manner = self._manner or ready.manner
-        if ready.manner != self._manner:
-            name = self._checked.study.model.name
-            raise ModelError(
-                f"worker {worker.number} loaded another model {name} than the first one, or computes otherwise; see "
-                "that its files stay as they are and that all devices are alike, and the same command goes on"
-            )
+        """Take a worker whose model is loaded."""
         self._facts = self._facts or ready.facts
         worker.is_ready = True
         if self._test is not None:
             worker.send(Opened(self._test))
+
+    def _refuse_another(self, loaded: Loaded, worker: Member) -> None:
+        """See that a worker computes with a model as those before it do."""
+        if self._manners.setdefault(loaded.model, loaded.manner) != loaded.manner:
+            name = loaded.model or self._checked.study.model.name
+            raise ModelError(
+                f"worker {worker.number} loaded another model {name} than the first one, or computes otherwise; see "
+                "that its files stay as they are and that all devices are alike, and the same command goes on"
+            )
 
     def _lose(self, worker: Member) -> Generator[Event, Reply, None]:
         """Replace a worker that is gone or hangs; its job waits again, or has failed."""
@@ -262,5 +276,5 @@ class SideBySide:
 
 
 def _trunk(levels: Mapping[str, str]) -> Hashable:
-    """Return what the frozen part of a cell is computed for: all but what trains."""
-    return tuple(sorted((axis, level) for axis, level in levels.items() if axis != Params.TUNING))
+    """Return what the frozen part of a cell is computed for: all but what trains, and on how many rows."""
+    return tuple(sorted((axis, level) for axis, level in levels.items() if axis not in (Params.TUNING, TRAIN_SIZE)))

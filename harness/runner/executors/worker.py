@@ -50,6 +50,8 @@ class Worker:
     def __init__(self, number: int, setup: Setup, log: Path, environment: dict[str, str]) -> None:
         self.number, self.log = number, log
         self.job: Job | None = None
+        self.model: str | None = None
+        """What it has loaded."""
         self.trunk: Hashable = None
         """What the frozen part of its last job was computed for."""
         self.is_ready = False

@@ -26,6 +26,8 @@ class Member(Protocol):
     """What it prints."""
     job: Job | None
     """What it does just now."""
+    model: str | None
+    """What it has loaded; ``None`` before it says so."""
     trunk: Hashable
     """What the frozen part of its last job was computed for."""
     is_ready: bool
