@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from harness.core.errors import ModelError
 from harness.models.hooks import look
-from harness.models.masked_models import fills_masks
+from harness.models.mask_filling import fills_masks
 
 __all__ = ["Anatomy", "Part", "anatomy", "blocks", "head", "is_inside", "is_owned", "projection"]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from harness.core.errors import ModelError
-from harness.models.masked_models import fills_masks
+from harness.models.mask_filling import fills_masks
 
 __all__ = ["MISFIT", "answering", "as_it_is", "eval_mode", "look", "misfits_told", "unmoved"]
 

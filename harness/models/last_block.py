@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 
 from harness.models.find_blocks import Part, anatomy, blocks
 from harness.models.hooks import MISFIT, answering, eval_mode, unmoved
-from harness.models.masked_models import fills_masks
+from harness.models.mask_filling import fills_masks
 
 __all__ = ["ask_at_labels", "block_asked_at_labels", "drops_out", "modules_at_labels", "only_at_labels"]
 

@@ -32,7 +32,7 @@ from harness.models.content_digests import weights_digest
 from harness.models.held_weights import hold, hold_as_loaded, let_go, saved_bytes
 from harness.models.hooks import look
 from harness.models.languages import beginning, set_languages
-from harness.models.masked_models import fills_masks
+from harness.models.mask_filling import fills_masks
 from harness.models.prepare_tokenizer import prepare_tokenizer
 from harness.models.skeleton import hold_constants
 from harness.study.model_config import context, is_masked

@@ -31,7 +31,7 @@ from harness.study.constant_targets import constant_targets
 from harness.study.forgetting_texts import General, read_general
 from harness.study.grid import Cell, baseline_cell, expand
 from harness.study.load_study import StudyFile
-from harness.study.masked_models import masked_notes, masked_task, refuse_masked
+from harness.study.masked_models import masked_task, refuse_masked
 from harness.study.measured_rows import measured
 from harness.study.model_config import Description
 from harness.study.model_notes import doubled_tokens, model_notes
@@ -153,9 +153,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     study = problems.resolved()
     try_places(study, workspace, problems)
     description, reader = checked_model(study, problems)
-    task, task_file = _task(study, problems)
-    task = masked_task(study, task, description)
-    refuse_masked(study, task, description, problems)
+    task, task_file = _task(study, description, problems)
     prompts = study_prompts(study, task, problems)
     metrics = _metrics(study, task, problems)
     refuse_names(study, task, problems)
@@ -171,19 +169,12 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
             study, task, task_file, prompts, metrics, rows, description, reader, demonstrations, problems
         )
     _tried(metrics, examples, problems)
-    masked = reader is not None and reader.is_masked
-    general = General() if masked else read_general(study, task.name, reader, at=problems.at)
+    general = read_general(study, task.name, reader, at=problems.at)
     problems.stop()
     assert source is not None and description is not None and reader is not None  # noqa: PT018  # else it has stopped
     forms = tuple(form for _, form in prompts)
-    twice = [] if text else doubled_tokens(forms, examples["train"][0], reader)
-    cautions += [*twice, *_blind(study, metrics, shown)]
-    notes += [
-        *rows.notes,
-        *masked_notes(study, reader, examples),
-        *model_notes(study, task, description, reader, forms, shown),
-        *measured_otherwise(forms),
-    ]
+    cautions += [*doubled_tokens(() if text else forms, examples["train"][0], reader), *_blind(study, metrics, shown)]
+    notes += [*rows.notes, *model_notes(study, task, description, reader, forms, shown), *measured_otherwise(forms)]
     others = rows.shown_otherwise
     lints = lint_prompts(forms, fits, shown, reader, demonstrations, description.prefixes, others) if shown else ()
     test_rows = examples.pop("test", [])
@@ -209,7 +200,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     )
 
 
-def _task(study: StudySpec, problems: Problems) -> tuple[Task, Path]:
+def _task(study: StudySpec, description: Description | None, problems: Problems) -> tuple[Task, Path]:
     loaded = None
     with problems.at("task"):
         loaded = load_task(study.task)
@@ -218,7 +209,8 @@ def _task(study: StudySpec, problems: Problems) -> tuple[Task, Path]:
     assert loaded is not None
     with problems.at("generation", "min_new_tokens"):
         refuse_least_over_most(study, loaded[0])
-    return loaded
+    refuse_masked(study, loaded[0], description, problems)
+    return masked_task(study, loaded[0], description), loaded[1]
 
 
 def _rows(

@@ -42,8 +42,8 @@ class Checkpointing(Section):
 
     every: Interval = "auto"
     """``epoch``, a number of optimizer steps, or a time: ``30s``, ``5m``, ``2h``; then final runs leave the whole model
-    beside each, for ``from_pretrained``. ``auto``: every 10 seconds, and less often where writing would take more than a
-    twentieth of the time."""
+    beside each, for ``from_pretrained``. ``auto``: every 10 seconds, and less often where writing would take more than
+    a twentieth of the time."""
     keep: Count = 2
     """How many checkpoints of a run there are at a time, and whole models when it has ended; where the newest is
     damaged, the one before counts."""

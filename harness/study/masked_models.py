@@ -53,9 +53,9 @@ def refuse_masked(study: StudySpec, task: Task, description: Description | None,
             problems.add(f"tuning {tuning.name}: {named}, and {rule}; use lora, or weights of its own", "tuning", place)
 
 
-def masked_notes(study: StudySpec, reader: Reader | None, examples: Mapping[Split, Sequence[Example]]) -> list[str]:
+def masked_notes(study: StudySpec, reader: Reader, examples: Mapping[Split, Sequence[Example]]) -> list[str]:
     """Tell what scoring the blocks of a masked model takes."""
-    if reader is None or not reader.is_masked or "validation" not in examples:
+    if not reader.is_masked:
         return []
     trained, scored = len(examples["train"]), len(examples["validation"])
     most = study.training.scored_tokens

@@ -18,6 +18,7 @@ from harness.data.text_blocks import TextBlocks
 from harness.data.text_overlap import shared_runs, without_shared
 from harness.data.token_files import TokenFile
 from harness.data.tokenization import Reader
+from harness.study.masked_models import masked_notes
 from harness.study.problems import Problems
 from harness.study.row_lengths import Fit
 from harness.study.spec import StudySpec
@@ -65,7 +66,8 @@ def text_rows(
     found = shared_runs(examples)
     with problems.at("data", "on_overlap"):
         examples = without_shared(examples, found, study.data.on_overlap)
-    return StudyRows(source, [], examples, found, tuple(source.notes), (), frozenset())
+    notes = (*source.notes, *masked_notes(study, reader, examples))
+    return StudyRows(source, [], examples, found, notes, (), frozenset())
 
 
 def text_split(

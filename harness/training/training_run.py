@@ -206,9 +206,9 @@ class TrainingRun:
         self, split: Split, rows: Sequence[Row], nlls: Sequence[Likelihood], trunk: Trunk | None
     ) -> list[Prediction]:
         """Return each row's prediction; of blocks of text, whose likelihood is scored, few on test are continued."""
-        setup, ends = self._setup, self._cell.prompt.ends(self._setup.loaded)
-        settings = {"ends": ends, "size": self._sizes[GENERATION_BATCH], "tell": self._at(f"{split} answers")}
-        answered = partial(predict, setup.loaded, decoding=setup.decoding, **settings)
+        setup, tell, size = self._setup, self._at(f"{split} answers"), self._sizes[GENERATION_BATCH]
+        ends = self._cell.prompt.ends(setup.loaded)
+        answered = partial(predict, setup.loaded, decoding=setup.decoding, ends=ends, size=size, tell=tell)
         if not setup.is_text:
             return answered(rows, nlls, trunk=trunk)
         continues = split == "test" and not setup.loaded.is_masked

@@ -18,7 +18,7 @@ from harness.models.find_blocks import blocks
 from harness.models.frozen.capture import Rows, capture_points
 from harness.models.frozen.replay import Trunk, first_trained, record, refusal, verify
 from harness.models.load import load
-from harness.models.masked_models import fills_masks
+from harness.models.mask_filling import fills_masks
 from harness.study.axes import Tuning
 from harness.testing import FAMILIES, MASKED_FAMILIES
 

@@ -21,7 +21,7 @@ from harness.core.errors import ModelError
 from harness.models.adapters.soft_prompts import answer_behind, begin, reader_of, refuse_other_cache, shape_of_cache
 from harness.models.find_blocks import Anatomy
 from harness.models.hooks import as_it_is, misfits_told
-from harness.models.masked_models import fills_masks
+from harness.models.mask_filling import fills_masks
 from harness.models.tunable_parts import TunableParts
 from harness.models.tuning_adapter import START, VIRTUAL, Start
 from harness.study.axes import Tuning

@@ -21,7 +21,7 @@ from harness.core.errors import ModelError
 from harness.models.find_blocks import Part, anatomy, blocks, head
 from harness.models.frozen.block_outputs import Layout, layouts, passing
 from harness.models.hooks import answering, look
-from harness.models.masked_models import fills_masks
+from harness.models.mask_filling import fills_masks
 from harness.models.transformers_compat import has_generation_steps
 
 __all__ = ["CapturePoint", "Fetch", "Keep", "Reached", "Rows", "capture_points", "entrance", "kv_capture_points"]
