@@ -31,7 +31,7 @@ from harness.study.compared_models import of_several
 from harness.study.forgetting_texts import General, read_general
 from harness.study.grid import Cell, baseline_cell, cell_study, expand
 from harness.study.load_study import StudyFile
-from harness.study.masked_models import masked_notes, masked_task, refuse_masked
+from harness.study.masked_models import masked_task, refuse_masked
 from harness.study.measured_rows import measured
 from harness.study.model_config import Description
 from harness.study.model_notes import doubled_tokens, model_notes
@@ -188,14 +188,13 @@ def _check(file: StudyFile, *, test: bool, workspace: Workspace | None) -> Check
     parts = study, task, task_file, prompts, metrics, rows, description, reader, demonstrations, problems
     fits, cautions = (text_fits(text, examples), []) if text else measured(*parts)
     _tried(metrics, examples, problems)
-    masked = reader and reader.is_masked
-    general = General() if masked else read_general(study, task.name, reader, at=problems.at)
+    general = General() if reader and reader.is_masked else read_general(study, task.name, reader, at=problems.at)
     problems.stop()
     assert source is not None and description is not None and reader is not None  # noqa: PT018  # else it has stopped
     forms = tuple(form for _, form in prompts)
-    cautions += [] if text else doubled_tokens(forms, examples["train"][0], reader)
+    cautions += doubled_tokens(() if text else forms, examples["train"][0], reader)
     cautions += blind_scores(study, metrics, shown)
-    notes += [*rows.notes, *size_notes(study), *masked_notes(study, task, reader, examples)]
+    notes += [*rows.notes, *size_notes(study)]
     notes += [*model_notes(study, task, description, reader, forms, shown), *measured_otherwise(forms)]
     others = rows.shown_otherwise
     lints = lint_prompts(forms, fits, shown, reader, demonstrations, description.prefixes, others) if shown else ()
@@ -233,9 +232,8 @@ def _task(study: StudySpec, description: Description | None, problems: Problems)
     assert loaded is not None
     with problems.at("generation", "min_new_tokens"):
         refuse_least_over_most(study, loaded[0])
-    task = masked_task(study, loaded[0], description)
-    refuse_masked(study, task, description, problems)
-    return task, loaded[1]
+    refuse_masked(study, loaded[0], description, problems)
+    return masked_task(study, loaded[0], description), loaded[1]
 
 
 def _rows(

@@ -62,7 +62,7 @@ class General(NamedTuple):
 def read_general(
     study: StudySpec, own: str, reader: Reader | None, *, at: Callable[..., AbstractContextManager[None]]
 ) -> General:
-    """Read what the study's section names.
+    """Read what the study's section names; a masked model goes on with no text, by which it would be measured.
 
     Args:
         study: The study.
@@ -71,6 +71,8 @@ def read_general(
         at: Turns an error that is raised inside into a problem at a place of the study file.
     """
     spec, texts = study.generality, list[str]()
+    if reader is not None and reader.is_masked:
+        return General()
     with at("generality", "text"):
         texts = _texts(spec, embedded=study.model.name == "embedded")
     tasks = dict[str, OtherTask]()

@@ -61,11 +61,9 @@ def refuse_writing(
             problems.add(f"prompt {prompt.name!r} is answered by a text, but {named}; {remedy}", "prompts", place)
 
 
-def masked_notes(
-    study: StudySpec, task: Task, reader: Reader | None, examples: Mapping[Split, Sequence[Example]]
-) -> list[str]:
+def masked_notes(study: StudySpec, reader: Reader, examples: Mapping[Split, Sequence[Example]]) -> list[str]:
     """Tell what scoring the blocks of a masked model takes."""
-    if plain_form(study, task) is None or not reader or not reader.is_masked or "validation" not in examples:
+    if not reader.is_masked or "validation" not in examples:
         return []
     trained, scored = len(examples["train"]), len(examples["validation"])
     most = study.training.scored_tokens

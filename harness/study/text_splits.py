@@ -19,6 +19,7 @@ from harness.data.text_overlap import shared_runs, without_shared
 from harness.data.token_files import TokenFile
 from harness.data.tokenization import Reader
 from harness.data.train_sizes import text_part
+from harness.study.masked_models import masked_notes
 from harness.study.problems import Problems
 from harness.study.row_lengths import Fit
 from harness.study.spec import StudySpec
@@ -71,7 +72,8 @@ def text_rows(
         for size in study.data.sizes:
             blocks = text_split(source, "train", study.data.of_size(size), form, reader, folder)
             parts[size] = text_part(size, blocks, examples["train"])
-    return StudyRows(source, [], examples, found, tuple(source.notes), (), frozenset(), parts)
+    notes = (*source.notes, *masked_notes(study, reader, examples))
+    return StudyRows(source, [], examples, found, notes, (), frozenset(), parts)
 
 
 def text_split(
