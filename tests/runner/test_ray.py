@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -69,6 +71,7 @@ def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RayMac
     keep_quiet()
     monkeypatch.setenv("RAY_TMPDIR", "/tmp")  # sockets' paths are short
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # what the machines keep
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # beside whatever else this machine does
     monkeypatch.setenv("GATE", str(tmp_path / "gate"))
     made = RayMachines()
     try:
@@ -103,18 +106,19 @@ def begun(place: Place, number: int) -> int:
     return log.read_text(encoding="utf-8").count(": begun") if log.exists() else 0
 
 
-def over_ray(place: Place, machines: RayMachines, *arguments: str) -> subprocess.Popen[str]:
-    command = ("run", "study.yaml", *STUDY, "--executor", "ray", "--address", machines.address)
+def over_ray(place: Place, machines: RayMachines, *arguments: str, address: str = "") -> subprocess.Popen[str]:
+    command = ("run", "study.yaml", *STUDY, "--executor", "ray", "--address", address or machines.address)
     return place.process(*command, *arguments, env={"GATE": ""})
 
 
 def test_a_machine_that_is_lost_costs_nothing_but_time(
     machines: RayMachines, alone: bytes, places: Places, tmp_path: Path
 ) -> None:
-    place, second = patient(places), machines.add()
+    place = patient(places)
+    machines.add()
     process = over_ray(place, machines, "--workers", "2")
     wait_for(lambda: begun(place, 1) and begun(place, 2), process)
-    machines.lose(second)
+    machines.lose()
     (tmp_path / "gate").touch()
     done = ended(process)
     assert done.status == 0, done.err
@@ -162,3 +166,38 @@ def test_the_driver_is_killed_and_the_same_command_goes_on(
     place.clean()
     assert place.results() == alone
     assert len(place.runs("search")) == 6
+
+
+def test_a_cluster_that_can_take_no_worker_is_said_to_be_too_small(machines: RayMachines, places: Places) -> None:
+    place = places()
+    impatient = "from harness.runner.executors import ray_workers as r; r.WAITING, r.HOPELESS = 1, 3"
+    arguments = ["run", "study.yaml", "--executor", "ray", "--address", machines.address]
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", f"{impatient}; from harness.__main__ import main; main()", *arguments],
+        cwd=place.folder,
+        env={**os.environ, "OMP_NUM_THREADS": "3"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    done = ended(process)
+    assert done.status == 2
+    assert done.err.startswith(
+        "1 of 1 workers wait to begin, each for 3 CPUs on one machine; the cluster has 1 machines"
+    )
+    assert done.err.rstrip().endswith("add such a machine, or ask for less: OMP_NUM_THREADS, --devices cpu")
+    assert "1 of 1 workers wait to begin" in done.out
+    assert not (place.folder / "optuna.db").exists()
+
+
+def test_by_its_client_a_cluster_is_reached_from_outside(
+    machines: RayMachines, alone: bytes, places: Places, tmp_path: Path
+) -> None:
+    place = patient(places)
+    (tmp_path / "gate").touch()
+    process = over_ray(place, machines, "--workers", "1", address=machines.client_address)
+    done = ended(process)
+    assert done.status == 0, done.err
+    place.clean()
+    assert place.results() == alone
+    assert done.err == ""

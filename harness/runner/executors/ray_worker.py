@@ -81,9 +81,7 @@ class RayWorker:
             why = f"{type(error.cause).__name__}: {error.cause}"
             yield from self._refused(f"{why}, on {self._host or 'its machine'}")
         except self._ray.exceptions.RayError as error:
-            self.is_lost_with_place = bool(self.place) and not self._is_there(self.place)
-            machine = f"its machine {self._host}" if self._host else "its machine"
-            self._why = f"was lost with {machine}" if self.is_lost_with_place else f"was lost: {_first_line(error)}"
+            self._lose(error)
             raise EOFError from error
         self._call = None
         if isinstance(answer, tuple):
@@ -114,14 +112,22 @@ class RayWorker:
     def hang_up(self) -> None:
         """Let a worker that has no job end by itself."""
         if self.job is None and self.place:
-            self._farewell = self._actor.close.remote()
+            with suppress(ConnectionError):
+                self._farewell = self._actor.close.remote()
 
     def kill(self, patience: float = 0.0) -> None:
         """End it at once, or where it has been hung up after some seconds."""
-        with suppress(self._ray.exceptions.RayError):
+        with suppress(self._ray.exceptions.RayError, ConnectionError):
             if self._farewell is not None and patience:
                 self._ray.wait([self._farewell], timeout=patience)
             self._ray.kill(self._actor)
+
+    def _lose(self, error: Exception) -> None:
+        """Take note of what Ray says of an actor that is gone, or of which it cannot tell: then its machine is away."""
+        is_away = isinstance(error, self._ray.exceptions.ActorUnavailableError)
+        self.is_lost_with_place = bool(self.place) and (is_away or not self._is_there(self.place))
+        told = f"was lost with its machine {self._host}{', or cannot be reached there' if is_away else ''}"
+        self._why = told if self.is_lost_with_place else f"was lost: {_first_line(error)}"
 
     def _refused(self, why: str) -> Iterator[Raised]:
         """Yield why it cannot begin, or cannot go on, as its last word.

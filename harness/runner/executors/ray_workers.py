@@ -69,7 +69,7 @@ class RayWorkers:
         self._key = digest([platform.node(), os.getuid(), str(home)])
         self._machines = self._cluster.machines()
         self._needs = needs_of(crew, self._machines)
-        self._looked, self._told, self._hopeless_since = 0.0, "", 0.0
+        self._looked, self._told, self._hopeless_since = 0.0, "", time.monotonic()
 
     @property
     def workers(self) -> int:
@@ -108,14 +108,19 @@ class RayWorkers:
         """Wait for an answer, and see whether machines have come, and who waits for one; any may have answered.
 
         Raises:
-            UserError: No machine could ever take a worker, and there is none that has begun.
+            UserError: No machine could ever take a worker, and there is none that has begun; or the cluster is gone.
         """
-        if calls := [cast(RayWorker, member).call() for member in members]:
-            self._ray.wait(calls, timeout=LISTENING)
-        if time.monotonic() - self._looked > LOOKING:
-            self._machines = self._cluster.machines()
-            self._see_who_waits(cast(Sequence[RayWorker], members))
-            self._looked = time.monotonic()
+        try:
+            if calls := [cast(RayWorker, member).call() for member in members]:
+                self._ray.wait(calls, timeout=LISTENING)
+            if time.monotonic() - self._looked > LOOKING:
+                self._machines = self._cluster.machines()
+                self._see_who_waits(cast(Sequence[RayWorker], members))
+                self._looked = time.monotonic()
+        except ConnectionError as error:
+            raise UserError(
+                f"the cluster is out of reach: {error}; the same command goes on when it is back"
+            ) from error
         return members
 
     def close(self) -> None:
