@@ -93,9 +93,15 @@ def _seconds(when: str) -> float:
 
 
 def speed(ways: Sequence[Way]) -> float:
-    """Return trials a second while all processes are at work."""
+    """Return trials a second while all processes are at work.
+
+    Raises:
+        RuntimeError: One of them ended no two trials in that time.
+    """
     begin, end = max(way.ends[0] for way in ways), min(way.ends[-1] for way in ways)
     within = [[time for time in way.ends if begin <= time <= end] for way in ways]
+    if min(map(len, within)) < 2:
+        raise RuntimeError("the processes were hardly at work at the same time; take more --trials")
     return sum((len(times) - 1) / (times[-1] - times[0]) for times in within)
 
 
