@@ -28,7 +28,6 @@ from harness.core.ends_with_parent import ending_with_parent
 from harness.core.python_child import python
 
 SHAPES = {
-    "tiny": Shape(blocks=2, width=64, inner=128, heads=4, vocabulary=2_000, source=48, target=16),
     "4 blocks": Shape(blocks=4, width=192, inner=512, heads=6, vocabulary=2_000, source=48, target=16),
     "6 blocks": Shape(),
 }
@@ -61,6 +60,7 @@ def begun(place: Path, *arguments: str) -> subprocess.Popen[bytes]:
             env={**settings, "OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
             stdout=said,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
 
@@ -93,9 +93,15 @@ def _seconds(when: str) -> float:
 
 
 def speed(ways: Sequence[Way]) -> float:
-    """Return trials a second while all processes are at work."""
+    """Return trials a second while all processes are at work.
+
+    Raises:
+        RuntimeError: One of them ended no two trials in that time.
+    """
     begin, end = max(way.ends[0] for way in ways), min(way.ends[-1] for way in ways)
     within = [[time for time in way.ends if begin <= time <= end] for way in ways]
+    if min(map(len, within)) < 2:
+        raise RuntimeError("the processes were hardly at work at the same time; take more --trials")
     return sum((len(times) - 1) / (times[-1] - times[0]) for times in within)
 
 
@@ -115,7 +121,8 @@ def measured(shape: Shape, trials: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         one, two, left, right = places(Path(folder), shape, trials)
         end(begun(one, "--devices", "cpu"))
-        end(begun(two, "--workers", "2", "--set", f"search.trials={2 * trials}"))
+        more = 3 * trials  # the first worker is alone while the second one loads
+        end(begun(two, "--workers", "2", "--set", f"search.trials={more}"))
         for process in [begun(left), begun(right)]:
             end(process)
         single, pair, apart = with_workers(one), with_workers(two), [alone(left), alone(right)]
