@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -214,12 +214,8 @@ class TrainingRun:
     ) -> list[Prediction]:
         """Return each row's prediction; of blocks of text, whose likelihood is scored, few on test are continued."""
         setup, ends = self._setup, self._cell.prompt.ends(self._setup.loaded)
-        settings: dict[str, Any] = {
-            "ends": ends,
-            "size": self._sizes[GENERATION_BATCH],
-            "tell": self._at(f"{split} answers"),
-        }
-        answered = partial(predict, setup.loaded, decoding=setup.decoding, **settings)
+        size, tell = self._sizes[GENERATION_BATCH], self._at(f"{split} answers")
+        answered = partial(predict, setup.loaded, decoding=setup.decoding, ends=ends, size=size, tell=tell)
         if not setup.is_text:
             return answered(rows, nlls, trunk=trunk)
         continues = split == "test" and not setup.loaded.is_masked
