@@ -39,11 +39,10 @@ def labels_of_first(results: Results, findings: Findings) -> Labels | None:
 
 def labelled_answers(results: Results, findings: Findings) -> list[tuple[Prediction, Example]]:
     """Return the answers of the first-ranked cell's final runs to test rows, where these are labels; else nothing."""
-    first = findings.first
-    if results.answers is None or results.answers.kept_off or first is None or first not in results.answers.cells:
+    answers, first = results.answers, findings.first
+    if answers is None or answers.kept_off or first is None or first not in answers.cells:
         return []
-    runs = results.answers.cells[first].runs
-    pairs = [pair for run in runs for pair in zip(run, results.answers.examples, strict=True)]
+    pairs = [pair for run in answers.cells[first].runs for pair in zip(run, answers.examples, strict=True)]
     return pairs if all(said.probabilities for said, _ in pairs) else []
 
 
