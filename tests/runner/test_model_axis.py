@@ -13,7 +13,7 @@ from harness.core.progress import Progress
 from harness.runner.executors import resident_model
 from harness.runner.study import Study
 from harness.serving.recipe import Recipe
-from harness.tracking.schema import Tags
+from harness.tracking.schema import HIDDEN, Tags
 from tests.support.study_fixture import Place, Places
 from tests.support.two_models import MODELS, with_models
 from tests.support.whole_way import Way, go, predict, stored_predictions
@@ -55,7 +55,7 @@ def test_runs_carry_their_model(way: Way, place: Place) -> None:
             model = run.data.params["model"]
             assert run.data.tags["cell"].endswith(f"/{model}")
             assert run.data.params["model.name"] == ALONE[model]
-            digests.setdefault(model, set()).add(run.data.tags[Tags.MODEL_DIGEST])
+            digests.setdefault(model, set()).add(run.data.tags[HIDDEN + Tags.MODEL_DIGEST])
     assert [len(each) for each in digests.values()] == [1, 1]
     assert digests["model"] != digests["small"]
     starts = {run.data.tags["cell"]: run.data.tags.get(Tags.WARM_START) for run in place.runs("search")}
