@@ -17,7 +17,7 @@ from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, Job
 from harness.runner.study import Study
 from harness.serving.recipe import recipe_of_run
 from harness.serving.stored_model import save_model
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 
 COSTS = {"train_seconds": 1.0, "flops": 1e12, "peak_memory_mib": 900.0}
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from harness.core.errors import Diverged
-from harness.study.check import Checked, check
+from harness.study.check import check
+from harness.study.checked_study import Checked
 from harness.study.dimension import Dimension
 from harness.study.grid import Cell
 from harness.study.load_study import read_study

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.study.check import Checked, check
+from harness.study.check import check
+from harness.study.checked_study import Checked
 from harness.study.load_study import read_study
 from harness.study.search_space import Hyperparameters
 from harness.training.trainer import Trainer

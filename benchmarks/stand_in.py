@@ -27,7 +27,7 @@ from harness.runner.executors.executor_table import EXECUTORS
 from harness.runner.executors.in_process import InProcess
 from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, JobQueue, Measured, Reply, Scored, Trained
 from harness.runner.progress_display import PlainProgress
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.training.model_facts import ModelFacts
 
 __all__ = ["Stamp", "StandIn", "growth", "stamped"]

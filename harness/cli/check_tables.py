@@ -18,7 +18,7 @@ from harness.data.tokenization import prompt_limit
 from harness.data.train_test_overlap import lost
 from harness.metrics.base import metric_name
 from harness.study.chat_notes import dates
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.study.decoding_origins import decoding_settings
 from harness.study.grid import Cell
 from harness.study.prompt_lints import Lint

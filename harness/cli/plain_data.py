@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data.tokenization import prompt_limit
 from harness.study.chat_notes import dates
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.study.decoding_origins import decoding_settings
 from harness.study.search_faults import search_plan
 from harness.study.settings import token_limits

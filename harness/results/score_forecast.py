@@ -15,7 +15,7 @@ from harness.core.stored_values import of_kind
 from harness.core.whole_files import write_whole
 from harness.core.workspace import Workspace
 from harness.data.prompt_forms import stored_fields
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 
 __all__ = ["CellForecast", "Forecast", "keep_forecast", "kept_forecast"]
 

@@ -10,7 +10,7 @@ from harness.results.score_forecast import Forecast
 from harness.runner.finals.final_records import final_records, standing
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.runner.search.trials import SearchQueue
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.study.grid import Cell
 from harness.study.search_space import SearchSpace
 from harness.training.model_facts import ModelFacts

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.core.example import Example, Split, fingerprint
 from harness.data.mixtures import ids_by_part
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 
 __all__ = ["part_shares", "part_sizes"]
 

@@ -17,7 +17,7 @@ from harness.core.database_urls import sqlite_file
 from harness.core.errors import HarnessError
 from harness.core.progress import Progress
 from harness.runner.executors.protocol import Event, JobQueue, Reply
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.study.grid import Cell, neighbor
 from harness.tracking.mlflow.mlflow_tracker import find_experiment
 from harness.tracking.orders import PAUSE, STOP, Orders

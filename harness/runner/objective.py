@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness.metrics.base import Metric
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 
 __all__ = ["Objective", "is_maximized", "objective_of"]
 

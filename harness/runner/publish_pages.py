@@ -8,7 +8,7 @@ from harness.report.mlflow_pages import descriptions
 from harness.report.mlflow_pages.page_views import ViewFacts, study_views
 from harness.runner.objective import Objective
 from harness.runner.result import Result
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.tracking.mlflow.ui_views import Address, View, described, page_tags
 from harness.tracking.run_records import prompt_versions
 from harness.tracking.schema import Tags, score_name

@@ -26,7 +26,7 @@ from harness.metrics.evaluate_hub import resolve_all
 from harness.runner.executors.in_process import InProcess
 from harness.runner.executors.protocol import Ended, Event, Executor, Job, OneJob, Reply, Scored, drive
 from harness.runner.objective import objective_of
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.study.grid import Cell, cell_space
 from harness.study.load_study import read_study
 from harness.study.recorded_folders import recorded_folders, recorded_task

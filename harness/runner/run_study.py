@@ -52,7 +52,7 @@ from harness.runner.search.optuna_storage import open_storage, reach_storage
 from harness.runner.search.settle_trials import Copied, settle_trials
 from harness.runner.search.trials import SearchQueue
 from harness.runner.written_report import write_if_new
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.study.first_settings import first_settings
 from harness.study.grid import Cell, cell_space, neighbor, select, with_neighbors
 from harness.study.own_losses import code_files

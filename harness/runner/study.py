@@ -15,7 +15,8 @@ from harness.core.plain_yaml import cut
 from harness.core.progress import Progress
 from harness.core.workspace import HERE, Workspace
 from harness.study.axes import AXES
-from harness.study.check import Checked, check
+from harness.study.check import check
+from harness.study.checked_study import Checked
 from harness.study.load_study import StudyFile, read_study
 from harness.study.save_study import save_study
 from harness.study.study_from_memory import MemoryStudy, study_from_memory

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.training.model_facts import ModelFacts
 
 __all__ = ["model_names", "model_provenance", "prompt_fits"]

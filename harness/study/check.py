@@ -7,19 +7,15 @@ tokenizer. All problems are reported at once, each with its place in the file.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.core.closest_match import closest
 from harness.core.errors import MetricError
 from harness.core.example import Example, Split, fingerprint
 from harness.core.workspace import Workspace
-from harness.data.demonstrations import NO_DEMONSTRATIONS, Demonstrations
-from harness.data.plain_text import PlainText
-from harness.data.sources import Source, read_split
+from harness.data.demonstrations import Demonstrations
 from harness.data.text_blocks import ids_of
 from harness.data.tokenization import PromptForm, Reader
-from harness.data.train_test_overlap import Overlap
 from harness.metrics import get
 from harness.metrics.base import Metric, metric_name
 from harness.metrics.try_metrics import try_metrics
@@ -27,9 +23,10 @@ from harness.study.adapter_base import unsure_base
 from harness.study.adapter_faults import refuse_adapters
 from harness.study.blind_scores import blind_scores
 from harness.study.checked_model import checked_model
+from harness.study.checked_study import Checked
 from harness.study.compared_models import of_several
 from harness.study.forgetting_texts import General, read_general
-from harness.study.grid import Cell, baseline_cell, cell_study, expand
+from harness.study.grid import expand
 from harness.study.load_study import StudyFile
 from harness.study.masked_models import masked_task, refuse_masked
 from harness.study.measured_rows import measured
@@ -45,8 +42,7 @@ from harness.study.prompt_faults import (
     measured_otherwise,
     stray_fields,
 )
-from harness.study.prompt_lints import Lint, lint_prompts
-from harness.study.row_lengths import Fit
+from harness.study.prompt_lints import lint_prompts
 from harness.study.run_places import try_places
 from harness.study.search_faults import refuse_search
 from harness.study.settings import refuse_least_over_most
@@ -56,100 +52,10 @@ from harness.study.study_labels import with_labels
 from harness.study.study_prompts import study_prompts
 from harness.study.study_rows import StudyRows, study_rows
 from harness.study.task import Task, load_task
-from harness.study.text_splits import text_fits, text_rows, text_split
-from harness.study.tokenizer_without_model import light_reader
+from harness.study.text_splits import text_fits, text_rows
 from harness.study.transfer_faults import refuse_transfer
 
-__all__ = ["Checked", "Fit", "check"]
-
-
-@dataclass(frozen=True)
-class Checked:
-    """A study that passed: its parts, looked up and read."""
-
-    file: StudyFile
-    task: Task
-    task_file: Path
-    prompts: tuple[PromptForm, ...]
-    metrics: tuple[Metric | str, ...]
-    """The task's metrics; a Hub metric is still a name."""
-    source: Source
-    examples: Mapping[Split, Sequence[Example]]
-    """``train`` and ``validation``."""
-    test_ids: tuple[str, ...]
-    """The ids of the test split, of which little is kept; empty where it was not opened."""
-    description: Description
-    test_digest: str | None = None
-    """Of the test split; ``None`` where it was not opened."""
-    fits: tuple[Fit, ...] = ()
-    overlaps: tuple[Overlap, ...] = ()
-    """What the splits have in common, before anything was dropped."""
-    demonstrations: Demonstrations = NO_DEMONSTRATIONS
-    """The whole training split, as prompts pick from it; one that goes by the model's embeddings goes by BM25 here."""
-    general: General = General()
-    """What final runs measure beside the task."""
-    lints: tuple[Lint, ...] = ()
-    """What is allowed of prompts, and mostly a slip."""
-    cautions: tuple[str, ...] = ()
-    """What a reader of the results must know: rows that are lost, prompts that are alike, groups over splits."""
-    notes: tuple[str, ...] = ()
-    """What else is worth a look before it runs."""
-    tokens: Path | None = None  # where text lies that was tokenized once; none: nothing is kept
-    parts: Mapping[int, Sequence[Example]] = field(default_factory=dict)
-    """By size, what of the training split cells of it use; empty where one size is studied."""
-    models: Mapping[str, Checked] = field(default_factory=dict)
-    """Where several models are compared, the study of each of them alone, by what it is called."""
-
-    def __repr__(self) -> str:
-        sizes = {**{split: len(rows) for split, rows in self.examples.items()}, "test": len(self.test_ids)}
-        rows = ", ".join(f"{split} {size}" for split, size in sizes.items())
-        told = f"{len(self.cautions)} cautions, {len(self.notes)} notes"
-        return f"Checked({self.study.name!r}, {len(self.cells)} cells, rows: {rows}; {told})"
-
-    @property
-    def study(self) -> StudySpec:
-        """The study file's content, with what each ``${NAME}`` stands for; stored is ``file.study``."""
-        return self.file.resolved
-
-    @property
-    def cells(self) -> list[Cell]:
-        """All cells in grid order."""
-        return expand(self.study, self.prompts)
-
-    @property
-    def baseline(self) -> Cell:
-        """The cell that others are compared with: see `harness.study.grid.baseline_cell`."""
-        return baseline_cell(self.study, self.cells)
-
-    def of(self, cell: Cell) -> Checked:
-        """Return the study of a cell's model alone; itself where there is one model."""
-        return self.models.get(cell.model, self)
-
-    def used_by(self, cell: Cell) -> Mapping[Split, Sequence[Example]]:
-        """Return ``train`` and ``validation`` as a cell uses them: of its training size, where several are compared."""
-        size = cell_study(self.study, cell).data.train if self.parts else None
-        return {**self.examples, **({"train": self.parts[size]} if isinstance(size, int) else {})}
-
-    @property
-    def text(self) -> PlainText | None:
-        """How its text is cut into blocks, where its task is of plain text."""
-        return plain_form(self.study, self.task)
-
-    def test_examples(self) -> Sequence[Example]:
-        """Read the test split.
-
-        Raises:
-            DataError: It cannot be read.
-        """
-        data, reader = self.study.data, light_reader(self.description)
-        if self.text:
-            return text_split(self.source, "test", data, self.text, reader, self.tokens)
-        return read_split(self.source, "test", data, self.task.example)
-
-    @property
-    def objective(self) -> str:
-        """What the search optimizes: a metric's name or ``loss``."""
-        return self.study.search.metric or metric_name(self.metrics[0])
+__all__ = ["check"]
 
 
 def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = None) -> Checked:

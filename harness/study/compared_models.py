@@ -19,7 +19,7 @@ from harness.study.load_study import StudyFile
 from harness.study.tokenizer_without_model import light_reader
 
 if TYPE_CHECKING:  # it is made there
-    from harness.study.check import Checked
+    from harness.study.checked_study import Checked
 
 __all__ = ["of_several"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.core.errors import DamagedError
 from harness.study.axes import Tuning
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.study.search_keys import TuningRange
 from harness.study.written_space import RATE
 from harness.tracking.store_protocols import RunStore

@@ -12,7 +12,7 @@ from harness.data.demonstrations import Demonstrations, pick_of, shots_of
 from harness.data.label_words import is_labelled
 from harness.data.tokenization import Encoded, PromptForm, Reader
 from harness.metrics.base import Metric
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.study.model_notes import doubled_tokens, special_tokens_in_texts
 from harness.study.problems import Problems
 from harness.study.row_lengths import Fit, ids_digest, measure, shots_in

@@ -22,8 +22,8 @@ from harness.data.prompt_forms import restored, stored_fields
 from harness.data.tokenization import Limits
 from harness.metrics import get
 from harness.metrics.base import Metric
-from harness.study.check import Checked
 from harness.study.checked_model import checked_model
+from harness.study.checked_study import Checked
 from harness.study.forgetting_texts import General, OtherTask
 from harness.study.load_study import StudyFile
 from harness.study.model_config import Description

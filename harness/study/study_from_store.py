@@ -13,7 +13,8 @@ from harness.core.named_path import OF_FILE
 from harness.core.permissions import Permissions
 from harness.core.workspace import inside
 from harness.data.split_slices import names_file, pieces_of
-from harness.study.check import Checked, check
+from harness.study.check import check
+from harness.study.checked_study import Checked
 from harness.study.load_study import read_study
 from harness.study.recorded_folders import recorded_folders, recorded_task
 from harness.study.spec import Search

@@ -32,7 +32,7 @@ from harness.models.hooks import look, misfits_told
 from harness.models.last_block import block_asked_at_labels, modules_at_labels
 from harness.models.load import Loaded, load_study_model
 from harness.models.source_vectors import with_vectors
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.study.grid import Cell, cell_study
 from harness.study.own_losses import own_loss
 from harness.study.settings import decoding_of, token_limits, virtual_tokens

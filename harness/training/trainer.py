@@ -27,7 +27,7 @@ from harness.models.content_digests import (
     tokenizer_digest,
 )
 from harness.models.held_weights import saved_bytes
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.study.grid import Cell, sized_by
 from harness.study.recount import recount
 from harness.training.activation_cache.cache import ActivationCache

@@ -13,7 +13,7 @@ from harness.runner.executors import known_model
 from harness.runner.executors.crew import Crew
 from harness.runner.executors.executor_table import EXECUTORS
 from harness.runner.study import Study
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from tests.support.study_fixture import QUICK, Place, Places
 
 OVERRIDES = [value for flag, value in zip(QUICK, QUICK[1:], strict=False) if flag == "--set"]

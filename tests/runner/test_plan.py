@@ -30,7 +30,8 @@ from harness.runner.planning.planned_work import Cut
 from harness.runner.planning.probe import Speed, probe_trainer, sample, speed_of
 from harness.runner.planning.workload import Footprint, Load, Sizes, Work, load_of
 from harness.study.axes import Tuning
-from harness.study.check import Checked, check
+from harness.study.check import check
+from harness.study.checked_study import Checked
 from harness.study.grid import Cell
 from harness.study.load_study import read_study
 from harness.training.activation_cache.cache import ActivationCache

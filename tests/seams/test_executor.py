@@ -19,7 +19,7 @@ from harness.runner.executors.in_process import InProcess
 from harness.runner.executors.protocol import EpochEnded, Event, JobQueue, Reply
 from harness.runner.progress_display import PlainProgress
 from harness.runner.study import Study
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.training.trainer import ModelFacts
 from tests.support.study_fixture import Place, Places
 

@@ -11,7 +11,8 @@ from transformers import AutoTokenizer
 from harness.core.errors import StudyError
 from harness.data.prompt_forms import stored_fields
 from harness.data.text_blocks import TextBlocks
-from harness.study.check import Checked, check
+from harness.study.check import check
+from harness.study.checked_study import Checked
 from harness.study.load_study import read_study
 from harness.study.training_keys import training_identity
 from tests.support.study_fixture import Place, Places

@@ -16,7 +16,8 @@ from harness.core.errors import StudyError
 from harness.core.example import fingerprint
 from harness.data.plain_text import TextBlock
 from harness.data.text_blocks import TextBlocks
-from harness.study.check import Checked, check
+from harness.study.check import check
+from harness.study.checked_study import Checked
 from harness.study.load_study import read_study
 from tests.support.study_fixture import Place, Places
 from tests.support.text_study import PLAIN, plain_place, prose

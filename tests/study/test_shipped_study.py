@@ -10,7 +10,7 @@ import pytest
 from harness.core.errors import ModelError, TaskError
 from harness.core.example import fingerprint
 from harness.runner.study import Study
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.study.shipped_study import Shipped, arrived, shipped
 from tests.support.study_fixture import Place, Places, rows
 

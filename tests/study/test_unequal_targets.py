@@ -13,7 +13,8 @@ from harness.core.example import SPLITS, Example, fingerprint
 from harness.data.sources import read_split
 from harness.metrics import get
 from harness.metrics.base import Metric
-from harness.study.check import Checked, check
+from harness.study.check import check
+from harness.study.checked_study import Checked
 from harness.study.load_study import read_study
 from harness.study.model_config import Description
 from harness.study.tokenizer_without_model import LightReader, light_reader

@@ -12,7 +12,7 @@ from harness.core.workspace import Workspace
 from harness.runner.executors.crew import Crew
 from harness.runner.executors.in_process import InProcess
 from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, JobQueue, Lost, Reply, Trained
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.training.model_facts import ModelFacts
 
 __all__ = ["MadeUpSideBySide"]

@@ -17,7 +17,8 @@ from harness.core.errors import StudyError
 from harness.models.apply_tuning import snapshot
 from harness.runner.executors.in_process import JobRun
 from harness.runner.executors.protocol import Job, Reply, Scored
-from harness.study.check import Checked, check
+from harness.study.check import check
+from harness.study.checked_study import Checked
 from harness.study.load_study import read_study
 from harness.study.spec import Training
 from harness.training.early_stopping import EarlyStopping

@@ -14,7 +14,8 @@ from harness.core.errors import Diverged
 from harness.models.apply_tuning import snapshot
 from harness.runner.executors.in_process import JobRun
 from harness.runner.executors.protocol import Ended, Event, Job, Reply, Scored
-from harness.study.check import Checked, check
+from harness.study.check import check
+from harness.study.checked_study import Checked
 from harness.study.load_study import read_study
 from harness.training.trainer import Trainer
 from harness.training.training_run import FAR

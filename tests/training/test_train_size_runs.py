@@ -13,7 +13,8 @@ from harness.core.workspace import Workspace
 from harness.models.frozen import replay
 from harness.models.frozen.kept_rows import Rows
 from harness.study.axes import Tuning
-from harness.study.check import Checked, check
+from harness.study.check import check
+from harness.study.checked_study import Checked
 from harness.study.grid import Cell
 from harness.study.load_study import read_study
 from harness.training.loop import Epoch

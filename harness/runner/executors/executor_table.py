@@ -11,7 +11,7 @@ from harness.core.progress import Progress
 from harness.core.workspace import Workspace
 from harness.runner.executors.crew import Crew, Workers, cluster_crew, crew_of
 from harness.runner.executors.protocol import Executor
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 
 if TYPE_CHECKING:
     from harness.runner.executors.worker_engine import Engine

@@ -23,7 +23,7 @@ from harness.runner.executors.resident_model import ModelsInTurn, Told
 from harness.runner.objective import is_maximized
 from harness.serving.recipe import recipe_of_run
 from harness.serving.stored_model import save_model, save_whole
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.study.grid import cell_study
 from harness.study.search_space import applied, tuned
 from harness.tracking.schema import Metrics, Tags, score_name

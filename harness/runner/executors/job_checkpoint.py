@@ -19,7 +19,7 @@ from harness.core.failures import explained
 from harness.core.workspace import Workspace
 from harness.runner.executors.protocol import Job
 from harness.runner.resume.put_by import PutBy
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.study.checkpoint_keys import Checkpointing
 from harness.study.dimension import format_value
 from harness.study.task import task_text

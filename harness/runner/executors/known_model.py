@@ -29,7 +29,7 @@ from harness.core.whole_files import write_whole
 from harness.core.workspace import Workspace
 from harness.runner.executors.crew import Crew
 from harness.runner.executors.protocol import Event, Executor, JobQueue, Reply
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.study.model_files import locate
 from harness.study.packaged_files import model_location
 from harness.study.settings import new_tokens, stop_texts, token_limits

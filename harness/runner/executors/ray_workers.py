@@ -22,7 +22,7 @@ from harness.runner.executors.ray_worker import LISTENING, RayWorker
 from harness.runner.executors.side_by_side import NotSent
 from harness.runner.executors.worker_engine import Member
 from harness.runner.executors.worker_messages import Footprint, Setup
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.study.package_archive import package_archive
 from harness.study.shipped_study import shipped
 

@@ -10,7 +10,7 @@ import torch
 from harness.core.example import Example
 from harness.core.progress import Progress
 from harness.core.workspace import Workspace
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.study.grid import Cell
 from harness.training.forgetting import Forgetting
 from harness.training.model_facts import ModelFacts

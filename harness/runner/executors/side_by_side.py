@@ -32,7 +32,7 @@ from harness.runner.executors.worker_messages import (
 )
 from harness.runner.executors.worker_process import fingerprints
 from harness.study.axes import TRAIN_SIZE
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.tracking.schema import Params
 from harness.training.model_facts import ModelFacts
 

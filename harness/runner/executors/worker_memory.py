@@ -20,7 +20,7 @@ from harness.core.errors import UserError
 from harness.runner.executors.crew import Crew
 from harness.runner.executors.worker_messages import Footprint
 from harness.runner.planning.probe import longest_prompt, longest_rows, probe_trainer
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.study.grid import Cell, cell_space
 from harness.study.hyperparameters import Hyperparameters
 from harness.study.written_space import RATE

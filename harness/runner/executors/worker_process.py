@@ -32,7 +32,8 @@ from harness.core.scratch import scratch
 from harness.core.workspace import Workspace
 from harness.runner.executors.protocol import Job
 from harness.runner.executors.worker_messages import Beat, Free, Loaded, Opened, Raised, Ready, Said, Setup, Unlike
-from harness.study.check import Checked, check
+from harness.study.check import check
+from harness.study.checked_study import Checked
 from harness.study.shipped_study import Shipped, arrived
 
 if TYPE_CHECKING:

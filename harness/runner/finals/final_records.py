@@ -9,7 +9,7 @@ from harness.core.absent_value import NONE
 from harness.data.label_words import answers_of
 from harness.data.prompt_mixture import parts_of
 from harness.data.tokenization import PromptForm
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.study.grid import Cell
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.tracking.run_records import FinalRecord

@@ -20,7 +20,7 @@ from harness.runner.finals.test_answers import TestAnswers
 from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.stats import mean, spread
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.study.grid import Cell
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.tracking.prediction_table import write_predictions

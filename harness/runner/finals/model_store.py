@@ -19,7 +19,7 @@ from harness.runner.resume.missing_runs import StudyRuns
 from harness.serving.carried_code import carried_files, carried_packages
 from harness.serving.recipe import Recipe, Store
 from harness.serving.stored_files import SERVED, model_folder, verify_files
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.study.search_space import SearchSpace
 from harness.tracking.mlflow.ui_views import Address
 from harness.tracking.run_records import in_order_of

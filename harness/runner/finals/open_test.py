@@ -10,7 +10,7 @@ from harness.core.example import Example, Split, fingerprint
 from harness.runner.executors.protocol import Executor
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.runner.run_params import data_use
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 
 __all__ = ["open_test"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.tracking.schema import Tags
 from harness.tracking.store_protocols import Tracker
 

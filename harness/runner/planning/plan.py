@@ -21,7 +21,7 @@ from harness.runner.planning.probe import SCORED, Speed, longest_prompt, probe_t
 from harness.runner.planning.workload import Load, Work, cuts_of, trained, works
 from harness.runner.search.optuna_storage import reach_storage
 from harness.study.axes import Tuning
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.study.forgetting_texts import General
 from harness.study.grid import Cell, cell_space, cell_study, select, sized_by, with_neighbors
 from harness.study.search_faults import search_plan

@@ -16,7 +16,7 @@ from harness.core.example import Example, Split
 from harness.data.encode_split import encode_split
 from harness.data.tokenization import PromptForm, Row
 from harness.runner.planning.workload import Load, load_of
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.study.grid import Cell, cell_space
 from harness.study.search_space import Hyperparameters
 from harness.study.settings import token_limits

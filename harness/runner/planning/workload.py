@@ -25,7 +25,7 @@ from harness.models.frozen.capture import CapturePoint, capture_points, entrance
 from harness.models.frozen.kept_rows import Rows
 from harness.models.frozen.replay import record
 from harness.models.load import Loaded
-from harness.study.check import Checked
+from harness.study.checked_study import Checked
 from harness.study.grid import Cell, cell_study
 from harness.study.spec import Precision
 from harness.training.batching import loss_batches
