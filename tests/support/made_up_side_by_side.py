@@ -80,6 +80,8 @@ class MadeUpSideBySide:
                 yield Lost(name, "it was made up")
                 continue
             replies[name] = yield event
+            if isinstance(event, Ended):
+                del open_jobs[name], replies[name]
 
     def _do(self, job: Job) -> Generator[Event, Reply, None]:
         if not job.hyperparameters:
