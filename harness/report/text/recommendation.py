@@ -33,7 +33,7 @@ SUBJECTS = {"prompt": "the prompt", "tuning": "the depth of training"}
 """What axes are called; others as `axis_words` has them."""
 
 LEVELS = {"prompt": "prompts", "tuning": "depths"}
-"""What all levels of an axis are called, likewise."""
+"""What all levels of an axis are called; of one without words by its name with an ``s``."""
 
 METHODS = {"tuning": "what trains"}, {"tuning": "choices of what trains"}
 """The same where some tunings are adapters, which no depth tells from one another."""
@@ -75,7 +75,7 @@ def recommend(results: Results, verdicts: Verdicts) -> Recommendation | None:
     cheapest = min(close, key=lambda cell: cell.training_seconds, default=None)
     methods = any(known.adapter for cell in results.cells if (known := tuning_named(cell.tuning, results)))
     further = {axis: f"the {axis_words(axis).one}" for axis in results.axes}
-    all_levels = {axis: axis_words(axis).every for axis in results.axes}
+    all_levels = {axis: words.every for axis in results.axes if (words := axis_words(axis)).every != axis}
     sentences = paragraphs(
         "text/recommendation.md.j2",
         results=results,
