@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 __all__ = [
     "Amount",
@@ -20,6 +21,7 @@ __all__ = [
     "Seed",
     "Share",
     "Shots",
+    "Sizes",
     "Temperature",
     "Tokens",
     "TopP",
@@ -43,6 +45,39 @@ Shots = Annotated[int, _NUMBER, Field(ge=0, le=1_000)]
 
 Rows = Annotated[int, _NUMBER, Field(ge=1)]
 """Of a file: its own rows are the most."""
+
+
+def _one_or_several(kind: Any) -> Callable[[Any], Any]:
+    """Return what takes a number of a kind, or a list of several distinct ones; of a list of one it makes the number.
+
+    A union would refuse what is neither twice.
+    """
+    one = TypeAdapter[Any](kind)
+
+    def number(value: Any) -> Any:
+        try:
+            return one.validate_python(value)
+        except ValidationError as error:
+            (detail,) = error.errors(include_url=False)
+            if detail["type"] == "truth_value":
+                raise PydanticCustomError("truth_value", "it must be a number, not true or false") from None
+            raise PydanticKnownError(detail["type"], detail.get("ctx")) from None  # type: ignore[arg-type]
+
+    def each(value: Any) -> Any:
+        if value is None or not isinstance(value, list | tuple):
+            return value if value is None else number(value)
+        if not value:
+            raise ValueError("a list of levels is empty; name at least one, or leave the key out")
+        numbers = tuple(map(number, value))
+        if repeated := sorted({number for number in numbers if numbers.count(number) > 1}):
+            raise ValueError(f"a list of levels names {repeated[0]} more than once; each must be distinct")
+        return numbers if len(numbers) > 1 else numbers[0]
+
+    return each
+
+
+Sizes = Annotated[Rows | tuple[Rows, ...], BeforeValidator(_one_or_several(Rows))]
+"""Of a split, or several to compare."""
 
 Seed = Annotated[int, _NUMBER, Field(ge=0, le=2**63 - 1)]
 """What any library takes, and any database holds."""

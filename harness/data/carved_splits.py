@@ -29,7 +29,7 @@ def chosen_rows(source: Source, split: Split, data: Data, rows: Sequence[str | N
     """
     shuffled = [int(number) for number in np.random.default_rng(data.seed).permutation(len(rows))]
     units: Sequence[list[int]] = in_whole_groups(shuffled, rows)
-    wanted: int | None = getattr(data, split)
+    wanted = data.most(split)
     missing: list[Split] = [name for name in ("test", "validation") if name not in source.readers]
     if split in missing or (split == "train" and missing):
         sizes = {name: getattr(data, name) or max(1, round(len(rows) * CARVED_SHARE)) for name in missing}

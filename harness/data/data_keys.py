@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from harness.core.closest_match import closest
 from harness.core.example import Split
 from harness.core.named_path import DataPath
-from harness.core.number_types import Amount, Rows, Seed
+from harness.core.number_types import Amount, Rows, Seed, Sizes
 from harness.core.yaml_section import Section
 from harness.data.split_slices import SplitName, names_file, pieces_of
 
@@ -121,8 +121,9 @@ class Data(Place):
     turns: Literal["last", "all"] | None = None
     """Of chats, a column ``messages`` or ``conversations``: which turn of an assistant is the target, the ``last`` one,
     or ``all`` of them, each with the turns before it; left out: the last, where rows have no target."""
-    train: Rows | None = None
-    """Rows used; left out: all."""
+    train: Sizes | None = None
+    """Rows used; left out: all. A list, ``[50, 200, 800]``, is one more axis, ``train_size``: each size is a part of
+    the next larger one, and all are validated and tested on the same rows."""
     validation: Rows | None = None
     """Rows used; left out: all, of a split that is carved out of train a tenth of its rows."""
     test: Rows | None = None
@@ -131,6 +132,20 @@ class Data(Place):
     """Decides which rows are used, and which are carved out where the source lacks a split."""
     on_overlap: Literal["warn", "drop", "error"] = "warn"
     """Of duplicates across splits; ``drop``: from train, else from validation, never from test."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The sizes of train that are compared, as they are written; none where there is one, or all rows are used."""
+        return self.train if isinstance(self.train, tuple) else ()
+
+    def most(self, split: Split) -> int | None:
+        """Return how many rows of a split are used, the most where several sizes are compared; ``None``: all."""
+        size: int | None = max(self.sizes) if split == "train" and self.sizes else getattr(self, split)
+        return size
+
+    def of_size(self, size: int) -> Data:
+        """Return the same section with so many training rows."""
+        return self.model_copy(update={"train": size})
 
     @model_validator(mode="after")
     def _one_or_several(self) -> Data:

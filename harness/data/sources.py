@@ -187,7 +187,7 @@ def _mixed_rows(source: Source, split: Split, data: Data) -> list[SourceRow]:
     }
     try:
         mixture = mixed(
-            {name: [row.group for row in part] for name, part in rows.items()}, weights, data.seed, getattr(data, split)
+            {name: [row.group for row in part] for name, part in rows.items()}, weights, data.seed, data.most(split)
         )
     except DataError as error:
         raise DataError(f"{source.place(split)}: data.{split}: {error}") from None

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from harness.core.example import fingerprint
+from collections.abc import Mapping, Sequence
+
+from harness.core.example import Example, Split, fingerprint
 from harness.data.mixtures import ids_by_part
 from harness.study.check import Checked
 
 __all__ = ["part_shares", "part_sizes"]
 
 
-def part_sizes(checked: Checked) -> dict[str, int]:
-    """Return how many examples each source has given to each split, ``train.news``; of a single source none."""
-    ids = {str(split): [example.id for example in examples] for split, examples in checked.examples.items()}
+def part_sizes(checked: Checked, used: Mapping[Split, Sequence[Example]]) -> dict[str, int]:
+    """Return how many examples each source has given to each split, ``train.news``; of a single source none.
+
+    Args:
+        checked: The study.
+        used: ``train`` and ``validation``, as they are used.
+    """
+    ids = {str(split): [example.id for example in examples] for split, examples in used.items()}
     if checked.test_ids:
         ids["test"] = list(checked.test_ids)
     return {

@@ -104,7 +104,7 @@ def reproduce(
         metrics, test = resolve_all(checked.metrics), None
         if any(name.startswith(Metrics.TEST) for name in recorded.metrics):
             test = checked.test_examples()
-        if stops := [*_prompt(kept, cell), *_digests(recorded, checked, executor.facts(), test)]:
+        if stops := [*_prompt(kept, cell), *_digests(recorded, cell, checked, executor.facts(), test)]:
             raise UserError("\n".join([f"run {recorded.name} cannot be done again:", *map(str, stops)]))
         changed = [*_surroundings(kept, recorded), *_alias(kept, cell, tracker), *_metrics(kept, metrics)]
         if test is not None:
@@ -180,9 +180,11 @@ def _of_task(file: Path, name: str, then: str) -> str:
     return then if found is None else found
 
 
-def _digests(run: Run, checked: Checked, model: ModelFacts, test: Sequence[Example] | None) -> Iterator[Difference]:
+def _digests(
+    run: Run, cell: Cell, checked: Checked, model: ModelFacts, test: Sequence[Example] | None
+) -> Iterator[Difference]:
     """Yield the data and the parts of the model that are not those of a run."""
-    splits: dict[Split, Sequence[Example]] = {**checked.examples} | ({} if test is None else {"test": test})
+    splits: dict[Split, Sequence[Example]] = {**checked.used_by(cell)} | ({} if test is None else {"test": test})
     origin, name = checked.source.origin, checked.study.model.name
     digests = {
         **{f"{split} data in {origin}": (Tags.data_digest(split), fingerprint(splits[split])) for split in splits},

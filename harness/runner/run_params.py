@@ -22,6 +22,7 @@ from harness.data.prompt_forms import form_of, stored_fields
 from harness.metrics.base import Metric
 from harness.report.charts.palette import COLORS
 from harness.results.score_forecast import Forecast
+from harness.runner.cell_facts import facts_of_cells
 from harness.runner.mixture_shares import part_shares, part_sizes
 from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
@@ -33,6 +34,7 @@ from harness.study.own_losses import own_loss
 from harness.study.row_lengths import Fit
 from harness.study.search_space import SearchSpace
 from harness.study.settings import token_limits
+from harness.study.size_notes import training_of_sizes
 from harness.study.spec import StudySpec
 from harness.study.task import task_text
 from harness.study.training_keys import COMPUTED
@@ -47,7 +49,7 @@ from harness.tracking.store_protocols import DataUse, Registered, Tracker
 from harness.tracking.study_record import StudyRecord, summary_of
 from harness.training.model_facts import ModelFacts
 
-__all__ = ["alias_winner", "data_use", "open_summary", "study_record", "study_runs"]
+__all__ = ["data_use", "open_summary", "study_record", "study_runs"]
 
 QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")  # what `repr` makes of a text
 
@@ -69,15 +71,18 @@ def study_runs(
     }
     templates = {prompt: facts.chat_template for prompt in checked.prompts if form_of(prompt) != "text"}
     loss = own.digest() if (own := own_loss(study)) else None
-    digests = cell_digests(checked.cells, study, identity, templates, loss=loss)
+    cells, each = checked.cells, facts_of_cells(checked, data)
+    identities = {cell: facts.identity for cell, facts in each.items()}
+    digests = cell_digests(cells, study, identity, templates, own=identities, loss=loss)
     colors = dict(zip(checked.prompts, cycle(COLORS)))  # as in the report
     prompts = {prompt.name: _registered(prompt, checked, tracker) for prompt in study.prompt_levels()}
     return StudyRuns(
         tracker,
-        {cell.id: _record(cell, checked, facts, digests[cell.id]) for cell in checked.cells},
+        {cell.id: _record(cell, checked, facts, digests[cell.id]) for cell in cells},
         tags=_tags(checked, facts, data) | {Tags.EDITION: edition(study, digests)},
-        links={cell.id: {**prompts[cell.prompt.name].link, Tags.COLOR: colors[cell.prompt]} for cell in checked.cells},
+        links={c.id: {**prompts[c.prompt.name].link, Tags.COLOR: colors[c.prompt], **each[c.id].tags} for c in cells},
         data={split: data_use(checked, split, examples) for split, examples in checked.examples.items()},
+        trained_on={cell: data_use(checked, "train", found.train) for cell, found in each.items() if found.train},
         put_by=PutBy(workspace.study(study.name)),
         kept_off=None if study.tracking.texts else TextsKeptOff(workspace.texts(study.name), metrics),
     )
@@ -100,7 +105,7 @@ def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> Cel
         trainable_parameters=trainable,
         parameters=total,
         growth=Growth(sized.name, int(cell.tuning.leading or 0), facts.growth.get(cell.id, 0)) if sized else None,
-        sizes=_split_sizes(checked) | part_sizes(checked),
+        sizes=_split_sizes(checked, checked.used_by(cell)) | part_sizes(checked, checked.used_by(cell)),
         shots=facts.shots(cell.prompt.name) if shots_of(cell.prompt) else {},
         settings={
             **{name: value for name, value in training.items() if name not in searched},
@@ -114,9 +119,9 @@ def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> Cel
     )
 
 
-def _split_sizes(checked: Checked) -> dict[str, int]:
+def _split_sizes(checked: Checked, used: Mapping[Split, Sequence[Example]]) -> dict[str, int]:
     """Return how many examples each split that was opened has."""
-    sizes: dict[str, int] = {split: len(examples) for split, examples in checked.examples.items()}
+    sizes: dict[str, int] = {split: len(examples) for split, examples in used.items()}
     return sizes | ({"test": len(checked.test_ids)} if checked.test_ids else {})
 
 
@@ -188,16 +193,6 @@ def _registered(prompt: Prompt, checked: Checked, tracker: Tracker) -> Registere
         return tracker.prompts.find(prompt.registered)
     template = next(template for template in checked.prompts if template.name == prompt.name)
     return tracker.prompts.register(template, task=checked.task.name, study=checked.study.name)
-
-
-def alias_winner(winner: str, checked: Checked, tracker: Tracker) -> None:
-    """Give the version that the winning cell's runs used the alias that the study names, if it names one.
-
-    An alias by which the study names a prompt may have moved since.
-    """
-    if alias := checked.study.final.prompt_alias:
-        used = [run.tags[Tags.PROMPT_URI] for run in tracker.runs(phase="cell") if run.tags.get(Tags.CELL) == winner]
-        tracker.prompts.alias(tracker.prompts.find(used[-1]), alias)
 
 
 def open_summary(checked: Checked, record: StudyRecord, runs: StudyRuns) -> tuple[str, bool]:
@@ -293,7 +288,8 @@ def _rates(study: StudySpec, tuning: Tuning) -> list[dict[str, Any]]:
 def _data(checked: Checked, fits: Sequence[Fit]) -> dict[str, str | int]:
     return (
         {"source": _written(checked.source.origin, checked)}
-        | {f"{split} examples": size for split, size in _split_sizes(checked).items()}
+        | {f"{split} examples": size for split, size in _split_sizes(checked, checked.examples).items()}
+        | ({"training sizes": told} if (told := training_of_sizes(checked.study)) else {})
         | part_shares(checked)
         | {f"prompt {fit.prompt}": f"{fit.truncated:.1%} shortened, {fit.dropped} dropped" for fit in fits}
         | {f"duplicates, {o.earlier} and {o.later}": o.line() for o in checked.overlaps if o.twins}

@@ -13,30 +13,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from traceback import clear_frames
 
 from optuna.storages import BaseStorage
 
 from harness.core import interrupts
-from harness.core.absent_value import NONE
 from harness.core.closest_match import closest
 from harness.core.errors import UserError
 from harness.core.failures import explained
-from harness.core.progress import CellWork, Progress
+from harness.core.progress import Progress
 from harness.core.workspace import Workspace
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve_all
 from harness.results.score_forecast import Forecast, kept_forecast
+from harness.runner.cell_work import cell_work
 from harness.runner.executors.crew import ALONE, Crew
 from harness.runner.executors.executor_table import EXECUTORS
 from harness.runner.executors.known_model import KnownModel
 from harness.runner.executors.protocol import Executor, drive
 from harness.runner.finals.checkpoints import Checkpoints
-from harness.runner.finals.final_runs import FinalsQueue, final_records, standing
+from harness.runner.finals.final_runs import FinalsQueue
 from harness.runner.finals.model_store import ModelKeeper
 from harness.runner.finals.open_test import open_test
 from harness.runner.finals.score_references import score_references
+from harness.runner.finals.winner_alias import alias_winner
 from harness.runner.obey_orders import ObeyingQueue, OrderWatch, Stopped
 from harness.runner.objective import Objective, objective_of
 from harness.runner.only_one import only_one
@@ -45,7 +46,7 @@ from harness.runner.result import Result
 from harness.runner.resume.changed_code import refuse_changed_code
 from harness.runner.resume.damaged_runs import retire_damaged
 from harness.runner.resume.missing_runs import StudyRuns
-from harness.runner.run_params import alias_winner, open_summary, study_record, study_runs
+from harness.runner.run_params import open_summary, study_record, study_runs
 from harness.runner.search.failing_trials import refuse_starved
 from harness.runner.search.optuna_search import CellSearch, known_search
 from harness.runner.search.optuna_storage import open_storage, reach_storage
@@ -67,9 +68,6 @@ from harness.tracking.study_record import refuse_newer_study
 from harness.training.model_facts import ModelFacts
 
 __all__ = ["run"]
-
-SCORING = 0.1
-"""What scoring takes of a run, beside the training of all weights; a guess for the time left, until runs are seen."""
 
 
 def run(
@@ -178,7 +176,8 @@ class _Driver:
         searched = with_neighbors(chosen, study, checked.cells)
         searches = self._open_searches(searched)
         queue = self._queue(searched, searches)
-        self.progress.start({cell.id: self._work(cell, queue, chosen) for cell in searched})
+        works = partial(cell_work, queue=queue, chosen=chosen, checked=checked, model=self.model, runs=self.runs)
+        self.progress.start({c.id: works(c, space=self.spaces[c.id], forecast=self.forecast) for c in searched})
         drive(self.executor, ObeyingQueue(queue, self.watch, self.progress, opens_anew=True))
         if self.watch.more:
             return replace(self, checked=self.watch.with_more(checked, self.progress.say)).run(chosen)
@@ -251,24 +250,6 @@ class _Driver:
         study = self.checked.study
         neighbors = {cell.id: start.id for cell in cells if (start := neighbor(cell, study, self.checked.cells))}
         return SearchQueue(searches, neighbors, self.objective, self.runs, self.progress)
-
-    def _work(self, cell: Cell, queue: SearchQueue, chosen: Sequence[Cell]) -> CellWork:
-        """Return what is done of a cell and what is missing: all final runs where another trial may still win."""
-        study, checked = self.checked.study, self.checked
-        searched, missing = queue.trials(cell.id)
-        trainable, total = self.model.parameters[cell.id]
-        weight, finals, there = trainable / total + SCORING, len(study.final.seeds), 0
-        if not missing:
-            test, general = checked.test_digest or NONE, self.model.forgetting or NONE
-            winner, space = queue.winner(cell.id), self.spaces[cell.id]
-            records = final_records(cell, winner, space, study.final, test_digest=test, generality_digest=general)
-            there = len(standing(self.runs.children(cell.id, "final"), records, self.spaces[cell.id]))
-            finals = len(records) - there
-        if cell not in chosen:
-            finals, there = 0, 0
-        if self.forecast and (planned := self.forecast.cells.get(cell.id)) and planned.trials + planned.finals:
-            weight = planned.seconds / (planned.trials + planned.finals)
-        return CellWork(cell.levels, missing, finals, searched + there, weight)
 
     def _run_finals(
         self,

@@ -168,7 +168,8 @@ def recipe_of_run(cell: Cell, setup: TrainingSetup) -> Recipe:
     from harness.models.content_digests import architecture_digest  # torch
     from harness.models.delta import can_be_whole, trained_digest
 
-    spec, loaded, compared = setup.study.model, setup.loaded, _compared(cell.prompt, setup.demonstrations.rows)
+    spec, loaded = setup.study.model, setup.loaded
+    compared = _compared(cell.prompt, setup.demonstrations_of(setup.size_of(cell)).rows)
     place = Path(model_location(spec.name)).expanduser()
     base = Base(
         name=setup.written.model.name,

@@ -33,7 +33,7 @@ from harness.study.prompt_features import (
 from harness.study.prompt_files import names_files
 from harness.study.tuning import Tuning, tuning_of
 
-__all__ = ["AXES", "Axis", "Level", "Prompt", "Tuning", "Turn", "featured", "tuning_of"]
+__all__ = ["AXES", "Axis", "Level", "Prompt", "TrainSize", "Tuning", "Turn", "featured", "tuning_of"]
 
 
 class Turn(Section):
@@ -220,8 +220,24 @@ def _carried_by_the_cell(study: Any, level: Level) -> Any:
     return study
 
 
+class TrainSize(NamedTuple):
+    """A size of the training split."""
+
+    name: str
+    rows: int
+
+
+def _train_sizes(study: Any) -> list[TrainSize]:
+    return [TrainSize(str(size), size) for size in study.data.sizes]
+
+
+def _of_train_size(study: Any, level: Any) -> Any:
+    return study.model_copy(update={"data": study.data.of_size(level.rows)})
+
+
 AXES = [
     Axis("prompt", lambda study: study.prompt_levels(), _carried_by_the_cell),
     Axis("tuning", lambda study: study.tunings(), _carried_by_the_cell),
+    Axis("train_size", _train_sizes, _of_train_size),
 ]
 """All axes, the outermost first; one with a single level shows nowhere, but for prompt and tuning."""

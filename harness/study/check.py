@@ -7,7 +7,7 @@ tokenizer. All problems are reported at once, each with its place in the file.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.core.closest_match import closest
@@ -29,7 +29,7 @@ from harness.study.adapter_faults import refuse_adapters
 from harness.study.checked_model import checked_model
 from harness.study.constant_targets import constant_targets
 from harness.study.forgetting_texts import General, read_general
-from harness.study.grid import Cell, baseline_cell, expand
+from harness.study.grid import Cell, baseline_cell, cell_study, expand
 from harness.study.load_study import StudyFile
 from harness.study.measured_rows import measured
 from harness.study.model_config import Description
@@ -50,6 +50,7 @@ from harness.study.run_places import try_places
 from harness.study.search_faults import refuse_search
 from harness.study.self_scores import self_scores
 from harness.study.settings import refuse_least_over_most
+from harness.study.size_notes import size_notes
 from harness.study.spec import StudySpec
 from harness.study.study_prompts import study_prompts
 from harness.study.study_rows import StudyRows, study_rows
@@ -93,6 +94,8 @@ class Checked:
     """What else is worth a look before it runs."""
     tokens: Path | None = None
     """Where text lies that was tokenized once; ``None``: nothing is kept."""
+    parts: Mapping[int, Sequence[Example]] = field(default_factory=dict)
+    """By size, what of the training split cells of it use; empty where one size is studied."""
 
     def __repr__(self) -> str:
         sizes = {**{split: len(rows) for split, rows in self.examples.items()}, "test": len(self.test_ids)}
@@ -114,6 +117,11 @@ class Checked:
     def baseline(self) -> Cell:
         """The cell that others are compared with: see `harness.study.grid.baseline_cell`."""
         return baseline_cell(self.study, self.cells)
+
+    def used_by(self, cell: Cell) -> Mapping[Split, Sequence[Example]]:
+        """Return ``train`` and ``validation`` as a cell uses them: of its training size, where several are compared."""
+        size = cell_study(self.study, cell).data.train if self.parts else None
+        return {**self.examples, **({"train": self.parts[size]} if isinstance(size, int) else {})}
 
     @property
     def text(self) -> PlainText | None:
@@ -148,8 +156,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     Raises:
         StudyError: All that would fail later.
     """
-    problems = Problems(file)
-    study = problems.resolved()
+    study = (problems := Problems(file)).resolved()
     try_places(study, workspace, problems)
     description, reader = checked_model(study, problems)
     task, task_file = _task(study, problems)
@@ -159,8 +166,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     notes = _searched(study, prompts, description, problems)
     text, tokens = plain_form(study, task), workspace.tokens if workspace else None
     rows = _rows(study, task, task_file, description, reader, tokens, problems, test=test)
-    source, examples = rows.source, dict(rows.examples)
-    demonstrations = Demonstrations(examples.get("train", ()))
+    source, examples, demonstrations = rows.source, dict(rows.examples), Demonstrations(rows.examples.get("train", ()))
     shown = {} if text else examples  # of blocks of text there is no prompt that they are filled in
     fits, cautions = text_fits(text, examples), list[str]()
     if not text:
@@ -173,7 +179,8 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     assert source is not None and description is not None and reader is not None  # noqa: PT018  # else it has stopped
     forms = tuple(form for _, form in prompts)
     cautions += [*doubled_tokens(forms, examples["train"][0], reader), *_blind(study, metrics, shown)]
-    notes += [*rows.notes, *model_notes(study, task, description, reader, forms, shown), *measured_otherwise(forms)]
+    notes += [*rows.notes, *size_notes(study), *model_notes(study, task, description, reader, forms, shown)]
+    notes += measured_otherwise(forms)
     others = rows.shown_otherwise
     lints = lint_prompts(forms, fits, shown, reader, demonstrations, description.prefixes, others) if shown else ()
     test_rows = examples.pop("test", [])
@@ -196,6 +203,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
         cautions=(*cautions, *alike(fits), *unsure_base(study.model), *rows.cautions),
         notes=(*file.placed.notes, *stray_fields(forms, shown), *holding_targets(fits), *notes),
         tokens=tokens,
+        parts=rows.parts,
     )
 
 

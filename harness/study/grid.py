@@ -177,6 +177,7 @@ def cell_digests(
     facts: Mapping[str, Any],
     templates: Mapping[PromptForm, str | None] = MappingProxyType({}),
     *,
+    own: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     loss: str | None = None,
 ) -> dict[str, str]:
     """Return, by cell id, the content hash of all that a cell's results depend on.
@@ -191,14 +192,15 @@ def cell_digests(
         study: The study.
         facts: Digests of weights, tokenizer and data, the resolved generation settings and metric signatures.
         templates: Digest of the model's chat template, by the prompts that it writes.
+        own: What takes the place of facts in some cells, by their ids.
         loss: Digest of the file of a loss of one's own; ``None``: the loss is one of the harness.
     """
     found: dict[str, str] = {}
     for cell in cells:
         parent = neighbor(cell, study, cells)
         template = templates.get(cell.prompt)
-        own = {**facts, "chat_template": template} if template else facts
-        found[cell.id] = _digest(cell, study, own, start=found[parent.id] if parent else "none", loss=loss)
+        said = {**facts, **own.get(cell.id, {}), **({"chat_template": template} if template else {})}
+        found[cell.id] = _digest(cell, study, said, start=found[parent.id] if parent else "none", loss=loss)
     return found
 
 

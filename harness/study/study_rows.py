@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from harness.core.errors import UserError
@@ -16,6 +17,7 @@ from harness.data.mixtures import part_of
 from harness.data.open_source import open_source
 from harness.data.row_groups import few_tested, likely_groups, separated
 from harness.data.sources import Source, SourceRow, example_of, examples_of, split_rows
+from harness.data.train_sizes import ids_by_size, parts_of
 from harness.data.train_test_overlap import Overlap, Twin, overlaps, settled
 from harness.study.problems import Problems
 from harness.study.spec import StudySpec
@@ -46,6 +48,8 @@ class StudyRows(NamedTuple):
     """Columns that look as if they said which rows belong together; rows of a mixture that are not told otherwise."""
     shown_otherwise: frozenset[str]
     """Columns that prompts show under another name: mapped ones, and parts of instructions."""
+    parts: Mapping[int, Sequence[Example]] = MappingProxyType({})
+    """By size, what of train is used, where several sizes are compared."""
 
 
 def study_rows(
@@ -61,21 +65,27 @@ def study_rows(
         problems: Takes what is wrong with them.
         test: Whether to read the test split.
     """
-    source, sample, asked, examples = _read(study, task, task_file, problems, test=test)
+    source, sample, asked, examples, ids = _read(study, task, task_file, problems, test=test)
     examples, taken_off = trimmed_targets(examples, end, problems)
     examples, found, lines = _kept(study, examples, problems)
+    parts = dict[int, Sequence[Example]]()
+    with problems.at("data", "train"):
+        parts = parts_of(examples.get("train", ()), ids)
     notes = (*(source.notes if source else ()), *taken_off, *lines)
-    return StudyRows(
-        source, sample, examples, found, notes, tuple(asked), _shown_otherwise(study.data, source, examples)
-    )
+    others = _shown_otherwise(study.data, source, examples)
+    return StudyRows(source, sample, examples, found, notes, tuple(asked), others, parts)
 
 
 def _read(
     study: StudySpec, task: Task, task_file: Path, problems: Problems, *, test: bool
-) -> tuple[Source | None, list[SourceRow], list[str], dict[Split, list[Example]]]:
-    """Return the source, a sample of its training rows, cautions of groups, and all examples; no other row stays."""
+) -> tuple[Source | None, list[SourceRow], list[str], dict[Split, list[Example]], dict[int, tuple[str, ...]]]:
+    """Return the source, a sample of its training rows, cautions of groups, all examples, the ids of train's sizes.
+
+    No other row stays.
+    """
     source: Source | None = None
     rows, examples = dict[Split, list[SourceRow]](), dict[Split, list[Example]]()
+    ids = dict[int, tuple[str, ...]]()
     errors = list[UserError]()
     with problems.at("data"):
         source = open_source(study.data, task_file.parent / task.data)
@@ -83,17 +93,19 @@ def _read(
         source = replace(source, from_memory=bool(problems.file.memory), reads_chats=own)
     once = source and source.read_once()  # what it keeps goes when this returns
     for split in SPLITS if once else ():
+        assert once is not None
         if split == "test" and not test:
             continue
         try:
             rows[split] = split_rows(once, split, study.data)
             examples[split] = examples_of(rows[split], study.data, task.example)
+            ids |= ids_by_size(once, study.data, rows[split], examples[split]) if split == "train" else {}
         except UserError as error:
             errors.append(error)
     problems.add_once(errors, source.prefix if source else "", "data")
     asked = _ungrouped(rows, examples, study.data)
     asked += _undrawn(source, study.data, task, examples) if source else []
-    return source, spread(rows.get("train", [])), asked, examples
+    return source, spread(rows.get("train", [])), asked, examples, ids
 
 
 def _kept(

@@ -18,6 +18,7 @@ from harness.data.text_blocks import TextBlocks
 from harness.data.text_overlap import shared_runs, without_shared
 from harness.data.token_files import TokenFile
 from harness.data.tokenization import Reader
+from harness.data.train_sizes import text_part
 from harness.study.problems import Problems
 from harness.study.row_lengths import Fit
 from harness.study.spec import StudySpec
@@ -65,7 +66,12 @@ def text_rows(
     found = shared_runs(examples)
     with problems.at("data", "on_overlap"):
         examples = without_shared(examples, found, study.data.on_overlap)
-    return StudyRows(source, [], examples, found, tuple(source.notes), (), frozenset())
+    parts = dict[int, Sequence[Example]]()
+    with problems.at("data", "train"):
+        for size in study.data.sizes:
+            blocks = text_split(source, "train", study.data.of_size(size), form, reader, folder)
+            parts[size] = text_part(size, blocks, examples["train"])
+    return StudyRows(source, [], examples, found, tuple(source.notes), (), frozenset(), parts)
 
 
 def text_split(
@@ -84,7 +90,7 @@ def text_split(
 
 def _numbers(source: Source, split: Split, data: Data, form: PlainText, tokens: TokenFile) -> NDArray[np.int64]:
     """Return which blocks of its text a split has: some that are drawn with the study's seed, where it has a size."""
-    holder, size, wanted = source.holder(split), form.block_tokens, getattr(data, split)
+    holder, size, wanted = source.holder(split), form.block_tokens, data.most(split)
     count, rest = divmod(tokens.count, size)
     if rest:
         _tell(source, f"the last {rest} tokens of {holder} make no whole block of {size}, and are dropped.")

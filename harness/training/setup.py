@@ -17,8 +17,9 @@ import torch
 from harness.core.errors import TaskError
 from harness.core.example import Example, Split
 from harness.data.context_left import context_beside
+from harness.data.demonstrations import Demonstrations, shots_of
 from harness.data.plain_text import opened
-from harness.data.text_blocks import encode_split
+from harness.data.text_blocks import BlockRows, encode_split, ids_of
 from harness.data.tokenization import Encoded, Limits, PromptForm, Row, prompt_limit
 from harness.metrics.base import Metric
 from harness.metrics.evaluate_hub import resolve_all
@@ -29,10 +30,12 @@ from harness.models.last_block import block_asked_at_labels, modules_at_labels
 from harness.models.load import Loaded, load_study_model
 from harness.models.source_vectors import with_vectors
 from harness.study.check import Checked
+from harness.study.grid import Cell, cell_study
 from harness.study.own_losses import own_loss
 from harness.study.settings import decoding_of, token_limits, virtual_tokens
 from harness.study.spec import StudySpec
 from harness.training.answers_begin import refuse_other_beginning
+from harness.training.cell_rows import CellRows
 from harness.training.criteria import Criterion
 from harness.training.fast_matmul import install
 from harness.training.loop import device
@@ -75,9 +78,12 @@ class TrainingSetup:
         self.is_text = checked.text is not None
         """Whether its rows are blocks of text, of which few are continued, to be looked at."""
         self._examples: dict[Split, Sequence[Example]] = dict(checked.examples)
-        self._encoded: dict[tuple[PromptForm, Split], Encoded] = {}
+        self._encoded: dict[tuple[PromptForm, Split, int | None], Encoded] = {}
+        self._parts = dict(checked.parts)
+        self._rows: dict[tuple[PromptForm, Split, int | None], CellRows] = {}
         self.demonstrations = with_vectors(checked.demonstrations, checked.prompts, self.loaded)
-        """What prompts pick theirs from, by the model as it was loaded."""
+        """What prompts pick theirs from, by the model as it was loaded; where training sizes are compared, the largest
+        one's."""
         rows = self.encoded(checked.prompts[0], "validation").rows
         rows = [opened(row) for row in rows[: study.training.batch_size]] if self.is_text else rows
         architecture = f"model {study.model.name}: {type(self.loaded.model).__name__}"
@@ -154,7 +160,9 @@ class TrainingSetup:
     def take(self, examples: Mapping[Split, Sequence[Example]]) -> None:
         """Go on with other examples of some splits."""
         self._examples.update(examples)
+        self._parts.clear()
         self._encoded.clear()
+        self._rows.clear()
 
     def open_test(self, examples: Sequence[Example]) -> None:
         """Hand the test split in; done once, when the searches are over."""
@@ -164,15 +172,54 @@ class TrainingSetup:
         """Return a split's examples."""
         return self._examples[split]
 
-    def encoded(self, prompt: PromptForm, split: Split) -> Encoded:
-        """Return a split in token ids, as one prompt has it."""
-        key = (prompt, split)
+    def encoded(self, prompt: PromptForm, split: Split, size: int | None = None) -> Encoded:
+        """Return a split in token ids, as one prompt has it.
+
+        Args:
+            prompt: The prompt.
+            split: The split.
+            size: Of the part of train that it is of, and that demonstrations are picked from; ``None``: all of it.
+        """
+        key, is_train = (prompt, split, size), split == "train"
         if key not in self._encoded:
-            is_train = split == "train"
-            shown = self.demonstrations.attached(prompt, self._examples[split], of_train=is_train)
+            examples = self._parts[size] if is_train and size is not None else self._examples[split]
+            shown = self.demonstrations_of(size).attached(prompt, examples, of_train=is_train)
             limits = self.limits
             self._encoded[key] = encode_split(shown, prompt, self.loaded, limits=limits, drop_long_targets=is_train)
         return self._encoded[key]
+
+    def demonstrations_of(self, size: int | None) -> Demonstrations:
+        """Return what prompts pick theirs from where so many training rows are used; ``None``: all that there are."""
+        whole = self.demonstrations
+        return whole if size is None else Demonstrations(self._parts[size], whole.vectors)
+
+    def size_of(self, cell: Cell) -> int | None:
+        """Return how many training rows a cell uses where several sizes are compared; else ``None``."""
+        size = cell_study(self.study, cell).data.train if self._parts else None
+        assert not isinstance(size, tuple)
+        return size
+
+    def rows_of(self, cell: Cell, split: Split) -> CellRows:
+        """Return the rows of a split that a cell uses; those of several sizes are recorded together where they can be.
+
+        Where a prompt shows demonstrations, other training rows make other prompts of every row.
+        """
+        prompt, size = cell.prompt, self.size_of(cell)
+        key = (prompt, split, size)
+        if key not in self._rows:
+            if size is not None and shots_of(prompt):
+                self._rows[key] = CellRows((prompt.name, f"{split} of {size}"), self.encoded(prompt, split, size).rows)
+            else:
+                own = self._places(prompt, size) if size is not None and split == "train" else None
+                self._rows[key] = CellRows((prompt.name, split), self.encoded(prompt, split).rows, own, size)
+        return self._rows[key]
+
+    def _places(self, prompt: PromptForm, size: int) -> Sequence[int]:
+        """Return the places of a part's rows among all of train, in the part's order."""
+        rows = self.encoded(prompt, "train").rows
+        ids = ids_of(rows.blocks) if isinstance(rows, BlockRows) else [row.id for row in rows]
+        places = {id: place for place, id in enumerate(ids)}
+        return [places[id] for id in ids_of(self._parts[size]) if id in places]  # long targets are dropped
 
 
 def _beside_virtual_tokens(loaded: Loaded, study: StudySpec, limits: Limits) -> tuple[Loaded, Limits]:

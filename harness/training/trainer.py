@@ -110,12 +110,12 @@ class Trainer:
         tell(Step("preparing rows and the frozen part"))
         trainable = apply(setup.loaded.model, cell.tuning, adapter_start(cell, setup.loaded, seed))
         try:
-            train, validation = (cell.prompt.name, "train"), (cell.prompt.name, "validation")
-            rows = {train: setup.encoded(cell.prompt, "train").rows}
-            rows[validation] = setup.encoded(cell.prompt, "validation").rows
-            predicted = [validation] if (generates or self._generates) and not setup.is_text else []
+            train, validation = setup.rows_of(cell, "train"), setup.rows_of(cell, "validation")
+            train = train if self._replay.cuts_rows() else train.apart()
+            rows = {one.key: one.together for one in (train, validation)}
+            predicted = [validation.key] if (generates or self._generates) and not setup.is_text else []
             self._replay.open(cell.id, trainable, rows, predicted=predicted)
-            yield opened(replay=self._replay, trainable=trainable)
+            yield opened(replay=self._replay, trainable=trainable, train=train)
         finally:
             self._replay.close()
             reset(setup.loaded.model, trainable)

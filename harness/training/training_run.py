@@ -26,10 +26,10 @@ from harness.study.grid import Cell, cell_study
 from harness.study.search_space import Hyperparameters, applied
 from harness.study.spec import Training
 from harness.tracking.memory_names import CHECKPOINTING, FORWARD_BATCH, GENERATION_BATCH, SCORING_BATCH
-from harness.tracking.schema import Metrics
 from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.replay_of_run import RunReplay
 from harness.training.batching import Batch, loss_batches
+from harness.training.cell_rows import CellRows
 from harness.training.cost_meter.account import Account
 from harness.training.cost_meter.prices import Call, noting
 from harness.training.criteria import criterion_of
@@ -44,7 +44,7 @@ from harness.training.setup import TrainingSetup
 from harness.training.step_memory import recomputed_blocks
 from harness.training.tuning_proofs import recomputing_fault
 
-__all__ = ["CONTINUED", "FAR", "SplitScores", "TrainingRun", "losses"]
+__all__ = ["CONTINUED", "FAR", "SplitScores", "TrainingRun"]
 
 CONTINUED = 8  # blocks of text of a test split that are continued from their beginning, to be looked at
 
@@ -75,6 +75,7 @@ class TrainingRun:
         cache: ActivationCache | None,
         replay: RunReplay | None,
         trainable: Trainable | None,
+        train: CellRows | None = None,
         free: int,
         tell: Tell,
     ) -> None:
@@ -85,6 +86,7 @@ class TrainingRun:
         self._epochs = (0, 0)
         """The one under way, counted from 1, and how many there are; see `harness.core.progress.Step`."""
         self._replay, self._cache, self._trainable = replay, cache, trainable
+        self._train = train
 
     def go_on(self, costs: Mapping[str, float], memory: Mapping[str, str]) -> None:
         """Take over what another process spent on the run, and how it made it fit the memory: `costs`, `memory`."""
@@ -114,18 +116,19 @@ class TrainingRun:
         """
         assert self._trainable is not None
         assert self._replay is not None
+        assert self._train is not None
         setup = self._setup
         training = applied(cell_study(setup.study, self._cell), hyperparameters).training
-        rows = setup.encoded(self._cell.prompt, "train").rows
+        train, rows = self._train, self._train.rows
 
         def batches(epoch: int) -> Sequence[Batch]:
             order = np.random.default_rng([seed, epoch])
-            return loss_batches(rows, setup.loaded, batch_size=training.batch_size, order=order)
+            return train.batches(setup.loaded, batch_size=training.batch_size, order=order)
 
-        trunk = self._replay.losses.get((self._cell.prompt.name, "train"))
-        forward = self._fitted(self._forward(training, trunk), batches(1), training)
+        trunk = self._replay.losses.get(train.key)
+        forward = self._fitted(self._forward(training, trunk), batches(1), rows, training)
         self._enter_opened()
-        name, cut = (self._cell.prompt, "train"), self._replay.cut if forward.trunk else 0
+        name, cut = (self._cell.prompt, train.name), self._replay.cut if forward.trunk else 0
         work = self._account.prices.epoch(name, rows, self._cell.tuning, forward, cut)
         rate, tokens = hyperparameters.learning_rate, sum(len(row.target) for row in rows)
 
@@ -160,13 +163,15 @@ class TrainingRun:
         forward = setup.forward if is_short else setup.whole_forward
         return replace(forward, trunk=trunk, criterion=criterion_of(training, setup.own_criterion))
 
-    def _fitted(self, forward: ForwardPass, batches: Sequence[Batch], training: Training) -> ForwardPass:
+    def _fitted(
+        self, forward: ForwardPass, batches: Sequence[Batch], rows: Sequence[Row], training: Training
+    ) -> ForwardPass:
         """Return a way to the loss that computes blocks again where the study says so, or its steps would not fit."""
         held = self._cache.recordings.in_memory if self._cache else 0
         recomputed, said = recomputed_blocks(forward, batches, training, max(0, self._free - held))
         lighter = replace(forward, recomputed=recomputed)
         if recomputed and training.gradient_checkpointing == "auto":
-            row = made_up(asked(self._setup.encoded(self._cell.prompt, "train").rows[0]), 6, 4)
+            row = made_up(asked(rows[0]), 6, 4)
             if fault := recomputing_fault(self._setup.loaded, lighter, row):
                 lighter, said = forward, f"off: {fault}"
         self._checkpointing = {CHECKPOINTING: said}
@@ -175,8 +180,8 @@ class TrainingRun:
     def score(self, split: Split, *, generate: bool) -> SplitScores:
         """Score the model as it stands on a split."""
         setup, prompt = self._setup, self._cell.prompt
-        rows, size = setup.encoded(prompt, split).rows, setup.study.training.batch_size
-        trunk = self._replay.losses.get((prompt.name, split)) if self._replay else None
+        scored, size = setup.rows_of(self._cell, split), setup.study.training.batch_size
+        rows, trunk = scored.rows, self._replay.losses.get(scored.key) if self._replay else None
         prefill = self.prefill(split) if generate and not setup.is_text else None
         start, calls, predictions = time.perf_counter(), Counter[Call](), list[Prediction]()
         with scoring(setup.loaded.model, setup.whole_forward.precision):
@@ -189,13 +194,13 @@ class TrainingRun:
                     predictions = self._predictions(split, rows, nlls, prefill)
         scores = score(predictions, setup.examples(split), setup.metrics) if generate else {"loss": mean_loss(nlls)}
         ended = time.perf_counter()
-        scored = SplitScores(scores, predictions, ended - start, ended - answering if generate else 0.0)
+        seconds = ended - start, ended - answering if generate else 0.0
         self._enter_opened()
         prices, cut = self._account.prices, self._replay.cut if self._replay else 0
-        loss = prices.scoring((prompt, split), rows, cut if trunk else 0)
+        loss = prices.scoring((prompt, scored.name), rows, cut if trunk else 0)
         generation = prices.generation(calls, cut if prefill else 0, beams=setup.decoding.num_beams)
-        self._account.scored(split, scored.seconds, loss, generation)
-        return scored
+        self._account.scored(split, seconds[0], loss, generation)
+        return SplitScores(scores, predictions, *seconds)
 
     def _predictions(
         self, split: Split, rows: Sequence[Row], nlls: Sequence[Likelihood], trunk: Trunk | None
@@ -250,7 +255,7 @@ class TrainingRun:
 
     def prefill(self, split: Split) -> Trunk | None:
         """Return the replay of generation's first call on a split, ``None`` where prompts are read whole."""
-        return self._replay.of_prompts((self._cell.prompt.name, split)) if self._replay else None
+        return self._replay.of_prompts(self._setup.rows_of(self._cell, split).key) if self._replay else None
 
     def snapshot(self) -> Mapping[str, Tensor]:
         """Return copies of the tensors that train, as they stand."""
@@ -288,13 +293,3 @@ class TrainingRun:
         """Take note of what opening the recordings took."""
         if self._cache:
             self._account.opened(*self._cache.opened())
-
-
-def losses(train: float, minimized: float | None, validation: float) -> dict[str, float]:
-    """Return an epoch's train loss and its gap to the validation loss after it, in nats a token, as metrics.
-
-    Both are cross entropy; what is minimized is told beside them where it is something else. The train loss is a mean
-    over the epoch, while the weights move: early on the gap is negative. Its growth tells that a model overfits.
-    """
-    criterion = {} if minimized is None else {Metrics.TRAIN_CRITERION: minimized}
-    return {Metrics.TRAIN_LOSS: train, Metrics.TRAIN_GAP: validation - train, **criterion}

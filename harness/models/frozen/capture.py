@@ -52,6 +52,13 @@ class CapturePoint(Protocol):
     def name(self) -> str:
         """Where it is; no other capture point of the model has this name."""
 
+    @property
+    def along(self) -> str | None:
+        """The input along whose positions a row's kept value lies, by its first axis.
+
+        Empty: padding adds nothing to the value. ``None``: it cannot be cut to less padding.
+        """
+
     def watch(self, rows: Rows, keep: Keep, *, stop: bool) -> AbstractContextManager[object]:
         """Return a context in which a call's value is kept; then, if asked to, the call ends."""
 
@@ -70,6 +77,14 @@ class _BlockCapture:
     name: str
     frozen: tuple[nn.Module, ...]
     layout: Layout
+    reads: str
+    """The input whose positions its states have."""
+
+    @property
+    def along(self) -> str | None:
+        """The input along whose positions its states lie; none where it returns more than states."""
+        is_plain = self.layout.axis == 0 and all(kind == "unused" for kind in self.layout.items[1:])
+        return self.reads if is_plain else None
 
     def watch(self, rows: Rows, keep: Keep, *, stop: bool) -> AbstractContextManager[object]:
         def hook(module: nn.Module, args: object, output: Any) -> None:
@@ -111,6 +126,7 @@ class _EncoderCapture:
     answer: Callable[..., ModelOutput]
     """Makes what the encoder returns: a mixture's has a place for its router's logits."""
     name: str = "encoder"
+    along: str | None = "input_ids"
 
     def watch(self, rows: Rows, keep: Keep, *, stop: bool) -> AbstractContextManager[object]:
         def hook(module: nn.Module, args: object, output: Any) -> None:
@@ -134,6 +150,7 @@ class _HeadCapture:
     frozen: tuple[tuple[nn.Module, Layout], ...]
     at_end: bool
     """Whether they are wanted at the last position alone, of however many the head is handed."""
+    along: str | None = ""
 
     def watch(self, rows: Rows, keep: Keep, *, stop: bool) -> AbstractContextManager[object]:
         def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
@@ -168,6 +185,7 @@ class _KeyValueCapture:
     block: nn.Module
     layer: int
     """Its place in the cache."""
+    along: str | None = None
 
     def watch(self, rows: Rows, keep: Keep, *, stop: bool) -> AbstractContextManager[object]:
         own = self.block.forward
@@ -243,8 +261,9 @@ def _points(model: PreTrainedModel, listed: Sequence[Part], cut: int, *, at_end:
         points.append(_encoder_capture(model))
     own = [block for block in listed[:cut] if block.stack == listed[cut].stack]
     if own:
-        name = own[-1].name
-        points.append(_BlockCapture(name, tuple(block.module for block in own), returned[name]))
+        name, decodes = own[-1].name, model.config.is_encoder_decoder and own[-1].stack == "decoder"
+        reads = "decoder_input_ids" if decodes else "input_ids"
+        points.append(_BlockCapture(name, tuple(block.module for block in own), returned[name], reads))
     return points
 
 

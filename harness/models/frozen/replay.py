@@ -7,7 +7,7 @@ the head run as they always do. What is kept at a cut: `harness.models.frozen.ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import NamedTuple
 
@@ -60,17 +60,41 @@ class Trunk:
     def replaying(self, rows: Rows) -> Iterator[None]:
         """Let a call of the model on these rows skip the frozen part; afterwards the model is as it was.
 
+        Rows may have less padding on their right than they were recorded with, where each point says along what.
+
         Raises:
             KeyError: A row was not recorded.
             ModelError: A row is not what it was when it was recorded: inputs must not change between epochs.
         """
+        cut = dict[str, tuple[int, int]]()
         for name, tensor in rows.inputs.items() if self._inputs else ():
-            if not torch.equal(torch.stack([self._inputs[index][name] for index in rows.indices]), tensor):
+            recorded, width = torch.stack([self._inputs[index][name] for index in rows.indices]), tensor.size(1)
+            is_padding = name != "attention_mask" or not recorded[:, width:].any()
+            if not (is_padding and torch.equal(recorded[:, :width], tensor)):
                 raise ModelError("rows have changed since their frozen part was recorded; set engine.replay: false")
+            if recorded.size(1) > width:
+                cut[name] = recorded.size(1), width
+        fetch = self._cut_to(cut) if cut else self.fetch
         with ExitStack() as undo:
             for point in reversed(self.points):  # a block's answer first, then what it adds to the cache
-                undo.enter_context(point.replaying(rows, self.fetch))
+                undo.enter_context(point.replaying(rows, fetch))
             yield
+
+    def _cut_to(self, widths: Mapping[str, tuple[int, int]]) -> Fetch:
+        """Return what fetches values of rows with less padding; widths are those recorded and wanted, by input."""
+        along = {point.name: point.along for point in self.points}
+        if None in along.values():
+            raise ModelError("rows have less padding than they were recorded with, which these values cannot be cut to")
+
+        def fetch(name: str) -> Tensor:
+            value, (recorded, wanted) = self.fetch(name), widths.get(along[name.partition("/")[0]] or "", (0, 0))
+            if not recorded:
+                return value
+            if value.size(0) != recorded:
+                raise ModelError(f"{name} holds {value.size(0)} positions of a row that was recorded with {recorded}")
+            return value[:wanted]
+
+        return fetch
 
 
 def first_trained(model: PreTrainedModel) -> int:

@@ -30,9 +30,10 @@ from harness.tracking.step_names import PRUNED_AFTER_STEP, RESUMED_AFTER
 from harness.training.early_stopping import EarlyStopping
 from harness.training.forgetting import Forgetting
 from harness.training.loop import Epoch, Resumed
+from harness.training.loss_metrics import losses
 from harness.training.model_facts import ModelFacts
 from harness.training.trainer import Trainer
-from harness.training.training_run import TrainingRun, losses
+from harness.training.training_run import TrainingRun
 
 __all__ = ["InProcess", "JobRun"]
 
@@ -258,7 +259,8 @@ class JobRun:
         if reply.save:
             setup = self._trainer.setup
             self._tell(Step("saving the weights"))
-            save_model(Path(reply.save), setup.loaded, recipe_of_run(self._cell, setup), setup.demonstrations)
+            demonstrations = setup.demonstrations_of(setup.size_of(self._cell))
+            save_model(Path(reply.save), setup.loaded, recipe_of_run(self._cell, setup), demonstrations)
 
     def _scored(self, split: Split, run: TrainingRun) -> Scored:
         job = self._job

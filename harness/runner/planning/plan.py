@@ -17,7 +17,7 @@ from harness.results.score_forecast import CellForecast, Forecast
 from harness.runner.finals.checkpoints import models_size
 from harness.runner.planning.planned_work import MIB, Cut, Plan, PlannedCell
 from harness.runner.planning.probe import SCORED, Speed, longest_prompt, probe_trainer, sample, speed_of
-from harness.runner.planning.workload import Work, cuts_of, works
+from harness.runner.planning.workload import Load, Work, cuts_of, trained, works
 from harness.runner.search.optuna_storage import reach_storage
 from harness.study.axes import Tuning
 from harness.study.check import Checked
@@ -67,10 +67,12 @@ def plan(checked: Checked, workspace: Workspace, *, say: Callable[[str], None], 
     probed = {cell.tuning: Cell(longest, cell.tuning) for cell in searched}
     speeds = _speeds(list(probed.values()), cuts, trainer, room=room, checked=checked, say=say)
     retained = _retained(checked, trainer)
+    loads = dict[object, Load]()
+    own = {cell: trained(cell, work, checked, trainer, loads) for cell in searched}
     forecasts = {
         cell.id: cell_forecast(
             cell,
-            work[cell.prompt],
+            own[cell],
             finals=(len(study.final.seeds) if cell.tuning.trains else 1) if cell in chosen else 0,
             speeds=speeds,
             retained=retained,
@@ -84,7 +86,7 @@ def plan(checked: Checked, workspace: Workspace, *, say: Callable[[str], None], 
     recorded, loaded = sum(size.total for each in work.values() for size in each.recorded), trainer.setup.loaded
     # On a CPU, what a run holds in recordings comes on top of what the probe needed, which did without.
     held = min(recorded, budget.memory) / MIB if loaded.model.device.type == "cpu" else 0.0
-    counted = {cell: _counted(cell, work[cell.prompt], forecasts[cell.id], checked, trainer) for cell in searched}
+    counted = {cell: _counted(cell, own[cell], forecasts[cell.id], checked, trainer) for cell in searched}
     return Plan(
         cells=tuple(counted.values()),
         cuts=cuts,

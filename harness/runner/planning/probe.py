@@ -115,7 +115,7 @@ def probe_trainer(checked: Checked, examples: Mapping[Split, list[Example]], *, 
     engine = study.engine.model_copy(update={"replay": replay, "memory_mib": None, "disk_mib": 0})
     training = study.training.model_copy(update={"epochs": 1, "steps": None, "evaluate_every": None})
     brief = study.model_copy(update={"engine": engine, "training": training})
-    return Trainer(replace(checked, file=replace(checked.file, study=brief), examples=dict(examples)))
+    return Trainer(replace(checked, file=replace(checked.file, study=brief), examples=dict(examples), parts={}))
 
 
 def speed_of(trainer: Trainer, cell: Cell, *, generate: bool) -> Speed:

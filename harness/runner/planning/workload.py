@@ -13,6 +13,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from harness.core.example import Split
+from harness.data.demonstrations import Demonstrations
 from harness.data.text_blocks import BlockRows, encode_split
 from harness.data.tokenization import PromptForm, Row
 from harness.models.apply_tuning import first_block
@@ -21,6 +22,7 @@ from harness.models.frozen.capture import CapturePoint, Rows, capture_points, kv
 from harness.models.frozen.replay import record
 from harness.models.load import Loaded
 from harness.study.check import Checked
+from harness.study.grid import Cell, cell_study
 from harness.study.spec import Precision
 from harness.training.batching import loss_batches
 from harness.training.decoding import prefill
@@ -29,7 +31,7 @@ from harness.training.loss import label_logits, model_rows, prompt_rows
 from harness.training.precision import arithmetic
 from harness.training.trainer import Trainer
 
-__all__ = ["Footprint", "Load", "Sizes", "Work", "cuts_of", "load_of", "works"]
+__all__ = ["Footprint", "Load", "Sizes", "Work", "cuts_of", "load_of", "trained", "works"]
 
 Places = Callable[..., list[CapturePoint]]
 
@@ -90,6 +92,30 @@ def works(prompts: Sequence[PromptForm], checked: Checked, trainer: Trainer) -> 
         ]
         found[prompt] = Work(loads[0], loads[1], recorded)
     return found
+
+
+def trained(
+    cell: Cell, work: Mapping[PromptForm, Work], checked: Checked, trainer: Trainer, known: dict[object, Load]
+) -> Work:
+    """Return the work of a cell's prompt, of as many training rows as the cell uses.
+
+    Args:
+        cell: The cell.
+        work: From `works`.
+        checked: The study.
+        trainer: As there.
+        known: What was counted so far.
+    """
+    size = cell_study(checked.study, cell).data.train
+    if not checked.parts or not isinstance(size, int):
+        return work[cell.prompt]
+    if (key := (cell.prompt, size)) not in known:
+        part, setup = checked.parts[size], trainer.setup
+        shown = Demonstrations(part, setup.demonstrations.vectors).attached(cell.prompt, part, of_train=True)
+        rows = encode_split(shown, cell.prompt, setup.loaded, limits=setup.limits, drop_long_targets=True).rows
+        size = checked.study.training.batch_size
+        known[key] = load_of(rows, setup.loaded, batch_size=size, decoding=setup.decoding)
+    return work[cell.prompt]._replace(train=known[key])
 
 
 def cuts_of(trainer: Trainer) -> dict[int, list[str]]:

@@ -52,6 +52,8 @@ class StudyRuns:
     """Where those that are under way are put by."""
     kept_off: TextsKeptOff | None = None
     """Where texts go that are to stay off the store."""
+    trained_on: Mapping[str, DataUse] = field(default_factory=dict)
+    """By cell, what it uses of train, where training sizes are compared."""
     _runs: dict[str, Run] = field(default_factory=dict, init=False)
     _parents: dict[str, str] = field(default_factory=dict, init=False)
     _noted: dict[str, dict[str, str]] = field(default_factory=dict, init=False)
@@ -226,13 +228,17 @@ class StudyRuns:
         return self._read(self.tracker.start(cell, phase="cell", parent=None, params=params, tags=tags)).id
 
     def _tags_of(self, cell: str) -> dict[str, str]:
-        return {**self.cells[cell].tags(), **self.links[cell], **self.tags}
+        own = self.links[cell]  # in front of what all say, and in its place
+        return {**self.cells[cell].tags(), **own, **self.tags, **own}
 
     def _read_by(self, cell: str) -> list[DataUse]:
         """Return what a cell's runs read by now; zero-shot reads no training rows, few-shot does."""
         record = self.cells[cell]
         reads = record.factors[Params.TUNING] != NONE or ASKED in record.settings
-        return [used for split, used in self.data.items() if reads or split != "train"]
+        own = dict(self.data)
+        if cell in self.trained_on:
+            own["train"] = self.trained_on[cell]
+        return [used for split, used in own.items() if reads or split != "train"]
 
     def _hand_over(self, old: str, heir: str) -> None:
         """Move the children of one parent below another and supersede the old one."""

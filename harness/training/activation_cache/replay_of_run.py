@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from harness.core.errors import ModelError
 from harness.data.tokenization import Row
 from harness.models.apply_tuning import Trainable
+from harness.models.frozen.capture import capture_points
 from harness.models.frozen.replay import Trunk, first_trained, refusal
+from harness.models.hooks import misfits_told
 from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.keys import RowsKey
 from harness.training.evaluation import Decoding, prompts_of
@@ -26,6 +29,7 @@ class RunReplay:
     ) -> None:
         self._cache, self._cuts, self._decoding, self._say = cache, cuts, decoding, say
         self._told: set[str] = set()
+        self._cutting: dict[int, bool] = {}
         self._rows: Mapping[RowsKey, Sequence[Row]] = {}
         self.losses: dict[RowsKey, Trunk] = {}
         """The replays of rows for a loss; other rows run live."""
@@ -74,6 +78,24 @@ class RunReplay:
             return
         for key in predicted:
             self._open_prompts(key, self._cuts)
+
+    def cuts_rows(self) -> bool:
+        """Return whether what is recorded for the model as it is tuned now can be cut to less padding, if anything is.
+
+        Only then can rows be recorded with longer ones, and be padded as they are without these.
+        """
+        if isinstance(self._cache, str):
+            return True
+        model = self._cache.loaded.model
+        cut = first_trained(model)
+        if cut and cut not in self._cutting:
+            try:
+                with misfits_told("the model takes no replay"):
+                    points = capture_points(model, cut)
+            except ModelError:  # nothing will be recorded, which is told when it is opened
+                points = []
+            self._cutting[cut] = all(point.along is not None for point in points)
+        return self._cutting.get(cut, True)
 
     def of_prompts(self, key: RowsKey) -> Trunk | None:
         """Return the replay of the first call of generation from some rows, ``None`` where they are read whole.
