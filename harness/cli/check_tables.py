@@ -44,14 +44,18 @@ def overview(checked: Checked) -> Iterator[RenderableType]:
     sizes = {split: len(rows) for split, rows in checked.examples.items()} | {"test": len(checked.test_ids)}
     yield f"task {checked.task.name}; data {checked.source.name}: " + ", ".join(f"{n} {s}" for s, n in sizes.items())
     table = Table("prompt", "longest (tokens)", "shortened", "targets dropped", box=None, header_style="bold")
-    counted = checked.description.tokenizer_file is not None
-    for fit in checked.fits:
+    each = dict(checked.models) or {"": checked}
+    fitting = [
+        (f"{fit.prompt} of {name}" if name else fit.prompt, fit, one) for name, one in each.items() for fit in one.fits
+    ]
+    for name, fit, one in fitting:
+        counted = one.description.tokenizer_file is not None
         numbers = (str(fit.longest), f"{fit.truncated:.1%}", str(fit.dropped)) if counted else "???"
-        table.add_row(fit.prompt, *numbers)
+        table.add_row(name, *numbers)
     yield table
     yield from (
-        f"demonstrations of {fit.prompt}: {fit.shots:.1f} fit on average, {fit.least_shots} at least"
-        for fit in checked.fits
+        f"demonstrations of {name}: {fit.shots:.1f} fit on average, {fit.least_shots} at least"
+        for name, fit, _ in fitting
         if fit.shots or fit.few_shots
     )
     yield from (f"caution: {caution}" for caution in checked.cautions)
@@ -116,9 +120,14 @@ def duplicates(checked: Checked, *, across: bool = False) -> list[str]:
 
 
 def tunings_and_prompts(checked: Checked) -> Iterator[RenderableType]:
-    """Yield what trains at every tuning, how is decoded, and an example of every prompt; loads the model."""
+    """Yield what trains at every tuning, how is decoded, and an example of every prompt; loads each model in turn."""
     from harness.models.load import load_study_model
 
+    for name, one in checked.models.items():
+        yield f"model {name}"
+        yield from tunings_and_prompts(one)
+    if checked.models:
+        return
     loaded = load_study_model(checked.study.model)
     yield from _tuning_tables(checked, loaded)
     yield _decoding_table(checked)

@@ -69,7 +69,13 @@ def plan_data(made: Plan) -> dict[str, Any]:
 
 
 def show_data(checked: Checked) -> dict[str, Any]:
-    """Return what `harness show` says; loads the model."""
+    """Return what `harness show` says, of each of several models; loads them."""
+    if not checked.models:
+        return _shown(checked)
+    return {"study": checked.study.name, "models": {name: _shown(one) for name, one in checked.models.items()}}
+
+
+def _shown(checked: Checked) -> dict[str, Any]:
     from harness.models.apply_tuning import apply, first_block, reset
     from harness.models.load import load_study_model
     from harness.models.source_vectors import with_vectors

@@ -36,7 +36,8 @@ def study_preview(file: StudyFile) -> str:
     levels = {axis.name: axis.levels(study) for axis in AXES}
     shown = [name for name, each in levels.items() if name != "tuning" and (len(each) > 1 or name == "prompt")]
     adapter = f" with the adapter {study.model.adapter}" if study.model.adapter else ""
-    facts = [f"task {study.task}", f"model {study.model.name}{adapter}"]
+    model = f"models {', '.join(one.level for one in study.models)}" if study.models else f"model {study.model.name}"
+    facts = [f"task {study.task}", f"{model}{adapter}"]
     facts += [f"{name}s {', '.join(level.name for level in levels[name])}" for name in shown]
     trials, finals = (sum(each) for each in zip(*(one for own in budgets.values() for one in own), strict=True))
     total = f"{len(cells)} cells, {trials + finals} runs: {trials} trials, {finals} final runs"

@@ -60,6 +60,8 @@ def _date(started: float) -> str:
 
 
 def _model(results: Results) -> str:
+    if models := results.settings.get("models"):
+        return ", ".join(f"{one['name']} as {one['as']}" if one.get("as") else str(one["name"]) for one in models)
     said = results.settings.get("model", {})
     name, adapter = str(said.get("name", "")), said.get("adapter")
     named = f"{name} (the small one that comes with the harness)" if name == "embedded" else name

@@ -99,12 +99,13 @@ def reproduce(
         cell = next((cell for cell in checked.cells if cell.id == name), None)
         if cell is None:
             raise UserError(f"run {recorded.name}: its study no longer has the cell {name}; it was edited")
-        progress.stage(f"loading model {checked.study.model.name}")
+        own = checked.of(cell)
+        progress.stage(f"loading model {own.study.model.name}")
         executor = InProcess(checked, workspace, progress)
         metrics, test = resolve_all(checked.metrics), None
         if any(name.startswith(Metrics.TEST) for name in recorded.metrics):
             test = checked.test_examples()
-        if stops := [*_prompt(kept, cell), *_digests(recorded, cell, checked, executor.facts(), test)]:
+        if stops := [*_prompt(kept, cell), *_digests(recorded, cell, checked, executor.facts().of(cell.model), test)]:
             raise UserError("\n".join([f"run {recorded.name} cannot be done again:", *map(str, stops)]))
         changed = [*_surroundings(kept, recorded), *_alias(kept, cell, tracker), *_metrics(kept, metrics)]
         if test is not None:
@@ -185,7 +186,7 @@ def _digests(
 ) -> Iterator[Difference]:
     """Yield the data and the parts of the model that are not those of a run."""
     splits: dict[Split, Sequence[Example]] = {**checked.used_by(cell)} | ({} if test is None else {"test": test})
-    origin, name = checked.source.origin, checked.study.model.name
+    origin, name = checked.source.origin, checked.of(cell).study.model.name
     digests = {
         **{f"{split} data in {origin}": (Tags.data_digest(split), fingerprint(splits[split])) for split in splits},
         f"weights of model {name}": (Tags.MODEL_DIGEST, model.weights),

@@ -9,7 +9,6 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from harness.core.absent_value import NONE
 from harness.core.bounded_files import read_text
 from harness.core.environment_names import written
 from harness.core.errors import DamagedError
@@ -22,16 +21,16 @@ from harness.data.prompt_forms import form_of, stored_fields
 from harness.metrics.base import Metric
 from harness.report.charts.palette import COLORS
 from harness.results.score_forecast import Forecast
-from harness.runner.cell_facts import facts_of_cells
+from harness.runner.cell_facts import facts_of_cells, model_identity, model_tags
 from harness.runner.mixture_shares import part_shares, part_sizes
 from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.runner.resume.put_by import PutBy
+from harness.runner.told_of_models import model_names, model_provenance, prompt_fits
 from harness.study.axes import Prompt, Tuning
 from harness.study.check import Checked
 from harness.study.grid import Cell, cell_digests, cell_study, edition, sized_by
 from harness.study.own_losses import own_loss
-from harness.study.row_lengths import Fit
 from harness.study.search_space import SearchSpace
 from harness.study.settings import token_limits
 from harness.study.size_notes import training_of_sizes
@@ -41,6 +40,7 @@ from harness.study.training_keys import COMPUTED
 from harness.study.written_space import RATE
 from harness.tracking.adapter_growth import Growth
 from harness.tracking.memory_names import FROZEN
+from harness.tracking.model_names import MODEL_NAME
 from harness.tracking.prediction_table import TextsKeptOff
 from harness.tracking.run_records import CellRecord
 from harness.tracking.schema import Artifacts, Params, Tags
@@ -61,17 +61,14 @@ def study_runs(
     study, data = checked.study, {split: fingerprint(examples) for split, examples in checked.examples.items()}
     identity = {
         "task": checked.task.name,
-        "weights": facts.weights,
-        "architecture": facts.architecture,
-        "tokenizer": facts.tokenizer,
         "data": data,
-        "limits": facts.limits,
-        "decoding": facts.decoding.identity(),
+        **model_identity(facts),
         "metrics": [metric.signature() for metric in metrics],
     }
-    templates = {prompt: facts.chat_template for prompt in checked.prompts if form_of(prompt) != "text"}
+    template = None if checked.models else facts.chat_template
+    templates = {prompt: template for prompt in checked.prompts if form_of(prompt) != "text"}
     loss = own.digest() if (own := own_loss(study)) else None
-    cells, each = checked.cells, facts_of_cells(checked, data)
+    cells, each = checked.cells, facts_of_cells(checked, facts, data)
     identities = {cell: facts.identity for cell, facts in each.items()}
     digests = cell_digests(cells, study, identity, templates, own=identities, loss=loss)
     colors = dict(zip(checked.prompts, cycle(COLORS)))  # as in the report
@@ -91,7 +88,7 @@ def study_runs(
 def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> CellRecord:
     study, (trainable, total) = cell_study(checked.study, cell), facts.parameters[cell.id]
     searched, sized = SearchSpace.of(study).names, sized_by(study, cell)  # a run's own params say what is searched
-    stated, limits = checked.file.study, token_limits(study, checked.task)
+    stated, limits = cell_study(checked.file.study, cell), token_limits(study, checked.task)
     said = study.training.model_dump(exclude=COMPUTED | study.training.unsaid)
     said |= {"max_source_tokens": limits.source, "loss": stated.training.loss}  # as it is written anywhere
     training = {f"{Params.TRAINING}{name}": value for name, value in said.items()}
@@ -106,9 +103,10 @@ def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> Cel
         parameters=total,
         growth=Growth(sized.name, int(cell.tuning.leading or 0), facts.growth.get(cell.id, 0)) if sized else None,
         sizes=_split_sizes(checked, checked.used_by(cell)) | part_sizes(checked, checked.used_by(cell)),
-        shots=facts.shots(cell.prompt.name) if shots_of(cell.prompt) else {},
+        shots=facts.of(cell.model).shots(cell.prompt.name) if shots_of(cell.prompt) else {},
         settings={
             **{name: value for name, value in training.items() if name not in searched},
+            **({MODEL_NAME: stated.model.name} if cell.model else {}),
             Params.DTYPE: study.model.dtype,
             **({} if study.model.frozen == "float32" else {FROZEN: study.model.frozen}),
             **({ASKED: shots_of(cell.prompt), PICK: pick} if (pick := pick_of(cell.prompt)) else {}),
@@ -128,11 +126,7 @@ def _split_sizes(checked: Checked, used: Mapping[Split, Sequence[Example]]) -> d
 def _tags(checked: Checked, facts: ModelFacts, data: Mapping[Split, str]) -> dict[str, str]:
     return {
         Tags.STUDY: checked.study.name,
-        Tags.MODEL_DIGEST: facts.weights,
-        Tags.ARCHITECTURE_DIGEST: facts.architecture,
-        Tags.TOKENIZER_DIGEST: facts.tokenization,
-        Tags.GENERATION_DIGEST: facts.generation,
-        Tags.MODEL_COMMIT: facts.commit or NONE,
+        **model_tags(facts),
         **{Tags.data_digest(split): value for split, value in data.items()},
         **(said := provenance(checked.file.path.resolve().parent)),
         **_source(checked, said["commit"]),
@@ -181,6 +175,9 @@ def _masked(text: str, checked: Checked) -> str:
 def _said(checked: Checked) -> dict[str, Any]:
     """Return the study as its file says it, defaults filled in, without passwords."""
     said: dict[str, Any] = masked_all(checked.file.study.model_dump(mode="json"))
+    if models := checked.file.study.models:
+        said["models"] = [masked_all(model.model_dump(mode="json", by_alias=True)) for model in models]
+        del said["model"]
     said["search"]["storage"] = _masked(checked.file.study.search.storage, checked)
     if uri := checked.file.study.tracking.uri:
         said["tracking"]["uri"] = _masked(uri, checked)
@@ -206,7 +203,7 @@ def open_summary(checked: Checked, record: StudyRecord, runs: StudyRuns) -> tupl
     if earlier:
         tracker.reopen(summary := earlier.id)
     else:
-        params = {Params.TASK: checked.task.name, Params.MODEL: checked.file.study.model.name}
+        params = {Params.TASK: checked.task.name, Params.MODEL: model_names(checked)}
         source = (Tags.STUDY, Tags.SOURCE, Tags.SOURCE_COMMIT, Tags.SOURCE_CHANGED)
         tags = {name: runs.tags[name] for name in source if name in runs.tags}
         summary = tracker.start("summary", phase="summary", parent=None, params=params, tags=tags)
@@ -258,10 +255,10 @@ def study_record(
         objective=objective.name,
         baseline=_baseline(checked, runs.tracker),
         rows=checked.file.memory,
-        data=_data(checked, model.fits),
+        data=_data(checked, model),
         cautions=tuple(_without_rows(line, checked) for line in (*checked.cautions, *model.cautions)),
         leaks=tuple(o.line() for o in checked.overlaps if o.across and o.twins and study.data.on_overlap == "warn"),
-        provenance={"model": checked.file.study.model.name, **checked.file.study.model.merged, "weights": model.weights}
+        provenance=model_provenance(checked, model)
         | ({"energy": ", ".join(model.energy)} if model.energy else {})
         | provenance(checked.file.path.resolve().parent),
     )
@@ -285,12 +282,12 @@ def _rates(study: StudySpec, tuning: Tuning) -> list[dict[str, Any]]:
     return SearchSpace((rates,)).record() if rates else []
 
 
-def _data(checked: Checked, fits: Sequence[Fit]) -> dict[str, str | int]:
+def _data(checked: Checked, facts: ModelFacts) -> dict[str, str | int]:
     return (
         {"source": _written(checked.source.origin, checked)}
         | {f"{split} examples": size for split, size in _split_sizes(checked, checked.examples).items()}
         | ({"training sizes": told} if (told := training_of_sizes(checked.study)) else {})
         | part_shares(checked)
-        | {f"prompt {fit.prompt}": f"{fit.truncated:.1%} shortened, {fit.dropped} dropped" for fit in fits}
+        | prompt_fits(facts)
         | {f"duplicates, {o.earlier} and {o.later}": o.line() for o in checked.overlaps if o.twins}
     )

@@ -14,6 +14,7 @@ from harness.core.interrupts import resumable
 from harness.core.plain_yaml import cut
 from harness.core.progress import Progress
 from harness.core.workspace import HERE, Workspace
+from harness.study.axes import AXES
 from harness.study.check import Checked, check
 from harness.study.load_study import StudyFile, read_study
 from harness.study.save_study import save_study
@@ -41,6 +42,8 @@ class Sections(TypedDict, total=False):
     tuning: Required[Sequence[Any]]
     model: Any
     """Its keys, or a name alone, or a model from memory with its tokenizer: ``(model, tokenizer)``."""
+    models: Sequence[Any]
+    """Several of such instead, each maybe with ``as``."""
     data: Any
     """Its keys, and rows: ``{"train": rows, "test": rows}``, or ``{"rows": {"train": rows}, "train": 64}`` with sizes.
     Rows are a list of dicts, a `datasets.Dataset` or a pandas frame; splits that have none are carved out of train."""
@@ -228,7 +231,9 @@ class Study:
 
     def __repr__(self) -> str:
         study = self.file.study
-        return f"Study({study.name!r}, {len(study.prompt_levels())} prompts x {len(study.tunings())} tunings)"
+        counts = {axis.name: len(axis.levels(study)) for axis in AXES}
+        shown = [f"{count} {name}s" for name, count in counts.items() if count > 1 or name in ("prompt", "tuning")]
+        return f"Study({study.name!r}, {' x '.join(shown)})"
 
     def _repr_html_(self) -> str:
         from harness.report.html_previews import study_preview

@@ -33,7 +33,20 @@ from harness.study.prompt_features import (
 from harness.study.prompt_files import names_files
 from harness.study.tuning import Tuning, tuning_of
 
-__all__ = ["AXES", "Axis", "Level", "Prompt", "TrainSize", "Tuning", "Turn", "featured", "tuning_of"]
+__all__ = [
+    "AXES",
+    "MODEL",
+    "TRAIN_SIZE",
+    "Axis",
+    "Level",
+    "ModelLevel",
+    "Prompt",
+    "TrainSize",
+    "Tuning",
+    "Turn",
+    "featured",
+    "tuning_of",
+]
 
 
 class Turn(Section):
@@ -220,6 +233,22 @@ def _carried_by_the_cell(study: Any, level: Level) -> Any:
     return study
 
 
+class ModelLevel(NamedTuple):
+    """A model among several."""
+
+    name: str
+    place: int
+    """In the study's list."""
+
+
+def _models(study: Any) -> list[ModelLevel]:
+    return [ModelLevel(model.level, place) for place, model in enumerate(study.models)]
+
+
+def _of_model(study: Any, level: Any) -> Any:
+    return study.of_model(level.place)
+
+
 class TrainSize(NamedTuple):
     """A size of the training split."""
 
@@ -235,9 +264,16 @@ def _of_train_size(study: Any, level: Any) -> Any:
     return study.model_copy(update={"data": study.data.of_size(level.rows)})
 
 
+MODEL = "model"
+"""The axis of models."""
+
+TRAIN_SIZE = "train_size"
+"""The axis of training sizes."""
+
 AXES = [
     Axis("prompt", lambda study: study.prompt_levels(), _carried_by_the_cell),
     Axis("tuning", lambda study: study.tunings(), _carried_by_the_cell),
-    Axis("train_size", _train_sizes, _of_train_size),
+    Axis(MODEL, _models, _of_model),
+    Axis(TRAIN_SIZE, _train_sizes, _of_train_size),
 ]
 """All axes, the outermost first; one with a single level shows nowhere, but for prompt and tuning."""

@@ -16,7 +16,6 @@ from harness.core.example import Example, Split, fingerprint
 from harness.core.workspace import Workspace
 from harness.data.demonstrations import NO_DEMONSTRATIONS, Demonstrations
 from harness.data.plain_text import PlainText
-from harness.data.row_groups import few_groups
 from harness.data.sources import Source, read_split
 from harness.data.text_blocks import ids_of
 from harness.data.tokenization import PromptForm, Reader
@@ -26,8 +25,9 @@ from harness.metrics.base import Metric, metric_name
 from harness.metrics.try_metrics import try_metrics
 from harness.study.adapter_base import unsure_base
 from harness.study.adapter_faults import refuse_adapters
+from harness.study.blind_scores import blind_scores
 from harness.study.checked_model import checked_model
-from harness.study.constant_targets import constant_targets
+from harness.study.compared_models import of_several
 from harness.study.forgetting_texts import General, read_general
 from harness.study.grid import Cell, baseline_cell, cell_study, expand
 from harness.study.load_study import StudyFile
@@ -48,7 +48,6 @@ from harness.study.prompt_lints import Lint, lint_prompts
 from harness.study.row_lengths import Fit
 from harness.study.run_places import try_places
 from harness.study.search_faults import refuse_search
-from harness.study.self_scores import self_scores
 from harness.study.settings import refuse_least_over_most
 from harness.study.size_notes import size_notes
 from harness.study.spec import StudySpec
@@ -96,6 +95,8 @@ class Checked:
     """Where text lies that was tokenized once; ``None``: nothing is kept."""
     parts: Mapping[int, Sequence[Example]] = field(default_factory=dict)
     """By size, what of the training split cells of it use; empty where one size is studied."""
+    models: Mapping[str, Checked] = field(default_factory=dict)
+    """Where several models are compared, the study of each of them alone, by what it is called."""
 
     def __repr__(self) -> str:
         sizes = {**{split: len(rows) for split, rows in self.examples.items()}, "test": len(self.test_ids)}
@@ -117,6 +118,10 @@ class Checked:
     def baseline(self) -> Cell:
         """The cell that others are compared with: see `harness.study.grid.baseline_cell`."""
         return baseline_cell(self.study, self.cells)
+
+    def of(self, cell: Cell) -> Checked:
+        """Return the study of a cell's model alone; itself where there is one model."""
+        return self.models.get(cell.model, self)
 
     def used_by(self, cell: Cell) -> Mapping[Split, Sequence[Example]]:
         """Return ``train`` and ``validation`` as a cell uses them: of its training size, where several are compared."""
@@ -146,7 +151,7 @@ class Checked:
 
 
 def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = None) -> Checked:
-    """Validate a study against its task, data and model, without weights.
+    """Validate a study against its task, data and models, without weights.
 
     Args:
         file: A study file that was read.
@@ -156,7 +161,15 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     Raises:
         StudyError: All that would fail later.
     """
-    study = (problems := Problems(file)).resolved()
+    if not file.study.models:
+        return _check(file, test=test, workspace=workspace)
+    return of_several(file, lambda one: _check(one, test=test, workspace=workspace))
+
+
+def _check(file: StudyFile, *, test: bool, workspace: Workspace | None) -> Checked:
+    """Validate a study of one model; takes and raises what `check` does."""
+    problems = Problems(file)
+    study = problems.resolved()
     try_places(study, workspace, problems)
     description, reader = checked_model(study, problems)
     task, task_file = _task(study, problems)
@@ -166,7 +179,8 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     notes = _searched(study, prompts, description, problems)
     text, tokens = plain_form(study, task), workspace.tokens if workspace else None
     rows = _rows(study, task, task_file, description, reader, tokens, problems, test=test)
-    source, examples, demonstrations = rows.source, dict(rows.examples), Demonstrations(rows.examples.get("train", ()))
+    source, examples = rows.source, dict(rows.examples)
+    demonstrations = Demonstrations(examples.get("train", ()))
     shown = {} if text else examples  # of blocks of text there is no prompt that they are filled in
     fits, cautions = text_fits(text, examples), list[str]()
     if not text:
@@ -178,7 +192,7 @@ def check(file: StudyFile, *, test: bool = True, workspace: Workspace | None = N
     problems.stop()
     assert source is not None and description is not None and reader is not None  # noqa: PT018  # else it has stopped
     forms = tuple(form for _, form in prompts)
-    cautions += [*doubled_tokens(forms, examples["train"][0], reader), *_blind(study, metrics, shown)]
+    cautions += [*doubled_tokens(forms, examples["train"][0], reader), *blind_scores(study, metrics, shown)]
     notes += [*rows.notes, *size_notes(study), *model_notes(study, task, description, reader, forms, shown)]
     notes += measured_otherwise(forms)
     others = rows.shown_otherwise
@@ -282,12 +296,3 @@ def _tunings(study: StudySpec, description: Description | None, problems: Proble
 def _tried(metrics: tuple[Metric | str, ...], examples: Mapping[Split, Sequence[Example]], problems: Problems) -> None:
     with problems.at("task"):
         try_metrics(metrics, examples.get("validation", []))
-
-
-def _blind(
-    study: StudySpec, metrics: tuple[Metric | str, ...], examples: Mapping[Split, Sequence[Example]]
-) -> list[str]:
-    """Say what cannot tell cells apart on the rows that are scored: targets that are all one, few groups, metrics."""
-    scored = [*examples.get("validation", []), *examples.get("test", [])]
-    groups = few_groups(examples, study.data.group) if study.data.group or study.data.turns == "all" else []
-    return [*constant_targets(examples), *groups, *self_scores(metrics, scored)]

@@ -2,8 +2,9 @@
 
 With ``search.warm_start: neighbor`` the cells that train form a tree, fixed by the grid alone. A cell starts from one
 that differs on a single axis: from the first prompt's cell, all else equal; under the first prompt, from the first
-level of the next axis where its own is another; there, from the tuning before it; the first of all from none. A parent
-stands before its children in grid order.
+level of the next axis where its own is another; there, from the tuning before it; the first of all from none. Of
+several models each has a tree of its own: what suits one says little of another. A parent stands before its children in
+grid order.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from harness.core.example import digest
 from harness.data.demonstrations import shots_of
 from harness.data.prompt_forms import stored_fields
 from harness.data.tokenization import SOURCE_TOKENS, PromptForm
-from harness.study.axes import AXES, Level, Tuning
+from harness.study.axes import AXES, MODEL, Level, Tuning
 from harness.study.dimension import Dimension
 from harness.study.first_settings import first_settings
 from harness.study.search_space import SearchSpace, size_searched
@@ -62,6 +63,11 @@ class Cell:
     def levels(self) -> Mapping[str, str]:
         """The names of its levels, by axis: what its runs carry as params."""
         return {axis: level.name for axis, level in self.factors.items()}
+
+    @property
+    def model(self) -> str:
+        """What its model is called where several are compared, else empty."""
+        return self.levels.get(MODEL, "")
 
     @property
     def untrained(self) -> str:
@@ -151,7 +157,7 @@ def neighbor(cell: Cell, study: StudySpec, cells: Sequence[Cell]) -> Cell | None
     """
     if study.search.warm_start == "none" or not cell.tuning.trains:
         return None
-    trained = [other for other in cells if other.tuning.trains]
+    trained = [other for other in cells if other.tuning.trains and other.model == cell.model]
     for axis, first in trained[0].levels.items():
         if axis != "tuning" and cell.levels[axis] != first:
             nearer = {**cell.levels, axis: first}

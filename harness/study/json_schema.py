@@ -26,10 +26,12 @@ def study_schema() -> dict[str, Any]:
     sections = schema["$defs"]
     sections["Tuning"] = _tuning(sections["Tuning"])
     sections["Prompt"] = _prompt(sections["Prompt"])
+    model = sections["ComparedModel"]
+    sections["ComparedModel"] = {"description": model["description"], "anyOf": [{"type": "string"}, model]}
     sections["Generality"] = {"anyOf": [{"const": "none"}, sections["Generality"]]}
     whole = schema.pop("required")
     schema["anyOf"] = [{"required": whole}, {"required": ["extends"]}]  # the other file may have them
-    further = {axis.name: {"type": "string"} for axis in AXES}
+    further = {axis.name: {"anyOf": [{"type": "string"}, {"type": "number"}]} for axis in AXES}
     sections["Baseline"]["properties"] = {**further, **sections["Baseline"]["properties"]}
     sections["Baseline"]["additionalProperties"] = False
     return {

@@ -16,8 +16,8 @@ from harness.study.spec import StudySpec
 
 __all__ = ["all_keys", "findings", "message"]
 
-OWN_FORM = {"tuning", "ranges"}
-"""Keys with forms of their own inside: tunings, and ranges by names of tunings."""
+OWN_FORM = {"tuning", "ranges", "models"}
+"""Keys with forms of their own inside: tunings, ranges by names of tunings, models, which are sections like one."""
 
 Keys = tuple[str | int, ...]
 

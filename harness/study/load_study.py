@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,9 @@ from harness.core.environment_names import resolved, values_of
 from harness.core.errors import Problem, StudyError
 from harness.core.passwords import addresses_in, masked
 from harness.core.plain_yaml import cut
-from harness.core.yaml_section import Section
 from harness.study.key_messages import findings
 from harness.study.overrides import apply_overrides, dotted_name, is_set
-from harness.study.spec import StudySpec
+from harness.study.spec import ComparedModel, StudySpec
 from harness.study.study_paths import Placed, moved_paths, placed
 from harness.study.study_tree import Key, Keys, Line, StudyTree, dumped, opening_comment, read_tree
 from harness.tracking.address import StudyAddress, store_uri
@@ -43,6 +42,8 @@ class StudyFile:
     """Where its relative paths start."""
     working: Path = Path()
     """Where those of the command line do."""
+    one_of: int | None = None
+    """The place in ``models`` of the one that the study is restricted to; ``None``: it is restricted to none."""
 
     @property
     def memory(self) -> Mapping[str, str]:
@@ -67,16 +68,30 @@ class StudyFile:
     @cached_property
     def placed(self) -> Placed:
         """The same, and which paths were found in the place that is tried second."""
-        spec, sections = self.study, dict[str, Section]()
+        spec, sections = self.study, dict[str, Any]()
         for name, section in {"model": spec.model, "data": spec.data}.items():
             said = section.model_dump(exclude_unset=True)  # `null` that is written may mean more than none
             if (now := resolved(said, name)) != said:
                 sections[name] = type(section).model_validate(now)
-        return placed(spec.model_copy(update=sections), self.folder, self.is_set, self.working)
+        if spec.models:
+            each = [resolved(model.model_dump(exclude_unset=True), "models") for model in spec.models]
+            sections["models"] = tuple(map(ComparedModel.model_validate, each))
+        found = placed(spec.model_copy(update=sections), self.folder, self.is_set, self.working)
+        # What is asked of the study as a whole is asked of its first model.
+        first = {"model": found.study.models[0].alone} if spec.models else {}
+        return found._replace(study=found.study.model_copy(update=first))
+
+    def of_model(self, place: int) -> StudyFile:
+        """Return the study of one of its models alone."""
+        return replace(self, study=self.study.of_model(place), one_of=place)
 
     def is_set(self, keys: Keys) -> bool:
         """Return whether the command line gave a key its value."""
-        return is_set(keys, self.overrides)
+        return is_set(self.written(keys), self.overrides)
+
+    def written(self, keys: Keys) -> Keys:
+        """Return the keys under which the file has something: the model is one of several where it is restricted."""
+        return ("models", self.one_of, *keys[1:]) if self.one_of is not None and keys[:1] == ("model",) else keys
 
     @cached_property
     def addresses(self) -> list[str]:
@@ -98,7 +113,7 @@ class StudyFile:
 
     def place(self, *keys: Key) -> str:
         """Return ``file:line`` of a key, or of the nearest one around it that the file has."""
-        return _place(self.path, self.lines, self.overrides, keys)
+        return _place(self.path, self.lines, self.overrides, self.written(keys))
 
 
 def read_study(
@@ -140,9 +155,13 @@ def _resolved(tree: StudyTree, overrides: Sequence[str], study: StudySpec, folde
         return folder if is_set(keys, overrides) else _line(tree.lines, keys).file.parent
 
     values = deepcopy(tree.values)
-    for (*above, last), path in moved_paths(study, folder, folder_of).items():
+    for keys, path in moved_paths(study, folder, folder_of).items():
         node: Any = values
-        for key in above:
+        *above, last = keys
+        for number, key in enumerate(above):
+            if isinstance(node[key], str):  # a section that is written as its name alone
+                above, last = above[:number], key
+                break
             node = node[key]
         node[last] = path
     return dumped(values, opening_comment(tree.text)), _validated(tree._replace(values=values), overrides)

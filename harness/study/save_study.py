@@ -74,6 +74,14 @@ def _brought_along(study: StudySpec, file: MemoryStudy, path: Path, memory: Path
         write_whole(path.parent / name, loss)
         own = file.study.training.loss.replace(path_in(file.study.training.loss), name, 1)
         update["training"] = study.training.model_copy(update={"loss": own})
+    if names := [model.name for model in file.study.models if Path(model.name).parent == memory]:
+        folders = {name: f"{path.stem}-model-{place}" for place, name in enumerate(names, start=1)}
+        for name, folder in folders.items():
+            shutil.copytree(name, path.parent / folder, dirs_exist_ok=True)
+        update["models"] = tuple(
+            model.model_copy(update={"name": f"./{folders[own.name]}"}) if own.name in folders else model
+            for model, own in zip(study.models, file.study.models, strict=True)
+        )
     if Path(file.study.model.name).parent == memory:
         shutil.copytree(file.study.model.name, path.parent / f"{path.stem}-model", dirs_exist_ok=True)
         update["model"] = study.model.model_copy(update={"name": f"./{path.stem}-model"})

@@ -6,7 +6,9 @@ means. Reading a file, with line numbers and all problems at once, is `harness.s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -18,7 +20,7 @@ from harness.core.workspace import LONGEST_NAME, STUDY_NAME
 from harness.core.yaml_section import Section
 from harness.data.data_keys import Data
 from harness.data.plain_text import NAME
-from harness.study.axes import AXES, Prompt, Tuning, tuning_of
+from harness.study.axes import AXES, MODEL, Prompt, Tuning, tuning_of
 from harness.study.dimension import NARROWEST
 from harness.study.generality_keys import Generality, generality_of
 from harness.study.generation_keys import Generation
@@ -29,6 +31,7 @@ __all__ = [
     "NARROWEST",
     "PROXIED",
     "Baseline",
+    "ComparedModel",
     "Engine",
     "Final",
     "Generality",
@@ -85,6 +88,35 @@ class Model(Section):
         return {"adapter": self.adapter} if self.adapter else {}
 
 
+class ComparedModel(Model):
+    """One of the models that a study compares."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    called: str | None = Field(default=None, alias="as", pattern=STUDY_NAME, max_length=LONGEST_NAME)
+    """How ids and tables call it; left out: the last part of its name."""
+
+    @classmethod
+    def keys(cls) -> list[str]:
+        """Return the keys that it may have."""
+        return [field.alias or name for name, field in cls.model_fields.items()]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def level(self) -> str:
+        """How ids and tables call it."""
+        return self.called or re.sub(r"[^A-Za-z0-9_.-]", "_", PurePath(self.name).name) or "model"
+
+    @property
+    def alone(self) -> Model:
+        """The section of a study of this model alone."""
+        return Model(**{key: value for key, value in self if key in self.model_fields_set and key != "called"})
+
+
 class Engine(Section):
     """How the frozen part of the network is computed; changes the clock, never the numbers."""
 
@@ -114,6 +146,10 @@ class Baseline(Section):
             if key not in axes:
                 raise ValueError(f"unknown key {key!r} in final.baseline; {closest(str(key), axes)}")
         return value
+
+    def without(self, axis: str) -> Baseline:
+        """Return the same cell of a grid that lacks an axis."""
+        return Baseline(**{key: value for key, value in self if key != axis})
 
     @property
     def levels(self) -> Mapping[str, str]:
@@ -184,6 +220,9 @@ class StudySpec(Section):
     """A task that travels with the harness, or the path of a task file."""
     tracking: Tracking = Tracking()
     model: Model = Model()
+    models: tuple[ComparedModel, ...] = ()
+    """Several models instead of one, ``[gpt2, {name: org/large, as: large}]``: one more axis, ``model``; each by its
+    name, or a section with the keys of ``model`` and ``as``, how ids and tables call it."""
     data: Data = Data()
     prompts: tuple[Prompt, ...] = Field(default=(), min_length=1)
     """The prompts that are compared: names of the task's, addresses in the Prompt Registry, or sections with these
@@ -202,6 +241,17 @@ class StudySpec(Section):
     generality: Annotated[Generality, BeforeValidator(generality_of)] = Generality()
     """What fine-tuning should leave as it was; measured before and after by every final run. ``none``: nothing is
     measured."""
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> StudySpec:
+        if not self.models:
+            return self
+        if "model" in self.model_fields_set:
+            raise ValueError("the study names model and models; keep one of the two")
+        names = [model.level for model in self.models]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"models calls two of them {repeated[0]}; tell them apart by as: {repeated[0]}-2")
+        return self
 
     @field_validator("prompts", "tuning")
     @classmethod
@@ -224,6 +274,13 @@ class StudySpec(Section):
         """Return the prompts in order, one for each combination where a prompt has features; plain text is one."""
         prompts = self.prompts or (Prompt(name=NAME),)
         return tuple(one for prompt in prompts for one in prompt.combinations())
+
+    def of_model(self, place: int) -> StudySpec:
+        """Return the study of one of its models alone, by its place in ``models``; itself where it names none."""
+        if not self.models:
+            return self
+        final = self.final.model_copy(update={"baseline": self.final.baseline and self.final.baseline.without(MODEL)})
+        return self.model_copy(update={"model": self.models[place].alone, "models": (), "final": final})
 
     def tunings(self) -> tuple[Tuning, ...]:
         """Return the tunings in order, zero-shot (``none``) put first where the study leaves it out."""

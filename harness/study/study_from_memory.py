@@ -74,7 +74,7 @@ class MemoryStudy(StudyFile):
 
     def place(self, *keys: str | int) -> str:
         """Return the keyword of a key."""
-        return _place(keys)
+        return _place(self.written(keys))
 
     def keep(self) -> None:
         """Write what came from memory, where it is not there yet, or is no longer what its name says."""
@@ -236,6 +236,13 @@ def _model(model: Any, memory: _Memory) -> Any:
     return _plain(section, ("model",))
 
 
+def _models(models: Any, memory: _Memory) -> Any:
+    """Return the models that a study compares, each a name or a section."""
+    if not isinstance(models, list | tuple):
+        return _plain(models, ("models",))
+    return [_model(model, memory) for model in models]
+
+
 def _folder_of(pair: Any, folder: Path) -> Path:
     """Write a model and its tokenizer into a folder that is called by their content, and return it."""
     if len(pair) != 2 or not all(hasattr(part, "save_pretrained") for part in pair):
@@ -281,6 +288,7 @@ _SECTIONS = {
     "prompts": _prompts,
     "tuning": _tuning,
     "model": _model,
+    "models": _models,
     "training": _training,
 }
 """The sections that may hold what lies in memory or in files, and what makes them a study file's."""

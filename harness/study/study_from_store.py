@@ -82,7 +82,7 @@ def rebuilt(stored: StoredStudy, folder: Path, store: str, allowed: Permissions)
     file.write_text(stored.file, encoding="utf-8")
     task.write_text(stored.task, encoding="utf-8")
     overrides = [*record.overrides, f"task={json.dumps(str(task))}", *_pinned(stored)]
-    overrides += [_override("model", name, said) for name, said in allowed._asdict().items()]
+    overrides += _permitted(record, allowed)
     overrides.append(_override("search", "storage", Search().storage))  # nothing is searched
     if function := _own_loss(record):
         _refuse_unknown(f"the store's copy of loss {record.study['training']['loss']}", stored.loss, allowed)
@@ -101,6 +101,15 @@ def rebuilt(stored: StoredStudy, folder: Path, store: str, allowed: Permissions)
         if other.is_file():
             _refuse_unknown(f"task {other}", task_text(other), allowed)
     return check(read, test=bool(read.study.final.seeds))
+
+
+def _permitted(record: StudyRecord, allowed: Permissions) -> list[str]:
+    """Return the overrides that say what models may do, whatever the store says of it."""
+    said = allowed._asdict()
+    if not (models := record.study.get("models")):
+        return [_override("model", name, value) for name, value in said.items()]
+    each = [{key: value for key, value in model.items() if value is not None} | said for model in models]
+    return [f"models={json.dumps(each)}"]
 
 
 def _own_loss(record: StudyRecord) -> str | None:

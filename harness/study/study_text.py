@@ -35,7 +35,9 @@ def _written(value: Any, *, defaults: bool, searched: Collection[str]) -> Any:
     if isinstance(value, Section):
         keys = [*type(value).model_fields, *(value.model_extra or {})]
         written = [key for key in keys if _says(value, key, defaults=defaults)]
-        return {key: _written(getattr(value, key), defaults=defaults, searched=searched) for key in written}
+        fields = type(value).model_fields
+        names = {key: (key in fields and fields[key].alias) or key for key in written}
+        return {names[key]: _written(getattr(value, key), defaults=defaults, searched=searched) for key in written}
     if isinstance(value, Mapping):
         return {key: _written(inner, defaults=defaults, searched=searched) for key, inner in value.items()}
     if isinstance(value, tuple | list):
@@ -56,4 +58,6 @@ def _says(section: Section, key: str, *, defaults: bool) -> bool:
     if not defaults or field is None:
         return key in section.model_fields_set
     value = getattr(section, key)
-    return (value is not None or field.default is not None) and not (key == "prompts" and not value)
+    if key == "model" and isinstance(section, StudySpec) and section.models:
+        return False
+    return (value is not None or field.default is not None) and not (key in ("prompts", "models") and not value)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from harness.core.example import digest
 from harness.data.tokenization import Limits
 from harness.study.decoding_settings import Decoding
 from harness.study.row_lengths import Fit
@@ -45,6 +47,12 @@ class ModelFacts(NamedTuple):
     """Per cell whose search draws an adapter's size: how many more parameters each one more of it is."""
     filled: dict[str, str] = {}  # noqa: RUF012  # never changed
     """Of prompts with demonstrations: as the first validation row fills them in."""
+    models: dict[str, ModelFacts] = {}  # noqa: RUF012  # never changed
+    """Where several models are compared, those of each, by what it is called; the others are then of the first."""
+
+    def of(self, model: str) -> ModelFacts:
+        """Return the facts of one of several models; themselves where there is one."""
+        return self.models.get(model, self)
 
     def shots(self, prompt: str) -> dict[str, float]:
         """Return, as metrics, how many of a prompt's demonstrations fit."""
@@ -54,7 +62,25 @@ class ModelFacts(NamedTuple):
     def as_json(self) -> dict[str, Any]:
         """Return what `from_json` reads."""
         parts = {"limits": self.limits._asdict(), "decoding": self.decoding.as_json()}
-        return {**self._asdict(), **parts, "fits": [fit._asdict() for fit in self.fits]}
+        models = {name: facts.as_json() for name, facts in self.models.items()}
+        return {**self._asdict(), **parts, "fits": [fit._asdict() for fit in self.fits], "models": models}
+
+    @classmethod
+    def of_several(cls, models: Mapping[str, ModelFacts]) -> ModelFacts:
+        """Return the facts of a study of several models, from those of each, by what it is called."""
+        first, every = next(iter(models.values())), models.values()
+        cautions = {
+            line: [name for name, facts in models.items() if line in facts.cautions]
+            for facts in every
+            for line in facts.cautions
+        }
+        return first._replace(
+            weights=digest([facts.weights for facts in every]),
+            parameters={cell: counts for facts in every for cell, counts in facts.parameters.items()},
+            growth={cell: growth for facts in every for cell, growth in facts.growth.items()},
+            cautions=tuple(f"{', '.join(names)}: {line}" for line, names in cautions.items()),
+            models=dict(models),
+        )
 
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> ModelFacts:
@@ -69,5 +95,6 @@ class ModelFacts(NamedTuple):
                 "energy": tuple(found["energy"]),
                 "fits": tuple(Fit(**fit) for fit in fits),
                 "cautions": tuple(found["cautions"]),
+                "models": {name: cls.from_json(facts) for name, facts in found["models"].items()},
             }
         )

@@ -96,7 +96,7 @@ def test_whatever_is_read_fits(key: str, tmp_path: Path) -> None:
         ("search.sampler", "best"),
         ("search.ranges", {"head": {"low": 1.0}}),
         ("final.seeds", [-1]),
-        ("final.baseline.model", "x"),
+        ("final.baseline.modle", "x"),
         ("tuning", ["last_blocks"]),
         ("tuning", [{"last_blocks": 0}]),
         ("tuning", [{"last_blocks": 1, "head": 1}]),

@@ -19,6 +19,7 @@ from harness.core.progress import Progress, Step, Tell
 from harness.core.workspace import Workspace
 from harness.runner.executors.job_checkpoint import Found, JobCheckpoint, Notes, Score, job_checkpoint
 from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, JobQueue, Measured, Reply, Scored, Trained
+from harness.runner.executors.resident_model import ModelsInTurn, Told
 from harness.runner.objective import is_maximized
 from harness.serving.generator import save_model
 from harness.serving.recipe import recipe_of_run
@@ -39,43 +40,51 @@ __all__ = ["InProcess", "JobRun"]
 
 
 class InProcess:
-    """Does jobs one by one, in the order of the queue; the study's model is loaded when this is made.
+    """Does jobs one by one, in the order of the queue; a study's first model is loaded when this is made.
+
+    Of several models one is there at a time, and all that waits for it is done before the next is loaded.
 
     Args:
         checked: The study.
         workspace: Where recordings are kept.
         progress: Told how far jobs are, and of what takes time or does not work.
         share: How many processes that do the same divide the memory between them.
+        loaded: Told of each model that is loaded; see `harness.runner.executors.resident_model.Loaded`.
     """
 
-    def __init__(self, checked: Checked, workspace: Workspace, progress: Progress, *, share: int = 1) -> None:
+    def __init__(
+        self,
+        checked: Checked,
+        workspace: Workspace,
+        progress: Progress,
+        *,
+        share: int = 1,
+        loaded: Told = lambda model, manner: None,
+    ) -> None:
         self._checked, self._workspace, self._progress = checked, workspace, progress
-        self._trainer = Trainer(checked, workspace, progress.say, share=share)
-        setup, general, study = self._trainer.setup, checked.general, checked.study
-        sizes = {"batch_size": study.training.batch_size, "prompts": setup.decoding.batch_size}
-        self._forgetting = (
-            Forgetting(general, setup.loaded, forward=setup.forward, **sizes) if general and study.final.seeds else None
-        )
+        self._models = ModelsInTurn(checked, workspace, progress, share, loaded)
+        self._model_of = {cell.id: cell.model for cell in checked.cells}
 
     def facts(self) -> ModelFacts:
-        """Return what the records of the study say of its model."""
-        facts = self._trainer.facts(self._checked.cells)
-        return facts._replace(forgetting=self._forgetting.digest if self._forgetting else None)
+        """Return what the records of the study say of its model, or of each of them."""
+        return self._models.facts()
 
     def open_test(self, examples: Sequence[Example]) -> None:
         """Hand the test split in."""
-        self._trainer.setup.open_test(examples)
+        self._models.open_test(examples)
 
     def run(self, queue: JobQueue) -> Generator[Event, Reply, None]:
         """Do jobs until none waits."""
         while names := queue.waiting():
-            yield from self.do(queue.take(names[0]))
+            here = (name for name in names if self._model_of[queue.cell(name)] == self._models.resident.model)
+            yield from self.do(queue.take(next(here, names[0])))
 
     def do(self, job: Job) -> Generator[Event, Reply, None]:
         """Do one job."""
-        tell, device = partial(self._progress.at, job.name), self._trainer.setup.loaded.model.device.type
+        own = self._models.of(self._model_of[job.cell])
+        tell, device = partial(self._progress.at, job.name), own.trainer.setup.loaded.model.device.type
         kept = job_checkpoint(job, self._checked, self._workspace, device=device, say=self._progress.say)
-        return JobRun(job, self._checked, self._trainer, self._forgetting, tell, kept).events()
+        return JobRun(job, self._checked, own.trainer, own.forgetting, tell, kept).events()
 
     def recorded(self) -> int:
         """Return the bytes of the recordings that were made or found."""
@@ -83,12 +92,7 @@ class InProcess:
 
     def recordings(self) -> Mapping[str, int]:
         """Return them by what names a recording, for whoever shares them with others."""
-        return self._trainer.recorded
-
-    def manner(self) -> tuple[object, ...]:
-        """Return what decides how its figures are computed, beside the job: two that are to agree have the same."""
-        setup = self._trainer.setup
-        return setup.loaded.digest, setup.loaded.model.device.type, setup.whole_forward.alone, setup.decoding.as_json()
+        return self._models.recordings()
 
     def close(self) -> None:
         """Do nothing: the model goes with the process."""

@@ -93,7 +93,7 @@ class KnownModel:
         if self._facts not in (None, self._found):
             self._file.unlink(missing_ok=True)
             raise ModelError(
-                f"model {self._checked.study.model.name} is another one than when this study was last run, though its "
+                f"model {self._names()} is another one than when this study was last run, though its "
                 "files are the same; the same command goes on, with the model as it is now"
             )
         yield from self._executor.run(queue)
@@ -109,7 +109,7 @@ class KnownModel:
 
     @cached_property
     def _executor(self) -> Executor:
-        self._progress.stage(f"loading model {self._checked.study.model.name}")
+        self._progress.stage(f"loading model {self._names()}")
         made = self._make(self._checked, self._workspace, self._progress, self._crew)
         if self._test is not None:
             made.open_test(self._test)
@@ -136,9 +136,10 @@ class KnownModel:
         """Return all that facts of a model depend on, nothing where that cannot be said."""
         checked, study = self._checked, self._checked.study
         files = file_states(self._files())
-        if not files or study.model.trust_remote_code or checked.general.tasks:
+        each = [*checked.models.values()] or [checked]
+        if not files or any(one.study.model.trust_remote_code for one in each) or checked.general.tasks:
             return []
-        halves = checked.description.is_encoder_decoder
+        halves = [one.description.is_encoder_decoder for one in each]
         metrics = [metric if isinstance(metric, str) else metric.signature() for metric in checked.metrics]
         versions = {name: value for name, value in provenance(checked.file.path.parent).items() if name != "commit"}
         return [
@@ -148,8 +149,8 @@ class KnownModel:
             [[type(prompt).__name__, asdict(prompt)] for prompt in checked.prompts],
             {split: fingerprint(examples) for split, examples in checked.examples.items()},
             [token_limits(study, checked.task), new_tokens(study, checked.task)],
-            stop_texts(study, checked.task, is_encoder_decoder=halves),
-            [fit._asdict() for fit in checked.fits],
+            [stop_texts(study, one.task, is_encoder_decoder=half) for one, half in zip(each, halves, strict=True)],
+            [fit._asdict() for one in each for fit in one.fits],
             [metrics, task_text(checked.task_file), checked.cautions, checked.general.texts],
             [
                 versions,
@@ -161,17 +162,25 @@ class KnownModel:
         ]
 
     def _files(self) -> list[Path]:
-        """Return the files of the model's folder; on the Hub's cache that of the commit."""
-        source = locate(model_location(self._checked.study.model.name), self._checked.study.model.revision)
-        tokenizer = self._checked.description.tokenizer_file
-        folder = Path(source.name) if source.commit is None else tokenizer and tokenizer.parent
-        adapter = self._checked.study.model.adapter
-        folders = [folder, *([named_path(adapter)] if adapter else [])] if folder else []
-        files = [path for place in folders for path in place.rglob("*") if path.is_file()]
-        return files if len(files) <= MOST else []
+        """Return the files of all models, nothing where those of one cannot be said."""
+        found = [_files_of(one) for one in self._checked.models.values() or (self._checked,)]
+        return [path for files in found for path in files] if all(found) else []
+
+    def _names(self) -> str:
+        return ", ".join(self._checked.models) or self._checked.study.model.name
 
     def _changes(self) -> Iterator[float]:
         return (max(path.stat().st_mtime, path.stat().st_ctime) for path in self._files())
+
+
+def _files_of(checked: Checked) -> list[Path]:
+    """Return the files of a model's folder; on the Hub's cache that of the commit."""
+    model = checked.study.model
+    source, tokenizer = locate(model_location(model.name), model.revision), checked.description.tokenizer_file
+    folder = Path(source.name) if source.commit is None else tokenizer and tokenizer.parent
+    folders = [folder, *([named_path(model.adapter)] if model.adapter else [])] if folder else []
+    files = [path for place in folders for path in place.rglob("*") if path.is_file()]
+    return files if len(files) <= MOST else []
 
 
 def _devices() -> Iterator[Path]:

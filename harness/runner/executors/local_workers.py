@@ -26,6 +26,7 @@ from harness.runner.executors.worker_messages import (
     Beat,
     Footprint,
     Free,
+    Loaded,
     Opened,
     Raised,
     Ready,
@@ -34,6 +35,7 @@ from harness.runner.executors.worker_messages import (
     Unlike,
 )
 from harness.runner.executors.worker_process import fingerprints
+from harness.study.axes import TRAIN_SIZE
 from harness.study.check import Checked
 from harness.tracking.schema import Params
 from harness.training.model_facts import ModelFacts
@@ -83,7 +85,9 @@ class LocalWorkers:
         self._stillborn = Counter[int]()
         """Those that did not come to load their model, by their numbers."""
         self._trunks = {cell.id: _trunk(cell.levels) for cell in checked.cells}
-        self._manner: tuple[object, ...] | None = None
+        self._models = {cell.id: cell.model for cell in checked.cells}
+        self._manners: dict[str, tuple[object, ...]] = {}
+        """How the workers compute with each model."""
         self._facts: ModelFacts | None = None
         try:
             for log in self._logs.glob("worker-*.log"):
@@ -144,13 +148,15 @@ class LocalWorkers:
             self._begin(number)
 
     def _choose(self, worker: Worker, queue: JobQueue) -> str:
-        """Return the job of a worker: one whose frozen part it has, else one whose frozen part nobody works on."""
-        names = queue.waiting()
-        own = (name for name in names if self._trunks[queue.cell(name)] == worker.trunk)
-        if name := next(own, None):
-            return name
-        taken = {other.trunk for other in self._workers if other.job}
-        return next((name for name in names if self._trunks[queue.cell(name)] not in taken), names[0])
+        """Return the job of a worker: one whose frozen part it has, else of its model, else one nobody works on."""
+        trunks, taken = self._trunks, {other.trunk for other in self._workers if other.job}
+        models = {other.model for other in self._workers if other.job}
+
+        def merit(name: str) -> tuple[bool, bool, bool, bool]:
+            trunk, model = trunks[queue.cell(name)], self._models[queue.cell(name)]
+            return trunk == worker.trunk, model == worker.model, model not in models, trunk not in taken
+
+        return max(queue.waiting(), key=merit)
 
     def _begin(self, number: int) -> None:
         """Begin a worker; the first one of all measures what a worker takes, where several share a device."""
@@ -191,6 +197,9 @@ class LocalWorkers:
                     self._progress.at(message.job, message.step)
             case Said():
                 self._say(message.text)
+            case Loaded():
+                self._refuse_another(message.model, message.manner, worker)
+                worker.model = message.model
             case Free():
                 worker.job = None
                 self._recordings |= message.recordings
@@ -211,18 +220,20 @@ class LocalWorkers:
         return None
 
     def _welcome(self, ready: Ready, worker: Worker) -> None:
-        """Take a worker whose model is loaded; all of them compute alike."""
-        self._manner = self._manner or ready.manner
-        if ready.manner != self._manner:
-            name = self._checked.study.model.name
-            raise ModelError(
-                f"worker {worker.number} loaded another model {name} than the first one, or computes otherwise; see "
-                "that its files stay as they are and that all devices are alike, and the same command goes on"
-            )
+        """Take a worker whose model is loaded."""
         self._facts = self._facts or ready.facts
         worker.is_ready = True
         if self._test is not None:
             worker.send(Opened(self._test))
+
+    def _refuse_another(self, model: str, manner: tuple[object, ...], worker: Worker) -> None:
+        """See that a worker computes with a model as those before it do."""
+        if self._manners.setdefault(model, manner) != manner:
+            name = model or self._checked.study.model.name
+            raise ModelError(
+                f"worker {worker.number} loaded another model {name} than the first one, or computes otherwise; see "
+                "that its files stay as they are and that all devices are alike, and the same command goes on"
+            )
 
     def _lose(self, worker: Worker) -> Generator[Event, Reply, None]:
         """Replace a worker that is gone or hangs; its job waits again, or has failed."""
@@ -267,5 +278,5 @@ class LocalWorkers:
 
 
 def _trunk(levels: Mapping[str, str]) -> Hashable:
-    """Return what the frozen part of a cell is computed for: all but what trains."""
-    return tuple(sorted((axis, level) for axis, level in levels.items() if axis != Params.TUNING))
+    """Return what the frozen part of a cell is computed for: all but what trains, and on how many rows."""
+    return tuple(sorted((axis, level) for axis, level in levels.items() if axis not in (Params.TUNING, TRAIN_SIZE)))

@@ -46,6 +46,8 @@ class Worker:
         self.number, self.log = number, log
         self.job: Job | None = None
         self.trunk: Hashable = None
+        self.model: str | None = None
+        """What it has loaded."""
         """What the frozen part of its last job was computed for."""
         self.is_ready = False
         """Whether its model is loaded."""

@@ -42,21 +42,26 @@ def measured(checked: Checked) -> Footprint:
     """Train and score a batch of the longest rows; return what that took. This process has done nothing before."""
     place = device(checked.study.training.device)
     free = free_memory(place)
-    cells = checked.cells
-    prompt = longest_prompt(checked, list(dict.fromkeys(cell.prompt for cell in cells)))
-    trainer = probe_trainer(checked, longest_rows(checked, prompt), replay=False)
-    heaviest = max(((trainer.parameters(cell)[0], -order) for order, cell in enumerate(cells)))
-    _try(trainer, Cell(prompt, cells[-heaviest[1]].tuning))
+    for one in checked.models.values() or (checked,):  # a worker has each of several in turn
+        _heaviest(one)
+        gc.collect()
     if place.type == "cuda":
         taken = Footprint(int(torch.cuda.max_memory_reserved()) + CONTEXT, 0, free + CONTEXT)
     else:
         peak, shared = _peak()
         taken = Footprint(peak - shared, shared, free)
-    del trainer
-    gc.collect()
     if place.type == "cuda":
         torch.cuda.empty_cache()
     return taken
+
+
+def _heaviest(checked: Checked) -> None:
+    """Train and score what takes most with a model."""
+    cells = checked.cells
+    prompt = longest_prompt(checked, list(dict.fromkeys(cell.prompt for cell in cells)))
+    trainer = probe_trainer(checked, longest_rows(checked, prompt), replay=False)
+    heaviest = max(((trainer.parameters(cell)[0], -order) for order, cell in enumerate(cells)))
+    _try(trainer, Cell(prompt, cells[-heaviest[1]].tuning))
 
 
 def _try(trainer: Trainer, cell: Cell) -> None:

@@ -11,7 +11,7 @@ from harness.core.progress import Step
 from harness.study.load_study import StudyFile
 from harness.training.model_facts import ModelFacts
 
-__all__ = ["Beat", "Footprint", "Free", "Opened", "Raised", "Ready", "Said", "Setup", "Unlike"]
+__all__ = ["Beat", "Footprint", "Free", "Loaded", "Opened", "Raised", "Ready", "Said", "Setup", "Unlike"]
 
 
 class Setup(NamedTuple):
@@ -55,11 +55,18 @@ class Footprint(NamedTuple):
     """What there was for them all before the first began."""
 
 
-class Ready(NamedTuple):
-    """From a worker: its model is loaded."""
+class Loaded(NamedTuple):
+    """From a worker: a model is loaded, and the one before it is gone."""
 
+    model: str
+    """What it is called where several are compared, else empty."""
     manner: tuple[object, ...]
     """See `harness.runner.executors.in_process.InProcess.manner`."""
+
+
+class Ready(NamedTuple):
+    """From a worker: it can do jobs."""
+
     facts: ModelFacts | None
     """If they were asked for."""
 

@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ from harness.core.progress import Progress, Step
 from harness.core.scratch import scratch
 from harness.core.workspace import Workspace
 from harness.runner.executors.protocol import Job
-from harness.runner.executors.worker_messages import Beat, Free, Opened, Raised, Ready, Said, Setup, Unlike
+from harness.runner.executors.worker_messages import Beat, Free, Loaded, Opened, Raised, Ready, Said, Setup, Unlike
 from harness.study.check import Checked, check
 
 if TYPE_CHECKING:
@@ -107,14 +108,19 @@ def _work(connection: Connection, voice: _Voice) -> None:
     quiet_libraries()
     if setup.asks_memory:
         voice.send(measured(checked))
-    executor = InProcess(checked, workspace, LoggedProgress(voice), share=setup.share)
-    voice.send(Ready(executor.manner(), executor.facts() if setup.asks_facts else None))
+    tell = partial(_tell_loaded, voice)
+    executor = InProcess(checked, workspace, LoggedProgress(voice), share=setup.share, loaded=tell)
+    voice.send(Ready(executor.facts() if setup.asks_facts else None))
     while True:
         message = connection.recv()
         if isinstance(message, Opened):
             executor.open_test(message.examples)
         else:
             _do(message, executor, connection, voice)
+
+
+def _tell_loaded(voice: _Voice, model: str, manner: tuple[object, ...]) -> None:
+    voice.send(Loaded(model, manner))
 
 
 def _checked(setup: Setup) -> Checked | Unlike:

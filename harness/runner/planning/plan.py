@@ -16,6 +16,7 @@ from harness.report.number_format import duration
 from harness.results.score_forecast import CellForecast, Forecast
 from harness.runner.finals.checkpoints import models_size
 from harness.runner.planning.planned_work import MIB, Cut, Plan, PlannedCell
+from harness.runner.planning.plans_together import together
 from harness.runner.planning.probe import SCORED, Speed, longest_prompt, probe_trainer, sample, speed_of
 from harness.runner.planning.workload import Load, Work, cuts_of, trained, works
 from harness.runner.search.optuna_storage import reach_storage
@@ -54,6 +55,37 @@ def plan(checked: Checked, workspace: Workspace, *, say: Callable[[str], None], 
     reach_store(checked.file.address.store)
     reach_storage(study.search.storage)
     searched = with_neighbors(chosen, study, checked.cells)
+    plans, itemsizes = dict[str, Plan](), list[int]()
+    for model, one in checked.models.items() or (("", checked),):
+        if own := [cell for cell in searched if cell.model == model]:
+            part = _at_the_middle(one) if model else one
+            plans[model], itemsize = _of_model(part, checked, own, chosen, workspace, say)
+            itemsizes.append(itemsize)
+    made = together(plans, [cell.id for cell in searched])
+    sizes = {cell.id: cell.sizes for cell in made.cells}
+    models = models_size(study.final, [sizes[cell.id] for cell in chosen], max(itemsizes))
+    return replace(made, models=models, planning_seconds=time.perf_counter() - start)
+
+
+def _of_model(
+    checked: Checked,
+    grid: Checked,
+    searched: Sequence[Cell],
+    chosen: Sequence[Cell],
+    workspace: Workspace,
+    say: Callable[[str], None],
+) -> tuple[Plan, int]:
+    """Return the plan of some cells of one model, and the bytes of one of its weights.
+
+    Args:
+        checked: The study of that model alone.
+        grid: The whole study.
+        searched: The cells.
+        chosen: Those of the study with final runs.
+        workspace: Where recordings are.
+        say: Told what takes time.
+    """
+    study = checked.study
     prompts = list(dict.fromkeys(cell.prompt for cell in searched))
     longest = longest_prompt(checked, prompts)
     say(f"loading model {study.model.name}")
@@ -66,39 +98,33 @@ def plan(checked: Checked, workspace: Workspace, *, say: Callable[[str], None], 
     cuts = _cuts(list(work.values()), trainer)
     probed = {cell.tuning: Cell(longest, cell.tuning) for cell in searched}
     speeds = _speeds(list(probed.values()), cuts, trainer, room=room, checked=checked, say=say)
-    retained = _retained(checked, trainer)
-    loads = dict[object, Load]()
+    retained, loads = _retained(checked, trainer), dict[object, Load]()
     own = {cell: trained(cell, work, checked, trainer, loads) for cell in searched}
-    forecasts = {
-        cell.id: cell_forecast(
-            cell,
-            own[cell],
-            finals=(len(study.final.seeds) if cell.tuning.trains else 1) if cell in chosen else 0,
-            speeds=speeds,
-            retained=retained,
-            checked=checked,
+    forecasts = {}
+    for cell in searched:
+        finals = (len(study.final.seeds) if cell.tuning.trains else 1) if cell in chosen else 0
+        forecasts[cell.id] = cell_forecast(
+            cell, own[cell], finals=finals, speeds=speeds, retained=retained, checked=grid
         )
-        for cell in searched
-    }
     first = next((cell.id for cell in searched if forecasts[cell.id].finals), None)
     if first:
         forecasts[first] = forecasts[first]._replace(seconds=forecasts[first].seconds + retained)
     recorded, loaded = sum(size.total for each in work.values() for size in each.recorded), trainer.setup.loaded
     # On a CPU, what a run holds in recordings comes on top of what the probe needed, which did without.
     held = min(recorded, budget.memory) / MIB if loaded.model.device.type == "cpu" else 0.0
-    counted = {cell: _counted(cell, own[cell], forecasts[cell.id], checked, trainer) for cell in searched}
-    return Plan(
-        cells=tuple(counted.values()),
+    made = Plan(
+        cells=tuple(_counted(cell, own[cell], forecasts[cell.id], grid, trainer) for cell in searched),
         cuts=cuts,
         memory=room[0],
         disk=room[1],
         forecast=Forecast(forecasts, trainer.peak_memory() + held, recorded / MIB),
-        models=models_size(study.final, [counted[cell].sizes for cell in chosen], computed_in(loaded.model).itemsize),
+        models="",
         weights=loaded.digest,
-        planning_seconds=time.perf_counter() - start,
+        planning_seconds=0.0,
         epochs=_words(study),
         frozen=_frozen(searched, trainer) if study.model.frozen != "float32" else "",
     )
+    return made, computed_in(loaded.model).itemsize
 
 
 def _frozen(cells: Sequence[Cell], trainer: Trainer) -> str:

@@ -84,7 +84,7 @@ class StudyRuns:
 
     def identity(self, cell: str) -> str:
         """Return the content hash of all that the trials of a cell depend on."""
-        return digest([self.cells[cell].digest, self._reading()])
+        return digest([self.cells[cell].digest, self._reading(cell)])
 
     def parent(self, cell: str, search: str | None = None) -> Run:
         """Return a cell's parent run; started where it is missing, for a known search."""
@@ -95,8 +95,8 @@ class StudyRuns:
         if missing:  # a kill came between making the parent and describing it
             self.tracker.params(run.id, missing)
             run = self._read(run.id)
-        if not self._reading().items() <= run.tags.items():  # an older version made it
-            self.tracker.tags(run.id, self._reading())
+        if not self._reading(cell).items() <= run.tags.items():  # an older version made it
+            self.tracker.tags(run.id, self._reading(cell))
             run = self._read(run.id)
         return run
 
@@ -210,11 +210,12 @@ class StudyRuns:
 
     def _reads_alike(self, run: Run) -> bool:
         """Return whether a run's model read and wrote as the study's does now, as far as the run says."""
-        return all(run.tags.get(name, now) == now for name, now in self._reading().items())
+        reading = self._reading(run.tags.get(Tags.CELL, ""))
+        return all(run.tags.get(name, now) == now for name, now in reading.items())
 
-    def _reading(self) -> dict[str, str]:
-        names = (Tags.TOKENIZER_DIGEST, Tags.GENERATION_DIGEST)
-        return {name: self.tags[name] for name in names if name in self.tags}
+    def _reading(self, cell: str) -> dict[str, str]:
+        tags = {**self.tags, **self.links.get(cell, {})}
+        return {name: tags[name] for name in (Tags.TOKENIZER_DIGEST, Tags.GENERATION_DIGEST) if name in tags}
 
     def _read(self, run: str) -> Run:
         """Read a run anew; reading all of them takes the longer, the more there are."""
