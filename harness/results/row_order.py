@@ -10,11 +10,7 @@ from harness.results.collect import Results
 from harness.study.tuning_names import depth
 from harness.tracking.schema import score_name
 
-__all__ = ["TRAIN_SIZE", "alike", "by_prompt", "further", "kept_split", "prompts", "rows_by", "score_grid", "tunings"]
-
-
-TRAIN_SIZE = "train_size"
-"""The axis whose levels are numbers of training examples."""
+__all__ = ["alike", "by_prompt", "further", "kept_split", "prompts", "rows_by", "score_grid", "tunings"]
 
 
 def kept_split(results: Results) -> str:

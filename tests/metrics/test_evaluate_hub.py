@@ -13,7 +13,8 @@ from harness import metrics
 from harness.core.errors import MetricError
 from harness.metrics.evaluate_hub import as_evaluate, hub_metric, resolve
 
-TEXT_METRICS = [name for name in metrics.names() if name not in ("perplexity", "bits_per_byte")]
+OF_LIKELIHOODS = ("perplexity", "pseudo_perplexity", "bits_per_byte")
+TEXT_METRICS = [name for name in metrics.names() if name not in OF_LIKELIHOODS]
 
 PREDICTIONS = ["the cat sat on the mat", "", "über müde"]
 REFERENCES = [["a cat sat on the mat", "the cat is on the mat"], ["so it goes"], ["über müde"]]

@@ -16,7 +16,7 @@ from harness.core.errors import MetricError
 
 NAMES = [
     *("rouge1", "rouge2", "rougeL", "rougeLsum", "bleu", "chrf", "ter", "token_f1", "exact_match"),
-    *("distinct1", "distinct2", "length_ratio", "perplexity", "bits_per_byte"),
+    *("distinct1", "distinct2", "length_ratio", "perplexity", "pseudo_perplexity", "bits_per_byte"),
     *("accuracy", "macro_f1", "calibration_error"),
 ]
 
@@ -26,6 +26,7 @@ UPPER = {
     "ter": math.inf,
     "length_ratio": math.inf,
     "perplexity": math.inf,
+    "pseudo_perplexity": math.inf,
     "bits_per_byte": math.inf,
 }
 
@@ -43,7 +44,8 @@ def test_unknown_name_offers_the_closest():
 
 def test_directions():
     lower = {name for name in NAMES if not metrics.get(name).higher_is_better}
-    assert lower == {"ter", "length_ratio", "perplexity", "bits_per_byte", "calibration_error"}
+    others = {"pseudo_perplexity", "calibration_error"}
+    assert lower == {"ter", "length_ratio", "perplexity", "bits_per_byte"} | others
 
 
 def test_importing_metrics_imports_no_library():

@@ -12,12 +12,11 @@ from harness.results.changed_metric import changed_metric
 from harness.results.collect import Results
 from harness.results.degenerate import nothing_ranks, unclaimed
 from harness.results.prompt_transfer import PromptTransfer, prompt_transfer
-from harness.results.row_order import TRAIN_SIZE
 from harness.results.unfinished import unfinished
 from harness.stats import Comparison
 from harness.stats.answers import Scored, score_answers, units
 from harness.stats.verdicts import Verdicts, judge
-from harness.study.axes import featured
+from harness.study.axes import TRAIN_SIZE, featured
 from harness.tracking.schema import score_name
 
 __all__ = ["Findings", "find"]
