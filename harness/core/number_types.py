@@ -67,10 +67,12 @@ def _one_or_several(kind: Any) -> Callable[[Any], Any]:
         if value is None or not isinstance(value, list | tuple):
             return value if value is None else number(value)
         if not value:
-            raise ValueError("a list of levels is empty; name at least one, or leave the key out")
+            raise PydanticCustomError("levels", "it must be a number, or a list of several to compare")
         numbers = tuple(map(number, value))
         if repeated := sorted({number for number in numbers if numbers.count(number) > 1}):
-            raise ValueError(f"a list of levels names {repeated[0]} more than once; each must be distinct")
+            raise PydanticCustomError(
+                "levels", "it names {level} more than once; each must be distinct", {"level": repeated[0]}
+            )
         return numbers if len(numbers) > 1 else numbers[0]
 
     return each

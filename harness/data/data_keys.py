@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from harness.core.closest_match import closest
 from harness.core.example import Split
 from harness.core.named_path import DataPath
-from harness.core.number_types import Amount, Rows, Seed, Sizes
+from harness.core.number_types import Amount, Count, Rows, Seed, Sizes
 from harness.core.yaml_section import Section
 from harness.data.split_slices import SplitName, names_file, pieces_of
 
@@ -127,7 +127,7 @@ class Data(Place):
     train: Sizes | None = None
     """Rows used; left out: all. A list, ``[50, 200, 800]``, is one more axis, ``train_size``: each size is a part of
     the next larger one, and all are validated and tested on the same rows."""
-    per_label: Rows | None = None
+    per_label: Count | None = None
     """Training rows used of each label, instead of ``train``: ``4`` for a few-shot study; a smaller number takes some
     of the rows of a larger one."""
     validation: Rows | None = None

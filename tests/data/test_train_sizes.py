@@ -109,7 +109,7 @@ def test_a_list_of_one_is_that_size() -> None:
     ("sizes", "message"),
     [
         ([8, 40, 8], "names 8 more than once; each must be distinct"),
-        ([], "a list of levels is empty; name at least one"),
+        ([], "it must be a number, or a list of several to compare"),
         ([8, 0], "greater than or equal to 1"),
         ([8, True], "it must be a number, not true or false"),
         ([8, "many"], "valid integer"),

@@ -117,7 +117,7 @@ def test_what_is_no_size_is_refused_before_anything_runs(places: Places) -> None
     before = place.files()
     for option, message in {
         "data.train=[6, 600]": "data.train is 600, but there are 24 rows; lower it",
-        "data.train=[6, 6]": "a list of levels names 6 more than once; each must be distinct",
+        "data.train=[6, 6]": "names 6 more than once; each must be distinct",
         "final.baseline={prompt: bare, tuning: head, train_size: 7}": "final.baseline names train_size '7'",
     }.items():
         sizes = () if option.startswith("data") else ("--set", "data.train=[6, 18]")

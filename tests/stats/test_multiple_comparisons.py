@@ -193,7 +193,7 @@ def test_a_grid_with_holes_uses_the_levels_that_all_have():
     assert [c.a for c in outside.main["prompt"]] == ["b"]
     assert outside.main["tuning"] == ()
     alone = effects(cells, {"a/x": grid["a/x"]}, reference="a/x", higher_is_better=True)
-    assert alone == ({"prompt": (), "tuning": ()}, {("prompt", "tuning"): ()})
+    assert alone == ({"prompt": (), "tuning": ()}, {("prompt", "tuning"): ()}, {})
     cross = {name: levels for name, levels in grid.items() if name in ("a/x", "b/y")}
     assert not any(effects(cells, cross, reference="a/x", higher_is_better=True).main.values())
 

@@ -85,7 +85,6 @@ def test_a_key_in_the_wrong_place_is_answered_with_its_section(key: str, tmp_pat
         ("batch_size", "did you mean 'training.batch_size' or 'generation.batch_size'?"),
         ("batchsize", "did you mean 'training.batch_size' or 'generation.batch_size'?"),
         ("trainig", "did you mean 'training'?"),
-        ("models", "did you mean 'model'? Or 'final.models'?"),
         ("training.learning_rate", "did you mean 'search.learning_rate'?"),
         ("search.epochs", "did you mean 'training.epochs'?"),
         ("search.learning_rate.trials", "did you mean 'search.trials'?"),

@@ -50,6 +50,7 @@ def test_a_minimal_study_gets_the_documented_defaults(tmp_path: Path) -> None:
         "max_source_tokens": None,
         "max_target_tokens": None,
         "block_tokens": None,
+        "scored_tokens": None,
         "schedule": "linear",
         "warmup": 0.0,
         "weight_decay": 0.0,
