@@ -184,14 +184,14 @@ def test_draws_do_not_depend_on_kills(sampler: str, space: SearchSpace, tmp_path
     study, storage = spec(sampler, trials=ROOM[sampler]), f"sqlite:///{tmp_path / 'optuna.db'}"
     expected = undisturbed(study, space)
     for kill in range(8):
-        search = opened(open_storage(storage), study, space)
+        search = opened(open_storage(storage, print), study, space)
         search.recover(lambda number: None)
         if (trial := search.ask()) is None:
             break
         if kill % 2:  # every second process lives long enough for one trial, and dies in the next
             search.tell(trial.optuna.number, "complete", score(trial.hyperparameters))
             search.ask()
-    search = opened(open_storage(storage), study, space)
+    search = opened(open_storage(storage, print), study, space)
     search.recover(lambda number: None)
     assert finish(search) == expected
     assert [trial.user_attrs["index"] for trial in search.finished()] == list(range(len(expected)))

@@ -101,9 +101,9 @@ def test_decisions_survive_the_process(tmp_path: Path) -> None:
     found = []
     for index in range(len(curves)):
         if index == 3:
-            step(opened(open_storage(url), len(curves)), curves, epochs=1)
-            opened(open_storage(url), len(curves)).recover(lambda number: None)
-        found.append(step(opened(open_storage(url), len(curves)), curves))
+            step(opened(open_storage(url, print), len(curves)), curves, epochs=1)
+            opened(open_storage(url, print), len(curves)).recover(lambda number: None)
+        found.append(step(opened(open_storage(url, print), len(curves)), curves))
     assert found == expected(curves) == [None, None, 1, 2, None]
 
 
