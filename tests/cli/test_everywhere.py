@@ -145,5 +145,5 @@ def test_a_shell_completes(name: str, tmp_path: Path) -> None:
         return
     function = re.search(r"complete .*-F (\w+) harness", script)
     assert function
-    ask = f'{script}\nCOMP_WORDS=(harness st); COMP_CWORD=1; {function[1]} harness; printf "%s\\n" "${{COMPREPLY[@]}}"'
+    ask = f'{script}\nCOMP_WORDS=(harness sta); COMP_CWORD=1; {function[1]} harness; printf "%s\\n" "${{COMPREPLY[@]}}"'
     assert shell(tmp_path, "bash", "-c", ask, PATH=path).stdout.split() == ["status"]

@@ -21,6 +21,7 @@ from sqlalchemy import create_engine, text
 from benchmarks.proxy import proxy
 from benchmarks.tracking_server import NoDatabase, TrackingServer, free_port, tracking_server
 from harness.core.errors import StoreAway, StoreError
+from harness.tracking.memory_names import CHECKPOINTING
 from harness.tracking.mlflow.http import reach_server
 from harness.tracking.schema import HIDDEN, Tags
 from tests.support.study_fixture import PARENT, QUICK, Place, Places
@@ -29,6 +30,7 @@ CELLS = ("--set", "tuning=[none, head]", "--set", "final.seeds=[11, 12]")
 """Two cells that train, two that do not."""
 
 OWN = {Tags.RECORD, Tags.SCORED, "study", "best_model", "best_run", "kept_runs", "mlflow.note.content"}
+OWN |= {CHECKPOINTING}  # says how much memory was free
 OWN |= {HIDDEN + name for name in ("search", "note_digest", "digest.study.json")}  # a forecast and places differ
 """Tags that name a run, a study or a moment."""
 
