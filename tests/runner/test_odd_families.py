@@ -18,7 +18,7 @@ from harness.core.errors import ModelError
 from harness.models.apply_tuning import apply, reset
 from harness.models.find_blocks import anatomy
 from harness.models.load import load
-from harness.serving import generator
+from harness.serving import stored_model
 from harness.serving.generator import Generator
 from harness.serving.recipe import recipe_of_run
 from harness.serving.stored_model import save_model
@@ -133,13 +133,13 @@ def test_a_model_that_does_not_load_back_is_told_before_the_run_ends(
     odd_place: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = odd_place("bert_decoder")
-    honest = generator._loaded
+    honest = stored_model.load_stored
 
     def other(folder: Path, *rest: Any) -> Any:
         loaded = honest(folder, *rest)
         return loaded._replace(digest="another")
 
-    monkeypatch.setattr(generator, "_loaded", other)
+    monkeypatch.setattr(stored_model, "load_stored", other)
     with pytest.raises(ModelError, match=r"does not load back as it was stored.*final.store: delta"):
         ran(place, HEAD, "training.epochs=1", stored=tmp_path / "stored")
 
