@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 import pytest
 from mlflow.entities import Run
@@ -64,10 +64,8 @@ def test_it_says_what_the_stored_model_says_under_that_prompt(asked: Place, tmp_
         run = asked.client().get_run(model.source_run_id)
         if run.data.params["tuning"] == "none":
             continue
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("MLFLOW_TRACKING_URI", asked.uri)
-            there = tmp_path / model.model_id
-            mlflow.artifacts.download_artifacts(f"models:/{model.model_id}", dst_path=str(there))
+        there = tmp_path / model.model_id
+        shutil.copytree(model.artifact_location.removeprefix("file://"), there)
         swapped = next(there.rglob("harness.json")).parent
         said = (swapped / "harness.json").read_text()
         mine, other = {"bare": ("\\n", ":"), "colon": (":", "\\n")}[run.data.params["prompt"]]
@@ -79,6 +77,7 @@ def test_it_says_what_the_stored_model_says_under_that_prompt(asked: Place, tmp_
         assert predicted != list(table(asked, run, "test")["prediction"])
 
 
+@pytest.mark.slow
 def test_a_second_command_asks_nothing_and_a_further_prompt_is_asked_by_the_same_weights(
     asked: Place, places: Places
 ) -> None:
@@ -146,6 +145,7 @@ def test_what_has_nothing_to_transfer_is_refused(places: Places, values: list[st
 MIXED = "prompts=[bare, {name: mix, mixture: [bare, colon]}, colon]"
 
 
+@pytest.mark.slow
 def test_a_mixture_is_scored_under_each_of_its_prompts(places: Places) -> None:
     place = places()
     place.run(MIXED, "search.trials=1", "training.epochs=1", "tuning=[head]", "final.seeds=[11]")
