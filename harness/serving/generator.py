@@ -19,11 +19,10 @@ from harness.core.closest_match import closest
 from harness.core.errors import DataError, ModelError, TemplateError
 from harness.core.example import Example, as_text, digest
 from harness.core.permissions import Permissions
-from harness.data.choice_rows import Choice, ChoiceRows
-from harness.data.encode_split import encode_split
+from harness.data.choice_rows import Choice, ChoiceRows, encode_choices
 from harness.data.label_words import is_labelled, labels_of
 from harness.data.nested_names import names_in, value_at
-from harness.data.tokenization import Row
+from harness.data.tokenization import Row, encode
 from harness.serving.abandoned_answers import Wanted, always, each_while_wanted, while_wanted
 from harness.serving.recipe import Recipe
 from harness.serving.stored_files import (
@@ -120,7 +119,8 @@ class Generator:
             if self.recipe.compared and not found.keys() & set(self.recipe.compared):
                 raise DataError("nothing says which demonstrations are like it")
             shown = self._demonstrations.attached(self.recipe.prompt, [example])
-            rows = encode_split(shown, self.recipe.prompt, self.loaded, limits=self.recipe.limits).rows
+            encodes = encode_choices if is_labelled(self.recipe.prompt) else encode  # a text is no block
+            rows = encodes(shown, self.recipe.prompt, self.loaded, limits=self.recipe.limits).rows
             return rows.choices[0] if isinstance(rows, ChoiceRows) else rows[0]
         except (DataError, TemplateError) as error:
             for name in self.fields:
