@@ -72,6 +72,8 @@ class SideBySide:
         self._test: Sequence[Example] | None = None
         self._said = set[str]()
         self._recordings: dict[str, int] = {}
+        self._over = set[str]()
+        """Jobs whose end was heard."""
         self._losses = Counter[str]()
         """Workers that a job cost."""
         self._stillborn = Counter[int]()
@@ -135,6 +137,7 @@ class SideBySide:
                 worker.trunk = self._trunks[queue.cell(name)]
                 self._seen[worker.place].add(worker.trunk)
                 worker.job = queue.take(name)
+                self._over.discard(worker.job.name)
                 worker.send(worker.job)
         coming = sum(not worker.is_ready for worker in self._workers)
         there = {worker.number for worker in self._workers}
@@ -214,8 +217,16 @@ class SideBySide:
                 raise NotSent(message.why)
             case _:
                 event: Event = message
-                return event
+                return None if self._is_told_twice(event, worker) else event
         return None
+
+    def _is_told_twice(self, event: Event, worker: Member) -> bool:
+        """Return whether an event is of a job that the worker has no more: what a network repeats was heard."""
+        if worker.job is None or event.job != worker.job.name or event.job in self._over:
+            return True
+        if isinstance(event, Ended):
+            self._over.add(event.job)
+        return False
 
     def _welcome(self, ready: Ready, worker: Member) -> None:
         """Take a worker whose model is loaded."""
