@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 
 from harness.metrics import get, names
@@ -45,10 +45,15 @@ max_target_tokens=8)
     said = []
     for part in fields(task):
         value = parts.get(part.name, getattr(task, part.name))
-        if value != part.default:
+        if value != _default(part):
             said.append(f"{part.name}={module.expression(value, part.name)}")
     kind = module.expression(Task, "task")
     return f"{module.text()}\ntask = {kind}({', '.join(said)})\n"
+
+
+def _default(part: Field[object]) -> object:
+    """Return what a field holds where nothing is said."""
+    return part.default if part.default_factory is MISSING else part.default_factory()
 
 
 def _name_of(metric: Metric | str) -> Metric | str:
