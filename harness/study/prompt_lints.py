@@ -140,13 +140,13 @@ def _unused_field(seen: Linted) -> str | None:
 def _instruction_behind_cut(seen: Linted) -> str | None:
     shorten = getattr(seen.prompt, "shorten", None)
     cut = max(seen.fit.shortened.values(), default=0.0) if seen.fit else 0.0
-    if not shorten or not cut:
+    if not shorten or not cut or getattr(seen.prompt, "keep", "start") == "end":
         return None
     field = re.search(rf"\{{\{{[^}}]*\b{re.escape(shorten)}\b[^}}]*\}}\}}", seen.prompt.text)
     behind = FILLED.sub(" ", UNSHOWN.sub("", seen.prompt.text[field.end() :])) if field else ""
     if len(re.findall(r"\w+", behind)) < INSTRUCTION:
         return None
-    return f"its instruction stands behind {shorten!r}, which breaks off in {cut:.1%} of rows: put it in front"
+    return f"its instruction stands behind {shorten!r}, which breaks off in {cut:.1%} of rows: put it in front, or `keep: end`"
 
 
 def _many_shortened(seen: Linted) -> str | None:

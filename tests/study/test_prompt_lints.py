@@ -138,6 +138,11 @@ def test_what_shortening_does_is_told(text: str, cut: float, told: set[str], pla
     assert names(Template("p", text, shorten="source"), plain, cut) == told
 
 
+def test_an_instruction_borders_on_the_end_that_is_kept(plain: Loaded) -> None:
+    text = "{{ source }}\n\nSum up this note in one line.\n"
+    assert names(Template("p", text, shorten="source", keep="end"), plain, 0.02) == set()
+
+
 def test_a_field_that_no_prompt_uses_is_told(plain: Loaded) -> None:
     made = [Example("a", {"source": "x", "topic": "trains"}, "t")]
     examples: dict[Split, list[Example]] = {"train": made, "validation": made}
