@@ -2,8 +2,8 @@
 
     python experiments/real/topics_data.py DATA OUT
 
-`DATA` holds `train`, `validation` and `test` as jsonl.gz with `source` (the turns before), `target` (the turn) and `topic`;
-`OUT` gets them with the talk as `source` and its topic as `target`.
+`DATA` holds `train`, `validation` and `test` as jsonl.gz with `source` (the turns before), `target` (the turn) and
+`topic`; `OUT` gets them with the talk as `source` and its topic as `target`.
 """
 
 import gzip

@@ -146,7 +146,8 @@ def _instruction_behind_cut(seen: Linted) -> str | None:
     behind = FILLED.sub(" ", UNSHOWN.sub("", seen.prompt.text[field.end() :])) if field else ""
     if len(re.findall(r"\w+", behind)) < INSTRUCTION:
         return None
-    return f"its instruction stands behind {shorten!r}, which breaks off in {cut:.1%} of rows: put it in front, or `keep: end`"
+    found = f"its instruction stands behind {shorten!r}, which breaks off in {cut:.1%} of rows"
+    return f"{found}: put it in front, or keep the field's end (keep: end)"
 
 
 def _many_shortened(seen: Linted) -> str | None:
