@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from harness.core.closest_match import closest
 from harness.core.errors import DataError, HarnessError
@@ -12,7 +13,7 @@ from harness.data.choice_rows import word_ids
 from harness.data.label_words import Label, is_labelled, labels_of
 from harness.data.tokenization import Ids, PromptForm, Reader
 from harness.study.masked_models import refuse_writing
-from harness.study.problems import Problems, listed_rows
+from harness.study.problems import Problems
 from harness.study.settings import token_limits
 from harness.study.spec import StudySpec
 from harness.study.task import Task
@@ -21,6 +22,9 @@ __all__ = ["MOST", "with_labels"]
 
 MOST = 50
 """Distinct targets of train that are taken for labels; more are hardly answers to choose from."""
+
+TOLD = 8
+"""Targets that are no labels, told by name."""
 
 Prompts = list[tuple[int, PromptForm]]
 
@@ -109,18 +113,23 @@ def _alike(labels: Sequence[Label], at: Sequence[str], problems: Problems) -> bo
 
 
 def _refuse_targets(labels: Sequence[Label], examples: Mapping[Split, Sequence[Example]], problems: Problems) -> None:
-    """Note rows whose target is no label."""
+    """Note targets that are no label, each with its rows."""
     names = {label.name for label in labels}
-    strays = {split: [row for row in rows if row.target not in names] for split, rows in examples.items()}
-    strays = {split: rows for split, rows in strays.items() if rows}
+    strays: dict[str, list[str]] = {}
+    for split, rows in examples.items():
+        for row in rows:
+            if row.target not in names:
+                strays.setdefault(row.target, []).append(f"{split} {row.id!r}")
     if strays:
-        first = next(iter(strays.values()))[0].target
-        ids = {split: [row.id for row in rows] for split, rows in strays.items()}
-        hint = closest(first, sorted(names))
-        problems.add(
-            f"the target of {listed_rows(ids)} is no label, as {first[:40]!r}; {hint}; correct them, or data.labels",
-            "data",
-        )
+        said = [_with_rows(target, rows) for target, rows in islice(strays.items(), TOLD)]
+        said += [f"{len(strays) - TOLD} more"] * (len(strays) > TOLD)
+        rule = f"{'are no labels' if len(strays) > 1 else 'is no label'}; {closest(next(iter(strays)), sorted(names))}"
+        problems.add(f"the target {', '.join(said)} {rule}; correct the rows, or name all by data.labels", "data")
+
+
+def _with_rows(target: str, rows: Sequence[str]) -> str:
+    """Return a target with how many rows have it, and the first of them."""
+    return f"{target[:40]!r} of {len(rows)} row{'s' * (len(rows) > 1)} ({rows[0]}{' and more' * (len(rows) > 1)})"
 
 
 def _refuse_words(

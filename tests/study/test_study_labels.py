@@ -89,7 +89,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "a target that is no label": (
         ("data.labels={early: [a], late: [b]}",),
-        "the target of 12 rows (train 'train-2', 'train-5'",
+        "the target 'cold' of 12 rows (train 'train-2' and more) is no label; known: early, late; correct the rows",
     ),
     "a word that is too long": (
         ("training.max_target_tokens=2", "data.labels={early: [strange unheard], late: [b], cold: [c]}"),
@@ -147,7 +147,8 @@ def test_too_many_targets_are_no_labels(place: Place) -> None:
 
 def test_a_label_that_train_lacks_is_told(place: Place) -> None:
     write_rows(data(place, "train"), [row for row in rows("train") if row["target"] != "cold"])
-    assert "is no label, as 'cold'" in refused(place)
+    rule = "is no label; known: early, late; correct the rows, or name all by data.labels"
+    assert f"the target 'cold' of 4 rows (validation 'validation-2' and more) {rule}" in refused(place)
     told = checked(place, "data.labels={early: [a], late: [b], cold: [c]}").cautions
     assert "No row of train has the label 'cold': what is trained can only learn that it is never right." in told
 
