@@ -7,8 +7,8 @@ A row of its data:
        with the doctor for him on Tuesday at three and goes along.",
      "target": "home"}
 
-Each label is a word that may follow the prompt, or stand where a cloze has its gap; the likeliest one is the answer. The
-labels are the targets of train, so that data of your own bring theirs; `data.labels` gives them other words.
+Each label is a word that may follow the prompt, or stand where a cloze has its gap; the likeliest one is the answer.
+The labels are the targets of train, so that data of your own bring theirs; `data.labels` gives them other words.
 """
 
 from harness import Task, Template
