@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-__all__ = ["ARCHIVE", "AS_WRITTEN", "PLACE", "moved", "rewrite", "unpacked"]
+__all__ = ["AS_WRITTEN", "PLACE", "as_it_was", "moved", "rewrite", "unpacked"]
 
 ARCHIVE = Path(__file__).parents[1] / "fixtures" / "old_store.tar.xz"
 
@@ -27,10 +27,16 @@ BINARY = {".db", ".png", ".safetensors"}
 
 def unpacked(folder: Path) -> Path:
     """Unpack the archive into a folder, as if it had been written there, and return the folder."""
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(folder, filter="data")
+    as_it_was(folder)
     moved(folder, {PLACE: str(folder)})
     return folder
+
+
+def as_it_was(folder: Path) -> None:
+    """Unpack the archive into a folder, with the paths that it was written at."""
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11 has it from 3.11.4 on
+        archive.extractall(folder)
 
 
 def moved(folder: Path, names: Mapping[str, str]) -> None:

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import sqlite3
-import tarfile
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.tracking.address import address_of, local_folder
-from tests.support.old_store import ARCHIVE
+from tests.support.old_store import as_it_was
 from tests.support.study_fixture import QUICK, Place, Places
 
 NOTHING_TO_DO = "6 cells, 0 training runs to do"
@@ -100,8 +99,7 @@ def test_a_copied_store_leaves_the_first_one_alone(place: Place) -> None:
 
 @pytest.mark.slow
 def test_a_store_that_an_earlier_version_wrote_may_have_moved(tmp_path: Path) -> None:
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(tmp_path / "new", filter="data")
+    as_it_was(tmp_path / "new")
     place = Place(tmp_path / "new")
     shown = place.command("report", "finished")
     assert shown.status == 0, shown
