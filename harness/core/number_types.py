@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 __all__ = [
     "Amount",
     "Count",
+    "Counts",
     "Decay",
     "Factor",
     "LengthPenalty",
@@ -19,6 +20,7 @@ __all__ = [
     "RepetitionPenalty",
     "Rows",
     "Seed",
+    "Seeds",
     "Share",
     "Shots",
     "Sizes",
@@ -81,8 +83,14 @@ def _one_or_several(kind: Any) -> Callable[[Any], Any]:
 Sizes = Annotated[Rows | tuple[Rows, ...], BeforeValidator(_one_or_several(Rows))]
 """Of a split, or several to compare."""
 
+Counts = Annotated[Count | tuple[Count, ...], BeforeValidator(_one_or_several(Count))]
+"""Of rows of each label, or several to compare."""
+
 Seed = Annotated[int, _NUMBER, Field(ge=0, le=2**63 - 1)]
 """What any library takes, and any database holds."""
+
+Seeds = Annotated[Seed | tuple[Seed, ...], BeforeValidator(_one_or_several(Seed))]
+"""Of draws, or several to compare."""
 
 Rate = Annotated[float, _NUMBER, Field(ge=1e-38, le=1e38)]
 """A learning rate: a float32, with a logarithm."""

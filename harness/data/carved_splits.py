@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.core.errors import DataError
 from harness.core.example import Split
-from harness.data.data_keys import CARVED_SHARE, Data
+from harness.data.data_keys import CARVED_SHARE, Data, Draw
 from harness.data.row_groups import in_whole_groups
 
 if TYPE_CHECKING:  # it reads what is chosen here
@@ -18,28 +18,36 @@ if TYPE_CHECKING:  # it reads what is chosen here
 __all__ = ["chosen_rows"]
 
 
-def chosen_rows(source: Source, split: Split, data: Data, rows: Sequence[str | None]) -> list[int]:
+def chosen_rows(source: Source, split: Split, data: Data, rows: Sequence[str | None], draw: Draw) -> list[int]:
     """Return the row numbers of a split, in the file's order; a smaller size takes a subset of a larger one's.
 
     Args:
         source: For messages, and what it lacks.
         split: Which.
-        data: Sizes and seed.
+        data: Sizes, and the seed that decides what is carved out.
         rows: The group of each.
+        draw: Which of the training rows are used.
     """
-    shuffled = [int(number) for number in np.random.default_rng(data.seed).permutation(len(rows))]
-    units: Sequence[list[int]] = in_whole_groups(shuffled, rows)
-    wanted = data.most(split)
+    units = _shuffled(rows, data.first_seed)
+    wanted: int | None = draw.train if split == "train" else getattr(data, split)
     missing: list[Split] = [name for name in ("test", "validation") if name not in source.readers]
     if split in missing or (split == "train" and missing):
         sizes = {name: getattr(data, name) or max(1, round(len(rows) * CARVED_SHARE)) for name in missing}
         units = _carved(source, split, units, sizes)
+    if split == "train" and draw.seed != data.first_seed:
+        left = {number for unit in units for number in unit}
+        units = [unit for unit in _shuffled(rows, draw.seed) if left.issuperset(unit)]
     order = [number for unit in units for number in unit]
     if not order:
         raise DataError(f"{source.place(split)}: split {split!r} is empty; it needs at least one row")
     if wanted is not None and wanted > len(order):
         raise DataError(f"{source.place(split)}: data.{split} is {wanted}, but there are {len(order)} rows; lower it")
     return sorted(order[:wanted])
+
+
+def _shuffled(rows: Sequence[str | None], seed: int) -> Sequence[list[int]]:
+    """Return row numbers in the order in which they are drawn, those of a group together."""
+    return in_whole_groups([int(number) for number in np.random.default_rng(seed).permutation(len(rows))], rows)
 
 
 def _carved(

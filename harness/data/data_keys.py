@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from encodings.aliases import aliases
-from typing import Any, Literal
+from itertools import product
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
 from harness.core.closest_match import closest
 from harness.core.example import Split
 from harness.core.named_path import DataPath
-from harness.core.number_types import Amount, Count, Rows, Seed, Sizes
+from harness.core.number_types import Amount, Counts, Rows, Seeds, Sizes
 from harness.core.yaml_section import Section
 from harness.data.split_slices import SplitName, names_file, pieces_of
 
-__all__ = ["CARVED_SHARE", "Data", "MixedSource", "Place"]
+__all__ = ["CARVED_SHARE", "Data", "Draw", "MixedSource", "Place"]
 
 CARVED_SHARE = 0.1
 """The share of ``train`` that a missing split takes where the study gives no size."""
@@ -109,6 +110,21 @@ class MixedSource(Place):
         return self
 
 
+class Draw(NamedTuple):
+    """Which rows of the training split are used."""
+
+    train: int | None
+    """How many; ``None``: all, or as many of each label as are said."""
+    per_label: int | None
+    """How many of each label; ``None``: it is not counted by labels."""
+    seed: int
+    """Decides which."""
+
+    def __str__(self) -> str:
+        each = f"{self.per_label} of each label" if self.per_label is not None else str(self.train)
+        return f"{each} by seed {self.seed}" if self.seed else each
+
+
 class Data(Place):
     """Where examples come from, and how many of them are used."""
 
@@ -126,16 +142,18 @@ class Data(Place):
     likeliest counts; left out: the task's, else the distinct targets of train, each its own word."""
     train: Sizes | None = None
     """Rows used; left out: all. A list, ``[50, 200, 800]``, is one more axis, ``train_size``: each size is a part of
-    the next larger one, and all are validated and tested on the same rows."""
-    per_label: Count | None = None
+    the next larger one, and all are validated and tested on the same rows. Where prompts are answered by a label, each
+    has its share of them within one row."""
+    per_label: Counts | None = None
     """Training rows used of each label, instead of ``train``: ``4`` for a few-shot study; a smaller number takes some
-    of the rows of a larger one."""
+    of the rows of a larger one. A list, ``[4, 16]``, is one more axis, ``per_label``."""
     validation: Rows | None = None
     """Rows used; left out: all, of a split that is carved out of train a tenth of its rows."""
     test: Rows | None = None
     """Rows used; left out: all, of a split that is carved out of train a tenth of its rows."""
-    seed: Seed = 0
-    """Decides which rows are used, and which are carved out where the source lacks a split."""
+    seed: Seeds = 0
+    """Decides which rows are used, and which are carved out where the source lacks a split. A list, ``[0, 1]``, is one
+    more axis, ``data_seed``: each draws other training rows; validation and test are those of the first."""
     on_overlap: Literal["warn", "drop", "error"] = "warn"
     """Of duplicates across splits; ``drop``: from train, else from validation, never from test."""
 
@@ -144,19 +162,43 @@ class Data(Place):
         """The sizes of train that are compared, as they are written; none where there is one, or all rows are used."""
         return self.train if isinstance(self.train, tuple) else ()
 
-    def most(self, split: Split) -> int | None:
-        """Return how many rows of a split are used, the most where several sizes are compared; ``None``: all."""
-        size: int | None = max(self.sizes) if split == "train" and self.sizes else getattr(self, split)
-        return size
+    @property
+    def counts_by_label(self) -> tuple[int, ...]:
+        """How many rows of each label are compared, likewise."""
+        return self.per_label if isinstance(self.per_label, tuple) else ()
 
-    def of_size(self, size: int) -> Data:
-        """Return the same section with so many training rows."""
-        return self.model_copy(update={"train": size})
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds that are compared, as they are written; none where there is one."""
+        return self.seed if isinstance(self.seed, tuple) else ()
+
+    @property
+    def first_seed(self) -> int:
+        """The seed that decides what validation and test are."""
+        return self.seed[0] if isinstance(self.seed, tuple) else self.seed
+
+    @property
+    def draws(self) -> tuple[Draw, ...]:
+        """All draws of training rows; more than one where sizes or seeds are compared."""
+        levels = (one if isinstance(one, tuple) else (one,) for one in (self.train, self.per_label, self.seed))
+        return tuple(Draw(*each) for each in product(*levels))
+
+    @property
+    def compares_draws(self) -> bool:
+        """Whether cells use different training rows."""
+        return len(self.draws) > 1
+
+    def of(self, draw: Draw) -> Data:
+        """Return the section of a study of one of the draws alone."""
+        return self.model_copy(update=draw._asdict())
 
     @model_validator(mode="after")
     def _one_size(self) -> Data:
         if self.train is not None and self.per_label is not None:
             raise ValueError("data names both train and per_label, two sizes of one split; keep one")
+        if self.seeds and self.train is None and self.per_label is None:
+            told = f"data.seed compares {len(self.seeds)} draws of training rows, and all of them are used"
+            raise ValueError(f"{told}; set data.train to fewer than there are, or name one seed")
         return self
 
     @model_validator(mode="after")

@@ -56,7 +56,7 @@ def _mixture(data: Data, default: Path, folder: Path) -> Source:
         source = _single(Data(**place), default, folder, notes)
         wanted = {"validation": data.validation, "test": data.test}
         sizes = {key: share(size, name, weights) for key, size in wanted.items() if size and key not in source.readers}
-        rest = {"group": data.group, "turns": data.turns, "seed": data.seed}
+        rest = {"group": data.group, "turns": data.turns, "seed": data.first_seed}
         parts.append(Part(name, weight, source, Data(**{**place, **rest, **sizes})))
     return Source(" + ".join(part.source.origin for part in parts), {}, notes, parts=tuple(parts))
 

@@ -18,7 +18,7 @@ from harness.core.example import Example, Split, as_text
 from harness.core.user_code import user_code
 from harness.data.carved_splits import chosen_rows
 from harness.data.chat_rows import answered, answered_column, without_reserved
-from harness.data.data_keys import Data
+from harness.data.data_keys import Data, Draw
 from harness.data.known_columns import Instructions, instructed, instruction_columns
 from harness.data.mixtures import id_in, mixed
 from harness.data.nested_names import ABSENT, exchanged_at, has, names_in, value_at
@@ -138,16 +138,17 @@ def read_split(
     return examples_of(split_rows(source, split, data), data, example)
 
 
-def split_rows(source: Source, split: Split, data: Data) -> list[SourceRow]:
-    """Return one split's rows, as `read_split` takes them.
+def split_rows(source: Source, split: Split, data: Data, draw: Draw | None = None) -> list[SourceRow]:
+    """Return one split's rows, as `read_split` takes them; of train those of a draw, by default the study's first.
 
     A row without the target that others have has none; its example is refused as one whose target is empty.
 
     Raises:
         DataError: The split is empty or too small, or no row has the column of groups, or one that a name is mapped to.
     """
+    draw = draw or data.draws[0]
     if source.parts:
-        return _mixed_rows(source, split, data)
+        return _mixed_rows(source, split, data, draw)
     table, place, holder = source.rows(split), source.place(split), source.holder(split)
     _refuse_missing(table, data, place)
     target = data.columns.get("target", "target")
@@ -171,11 +172,11 @@ def split_rows(source: Source, split: Split, data: Data) -> list[SourceRow]:
         source.notes.extend(note for note in found.notes if note not in source.notes)
         own = [f"{holder} row {number}" if every else None for number in found.chats]
         groups = [group_of(row, data.group) or chat for row, chat in zip(rows, own, strict=True)]
-    numbers = chosen_rows(source, split, data, groups)
+    numbers = chosen_rows(source, split, data, groups, draw)
     return [SourceRow(f"{place} row {labels[n]}", f"row-{labels[n]}", rows[n], groups[n]) for n in numbers]
 
 
-def _mixed_rows(source: Source, split: Split, data: Data) -> list[SourceRow]:
+def _mixed_rows(source: Source, split: Split, data: Data, draw: Draw) -> list[SourceRow]:
     """Return the rows of a mixture's split."""
     weights = {part.name: part.weight for part in source.parts}
     rows = {
@@ -185,10 +186,10 @@ def _mixed_rows(source: Source, split: Split, data: Data) -> list[SourceRow]:
         ]
         for part in source.parts
     }
+    groups = {name: [row.group for row in part] for name, part in rows.items()}
+    size: int | None = draw.train if split == "train" else getattr(data, split)
     try:
-        mixture = mixed(
-            {name: [row.group for row in part] for name, part in rows.items()}, weights, data.seed, data.most(split)
-        )
+        mixture = mixed(groups, weights, draw.seed if split == "train" else data.first_seed, size)
     except DataError as error:
         raise DataError(f"{source.place(split)}: data.{split}: {error}") from None
     note = mixture.line(split, weights, {name: len(part) for name, part in rows.items()})

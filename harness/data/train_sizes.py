@@ -1,8 +1,8 @@
-"""Training sizes: the parts of a training split that a study compares, each of them within the next larger one.
+"""Draws of training rows: the parts of a training split that a study compares, each size within the next larger one.
 
 A split is drawn in one order, whose beginning a smaller size takes, so that two sizes differ by rows that are added and
-by none that is exchanged. What is dropped from train, duplicates and groups that stand in a later split, is dropped
-from every part: a part is what a study of that size alone trains on.
+by none that is exchanged; another seed is another order. What is dropped from train, duplicates and groups that stand
+in a later split, is dropped from every part: a part is what a study of that draw alone trains on.
 """
 
 from __future__ import annotations
@@ -13,68 +13,83 @@ import numpy as np
 
 from harness.core.errors import DataError
 from harness.core.example import Example
-from harness.data.data_keys import Data
+from harness.data.data_keys import Data, Draw
 from harness.data.sources import Source, SourceRow, split_rows
 from harness.data.text_blocks import TextBlocks
 
-__all__ = ["ids_by_size", "parts_of", "text_part"]
+__all__ = ["parts_of", "refuse_equal", "rows_of_draws", "text_part"]
 
 
-def ids_by_size(
-    source: Source, data: Data, rows: Sequence[SourceRow], examples: Sequence[Example]
-) -> dict[int, tuple[str, ...]]:
-    """Return, by size, the ids of the examples that it has, in its own order; nothing where sizes are not compared.
+def rows_of_draws(source: Source, data: Data) -> tuple[list[SourceRow], dict[Draw, list[int]]]:
+    """Return the training rows that any draw has, and by draw the places of its own among them, in its own order.
 
     Args:
         source: Where rows come from; keeps what it has read.
-        data: Names the sizes.
-        rows: Of the training split at its largest.
-        examples: Made of these rows, in their order.
-    """
-    ids = {(row.part, row.place): example.id for row, example in zip(rows, examples, strict=True)}
-    return {
-        size: tuple(ids[row.part, row.place] for row in split_rows(source, "train", data.of_size(size)))
-        for size in data.sizes
-    }
-
-
-def parts_of(examples: Sequence[Example], ids: Mapping[int, Sequence[str]]) -> dict[int, Sequence[Example]]:
-    """Return, by size, the examples of a training split that it has, in the order of a study of that size alone.
-
-    Args:
-        examples: The split at its largest, without what is dropped.
-        ids: From `ids_by_size`.
+        data: Names sizes and seeds.
 
     Raises:
-        DataError: All rows of a size were dropped.
+        DataError: From `split_rows`.
+    """
+    own = {draw: split_rows(source, "train", data, draw) for draw in data.draws}
+    every = {(row.part, row.place): row for rows in sorted(own.values(), key=len, reverse=True) for row in rows}
+    places = {key: place for place, key in enumerate(every)}
+    return list(every.values()), {draw: [places[row.part, row.place] for row in rows] for draw, rows in own.items()}
+
+
+def parts_of(examples: Sequence[Example], ids: Mapping[Draw, Sequence[str]]) -> dict[Draw, Sequence[Example]]:
+    """Return, by draw, the examples of a training split that it has, in the order of a study of that draw alone.
+
+    Args:
+        examples: All that are in some draw, without what is dropped.
+        ids: Of each draw, in its order.
+
+    Raises:
+        DataError: All rows of a draw were dropped.
     """
     by_id = {example.id: example for example in examples}
-    parts = {size: [by_id[id] for id in own if id in by_id] for size, own in ids.items()}
-    for size, part in parts.items():
-        _refuse_empty(size, part)
+    parts = {draw: [by_id[id] for id in own if id in by_id] for draw, own in ids.items()}
+    for draw, part in parts.items():
+        _refuse_empty(draw, part)
     return dict(parts)
 
 
-def text_part(size: int, blocks: TextBlocks, whole: Sequence[Example]) -> TextBlocks:
-    """Return those blocks of a smaller size that are left of a training split of text.
+def text_part(draw: Draw, blocks: TextBlocks, whole: Sequence[Example]) -> TextBlocks:
+    """Return those blocks of a draw that are left of a training split of text.
 
     Args:
-        size: How many there were to be.
+        draw: How many there were to be.
         blocks: As they were drawn.
-        whole: The split at its largest, without what is dropped.
+        whole: All that are in some draw, without what is dropped.
 
     Raises:
         DataError: All of them were dropped.
     """
     assert isinstance(whole, TextBlocks)
     part = whole.chosen(np.intersect1d(blocks.numbers, whole.numbers))
-    _refuse_empty(size, part)
+    _refuse_empty(draw, part)
     return part
 
 
-def _refuse_empty(size: int, part: Sequence[Example]) -> None:
+def refuse_equal(ids: Mapping[Draw, Sequence[str | int]]) -> None:
+    """See that seeds draw different rows.
+
+    Args:
+        ids: Of the rows of each draw.
+
+    Raises:
+        DataError: Two have the same ones: all that there are.
+    """
+    known: dict[frozenset[str | int], Draw] = {}
+    for draw, own in ids.items():
+        other = known.setdefault(frozenset(own), draw)
+        if other.seed != draw.seed:
+            rule = "set data.train to fewer than there are, or name one seed"
+            raise DataError(f"data.seed {other.seed} and {draw.seed} draw the same {len(own)} training rows; {rule}")
+
+
+def _refuse_empty(draw: Draw, part: Sequence[Example]) -> None:
     if not part:
         raise DataError(
-            f"of the {size} training rows of data.train none is left: each has a duplicate, or its group, in a later "
-            "split; take more rows, or correct the data"
+            f"of the {draw.train} training rows of data.train none is left: each has a duplicate, or its group, in a "
+            "later split; take more rows, or correct the data"
         )

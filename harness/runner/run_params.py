@@ -33,7 +33,7 @@ from harness.study.grid import Cell, cell_digests, cell_study, edition, sized_by
 from harness.study.own_losses import own_loss
 from harness.study.search_space import SearchSpace
 from harness.study.settings import token_limits
-from harness.study.size_notes import training_of_sizes
+from harness.study.size_notes import draws_compared
 from harness.study.spec import StudySpec
 from harness.study.task import task_text
 from harness.study.training_keys import COMPUTED
@@ -286,7 +286,7 @@ def _data(checked: Checked, facts: ModelFacts) -> dict[str, str | int]:
     return (
         {"source": _written(checked.source.origin, checked)}
         | {f"{split} examples": size for split, size in _split_sizes(checked, checked.examples).items()}
-        | ({"training sizes": told} if (told := training_of_sizes(checked.study)) else {})
+        | draws_compared(checked.study)
         | part_shares(checked)
         | prompt_fits(facts)
         | {f"duplicates, {o.earlier} and {o.later}": o.line() for o in checked.overlaps if o.twins}

@@ -169,7 +169,7 @@ def recipe_of_run(cell: Cell, setup: TrainingSetup) -> Recipe:
     from harness.models.delta import can_be_whole, trained_digest
 
     spec, loaded = setup.study.model, setup.loaded
-    compared = _compared(cell.prompt, setup.demonstrations_of(setup.size_of(cell)).rows)
+    compared = _compared(cell.prompt, setup.demonstrations_of(setup.draw_of(cell)).rows)
     place = Path(model_location(spec.name)).expanduser()
     base = Base(
         name=setup.written.model.name,

@@ -16,6 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,6 +118,7 @@ def learning_curves(
     reference: str,
     ends: tuple[float, float],
     seed: int,
+    sizes: Mapping[str, int] = MappingProxyType({}),
 ) -> LearningCurves | None:
     """Return the curves along an axis whose levels are numbers of examples; ``None`` without such an axis.
 
@@ -129,6 +131,7 @@ def learning_curves(
         reference: The cell whose levels the worth of others is held against.
         ends: Of the metric.
         seed: Of the draws.
+        sizes: By cell, its number of examples, where that is not what its level says.
     """
     if not any(along in levels for levels in factors.values()):
         return None
@@ -136,10 +139,11 @@ def learning_curves(
     axes = [axis for axis in next(iter(factors.values()), {}) if axis != along]
     for name, levels in factors.items():
         if levels.get(along, "").isdecimal() and name in cells and not _seedless(cells[name]):
-            grouped.setdefault(tuple(levels[axis] for axis in axes), {})[int(levels[along])] = name
+            size = sizes.get(name, int(levels[along]))
+            grouped.setdefault(tuple(levels[axis] for axis in axes), {})[size] = name
     if not grouped:
         return None
-    fits = {key: _fit(dict(sorted(sizes.items())), cells, ends, seed) for key, sizes in grouped.items()}
+    fits = {key: _fit(dict(sorted(own.items())), cells, ends, seed) for key, own in grouped.items()}
     names = {key: "/".join(key) for key in grouped}
     curves = [
         _told(names[key], dict(zip(axes, key, strict=True)), dict(sorted(grouped[key].items())), fits[key])

@@ -135,6 +135,7 @@ def judge(
     features: Mapping[str, Mapping[str, Mapping[str, str]]] = MappingProxyType({}),
     chosen: bool = True,
     along: str = "",
+    sizes: Mapping[str, int] = MappingProxyType({}),
     pairs: bool = False,
     smallest_difference: float | None = None,
     unclaimed: Mapping[str, str] = MappingProxyType({}),
@@ -152,6 +153,7 @@ def judge(
         features: By the prompt that has features, its cells with the levels of features and of axes behind the prompt.
         chosen: Whether the best cell was chosen by its own runs' validation scores, so that its interval allows for it.
         along: The axis whose levels are numbers of training examples; empty: there is none.
+        sizes: By cell, these numbers, where they are not what the levels say.
         pairs: Whether each cell is to be compared with each.
         smallest_difference: Of interest, in the metric's units; the metric's own where it is None.
         unclaimed: Cells that take no part in tests, and why; their comparisons say so.
@@ -177,7 +179,7 @@ def judge(
         to_baseline=to_baseline,
         with_best=bounded(held_against(best, trained, unclaimed, partial(with_best, higher_is_better=higher))),
         pairs=bounded(all_pairs(tested, higher_is_better=higher) if pairs else ()),
-        **_of_axes(tested, factors or {}, features, metric, baseline=baseline, along=along),
+        **_of_axes(tested, factors or {}, features, metric, baseline=baseline, along=along, sizes=sizes),
         references=_scores(fixed, metric, None, {}),
         to_references=bounded(to_others(best, {best: trained[best], **fixed})),
         needed=needed(best, to_baseline, prepared, trained, wanted if are_stacked(scored) else None, seed=SEED),
@@ -194,13 +196,15 @@ def _of_axes(
     *,
     baseline: str,
     along: str,
+    sizes: Mapping[str, int],
 ) -> dict[str, Any]:
     """Return what verdicts say of axes: their effects, those of prompts' features, learning curves."""
     levels, higher = {name: factors[name] for name in tested if name in factors}, metric.higher_is_better
+    lie = {"along": along, "sizes": sizes, "reference": baseline, "ends": metric.range}
     return {
         "effects": effects(tested, levels, reference=baseline, higher_is_better=higher) if baseline in levels else None,
         "features": feature_effects(features, tested, levels.get(baseline), higher_is_better=higher),
-        "curves": learning_curves(tested, levels, along=along, reference=baseline, ends=metric.range, seed=SEED),
+        "curves": learning_curves(tested, levels, **lie, seed=SEED),
     }
 
 

@@ -36,13 +36,16 @@ from harness.study.tuning import Tuning, tuning_of
 
 __all__ = [
     "AXES",
+    "DATA_SEED",
+    "DRAWN_BY",
     "MODEL",
+    "PER_LABEL",
     "TRAIN_SIZE",
     "Axis",
     "Level",
     "ModelLevel",
+    "Number",
     "Prompt",
-    "TrainSize",
     "Tuning",
     "Turn",
     "featured",
@@ -255,31 +258,43 @@ def _of_model(study: Any, level: Any) -> Any:
     return study.of_model(level.place)
 
 
-class TrainSize(NamedTuple):
-    """A size of the training split."""
+class Number(NamedTuple):
+    """What a key of ``data`` is in some cells: a size of the training split, rows of each label, a seed."""
 
     name: str
-    rows: int
+    value: int
 
 
-def _train_sizes(study: Any) -> list[TrainSize]:
-    return [TrainSize(str(size), size) for size in study.data.sizes]
+def _numbers(key: str) -> Callable[[Any], list[Number]]:
+    """Return what gives the numbers that a study compares by a key of ``data``."""
+
+    def levels(study: Any) -> list[Number]:
+        written = getattr(study.data, key)
+        return [Number(str(one), one) for one in written] if isinstance(written, tuple) else []
+
+    return levels
 
 
-def _of_train_size(study: Any, level: Any) -> Any:
-    return study.model_copy(update={"data": study.data.of_size(level.rows)})
+def _of_number(key: str) -> Callable[[Any, Any], Any]:
+    def apply(study: Any, level: Any) -> Any:
+        return study.model_copy(update={"data": study.data.model_copy(update={key: level.value})})
+
+    return apply
 
 
 MODEL = "model"
 """The axis of models."""
 
-TRAIN_SIZE = "train_size"
-"""The axis of training sizes."""
+TRAIN_SIZE, PER_LABEL, DATA_SEED = "train_size", "per_label", "data_seed"
+"""The axes of training sizes, of training rows of each label, and of the seeds that draw them."""
+
+DRAWN_BY = {TRAIN_SIZE: "train", PER_LABEL: "per_label", DATA_SEED: "seed"}
+"""Axes whose levels say which training rows are used, and their keys in ``data``."""
 
 AXES = [
     Axis("prompt", lambda study: study.prompt_levels(), _carried_by_the_cell),
     Axis("tuning", lambda study: study.tunings(), _carried_by_the_cell),
     Axis(MODEL, _models, _of_model),
-    Axis(TRAIN_SIZE, _train_sizes, _of_train_size),
+    *(Axis(name, _numbers(key), _of_number(key)) for name, key in DRAWN_BY.items()),
 ]
 """All axes, the outermost first; one with a single level shows nowhere, but for prompt and tuning."""

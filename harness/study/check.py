@@ -14,6 +14,7 @@ from harness.core.errors import MetricError
 from harness.core.example import Example, Split, fingerprint
 from harness.core.workspace import Workspace
 from harness.data.demonstrations import Demonstrations
+from harness.data.label_words import is_labelled
 from harness.data.text_blocks import ids_of
 from harness.data.tokenization import PromptForm, Reader
 from harness.metrics import get
@@ -86,7 +87,8 @@ def _check(file: StudyFile, *, test: bool, workspace: Workspace | None) -> Check
     refuse_names(study, task, problems)
     notes = _searched(study, prompts, description, problems)
     text, tokens = plain_form(study, task), workspace.tokens if workspace else None
-    rows = _rows(study, task, task_file, description, reader, tokens, problems, test=test)
+    labelled = any(is_labelled(form) for _, form in prompts)
+    rows = _rows(study, task, task_file, description, reader, tokens, problems, labelled=labelled, test=test)
     source, examples = rows.source, dict(rows.examples)
     prompts, unlearned = with_labels(study, task, prompts, examples, reader, problems)
     demonstrations = Demonstrations(examples.get("train", ()))
@@ -151,6 +153,7 @@ def _rows(
     tokens: Path | None,
     problems: Problems,
     *,
+    labelled: bool,
     test: bool,
 ) -> StudyRows:
     """Read the rows of a study, or the blocks of its text."""
@@ -158,7 +161,7 @@ def _rows(
         refuse_plain(study, task, text, description, reader, problems)
         return text_rows(study, task, task_file, text, reader, tokens, problems, test=test)
     end = reader.tokenizer.eos_token if reader else None
-    return study_rows(study, task, task_file, end, problems, test=test)
+    return study_rows(study, task, task_file, end, problems, labelled=labelled, test=test)
 
 
 def _metrics(study: StudySpec, task: Task, problems: Problems) -> tuple[Metric | str, ...]:

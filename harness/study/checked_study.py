@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.core.example import Example, Split
+from harness.data.data_keys import Draw
 from harness.data.demonstrations import NO_DEMONSTRATIONS, Demonstrations
 from harness.data.plain_text import PlainText
 from harness.data.sources import Source, read_split
@@ -14,7 +15,7 @@ from harness.data.tokenization import PromptForm
 from harness.data.train_test_overlap import Overlap
 from harness.metrics.base import Metric, metric_name
 from harness.study.forgetting_texts import General
-from harness.study.grid import Cell, baseline_cell, cell_study, expand
+from harness.study.grid import Cell, baseline_cell, cell_draw, expand
 from harness.study.load_study import StudyFile
 from harness.study.model_config import Description
 from harness.study.plain_tasks import plain_form
@@ -60,8 +61,8 @@ class Checked:
     notes: tuple[str, ...] = ()
     """What else is worth a look before it runs."""
     tokens: Path | None = None  # where text lies that was tokenized once; none: nothing is kept
-    parts: Mapping[int, Sequence[Example]] = field(default_factory=dict)
-    """By size, what of the training split cells of it use; empty where one size is studied."""
+    parts: Mapping[Draw, Sequence[Example]] = field(default_factory=dict)
+    """By draw, what of the training split cells of it use; empty where one is studied."""
     models: Mapping[str, Checked] = field(default_factory=dict)
     """Where several models are compared, the study of each of them alone, by what it is called."""
 
@@ -91,9 +92,8 @@ class Checked:
         return self.models.get(cell.model, self)
 
     def used_by(self, cell: Cell) -> Mapping[Split, Sequence[Example]]:
-        """Return ``train`` and ``validation`` as a cell uses them: of its training size, where several are compared."""
-        size = cell_study(self.study, cell).data.train if self.parts else None
-        return {**self.examples, **({"train": self.parts[size]} if isinstance(size, int) else {})}
+        """Return ``train`` and ``validation`` as a cell uses them: of its draw, where several are compared."""
+        return {**self.examples, **({"train": self.parts[cell_draw(self.study, cell)]} if self.parts else {})}
 
     @property
     def text(self) -> PlainText | None:

@@ -19,6 +19,7 @@ from typing import Any
 from harness.core.closest_match import closest
 from harness.core.errors import UserError
 from harness.core.example import digest
+from harness.data.data_keys import Draw
 from harness.data.demonstrations import shots_of
 from harness.data.prompt_forms import stored_fields
 from harness.data.tokenization import SOURCE_TOKENS, PromptForm
@@ -34,6 +35,7 @@ __all__ = [
     "Cell",
     "baseline_cell",
     "cell_digests",
+    "cell_draw",
     "cell_space",
     "cell_study",
     "edition",
@@ -106,6 +108,12 @@ def cell_study(study: StudySpec, cell: Cell) -> StudySpec:
         if level is not None:
             study = axis.apply(study, level)
     return study
+
+
+def cell_draw(study: StudySpec, cell: Cell) -> Draw:
+    """Return which training rows a cell uses."""
+    (draw,) = cell_study(study, cell).data.draws
+    return draw
 
 
 def cell_space(study: StudySpec, cell: Cell) -> SearchSpace:

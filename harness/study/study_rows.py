@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 from harness.core.errors import UserError
 from harness.core.example import SPLITS, Example, Split
-from harness.data.data_keys import Data
+from harness.data.data_keys import Data, Draw
 from harness.data.known_columns import made_into_others
 from harness.data.mixtures import part_of
 from harness.data.open_source import open_source
 from harness.data.row_groups import few_tested, likely_groups, separated
-from harness.data.rows_by_label import few_of_each
+from harness.data.rows_by_label import drawn_by_label
 from harness.data.sources import Source, SourceRow, example_of, examples_of, split_rows
-from harness.data.train_sizes import ids_by_size, parts_of
+from harness.data.train_sizes import parts_of, refuse_equal, rows_of_draws
 from harness.data.train_test_overlap import Overlap, Twin, overlaps, settled
 from harness.study.problems import Problems
 from harness.study.spec import StudySpec
@@ -49,12 +49,19 @@ class StudyRows(NamedTuple):
     """Columns that look as if they said which rows belong together; rows of a mixture that are not told otherwise."""
     shown_otherwise: frozenset[str]
     """Columns that prompts show under another name: mapped ones, and parts of instructions."""
-    parts: Mapping[int, Sequence[Example]] = MappingProxyType({})
-    """By size, what of train is used, where several sizes are compared."""
+    parts: Mapping[Draw, Sequence[Example]] = MappingProxyType({})
+    """By draw, what of train is used, where several draws are compared."""
 
 
 def study_rows(
-    study: StudySpec, task: Task, task_file: Path, end: str | None, problems: Problems, *, test: bool
+    study: StudySpec,
+    task: Task,
+    task_file: Path,
+    end: str | None,
+    problems: Problems,
+    *,
+    labelled: bool,
+    test: bool,
 ) -> StudyRows:
     """Read the rows of a study, and settle what they are.
 
@@ -64,31 +71,36 @@ def study_rows(
         task_file: Its file, beside which its own data are.
         end: The model's end token, which targets lose at their ends.
         problems: Takes what is wrong with them.
+        labelled: Whether targets are labels, of which each has its share of the training rows.
         test: Whether to read the test split.
     """
-    source, sample, asked, examples, ids = _read(study, task, task_file, problems, test=test)
+    by_label = study.data.per_label is not None or (labelled and not study.data.sources)
+    source, sample, asked, examples, ids = _read(study, task, task_file, problems, by_label=by_label, test=test)
     examples, taken_off = trimmed_targets(examples, end, problems)
     examples, found, lines = _kept(study, examples, problems)
-    with problems.at("data", "per_label"):
-        examples = _few(study, examples)
-    parts = dict[int, Sequence[Example]]()
+    if by_label:
+        with problems.at("data", "train" if study.data.per_label is None else "per_label"):
+            examples, ids = _by_label(study.data, examples)
+    parts = dict[Draw, Sequence[Example]]()
+    with problems.at("data", "seed"):
+        refuse_equal(ids)
     with problems.at("data", "train"):
-        parts = parts_of(examples.get("train", ()), ids)
+        parts = parts_of(examples.get("train", ()), ids if study.data.compares_draws else {})
     notes = (*(source.notes if source else ()), *taken_off, *lines)
     others = _shown_otherwise(study.data, source, examples)
     return StudyRows(source, sample, examples, found, notes, tuple(asked), others, parts)
 
 
 def _read(
-    study: StudySpec, task: Task, task_file: Path, problems: Problems, *, test: bool
-) -> tuple[Source | None, list[SourceRow], list[str], dict[Split, list[Example]], dict[int, tuple[str, ...]]]:
-    """Return the source, a sample of its training rows, cautions of groups, all examples, the ids of train's sizes.
+    study: StudySpec, task: Task, task_file: Path, problems: Problems, *, by_label: bool, test: bool
+) -> tuple[Source | None, list[SourceRow], list[str], dict[Split, list[Example]], dict[Draw, list[str]]]:
+    """Return the source, a sample of its training rows, cautions of groups, all examples, the ids of train's draws.
 
-    No other row stays.
+    No other row stays. Where rows are drawn by their labels, they are all there, and drawn later.
     """
     source: Source | None = None
     rows, examples = dict[Split, list[SourceRow]](), dict[Split, list[Example]]()
-    ids = dict[int, tuple[str, ...]]()
+    places, ids = dict[Draw, list[int]](), dict[Draw, list[str]]()
     errors = list[UserError]()
     with problems.at("data"):
         source = open_source(study.data, task_file.parent / task.data)
@@ -100,14 +112,18 @@ def _read(
         if split == "test" and not test:
             continue
         try:
-            rows[split] = split_rows(once, split, study.data)
+            if split == "train" and not by_label:
+                rows[split], places = rows_of_draws(once, study.data)
+            else:
+                rows[split] = split_rows(once, split, study.data, study.data.draws[0]._replace(train=None))
             examples[split] = examples_of(rows[split], study.data, task.example)
-            ids |= ids_by_size(once, study.data, rows[split], examples[split]) if split == "train" else {}
         except UserError as error:
             errors.append(error)
     problems.add_once(errors, source.prefix if source else "", "data")
     asked = _ungrouped(rows, examples, study.data)
     asked += _undrawn(source, study.data, task, examples) if source else []
+    if train := examples.get("train"):
+        ids = {draw: [train[place].id for place in own] for draw, own in places.items()}
     return source, spread(rows.get("train", [])), asked, examples, ids
 
 
@@ -128,12 +144,18 @@ def _kept(
     return examples, found, [*lines, *few_tested(examples)]
 
 
-def _few(study: StudySpec, examples: dict[Split, list[Example]]) -> dict[Split, list[Example]]:
-    """Return the examples that are used where a study names how many of each label; drawn of those that are left."""
-    count = study.data.per_label
-    if count is None or "train" not in examples:
-        return examples
-    return examples | {"train": few_of_each(examples["train"], count, study.data.seed)}
+def _by_label(
+    data: Data, examples: dict[Split, list[Example]]
+) -> tuple[dict[Split, list[Example]], dict[Draw, list[str]]]:
+    """Return the examples that are used where training rows are drawn by their labels, of those that are left.
+
+    Beside them the ids of each draw.
+    """
+    if "train" not in examples:
+        return examples, {}
+    ids = {draw: [one.id for one in drawn_by_label(examples["train"], draw)] for draw in data.draws}
+    used = set().union(*ids.values())
+    return examples | {"train": [example for example in examples["train"] if example.id in used]}, ids
 
 
 def _shown_otherwise(data: Data, source: Source | None, examples: Mapping[Split, Sequence[Example]]) -> frozenset[str]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from harness.core.errors import DataError
 from harness.core.example import SPLITS, Example, Split
-from harness.data.data_keys import CARVED_SHARE, Data
+from harness.data.data_keys import CARVED_SHARE, Data, Draw
 from harness.data.open_source import open_source
 from harness.data.plain_text import PlainText
 from harness.data.sources import Source
@@ -18,7 +18,7 @@ from harness.data.text_blocks import TextBlocks
 from harness.data.text_overlap import shared_runs, without_shared
 from harness.data.token_files import TokenFile
 from harness.data.tokenization import Reader
-from harness.data.train_sizes import text_part
+from harness.data.train_sizes import refuse_equal, text_part
 from harness.study.masked_models import masked_notes
 from harness.study.problems import Problems
 from harness.study.row_lengths import Fit
@@ -59,27 +59,43 @@ def text_rows(
         source = open_source(study.data, task_file.parent / task.data)
     if source is None or reader is None or problems.problems:
         return StudyRows(source, [], {}, (), (), (), frozenset())
+    drawn = dict[Draw, TextBlocks]()
     for split in SPLITS if test else SPLITS[:2]:
         with problems.at("data", split):
             examples[split] = text_split(source, split, study.data, form, reader, folder)
+            if split == "train" and study.data.compares_draws:
+                drawn = _drawn(source, study.data, form, reader, folder)
+                numbers = np.concatenate([blocks.numbers for blocks in drawn.values()])
+                examples[split] = next(iter(drawn.values())).chosen(np.unique(numbers))
     if problems.problems:
         return StudyRows(source, [], {}, (), (), (), frozenset())
     found = shared_runs(examples)
     with problems.at("data", "on_overlap"):
         examples = without_shared(examples, found, study.data.on_overlap)
-    parts = dict[int, Sequence[Example]]()
+    parts = dict[Draw, Sequence[Example]]()
     with problems.at("data", "train"):
-        for size in study.data.sizes:
-            blocks = text_split(source, "train", study.data.of_size(size), form, reader, folder)
-            parts[size] = text_part(size, blocks, examples["train"])
+        parts = {draw: text_part(draw, blocks, examples["train"]) for draw, blocks in drawn.items()}
     notes = (*source.notes, *masked_notes(study, reader, examples))
     return StudyRows(source, [], examples, found, notes, (), frozenset(), parts)
 
 
+def _drawn(source: Source, data: Data, form: PlainText, reader: Reader, folder: Path | None) -> dict[Draw, TextBlocks]:
+    """Return the blocks of train by draw."""
+    drawn = {draw: text_split(source, "train", data, form, reader, folder, draw) for draw in data.draws}
+    refuse_equal({draw: blocks.numbers.tolist() for draw, blocks in drawn.items()})
+    return drawn
+
+
 def text_split(
-    source: Source, split: Split, data: Data, form: PlainText, reader: Reader, folder: Path | None
+    source: Source,
+    split: Split,
+    data: Data,
+    form: PlainText,
+    reader: Reader,
+    folder: Path | None,
+    draw: Draw | None = None,
 ) -> TextBlocks:
-    """Return the blocks of one split.
+    """Return the blocks of one split; of train those of a draw, by default the study's first.
 
     Raises:
         DataError: Its text cannot be read, or makes fewer blocks than are asked for.
@@ -87,12 +103,13 @@ def text_split(
     holder = source.holder(split)
     tokens, around = tokenized(source, holder, data, reader, folder), around_blocks(reader)
     none = TextBlocks(tokens, form, np.empty(0, dtype=np.int64), reader.tokenizer, around)
-    return none.chosen(_numbers(source, split, data, none.width, tokens))
+    return none.chosen(_numbers(source, split, data, none.width, tokens, draw or data.draws[0]))
 
 
-def _numbers(source: Source, split: Split, data: Data, size: int, tokens: TokenFile) -> NDArray[np.int64]:
+def _numbers(source: Source, split: Split, data: Data, size: int, tokens: TokenFile, draw: Draw) -> NDArray[np.int64]:
     """Return which blocks of its text a split has: some that are drawn with the study's seed, where it has a size."""
-    holder, wanted = source.holder(split), data.most(split)
+    holder = source.holder(split)
+    wanted: int | None = draw.train if split == "train" else getattr(data, split)
     count, rest = divmod(tokens.count, size)
     if rest:
         _tell(source, f"the last {rest} tokens of {holder} make no whole block of {size}, and are dropped.")
@@ -118,7 +135,7 @@ def _numbers(source: Source, split: Split, data: Data, size: int, tokens: TokenF
     count -= sum(sizes.values()) if holder == "train" else 0
     if wanted is not None and wanted > count:
         raise DataError(f"{source.place(split)}: data.{split} is {wanted}, but there are {count} blocks; lower it")
-    order = np.random.default_rng(data.seed).permutation(count)
+    order = np.random.default_rng(draw.seed if split == "train" else data.first_seed).permutation(count)
     return np.sort(order[:wanted])
 
 

@@ -1,8 +1,9 @@
 """The rows that a cell trains on and is scored on, in token ids, and which others they are recorded with.
 
-Where a study compares training sizes, the rows of a smaller one are rows of the largest one as well: one recording of
-the frozen part holds them for all, and a cell's batches say by their indices which rows of it they are. Padded they are
-as the rows of a study of that size alone would be; what was recorded with more padding is cut to that.
+Where a study compares draws of training rows, a smaller one's are rows of the largest one as well, and seeds may draw
+the same: one recording of the frozen part holds all of them, and a cell's batches say by their indices which rows of it
+they are. Padded they are as the rows of a study of that draw alone would be; what was recorded with more padding is cut
+to that.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ class CellRows:
     """All of these."""
     own: Sequence[int] | None = None
     """Places among them of the rows that are the cell's; ``None``: all are."""
-    size: int | None = None
-    """What is said of their number where several are compared."""
+    draw: str = ""
+    """What is said of them where several draws are compared."""
 
     @cached_property
     def rows(self) -> Sequence[Row]:
@@ -49,7 +50,7 @@ class CellRows:
     @property
     def name(self) -> str:
         """What tells these rows from others of the same prompt."""
-        return self.key[1] if self.own is None else f"{self.key[1]} of {self.size}"
+        return self.key[1] if self.own is None else f"{self.key[1]} of {self.draw}"
 
     def apart(self) -> CellRows:
         """Return the same rows, recorded by themselves."""

@@ -18,6 +18,7 @@ from harness.core.errors import TaskError
 from harness.core.example import Example, Split
 from harness.data.choice_rows import ChoiceRows
 from harness.data.context_left import context_beside
+from harness.data.data_keys import Draw
 from harness.data.demonstrations import Demonstrations, shots_of
 from harness.data.encode_split import encode_split
 from harness.data.masked_blocks import MaskedBlocks
@@ -33,7 +34,7 @@ from harness.models.last_block import block_asked_at_labels, modules_at_labels
 from harness.models.load import Loaded, load_study_model
 from harness.models.source_vectors import with_vectors
 from harness.study.checked_study import Checked
-from harness.study.grid import Cell, cell_study
+from harness.study.grid import Cell, cell_draw
 from harness.study.own_losses import own_loss
 from harness.study.settings import decoding_of, token_limits, virtual_tokens
 from harness.study.spec import StudySpec
@@ -81,12 +82,12 @@ class TrainingSetup:
         self.is_text = checked.text is not None
         """Whether its rows are blocks of text, of which few are continued, to be looked at; none by a masked model."""
         self._examples: dict[Split, Sequence[Example]] = dict(checked.examples)
-        self._encoded: dict[tuple[PromptForm, Split, int | None], Encoded] = {}
+        self._encoded: dict[tuple[PromptForm, Split, Draw | None], Encoded] = {}
         self._parts = dict(checked.parts)
-        self._rows: dict[tuple[PromptForm, Split, int | None], CellRows] = {}
+        self._rows: dict[tuple[PromptForm, Split, Draw | None], CellRows] = {}
         self.demonstrations = with_vectors(checked.demonstrations, checked.prompts, self.loaded)
-        """What prompts pick theirs from, by the model as it was loaded; where training sizes are compared, the largest
-        one's."""
+        """What prompts pick theirs from, by the model as it was loaded; where draws of training rows are compared, all
+        that are in some draw."""
         rows = self.encoded(checked.prompts[0], "validation").rows
         rows = rows[: study.training.batch_size] if self.is_text else rows
         rows = [opened(row) for row in rows] if self.is_text and not self.loaded.is_masked else rows
@@ -177,58 +178,56 @@ class TrainingSetup:
         """Return a split's examples."""
         return self._examples[split]
 
-    def encoded(self, prompt: PromptForm, split: Split, size: int | None = None) -> Encoded:
+    def encoded(self, prompt: PromptForm, split: Split, draw: Draw | None = None) -> Encoded:
         """Return a split in token ids, as one prompt has it.
 
         Args:
             prompt: The prompt.
             split: The split.
-            size: Of the part of train that it is of, and that demonstrations are picked from; ``None``: all of it.
+            draw: Of the part of train that it is of, and that demonstrations are picked from; ``None``: all of it.
         """
-        key, is_train = (prompt, split, size), split == "train"
+        key, is_train = (prompt, split, draw), split == "train"
         if key not in self._encoded:
-            examples = self._parts[size] if is_train and size is not None else self._examples[split]
-            shown = self.demonstrations_of(size).attached(prompt, examples, of_train=is_train)
+            examples = self._parts[draw] if is_train and draw is not None else self._examples[split]
+            shown = self.demonstrations_of(draw).attached(prompt, examples, of_train=is_train)
             limits = self.limits
             self._encoded[key] = encode_split(shown, prompt, self.loaded, limits=limits, of_train=is_train)
         return self._encoded[key]
 
-    def demonstrations_of(self, size: int | None) -> Demonstrations:
-        """Return what prompts pick theirs from where so many training rows are used; ``None``: all that there are."""
+    def demonstrations_of(self, draw: Draw | None) -> Demonstrations:
+        """Return what prompts pick theirs from where these training rows are used; ``None``: all that there are."""
         whole = self.demonstrations
-        return whole if size is None else Demonstrations(self._parts[size], whole.vectors)
+        return whole if draw is None else Demonstrations(self._parts[draw], whole.vectors)
 
-    def size_of(self, cell: Cell) -> int | None:
-        """Return how many training rows a cell uses where several sizes are compared; else ``None``."""
-        size = cell_study(self.study, cell).data.train if self._parts else None
-        assert not isinstance(size, tuple)
-        return size
+    def draw_of(self, cell: Cell) -> Draw | None:
+        """Return which training rows a cell uses where several draws are compared; else ``None``."""
+        return cell_draw(self.study, cell) if self._parts else None
 
     def rows_of(self, cell: Cell, split: Split) -> CellRows:
-        """Return the rows of a split that a cell uses; those of several sizes are recorded together where they can be.
+        """Return the rows of a split that a cell uses; those of several draws are recorded together where they can be.
 
         Where a prompt shows demonstrations, other training rows make other prompts of every row.
         """
-        prompt, size = cell.prompt, self.size_of(cell)
-        key = (prompt, split, size)
+        prompt, draw = cell.prompt, self.draw_of(cell)
+        key = (prompt, split, draw)
         if key not in self._rows:
-            if size is not None and (shots_of(prompt) or (split == "train" and not self._divides(prompt))):
-                self._rows[key] = CellRows((prompt.name, f"{split} of {size}"), self.encoded(prompt, split, size).rows)
+            if draw is not None and (shots_of(prompt) or (split == "train" and not self._divides(prompt))):
+                self._rows[key] = CellRows((prompt.name, f"{split} of {draw}"), self.encoded(prompt, split, draw).rows)
             else:
-                own = self._places(prompt, size) if size is not None and split == "train" else None
-                self._rows[key] = CellRows((prompt.name, split), self.encoded(prompt, split).rows, own, size)
+                own = self._places(prompt, draw) if draw is not None and split == "train" else None
+                self._rows[key] = CellRows((prompt.name, split), self.encoded(prompt, split).rows, own, str(draw))
         return self._rows[key]
 
     def _divides(self, prompt: PromptForm) -> bool:
         """Return whether each training example is one row, the same in every epoch."""
         return not isinstance(self.encoded(prompt, "train").rows, ChoiceRows | MaskedBlocks)
 
-    def _places(self, prompt: PromptForm, size: int) -> Sequence[int]:
+    def _places(self, prompt: PromptForm, draw: Draw) -> Sequence[int]:
         """Return the places of a part's rows among all of train, in the part's order."""
         rows = self.encoded(prompt, "train").rows
         ids = ids_of(rows.blocks) if isinstance(rows, BlockRows) else [row.id for row in rows]
         places = {id: place for place, id in enumerate(ids)}
-        return [places[id] for id in ids_of(self._parts[size]) if id in places]  # long targets are dropped
+        return [places[id] for id in ids_of(self._parts[draw]) if id in places]  # long targets are dropped
 
 
 def _beside_virtual_tokens(loaded: Loaded, study: StudySpec, limits: Limits) -> tuple[Loaded, Limits]:

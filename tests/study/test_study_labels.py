@@ -180,3 +180,44 @@ def test_demonstrations_show_the_word_of_a_label(place: Place, tiny: Callable[..
     assert first.endswith((": noon", ": came", ": room"))
     assert second.endswith((": noon", ": came", ": room"))
     assert own.endswith(":")
+
+
+def test_sizes_have_of_each_label_its_share(place: Place) -> None:
+    made = checked(place, "data.train=[6, 12]", "data.seed=[0, 1]")
+    assert [(str(draw), len(part)) for draw, part in made.parts.items()] == [
+        ("6", 6),
+        ("6 by seed 1", 6),
+        ("12", 12),
+        ("12 by seed 1", 12),
+    ]
+    for draw, part in made.parts.items():
+        assert set(Counter(row.target for row in part).values()) == {len(part) // len(LABELS)}
+        assert part == checked(place, f"data.train={draw.train}", f"data.seed={draw.seed}").examples["train"]
+    assert [cell.id for cell in made.cells][:4] == [
+        "bare/none/6/0",
+        "bare/none/6/1",
+        "bare/none/12/0",
+        "bare/none/12/1",
+    ]
+    assert "data.train is 25, but there are 24 rows; lower it" in refused(place, "data.train=[6, 25]")
+
+
+def test_numbers_of_each_label_are_an_axis(place: Place) -> None:
+    made = checked(place, "data.per_label=[5, 1]")
+    assert [cell.id for cell in made.cells][:2] == ["bare/none/5", "bare/none/1"]
+    assert {draw.per_label: Counter(row.target for row in part) for draw, part in made.parts.items()} == {
+        count: dict.fromkeys(LABELS, count) for count in (5, 1)
+    }
+    few, many = made.parts.values()
+    assert {row.id for row in many} < {row.id for row in few}
+    told = "data.per_label compares 5, 1 rows of each label, each a part of the next larger; equal epochs"
+    assert any(told in note for note in made.notes)
+    assert "data names both train and per_label" in refused(place, "data.per_label=[1, 2]", "data.train=6")
+    assert "per_label is 9, but of the label 'cold' there are 8" in refused(place, "data.per_label=[1, 9]")
+
+
+def test_seeds_that_draw_all_rows_are_refused(place: Place) -> None:
+    assert "data.seed compares 2 draws of training rows, and all of them are used" in refused(place, "data.seed=[0, 1]")
+    assert "data.seed 0 and 1 draw the same 24 training rows" in refused(place, "data.seed=[0, 1]", "data.train=24")
+    told = "data.seed compares 0, 1, each of other training rows; validation and test are those of 0."
+    assert told in checked(place, "data.seed=[0, 1]", "data.train=9").notes

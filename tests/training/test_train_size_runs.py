@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from harness.core.workspace import Workspace
+from harness.data.data_keys import Draw
 from harness.models.frozen import replay
 from harness.models.frozen.kept_rows import Rows
 from harness.study.axes import Tuning
@@ -120,7 +121,7 @@ def test_demonstrations_are_of_the_rows_that_a_cell_has(places: Places, monkeypa
         for split in ("train", "validation"):
             expected = alone.setup.encoded(grid.prompts[0], split).rows
             assert trainer.setup.rows_of(cells[0], split).rows == expected, (size, split)
-    shown = [trainer.setup.encoded(grid.prompts[0], "validation", size).rows for size in SIZES]
+    shown = [trainer.setup.encoded(grid.prompts[0], "validation", Draw(size, None, 0)).rows for size in SIZES]
     assert len({json.dumps([row.prompt for row in rows]) for rows in shown}) == 3, "other rows are shown"
 
 

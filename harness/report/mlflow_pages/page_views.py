@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from harness.report.text.axis_words import level_words
-from harness.study.axes import TRAIN_SIZE
+from harness.study.axes import PER_LABEL, TRAIN_SIZE
 from harness.tracking.mlflow.ui_views import View, lines, points
 from harness.tracking.schema import FACTORS, Metrics, Params, Tags, score_name
 
@@ -112,19 +112,19 @@ def study_views(facts: ViewFacts) -> list[View]:
 
 def _of_sizes(facts: ViewFacts, means: tuple[str, ...]) -> list[View]:
     """Return the view of scores over the number of training examples; none where that is no axis."""
-    if TRAIN_SIZE not in facts.levels:
+    if (axis := next((axis for axis in (TRAIN_SIZE, PER_LABEL) if axis in facts.levels), None)) is None:
         return []
-    size = f"params.{TRAIN_SIZE}"
+    size = f"params.{axis}"
     return [
         View(
             "sizes",
             "Training sizes",
-            f"scores by the number of training examples, a point a prompt, {facts.where(TRAIN_SIZE)}",
-            f"{PHASE} = 'cell'{facts.alike(TRAIN_SIZE)}",
+            f"scores by the number of training examples, a point a prompt, {facts.where(axis)}",
+            f"{PHASE} = 'cell'{facts.alike(axis)}",
             order=PROMPT,
             ascending=True,
             columns=(PROMPT, size, *means),
-            charts=tuple(points(TRAIN_SIZE, mean.removeprefix("metrics."), of="PARAM") for mean in means),
+            charts=tuple(points(axis, mean.removeprefix("metrics."), of="PARAM") for mean in means),
             mode="CHART",
         )
     ]

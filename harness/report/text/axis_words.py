@@ -21,6 +21,9 @@ class AxisWords(NamedTuple):
 
 KNOWN = {
     "train_size": AxisWords("number of training examples", "numbers of training examples", "{} training examples"),
+    "per_label": AxisWords(
+        "number of training examples of each label", "numbers of examples of each label", "{} training examples a label"
+    ),
     "model": AxisWords("model", "models", "model {}"),
     "data_seed": AxisWords("draw of the data", "draws of the data", "data seed {}"),
     "generation": AxisWords("way of generating", "ways of generating", "generation {}"),

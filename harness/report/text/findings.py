@@ -16,8 +16,8 @@ from harness.results.unfinished import unfinished
 from harness.stats import Comparison
 from harness.stats.answers import Scored, score_answers, units
 from harness.stats.verdicts import Verdicts, judge
-from harness.study.axes import TRAIN_SIZE, featured
-from harness.tracking.schema import score_name
+from harness.study.axes import PER_LABEL, TRAIN_SIZE, featured
+from harness.tracking.schema import Params, score_name
 
 __all__ = ["Findings", "find"]
 
@@ -89,7 +89,8 @@ def find(results: Results) -> Findings:
         baseline=results.baseline,
         factors={cell.id: cell.factors for cell in results.cells},
         features=_features(results),
-        along=TRAIN_SIZE,
+        along=PER_LABEL if PER_LABEL in results.axes else TRAIN_SIZE,
+        sizes=_sizes(results),
         pairs=final.get("pairs", False),
         smallest_difference=final.get("smallest_difference"),
         unclaimed={cell: why for cell, why in unclaimed(results).items() if cell in answers.cells},
@@ -99,6 +100,13 @@ def find(results: Results) -> Findings:
     )
     transfer = prompt_transfer(results, metric)
     return Findings(said, verdicts, scored, recommend(results, verdicts), transfer=transfer)
+
+
+def _sizes(results: Results) -> dict[str, int]:
+    """Return how many training examples each cell has where its level counts those of each label."""
+    if PER_LABEL not in results.axes:
+        return {}
+    return {cell.id: int(cell.params[f"{Params.DATA}train"]) for cell in results.cells}
 
 
 def _unanswered(results: Results) -> str:

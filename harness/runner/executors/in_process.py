@@ -268,7 +268,7 @@ class JobRun:
         if reply.save:
             setup = self._trainer.setup
             self._tell(Step("saving the weights"))
-            demonstrations = setup.demonstrations_of(setup.size_of(self._cell))
+            demonstrations = setup.demonstrations_of(setup.draw_of(self._cell))
             save_model(Path(reply.save), setup.loaded, recipe_of_run(self._cell, setup), demonstrations)
 
     def _scored(self, split: Split, run: TrainingRun, under: str) -> Scored:

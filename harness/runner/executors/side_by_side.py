@@ -31,7 +31,7 @@ from harness.runner.executors.worker_messages import (
     Unlike,
 )
 from harness.runner.executors.worker_process import fingerprints
-from harness.study.axes import TRAIN_SIZE
+from harness.study.axes import DRAWN_BY
 from harness.study.checked_study import Checked
 from harness.tracking.schema import Params
 from harness.training.model_facts import ModelFacts
@@ -287,5 +287,5 @@ class SideBySide:
 
 
 def _trunk(levels: Mapping[str, str]) -> Hashable:
-    """Return what the frozen part of a cell is computed for: all but what trains, and on how many rows."""
-    return tuple(sorted((axis, level) for axis, level in levels.items() if axis not in (Params.TUNING, TRAIN_SIZE)))
+    """Return what the frozen part of a cell is computed for: all but what trains, and on which rows."""
+    return tuple(sorted((axis, level) for axis, level in levels.items() if axis not in (Params.TUNING, *DRAWN_BY)))

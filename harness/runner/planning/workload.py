@@ -26,7 +26,7 @@ from harness.models.frozen.kept_rows import Rows
 from harness.models.frozen.replay import record
 from harness.models.load import Loaded
 from harness.study.checked_study import Checked
-from harness.study.grid import Cell, cell_study
+from harness.study.grid import Cell, cell_draw
 from harness.study.spec import Precision
 from harness.training.batching import loss_batches
 from harness.training.decoding import prefill
@@ -103,7 +103,7 @@ def works(prompts: Sequence[PromptForm], checked: Checked, trainer: Trainer) -> 
 def trained(
     cell: Cell, work: Mapping[PromptForm, Work], checked: Checked, trainer: Trainer, known: dict[object, Load]
 ) -> Work:
-    """Return the work of a cell's prompt, of as many training rows as the cell uses.
+    """Return the work of a cell's prompt, of those training rows that the cell uses.
 
     Args:
         cell: The cell.
@@ -112,11 +112,11 @@ def trained(
         trainer: As there.
         known: What was counted so far.
     """
-    size = cell_study(checked.study, cell).data.train
-    if not checked.parts or not isinstance(size, int):
+    if not checked.parts:
         return work[cell.prompt]
-    if (key := (cell.prompt, size)) not in known:
-        part, setup = checked.parts[size], trainer.setup
+    draw = cell_draw(checked.study, cell)
+    if (key := (cell.prompt, draw)) not in known:
+        part, setup = checked.parts[draw], trainer.setup
         shown = Demonstrations(part, setup.demonstrations.vectors).attached(cell.prompt, part, of_train=True)
         rows = encode_split(shown, cell.prompt, setup.loaded, limits=setup.limits, of_train=True).rows
         size = checked.study.training.batch_size
