@@ -14,6 +14,7 @@ import typer
 from harness.cli.control_commands import add_control_commands
 from harness.cli.everywhere import Everywhere, Home, Quiet, Verbose
 from harness.cli.exit_status import NAME, exit_status
+from harness.cli.init_command import add_init_command
 from harness.cli.model_commands import add_model_commands
 from harness.cli.options import (
     Address,
@@ -96,21 +97,7 @@ def options(
     """Studies of prompt-based fine-tuning: which prompt, how much of the network to train, and how sure are we?"""
 
 
-@app.command(epilog="Example: harness init demo --model HuggingFaceTB/SmolLM2-135M-Instruct")
-def init(
-    folder: Annotated[Path, typer.Argument(help="Where to write; made if it is not there.")] = Path(),
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="A Hub id or a local folder; one with a chat template gets a chat prompt."),
-    ] = None,
-) -> None:
-    """Write a starter study, a starter task and a little data, ready to run."""
-    from harness.cli.new_study import write_starter
-
-    for file in write_starter(folder, model):
-        out.print(f"wrote {file}")
-    where = "" if folder == Path() else f"cd {folder} && "
-    out.print(f"next: {where}harness run study.yaml")
+add_init_command(app)
 
 
 @app.command(epilog="Example: harness check study.yaml")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from harness.core.errors import TemplateError, UserError
+from harness.core.errors import DataError, TemplateError, UserError
 from harness.core.example import SPLITS
 from harness.core.named_path import named_path
 from harness.core.plain_json import json_text
@@ -18,13 +19,14 @@ from harness.core.whole_files import write_whole
 from harness.data.chat import Chat
 from harness.data.chat_writing import THINKING, turn_of
 from harness.data.prompt_forms import written_keys
-from harness.data.readers import read_rows
+from harness.data.readers import format_of, read_rows
+from harness.data.split_files import split_files
 from harness.study.json_schema import study_schema
 from harness.study.model_config import describe
 from harness.study.packaged_files import model_location, packaged
 from harness.study.tokenizer_without_model import light_reader
 
-__all__ = ["write_starter"]
+__all__ = ["write_starter", "write_text_study"]
 
 SIZES = {"train": 200, "validation": 50, "test": 50}
 
@@ -119,8 +121,27 @@ task = Task(
 '''
 
 
+TEXT_STUDY = """\
+# yaml-language-server: $schema=study.schema.json
+# How deep must a model learn this text?
+name: {name}
+task: text_generation
+model: {{name: {model}}}
+data: {{path: {text}}}
+tuning: [{{last_blocks: 2}}, full]
+training: {{epochs: 3, batch_size: 4, block_tokens: {block_tokens}, checkpoint: {{every: 10000, keep: 2}}}}
+search: {{trials: 4}}
+final: {{seeds: [11, 12]}}
+"""
+
+BLOCK = 128
+"""Tokens of a block, where a model can read as many."""
+
+
 CHAT = Chat("chat", user="Please sum up this note in one line.\n\n{{ source }}", shorten="source")
 """The prompt of a model that has a chat template."""
+
+EMBEDDED_NAME = "embedded"
 
 POLITE = re.compile(r"^  - \{name: polite.*\n", re.MULTILINE)
 
@@ -144,6 +165,59 @@ def write_starter(folder: Path, model: str | None = None) -> list[Path]:
         folder / "my_task.py": TASK.format(row=lines["train"][0]),
         **{folder / "data" / f"{split}.jsonl": "\n".join(rows) + "\n" for split, rows in lines.items()},
     }
+    return _written(files)
+
+
+def write_text_study(folder: Path, text: Path, model: str | None = None) -> list[Path]:
+    """Write a study of plain text, and return the files.
+
+    Args:
+        folder: Where.
+        text: A file of text, or a folder with files of splits.
+        model: A Hub id or a local folder; left out, the embedded one.
+
+    Raises:
+        UserError: There is no such text or model, or a study already; nothing is written then.
+    """
+    folder, text = named_path(folder), named_path(text)
+    _refuse_text(text)
+    context = describe(model_location(model or EMBEDDED_NAME)).context or BLOCK
+    study = TEXT_STUDY.format(
+        name=_quoted(_name_of(text)),
+        model=_quoted(_from(folder, named_path(model), model) if model else EMBEDDED_NAME),
+        text=_quoted(_from(folder, text, str(text))),
+        block_tokens=min(BLOCK, context),
+    )
+    return _written({folder / "study.yaml": study, folder / SCHEMA: json_text(study_schema()) + "\n"})
+
+
+def _name_of(text: Path) -> str:
+    """Return what a study of a text is called: what the file or the folder is, as far as studies can be called so."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text.resolve().name.partition(".")[0]).strip("-_.") or "text"
+
+
+def _refuse_text(text: Path) -> None:
+    """See that a text is there.
+
+    Raises:
+        DataError: It is not, or is of a form that holds no text alone.
+    """
+    if text.is_dir():
+        train = split_files(text).files["train"][0]
+    elif text.is_file():
+        train = text
+    else:
+        raise DataError(f"no such text: {text}; name a .txt file, or a folder with train.txt")
+    if format_of(train) != "txt":
+        raise DataError(f"{train} is no .txt file; write data.path into a study file yourself where rows are documents")
+
+
+def _written(files: Mapping[Path, str]) -> list[Path]:
+    """Write files of which none is there, or only as it would be written.
+
+    Raises:
+        UserError: One is there, and another one.
+    """
     for file, text in files.items():
         if file.exists() and file.read_bytes() != text.encode():  # else an earlier command was cut short
             raise UserError(f"{file} is there already; run `harness init` in an empty folder, or name one")
@@ -152,14 +226,18 @@ def write_starter(folder: Path, model: str | None = None) -> list[Path]:
     return list(files)
 
 
+def _from(folder: Path, place: Path, name: str) -> str:
+    """Return how a study in a folder names a path; a name that is none of a path that is there stays as it is."""
+    return os.path.relpath(place, folder) if place.exists() and not place.is_absolute() else name
+
+
 def _study_of(model: str, folder: Path) -> str:
     """Return the study of a model, with a chat where it has a chat template.
 
     Raises:
         ModelError: There is no such model.
     """
-    place = named_path(model)
-    name = os.path.relpath(place, folder) if place.is_dir() and not place.is_absolute() else model
+    name = _from(folder, named_path(model), model)
     text = STUDY.replace("name: embedded ", f"name: {_quoted(name)} ")
     chat = _chat_of(model)
     line = f"  - {{{', '.join(f'{key}: {_quoted(value)}' for key, value in chat.items())}}}\n" if chat else ""

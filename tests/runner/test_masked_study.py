@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from tests.support.study_fixture import Place, Places
-from tests.support.text_study import plain_place
+from tests.support.text_study import plain_place, pseudo_perplexity
 from tests.support.whole_way import succeed
 
 pytestmark = pytest.mark.slow
@@ -30,23 +27,6 @@ def place(places: Places) -> Place:
     succeed(made, "run", "study.yaml", *OPTIONS, "--cells", "text/head")
     succeed(made, "run", "study.yaml", *OPTIONS)
     return made
-
-
-def pseudo_perplexity(place: Place, folder: Path) -> float:
-    """Of the four test blocks, by plain transformers, token by token."""
-    model = AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32).eval()
-    tokenizer = AutoTokenizer.from_pretrained(place.folder / "model")
-    ids = tokenizer((place.folder / "train.txt").read_text(), verbose=False, add_special_tokens=False)["input_ids"]
-    blocks = [[1, *ids[start : start + 30], 2] for start in range(0, len(ids) - 29, 30)][-4:]
-    total = 0.0
-    for block in blocks:
-        copies = torch.tensor([block] * 30)
-        places = torch.arange(30), torch.arange(1, 31)
-        copies[places] = 4
-        with torch.no_grad():
-            told = torch.log_softmax(model(input_ids=copies).logits[places], -1)
-        total -= told[torch.arange(30), torch.tensor(block[1:-1])].sum().item()
-    return math.exp(total / 120)
 
 
 def test_scores_are_those_of_a_loop_over_the_stored_models(place: Place) -> None:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import psutil
 
 from harness.tracking.step_names import RESUMED_AFTER
-from tests.support.kill_moments import look
+from tests.support.kill_moments import PATIENCE, look
 from tests.support.put_by_runs import checkpoints, trials
 from tests.support.study_fixture import Place, Places
 from tests.support.worker_processes import worker_processes
@@ -27,9 +27,6 @@ __all__ = ["PHASES", "campaign", "hold", "orphans", "see"]
 
 Sight = Callable[[Place], set[Any]]
 """What there is of a place; a phase is there when there is more."""
-
-PATIENCE = 600.0
-"""Seconds that a life may take; the machine may be busy."""
 
 MUST_NOT = (
     "orphans",

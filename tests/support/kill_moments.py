@@ -13,6 +13,9 @@ from tests.support.study_fixture import Place
 
 Moment = Callable[[Place], bool]
 
+PATIENCE = 600.0
+"""Seconds that a life may take; the machine may be busy."""
+
 
 def running(phase: str, number: int) -> Moment:
     """Return whether the so-many-th run of a phase is under way, by a look at the database."""
@@ -51,7 +54,7 @@ def kill_at(place: Place, moment: Moment, delay: float, arguments: tuple[str, ..
     """Run the study and kill it; return whether it was still running then."""
     process = place.process("run", "study.yaml", *arguments)
     try:
-        end = time.monotonic() + 120
+        end = time.monotonic() + PATIENCE
         while process.poll() is None and not moment(place):
             assert time.monotonic() < end
             time.sleep(0.005)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import random
 from pathlib import Path
 
 from tests.support.study_fixture import WORDS, Place, Places
 
-__all__ = ["PLAIN", "plain_place", "prose"]
+__all__ = ["PLAIN", "perplexity", "plain_place", "prose", "pseudo_perplexity", "stream_of"]
 
 PLAIN = """\
 # How deep must a network learn a text?
@@ -47,3 +48,35 @@ def stream_of(folder: Path, text: str) -> list[int]:
 
     ids: list[int] = AutoTokenizer.from_pretrained(folder)(text, verbose=False)["input_ids"]
     return ids
+
+
+def perplexity(place: Place, folder: Path) -> float:
+    """Return a model's on the last four blocks of a place's text, by plain transformers."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    ids = stream_of(place.folder / "model", (place.folder / "train.txt").read_text())
+    blocks = torch.tensor(ids[: len(ids) // 32 * 32]).view(-1, 32)[-4:]
+    with torch.no_grad():
+        return math.exp(model(input_ids=blocks, labels=blocks).loss.item())
+
+
+def pseudo_perplexity(place: Place, folder: Path) -> float:
+    """Return a masked model's on the last four blocks of a place's text, by plain transformers, token by token."""
+    import torch
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    model = AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(place.folder / "model")
+    ids = tokenizer((place.folder / "train.txt").read_text(), verbose=False, add_special_tokens=False)["input_ids"]
+    blocks = [[1, *ids[start : start + 30], 2] for start in range(0, len(ids) - 29, 30)][-4:]
+    total = 0.0
+    for block in blocks:
+        copies = torch.tensor([block] * 30)
+        places = torch.arange(30), torch.arange(1, 31)
+        copies[places] = 4
+        with torch.no_grad():
+            told = torch.log_softmax(model(input_ids=copies).logits[places], -1)
+        total -= told[torch.arange(30), torch.tensor(block[1:-1])].sum().item()
+    return math.exp(total / 120)
