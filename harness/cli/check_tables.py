@@ -128,9 +128,16 @@ def tunings_and_prompts(checked: Checked) -> Iterator[RenderableType]:
         yield from tunings_and_prompts(one)
     if checked.models:
         return
-    loaded = load_study_model(checked.study.model)
+    residents = checked.residents
+    for name, one in residents.items() if len(residents) > 1 else ():
+        yield f"the model {name or 'as a language model'}"
+        yield from tunings_and_prompts(one)
+    if len(residents) > 1:
+        return
+    loaded = load_study_model(checked.study.model, checked.head)
     yield from _tuning_tables(checked, loaded)
-    yield _decoding_table(checked)
+    if not checked.head:
+        yield _decoding_table(checked)
     yield from _rendered_prompts(checked, loaded)
 
 
@@ -180,7 +187,7 @@ def _rendered_prompts(checked: Checked, loaded: Loaded) -> Iterator[RenderableTy
 
     demonstrations = with_vectors(checked.demonstrations, checked.prompts, loaded)
     example, limits = checked.examples["train"][0], token_limits(checked.study, checked.task)
-    start = [beginning(loaded.model).start] if loaded.is_encoder_decoder else []
+    start = [beginning(loaded.model).start] if loaded.is_encoder_decoder and not checked.head else []
     told = dates(checked.prompts, loaded)
     for prompt in checked.prompts:
         (shown,) = demonstrations.attached(prompt, [example], of_train=True)
@@ -194,6 +201,9 @@ def _rendered_prompts(checked: Checked, loaded: Loaded) -> Iterator[RenderableTy
             yield "trained: 15% of these, drawn anew in every epoch"
             continue
         yield f"{len(row.prompt)} tokens: {_tokens(loaded, row.prompt)}"
+        if checked.head:
+            yield f"trained: the head's score of {example.target!r} among {', '.join(map(repr, checked.head))}"
+            continue
         seam = f"its decoder: {_tokens(loaded, start)}" if start else "trained:"
         yield Text.assemble(f"{seam} ", (_tokens(loaded, row.target), "green"))
         if prompt.name in told:

@@ -71,8 +71,19 @@ def plan_data(made: Plan) -> dict[str, Any]:
 def show_data(checked: Checked) -> dict[str, Any]:
     """Return what `harness show` says, of each of several models; loads them."""
     if not checked.models:
+        return _of_residents(checked)
+    models = {name: _of_residents(one) for name, one in checked.models.items()}
+    return {"study": checked.study.name, "models": models}
+
+
+def _of_residents(checked: Checked) -> dict[str, Any]:
+    """Return what is shown of a model, with what is so of it under a classification head, where it is both."""
+    residents = checked.residents
+    if len(residents) == 1:
         return _shown(checked)
-    return {"study": checked.study.name, "models": {name: _shown(one) for name, one in checked.models.items()}}
+    (head,) = [one for one in residents.values() if one.head]
+    (other,) = [one for one in residents.values() if not one.head]
+    return {**_shown(other), "head": _shown(head)}
 
 
 def _shown(checked: Checked) -> dict[str, Any]:
@@ -80,7 +91,7 @@ def _shown(checked: Checked) -> dict[str, Any]:
     from harness.models.load import load_study_model
     from harness.models.source_vectors import with_vectors
 
-    loaded, tunings = load_study_model(checked.study.model), []
+    loaded, tunings = load_study_model(checked.study.model, checked.head), []
     for tuning in checked.study.tunings():
         first = first_block(loaded.model, tuning)
         trainable = apply(loaded.model, tuning)
@@ -96,8 +107,9 @@ def _shown(checked: Checked) -> dict[str, Any]:
         (shown,) = demonstrations.attached(prompt, [example], of_train=True)
         row, _ = prompt.tokenize(shown, loaded, limit=prompt_limit(loaded, limits))
         text = {"prompt": prompt.name, "text": prompt.render(example.fields, shown.shots), "target": example.target}
-        tokens = {"prompt_tokens": list(row.prompt), "target_tokens": list(row.target)}
-        trained = [False] * len(row.prompt) + [True] * len(row.target)
+        target = () if checked.head else row.target
+        tokens = {"prompt_tokens": list(row.prompt), "target_tokens": list(target)}
+        trained = [False] * len(row.prompt) + [True] * len(target)
         date = {"date": told[prompt.name]} if prompt.name in told else {}
         prompts.append({**text, **tokens, "trained": trained, **date})
     generation = [

@@ -8,6 +8,8 @@ before and behind each word alike, a sentinel or an end token, is left out.
 A masked model reads a word where the prompt's mask stands, behind as many masks as that has tokens, filled in one pass;
 words of as many tokens are read in one row. A prompt without a mask has one at its end (the null prompt of Logan et
 al. 2021, "Cutting Down on Prompts and Parameters").
+
+A classification head reads the prompt and no word: such a choice is one row without a target.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from dataclasses import replace
 from typing import NamedTuple, overload
 
 from harness.core.example import Example
-from harness.data.label_words import Label, is_labelled, labels_of, with_words
+from harness.data.label_words import Label, head_labels, is_labelled, labels_of, with_words
 from harness.data.template import Template
 from harness.data.tokenization import Encoded, Ids, Limits, PromptForm, Reader, Row, encode_each
 
@@ -36,6 +38,9 @@ __all__ = [
 UNKNOWN = -1
 """Stands for the right label of a row that has none."""
 
+ANY = "-"
+"""Stands for the target of a row that is read without one."""
+
 
 class Word(NamedTuple):
     """One word of a label behind a prompt."""
@@ -53,6 +58,7 @@ class Choice(NamedTuple):
 
     rows: tuple[Row, ...]
     words: tuple[Word, ...]
+    """None where a classification head chooses."""
     right: int
     """The place of the example's label; `UNKNOWN` of a row that is to be answered."""
 
@@ -119,6 +125,9 @@ def _choice(example: Example, prompt: PromptForm, reader: Reader, limits: Limits
     """Return an example with the words of a prompt's labels, and the prompt as the model reads it."""
     labels, lead = labels_of(prompt), _lead(prompt, reader)
     example = replace(example, shots=with_words(example.shots, labels))
+    if head_labels(prompt):
+        ((_, row, text),) = encode_each([replace(example, target=ANY)], prompt, reader, limits=limits)
+        return Choice((row._replace(target=()),), (), _right(example, labels)), text
     places = dict[Ids, int]()  # of rows, by what their words have in common
     rows, words, text = list[Row](), list[Word](), ""
     for place, word in ((place, word) for place, label in enumerate(labels) for word in label.words):

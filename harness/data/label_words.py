@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from harness.core.example import Example
     from harness.data.tokenization import PromptForm
 
-__all__ = ["Answers", "Label", "answers_of", "is_labelled", "labels_of", "with_words"]
+__all__ = ["Answers", "Label", "answers_of", "head_labels", "is_labelled", "labels_of", "with_words"]
 
-Answers = Literal["generate", "likelihood"]
-"""How a prompt is answered: by a text that the model writes, or by the label whose words are the likeliest."""
+Answers = Literal["generate", "likelihood", "head"]
+"""How a prompt is answered: by a text that the model writes, by the label whose words are the likeliest, or by a
+classification head in the place of all words."""
 
 
 class Label(NamedTuple):
@@ -40,6 +41,11 @@ def labels_of(prompt: PromptForm) -> tuple[Label, ...]:
 def is_labelled(prompt: PromptForm) -> bool:
     """Return whether a prompt is answered by a label."""
     return answers_of(prompt) != "generate"
+
+
+def head_labels(prompt: PromptForm) -> tuple[str, ...]:
+    """Return the names of the labels that a classification head chooses from; none where a prompt has no head."""
+    return tuple(label.name for label in labels_of(prompt)) if answers_of(prompt) == "head" else ()
 
 
 def with_words(shots: Sequence[Example], labels: Sequence[Label]) -> tuple[Example, ...]:

@@ -235,7 +235,7 @@ def _paths(model: PreTrainedModel, parts: Anatomy, tuning: Tuning) -> tuple[str,
             f"tuning {tuning.name}: {type(model).__name__} has no {TUNING_KINDS[tuning.kind].words or 'such part'} "
             f"{'there' if tuning.blocks else 'at all'}, so that nothing would train; leave this tuning out"
         )
-    return paths
+    return (*paths, *(path for path in tunable.new if not is_inside(path, paths))) if tuning.trains else paths
 
 
 def _parameters(model: PreTrainedModel, paths: Sequence[str]) -> dict[int, nn.Parameter]:

@@ -15,6 +15,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from harness.core.errors import ModelError
+from harness.models.classification_head import classifies, label_projection
 from harness.models.fills_masks import fills_masks
 from harness.models.hooks import look
 
@@ -52,7 +53,8 @@ class Anatomy(NamedTuple):
     """The output projection."""
 
     transform: tuple[Part, ...] = ()
-    """What a masked model's head does before that: a dense layer and a norm (Devlin et al. 2019, appendix A.2)."""
+    """What the head of a masked model, or one of labels, does before that: a dense layer, and a norm (Devlin et al.
+    2019, appendix A.2)."""
 
 
 def anatomy(model: PreTrainedModel) -> Anatomy:
@@ -80,7 +82,7 @@ def anatomy(model: PreTrainedModel) -> Anatomy:
         places = [place for place, _ in after if _is_norm(calls[place])]
         norms += [Part(names[order[place]], stack, calls[place]) for place in places]
         start = max(places, default=last) + 1
-    between = calls[start : order.index(id(top.module))] if fills_masks(model) else []
+    between = calls[start : order.index(id(top.module))] if fills_masks(model) or classifies(model) else []
     around = {id(module) for name, module in model.named_modules() if is_inside(top.name, [name])}
     transform = (Part(names[id(module)], top.stack, module) for module in between if id(module) not in around)
     return Anatomy(tuple(listed), tuple(embeddings), tuple(norms), top, tuple(transform))
@@ -120,7 +122,12 @@ def head(model: PreTrainedModel) -> Part:
 
 
 def projection(model: PreTrainedModel) -> nn.Module | None:
-    """Return the module that makes logits of hidden states; FSMT says the embeddings that it is tied to."""
+    """Return the module that makes logits of hidden states, of a classification head those of labels.
+
+    FSMT says the embeddings that it is tied to.
+    """
+    if classifies(model):
+        return label_projection(model)
     module: nn.Module | None = model.get_output_embeddings()
     if not isinstance(module, nn.Embedding):
         return module
@@ -212,7 +219,7 @@ def _uncalled(model: PreTrainedModel, root: nn.Module, calls: list[nn.Module], o
     """Yield the tables of a masked model's stack that its blocks read, as they are no modules of their own."""
     known = {id(module) for module in (*calls, *(inner for block in own for inner in block.module.modules()))}
     tables = (module for module in root.modules() if isinstance(module, nn.Embedding) and id(module) not in known)
-    return tables if fills_masks(model) else iter(())
+    return tables if fills_masks(model) or classifies(model) else iter(())
 
 
 def _is_norm(module: nn.Module) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from harness.core.errors import ModelError
+from harness.models.classification_head import classifies
 from harness.models.fills_masks import fills_masks
 
 __all__ = ["MISFIT", "answering", "as_it_is", "eval_mode", "look", "misfits_told", "unmoved"]
@@ -117,14 +118,17 @@ def look(model: PreTrainedModel, *, rows: int, positions: int) -> Tensor:
     """Run a model in eval mode, so that no dropout draws, on rows of its first token, for hooks to see.
 
     Returns:
-        Its logits, shape (rows, positions, vocabulary).
+        Its logits, shape (rows, positions, vocabulary), of a classification head (rows, labels).
 
     Raises:
         ModelError: It cannot be called on tokens alone.
     """
-    tokens = torch.zeros(rows, positions, dtype=torch.long, device=model.device)
+    # Behind a decoder such a head is asked at end tokens, of which all rows must have as many.
+    first = model.config.eos_token_id if classifies(model) and model.config.is_encoder_decoder else 0
+    tokens = torch.full((rows, positions), first, device=model.device)
     inputs = {"input_ids": tokens, **({"decoder_input_ids": tokens} if model.config.is_encoder_decoder else {})}
-    if fills_masks(model):  # DeBERTa warns of a first token that pads where it is not told what is padding
+    if fills_masks(model) or classifies(model):
+        # DeBERTa warns of a first token that pads where it is not told what is padding.
         inputs["attention_mask"] = torch.ones_like(tokens)
     what = f"{type(model).__name__} cannot be called on tokens alone"
     remedy = "use a model that reads nothing but text, with the config.json that was saved with it"

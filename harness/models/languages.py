@@ -8,6 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from harness.core.errors import ModelError
 from harness.data.decoder_prefix import Beginning, language_codes, refuse_language
+from harness.models.classification_head import classifies
 
 __all__ = ["beginning", "set_languages"]
 
@@ -48,7 +49,9 @@ def set_languages(
     for key, code in {"source_language": source, "target_language": target}.items():
         if code is not None:
             refuse_language(key, code, codes)
-    if not codes:
+    if codes and classifies(model):
+        speaker.src_lang = source or speaker.src_lang
+    if not codes or classifies(model):
         return
     settings = model.generation_config
     own = Beginning(settings.decoder_start_token_id, settings.forced_bos_token_id)

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from transformers import (
-    MODEL_FOR_CAUSAL_LM_MAPPING,
-    MODEL_FOR_MASKED_LM_MAPPING,
-    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    AutoModelForSeq2SeqLM,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from harness.core.errors import ModelError
@@ -28,11 +17,20 @@ from harness.core.named_path import named_path
 from harness.core.permissions import PICKLE, REMOTE_CODE
 from harness.data.decoder_prefix import AnswerTokens, answer_tokens
 from harness.models.checkpoint_misfits import refuse_misfits, refuse_non_finite
+from harness.models.classification_head import (
+    classifies,
+    configure_head,
+    drawn_alike,
+    name_labels,
+    refuse_foreign_trunk,
+)
 from harness.models.content_digests import weights_digest
 from harness.models.fills_masks import fills_masks
+from harness.models.find_blocks import anatomy
 from harness.models.held_weights import hold, hold_as_loaded, let_go, saved_bytes
 from harness.models.hooks import look
 from harness.models.languages import beginning, set_languages
+from harness.models.model_class import auto_class
 from harness.models.prepare_tokenizer import prepare_tokenizer
 from harness.models.skeleton import hold_constants
 from harness.study.model_config import context, is_masked
@@ -42,13 +40,6 @@ from harness.study.spec import Model
 
 __all__ = ["Loaded", "load", "load_study_model"]
 
-AUTO = (
-    (AutoModelForCausalLM, MODEL_FOR_CAUSAL_LM_MAPPING),
-    (AutoModelForSeq2SeqLM, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING),
-)
-FILLS = ((AutoModelForMaskedLM, MODEL_FOR_MASKED_LM_MAPPING),)
-"""What loads masked language models; the same mapping has encoder-decoders, which are loaded as such."""
-
 TRUST = (
     f"set model.trust_remote_code in the study, of a stored model say --trust-remote-code or {REMOTE_CODE}=1, if you "
     "trust the code that comes with it"
@@ -56,6 +47,9 @@ TRUST = (
 UNPICKLE = (
     f"set model.allow_pickle in the study, of a stored model say --allow-pickle or {PICKLE}=1, if you trust these files"
 )
+
+
+_Drawn = tuple[PreTrainedModel, tuple[str, ...]]
 
 
 class Loaded(NamedTuple):
@@ -88,6 +82,9 @@ class Loaded(NamedTuple):
     is_masked: bool = False
     """Whether it is a masked language model, which reads both ways and fills masks; its tokenizer has a mask token."""
 
+    drawn: tuple[str, ...] = ()
+    """Under a classification head, the weights that its checkpoint lacks, which were drawn."""
+
 
 def load(
     name: str,
@@ -100,11 +97,12 @@ def load(
     source_language: str | None = None,
     target_language: str | None = None,
     adapter: str | None = None,
+    labels: Sequence[str] = (),
 ) -> Loaded:
     """Load a causal, encoder-decoder or masked language model with its tokenizer.
 
     Every weight must come from the checkpoint and be finite, and every weight in the checkpoint must have a place: a
-    model that is partly random, or broken, is an error, not a warning.
+    model that is partly random, or broken, is an error, not a warning. A classification head alone may be drawn.
 
     Args:
         name: A local folder or a Hub id.
@@ -116,6 +114,7 @@ def load(
         source_language: The code of the language of prompts; ``None``: the tokenizer's own.
         target_language: That of answers; ``None``: the checkpoint's own.
         adapter: The folder of an adapter of PEFT's, which is merged into the weights.
+        labels: Those that a classification head in place of the language model's own chooses from; none: there is none.
 
     Raises:
         ModelError: The model cannot be found, read or used; the message names the remedy.
@@ -123,20 +122,18 @@ def load(
     source = locate(name, revision)
     options = {"revision": source.commit or "main", "trust_remote_code": trust_remote_code}
     with _quiet(progress=source.commit is not None):
-        remedy = "check config.json, and that this transformers knows the architecture"
-        if "auto_map" in source.config and not trust_remote_code:
-            remedy += f", or {TRUST}"
-        with _readable(name, "configuration", remedy):
-            config = AutoConfig.from_pretrained(source.name, **options)
-        weights = partial(_model, name, source, config, options, allow_pickle)
-        model = weights(dtype) if frozen == "float32" else _held(name, source, weights)
+        config = _config(name, source, options)
+        name_labels(config, labels)
+        weights = partial(_model, name, source, config, options, allow_pickle, labels)
+        model, drawn = weights(dtype) if frozen == "float32" else (_held(name, source, weights), ())
         model = _with_adapter(model, adapter) if adapter else model
         with _readable(name, "tokenizer", "put tokenizer.json and tokenizer_config.json beside the weights"):
             tokenizer = AutoTokenizer.from_pretrained(source.name, **options)
     refuse_non_finite(name, dict(model.named_parameters()))
-    embedding_rows = _embedding_rows(model)
-    masked = is_masked(source.config)
+    embedding_rows, masked = _embedding_rows(model), is_masked(source.config)
     prepare_tokenizer(name, tokenizer, rows=embedding_rows[0], masked=masked)
+    if labels:
+        configure_head(model, tokenizer.pad_token_id)
     set_languages(model, tokenizer, source=source_language, target=target_language)
     return Loaded(
         model.eval(),
@@ -148,15 +145,24 @@ def load(
         embedding_rows,
         _answers(model, tokenizer),
         masked,
+        drawn,
     )
 
 
-def _held(name: str, source: Source, weights: Callable[[str], PreTrainedModel]) -> PreTrainedModel:
+def _config(name: str, source: Source, options: Mapping[str, Any]) -> Any:
+    remedy = "check config.json, and that this transformers knows the architecture"
+    if "auto_map" in source.config and not options["trust_remote_code"]:
+        remedy += f", or {TRUST}"
+    with _readable(name, "configuration", remedy):
+        return AutoConfig.from_pretrained(source.name, **options)
+
+
+def _held(name: str, source: Source, weights: Callable[[str], _Drawn]) -> PreTrainedModel:
     """Load a model with what does not train in bfloat16; by way of all in float32 where there is no other."""
-    files, model = weight_files(source), weights("bfloat16")
+    files, (model, _) = weight_files(source), weights("bfloat16")
     if not hold_as_loaded(model, files):
         del model  # before there is another one
-        model = weights("float32")
+        model, _ = weights("float32")
         hold(model, files)
     if not saved_bytes(model, ()):
         raise ModelError(
@@ -180,8 +186,8 @@ def _with_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
     return merge_in(model, named_path(adapter))
 
 
-def load_study_model(spec: Model) -> Loaded:
-    """Load the model that a study names; see `load`."""
+def load_study_model(spec: Model, labels: Sequence[str] = ()) -> Loaded:
+    """Load the model that a study names, under a head for some labels; see `load`."""
     return load(
         model_location(spec.name),
         revision=spec.revision,
@@ -190,18 +196,26 @@ def load_study_model(spec: Model) -> Loaded:
         trust_remote_code=spec.trust_remote_code,
         allow_pickle=spec.allow_pickle,
         adapter=spec.adapter,
+        labels=labels,
         **spec.languages,
     )
 
 
 def _model(
-    name: str, source: Source, config: Any, options: Mapping[str, Any], allow_pickle: bool, dtype: str
-) -> PreTrainedModel:
+    name: str,
+    source: Source,
+    config: Any,
+    options: Mapping[str, Any],
+    allow_pickle: bool,
+    labels: Sequence[str],
+    dtype: str,
+) -> _Drawn:
+    """Load a model, and return what of its classification head was drawn, if it has one."""
     masked = is_masked(source.config)
-    auto = _auto_class(name, config, masked=masked)
+    auto = auto_class(name, config, masked=masked, labels=labels)
     remedy = "the folder needs intact weights as model.safetensors (or its shards) of a language model"
     remedy += "" if allow_pickle else f", or {UNPICKLE}"
-    with _buildable(name, auto, config, options), _readable(name, "weights", remedy):
+    with drawn_alike(), _buildable(name, auto, config, options), _readable(name, "weights", remedy):
         loaded: tuple[PreTrainedModel, dict[str, Any]] = auto.from_pretrained(
             source.name,
             config=config,
@@ -212,12 +226,16 @@ def _model(
             **options,
         )
     model, report = loaded
-    is_part = type(model.config) is not type(config)
-    refuse_misfits(name, model, report, is_part=is_part)
+    is_part, drawn = type(model.config) is not type(config), tuple(sorted(report["missing_keys"]))
+    if labels:
+        parts = anatomy(model.eval())
+        refuse_foreign_trunk(name, model, drawn, [part.name for part in (*parts.transform, parts.head)])
+    else:
+        refuse_misfits(name, model, report, is_part=is_part)
     if is_part:
-        _auto_class(name, model.config, masked=masked)  # what is stored of it must load again
+        auto_class(name, model.config, masked=masked, labels=labels)  # what is stored of it must load again
     hold_constants(model)
-    return model
+    return model, drawn
 
 
 @contextmanager
@@ -232,22 +250,12 @@ def _buildable(name: str, auto: Any, config: Any, options: Mapping[str, Any]) ->
         raise
 
 
-def _auto_class(name: str, config: Any, *, masked: bool) -> Any:
-    """Return what loads a model; causal ones of sound and text are known to the other class alone."""
-    for auto, classes in FILLS if masked else AUTO[1:] if config.is_encoder_decoder else AUTO:
-        if type(config) in classes or auto.__name__ in getattr(config, "auto_map", {}):
-            return auto
-    raise ModelError(
-        f"model {name}: by its {type(config).__name__} no language model that transformers knows; "
-        "name one that generates text of text"
-    )
-
-
 def _answers(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> AnswerTokens:
-    """Return what of a model's answers is settled; a masked one has no settings of generation, and answers nothing."""
-    if model.config.is_encoder_decoder:
+    """Return what of a model's answers is settled; one that writes none has no settings of generation."""
+    writes = not (fills_masks(model) or classifies(model))
+    if writes and model.config.is_encoder_decoder:
         beginning(model)  # refuses settings that do not say
-    settings = {} if fills_masks(model) else model.generation_config.to_dict()
+    settings = model.generation_config.to_dict() if writes else {}
     return answer_tokens(tokenizer, settings, halves=model.config.is_encoder_decoder)
 
 

@@ -6,7 +6,7 @@ made by plain ``generate``: the same tokens, at transformers' own pace.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -16,6 +16,7 @@ from transformers.utils import ModelOutput
 __all__ = [
     "NO_STEPS",
     "attention_implementation",
+    "draw_again",
     "first_call",
     "has_generation_steps",
     "initialize_again",
@@ -83,4 +84,14 @@ def initialize_again(model: PreTrainedModel) -> None:
         tensor._is_hf_initialized = True
     for module in model.modules():
         module._is_hf_initialized = False
+    model.initialize_weights()
+
+
+def draw_again(model: PreTrainedModel, names: Collection[str]) -> None:
+    """Initialize some weights anew, as ``from_pretrained`` does those that a checkpoint lacks."""
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        tensor._is_hf_initialized = name not in names
+    for path, module in model.named_modules():
+        # Some families initialize a head as a whole.
+        module._is_hf_initialized = not any(name.startswith(f"{path}.") for name in names)
     model.initialize_weights()

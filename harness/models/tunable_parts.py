@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from harness.core.errors import ModelError
+from harness.models.classification_head import classifies
 from harness.models.find_blocks import Anatomy, Part, is_inside
 from harness.models.find_sublayers import Sublayers, sublayers
 from harness.models.hooks import look
@@ -61,6 +62,12 @@ class TunableParts:
     def transform(self) -> tuple[Part, ...]:
         """What a masked model's head does before it."""
         return self._parts.transform
+
+    @property
+    def new(self) -> tuple[str, ...]:
+        """What trains with whatever trains: a classification head, which says nothing as it was drawn."""
+        parts = (*self.transform, self.head) if classifies(self._model) else ()
+        return tuple(part.name for part in parts)
 
     def norms_in(self, path: str) -> tuple[str, ...]:
         """Return the norms inside a module."""

@@ -16,7 +16,7 @@ __all__ = ["CellFacts", "facts_of_cells", "model_identity", "model_tags"]
 
 
 class CellFacts(NamedTuple):
-    """What takes the place of a study's facts in one cell; nothing where all cells have one model and the same rows."""
+    """What takes the place of a study's facts in one cell; nothing where all have one model and the same rows."""
 
     identity: Mapping[str, Any]
     """Of those that its digest is made of."""
@@ -37,8 +37,8 @@ def facts_of_cells(checked: Checked, facts: ModelFacts, data: Mapping[Split, str
     found = {}
     for cell in checked.cells:
         identity, tags, train = dict[str, Any](), dict[str, str](), None
-        if checked.models:
-            own = facts.of(cell.model)
+        own = facts.of(cell)
+        if own is not facts:
             identity |= model_identity(own)
             template = own.chat_template if form_of(cell.prompt) != "text" else None
             identity |= {"chat_template": template} if template else {}

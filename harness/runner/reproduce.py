@@ -105,7 +105,7 @@ def reproduce(
         metrics, test = resolve_all(checked.metrics), None
         if any(name.startswith(Metrics.TEST) for name in recorded.metrics):
             test = checked.test_examples()
-        if stops := [*_prompt(kept, cell), *_digests(recorded, cell, checked, executor.facts().of(cell.model), test)]:
+        if stops := [*_prompt(kept, cell), *_digests(recorded, cell, checked, executor.facts().of(cell), test)]:
             raise UserError("\n".join([f"run {recorded.name} cannot be done again:", *map(str, stops)]))
         changed = [*_surroundings(kept, recorded), *_alias(kept, cell, tracker), *_metrics(kept, metrics)]
         if test is not None:

@@ -103,7 +103,7 @@ def _record(cell: Cell, checked: Checked, facts: ModelFacts, digest: str) -> Cel
         parameters=total,
         growth=Growth(sized.name, int(cell.tuning.leading or 0), facts.growth.get(cell.id, 0)) if sized else None,
         sizes=_split_sizes(checked, checked.used_by(cell)) | part_sizes(checked, checked.used_by(cell)),
-        shots=facts.of(cell.model).shots(cell.prompt.name) if shots_of(cell.prompt) else {},
+        shots=facts.of(cell).shots(cell.prompt.name) if shots_of(cell.prompt) else {},
         settings={
             **{name: value for name, value in training.items() if name not in searched},
             **({MODEL_NAME: stated.model.name} if cell.model else {}),

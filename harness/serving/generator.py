@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from harness.core.errors import DataError, ModelError, TemplateError
 from harness.core.example import Example, as_text, digest
 from harness.core.permissions import Permissions
 from harness.data.choice_rows import Choice, ChoiceRows, encode_choices
-from harness.data.label_words import is_labelled, labels_of
+from harness.data.label_words import head_labels, is_labelled, labels_of
 from harness.data.nested_names import names_in, value_at
 from harness.data.tokenization import Row, encode
 from harness.serving.abandoned_answers import Wanted, always, each_while_wanted, while_wanted
@@ -37,6 +38,7 @@ from harness.study.decoding_settings import Decoding
 from harness.training.batching import loss_batches, prompt_batches
 from harness.training.choosing import chosen
 from harness.training.evaluation import generate
+from harness.training.head_proofs import scores_depend_on_others
 from harness.training.loop import device
 from harness.training.loss import ForwardPass
 from harness.training.precision import scoring
@@ -145,7 +147,9 @@ class Generator:
             return []
         if self._forward is None:
             whole = ForwardPass(self.loaded.model, precision=recipe.precision)
-            alone = losses_depend_on_others(self.loaded, whole, rows[: recipe.decoding.batch_size], recipe.limits)
+            some, has_head = rows[: recipe.decoding.batch_size], head_labels(recipe.prompt)
+            depend = scores_depend_on_others if has_head else partial(losses_depend_on_others, limits=recipe.limits)
+            alone = depend(self.loaded, whole, some)
             self._forward = replace(whole, alone=alone)
         batches = loss_batches(rows, self.loaded, batch_size=recipe.decoding.batch_size)
         said = chosen(self._forward, batches, labels_of(recipe.prompt))

@@ -13,6 +13,7 @@ from harness.core.format_versions import FORMAT
 from harness.core.named_path import named_path
 from harness.core.permissions import Permissions
 from harness.data.demonstrations import NO_DEMONSTRATIONS, Demonstrations
+from harness.data.label_words import head_labels
 from harness.models.content_digests import weights_digest
 from harness.models.delta import can_be_whole, load_delta, save_delta, whole_model
 from harness.models.held_weights import widened
@@ -92,7 +93,12 @@ def load_stored(folder: Path, recipe: Recipe, reading: Mapping[str, str], allowe
         ModelError: The base is not there, or another one.
     """
     base = recipe.base
-    options: dict[str, Any] = {"dtype": base.dtype, "trust_remote_code": allowed.trust_remote_code, **base.languages}
+    options: dict[str, Any] = {
+        "labels": head_labels(recipe.prompt),
+        "dtype": base.dtype,
+        "trust_remote_code": allowed.trust_remote_code,
+        **base.languages,
+    }
     if recipe.store == "full":
         return load(str(folder), **options)
     # A name may mean another folder wherever this is run.

@@ -28,6 +28,7 @@ from harness.study.checked_study import Checked
 from harness.study.compared_models import of_several
 from harness.study.forgetting_texts import General, read_general
 from harness.study.grid import expand
+from harness.study.head_faults import refuse_heads
 from harness.study.load_study import StudyFile
 from harness.study.masked_models import masked_task, refuse_masked
 from harness.study.measured_rows import measured
@@ -188,6 +189,7 @@ def _searched(
     refuse_loss(study, problems)
     _tunings(study, description, problems)
     refuse_adapters(study, description, problems)
+    refuse_heads(study, prompts, problems)
     refuse_transfer(study, [form for _, form in prompts], problems)
     return refuse_search(study, expand(study, [form for _, form in prompts]), problems)
 

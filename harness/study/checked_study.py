@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.core.example import Example, Split
 from harness.data.data_keys import Draw
 from harness.data.demonstrations import NO_DEMONSTRATIONS, Demonstrations
+from harness.data.label_words import head_labels
 from harness.data.plain_text import PlainText
 from harness.data.sources import Source, read_split
 from harness.data.tokenization import PromptForm
@@ -91,6 +92,24 @@ class Checked:
         """Return the study of a cell's model alone; itself where there is one model."""
         return self.models.get(cell.model, self)
 
+    @property
+    def residents(self) -> Mapping[str, Checked]:
+        """What is in memory in turn, see `harness.study.grid.Cell.resident`: the study of it alone, by its name.
+
+        Nothing is known of other texts under a classification head, so that nothing is measured on them.
+        """
+        found = dict[str, Checked]()
+        for cell in self.cells:
+            if cell.resident not in found:
+                found[cell.resident] = _answered_as(cell.prompt, self.of(cell))
+        return found
+
+    @property
+    def head(self) -> tuple[str, ...]:
+        """The labels of the classification head that all of its prompts are answered by; none where one is not."""
+        labels = [head_labels(prompt) for prompt in self.prompts]
+        return labels[0] if all(labels) else ()
+
     def used_by(self, cell: Cell) -> Mapping[Split, Sequence[Example]]:
         """Return ``train`` and ``validation`` as a cell uses them: of its draw, where several are compared."""
         return {**self.examples, **({"train": self.parts[cell_draw(self.study, cell)]} if self.parts else {})}
@@ -115,3 +134,13 @@ class Checked:
     def objective(self) -> str:
         """What the search optimizes: a metric's name or ``loss``."""
         return self.study.search.metric or metric_name(self.metrics[0])
+
+
+def _answered_as(prompt: PromptForm, checked: Checked) -> Checked:
+    """Return a study of the prompts alone that have a head, or have none, as one of them."""
+    general = General() if head_labels(prompt) else checked.general
+    alike = tuple(form for form in checked.prompts if bool(head_labels(form)) == bool(head_labels(prompt)))
+    names = {form.name for form in alike}
+    return replace(
+        checked, prompts=alike, fits=tuple(fit for fit in checked.fits if fit.prompt in names), general=general
+    )

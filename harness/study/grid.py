@@ -21,6 +21,7 @@ from harness.core.errors import UserError
 from harness.core.example import digest
 from harness.data.data_keys import Draw
 from harness.data.demonstrations import shots_of
+from harness.data.label_words import head_labels
 from harness.data.prompt_forms import stored_fields
 from harness.data.tokenization import SOURCE_TOKENS, PromptForm
 from harness.study.axes import AXES, MODEL, Level, Tuning
@@ -47,6 +48,10 @@ __all__ = [
 ]
 
 
+HEADED = "under a classification head"
+"""Behind the name of a model, which has no spaces; alone where one model is studied."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One combination of the grid."""
@@ -70,6 +75,11 @@ class Cell:
     def model(self) -> str:
         """What its model is called where several are compared, else empty."""
         return self.levels.get(MODEL, "")
+
+    @property
+    def resident(self) -> str:
+        """What is in memory for its runs: its model, as a language model or under a classification head."""
+        return f"{self.model} {HEADED}".lstrip() if head_labels(self.prompt) else self.model
 
     @property
     def untrained(self) -> str:

@@ -57,7 +57,7 @@ def refuse_writing(
     for place, prompt in prompts if reader is not None and reader.is_masked else ():
         if not is_labelled(prompt) and not isinstance(prompt, PlainText):
             named = f"model {study.model.name!r} is a masked language model, which fills masks and writes no text"
-            remedy = "set answers: likelihood, or use a causal or an encoder-decoder model"
+            remedy = "set answers: likelihood or head, or use a causal or an encoder-decoder model"
             problems.add(f"prompt {prompt.name!r} is answered by a text, but {named}; {remedy}", "prompts", place)
 
 

@@ -13,6 +13,7 @@ from harness.core.example import Example, Split, as_text, field_names
 from harness.data.chat import Chat
 from harness.data.chat_template import chat_template
 from harness.data.demonstrations import NO_DEMONSTRATIONS, Demonstrations, pick_of, shots_of
+from harness.data.label_words import answers_of
 from harness.data.template import Template
 from harness.data.tokenization import PromptForm, Reader
 from harness.study.prompt_language import language_of, languages_of
@@ -192,6 +193,8 @@ def _one_label(seen: Linted) -> str | None:
 
 def _missing_cue(seen: Linted) -> str | None:
     if not isinstance(seen.prompt, Template) or seen.reader.is_encoder_decoder or not seen.bare.endswith("\0"):
+        return None
+    if answers_of(seen.prompt) == "head":  # no word follows
         return None
     return "it ends in what is filled in, so nothing says where the answer begins: add a new line, or a cue"
 

@@ -240,7 +240,8 @@ class StudySpec(Section):
     answers: Answers | None = None
     """How prompts are answered that do not say so themselves: ``generate``, by a text that the model writes;
     ``likelihood``, by the label whose words are the likeliest behind the prompt, which is also what training makes
-    likelier among all labels; left out: as the task says, ``generate`` by most."""
+    likelier among all labels; ``head``, by a classification head of transformers in the place of all words, drawn anew
+    in each run, which trains with whatever trains; left out: as the task says, ``generate`` by most."""
     training: Training = Training()
     generation: Generation = Generation()
     engine: Engine = Engine()

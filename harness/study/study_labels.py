@@ -10,7 +10,7 @@ from harness.core.closest_match import closest
 from harness.core.errors import DataError, HarnessError
 from harness.core.example import Example, Split
 from harness.data.choice_rows import word_ids
-from harness.data.label_words import Label, is_labelled, labels_of
+from harness.data.label_words import Label, answers_of, is_labelled, labels_of
 from harness.data.tokenization import Ids, PromptForm, Reader
 from harness.study.masked_models import refuse_writing
 from harness.study.problems import Problems
@@ -66,7 +66,7 @@ def with_labels(
     if labels and examples:
         _refuse_targets(labels, examples, problems)
     if labels and reader and examples.get("train"):
-        for form in asked:
+        for form in [form for form in asked if answers_of(form) == "likelihood"]:
             _refuse_words(replace(form, labels=labels), study, task, examples["train"][0], reader, problems)
     sound = len(problems.problems) == before and labels and reader
     made = {"labels": labels} if sound else {"answers": None}

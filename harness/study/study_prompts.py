@@ -71,6 +71,9 @@ def _answered(form: PromptForm, prompt: Prompt, study: StudySpec, task: Task) ->
     """
     written: Answers | None = prompt.answers or getattr(form, "answers", None)
     answers = written or study.answers or task.answers
+    if answers == "head" and (getattr(form, "has_mask", False) or getattr(form, "is_cloze", False)):
+        rule = "has a place to fill, which a classification head reads as any other token; leave it out of its text"
+        raise TemplateError(f"prompt {form.name!r} is answered by a head, but {rule}")
     if "answers" in form.__dataclass_fields__:
         return replace(form, answers=None if answers == "generate" else answers)
     if answers != "generate":

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
+from harness.models.classification_head import classifies, last_read
 from harness.models.find_blocks import projection
 from harness.models.frozen.kept_rows import Rows
 from harness.models.frozen.replay import Trunk
@@ -53,7 +54,8 @@ class ForwardPass:
     """The block whose attention is asked from the first label position on."""
 
     loss: HeadLoss | None | Literal["look"] = "look"
-    """The loss behind the head; ``None`` where the model does more to its logits; left out: found out, by one call."""
+    """The loss behind the head; ``None`` where the model does more to its logits, or has a classification head; left
+    out: found out, by one call."""
 
     alone: bool = False
     """Whether every row is computed by itself, without padding and as if it were the model's first; see
@@ -122,7 +124,12 @@ class ForwardPass:
         return torch.stack(losses).sum(), torch.stack(nlls).sum()
 
     def label_scores(self, batch: Batch) -> Tensor:
-        """Return the scores of the labels of a batch of choices, shape (choices, labels), float32; differentiable."""
+        """Return the scores of the labels of a batch of choices, shape (choices, labels), float32; differentiable.
+
+        Those of a classification head are its logits.
+        """
+        if classifies(self.model):
+            return torch.cat([self._output(part)[0] for part in self._parts(batch)])
         return label_scores(torch.cat([self._logits(part) for part in self._parts(batch)]), batch.choices)
 
     def _parts(self, batch: Batch) -> list[Batch]:
@@ -164,7 +171,7 @@ class ForwardPass:
 def _head_loss(model: PreTrainedModel, precision: Precision) -> HeadLoss | None:
     """Return the loss behind a head whose output is the model's logits, seen on one token."""
     head = projection(model)
-    if not isinstance(head, nn.Linear):
+    if classifies(model) or not isinstance(head, nn.Linear):
         return None
     returned: list[tuple[Tensor, Tensor]] = []
     with head.register_forward_hook(lambda module, args, output: returned.append((output, output.clone()))):
@@ -180,6 +187,8 @@ def model_rows(model: PreTrainedModel, batch: Batch) -> Rows:
     """Return what a model is called with for a batch."""
     inputs = dict(batch.inputs)
     labels = inputs.pop("labels")
+    if classifies(model):
+        return Rows(batch.indices, inputs, last_read(model, inputs))
     if batch.halves:
         inputs["decoder_input_ids"] = _shifted(model, labels)
     return Rows(batch.indices, inputs, _chosen(batch))
@@ -206,7 +215,13 @@ def prompt_rows(batch: Prompts, device: torch.device) -> Rows:
 
 
 def label_logits(model: PreTrainedModel, rows: Rows) -> Tensor:
-    """Return the logits that predict a label, shape (labels, vocabulary), row after row."""
+    """Return the logits that predict a label, shape (labels, vocabulary), row after row.
+
+    Of a classification head they are those of labels, shape (rows, labels).
+    """
+    if classifies(model):
+        scores: Tensor = model(**rows.inputs, use_cache=False).logits
+        return scores
     head: Any = projection(model)
     forward: Callable[[Tensor], Tensor] = head.forward
 

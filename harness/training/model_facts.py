@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from harness.core.example import digest
+from harness.data.label_words import head_labels
 from harness.data.tokenization import Limits
 from harness.study.decoding_settings import Decoding
+from harness.study.grid import Cell
 from harness.study.row_lengths import Fit
 from harness.tracking.shot_names import LEAST, MEAN
 
@@ -49,10 +51,13 @@ class ModelFacts(NamedTuple):
     """Of prompts with demonstrations: as the first validation row fills them in."""
     models: dict[str, ModelFacts] = {}  # noqa: RUF012  # never changed
     """Where several models are compared, those of each, by what it is called; the others are then of the first."""
+    head: ModelFacts | None = None
+    """Where some prompts are answered by a classification head and others are not, those of the model under it."""
 
-    def of(self, model: str) -> ModelFacts:
-        """Return the facts of one of several models; themselves where there is one."""
-        return self.models.get(model, self)
+    def of(self, cell: Cell) -> ModelFacts:
+        """Return the facts of a cell's model, as its runs have it; themselves where there is nothing else."""
+        own = self.models.get(cell.model, self)
+        return own.head or own if head_labels(cell.prompt) else own
 
     def shots(self, prompt: str) -> dict[str, float]:
         """Return, as metrics, how many of a prompt's demonstrations fit."""
@@ -63,7 +68,20 @@ class ModelFacts(NamedTuple):
         """Return what `from_json` reads."""
         parts = {"limits": self.limits._asdict(), "decoding": self.decoding.as_json()}
         models = {name: facts.as_json() for name, facts in self.models.items()}
-        return {**self._asdict(), **parts, "fits": [fit._asdict() for fit in self.fits], "models": models}
+        head = self.head.as_json() if self.head else None
+        fits = [fit._asdict() for fit in self.fits]
+        return {**self._asdict(), **parts, "fits": fits, "models": models, "head": head}
+
+    def beside_head(self, head: ModelFacts) -> ModelFacts:
+        """Return the facts of a model, some prompts of which are answered by a classification head."""
+        return self._replace(
+            parameters={**self.parameters, **head.parameters},
+            growth={**self.growth, **head.growth},
+            fits=(*self.fits, *head.fits),
+            cautions=tuple(dict.fromkeys((*self.cautions, *head.cautions))),
+            filled={**self.filled, **head.filled},
+            head=head,
+        )
 
     @classmethod
     def of_several(cls, models: Mapping[str, ModelFacts]) -> ModelFacts:
@@ -96,5 +114,6 @@ class ModelFacts(NamedTuple):
                 "fits": tuple(Fit(**fit) for fit in fits),
                 "cautions": tuple(found["cautions"]),
                 "models": {name: cls.from_json(facts) for name, facts in found["models"].items()},
+                "head": cls.from_json(found["head"]) if found["head"] else None,
             }
         )

@@ -29,6 +29,7 @@ from harness.training.precision import arithmetic
 from harness.training.torch_compat import version
 
 __all__ = [
+    "is_close",
     "is_exact",
     "longest_row",
     "losses_depend_on_others",
@@ -133,7 +134,7 @@ def refuse_sight_ahead(loaded: Loaded, forward: ForwardPass, row: Row) -> None:
     changed = row._replace(target=(*before, other, label))
     with eval_mode(forward.model):
         one, two = (forward.token_nlls(_batch(loaded, each))[:-2] for each in (row, changed))
-    if not _is_close(loaded, forward.precision, one, two):
+    if not is_close(loaded, forward.precision, one, two):
         raise ModelError(
             f"{_name(loaded)} sees ahead: another last token moves the losses of those before it, so it would train on "
             f"the answers that it reads; {_without_sight(loaded.model.config)}"
@@ -160,7 +161,7 @@ def losses_depend_on_others(loaded: Loaded, forward: ForwardPass, rows: Sequence
     with eval_mode(forward.model):
         expected = alone.token_nlls(batch)
         try:
-            return not _is_close(loaded, forward.precision, forward.token_nlls(batch), expected)
+            return not is_close(loaded, forward.precision, forward.token_nlls(batch), expected)
         except MISFIT:  # padding may lead beyond the last position
             return True
 
@@ -184,7 +185,7 @@ def texts_depend_on_others(loaded: Loaded, rows: Sequence[Row], limits: Limits, 
     prompts = [*(row.prompt for row in _two(rows)), _cycled(rows[0].prompt, source + room)]
     expected = torch.cat([_next_logits(loaded, [ids], precision) for ids in prompts])
     try:
-        return not _is_close(loaded, precision, _next_logits(loaded, prompts, precision), expected)
+        return not is_close(loaded, precision, _next_logits(loaded, prompts, precision), expected)
     except MISFIT:
         return True
 
@@ -201,7 +202,7 @@ def is_exact(loaded: Loaded, forward: ForwardPass, whole: ForwardPass, rows: Seq
         )
 
     with eval_mode(whole.model):
-        return _is_close(loaded, whole.precision, losses(forward), losses(whole))
+        return is_close(loaded, whole.precision, losses(forward), losses(whole))
 
 
 def _name(loaded: Loaded) -> str:
@@ -265,7 +266,7 @@ def _cycled(ids: Ids, count: int) -> Ids:
     return tuple(islice(cycle(ids), count))
 
 
-def _is_close(loaded: Loaded, precision: Precision, one: Tensor, other: Tensor) -> bool:
+def is_close(loaded: Loaded, precision: Precision, one: Tensor, other: Tensor) -> bool:
     """Return whether two computations of the same numbers differ by rounding alone; of nan nothing can be proved."""
     if not other.isfinite().all():  # the run that sees such losses fails
         return True

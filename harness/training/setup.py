@@ -22,7 +22,7 @@ from harness.data.data_keys import Draw
 from harness.data.demonstrations import Demonstrations, shots_of
 from harness.data.encode_split import encode_split
 from harness.data.masked_blocks import MaskedBlocks
-from harness.data.plain_text import opened
+from harness.data.plain_text import asked, opened
 from harness.data.text_blocks import BlockRows, ids_of
 from harness.data.tokenization import Encoded, Limits, PromptForm, Row, prompt_limit
 from harness.metrics.base import Metric
@@ -42,6 +42,7 @@ from harness.training.answers_begin import refuse_other_beginning
 from harness.training.cell_rows import CellRows
 from harness.training.criteria import Criterion
 from harness.training.fast_matmul import install
+from harness.training.head_proofs import refuse_uneven_ends, scores_depend_on_others
 from harness.training.loop import device
 from harness.training.loss import ForwardPass
 from harness.training.own_criterion import own_criterion
@@ -77,7 +78,7 @@ class TrainingSetup:
         try_metrics(self.metrics, checked.examples["validation"])
         keep_freed()
         self.loaded, self.limits = _beside_virtual_tokens(
-            load_study_model(study.model), study, token_limits(study, task)
+            load_study_model(study.model, checked.head), study, token_limits(study, task)
         )
         self.is_text = checked.text is not None
         """Whether its rows are blocks of text, of which few are continued, to be looked at; none by a masked model."""
@@ -94,14 +95,16 @@ class TrainingSetup:
         architecture = f"model {study.model.name}: {type(self.loaded.model).__name__}"
         with misfits_told(f"{architecture} cannot be called", ANOTHER):
             refuse_own_writing(self.loaded)
-            refuse_sight_ahead(self.loaded, ForwardPass(self.loaded.model), made_up(rows[0].prompt, 6, 4))
-        refuse_beyond_positions(self.loaded, self.limits, rows[0].prompt)
+            if not checked.head:
+                refuse_sight_ahead(self.loaded, ForwardPass(self.loaded.model), made_up(rows[0].prompt, 6, 4))
+        if not checked.head:
+            refuse_beyond_positions(self.loaded, self.limits, rows[0].prompt)
         torch.nn.Module.to(self.loaded.model, device(study.training.device))
         if study.training.precision == "fp32":
             install(self.loaded.model)
         self.decoding = decoding_of(study, task, is_encoder_decoder=self.loaded.is_encoder_decoder)
         with misfits_told(f"{architecture} cannot be used on this study's rows", ANOTHER):
-            self._prove(rows, say)
+            self._prove_head(checked, say) if checked.head else self._prove(rows, say)
         self.own_criterion = self._own_criterion(say)
         """The study's loss of one's own, if it has one."""
 
@@ -131,6 +134,23 @@ class TrainingSetup:
         if whole.alone or not exact or self._in_some_cell(depend):
             self.decoding = self.decoding._replace(batch_size=1)
             say("predictions are made one at a time: on these rows, padding or the prompts beside one move its own")
+
+    def _prove_head(self, checked: Checked, say: Callable[[str], None]) -> None:
+        """Find how the labels of a classification head are scored; of its few positions nothing is left out."""
+        rows = [row for prompt in checked.prompts for row in self.encoded(prompt, "validation").rows]
+        train = [row for prompt in checked.prompts for row in self.encoded(prompt, "train").rows]
+        refuse_uneven_ends(self.loaded, [*rows, *train])
+        whole = ForwardPass(self.loaded.model, precision=self.study.training.precision)
+        if scores_depend_on_others(self.loaded, whole, [*rows, *train]):
+            whole = replace(whole, alone=True)
+            say("labels are scored one row at a time: on these rows, padding or the rows beside a row move its own")
+        self.forward = self.whole_forward = whole
+
+    def small_rows(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Return what a loss is tried on: a small row made of the first of some, or that row under a head."""
+        if isinstance(rows, ChoiceRows) and not rows.choices[0].words:
+            return ChoiceRows(rows.choices[:1])
+        return [made_up(asked(rows[0]), 6, 4, masked=self.loaded.is_masked)]
 
     def _in_some_cell(self, holds: Callable[[], bool]) -> bool:
         """Return whether something holds of the model as it is, or with virtual tokens before its rows.

@@ -17,9 +17,9 @@ from harness.core.workspace import HERE, Workspace
 from harness.data.demonstrations import shots_of
 from harness.data.label_words import is_labelled
 from harness.data.masked_blocks import MaskedBlocks
-from harness.data.plain_text import asked
 from harness.data.tokenization import PromptForm
 from harness.models.apply_tuning import apply, first_block, reset
+from harness.models.classification_head import begin_head
 from harness.models.content_digests import (
     architecture_digest,
     chat_template_digest,
@@ -38,7 +38,6 @@ from harness.training.cost_meter.account import Account
 from harness.training.cost_meter.energy import energy_counters
 from harness.training.cost_meter.prices import Prices
 from harness.training.model_facts import ModelFacts
-from harness.training.proofs import made_up
 from harness.training.setup import TrainingSetup
 from harness.training.step_memory import free_memory
 from harness.training.training_run import TrainingRun
@@ -103,7 +102,7 @@ class Trainer:
 
         Args:
             cell: What trains, on which prompt.
-            seed: Draws the first weights of an adapter.
+            seed: Draws the first weights of an adapter, and of a classification head.
             generates: Whether it is known by now that validation prompts will be answered.
             tell: Told how far it is.
         """
@@ -114,6 +113,7 @@ class Trainer:
             return
         tell(Step("preparing rows and the frozen part"))
         trainable = apply(setup.loaded.model, cell.tuning, adapter_start(cell, setup.loaded, seed))
+        begin_head(setup.loaded.model, setup.loaded.drawn, seed)
         try:
             train, validation = setup.rows_of(cell, "train"), setup.rows_of(cell, "validation")
             train = train if self._replay.cuts_rows() else train.apart()
@@ -171,11 +171,10 @@ class Trainer:
         """
         tunings = list(dict.fromkeys(cell.tuning for cell in cells if cell.tuning.trains))
         setup, final = self.setup, self._checked.study.final
-        ids = asked(setup.encoded(self._checked.prompts[0], "validation").rows[0])
-        row = made_up(ids, 6, 4, masked=setup.loaded.is_masked)
+        rows = setup.small_rows(setup.encoded(self._checked.prompts[0], "validation").rows)
         for tuning in tunings:
             recomputes = self._checked.study.training.gradient_checkpointing is True
-            refuse_untrainable(setup.loaded, setup.whole_forward, row, tuning, recomputes=recomputes)
+            refuse_untrainable(setup.loaded, setup.whole_forward, rows, tuning, recomputes=recomputes)
         if final.store == "full" and final.models != "none" and final.seeds:
             refuse_written_over(setup.loaded, tunings)
 

@@ -19,7 +19,6 @@ from harness.core.progress import STEP, Step, Tell
 from harness.data.choice_rows import counted_in
 from harness.data.label_words import is_labelled, labels_of
 from harness.data.masked_blocks import OneByOne
-from harness.data.plain_text import asked
 from harness.data.text_blocks import ids_of
 from harness.data.tokenization import PromptForm, Row
 from harness.models.apply_tuning import Trainable, restore, snapshot
@@ -43,7 +42,6 @@ from harness.training.forward_batch import ForwardBatch
 from harness.training.loop import Epoch, Resumed, fit
 from harness.training.loss import ForwardPass
 from harness.training.precision import scoring
-from harness.training.proofs import made_up
 from harness.training.run_state import RunState
 from harness.training.setup import TrainingSetup
 from harness.training.step_memory import recomputed_blocks
@@ -173,10 +171,9 @@ class TrainingRun:
         held = self._cache.recordings.in_memory if self._cache else 0
         recomputed, said = recomputed_blocks(forward, batches, training, max(0, self._free - held))
         lighter = replace(forward, recomputed=recomputed)
-        if recomputed and training.gradient_checkpointing == "auto":
-            row = made_up(asked(rows[0]), 6, 4, masked=self._setup.loaded.is_masked)
-            if fault := recomputing_fault(self._setup.loaded, lighter, row):
-                lighter, said = forward, f"off: {fault}"
+        tries = bool(recomputed) and training.gradient_checkpointing == "auto"
+        if tries and (fault := recomputing_fault(self._setup.loaded, lighter, self._setup.small_rows(rows))):
+            lighter, said = forward, f"off: {fault}"
         self._checkpointing = {CHECKPOINTING: said}
         return lighter
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from harness.models.load import Loaded
 from harness.models.skeleton import skeleton
 from harness.models.transformers_compat import initialize_again
 from harness.study.axes import Tuning
-from harness.training.batching import loss_batches
+from harness.training.batching import Batch, loss_batches
 from harness.training.draws import seeded
 from harness.training.loss import ForwardPass
 from harness.training.torch_compat import TorchDispatchMode, storage, writes
@@ -29,24 +29,24 @@ __all__ = ["recomputing_fault", "refuse_untrainable", "refuse_written_over"]
 
 
 def refuse_untrainable(
-    loaded: Loaded, forward: ForwardPass, row: Row, tuning: Tuning, *, recomputes: bool = False
+    loaded: Loaded, forward: ForwardPass, rows: Sequence[Row], tuning: Tuning, *, recomputes: bool = False
 ) -> None:
-    """See that the loss of a row has gradients, and the same with blocks computed again if they are to be.
+    """See that the loss of a row, or a choice, has gradients, the same with blocks computed again if they are to be.
 
     Nothing is changed by it, by an adapter of whatever kind neither.
 
     Raises:
         ModelError: It has none, or others, the model cannot follow the tuning, or its own weights are others after it.
     """
-    model, (batch,) = loaded.model, loss_batches([row], loaded, batch_size=1)
+    model, (batch,) = loaded.model, loss_batches(rows, loaded, batch_size=1)
     trainable = apply(model, tuning)
     what = f"tuning {tuning.name}: {type(model).__name__} gives what trains no gradients"
     try:
         with unmoved(model), seeded(0, 0, model.device), misfits_told(what, "use another tuning, or another model"):
             set_modes(model, trainable)
-            torch.autograd.backward(forward.total_nll(batch.to(model.device)))
+            torch.autograd.backward(_loss(forward, batch.to(model.device)))
         lighter = replace(forward, recomputed=blocks_to_recompute(model))
-        if recomputes and (fault := recomputing_fault(loaded, lighter, row)):
+        if recomputes and (fault := recomputing_fault(loaded, lighter, rows)):
             name = f"tuning {tuning.name}: {type(model).__name__}"
             raise ModelError(f"{name} takes no training.gradient_checkpointing: {fault}; set it to false")
     finally:
@@ -58,18 +58,18 @@ def refuse_untrainable(
         )
 
 
-def recomputing_fault(loaded: Loaded, forward: ForwardPass, row: Row) -> str:
+def recomputing_fault(loaded: Loaded, forward: ForwardPass, rows: Sequence[Row]) -> str:
     """Say why blocks of a tuned model cannot be computed again, nothing where they can: the gradients are the same.
 
     Of gradients the norms are compared, which take no memory. A model that reads a text otherwise when it is read a
     second time gives others, or fails.
     """
-    model, (batch,) = loaded.model, loss_batches([row], loaded, batch_size=1)
+    model, (batch,) = loaded.model, loss_batches(rows, loaded, batch_size=1)
     moving = [weight for weight in model.parameters() if weight.requires_grad]
 
     def norms(way: ForwardPass) -> Tensor:
         with unmoved(model), seeded(0, 0, model.device):
-            gradients = torch.autograd.grad(way.total_nll(batch.to(model.device)), moving, allow_unused=True)
+            gradients = torch.autograd.grad(_loss(way, batch.to(model.device)), moving, allow_unused=True)
         return torch.stack([torch.zeros(()) if each is None else each.norm().cpu() for each in gradients])
 
     with torch.enable_grad():
@@ -80,6 +80,11 @@ def recomputing_fault(loaded: Loaded, forward: ForwardPass, row: Row) -> str:
             return f"blocks cannot be computed again: {type(error).__name__}: {str(error).strip()[:200]}"
     is_same = torch.allclose(found, expected, rtol=2e-2 if forward.precision == "bf16" else 1e-5, equal_nan=True)
     return "" if is_same else "blocks that are computed again give other gradients"
+
+
+def _loss(forward: ForwardPass, batch: Batch) -> Tensor:
+    """Return the negative log-likelihood of a batch's labels, a scalar, whatever training minimizes."""
+    return replace(forward, criterion=None).training_loss(batch)[0]
 
 
 def refuse_written_over(loaded: Loaded, tunings: Iterable[Tuning]) -> None:

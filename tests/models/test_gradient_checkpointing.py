@@ -166,14 +166,14 @@ def test_a_model_that_reads_otherwise_a_second_time_is_refused(tiny: Tiny) -> No
 
     first.mlp.forward = moody
     for tuning in (FULL, LAST_TWO):
-        refuse_untrainable(loaded, ForwardPass(model), row, tuning)
+        refuse_untrainable(loaded, ForwardPass(model), [row], tuning)
     with pytest.raises(
         ModelError, match="full: LlamaForCausalLM takes no training.gradient_checkpointing: blocks that"
     ):
-        refuse_untrainable(loaded, ForwardPass(model), row, FULL, recomputes=True)
+        refuse_untrainable(loaded, ForwardPass(model), [row], FULL, recomputes=True)
     trainable = apply(model, FULL)
     way = replace(ForwardPass(model), recomputed=blocks_to_recompute(model))
-    assert recomputing_fault(loaded, way, row) == "blocks that are computed again give other gradients"
+    assert recomputing_fault(loaded, way, [row]) == "blocks that are computed again give other gradients"
     reset(model, trainable)
     del first.mlp.forward
-    refuse_untrainable(loaded, ForwardPass(model), row, FULL, recomputes=True)
+    refuse_untrainable(loaded, ForwardPass(model), [row], FULL, recomputes=True)

@@ -162,7 +162,7 @@ def test_looking_for_gradients_changes_nothing(tiny: Callable[..., Loaded], fami
     model, generator = loaded.model, torch.get_rng_state()
     modes, flags = ([module.training for module in model.modules()], [p.requires_grad for p in model.parameters()])
     names = [name for name, _ in model.named_parameters()]
-    refuse_untrainable(loaded, ForwardPass(model), made_up((5, 6, 7), 6, 4), tuning)
+    refuse_untrainable(loaded, ForwardPass(model), [made_up((5, 6, 7), 6, 4)], tuning)
     assert weights_digest(model) == loaded.digest
     assert [name for name, _ in model.named_parameters()] == names
     assert [module.training for module in model.modules()] == modes

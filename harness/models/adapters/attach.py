@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 from harness.core.closest_match import closest
 from harness.core.errors import ModelError
 from harness.models.adapters.soft_prompts import answer_behind, begin, reader_of, refuse_other_cache, shape_of_cache
+from harness.models.classification_head import classifies
 from harness.models.fills_masks import fills_masks
 from harness.models.find_blocks import Anatomy
 from harness.models.hooks import as_it_is, misfits_told
@@ -115,11 +116,12 @@ def _config(model: PreTrainedModel, tuning: Tuning, parts: Anatomy) -> PeftConfi
         known = sorted(str(getattr(each, "value", each)) for each in PEFT_TYPE_TO_CONFIG_MAPPING)
         hint = closest(kind, [each for each in known if each not in UNLIKE])
         raise ModelError(f"tuning {tuning.name}: peft_type {kind!r} is no method that can be compared here; {hint}")
-    halves, masked = model.config.is_encoder_decoder, fills_masks(model)  # of which PEFT's tasks have none
-    if masked and tuning.virtual_tokens:
+    # Of masked models PEFT's tasks have none, and of labels they would add a head of their own.
+    halves, untold = model.config.is_encoder_decoder, fills_masks(model) or classifies(model)
+    if untold and tuning.virtual_tokens:
         remedy = "use lora, or weights of its own"
         raise ModelError(f"{told}: virtual tokens would stand where it reads its text's beginning; {remedy}")
-    own: dict[str, Any] = {"task_type": "SEQ_2_SEQ_LM" if halves else None if masked else "CAUSAL_LM"}
+    own: dict[str, Any] = {"task_type": None if untold else "SEQ_2_SEQ_LM" if halves else "CAUSAL_LM"}
     if kind in ("PROMPT_TUNING", "P_TUNING"):
         # An encoder's alone, where there is one: the decoder would read none. PEFT asks for shapes that it never uses.
         own |= {"num_transformer_submodules": 1, "num_layers": len(parts.blocks), "num_attention_heads": 1}

@@ -18,6 +18,7 @@ from transformers import Cache, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from harness.core.errors import ModelError
+from harness.models.classification_head import classifies
 from harness.models.fills_masks import fills_masks
 from harness.models.find_blocks import Part, anatomy, blocks, head
 from harness.models.frozen.block_outputs import Layout, layouts, passing
@@ -137,8 +138,11 @@ class _HeadCapture:
 
     def watch(self, rows: Rows, keep: Keep, *, stop: bool) -> AbstractContextManager[object]:
         def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
-            counts = rows.wanted.sum(dim=1).tolist()
-            put(keep, self.name, rows, args[0][:, -1].unbind() if self.at_end else args[0][rows.wanted].split(counts))
+            counts, states = rows.wanted.sum(dim=1).tolist(), args[0]
+            if states.ndim == 2:  # (rows, width): of a classification head that is handed one position of each
+                put(keep, self.name, rows, states[:, None].unbind())
+            else:
+                put(keep, self.name, rows, states[:, -1].unbind() if self.at_end else states[rows.wanted].split(counts))
             raise Reached  # nothing comes behind the head
 
         return self.head.register_forward_pre_hook(hook)
@@ -149,6 +153,8 @@ class _HeadCapture:
         states = get(fetch, self.name, rows, joined=torch.stack if self.at_end else torch.cat)
 
         def hand_in(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+            if args[0].ndim == 2:
+                return (states, *args[1:])
             hidden = states.new_zeros(args[0].shape)  # (rows, positions, width)
             hidden[(slice(None), -1) if self.at_end else rows.wanted] = states
             return (hidden, *args[1:])
@@ -251,8 +257,9 @@ def _points(model: PreTrainedModel, listed: Sequence[Part], cut: int, *, at_end:
 
 
 def entrance(model: PreTrainedModel) -> Part:
-    """Return what is called first of a head: of a masked model its transform, which trains with it."""
-    return (*anatomy(model).transform, head(model))[0] if fills_masks(model) else head(model)
+    """Return what is called first of a head: of a masked model, or of labels, its transform, which trains with it."""
+    is_wider = fills_masks(model) or classifies(model)
+    return (*anatomy(model).transform, head(model))[0] if is_wider else head(model)
 
 
 def _encoder_capture(model: PreTrainedModel) -> _EncoderCapture:

@@ -43,7 +43,8 @@ __all__ = ["InProcess", "JobRun"]
 class InProcess:
     """Does jobs one by one, in the order of the queue; a study's first model is loaded when this is made.
 
-    Of several models one is there at a time, and all that waits for it is done before the next is loaded.
+    Of several models one is there at a time, and all that waits for it is done before the next is loaded; so it is with
+    a model and the same one under a classification head.
 
     Args:
         checked: The study.
@@ -64,7 +65,7 @@ class InProcess:
     ) -> None:
         self._checked, self._workspace, self._progress = checked, workspace, progress
         self._models = ModelsInTurn(checked, workspace, progress, share, loaded)
-        self._model_of = {cell.id: cell.model for cell in checked.cells}
+        self._model_of = {cell.id: cell.resident for cell in checked.cells}
 
     def facts(self) -> ModelFacts:
         """Return what the records of the study say of its model, or of each of them."""

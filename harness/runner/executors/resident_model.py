@@ -1,4 +1,7 @@
-"""The model that an executor has in memory: one of those that a study compares, or the only one."""
+"""The model that an executor has in memory: one of those that a study compares, or the only one.
+
+A model under a classification head, which some prompts are answered by, is another one in its place.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import torch
 from harness.core.example import Example
 from harness.core.progress import Progress
 from harness.core.workspace import Workspace
+from harness.data.label_words import head_labels
 from harness.study.checked_study import Checked
 from harness.study.grid import Cell
 from harness.training.forgetting import Forgetting
@@ -27,7 +31,7 @@ class Resident:
 
     Args:
         checked: The study.
-        model: What it is called; empty where there is one.
+        model: What it is called, see `harness.study.grid.Cell.resident`; empty where there is one.
         workspace: Where recordings are kept.
         progress: Told of what takes time or does not work.
         share: How many processes divide the memory of the device between them.
@@ -35,7 +39,7 @@ class Resident:
 
     def __init__(self, checked: Checked, model: str, workspace: Workspace, progress: Progress, share: int) -> None:
         self.model = model
-        own = checked.models.get(model, checked)
+        own = checked.residents[model]
         self.trainer = Trainer(own, workspace, progress.say, share=share)
         setup, study = self.trainer.setup, own.study
         sizes = {"batch_size": study.training.batch_size, "prompts": setup.decoding.batch_size}
@@ -76,7 +80,7 @@ class ModelsInTurn:
         self._loaded = loaded
         self._test: Sequence[Example] | None = None
         self._recordings: dict[str, int] = {}
-        self.resident = self._load(next(iter(checked.models), ""))
+        self.resident = self._load(next(iter(checked.residents)))
         """The one that is there."""
 
     def of(self, model: str) -> Resident:
@@ -84,7 +88,7 @@ class ModelsInTurn:
         if model != self.resident.model:
             self._recordings = dict(self.recordings())
             self.resident.let_go()
-            self._progress.stage(f"loading model {model}")
+            self._progress.stage(f"loading model {model or self._checked.study.model.name}")
             self.resident = self._load(model)
         return self.resident
 
@@ -97,11 +101,17 @@ class ModelsInTurn:
 
     def facts(self) -> ModelFacts:
         """Return what the records of the study say of its model, or of each of them."""
-        cells, models = self._checked.cells, self._checked.models
-        if not models:
-            return self.resident.facts(cells)
-        own = {model: [cell for cell in cells if cell.model == model] for model in models}
-        return ModelFacts.of_several({model: self.of(model).facts(some) for model, some in own.items()})
+        cells, found = self._checked.cells, dict[str, ModelFacts]()
+        for resident in self._checked.residents:
+            own = [cell for cell in cells if cell.resident == resident]
+            facts, model = self.of(resident).facts(own), own[0].model
+            if model not in found:
+                found[model] = facts
+            elif head_labels(own[0].prompt):
+                found[model] = found[model].beside_head(facts)
+            else:
+                found[model] = facts.beside_head(found[model])
+        return ModelFacts.of_several(found) if self._checked.models else found[""]
 
     def open_test(self, examples: Sequence[Example]) -> None:
         """Hand the test split in."""

@@ -81,7 +81,7 @@ class SideBySide:
         self._trunks = {cell.id: _trunk(cell.levels) for cell in checked.cells}
         self._seen = defaultdict[str, set[Hashable]](set)
         """What was worked on, by place."""
-        self._models = {cell.id: cell.model for cell in checked.cells}
+        self._models = {cell.id: cell.resident for cell in checked.cells}
         self._manners: dict[str, tuple[object, ...]] = {}
         """How the workers compute with each model."""
         self._facts: ModelFacts | None = None

@@ -42,7 +42,7 @@ def measured(checked: Checked) -> Footprint:
     """Train and score a batch of the longest rows; return what that took. This process has done nothing before."""
     place = device(checked.study.training.device)
     free = free_memory(place)
-    for one in checked.models.values() or (checked,):  # a worker has each of several in turn
+    for one in checked.residents.values():  # a worker has each of several in turn
         _heaviest(one)
         gc.collect()
     if place.type == "cuda":

@@ -40,6 +40,9 @@ ZERO_SHOT = Tuning(kind="none")
 PATIENCE = 60.0
 """Seconds of probing; where it would take more, one batch of each kind is probed."""
 
+LANGUAGE_MODEL = "the language model"
+"""What a model is called beside itself under a classification head."""
+
 LONGER = 3
 """How much longer than zero-shot's a tuning's probe takes, for a guess."""
 
@@ -56,10 +59,12 @@ def plan(checked: Checked, workspace: Workspace, *, say: Callable[[str], None], 
     reach_storage(study.search.storage)
     searched = with_neighbors(chosen, study, checked.cells)
     plans, itemsizes = dict[str, Plan](), list[int]()
-    for model, one in checked.models.items() or (("", checked),):
-        if own := [cell for cell in searched if cell.model == model]:
-            part = _at_the_middle(one) if model else one
-            plans[model], itemsize = _of_model(part, checked, own, chosen, workspace, say)
+    residents = checked.residents
+    for resident, one in residents.items():
+        if own := [cell for cell in searched if cell.resident == resident]:
+            part = _at_the_middle(one) if checked.models else one
+            name = (resident or LANGUAGE_MODEL) if len(residents) > 1 else ""
+            plans[name], itemsize = _of_model(part, checked, own, chosen, workspace, say)
             itemsizes.append(itemsize)
     made = together(plans, [cell.id for cell in searched])
     sizes = {cell.id: cell.sizes for cell in made.cells}

@@ -16,7 +16,7 @@ def together(plans: Mapping[str, Plan], order: Sequence[str]) -> Plan:
     """Return the plan of several models, one of which is in memory at a time; of one, its own.
 
     Args:
-        plans: By what each model is called.
+        plans: By what each model is called; by nothing where there is one.
         order: The ids of the cells, in grid order.
     """
     first, *others = plans.values()

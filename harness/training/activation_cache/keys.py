@@ -9,6 +9,7 @@ import transformers
 
 from harness.core.example import digest
 from harness.data.tokenization import Row
+from harness.models.classification_head import classifies
 from harness.models.content_digests import architecture_digest
 from harness.models.frozen.kept_rows import Rows
 from harness.models.languages import beginning
@@ -35,7 +36,7 @@ def recording_keys(
     model = loaded.model
     arithmetic = [str(model.dtype), precision, _kind(model.device), *(["onednn"] if is_installed(model) else [])]
     versions = [FORMAT, torch.__version__, transformers.__version__]
-    starts = [beginning(model).start] if loaded.is_encoder_decoder else []
+    starts = [beginning(model).start] if loaded.is_encoder_decoder and not classifies(model) else []
     common = [*versions, loaded.digest, architecture_digest(model), arithmetic, *starts]
     sizes = {index: batch.inputs["input_ids"].size(1) for batch in passes for index in batch.indices}
     split = digest(

@@ -19,6 +19,7 @@ import torch
 from transformers import PreTrainedModel
 
 from harness.data.tokenization import Row
+from harness.models.classification_head import classifies
 from harness.models.find_blocks import blocks
 from harness.models.frozen.replay import Pass
 from harness.models.hooks import eval_mode
@@ -129,7 +130,7 @@ class Prices:
     _amounts: dict[Hashable, Mapping[Shape, Amount]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._blocks = blocks(self.loaded.model)
+        self._blocks, self._has_head = blocks(self.loaded.model), classifies(self.loaded.model)
         self._encoders = sum(block.stack == "encoder" for block in self._blocks)
 
     def losses(self, of: Mapping[Shape, Amount], *, at_labels: bool = True) -> Operations:
@@ -139,7 +140,7 @@ class Prices:
 
         def measure(batch: Batch) -> Operations:
             with torch.no_grad(), counted(self._blocks) as parts:
-                forward.row_nlls(batch)
+                forward.label_scores(batch) if self._has_head else forward.row_nlls(batch)
             return parts
 
         return self._linear(at_labels, of, measure)
@@ -151,7 +152,8 @@ class Prices:
 
         def measure(batch: Batch) -> Operations:
             with counted(self._blocks) as parts:
-                torch.autograd.grad(live.total_nll(batch), moving, allow_unused=True)
+                loss = live.label_scores(batch).sum() if self._has_head else live.total_nll(batch)
+                torch.autograd.grad(loss, moving, allow_unused=True)
             return parts
 
         return float(self._linear(("step", tuning, bool(forward.recomputed)), of, measure).sum())
@@ -225,7 +227,8 @@ class Prices:
         size, targets = shape
         where = torch.full((1, targets), IGNORED)
         where[0, -labels:] = 0
-        ids = torch.zeros(1, size, dtype=torch.long)
+        end = self.loaded.model.config.eos_token_id if self._has_head and self.loaded.is_encoder_decoder else 0
+        ids = torch.full((1, size), end)
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": where}
         halves = self.loaded.is_encoder_decoder
         shift = 0 if halves or self.loaded.is_masked else 1

@@ -1,0 +1,55 @@
+"""Proofs of a classification head: what must hold of a study's rows under one, tried before anything trains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from harness.core.errors import DataError
+from harness.data.tokenization import Row
+from harness.models.hooks import MISFIT, eval_mode
+from harness.models.load import Loaded
+from harness.training.batching import rows_together
+from harness.training.loss import ForwardPass
+from harness.training.proofs import is_close
+
+__all__ = ["refuse_uneven_ends", "scores_depend_on_others"]
+
+
+def refuse_uneven_ends(loaded: Loaded, rows: Sequence[Row]) -> None:
+    """See that each row has one end token, where an encoder-decoder's head looks for it.
+
+    Args:
+        loaded: The model under its head.
+        rows: Prompts in token ids.
+
+    Raises:
+        DataError: A text writes another one, or its tokenizer none.
+    """
+    if not loaded.is_encoder_decoder:
+        return
+    end = loaded.model.config.eos_token_id
+    for row in rows:
+        if (count := row.prompt.count(end)) != 1:
+            raise DataError(
+                f"example {row.id!r}: its prompt has {count} end tokens ({loaded.tokenizer.decode([end])!r}), but the "
+                f"head of {type(loaded.model).__name__} is asked at the one behind the text; take it out of the text"
+            )
+
+
+def scores_depend_on_others(loaded: Loaded, forward: ForwardPass, rows: Sequence[Row]) -> bool:
+    """Return whether the scores of labels are others where rows share a batch, and are padded, than alone.
+
+    Args:
+        loaded: The model under its head.
+        forward: Its way to the scores.
+        rows: Prompts in token ids; of these, the shortest and the longest are tried.
+    """
+    ordered = sorted(rows, key=lambda row: len(row.prompt))
+    batch = rows_together([ordered[0], ordered[-1]], loaded).to(forward.model.device)
+    with eval_mode(forward.model):
+        expected = replace(forward, alone=True).label_scores(batch)
+        try:
+            return not is_close(loaded, forward.precision, replace(forward, alone=False).label_scores(batch), expected)
+        except MISFIT:  # padding may lead beyond the last position
+            return True

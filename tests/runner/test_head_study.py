@@ -1,0 +1,74 @@
+"""A study with a classification head beside other prompts: its whole way, kills, workers, and what is stored of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from sklearn.metrics import accuracy_score
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from tests.support.labelled_study import LABELS, labelled_place, rows
+from tests.support.study_fixture import Place, Places
+from tests.support.whole_way import go, succeed
+
+pytestmark = pytest.mark.slow
+
+PLAIN = "{name: plain, text: '{{ source }}', shorten: source, answers: head}"
+OPTIONS = (
+    *("--set", f"prompts=[bare, {PLAIN}, {{name: cue, text: '{{{{ source }}}} was', answers: generate}}]"),
+    *("--set", "final.models=cells", "--set", "generality=none", "--set", "tuning=[none, {last_blocks: 1}]"),
+)
+
+
+def table(place: Place, run: str) -> list[dict[str, str]]:
+    folder = place.folder / "fetched"
+    folder.mkdir(exist_ok=True)
+    file = place.client().download_artifacts(run, "predictions/test.json", str(folder))
+    found = json.loads(Path(file).read_text())
+    return [dict(zip(found["columns"], row, strict=True)) for row in found["data"]]
+
+
+@pytest.fixture(scope="module")
+def place(places: Places) -> Place:
+    made = labelled_place(places)
+    way = go(made, *OPTIONS, part="plain/*")
+    assert "the model under a classification head" in way.show
+    assert "the head's score of 'early' among 'cold', 'early', 'late'" in way.show
+    return made
+
+
+def test_scores_probabilities_and_replay_are_those_of_any_labels(place: Place) -> None:
+    for cell in ("plain/none", "plain/last_blocks-1"):
+        for run in place.runs("final", cell=cell):
+            said = table(place, run.info.run_id)
+            pairs = [row["reference"] for row in said], [row["prediction"] for row in said]
+            assert run.data.metrics["test/accuracy"] == pytest.approx(accuracy_score(*pairs))
+            assert all(set(json.loads(row["probabilities"])) == set(LABELS) for row in said)
+    (run, *_) = place.runs("final", cell="plain/last_blocks-1")
+    assert run.data.tags["trunk"] == "replayed"
+
+
+def test_the_stored_model_is_transformers_own_and_says_what_its_run_said(place: Place) -> None:
+    models = place.client().search_logged_models([place.runs()[0].info.experiment_id])
+    (model,) = [model for model in models if model.tags["cell"] == "plain/last_blocks-1"]
+    wanted = table(place, str(model.source_run_id))
+    file = place.folder / "asked.jsonl"
+    file.write_text("".join(json.dumps({"id": row["id"], "source": row["source"]}) + "\n" for row in rows("test")))
+    succeed(place, "predict", model.model_uri, "--input", file.name, "--output", "said.jsonl")
+    lines = [json.loads(line) for line in (place.folder / "said.jsonl").read_text().splitlines()]
+    assert [line["prediction"] for line in lines] == [row["prediction"] for row in wanted]
+    (folder,) = {found.parent for found in place.folder.rglob("harness.json") if model.model_id in str(found)}
+    plain, tokenizer = AutoModelForSequenceClassification.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    for line, row in zip(lines, rows("test"), strict=True):
+        with torch.no_grad():
+            shares = plain(**tokenizer(row["source"], return_tensors="pt")).logits[0].softmax(-1).tolist()
+        named = dict(zip(plain.config.id2label.values(), shares, strict=True))
+        assert line["probabilities"] == pytest.approx(named, abs=1e-6)
+
+
+def test_a_run_is_done_again_bit_by_bit(place: Place) -> None:
+    (run, *_) = place.runs("final", cell="plain/last_blocks-1")
+    assert "the same to the last bit" in succeed(place, "reproduce", run.info.run_id)
