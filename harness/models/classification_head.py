@@ -45,12 +45,14 @@ def name_labels(config: Any, labels: Sequence[str]) -> None:
 
 
 def configure_head(model: PreTrainedModel, pad: int) -> None:
-    """Have a model that was loaded under a head say so, as storing it would, and where a text ends.
+    """Have a model that was loaded under a head say so, as storing it would, and where a text ends; no other one.
 
     Args:
         model: Its configuration is that of the language model as yet.
         pad: The id of the tokenizer's padding token.
     """
+    if not classifies(model):
+        return
     model.config.architectures = [type(model).__name__]
     model.config.get_text_config().pad_token_id = pad
 

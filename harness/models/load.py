@@ -132,8 +132,7 @@ def load(
     refuse_non_finite(name, dict(model.named_parameters()))
     embedding_rows, masked = _embedding_rows(model), is_masked(source.config)
     prepare_tokenizer(name, tokenizer, rows=embedding_rows[0], masked=masked)
-    if labels:
-        configure_head(model, tokenizer.pad_token_id)
+    configure_head(model, tokenizer.pad_token_id)
     set_languages(model, tokenizer, source=source_language, target=target_language)
     return Loaded(
         model.eval(),
