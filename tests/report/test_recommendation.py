@@ -20,6 +20,7 @@ from harness.report.ranked_table import ranked_table
 from harness.report.study_facts import best_model, study_facts, study_file
 from harness.report.text.cautions import cautions
 from harness.report.text.findings import find
+from harness.report.text.headline import verdicts_json
 from harness.report.text.recommendation import recommendation_facts
 from harness.report.write_report import write_report
 from harness.results.cell_result import CellResult, Final
@@ -106,20 +107,40 @@ def test_the_cheapest_is_the_one_that_the_table_shows_the_least_time_of() -> Non
 
 @pytest.mark.parametrize(("seconds", "named"), [(28.0, False), (10.0, True), (math.nan, False)])
 def test_a_cell_that_trains_fewer_weights_in_no_less_time_is_not_cheaper(seconds: float, named: bool) -> None:
-    results = scored({**EQUAL, **DEEP, "prompt0/full": [0.62, 0.62, 0.63]})
-    cells = tuple(
-        replace(
-            c, finals=tuple(replace(f, costs={"train_seconds": seconds, "recording_seconds": 1.0}) for f in c.finals)
-        )
-        if c.tuning == "last_blocks-1"
-        else c
-        for c in results.cells
-    )
-    found = find(replace(results, cells=cells)).recommendation
+    found = find(_of_last_block_in(seconds)).recommendation
     assert found is not None
     assert found.cell.id == "prompt0/full"
     assert (found.cheapest is not None) == named
     assert ("Every cell that trains in noticeably less time does worse." in found.sentences[2]) == (seconds == 28.0)
+
+
+def _of_last_block_in(seconds: float) -> Results:
+    """Return results in which the last block trains in so many seconds beside recordings."""
+    results = scored({**EQUAL, **DEEP, "prompt0/full": [0.62, 0.62, 0.63]})
+    costs = {"train_seconds": seconds, "recording_seconds": 1.0}
+    cells = tuple(
+        replace(cell, finals=tuple(replace(final, costs=costs) for final in cell.finals))
+        if cell.tuning == "last_blocks-1"
+        else cell
+        for cell in results.cells
+    )
+    return replace(results, cells=cells)
+
+
+def test_seconds_decide_on_the_cheapest_cell_alone() -> None:
+    """What programs read of two runs that differ in how long they trained, and in nothing else."""
+    said = []
+    for seconds in (28.0, 10.0):
+        findings = find(results := _of_last_block_in(seconds))
+        facts = {
+            "cautions": cautions(results, findings),
+            "recommendation": recommendation_facts(findings.recommendation),
+        }
+        said.append(json.loads(verdicts_json(findings.answer, findings.verdicts, **facts)))
+    cheapest = [one["recommendation"].pop("cheapest") for one in said]
+    assert cheapest[0] is None
+    assert cheapest[1].endswith("/last_blocks-1")
+    assert said[0] == said[1]
 
 
 @pytest.mark.parametrize("text", ["{{ source }}" + " and so on" * 9, "<b>{{ source }}</b>", "`{{ source }}`", None])
