@@ -33,6 +33,7 @@ __all__ = [
     "read_text",
     "read_unpacked",
     "text_lines",
+    "text_pieces",
     "unpacked",
 ]
 
@@ -194,6 +195,25 @@ def text_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
     with unpacked(path) as (raw, file), TextIOWrapper(file, encoding, newline="\n") as text:
         lines: Iterator[str] = iter(partial(text.readline, ROW + 1), "")
         yield from _numbered(lines, None if file is raw else raw)
+
+
+def text_pieces(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a file of text, however long, in pieces of up to a million characters, with their numbers.
+
+    Raises:
+        OSError: It cannot be read, or is out of bounds.
+        EOFError: It is cut short.
+        zlib.error: It is damaged.
+        UnicodeDecodeError: It is no text of this encoding.
+    """
+    with unpacked(path) as (raw, file), TextIOWrapper(file, encoding, newline="\n") as text:
+        pieces: Iterator[str] = iter(partial(text.readline, MIB), "")
+        if file is not raw:
+            pieces = in_proportion(pieces, lambda piece: OVERHEAD + len(piece), raw.tell)
+        number = 1
+        for piece in pieces:
+            yield number, piece
+            number += piece.endswith("\n")
 
 
 def _numbered(lines: Iterator[Line], packed: BufferedReader | None) -> Iterator[tuple[int, Line]]:

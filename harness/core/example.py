@@ -110,6 +110,22 @@ class ListDigest:
         self._total.update(self._between + _DENSE.encode(item).encode())
         self._between = b","
 
+    def add_list(self, parts: Iterable[Sequence[Any]]) -> None:
+        """Take a list as the next item, in parts.
+
+        >>> total = ListDigest()
+        >>> total.add_list([[1, 2], [], [3]])
+        >>> str(total) == digest([[1, 2, 3]])
+        True
+        """
+        self._total.update(self._between + b"[")
+        self._between = b""
+        for part in filter(len, parts):
+            self._total.update(self._between + _DENSE.encode(part).encode()[1:-1])
+            self._between = b","
+        self._total.update(b"]")
+        self._between = b","
+
     def __str__(self) -> str:
         total = self._total.copy()
         total.update(b"]")

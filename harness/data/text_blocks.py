@@ -10,13 +10,16 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.core.example import Example, digest
+from harness.core.example import Example, ListDigest
 from harness.data.plain_text import PlainText, TextBlock
 from harness.data.token_files import TokenFile
 from harness.data.tokenization import Ids, Row
 from harness.metrics.likelihood import SCORED_BYTES
 
 __all__ = ["BlockRows", "TextBlocks", "ids_of"]
+
+PART = 2**16
+"""Numbers of blocks that become Python's own at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +81,13 @@ class TextBlocks(Sequence[Example]):
     @cached_property
     def fingerprint(self) -> str:
         """The content hash of the blocks."""
-        around = [self.around] if any(self.around) else []
-        return digest([self.tokens.key, self.form.block_tokens, self.numbers.tolist(), *around])
+        total = ListDigest()
+        total.add(self.tokens.key)
+        total.add(self.form.block_tokens)
+        total.add_list(self.numbers[start : start + PART].tolist() for start in range(0, len(self), PART))
+        if any(self.around):
+            total.add(self.around)
+        return str(total)
 
 
 def ids_of(examples: Sequence[Example]) -> tuple[str, ...]:

@@ -7,10 +7,13 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.core.bounded_files import MIB, in_proportion, read_unpacked, text_lines, unpacked
+import numpy as np
+
+from harness.core.bounded_files import MIB, in_proportion, text_lines, text_pieces, unpacked
 from harness.core.errors import DataError
 
 __all__ = ["Text", "open_text"]
@@ -50,26 +53,28 @@ class Text(NamedTuple):
     """How it was read, where that is not UTF-8 and the study does not say it."""
 
 
-def open_text(path: Path, encoding: str | None = None) -> Text:
+def open_text(path: Path, encoding: str | None = None, *, in_pieces: bool = False) -> Text:
     """Open a file of text, gzip or not.
 
     Args:
         path: Its place.
         encoding: As Python calls it; ``None``: what its first bytes say, else UTF-8, else a spreadsheet's.
+        in_pieces: Whether a line may be of any length, and comes in pieces where it is long.
 
     Raises:
         OSError: It cannot be read.
         DataError: Its encoding cannot be told; reading its lines raises the same where they do not fit it.
     """
+    lines = text_pieces if in_pieces else text_lines
     if encoding is not None:
         may_be_marked = codecs.lookup(encoding).name == "utf-8"
-        return Text(_told(path, text_lines(path, "utf-8-sig" if may_be_marked else encoding), encoding))
+        return Text(_told(path, lines(path, "utf-8-sig" if may_be_marked else encoding), encoding))
     try:
         found = _encoding(path)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}; write the file again") from error
     note = "" if found.startswith("utf-8") else f"{path.name} is read as {found}; if it is not, set data.encoding."
-    return Text(_told(path, text_lines(path, found), found), note)
+    return Text(_told(path, lines(path, found), found), note)
 
 
 def _told(path: Path, lines: Iterator[tuple[int, str]], encoding: str) -> Iterator[tuple[int, str]]:
@@ -97,12 +102,10 @@ def _encoding(path: Path) -> str:
         for encoding, zeros in {"utf-16-le": head[1::2], "utf-16-be": head[::2]}.items():
             if zeros.count(0) * 2 > len(zeros):
                 return encoding
-        decoder = codecs.getincrementaldecoder("utf-8")()
         pieces = in_proportion(iter(partial(file.read, MIB), b""), len, raw.tell)
         try:
-            for piece in (head, *pieces):
-                decoder.decode(piece)
-            decoder.decode(b"", final=True)
+            for _ in codecs.iterdecode(chain([head], pieces), "utf-8"):
+                pass
         except UnicodeDecodeError as error:
             return _without_utf8(path, error)
     return "utf-8"
@@ -110,15 +113,18 @@ def _encoding(path: Path) -> str:
 
 def _without_utf8(path: Path, error: UnicodeDecodeError) -> str:
     """Return the encoding of a file that is no UTF-8, unless it looks like some that was damaged."""
-    text = read_unpacked(path).decode("utf-8", "surrogateescape")
-    foreign = [sign for sign in text if sign > "\x7f"]
-    broken = sum("\udc80" <= sign <= "\udcff" for sign in foreign)
-    undefined = any(sign in text for sign in UNDEFINED)
-    if undefined or (len(foreign) - broken) * 10 > broken:
-        line = next(number for number, part in enumerate(text.split("\n"), start=1) if not _is_utf8(part))
+    foreign = broken = line = lines = 0
+    undefined = False
+    with unpacked(path) as (raw, file):
+        pieces = in_proportion(iter(partial(file.read, MIB), b""), len, raw.tell)
+        for text in codecs.iterdecode(pieces, "utf-8", "surrogateescape"):
+            points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+            wrong = (points >= 0xDC80) & (points <= 0xDCFF)
+            if not broken and wrong.any():
+                line = 1 + lines + int((points[: wrong.argmax()] == ord("\n")).sum())
+            lines += text.count("\n")
+            foreign, broken = foreign + int((points > 0x7F).sum()), broken + int(wrong.sum())
+            undefined |= any(sign in text for sign in UNDEFINED)
+    if undefined or (foreign - broken) * 10 > broken:
         raise DataError(f"{path}:{line}: cannot be read: {error}; write the file again as UTF-8, or set data.encoding")
     return SPREADSHEET
-
-
-def _is_utf8(text: str) -> bool:
-    return not any("\udc80" <= sign <= "\udcff" for sign in text)

@@ -2,7 +2,7 @@
 
 A run of fifty tokens, as Lee et al. 2022 ("Deduplicating Training Data Makes Language Models Better", section 4) have
 it; of shorter blocks, half of one. Wherever a run begins in its block, it is found: runs are told by a hash that rolls
-over the tokens. The later split's are held, and the earlier split passes by them.
+over the tokens. The later split's are held, a part at a time, and the earlier split passes by them.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ __all__ = ["RUN", "shared_runs", "without_shared"]
 RUN = 50
 """Tokens in a row that stand in two texts by no chance."""
 
-PART = 4096
-"""Blocks that are hashed at a time."""
+PART = 2**19
+"""Tokens that are hashed at a time."""
+
+HELD = 2**22
+"""Tokens of the later split whose hashes are held at a time; the earlier split passes by each such part."""
 
 FACTOR = np.uint64(0x9E3779B97F4A7C15)
 """Odd, so that no token is lost from a hash modulo 2**64."""
@@ -46,23 +49,32 @@ def shared_runs(examples: Mapping[Split, Sequence[Example]]) -> tuple[Overlap, .
 
 
 def _overlap(earlier: Split, later: Split, before: TextBlocks, behind: TextBlocks) -> Overlap:
-    run = min(RUN, behind.form.block_tokens // 2)
-    held = _hashes(behind, 0, len(behind), run)
-    known = np.unique(held)
-    values, rows = np.empty(0, np.uint64), np.empty(0, np.int64)
-    others: set[str] = set()
-    for start in range(0, len(before), PART):
-        hashes = _hashes(before, start, start + PART, run)
+    size = behind.form.block_tokens
+    run, twins, others = min(RUN, size // 2), list[Twin](), set[str]()
+    for start in range(0, len(behind), max(1, HELD // size)):
+        held = _hashes(behind, start, start + max(1, HELD // size), run)
+        values, rows, found = _passing_by(held, before, run)
+        others |= {before.id(row) for row in found}
+        shared, which = _among(held, values)
+        for row in np.flatnonzero(shared.any(axis=1)):
+            other = int(rows[which[row, shared[row].argmax()]])
+            twins.append(Twin(behind.id(start + int(row)), before.id(other), "near"))
+    return Overlap(earlier, later, len(behind), tuple(twins), frozenset(others))
+
+
+def _passing_by(held: Hashes, before: TextBlocks, run: int) -> tuple[Hashes, NDArray[np.int64], set[int]]:
+    """Return the hashes that a split shares, sorted, the first row that each stands in, and all rows that share any."""
+    known, size = np.unique(held), max(1, PART // before.form.block_tokens)
+    values, rows, found = np.empty(0, np.uint64), np.empty(0, np.int64), set[int]()
+    for start in range(0, len(before), size):
+        hashes = _hashes(before, start, start + size, run)
         places = np.argwhere(_among(hashes, known)[0])
-        others |= {before.id(start + int(row)) for row in np.unique(places[:, 0])}
+        found.update((start + np.unique(places[:, 0])).tolist())
         values = np.concatenate([values, hashes[tuple(places.T)]])
         rows = np.concatenate([rows, start + places[:, 0]])
         values, first = np.unique(values, return_index=True)
         rows = rows[first]
-    shared, which = _among(held, values)
-    twins = [(int(place), int(shared[place].argmax())) for place in np.flatnonzero(shared.any(axis=1))]
-    pairs = tuple(Twin(behind.id(row), before.id(int(rows[which[row, column]])), "near") for row, column in twins)
-    return Overlap(earlier, later, len(behind), pairs, frozenset(others))
+    return values, rows, found
 
 
 def _among(hashes: Hashes, known: Hashes) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from harness.core.closest_match import closest
 from harness.core.errors import TemplateError
-from harness.data.label_words import Answers
+from harness.data.label_words import Answers, answers_of, is_labelled
 from harness.data.prompt_mixture import PromptMixture, parts_of
 from harness.data.template import Template
 from harness.data.tokenization import PromptForm
@@ -56,11 +56,20 @@ def _mixture(prompt: Prompt, forms: Sequence[PromptForm]) -> PromptMixture:
                 f"prompt {prompt.name!r} mixes {name!r}, which is no prompt of this study; {closest(name, there)}"
             )
         if not isinstance(form, Template) or form.shots or form.answers:
-            shows = isinstance(form, Template) and form.shots
-            kind = "shows demonstrations" if shows else "is no text that is answered by text"
-            raise TemplateError(f"prompt {prompt.name!r} mixes {name!r}, which {kind}; a mixture is of texts alone")
+            raise TemplateError(f"prompt {prompt.name!r} mixes {name!r}, {_no_part(form)}")
         parts.append(form)
     return PromptMixture(prompt.name, tuple(parts))
+
+
+def _no_part(form: PromptForm) -> str:
+    """Return why a prompt is no part of a mixture, and what helps."""
+    if is_labelled(form):
+        return (
+            f"which has answers: {answers_of(form)}; a mixture is of prompts that are answered by texts: say answers: "
+            "generate with each of them, or leave the mixture out"
+        )
+    why = "shows demonstrations" if isinstance(form, Template) else "is of another form than text"
+    return f"which {why}; a mixture is of texts alone: name others"
 
 
 def _answered(form: PromptForm, prompt: Prompt, study: StudySpec, task: Task) -> PromptForm:

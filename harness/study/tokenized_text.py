@@ -31,6 +31,10 @@ PROBE = "a"
 """A text of one character, by which it is seen what a tokenizer puts before any."""
 
 
+HELD = 64
+"""Characters at the end of a piece that may be a part of what stands for something else: a line's end, a mask."""
+
+
 class _Part(NamedTuple):
     """What follows what has gone before in a split."""
 
@@ -102,13 +106,23 @@ def _rows(path: Path, data: Data) -> Iterator[Row]:
 def _of_stream(path: Path, source: Source, data: Data, reader: Reader) -> Iterator[tuple[TokenRun, int]]:
     """Yield the tokens of a whole file: those that the tokenizer puts before a text, and the text's."""
     try:
-        text = open_text(path, data.encoding)
+        text = open_text(path, data.encoding, in_pieces=True)
         source.notes.extend(note for note in [text.note] if note and note not in source.notes)
-        lines = (f"{line[:-2]}\n" if line.endswith("\r\n") else line for _, line in text.lines)
         yield _special(_before(reader)), 0
-        yield from ((run, 0) for run in tokens_of((_plain(line, reader) for line in lines), reader.tokenizer.spans))
+        pieces = _settled((piece for _, piece in text.lines), reader)
+        yield from ((run, 0) for run in tokens_of(pieces, reader.tokenizer.spans))
     except OSError as error:
         raise DataError(f"{path}: cannot be read as text: {error or type(error).__name__}") from error
+
+
+def _settled(pieces: Iterator[str], reader: Reader) -> Iterator[str]:
+    """Yield a text as it is tokenized: lines end as Python ends them, and no mask is spelled, across pieces either."""
+    held = ""
+    for piece in pieces:
+        text = _plain((held + piece).replace("\r\n", "\n"), reader)
+        held = "" if text.endswith("\n") else text[-HELD:]
+        yield text[: len(text) - len(held)]
+    yield held
 
 
 def _of_documents(rows: Iterator[Row] | Sequence[Row], place: str, data: Data, reader: Reader) -> Any:

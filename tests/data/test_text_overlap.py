@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.errors import DataError
-from harness.data import text_overlap
+from harness.core.example import digest
+from harness.data import text_blocks, text_overlap
 from harness.data.plain_text import PlainText
 from harness.data.text_blocks import TextBlocks
 from harness.data.text_overlap import shared_runs, without_shared
@@ -25,7 +26,8 @@ FORM = PlainText(block_tokens=SIZE)
 @pytest.fixture(autouse=True)
 def _short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_overlap, "RUN", RUN)
-    monkeypatch.setattr(text_overlap, "PART", 2)
+    monkeypatch.setattr(text_overlap, "PART", 2 * SIZE)
+    monkeypatch.setattr(text_overlap, "HELD", 3 * SIZE)
 
 
 def blocks(ids: list[int], name: str) -> TextBlocks:
@@ -55,6 +57,14 @@ def test_shared_runs_are_those_of_sets(train: list[int], test: list[int]) -> Non
     for twin in found.twins:
         place = int(twin.id.removeprefix("block-")) - 1
         assert runs(behind, place) & runs(before, by_id[twin.other]), "the block that is named holds such a run"
+
+
+@given(numbers=st.lists(st.integers(0, 10**6), max_size=9))
+def test_the_digest_of_blocks_is_that_of_their_numbers_at_once(numbers: list[int]) -> None:
+    some = blocks(list(range(SIZE)), "some").chosen(np.array(numbers, dtype=np.int64))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_blocks, "PART", 2)
+        assert some.fingerprint == digest(["some", SIZE, numbers])
 
 
 def test_what_is_shared_is_told_dropped_or_refused() -> None:

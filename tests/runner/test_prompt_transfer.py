@@ -16,6 +16,7 @@ from harness.results.collect import Results, collect
 from harness.results.prompt_transfer import prompt_transfer
 from harness.serving.generator import Generator
 from harness.study.find_study import known_study
+from tests.support.labelled_study import labelled_place
 from tests.support.study_fixture import Place, Places, rows
 
 ASKED = (
@@ -179,3 +180,33 @@ def test_a_mixture_of_what_cannot_be_mixed_is_refused(places: Places, prompt: st
     done = places().command("check", "study.yaml", f"prompts=[bare, colon, {prompt}]")
     assert done.status == 2
     assert told in done.err
+
+
+WRITTEN = '{name: written, text: "{{ source }} =", answers: generate}'
+SHOWN = '{name: two, text: "{{ source }}", shots: 2}'
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (
+            [f"prompts=[bare, {WRITTEN}]", "final.transfer=true"],
+            "prompt 'bare' has answers: likelihood, but 'written' answers: generate: one is trained otherwise; say the "
+            "same answers with all prompts",
+        ),
+        (
+            [f"prompts=[bare, {WRITTEN}, {{name: mix, mixture: [written, bare]}}]"],
+            "prompt 'mix' mixes 'bare', which has answers: likelihood; a mixture is of prompts that are answered by "
+            "texts: say answers: generate with each",
+        ),
+        (
+            [f"prompts=[{WRITTEN}, {SHOWN}, {{name: mix, mixture: [written, two]}}]", "answers=null"],
+            "prompt 'mix' mixes 'two', which shows demonstrations; a mixture is of texts alone: name others",
+        ),
+    ],
+)
+def test_prompts_that_are_answered_otherwise_are_refused_by_name(places: Places, values: list[str], told: str) -> None:
+    done = labelled_place(places, store=False).command("check", "study.yaml", *values)
+    assert done.status == 2
+    assert told in done.err
+    assert len(done.err.strip().splitlines()) == 1

@@ -6,12 +6,16 @@ import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
+from harness.core import bounded_files
 from harness.core.errors import StudyError
 from harness.core.example import fingerprint
 from harness.data.plain_text import TextBlock
@@ -19,6 +23,7 @@ from harness.data.text_blocks import TextBlocks
 from harness.study.check import check
 from harness.study.checked_study import Checked
 from harness.study.load_study import read_study
+from harness.study.tokenized_text import _settled
 from tests.support.study_fixture import Place, Places
 from tests.support.text_study import PLAIN, plain_place, prose
 
@@ -284,3 +289,25 @@ def test_embeddings_that_lack_a_token_are_told(
 
 def test_a_study_of_text_is_what_it_says() -> None:
     assert len(PLAIN.splitlines()) <= 10
+
+
+@given(text=st.text(st.sampled_from("a \r\n[MASK]"), max_size=200), cuts=st.lists(st.integers(1, 40), max_size=12))
+def test_pieces_of_a_text_are_settled_as_the_whole_is(text: str, cuts: list[int]) -> None:
+    reader: Any = SimpleNamespace(is_masked=True, tokenizer=SimpleNamespace(mask_token="[MASK]"))
+    pieces, start = list[str](), 0
+    for size in cuts:
+        pieces.append(text[start : start + size])
+        start += size
+    pieces.append(text[start:])
+    assert "".join(_settled(iter(pieces), reader)) == text.replace("\r\n", "\n").replace("[MASK]", "[ MASK]")
+
+
+def test_a_text_may_be_one_line(place: Place) -> None:
+    text = " ".join(prose(600).split())
+    (place.folder / "train.txt").write_text(text)
+    whole = ids_of(checked(place).examples["train"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bounded_files, "ROW", 100)
+        patch.setattr(bounded_files, "MIB", 7)
+        assert ids_of(checked(place, "generality=none").examples["train"]) == whole
+    assert whole[0] == tokens(place, text)[:SIZE]
