@@ -55,12 +55,22 @@ def _mixture(prompt: Prompt, forms: Sequence[PromptForm]) -> PromptMixture:
             raise TemplateError(
                 f"prompt {prompt.name!r} mixes {name!r}, which is no prompt of this study; {closest(name, there)}"
             )
-        if not isinstance(form, Template) or form.shots or form.answers:
-            shows = isinstance(form, Template) and form.shots
-            kind = "shows demonstrations" if shows else "is no text that is answered by text"
-            raise TemplateError(f"prompt {prompt.name!r} mixes {name!r}, which {kind}; a mixture is of texts alone")
+        if why := _unmixed(form):
+            raise TemplateError(f"prompt {prompt.name!r} mixes {name!r}, which {why}, or leave it out of the mixture")
+        assert isinstance(form, Template)
         parts.append(form)
     return PromptMixture(prompt.name, tuple(parts))
+
+
+def _unmixed(form: PromptForm) -> str | None:
+    """Return why a prompt cannot be mixed, and what to do; ``None`` where it can."""
+    if not isinstance(form, Template):
+        return "is a chat, and a mixture is of texts: write it as text"
+    if form.shots:
+        return "shows demonstrations, and the prompts of a mixture show none: take its shots away"
+    if form.answers:
+        return "is answered by a label, and a mixture is of prompts that are answered by a text: set answers: generate"
+    return None
 
 
 def _answered(form: PromptForm, prompt: Prompt, study: StudySpec, task: Task) -> PromptForm:
