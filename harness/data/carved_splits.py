@@ -62,8 +62,10 @@ def _carved(
             end += 1
         if taken < size or end == len(units):
             groups = f" in {len(units)} groups" if len(units) < rows else ""
+            parts = " and ".join(f"{number} to {other}" for other, number in sizes.items())
             raise DataError(
-                f"{source.place('train')}: its {rows} rows{groups} cannot give {dict(sizes)} and leave rows to train on"
+                f"{source.place('train')}: its {rows} row{'s' * (rows != 1)}{groups} cannot give {parts} and leave "
+                "rows to train on; bring more rows"
             )
         if name == split:
             none = "no rows were given" if source.from_memory else f"there is no file for it in {source.origin}"

@@ -180,8 +180,8 @@ class Data(Place):
     @property
     def draws(self) -> tuple[Draw, ...]:
         """All draws of training rows; more than one where sizes or seeds are compared."""
-        levels = (one if isinstance(one, tuple) else (one,) for one in (self.train, self.per_label, self.seed))
-        return tuple(Draw(*each) for each in product(*levels))
+        trains, counts, seeds = _levels(self.train), _levels(self.per_label), self.seeds or (self.first_seed,)
+        return tuple(Draw(*each) for each in product(trains, counts, seeds))
 
     @property
     def compares_draws(self) -> bool:
@@ -208,3 +208,8 @@ class Data(Place):
             remedy = "write it into each of its entries" if clash in ("columns", *LOCAL[1:]) else "keep one"
             raise ValueError(f"data names both {clash} and sources; {remedy}")
         return self
+
+
+def _levels(size: int | tuple[int, ...] | None) -> tuple[int | None, ...]:
+    """Return the sizes that are compared, or the one that there is."""
+    return size if isinstance(size, tuple) else (size,)

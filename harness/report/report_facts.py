@@ -22,15 +22,10 @@ from harness.report.text.headline import MARKED, examples_to_see, untested
 from harness.report.text.search_sentences import searches
 from harness.report.text.transfer_table import transfer_facts
 from harness.results.collect import Results
+from harness.results.unlike_losses import loss_unit, unlike_losses
 from harness.study.axes import featured
 
 __all__ = ["report_facts"]
-
-UNLIKE = (
-    "Models of this study have different tokenizers: losses and perplexities, which are by the token, are compared "
-    "within a model and not between models."
-)
-"""What is said beside losses of such models."""
 
 GLANCE = (
     "Share: how much of the differences between cells on test goes with an axis alone, or with a pair beyond both; an "
@@ -64,7 +59,8 @@ def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[
         "effects_of_models": not all(row.difference.covers_seeds for row in rows),
         "charts": charts,
         "curves": curve_table(curves, study_places(results)),
-        "unlike": UNLIKE if len({cell.tokenizer for cell in results.cells if cell.tokenizer}) > 1 else "",
+        "unlike": unlike_losses(results.cells, results.answers),
+        "loss_unit": loss_unit(results.cells, results.answers),
         "worth": worth_table(curves, study_places(results)),
         "searches": [_items(block) for block in searches(results).split("\n\n")],
         "cost_sentences": plain_tables.cost_sentences(results),

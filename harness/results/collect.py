@@ -17,6 +17,7 @@ from harness.results.loss_curves import Losses, read_losses
 from harness.results.predictions import named_metric, read_answers, read_transfer, scored_by
 from harness.results.score_forecast import Forecast
 from harness.results.test_access import TestAccess, count_accesses
+from harness.results.unlike_losses import unlike_losses
 from harness.stats.answers import Answers
 from harness.study.reference_rows import REFERENCES
 from harness.study.search_space import SearchSpace
@@ -108,17 +109,16 @@ class Results:
 
         Where some winners were retrained, cells without final runs come after those with: the best of many trials is no
         mean over seeds, and neither is the mean of the seeds that did not diverge. Those that do not rank come last. Of
-        equal scores the lower validation loss is the better one.
+        equal scores the lower validation loss is the better one, where losses of all cells mean the same.
         """
+        losses_differ = bool(unlike_losses(self.cells, self.answers))
         retrained = any(cell.finals for cell in self.cells if cell.tuning != "none")
 
         def key(cell: CellResult) -> tuple[bool, bool, bool, float, float]:
             score, loss = cell.score(score_name("validation", self.lead)), cell.score(Metrics.VALIDATION_LOSS)
-            unlike, merit = (
-                (retrained and not cell.finals, cell.diverged_finals > 0),
-                -score if self.maximize else score,
-            )
-            return not cell.ranks_by(self.lead), *unlike, merit, math.inf if math.isnan(loss) else loss
+            loss = math.inf if losses_differ or math.isnan(loss) else loss
+            unlike = (retrained and not cell.finals, cell.diverged_finals > 0)
+            return not cell.ranks_by(self.lead), *unlike, -score if self.maximize else score, loss
 
         return sorted(self.cells, key=key)
 

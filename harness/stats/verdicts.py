@@ -164,7 +164,6 @@ def judge(
     trained, fixed = ({name: drawn[name] for name in part} for part in (answers.cells, answers.references))
     tested = {name: cell for name, cell in trained.items() if name not in unclaimed}
     to_others = partial(held_against, unclaimed=unclaimed, compare=partial(against, higher_is_better=higher))
-    wanted = metric.smallest_difference if smallest_difference is None else smallest_difference
     bounded = partial(_bounded, metric)
     to_baseline = bounded(to_others(baseline, trained) if baseline in trained else ())
     return Verdicts(
@@ -182,10 +181,17 @@ def judge(
         **_of_axes(tested, factors or {}, features, metric, baseline=baseline, along=along, sizes=sizes),
         references=_scores(fixed, metric, None, {}),
         to_references=bounded(to_others(best, {best: trained[best], **fixed})),
-        needed=needed(best, to_baseline, prepared, trained, wanted if are_stacked(scored) else None, seed=SEED),
+        needed=needed(best, to_baseline, prepared, trained, _wanted(metric, scored, smallest_difference), seed=SEED),
         untestable=_untestable(metric, drawn),
         unclaimed=unclaimed,
     )
+
+
+def _wanted(metric: Metric, scored: Scored, smallest: float | None) -> float | None:
+    """Return the smallest difference of interest; ``None`` where plans cannot be made from these scores."""
+    if not are_stacked(scored):
+        return None
+    return metric.smallest_difference if smallest is None else smallest
 
 
 def _of_axes(
@@ -200,11 +206,11 @@ def _of_axes(
 ) -> dict[str, Any]:
     """Return what verdicts say of axes: their effects, those of prompts' features, learning curves."""
     levels, higher = {name: factors[name] for name in tested if name in factors}, metric.higher_is_better
-    lie = {"along": along, "sizes": sizes, "reference": baseline, "ends": metric.range}
+    curves = partial(learning_curves, reference=baseline, ends=metric.range, seed=SEED)
     return {
         "effects": effects(tested, levels, reference=baseline, higher_is_better=higher) if baseline in levels else None,
         "features": feature_effects(features, tested, levels.get(baseline), higher_is_better=higher),
-        "curves": learning_curves(tested, levels, **lie, seed=SEED),
+        "curves": curves(tested, levels, along=along, sizes=sizes),
     }
 
 

@@ -30,6 +30,7 @@ from harness.study.forgetting_texts import General, read_general
 from harness.study.grid import expand
 from harness.study.head_faults import refuse_heads
 from harness.study.load_study import StudyFile
+from harness.study.loss_kinds import loss_kinds
 from harness.study.masked_models import masked_task, refuse_masked
 from harness.study.measured_rows import measured
 from harness.study.model_config import Description
@@ -91,6 +92,7 @@ def _check(file: StudyFile, *, test: bool, workspace: Workspace | None) -> Check
     labelled = any(is_labelled(form) for _, form in prompts)
     rows = _rows(study, task, task_file, description, reader, tokens, problems, labelled=labelled, test=test)
     source, examples = rows.source, dict(rows.examples)
+    kinds = loss_kinds(study, metrics, [form for _, form in prompts], problems)
     prompts, unlearned = with_labels(study, task, prompts, examples, reader, problems)
     demonstrations = Demonstrations(examples.get("train", ()))
     shown = {} if text else examples  # of blocks of text there is no prompt that they are filled in
@@ -124,7 +126,7 @@ def _check(file: StudyFile, *, test: bool, workspace: Workspace | None) -> Check
         demonstrations=demonstrations,
         general=general,
         lints=lints,
-        cautions=(*cautions, *alike(fits), *unsure_base(study.model), *rows.cautions, *unlearned),
+        cautions=(*cautions, *alike(fits), *unsure_base(study.model), *rows.cautions, *unlearned, *kinds),
         notes=(*file.placed.notes, *stray_fields(forms, shown), *holding_targets(fits), *notes),
         tokens=tokens,
         parts=rows.parts,

@@ -6,16 +6,17 @@ and its exponential, mean another thing for each tokenizer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.core.closest_match import closest
 from harness.core.errors import Problem, StudyError
 from harness.core.example import fingerprint
-from harness.metrics.base import metric_name
+from harness.data.label_words import is_labelled
 from harness.study.axes import MODEL
 from harness.study.load_study import StudyFile
+from harness.study.loss_kinds import ranking_metric
 from harness.study.tokenizer_without_model import light_reader
 
 if TYPE_CHECKING:  # it is made there
@@ -44,14 +45,14 @@ def of_several(file: StudyFile, check: Callable[[StudyFile], Checked]) -> Checke
         StudyError: All that would fail later, of any of them.
     """
     found: list[Checked] = []
-    problems: list[Problem] = []
+    refused: dict[str, Sequence[Problem]] = {}
     for place in range(len(file.study.models)):
         try:
             found.append(check(file.of_model(place)))
         except StudyError as error:
-            problems += [problem for problem in error.problems if problem not in problems]
-    if problems:
-        raise StudyError(problems)
+            refused[file.study.models[place].level] = error.problems
+    if refused:
+        raise StudyError(_of_which(refused, [model.level for model in file.study.models]))
     first, *others = found
     if not others:
         return first
@@ -61,8 +62,8 @@ def of_several(file: StudyFile, check: Callable[[StudyFile], Checked]) -> Checke
         *_other_baseline(file, names),
         *_other_rows(file, dict(zip(names, found, strict=True))),
     ]
-    differ = _tokenizers_differ(found)
-    if differ and (lead := _lead(first)) in BY_TOKEN:
+    differ = not all(map(is_labelled, first.prompts)) and _tokenizers_differ(found)
+    if differ and (lead := ranking_metric(first.study, first.metrics)) in BY_TOKEN:
         told = f"the study ranks by {lead}, by the token, and its models have different tokenizers"
         problems.append(Problem(file.place("models"), f"{told}; {REMEDY}"))
     if problems:
@@ -120,11 +121,14 @@ def _tokenizers_differ(found: Sequence[Checked]) -> bool:
     return any(each is None or each != vocabularies[0] for each in vocabularies)
 
 
-def _lead(checked: Checked) -> str:
-    """Return the metric that ranks."""
-    if checked.objective != "loss":
-        return checked.objective
-    return metric_name(checked.metrics[0]) if checked.study.final.seeds else "loss"
+def _of_which(refused: Mapping[str, Sequence[Problem]], names: Sequence[str]) -> list[Problem]:
+    """Return what is wrong: once where all models are refused for it, else behind the names of those that are."""
+    told = []
+    for problem in dict.fromkeys(problem for each in refused.values() for problem in each):
+        of = [name for name in names if problem in refused.get(name, ())]
+        named = problem.message.startswith("model ") or len(of) == len(names)  # which it says, or all
+        told.append(problem if named else problem._replace(message=f"{', '.join(of)}: {problem.message}"))
+    return told
 
 
 def _together(lines: Sequence[Sequence[str]], names: Sequence[str]) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ def findings(error: ValidationError) -> list[tuple[Keys, str]]:
     found = error.errors()
     places = [detail["loc"] for detail in found]
     return [
-        (keys, message(detail, keys))
+        (keys[:-1] if keys[-1:] == ("[key]",) else keys, message(detail, keys))
         for detail, keys in zip(found, places, strict=True)
         # A list may look empty only because its items were refused.
         if detail["type"] != "too_short" or not any(loc[: len(keys)] == keys and loc != keys for loc in places)
@@ -64,6 +64,9 @@ def message(detail: Mapping[str, Any], keys: Keys) -> str:
         return f"key {dotted!r} is missing; add it"
     if kind == "invalid_key":
         return f"key {keys[-1]!r} is no text; quote it"
+    if keys[-1:] == ("[key]",) and "expected" not in context:
+        truth = ": YAML reads yes, no, on and off as true and false" * isinstance(detail["input"], bool)
+        return f"key {shown(detail['input'])} of {'.'.join(map(str, keys[:-2]))} is no text; quote it{truth}"
     if keys[-1:] == ("[key]",):
         return f"unknown key {keys[-2]!r} in {'.'.join(map(str, keys[:-2]))}; {closest(str(keys[-2]), _words(context))}"
     if kind == "value_error":

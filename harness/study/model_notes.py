@@ -38,7 +38,7 @@ def model_notes(
     return [
         *base_to_compare(study.model),
         *([] if reader.is_masked else _unused_settings(description.generation, decoding)),
-        *_lowered_limit(reader, token_limits(study, task)),
+        *(_lowered_limit(reader, token_limits(study, task)) if examples else ()),  # there are none of plain text
         *special_tokens_in_texts(forms, examples, reader),
         *(chat_notes(forms, reader) if description.tokenizer_file else ()),
         *(f"{what} are counted when it is loaded." for what, known in later.items() if known is None),

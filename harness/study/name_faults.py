@@ -27,7 +27,7 @@ def _refuse_baseline(study: StudySpec, problems: Problems) -> None:
     known = {axis.name: [level.name for level in axis.levels(study)] for axis in AXES}
     for axis, name in baseline.levels.items():
         if name not in known[axis]:
-            hint = closest(name, known[axis])
+            hint = closest(name, known[axis]) if known[axis] else f"{axis} is no axis of the study; leave it out"
             problems.add(f"final.baseline names {axis} {name!r}; {hint}", "final", "baseline", axis)
 
 

@@ -82,7 +82,9 @@ def _found(
     written = study.data.labels if study.data.labels is not None else task.labels
     at = ("data", "labels") if study.data.labels is not None else ("task",)
     if not written and study.data.labels is None:
-        targets = sorted({example.target for example in examples.get("train", ())})
+        targets = sorted({example.target for example in examples.get("train", ())} - {""})
+        if not targets:
+            return ()  # why there are none is told of the rows
         if len(targets) > MOST:
             rule = f"more than the {MOST} that can be chosen from; name them by data.labels, or set answers: generate"
             problems.add(f"the targets of train are {len(targets)} distinct texts, {rule}", "answers")
@@ -97,8 +99,14 @@ def _found(
 
 
 def _alike(labels: Sequence[Label], at: Sequence[str], problems: Problems) -> bool:
-    """Note words that are empty, or that stand for two labels; return whether there are any."""
+    """Note names that scores take for one, and words that are empty or stand for two labels; return whether any are."""
     of: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for label in labels:
+        if (one := names.setdefault(" ".join(label.name.split()), label.name)) != label.name:
+            rule = "differ by white space alone, which counts nowhere: they would be scored as one; name one of them"
+            problems.add(f"labels {one!r} and {label.name!r} {rule} otherwise", *at)
+            return True
     for label in labels:
         for word in label.words:
             if not word:

@@ -55,21 +55,25 @@ def _mixture(prompt: Prompt, forms: Sequence[PromptForm]) -> PromptMixture:
             raise TemplateError(
                 f"prompt {prompt.name!r} mixes {name!r}, which is no prompt of this study; {closest(name, there)}"
             )
-        if not isinstance(form, Template) or form.shots or form.answers:
-            raise TemplateError(f"prompt {prompt.name!r} mixes {name!r}, {_no_part(form)}")
+        if why := _unmixed(form):
+            raise TemplateError(f"prompt {prompt.name!r} mixes {name!r}, which {why}, or leave it out of the mixture")
+        assert isinstance(form, Template)
         parts.append(form)
     return PromptMixture(prompt.name, tuple(parts))
 
 
-def _no_part(form: PromptForm) -> str:
-    """Return why a prompt is no part of a mixture, and what helps."""
+def _unmixed(form: PromptForm) -> str | None:
+    """Return why a prompt cannot be mixed, and what to do; ``None`` where it can."""
     if is_labelled(form):
         return (
-            f"which has answers: {answers_of(form)}; a mixture is of prompts that are answered by texts: say answers: "
-            "generate with each of them, or leave the mixture out"
+            f"has answers: {answers_of(form)}, and a mixture is of prompts that are answered by texts: say answers: "
+            "generate with each of them"
         )
-    why = "shows demonstrations" if isinstance(form, Template) else "is of another form than text"
-    return f"which {why}; a mixture is of texts alone: name others"
+    if not isinstance(form, Template):
+        return "is a chat, and a mixture is of texts: write it as text"
+    if form.shots:
+        return "shows demonstrations, and the prompts of a mixture show none: take its shots away"
+    return None
 
 
 def _answered(form: PromptForm, prompt: Prompt, study: StudySpec, task: Task) -> PromptForm:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.core.errors import DataError
+from harness.core.errors import DataError, UserError
 from harness.core.example import SPLITS, Example, Split
 from harness.data.data_keys import CARVED_SHARE, Data, Draw
 from harness.data.open_source import open_source
@@ -59,14 +59,17 @@ def text_rows(
         source = open_source(study.data, task_file.parent / task.data)
     if source is None or reader is None or problems.problems:
         return StudyRows(source, [], {}, (), (), (), frozenset())
-    drawn = dict[Draw, TextBlocks]()
+    drawn, errors = dict[Draw, TextBlocks](), list[UserError]()
     for split in SPLITS if test else SPLITS[:2]:
-        with problems.at("data", split):
+        try:
             examples[split] = text_split(source, split, study.data, form, reader, folder)
             if split == "train" and study.data.compares_draws:
                 drawn = _drawn(source, study.data, form, reader, folder)
                 numbers = np.concatenate([blocks.numbers for blocks in drawn.values()])
                 examples[split] = next(iter(drawn.values())).chosen(np.unique(numbers))
+        except UserError as error:
+            errors.append(error)
+    problems.add_once(errors, source.prefix, "data")
     if problems.problems:
         return StudyRows(source, [], {}, (), (), (), frozenset())
     found = shared_runs(examples)
@@ -115,10 +118,12 @@ def _numbers(source: Source, split: Split, data: Data, size: int, tokens: TokenF
         _tell(source, f"the last {rest} tokens of {holder} make no whole block of {size}, and are dropped.")
     missing: list[Split] = [name for name in ("validation", "test") if name not in source.readers]
     sizes = {name: getattr(data, name) or max(1, round(count * CARVED_SHARE)) for name in missing}
-    if holder == "train" and sum(sizes.values()) >= count:
+    if holder == "train" and sizes and sum(sizes.values()) >= count:
+        parts = " and ".join(f"{number} to {name}" for name, number in sizes.items())
+        lower = "".join(f"data.{name}, " for name in missing if getattr(data, name))
         raise DataError(
-            f"{source.place(split)}: its {tokens.count} tokens make {count} blocks of {size}, which cannot give "
-            f"{sizes or 'any'} and leave some to train on; lower training.block_tokens, or bring more text"
+            f"{source.place(split)}: its {tokens.count} tokens make {count} block{'s' * (count != 1)} of {size}, which "
+            f"cannot give {parts} and leave some to train on; lower {lower}training.block_tokens, or bring more text"
         )
     if not count:
         raise DataError(

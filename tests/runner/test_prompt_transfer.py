@@ -196,12 +196,12 @@ SHOWN = '{name: two, text: "{{ source }}", shots: 2}'
         ),
         (
             [f"prompts=[bare, {WRITTEN}, {{name: mix, mixture: [written, bare]}}]"],
-            "prompt 'mix' mixes 'bare', which has answers: likelihood; a mixture is of prompts that are answered by "
-            "texts: say answers: generate with each",
+            "prompt 'mix' mixes 'bare', which has answers: likelihood, and a mixture is of prompts that are answered "
+            "by texts: say answers: generate with each",
         ),
         (
             [f"prompts=[{WRITTEN}, {SHOWN}, {{name: mix, mixture: [written, two]}}]", "answers=null"],
-            "prompt 'mix' mixes 'two', which shows demonstrations; a mixture is of texts alone: name others",
+            "prompt 'mix' mixes 'two', which shows demonstrations, and the prompts of a mixture show none",
         ),
     ],
 )

@@ -99,3 +99,14 @@ def test_misplaced_and_misspelt_keys(written: str, meant: str, tmp_path: Path) -
 def test_a_truth_value_is_no_number(tmp_path: Path) -> None:
     (message,) = said(put("training.epochs", True), tmp_path)
     assert message == "training.epochs is true; it must be a number, not true or false"
+
+
+def test_a_key_that_yaml_reads_as_no_text_is_to_be_quoted(tmp_path: Path) -> None:
+    labels = {0: ["a"], True: ["b"], None: ["c"]}  # of which YAML makes 0, yes and null
+    told = "key true of data.labels is no text; quote it: YAML reads yes, no, on and off as true and false"
+    assert set(said(put("data.labels", labels), tmp_path)) == {
+        "key 0 of data.labels is no text; quote it",
+        told,
+        "key null of data.labels is no text; quote it",
+    }
+    assert "quote it" in said(put("data.columns", {"source": "a", 1: "b"}), tmp_path)[0]

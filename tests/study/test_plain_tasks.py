@@ -214,7 +214,8 @@ REFUSALS = {
     "generation.max_new_tokens=125": "cannot fit the model's context of 128; lower it to 120",
     "prompts=[bare]": "task 'text_generation' is of plain text, whose documents hold their prompts; leave prompts out",
     'prompts=[{name: text, text: "{{ text }}"}]': "leave prompts out",
-    "training.block_tokens=120": "cannot give",
+    "training.block_tokens=120": "cannot give 1 to validation and 1 to test and leave some to train on; lower training",
+    "data.validation=1000": "leave some to train on; lower data.validation, training.block_tokens",
     "data.train=1000": "data.train is 1000, but there are",
     "generality.tasks=[text_generation]": "generality.tasks names 'text_generation'",
 }

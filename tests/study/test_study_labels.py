@@ -100,6 +100,18 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
         "data.labels says nothing where all prompts are answered by a text; set answers: likelihood",
     ),
     "a misspelt way to answer": (("answers=likelyhood",), "answers"),
+    "two names that differ by white space alone": (
+        ("data.labels={early: [a], 'late  on': [b], late on: [c], late: [d], cold: [e]}",),
+        "labels 'late  on' and 'late on' differ by white space alone",
+    ),
+    "a ranking by likelihoods of labels and of texts": (
+        ("search.metric=loss", "final.seeds=[]", "prompts=[bare, {name: c, text: '{{ source }}', answers: generate}]"),
+        "the study ranks by loss, but some of its prompts are answered by a label and some by a text",
+    ),
+    "a mixture of prompts that are answered by labels": (
+        ("prompts=[bare, {name: cue, text: '{{ source }}:'}, {name: mix, mixture: [bare, cue]}]",),
+        "mixes 'bare', which has answers: likelihood, and a mixture is of prompts that are answered by texts",
+    ),
     "one that no prompt may state": (
         ("prompts=[{name: p, text: '{{ source }}', labels: {a: [b]}}]",),
         "unknown key 'labels'",
@@ -221,3 +233,17 @@ def test_seeds_that_draw_all_rows_are_refused(place: Place) -> None:
     assert "data.seed 0 and 1 draw the same 24 training rows" in refused(place, "data.seed=[0, 1]", "data.train=24")
     told = "data.seed compares 0, 1, each of other training rows; validation and test are those of 0."
     assert told in checked(place, "data.seed=[0, 1]", "data.train=9").notes
+
+
+def test_losses_of_labels_and_of_texts_in_one_study_are_told(place: Place) -> None:
+    two_ways = "prompts=[bare, {name: cue, text: '{{ source }}', answers: generate}]"
+    assert sum("answered in two ways" in caution for caution in checked(place, two_ways).cautions) == 1
+    checked(place, two_ways, "search.metric=loss")  # accuracy ranks: the loss looks for the best of one cell's trials
+    assert not any("answered in two ways" in caution for caution in checked(place).cautions)
+
+
+def test_where_there_are_no_rows_nothing_is_said_of_labels(place: Place) -> None:
+    write_rows(data(place, "train"), [{**row, "target": ""} for row in rows("train")])
+    assert "label" not in refused(place)
+    write_rows(data(place, "train"), [])
+    assert "label" not in refused(place)

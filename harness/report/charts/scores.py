@@ -17,6 +17,7 @@ from harness.results.collect import Results
 from harness.results.loss_curves import curve_unit
 from harness.results.row_order import by_prompt, kept_split, prompts, tunings
 from harness.results.search_budget import best_trial, expected_best_curve
+from harness.results.unlike_losses import loss_unit
 from harness.stats import mean
 from harness.study.dimension import Dimension, format_value
 from harness.study.search_space import shown_value
@@ -52,7 +53,7 @@ def style(tuning: str, results: Results) -> int:
 def score_axis(metric: str, split: str, results: Results) -> Axis:
     """Return the axis of a metric, with its unit and direction."""
     if metric == "loss":
-        return Axis(f"loss on {split} (nats a token), lower is better")
+        return Axis(f"loss on {split} ({loss_unit(results.cells, results.answers)}), lower is better")
     return Axis(f"{metric} on {split}, {'higher' if results.maximize else 'lower'} is better")
 
 
@@ -193,7 +194,7 @@ def learning_curves(results: Results) -> Chart | None:
     """Return train and validation loss by epoch or step, means over a cell's runs, the gap between them shaded."""
     panels, unit = _panels(results, lambda cell: _learned(cell, results), _gaps), curve_unit(results.settings)
     title = f"Loss by {unit}: validation with marks, train dashed, the gap between them shaded"
-    x, y = Axis(unit, "count"), Axis("loss (nats a token)")
+    x, y = Axis(unit, "count"), Axis(f"loss ({loss_unit(results.cells, results.answers)})")
     return Chart("learning_curves", title, x, y, panels) if panels else None
 
 

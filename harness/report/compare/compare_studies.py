@@ -10,7 +10,7 @@ from harness.core.errors import FRESH, UserError
 from harness.core.example import SPLITS, Prediction, Split
 from harness.core.passwords import masked
 from harness.metrics.base import Metric
-from harness.metrics.likelihood import LOSS, PERPLEXITY
+from harness.metrics.likelihood import LOSS, OF_LIKELIHOODS, PERPLEXITY
 from harness.report.compare.compared_pair import Side, find_side
 from harness.results.changed_metric import changed_metric
 from harness.results.degenerate import unclaimed
@@ -85,6 +85,8 @@ def compare(
     answers = _answers(sides, on)
     if isinstance(reason := scored_by(by, answers), str):
         raise UserError(f"{reason}; choose another metric")
+    if by.name in OF_LIKELIHOODS:
+        _refuse_other_answers(by.name, answers)
     if by.name in (LOSS.name, PERPLEXITY.name):
         _refuse_other_tokens(by.name, answers)
     scored = score_answers(answers, by)
@@ -217,6 +219,17 @@ def _ordered(run: Sequence[Prediction], order: Sequence[str], side: Side) -> tup
             f"start the study over: {FRESH}"
         )
     return tuple(predictions[identity] for identity in order)
+
+
+def _refuse_other_answers(metric: str, answers: Answers) -> None:
+    """Refuse likelihoods where one side chose among labels and the other wrote texts."""
+    of_labels = {name: side.runs[0][0].probabilities is not None for name, side in answers.cells.items()}
+    if len(set(of_labels.values())) > 1:
+        one, other = sorted(of_labels, key=of_labels.__getitem__)
+        raise UserError(
+            f"{metric} of {other} is of labels that were chosen from, that of {one} of texts, so neither says anything "
+            "beside the other; choose a metric of texts"
+        )
 
 
 def _refuse_other_tokens(metric: str, answers: Answers) -> None:

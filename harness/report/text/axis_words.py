@@ -38,10 +38,11 @@ def axis_words(axis: str) -> AxisWords:
 def level_words(axis: str, level: str) -> str:
     """Return a level of an axis as sentences call it.
 
-    >>> level_words("train_size", "800"), level_words("decay", "strong")
-    ('800 training examples', 'decay strong')
+    >>> level_words("train_size", "800"), level_words("train_size", "1"), level_words("decay", "strong")
+    ('800 training examples', '1 training example', 'decay strong')
     """
-    return axis_words(axis).level.format(level)
+    words = axis_words(axis).level.format(level)
+    return words.removesuffix("s") if (axis, level) == ("train_size", "1") else words
 
 
 def facet(levels: Mapping[str, str], but: Container[str] = ("prompt", "tuning")) -> str:

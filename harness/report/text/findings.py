@@ -13,6 +13,7 @@ from harness.results.collect import Results
 from harness.results.degenerate import nothing_ranks, unclaimed
 from harness.results.prompt_transfer import PromptTransfer, prompt_transfer
 from harness.results.unfinished import unfinished
+from harness.results.unlike_losses import loss_unit
 from harness.stats import Comparison
 from harness.stats.answers import Scored, score_answers, units
 from harness.stats.verdicts import Verdicts, judge
@@ -66,6 +67,7 @@ def find(results: Results) -> Findings:
             "reason": unranked,
             "unfinished": not begun and unfinished(results),
             "answered": answers is not None and not answers.kept_off,
+            "labels": loss_unit(results.cells, answers) == "nats a row",
         }
         return Findings(" ".join(paragraphs("text/unranked.md.j2", **facts)), unranked=unranked)
     if answers is None:
