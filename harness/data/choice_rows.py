@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple, overload
 
+from harness.core.errors import DataError
 from harness.core.example import Example
 from harness.data.label_words import Label, head_labels, is_labelled, labels_of, with_words
 from harness.data.template import Template
@@ -126,8 +127,8 @@ def _choice(example: Example, prompt: PromptForm, reader: Reader, limits: Limits
     labels, lead = labels_of(prompt), _lead(prompt, reader)
     example = replace(example, shots=with_words(example.shots, labels))
     if head_labels(prompt):
-        ((_, row, text),) = encode_each([replace(example, target=ANY)], prompt, reader, limits=limits)
-        return Choice((row._replace(target=()),), (), _right(example, labels)), text
+        row, text = _whole(example, prompt, reader, limits)
+        return Choice((row,), (), _right(example, labels)), text
     places = dict[Ids, int]()  # of rows, by what their words have in common
     rows, words, text = list[Row](), list[Word](), ""
     for place, word in ((place, word) for place, label in enumerate(labels) for word in label.words):
@@ -137,6 +138,22 @@ def _choice(example: Example, prompt: PromptForm, reader: Reader, limits: Limits
             rows.append(row)
         words.append(Word(place, places[shared], row.target[lead:]))
     return Choice(tuple(rows), tuple(words), _right(example, labels)), text
+
+
+def _whole(example: Example, prompt: PromptForm, reader: Reader, limits: Limits) -> tuple[Row, str]:
+    """Return an example as a classification head reads it, without a target, and its prompt.
+
+    Raises:
+        DataError: The text has another end token than the one behind it, at which an encoder-decoder's head is asked.
+    """
+    ((_, row, text),) = encode_each([replace(example, target=ANY)], prompt, reader, limits=limits)
+    count = row.prompt.count(reader.tokenizer.eos_token_id)
+    if reader.is_encoder_decoder and count != 1:
+        raise DataError(
+            f"example {example.id!r}: its prompt has {count} end tokens ({reader.tokenizer.eos_token!r}), but the head "
+            "of an encoder-decoder is asked at the one behind the text; take it out of the text"
+        )
+    return row._replace(target=()), text
 
 
 def _behind(example: Example, prompt: PromptForm, reader: Reader, limits: Limits, word: str) -> tuple[Row, str]:

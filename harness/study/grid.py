@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 
-HEADED = "under a classification head"
+HEADED = "with a classification head"
 """Behind the name of a model, which has no spaces; alone where one model is studied."""
 
 

@@ -69,10 +69,15 @@ def with_labels(
         for form in [form for form in asked if answers_of(form) == "likelihood"]:
             _refuse_words(replace(form, labels=labels), study, task, examples["train"][0], reader, problems)
     sound = len(problems.problems) == before and labels and reader
-    made = {"labels": labels} if sound else {"answers": None}
-    return [(place, replace(form, **made) if is_labelled(form) else form) for place, form in prompts], [
-        *_unlearned(labels, examples)
-    ]
+    found = [(place, _with(form, labels if sound else ()) if is_labelled(form) else form) for place, form in prompts]
+    return found, [*_unlearned(labels, examples)]
+
+
+def _with(form: PromptForm, labels: Sequence[Label]) -> PromptForm:
+    """Return a prompt with its labels, whose words no classification head needs; without any, answered by a text."""
+    if answers_of(form) == "head":
+        labels = [Label(label.name, (label.name,)) for label in labels]
+    return replace(form, **({"labels": tuple(labels)} if labels else {"answers": None}))
 
 
 def _found(

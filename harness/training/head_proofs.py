@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.core.errors import DataError
 from harness.data.tokenization import Row
 from harness.models.hooks import MISFIT, eval_mode
 from harness.models.load import Loaded
@@ -13,28 +12,7 @@ from harness.training.batching import rows_together
 from harness.training.loss import ForwardPass
 from harness.training.proofs import is_close
 
-__all__ = ["refuse_uneven_ends", "scores_depend_on_others"]
-
-
-def refuse_uneven_ends(loaded: Loaded, rows: Sequence[Row]) -> None:
-    """See that each row has one end token, where an encoder-decoder's head looks for it.
-
-    Args:
-        loaded: The model under its head.
-        rows: Prompts in token ids.
-
-    Raises:
-        DataError: A text writes another one, or its tokenizer none.
-    """
-    if not loaded.is_encoder_decoder:
-        return
-    end = loaded.model.config.eos_token_id
-    for row in rows:
-        if (count := row.prompt.count(end)) != 1:
-            raise DataError(
-                f"example {row.id!r}: its prompt has {count} end tokens ({loaded.tokenizer.decode([end])!r}), but the "
-                f"head of {type(loaded.model).__name__} is asked at the one behind the text; take it out of the text"
-            )
+__all__ = ["scores_depend_on_others"]
 
 
 def scores_depend_on_others(loaded: Loaded, forward: ForwardPass, rows: Sequence[Row]) -> bool:

@@ -42,7 +42,7 @@ from harness.training.answers_begin import refuse_other_beginning
 from harness.training.cell_rows import CellRows
 from harness.training.criteria import Criterion
 from harness.training.fast_matmul import install
-from harness.training.head_proofs import refuse_uneven_ends, scores_depend_on_others
+from harness.training.head_proofs import scores_depend_on_others
 from harness.training.loop import device
 from harness.training.loss import ForwardPass
 from harness.training.own_criterion import own_criterion
@@ -137,11 +137,10 @@ class TrainingSetup:
 
     def _prove_head(self, checked: Checked, say: Callable[[str], None]) -> None:
         """Find how the labels of a classification head are scored; of its few positions nothing is left out."""
-        rows = [row for prompt in checked.prompts for row in self.encoded(prompt, "validation").rows]
-        train = [row for prompt in checked.prompts for row in self.encoded(prompt, "train").rows]
-        refuse_uneven_ends(self.loaded, [*rows, *train])
+        splits: tuple[Split, ...] = ("train", "validation")
+        rows = [row for prompt in checked.prompts for split in splits for row in self.encoded(prompt, split).rows]
         whole = ForwardPass(self.loaded.model, precision=self.study.training.precision)
-        if scores_depend_on_others(self.loaded, whole, [*rows, *train]):
+        if scores_depend_on_others(self.loaded, whole, rows):
             whole = replace(whole, alone=True)
             say("labels are scored one row at a time: on these rows, padding or the rows beside a row move its own")
         self.forward = self.whole_forward = whole

@@ -70,13 +70,13 @@ def test_a_run_that_was_cut_ends_as_an_undisturbed_one(places: Places, monkeypat
     place = labelled_place(places, "bert", store=False)
     monkeypatch.chdir(place.folder)
     checked = check(read_study(place.study, list(CUT)))
-    assert list(checked.residents) == ["", "under a classification head"]
+    assert list(checked.residents) == ["", "with a classification head"]
     models = ModelsInTurn(checked, HERE, Progress(), 1, lambda model, manner: None)
     facts = models.facts()
     assert facts.head is not None
     assert facts.parameters.keys() == {cell.id for cell in checked.cells}
     assert facts.parameters["plain/none"] == (0, facts.head.parameters["plain/none"][1])
-    setup = models.of("under a classification head").trainer.setup
+    setup = models.of("with a classification head").trainer.setup
     setup.open_test(checked.test_examples())
     whole, signs = done(checked, models.resident.trainer)
     assert signs > 9
@@ -102,7 +102,7 @@ def table(place: Place, run: str) -> list[dict[str, str]]:
 def place(places: Places) -> Place:
     made = labelled_place(places)
     way = go(made, *OPTIONS, part="plain/*")
-    assert "the model under a classification head" in way.show
+    assert "the model with a classification head" in way.show
     assert "the head's score of 'early' among 'cold', 'early', 'late'" in way.show
     return made
 

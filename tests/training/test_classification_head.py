@@ -33,7 +33,7 @@ from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.memory import ActivationMemory
 from harness.training.batching import Batch, loss_batches
 from harness.training.choosing import chosen
-from harness.training.head_proofs import refuse_uneven_ends, scores_depend_on_others
+from harness.training.head_proofs import scores_depend_on_others
 from harness.training.loop import fit
 from harness.training.loss import ForwardPass
 
@@ -211,13 +211,13 @@ def test_a_head_is_drawn_by_the_seed_trains_with_whatever_trains_and_goes(
         assert not torch.equal(drawn[0][0], drawn[1][0])
 
 
-def test_without_an_end_token_alone_behind_its_text_a_row_is_refused(headed: Callable[..., Loaded]) -> None:
-    loaded = headed("t5")
-    rows = rows_of(loaded)
-    refuse_uneven_ends(loaded, rows)
-    odd = rows[3]._replace(prompt=(*rows[3].prompt[:2], 2, *rows[3].prompt[2:]))
-    with pytest.raises(DataError, match=r"example '3': its prompt has 2 end tokens \('</s>'\)"):
-        refuse_uneven_ends(loaded, [*rows[:3], odd])
+def test_a_text_that_writes_an_end_token_is_refused_where_a_decoder_would_be_asked_there(
+    headed: Callable[..., Loaded],
+) -> None:
+    odd = [Example("7", {"source": "the train </s> left"}, "early")]
+    with pytest.raises(DataError, match=r"example '7': its prompt has 2 end tokens \('</s>'\)"):
+        encode_choices(odd, PROMPT, headed("t5"), limits=Limits(60, 12))
+    encode_choices(odd, PROMPT, headed("gpt2"), limits=Limits(60, 12))
 
 
 def test_a_family_without_a_class_and_a_trunk_that_is_not_there_are_refused(

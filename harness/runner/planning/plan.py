@@ -40,8 +40,8 @@ ZERO_SHOT = Tuning(kind="none")
 PATIENCE = 60.0
 """Seconds of probing; where it would take more, one batch of each kind is probed."""
 
-LANGUAGE_MODEL = "the language model"
-"""What a model is called beside itself under a classification head."""
+AS_IT_IS = "as a language model"
+"""What is said of a model beside the same with a classification head."""
 
 LONGER = 3
 """How much longer than zero-shot's a tuning's probe takes, for a guess."""
@@ -63,7 +63,7 @@ def plan(checked: Checked, workspace: Workspace, *, say: Callable[[str], None], 
     for resident, one in residents.items():
         if own := [cell for cell in searched if cell.resident == resident]:
             part = _at_the_middle(one) if checked.models else one
-            name = (resident or LANGUAGE_MODEL) if len(residents) > 1 else ""
+            name = resident if checked.models else f"the model {resident or AS_IT_IS}" if len(residents) > 1 else ""
             plans[name], itemsize = _of_model(part, checked, own, chosen, workspace, say)
             itemsizes.append(itemsize)
     made = together(plans, [cell.id for cell in searched])
