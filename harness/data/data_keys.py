@@ -180,8 +180,9 @@ class Data(Place):
     @property
     def draws(self) -> tuple[Draw, ...]:
         """All draws of training rows; more than one where sizes or seeds are compared."""
-        levels = (one if isinstance(one, tuple) else (one,) for one in (self.train, self.per_label, self.seed))
-        return tuple(Draw(*each) for each in product(*levels))
+        sizes: tuple[int | None, ...] = self.train if isinstance(self.train, tuple) else (self.train,)
+        counts: tuple[int | None, ...] = self.per_label if isinstance(self.per_label, tuple) else (self.per_label,)
+        return tuple(Draw(*each) for each in product(sizes, counts, self.seeds or (self.first_seed,)))
 
     @property
     def compares_draws(self) -> bool:
