@@ -20,7 +20,7 @@ from harness.metrics.base import metric_name
 from harness.study.chat_notes import dates
 from harness.study.checked_study import Checked
 from harness.study.decoding_origins import decoding_settings
-from harness.study.grid import Cell, same_answers
+from harness.study.grid import Cell
 from harness.study.prompt_lints import Lint
 from harness.study.search_faults import search_plan
 from harness.study.search_space import SearchSpace, drawn_from, size_searched
@@ -67,8 +67,7 @@ def overview(checked: Checked) -> Iterator[RenderableType]:
     trials = [search_plan(cell, study, cells).trials for cell in cells if cell.tuning.trains]
     trained, most = len(trials), " to ".join(map(str, sorted({min(trials), max(trials)}))) if trials else "0"
     finals = len(study.final.seeds)
-    asked = [cell for cell in cells if not cell.tuning.trains and same_answers(cell, cells)[0] == cell]
-    runs = sum(trials) + trained * len(study.final.seeds) + len(asked)
+    runs = sum(trials) + trained * len(study.final.seeds) + len(cells) - trained
     yield (
         f"{len(cells)} cell{'s' * (len(cells) != 1)}: {trained} with {most} trial{'s' * (most != '1')} and {finals} "
         f"final run{'s' * (finals != 1)}, {_untrained(cells)}; "

@@ -35,6 +35,7 @@ def feature_effects(
         start = {axis: (baseline or {}).get(axis, level) for axis, level in first.items()}
         reference = next((cell for cell, levels in there.items() if levels == start), None)
         if reference is not None:
-            moves = {"higher_is_better": higher_is_better, "unmoved": unmoved}
-            found[prompt] = effects(tested, there, reference=reference, **moves)
+            found[prompt] = effects(
+                tested, there, reference=reference, higher_is_better=higher_is_better, unmoved=unmoved
+            )
     return found

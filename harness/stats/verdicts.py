@@ -205,14 +205,12 @@ def _of_axes(
 ) -> dict[str, Any]:
     """Return what verdicts say of axes: their effects, those of prompts' features, learning curves."""
     levels, higher = {name: factors[name] for name in tested if name in factors}, metric.higher_is_better
-    lie, moves = (
-        {"along": along, "sizes": sizes, "reference": baseline, "ends": metric.range},
-        {"higher_is_better": higher, "unmoved": unmoved},
-    )
+    moves, start = partial(effects, tested, higher_is_better=higher, unmoved=unmoved), levels.get(baseline)
+    curves = partial(learning_curves, tested, levels, along=along, sizes=sizes, reference=baseline)
     return {
-        "effects": effects(tested, levels, reference=baseline, **moves) if baseline in levels else None,
-        "features": feature_effects(features, tested, levels.get(baseline), **moves),
-        "curves": learning_curves(tested, levels, **lie, seed=SEED),
+        "effects": moves(levels, reference=baseline) if start else None,
+        "features": feature_effects(features, tested, start, higher_is_better=higher, unmoved=unmoved),
+        "curves": curves(ends=metric.range, seed=SEED),
     }
 
 
