@@ -14,6 +14,7 @@ from harness.report.ranked_table import ranked_table
 from harness.report.samples import first_examples, samples
 from harness.report.study_facts import best_model, kept_off, prompt_texts, study_facts, study_file
 from harness.report.templates import paragraphs
+from harness.report.text.axis_words import axis_words
 from harness.report.text.cautions import caption_on_test, cautions
 from harness.report.text.effects import effect_families, effects_at_a_glance, feature_families
 from harness.report.text.findings import Findings
@@ -21,6 +22,7 @@ from harness.report.text.glossary import glossary
 from harness.report.text.headline import MARKED, examples_to_see, untested
 from harness.report.text.search_sentences import searches
 from harness.report.text.transfer_table import transfer_facts
+from harness.results.asked_once import asked_once
 from harness.results.collect import Results
 from harness.results.unlike_losses import loss_unit, unlike_losses
 from harness.study.axes import featured
@@ -34,6 +36,12 @@ GLANCE = (
 )
 """How to read the table of all effects."""
 
+OF_TRAINED = (
+    "Training rows do not move zero-shot cells: shares are of the other cells, and so are the effects of what says "
+    "which rows are trained on."
+)
+"""The same, where one run of the untrained model stands for several cells."""
+
 
 def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[str, Any]:
     """Return the facts."""
@@ -43,6 +51,7 @@ def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[
     features = {} if untestable else feature_families(verdicts)
     rows = [row for family in chain(families, *features.values()) for row in family.rows]
     prompts = featured(results.settings.get("prompts", ()))
+    once = [axis_words(axis).one for axis in asked_once(results)]
     return {
         "results": results,
         "findings": findings,
@@ -52,7 +61,7 @@ def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[
         "ranked": ranked_table(results, findings),
         "to_see": examples_to_see(verdicts) if verdicts else "",
         "families": families,
-        "glance_note": GLANCE,
+        "glance_note": f"{GLANCE} {OF_TRAINED}" if once else GLANCE,
         "glance": [] if untestable else effects_at_a_glance(verdicts),
         "features": [(p.name, plain_tables.wordings(p), features[p.name]) for p in prompts if p.name in features],
         "transfer": transfer_facts(results, findings),
@@ -85,6 +94,7 @@ def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[
                 verdicts=verdicts,
                 better=better,
                 marked=MARKED,
+                once=once,
                 no_finals=not all(cell.finals for cell in results.cells),
             )
         ),

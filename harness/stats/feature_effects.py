@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 from harness.stats.multiple_comparisons import Effects, effects
 from harness.stats.trained_cells import Trained
@@ -16,6 +17,7 @@ def feature_effects(
     baseline: Mapping[str, str] | None,
     *,
     higher_is_better: bool,
+    unmoved: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> dict[str, Effects]:
     """Return the effects of each prompt's features, where the cell of its first wordings was tested.
 
@@ -24,6 +26,7 @@ def feature_effects(
         tested: From `resample`.
         baseline: The levels of the baseline, whose further ones the first wordings are held at; ``None``: the first.
         higher_is_better: The metric's direction.
+        unmoved: By axis, the cells that are the same at each of its levels.
     """
     found = {}
     for prompt, cells in features.items():
@@ -32,5 +35,7 @@ def feature_effects(
         start = {axis: (baseline or {}).get(axis, level) for axis, level in first.items()}
         reference = next((cell for cell, levels in there.items() if levels == start), None)
         if reference is not None:
-            found[prompt] = effects(tested, there, reference=reference, higher_is_better=higher_is_better)
+            found[prompt] = effects(
+                tested, there, reference=reference, higher_is_better=higher_is_better, unmoved=unmoved
+            )
     return found

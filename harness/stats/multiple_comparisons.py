@@ -8,7 +8,7 @@ that it holds 0 just where the test is undecided.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations, islice, product
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
@@ -172,6 +172,7 @@ def effects(
     higher_is_better: bool,
     level: float = 0.95,
     of: Target = "procedure",
+    unmoved: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> Effects:
     """Return the main effect of each axis and the interaction of each pair, paired over the other axes.
 
@@ -184,14 +185,21 @@ def effects(
         higher_is_better: The metric's direction.
         level: Of the intervals; verdicts are at one minus it.
         of: What the claims are about; see `harness.stats.contrasts`.
+        unmoved: By axis, the cells that are the same at each of its levels, of which it moves none. Its effect, and
+            those of its pairs, are of the others; so are all shares.
     """
     start = factors[reference]
-    grid = {tuple(levels.values()): cell for cell, levels in factors.items()}
-    block = dict(zip(start, _crossed(list(grid)), strict=False))
-    shares = {axis: dict.fromkeys(levels, 1 / len(levels)) for axis, levels in block.items()}
-    moves = {axis: _moves(block, start, axis) for axis in start}
+
+    def moved(axes: Iterable[str]) -> tuple[dict[tuple[str, ...], str], dict[str, list[str]]]:
+        """Return the cells that all of some axes move, by their levels, and the levels of each axis."""
+        out = {cell for axis in axes for cell in unmoved.get(axis, ())}
+        grid = {tuple(levels.values()): cell for cell, levels in factors.items() if cell not in out}
+        return grid, dict(zip(start, _crossed(list(grid)), strict=False))
 
     def contrasts(*axes: str) -> list[_Contrast]:
+        grid, block = moved(axes)
+        shares = {axis: dict.fromkeys(levels, 1 / len(levels)) for axis, levels in block.items()}
+        moves = {axis: _moves(block, start, axis) for axis in start}
         found = []
         for levels in product(*(moves[axis] for axis in axes)):
             sides = shares | {axis: moves[axis][level] for axis, level in zip(axes, levels, strict=True)}
@@ -203,8 +211,10 @@ def effects(
     every = [contrast for part in asked.values() for contrast in part]
     answers = iter(_family(every, cells, higher_is_better=higher_is_better, level=level, of=of))
     told = {axes: tuple(islice(answers, len(part))) for axes, part in asked.items()}
+    grid, block = moved(start)
     scores = {levels: cells[cell].value for levels, cell in grid.items()}
     squares = effect_shares(block, scores) if block.keys() == start.keys() else {}
+    squares = {axes: share for axes, share in squares.items() if all(len(block[axis]) > 1 for axis in axes)}
     main, pairs = {axis: told[axis,] for axis in start}, {pair: told[pair] for pair in combinations(start, 2)}
     return Effects(main, pairs, squares)
 

@@ -8,7 +8,7 @@ same verdicts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
@@ -136,6 +136,7 @@ def judge(
     chosen: bool = True,
     along: str = "",
     sizes: Mapping[str, int] = MappingProxyType({}),
+    unmoved: Mapping[str, Collection[str]] = MappingProxyType({}),
     pairs: bool = False,
     smallest_difference: float | None = None,
     unclaimed: Mapping[str, str] = MappingProxyType({}),
@@ -154,6 +155,7 @@ def judge(
         chosen: Whether the best cell was chosen by its own runs' validation scores, so that its interval allows for it.
         along: The axis whose levels are numbers of training examples; empty: there is none.
         sizes: By cell, these numbers, where they are not what the levels say.
+        unmoved: By axis, the cells that are the same at each of its levels.
         pairs: Whether each cell is to be compared with each.
         smallest_difference: Of interest, in the metric's units; the metric's own where it is None.
         unclaimed: Cells that take no part in tests, and why; their comparisons say so.
@@ -178,7 +180,9 @@ def judge(
         to_baseline=to_baseline,
         with_best=bounded(held_against(best, trained, unclaimed, partial(with_best, higher_is_better=higher))),
         pairs=bounded(all_pairs(tested, higher_is_better=higher) if pairs else ()),
-        **_of_axes(tested, factors or {}, features, metric, baseline=baseline, along=along, sizes=sizes),
+        **_of_axes(
+            tested, factors or {}, features, metric, baseline=baseline, along=along, sizes=sizes, unmoved=unmoved
+        ),
         references=_scores(fixed, metric, None, {}),
         to_references=bounded(to_others(best, {best: trained[best], **fixed})),
         needed=needed(best, to_baseline, prepared, trained, _wanted(metric, scored, smallest_difference), seed=SEED),
@@ -203,14 +207,16 @@ def _of_axes(
     baseline: str,
     along: str,
     sizes: Mapping[str, int],
+    unmoved: Mapping[str, Collection[str]],
 ) -> dict[str, Any]:
     """Return what verdicts say of axes: their effects, those of prompts' features, learning curves."""
     levels, higher = {name: factors[name] for name in tested if name in factors}, metric.higher_is_better
-    curves = partial(learning_curves, reference=baseline, ends=metric.range, seed=SEED)
+    moves, start = partial(effects, tested, higher_is_better=higher, unmoved=unmoved), levels.get(baseline)
+    curves = partial(learning_curves, tested, levels, along=along, sizes=sizes, reference=baseline)
     return {
-        "effects": effects(tested, levels, reference=baseline, higher_is_better=higher) if baseline in levels else None,
-        "features": feature_effects(features, tested, levels.get(baseline), higher_is_better=higher),
-        "curves": curves(tested, levels, along=along, sizes=sizes),
+        "effects": moves(levels, reference=baseline) if start else None,
+        "features": feature_effects(features, tested, start, higher_is_better=higher, unmoved=unmoved),
+        "curves": curves(ends=metric.range, seed=SEED),
     }
 
 

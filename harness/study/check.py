@@ -93,7 +93,7 @@ def _check(file: StudyFile, *, test: bool, workspace: Workspace | None) -> Check
     rows = _rows(study, task, task_file, description, reader, tokens, problems, labelled=labelled, test=test)
     source, examples = rows.source, dict(rows.examples)
     kinds = loss_kinds(study, metrics, [form for _, form in prompts], problems)
-    prompts, unlearned = with_labels(study, task, prompts, examples, reader, problems)
+    prompts, unlearned = with_labels(study, task, prompts, examples, rows.parts, reader, problems)
     demonstrations = Demonstrations(examples.get("train", ()))
     shown = {} if text else examples  # of blocks of text there is no prompt that they are filled in
     parts = study, task, task_file, prompts, metrics, rows, description, reader, demonstrations, problems

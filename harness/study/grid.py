@@ -24,7 +24,7 @@ from harness.data.demonstrations import shots_of
 from harness.data.label_words import head_labels
 from harness.data.prompt_forms import stored_fields
 from harness.data.tokenization import SOURCE_TOKENS, PromptForm
-from harness.study.axes import AXES, MODEL, Level, Tuning
+from harness.study.axes import AXES, DRAWN_BY, MODEL, Level, Tuning
 from harness.study.dimension import Dimension
 from harness.study.first_settings import first_settings
 from harness.study.search_space import SearchSpace, size_searched
@@ -42,6 +42,7 @@ __all__ = [
     "edition",
     "expand",
     "neighbor",
+    "same_answers",
     "select",
     "sized_by",
     "with_neighbors",
@@ -183,6 +184,21 @@ def neighbor(cell: Cell, study: StudySpec, cells: Sequence[Cell]) -> Cell | None
     line = [other for other in trained if {**other.levels, "tuning": cell.tuning.name} == cell.levels]
     place = [other.tuning for other in line].index(cell.tuning)
     return line[place - 1] if place else None
+
+
+def same_answers(cell: Cell, cells: Sequence[Cell]) -> list[Cell]:
+    """Return those of some cells that one final run answers for: where training rows enter nothing, all draws of them.
+
+    They enter where something trains, and where demonstrations are shown.
+    """
+    if cell.tuning.trains or shots_of(cell.prompt):
+        return [cell]
+    return [other for other in cells if _but_rows(other) == _but_rows(cell)]
+
+
+def _but_rows(cell: Cell) -> dict[str, str]:
+    """Return the levels of a cell on the axes that do not say which training rows it uses."""
+    return {axis: level for axis, level in cell.levels.items() if axis not in DRAWN_BY}
 
 
 def with_neighbors(chosen: Sequence[Cell], study: StudySpec, cells: Sequence[Cell]) -> list[Cell]:

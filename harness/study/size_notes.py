@@ -6,6 +6,8 @@ from harness.study.spec import StudySpec
 
 __all__ = ["draws_compared", "size_notes"]
 
+ASKED_ONCE = "Zero-shot cells know nothing of training rows: one run of the untrained model stands for all of them."
+
 
 def _sizes(study: StudySpec) -> str:
     """Return what the training sizes of a study have in common, in words; empty where one is studied."""
@@ -42,4 +44,4 @@ def size_notes(study: StudySpec) -> list[str]:
         notes.append(f"data.{key} compares {told}; {other}.")
     if told := _seeds(study):
         notes.append(f"data.seed compares {told}.")
-    return notes
+    return [*notes, ASKED_ONCE] if notes else []

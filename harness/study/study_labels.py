@@ -10,6 +10,7 @@ from harness.core.closest_match import closest
 from harness.core.errors import DataError, HarnessError
 from harness.core.example import Example, Split
 from harness.data.choice_rows import word_ids
+from harness.data.data_keys import Draw
 from harness.data.label_words import Label, answers_of, is_labelled, labels_of
 from harness.data.tokenization import Ids, PromptForm, Reader
 from harness.study.masked_models import refuse_writing
@@ -34,6 +35,7 @@ def with_labels(
     task: Task,
     prompts: Prompts,
     examples: Mapping[Split, Sequence[Example]],
+    parts: Mapping[Draw, Sequence[Example]],
     reader: Reader | None,
     problems: Problems,
 ) -> tuple[Prompts, list[str]]:
@@ -46,6 +48,7 @@ def with_labels(
         task: Its task.
         prompts: With their places in the study file's list.
         examples: All splits at hand.
+        parts: By draw, what cells use of train, where several draws are compared.
         reader: Stands for the model; ``None``: it could not be read.
         problems: Takes what is wrong.
     """
@@ -70,7 +73,7 @@ def with_labels(
             _refuse_words(replace(form, labels=labels), study, task, examples["train"][0], reader, problems)
     sound = len(problems.problems) == before and labels and reader
     found = [(place, _with(form, labels if sound else ()) if is_labelled(form) else form) for place, form in prompts]
-    return found, [*_unlearned(labels, examples)]
+    return found, [*_unlearned(labels, examples, parts)]
 
 
 def _with(form: PromptForm, labels: Sequence[Label]) -> PromptForm:
@@ -166,11 +169,17 @@ def _refuse_words(
         of.setdefault(ids, (label.name, word))
 
 
-def _unlearned(labels: Sequence[Label], examples: Mapping[Split, Sequence[Example]]) -> list[str]:
-    """Return a sentence for each label of which train has no row."""
-    there = {example.target for example in examples.get("train", ())}
+def _unlearned(
+    labels: Sequence[Label], examples: Mapping[Split, Sequence[Example]], parts: Mapping[Draw, Sequence[Example]]
+) -> list[str]:
+    """Return a sentence for each label of which train, or what cells use of it, has no row."""
+    used = {f"of the {draw} training rows": part for draw, part in parts.items()}
+    there = {
+        rows: {one.target for one in part} for rows, part in (used or {"of train": examples.get("train", ())}).items()
+    }
     return [
-        f"No row of train has the label {label.name!r}: what is trained can only learn that it is never right."
+        f"No row {rows} has the label {label.name!r}: what is trained can only learn that it is never right."
+        for rows, targets in there.items()
         for label in labels
-        if examples and label.name not in there
+        if examples and label.name not in targets
     ]

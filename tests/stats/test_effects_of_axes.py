@@ -99,3 +99,31 @@ def test_cells_that_score_alike_share_nothing() -> None:
     cells = resample(ready, generator=np.random.default_rng(1), resamples=50)
     factors = {cell: {"prompt": cell[0], "tuning": cell[2]} for cell in cells}
     assert effects(cells, factors, reference="a/c", higher_is_better=True).shares == {}
+
+
+def test_cells_that_an_axis_does_not_move_take_no_part_in_its_effects(
+    found: Effects, scores: dict[str, np.ndarray]
+) -> None:
+    """Untrained cells, the same at each size, beside the grid of those that train: size does what it does there."""
+    untrained = {cell.replace("/t0/", "/none/"): scores[cell[:-2] + "50"] - 0.3 for cell in scores if "/t0/" in cell}
+    whole = scores | untrained
+    ready = {cell: runs([[np.array([one]) for one in own]], mean, seeded=False) for cell, own in whole.items()}
+    cells = resample(ready, generator=np.random.default_rng(1), resamples=4000)
+    factors = {cell: dict(zip(LEVELS, cell.split("/"), strict=True)) for cell in whole}
+    unmoved = {"train_size": tuple(untrained)}
+    ours = effects(cells, factors, reference=REFERENCE, higher_is_better=True, unmoved=unmoved)
+    assert ours.shares == pytest.approx(found.shares)
+    of_size = [(ours.interactions[pair], rows) for pair, rows in found.interactions.items() if "train_size" in pair]
+    for rows, theirs in [(ours.main["train_size"], found.main["train_size"]), *of_size]:
+        assert [(row.a, row.b) for row in rows] == [(row.a, row.b) for row in theirs]
+        assert [row.difference.value for row in rows] == pytest.approx([row.difference.value for row in theirs])
+    diluted = effects(cells, factors, reference=REFERENCE, higher_is_better=True)
+    (size,), (smaller,) = found.main["train_size"], diluted.main["train_size"]
+    assert smaller.difference.value == pytest.approx(2 / 3 * size.difference.value)
+    others = [[row.difference.value for row in one.main["prompt"]] for one in (ours, diluted)]
+    assert others[0] == pytest.approx(others[1])
+    assert [row.a for row in ours.main["tuning"]] == ["t1", "none"]
+    of_one = {cell: levels for cell, levels in factors.items() if levels["tuning"] != "t1"}
+    alone = effects(cells, of_one, reference=REFERENCE, higher_is_better=True, unmoved=unmoved)
+    assert not [axes for axes in alone.shares if "tuning" in axes], "one level is left, which differs from none"
+    assert not alone.interactions["tuning", "train_size"]

@@ -164,6 +164,19 @@ def test_sizes_are_blocks_drawn_by_the_seed(place: Place) -> None:
     assert ids_of(other.examples["validation"]) == ids_of(whole.examples["validation"])
 
 
+def test_seeds_draw_other_blocks_of_those_that_are_left_to_train_on(place: Place) -> None:
+    sizes = "data.validation=3", "data.test=2"
+    made = checked(place, *sizes, "data.train=[4, 9]", "data.seed=[5, 0]")
+    assert [(draw.train, draw.seed) for draw in made.parts] == [(4, 5), (4, 0), (9, 5), (9, 0)]
+    for draw, part in made.parts.items():
+        alone = checked(place, *sizes, f"data.train={draw.train}", f"data.seed={draw.seed}")
+        assert ids_of(part) == ids_of(alone.examples["train"])
+        assert ids_of(made.examples["validation"]) == ids_of(alone.examples["validation"])
+    assert set(map(tuple, ids_of(made.examples["train"]))) == {
+        tuple(ids) for part in made.parts.values() for ids in ids_of(part)
+    }
+
+
 def test_a_text_is_tokenized_once_in_a_workspace(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     from harness.core.workspace import Workspace
     from harness.study import tokenized_text

@@ -205,6 +205,9 @@ def test_sizes_have_of_each_label_its_share(place: Place) -> None:
     for draw, part in made.parts.items():
         assert set(Counter(row.target for row in part).values()) == {len(part) // len(LABELS)}
         assert part == checked(place, f"data.train={draw.train}", f"data.seed={draw.seed}").examples["train"]
+    assert not [told for told in made.cautions if told.startswith("No row")]
+    told = "No row of the 2 training rows has the label"
+    assert sum(told in one for one in checked(place, "data.train=[2, 6]").cautions) == 1, "two rows, three labels"
     assert [cell.id for cell in made.cells][:4] == [
         "bare/none/6/0",
         "bare/none/6/1",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from harness.report.templates import paragraphs
 from harness.report.text.headline import answer
 from harness.report.text.recommendation import Recommendation, recommend
+from harness.results.asked_once import asked_once
 from harness.results.changed_metric import changed_metric
 from harness.results.collect import Results
 from harness.results.degenerate import nothing_ranks, unclaimed
@@ -93,6 +94,7 @@ def find(results: Results) -> Findings:
         features=_features(results),
         along=PER_LABEL if PER_LABEL in results.axes else TRAIN_SIZE,
         sizes=_sizes(results),
+        unmoved=asked_once(results),
         pairs=final.get("pairs", False),
         smallest_difference=final.get("smallest_difference"),
         unclaimed={cell: why for cell, why in unclaimed(results).items() if cell in answers.cells},

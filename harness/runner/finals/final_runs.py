@@ -15,13 +15,14 @@ from harness.report.mlflow_pages.descriptions import final_note
 from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, Lost, Measured, Reply, Scored, Trained
 from harness.runner.finals.champion import middle_run
 from harness.runner.finals.checkpoints import Checkpoints
+from harness.runner.finals.common_finals import answered_for, take_over
 from harness.runner.finals.final_records import final_records, standing
 from harness.runner.finals.test_answers import TestAnswers
 from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.stats import mean, spread
 from harness.study.checked_study import Checked
-from harness.study.grid import Cell
+from harness.study.grid import Cell, same_answers
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.tracking.prediction_table import write_predictions
 from harness.tracking.run_records import FinalRecord, in_order_of
@@ -76,16 +77,35 @@ class FinalsQueue:
     progress: Progress
     _waiting: dict[str, tuple[Cell, str]] = field(default_factory=dict, init=False)
     _open: dict[str, _OpenFinal] = field(default_factory=dict, init=False)
+    _answered: dict[str, list[tuple[Cell, str]]] = field(default_factory=dict, init=False)
+    """By final run that waits or is open, those of other cells that it answers for."""
     _merits: dict[str, tuple[bool, float, float]] = field(default_factory=dict, init=False)
     """By what the cells that are complete rank, as `harness.results.collect.Results.ranked`; higher is better."""
 
     def __post_init__(self) -> None:
         for cell in self.cells:
             missing = self._missing_seeds(cell)
-            for seed in missing if cell in self.chosen else ():
-                self._waiting[f"{cell.id} {_title(cell, seed)}"] = cell, seed
-            self.progress.settle(cell.id, len(missing) if cell in self.chosen else 0)
+            asked = [seed for seed in missing if not self._is_answered(cell, seed)] if cell in self.chosen else []
+            self._waiting |= {f"{cell.id} {_title(cell, seed)}": (cell, seed) for seed in asked}
+            self.progress.settle(cell.id, len(asked))
             self._conclude(cell)
+
+    def _is_answered(self, cell: Cell, seed: str) -> bool:
+        """Return whether another cell's final run answers for one that is missing: it is taken over, or will be."""
+        others = [other for other in same_answers(cell, self.checked.cells) if other != cell]
+        names = [name for name, (other, _) in self._waiting.items() if other in others]
+        if names:
+            self._answered.setdefault(names[0], []).append((cell, seed))
+            return True
+        last: Split = "test" if self.checked.study.final.seeds else "validation"
+        donor = answered_for(self._records(cell)[seed], others, self.spaces[cell.id], self.runs, last)
+        if donor:
+            self._take_over(donor, cell, seed)
+        return donor is not None
+
+    def _take_over(self, donor: Run, cell: Cell, seed: str) -> None:
+        note = final_note(cell.id, seed, self.winners[cell.id])
+        take_over(donor, self._records(cell)[seed], _title(cell, seed), note, self.runs)
 
     def waiting(self) -> Sequence[str]:
         """Return all that is missing: no final run depends on another."""
@@ -189,6 +209,9 @@ class FinalsQueue:
         self.progress.record("final", event.job, facts)
         self.progress.done(event.job, _title(cell, final.seed), score=score, best=best, seconds=seconds)
         self._conclude(cell)
+        for other, seed in self._answered.pop(event.job, ()):
+            self._take_over(self.runs.tracker.run(final.run), other, seed)
+            self._conclude(other)
 
     def _records(self, cell: Cell) -> dict[str, FinalRecord]:
         """Return the final runs that a cell is to have, by seed."""
@@ -216,6 +239,7 @@ class FinalsQueue:
     def _conclude(self, cell: Cell) -> None:
         """Write a cell's result on its parent run, if none of its final runs is missing any more."""
         missing = [cell.id for cell, _ in self._waiting.values()] + [final.cell.id for final in self._open.values()]
+        missing += [cell.id for cells in self._answered.values() for cell, _ in cells]
         if cell.id in missing:
             return
         winner = self.spaces[cell.id].format(self.winners[cell.id])

@@ -23,7 +23,7 @@ from harness.runner.search.optuna_storage import reach_storage
 from harness.study.axes import Tuning
 from harness.study.checked_study import Checked
 from harness.study.forgetting_texts import General
-from harness.study.grid import Cell, cell_space, cell_study, select, sized_by, with_neighbors
+from harness.study.grid import Cell, cell_space, cell_study, same_answers, select, sized_by, with_neighbors
 from harness.study.search_faults import search_plan
 from harness.study.search_space import SearchSpace, applied
 from harness.study.spec import PROXIED, StudySpec
@@ -107,7 +107,8 @@ def _of_model(
     own = {cell: trained(cell, work, checked, trainer, loads) for cell in searched}
     forecasts = {}
     for cell in searched:
-        finals = (len(study.final.seeds) if cell.tuning.trains else 1) if cell in chosen else 0
+        asked = cell in chosen and same_answers(cell, chosen)[0] == cell
+        finals = (len(study.final.seeds) if cell.tuning.trains else 1) if asked else 0
         forecasts[cell.id] = cell_forecast(
             cell, own[cell], finals=finals, speeds=speeds, retained=retained, checked=grid
         )
