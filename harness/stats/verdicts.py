@@ -8,11 +8,11 @@ same verdicts.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,6 @@ from harness.stats import (
     Runs,
     Trained,
     all_pairs,
-    effects,
     estimate,
     not_distinguishable,
     selection_luck,
@@ -33,9 +32,9 @@ from harness.stats import (
 from harness.stats import resample as rescore_cells
 from harness.stats import to_baseline as against
 from harness.stats.answers import Answers, Scored
+from harness.stats.axis_levels import NO_AXES, AxisLevels
 from harness.stats.difference_of_interest import Needed, needed
-from harness.stats.feature_effects import feature_effects
-from harness.stats.learning_curves import LearningCurves, learning_curves
+from harness.stats.learning_curves import LearningCurves
 from harness.stats.scored_runs import affordable, are_stacked, prepared_runs
 from harness.stats.seed_variance import SeedVariance
 from harness.stats.untested import held_against, without_interval
@@ -131,12 +130,8 @@ def judge(
     *,
     best: str,
     baseline: str,
-    factors: Mapping[str, Mapping[str, str]] | None = None,
-    features: Mapping[str, Mapping[str, Mapping[str, str]]] = MappingProxyType({}),
+    axes: AxisLevels = NO_AXES,
     chosen: bool = True,
-    along: str = "",
-    sizes: Mapping[str, int] = MappingProxyType({}),
-    unmoved: Mapping[str, Collection[str]] = MappingProxyType({}),
     pairs: bool = False,
     smallest_difference: float | None = None,
     unclaimed: Mapping[str, str] = MappingProxyType({}),
@@ -150,12 +145,8 @@ def judge(
         metric: What scored them.
         best: Which cell the claims are about, by validation; one of those with answers.
         baseline: What others are held against, as far as it has answers.
-        factors: Cell ids to the names of their levels, by axis; cells that are left out take no part in effects.
-        features: By the prompt that has features, its cells with the levels of features and of axes behind the prompt.
+        axes: Where cells lie on them.
         chosen: Whether the best cell was chosen by its own runs' validation scores, so that its interval allows for it.
-        along: The axis whose levels are numbers of training examples; empty: there is none.
-        sizes: By cell, these numbers, where they are not what the levels say.
-        unmoved: By axis, the cells that are the same at each of its levels.
         pairs: Whether each cell is to be compared with each.
         smallest_difference: Of interest, in the metric's units; the metric's own where it is None.
         unclaimed: Cells that take no part in tests, and why; their comparisons say so.
@@ -180,9 +171,7 @@ def judge(
         to_baseline=to_baseline,
         with_best=bounded(held_against(best, trained, unclaimed, partial(with_best, higher_is_better=higher))),
         pairs=bounded(all_pairs(tested, higher_is_better=higher) if pairs else ()),
-        **_of_axes(
-            tested, factors or {}, features, metric, baseline=baseline, along=along, sizes=sizes, unmoved=unmoved
-        ),
+        **axes.judged(tested, baseline, higher_is_better=higher, ends=metric.range, seed=SEED),
         references=_scores(fixed, metric, None, {}),
         to_references=bounded(to_others(best, {best: trained[best], **fixed})),
         needed=needed(best, to_baseline, prepared, trained, _wanted(metric, scored, smallest_difference), seed=SEED),
@@ -196,28 +185,6 @@ def _wanted(metric: Metric, scored: Scored, smallest: float | None) -> float | N
     if not are_stacked(scored):
         return None
     return metric.smallest_difference if smallest is None else smallest
-
-
-def _of_axes(
-    tested: Mapping[str, Trained],
-    factors: Mapping[str, Mapping[str, str]],
-    features: Mapping[str, Mapping[str, Mapping[str, str]]],
-    metric: Metric,
-    *,
-    baseline: str,
-    along: str,
-    sizes: Mapping[str, int],
-    unmoved: Mapping[str, Collection[str]],
-) -> dict[str, Any]:
-    """Return what verdicts say of axes: their effects, those of prompts' features, learning curves."""
-    levels, higher = {name: factors[name] for name in tested if name in factors}, metric.higher_is_better
-    moves, start = partial(effects, tested, higher_is_better=higher, unmoved=unmoved), levels.get(baseline)
-    curves = partial(learning_curves, tested, levels, along=along, sizes=sizes, reference=baseline)
-    return {
-        "effects": moves(levels, reference=baseline) if start else None,
-        "features": feature_effects(features, tested, start, higher_is_better=higher, unmoved=unmoved),
-        "curves": curves(ends=metric.range, seed=SEED),
-    }
 
 
 def _drawn(prepared: Mapping[str, Runs], resamples: int, own: Mapping[str, InStudy]) -> dict[str, Trained]:

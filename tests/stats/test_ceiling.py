@@ -18,6 +18,7 @@ from harness.report.number_format import interval
 from harness.report.text.headline import answer
 from harness.stats import Comparison, Estimate, Trained, estimate, power, resample, runs, to_baseline, with_best
 from harness.stats.answers import Answered, Answers, score_answers
+from harness.stats.axis_levels import AxisLevels
 from harness.stats.verdicts import Verdicts, judge
 
 ROWS = 20
@@ -134,7 +135,7 @@ def _judged(tables: dict[str, np.ndarray]) -> Verdicts:
     levels = {name: dict(zip(("prompt", "tuning"), name.split("/"), strict=True)) for name in tables}
     given = score_answers(answers, RIGHT)
     sides = {"best": "bare/head", "baseline": "bare/head"}
-    return judge(answers, given, RIGHT, **sides, factors=levels, smallest_difference=0.0)
+    return judge(answers, given, RIGHT, **sides, axes=AxisLevels(levels), smallest_difference=0.0)
 
 
 def _comparisons(found: Verdicts) -> Iterator[Comparison]:

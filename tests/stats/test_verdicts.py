@@ -19,6 +19,7 @@ from harness.metrics.base import Metric, Statistic, mean
 from harness.report.text.headline import answer, examples_to_see, verdicts_json
 from harness.stats import Trained, estimate, resample, runs
 from harness.stats.answers import Answered, Answers, score_answers, units
+from harness.stats.axis_levels import AxisLevels
 from harness.stats.contrasts import seeds_of
 from harness.stats.seed_variance import SeedVariance
 from harness.stats.verdicts import SEED, Verdicts, in_study, judge
@@ -53,7 +54,7 @@ def verdicts(tables: dict[str, np.ndarray], *, metric: Metric = METRIC, best: st
     given = answers(tables)
     names = list(tables)
     chosen = {"best": best or names[0], "baseline": baseline or names[-1]}
-    return judge(given, score_answers(given, metric), metric, **chosen, factors=factors(names))
+    return judge(given, score_answers(given, metric), metric, **chosen, axes=AxisLevels(factors(names)))
 
 
 def factors(names: Iterable[str]) -> dict[str, dict[str, str]]:

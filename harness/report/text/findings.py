@@ -17,6 +17,7 @@ from harness.results.unfinished import unfinished
 from harness.results.unlike_losses import loss_unit
 from harness.stats import Comparison
 from harness.stats.answers import Scored, score_answers, units
+from harness.stats.axis_levels import AxisLevels
 from harness.stats.verdicts import Verdicts, judge
 from harness.study.axes import PER_LABEL, TRAIN_SIZE, featured
 from harness.tracking.schema import Params, score_name
@@ -90,11 +91,7 @@ def find(results: Results) -> Findings:
         metric,
         best=best.id,
         baseline=results.baseline,
-        factors={cell.id: cell.factors for cell in results.cells},
-        features=_features(results),
-        along=PER_LABEL if PER_LABEL in results.axes else TRAIN_SIZE,
-        sizes=_sizes(results),
-        unmoved=asked_once(results),
+        axes=_axis_levels(results),
         pairs=final.get("pairs", False),
         smallest_difference=final.get("smallest_difference"),
         unclaimed={cell: why for cell, why in unclaimed(results).items() if cell in answers.cells},
@@ -104,6 +101,17 @@ def find(results: Results) -> Findings:
     )
     transfer = prompt_transfer(results, metric)
     return Findings(said, verdicts, scored, recommend(results, verdicts), transfer=transfer)
+
+
+def _axis_levels(results: Results) -> AxisLevels:
+    """Return where a study's cells lie on its axes."""
+    return AxisLevels(
+        factors={cell.id: cell.factors for cell in results.cells},
+        features=_features(results),
+        along=PER_LABEL if PER_LABEL in results.axes else TRAIN_SIZE,
+        sizes=_sizes(results),
+        unmoved=asked_once(results),
+    )
 
 
 def _sizes(results: Results) -> dict[str, int]:
