@@ -68,6 +68,8 @@ def read_saved(folder: Path) -> list[dict[str, Any]]:
     for path in files:
         open_regular(path).close()  # else a pipe would be waited for
     try:
+        if read_json(folder / STATE).get("_data_files") == []:
+            return []  # no rows, which `datasets` writes and does not read
         loaded = datasets.load_from_disk(str(folder)).with_format("arrow")
         return _within_bounds(loaded.iter(BATCH), sum(path.stat().st_size for path in files))
     except FileNotFoundError as error:

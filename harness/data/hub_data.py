@@ -17,7 +17,7 @@ from harness.core.errors import DataError
 from harness.core.example import Split
 from harness.core.hub_refusals import LOGIN, closed_to_token, gate
 from harness.data.data_keys import Data
-from harness.data.readers import Row, without_nan
+from harness.data.readers import Row, plain_values
 from harness.data.split_files import SPLIT_NAMES
 
 __all__ = ["HubSplits", "clone_splits", "hub_splits"]
@@ -84,7 +84,7 @@ def _splits(data: Data, place: _Place) -> HubSplits:
         options = {"revision": place.revision, "features": builder.info.features, "data_files": {name: files[name]}}
         with _hub_errors(data):
             loaded = datasets.load_dataset(place.address, builder.config.name, split=name, **options)
-            return without_nan(loaded.to_list())
+            return plain_values(loaded.to_list())
 
     return HubSplits(place.origin, {name: partial(rows, name) for name in files}, names)
 

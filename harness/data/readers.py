@@ -26,10 +26,10 @@ __all__ = [
     "Table",
     "each_row",
     "format_of",
+    "plain_values",
     "read_files",
     "read_rows",
     "read_table",
-    "without_nan",
 ]
 
 Row = dict[str, Any]
@@ -55,7 +55,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def read_table(path: Path, *, encoding: str | None = None, delimiter: str | None = None) -> Table:
-    """Return what a file holds; NaN, which JSON has not and tables write for a missing number, is ``None``.
+    """Return what a file holds, in `plain_values`.
 
     Args:
         path: Its place.
@@ -78,7 +78,7 @@ def read_table(path: Path, *, encoding: str | None = None, delimiter: str | None
         raise DataError(f"{path}: no such data file; set data.path") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read as {kind}: {error or type(error).__name__}") from error
-    without_nan(table.rows)
+    plain_values(table.rows)
     if (widest := max(map(len, table.rows), default=0)) > COLUMNS:
         raise DataError(
             f"{path}: a row has {widest:,} columns; leave out what no prompt uses, at most {COLUMNS:,} stay"
@@ -116,19 +116,25 @@ def each_row(path: Path, *, encoding: str | None = None, delimiter: str | None =
         return
     try:
         for number, line in _full_lines(open_text(path, encoding)):
-            yield from without_nan([_object(f"{path}:{number}", line)])
+            yield from plain_values([_object(f"{path}:{number}", line)])
     except FileNotFoundError:
         raise DataError(f"{path}: no such data file; set data.path") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read as jsonl: {error or type(error).__name__}") from error
 
 
-def without_nan(rows: list[Row]) -> list[Row]:
-    """Return the same rows with ``None`` for NaN, by which tables of floats write that there is nothing."""
+def plain_values(rows: list[Row]) -> list[Row]:
+    """Return the same rows with ``None`` for NaN, and texts for bytes that are such.
+
+    By NaN tables of floats write that there is nothing; bytes are in those whose writer knew no type for texts.
+    """
     for row in rows:
         for name, value in row.items():
             if type(value) is float and value != value:
                 row[name] = None
+            elif type(value) is bytes:
+                with suppress(UnicodeDecodeError):
+                    row[name] = value.decode()
     return rows
 
 

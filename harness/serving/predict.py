@@ -22,7 +22,7 @@ from harness.core.example import digest
 from harness.core.failures import explained
 from harness.data.arrow_files import is_saved
 from harness.data.choice_rows import Choice
-from harness.data.readers import format_of, read_table, without_nan
+from harness.data.readers import format_of, plain_values, read_table
 from harness.data.text_files import open_text
 from harness.data.tokenization import Row
 from harness.serving.generator import Generator
@@ -224,7 +224,7 @@ def _columns(line: bytes) -> dict[str, Any]:
         raise DataError(f"no valid JSON: {error}") from None
     if not isinstance(columns, dict):
         raise DataError(f"it must be an object with columns, but is {str(columns)[:40]!r}")
-    return without_nan([columns])[0]
+    return plain_values([columns])[0]
 
 
 def _encoded(request: _Request, generator: Generator) -> Row | Choice | DataError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 from pathlib import Path
 
 import pyarrow
@@ -12,9 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.core.bounded_files import MIB
 from harness.core.errors import DataError
 from harness.data.csv_files import typed
 from harness.data.readers import read_rows, read_table
+from harness.data.text_files import open_text
 
 LINES = "source,target\nMüller wählt €5,naïve\nZoë,façade\n"
 ROWS = [{"source": "Müller wählt €5", "target": "naïve"}, {"source": "Zoë", "target": "façade"}]
@@ -188,3 +191,21 @@ def test_nan_is_no_value(tmp_path: Path) -> None:
     (tmp_path / "rows.json").write_text('[{"n": 1.5}, {"n": NaN}]')
     pyarrow.parquet.write_table(pyarrow.table({"n": [1.5, float("nan")]}), tmp_path / "rows.parquet")
     assert [read_rows(tmp_path / f"rows.{ending}") for ending in ("jsonl", "json", "parquet")] == [rows] * 3
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_a_large_file_is_read_in_bounded_memory(encoding: str, tmp_path: Path) -> None:
+    size, file = 40 * MIB, tmp_path / "large.txt"
+    line = ("é" + "a" * 1022 + "\n").encode(encoding)
+    with file.open("wb") as out:
+        for _ in range(size // len(line)):
+            out.write(line)
+    tracemalloc.start()
+    try:
+        text = open_text(file, in_pieces=True)
+        assert sum(len(piece) for _, piece in text.lines) == size // len(line) * 1024
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (encoding in text.note) == (encoding != "utf-8")
+    assert peak < size / 2

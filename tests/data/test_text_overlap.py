@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +114,18 @@ def test_tokens_are_told_apart_by_place(tmp_path: Path) -> None:
         "test": blocks([4, 3, 2, 1] * 3, "b"),
     }
     assert shared_runs(parts)[0].twins == ()
+
+
+def test_memory_does_not_grow_with_the_splits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_overlap, "PART", 2**12)
+    monkeypatch.setattr(text_overlap, "HELD", 2**12)
+    draws, peaks = np.random.default_rng(0), []
+    for size in (2**12, 2**16):
+        ids = {"train": draws.integers(0, 50, size), "test": draws.integers(50, 100, size)}
+        parts: dict[Any, TextBlocks] = {split: blocks(own.tolist(), split) for split, own in ids.items()}
+        tracemalloc.start()
+        (found,) = shared_runs(parts)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert not found.twins
+    assert peaks[1] < 1.5 * peaks[0]
