@@ -14,7 +14,10 @@ from rich.panel import Panel
 from rich.table import Column, Table
 from rich.text import Text
 
-from harness.data.tokenization import prompt_limit
+from harness.core.example import Example
+from harness.data.choice_rows import choice_of
+from harness.data.label_words import is_labelled, labels_of
+from harness.data.tokenization import Limits, PromptForm, prompt_limit
 from harness.data.train_test_overlap import lost
 from harness.metrics.base import metric_name
 from harness.study.chat_notes import dates
@@ -136,7 +139,7 @@ def tunings_and_prompts(checked: Checked) -> Iterator[RenderableType]:
         return
     loaded = load_study_model(checked.study.model, checked.head)
     yield from _tuning_tables(checked, loaded)
-    if not checked.head:
+    if not all(map(is_labelled, checked.prompts)):  # a label is chosen, not written
         yield _decoding_table(checked)
     yield from _rendered_prompts(checked, loaded)
 
@@ -191,6 +194,9 @@ def _rendered_prompts(checked: Checked, loaded: Loaded) -> Iterator[RenderableTy
     told = dates(checked.prompts, loaded)
     for prompt in checked.prompts:
         (shown,) = demonstrations.attached(prompt, [example], of_train=True)
+        if is_labelled(prompt):
+            yield from _chosen_from(prompt, shown, loaded, limits)
+            continue
         text = prompt.render(example.fields, shown.shots)
         between = "" if text[-1:].isspace() or checked.text else " "
         body = Text.assemble(text, between, (example.target, "green"))
@@ -208,6 +214,21 @@ def _rendered_prompts(checked: Checked, loaded: Loaded) -> Iterator[RenderableTy
         yield Text.assemble(f"{seam} ", (_tokens(loaded, row.target), "green"))
         if prompt.name in told:
             yield f"date that the model's chat template asks for: {told[prompt.name]}"
+
+
+def _chosen_from(prompt: PromptForm, example: Example, loaded: Loaded, limits: Limits) -> Iterator[RenderableType]:
+    """Yield an example of a prompt that is answered by a label, as the model reads it, and the words of each label."""
+    choice, text = choice_of(example, prompt, loaded, limits)
+    between = "" if text[-1:].isspace() or loaded.is_masked else " "
+    body = Text.assemble(text, between, (example.target, "green"))
+    yield Panel(body, title=Text(f"prompt {prompt.name} (label in green)"), title_align="left")
+    for ids in dict.fromkeys(row.prompt for row in choice.rows):
+        yield f"{len(ids)} tokens: {_tokens(loaded, ids)}"
+    for place, label in enumerate(labels_of(prompt)):
+        words = [_tokens(loaded, word.tokens) for word in choice.words if word.label == place]
+        yield Text.assemble(
+            f"label {label.name}: ", (" | ".join(words), "green" if label.name == example.target else "")
+        )
 
 
 def _decoding_table(checked: Checked) -> Table:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.data.tokenization import prompt_limit
+from harness.core.example import Example
+from harness.data.choice_rows import choice_of
+from harness.data.label_words import is_labelled, labels_of
+from harness.data.tokenization import Limits, PromptForm, prompt_limit
 from harness.study.chat_notes import dates
 from harness.study.checked_study import Checked
 from harness.study.decoding_origins import decoding_settings
@@ -12,6 +15,7 @@ from harness.study.search_faults import search_plan
 from harness.study.settings import token_limits
 
 if TYPE_CHECKING:
+    from harness.models.load import Loaded
     from harness.runner.planning.planned_work import Plan
 
 __all__ = ["check_data", "plan_data", "show_data"]
@@ -105,6 +109,9 @@ def _shown(checked: Checked) -> dict[str, Any]:
     prompts, told = [], dates(checked.prompts, loaded)
     for prompt in checked.prompts:
         (shown,) = demonstrations.attached(prompt, [example], of_train=True)
+        if is_labelled(prompt):
+            prompts.append(_chosen_from(prompt, shown, loaded, limits))
+            continue
         row, _ = prompt.tokenize(shown, loaded, limit=prompt_limit(loaded, limits))
         text = {"prompt": prompt.name, "text": prompt.render(example.fields, shown.shots), "target": example.target}
         target = () if checked.head else row.target
@@ -115,5 +122,22 @@ def _shown(checked: Checked) -> dict[str, Any]:
     generation = [
         {"setting": each.name, "value": each.value, "source": each.source, "checkpoint": each.asked}
         for each in decoding_settings(checked.study, checked.task, checked.description)
+        if not all(map(is_labelled, checked.prompts))
     ]
     return {"study": checked.study.name, "tunings": tunings, "prompts": prompts, "generation": generation}
+
+
+def _chosen_from(prompt: PromptForm, example: Example, loaded: Loaded, limits: Limits) -> dict[str, Any]:
+    """Return an example of a prompt that is answered by a label, with the tokens of each label's words."""
+    choice, text = choice_of(example, prompt, loaded, limits)
+    labels = {
+        label.name: [list(word.tokens) for word in choice.words if word.label == place]
+        for place, label in enumerate(labels_of(prompt))
+    }
+    return {
+        "prompt": prompt.name,
+        "text": text,
+        "target": example.target,
+        "prompt_tokens": list(choice.rows[0].prompt),
+        "labels": labels,
+    }

@@ -29,6 +29,7 @@ __all__ = [
     "Choice",
     "ChoiceRows",
     "Word",
+    "choice_of",
     "counted_in",
     "each_row",
     "encode_choices",
@@ -99,7 +100,7 @@ def examples_in(rows: Sequence[Row]) -> Sequence[Row]:
 
 def encode_choices(examples: Sequence[Example], prompt: PromptForm, reader: Reader, *, limits: Limits) -> Encoded:
     """Return a split in token ids for a prompt that is answered by a label; raises what `encode_each` does."""
-    made = [_choice(example, prompt, reader, limits) for example in examples]
+    made = [choice_of(example, prompt, reader, limits) for example in examples]
     rate = sum(choice.rows[0].truncated for choice, _ in made) / max(len(made), 1)
     return Encoded(ChoiceRows([choice for choice, _ in made]), [text for _, text in made], rate, dropped=0)
 
@@ -112,7 +113,7 @@ def each_row(
         yield from encode_each(examples, prompt, reader, limits=limits, drop_long_targets=drop_long_targets)
         return
     for example in examples:
-        choice, text = _choice(example, prompt, reader, limits)
+        choice, text = choice_of(example, prompt, reader, limits)
         yield example, choice.rows[0], text
 
 
@@ -122,7 +123,7 @@ def word_ids(example: Example, prompt: PromptForm, reader: Reader, limits: Limit
     return row.target[_lead(prompt, reader) :]
 
 
-def _choice(example: Example, prompt: PromptForm, reader: Reader, limits: Limits) -> tuple[Choice, str]:
+def choice_of(example: Example, prompt: PromptForm, reader: Reader, limits: Limits) -> tuple[Choice, str]:
     """Return an example with the words of a prompt's labels, and the prompt as the model reads it."""
     labels, lead = labels_of(prompt), _lead(prompt, reader)
     example = replace(example, shots=with_words(example.shots, labels))

@@ -61,8 +61,17 @@ def _share(part: int, of: int) -> str:
     return score(part / of, 3) if of else UNDEFINED
 
 
+def _mean_count(count: int, runs: int) -> str:
+    """Return how many there are on average.
+
+    >>> _mean_count(3, 2), _mean_count(12_000, 3), _mean_count(0, 3)
+    ('1.5', '4,000', '0')
+    """
+    return f"{count / runs:,.1f}".removesuffix(".0")
+
+
 def _confusion(labels: list[str], counts: Counter[tuple[str, str]], runs: int) -> PlainTable:
     """Return how many rows of each label are taken for which, on average over final runs."""
     shown = labels if len(labels) <= MOST else []
-    rows = [[label, *(f"{counts[label, said] / runs:.3g}" for said in labels)] for label in shown]
+    rows = [[label, *(_mean_count(counts[label, said], runs) for said in labels)] for label in shown]
     return PlainTable(["is", *(f"said {label}" for label in labels)], rows)

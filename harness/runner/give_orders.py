@@ -113,6 +113,7 @@ def draw_more(study: str, trials: int) -> str:
             f"study {ordered.name!r}: more trials move {why}; set search.trials, and all such cells are new"
         )
     if not 0 <= given + trials <= MOST or not trials:
-        raise UserError(f"--trials is {trials}, and {given} were given so far; give a number that leaves none missing")
+        back = f", or from -{given} on to take back what was added" if given else ""
+        raise UserError(f"--trials is {trials}; give a number from 1 to {MOST - given:,}{back}")
     ordered.give(lambda orders: orders._replace(more=given + trials))
     return f"study {ordered.name}: each cell has {given + trials} trials more than its file says{ordered.heeded}"

@@ -151,7 +151,7 @@ def _with_rows(target: str, rows: Sequence[str]) -> str:
 def _refuse_words(
     form: PromptForm, study: StudySpec, task: Task, example: Example, reader: Reader, problems: Problems
 ) -> None:
-    """Note words of a prompt's labels that the model reads alike, or that are longer than targets may be."""
+    """Note words of a prompt's labels that the model does not know, reads alike, or that are longer than targets."""
     limits, of = token_limits(study, task), dict[Ids, tuple[str, str]]()
     for label, word in ((one, word) for one in labels_of(form) for word in one.words):
         try:
@@ -160,6 +160,11 @@ def _refuse_words(
             if not isinstance(error, DataError):
                 problems.add(f"prompt {form.name!r}: {error}", "prompts")
             return  # told of when rows are measured
+        if reader.tokenizer.unk_token_id in ids:
+            rule = f"has parts that the model's tokenizer knows no token for ({reader.tokenizer.unk_token})"
+            told = f"the word {word!r} of label {label.name!r} {rule}; write another one, by data.labels"
+            problems.add(told, "data", "labels")
+            return  # two such words are no news
         if len(ids) > limits.target:
             rule = f"takes {len(ids)} tokens, but a target at most {limits.target}; raise training.max_target_tokens"
             problems.add(f"the word {word!r} of label {label.name!r} {rule}", "data", "labels")

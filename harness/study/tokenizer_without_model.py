@@ -55,6 +55,8 @@ class _LightTokenizer:
         self.special_tokens_map = {name: text for name in names if (text := _content(settings.get(name))) is not None}
         self.mask_token = self._role(settings, "mask", MASKS)
         self.mask_token_id = self._tokenizer.token_to_id(self.mask_token) if self.mask_token else None
+        self.unk_token = _content(settings.get("unk_token")) or getattr(self._tokenizer.model, "unk_token", None)
+        self.unk_token_id = self._tokenizer.token_to_id(self.unk_token) if self.unk_token else None
         behind = self._role(settings, "sep", SEPARATORS) if is_masked else None
         self.eos_token = _content(settings.get("eos_token")) or behind
         # -1 where the files do not name one; loading the model will refuse that.
@@ -110,7 +112,7 @@ class _LightTokenizer:
 class _Words:
     """Stands in for a tokenizer that only transformers can build: a word is a token, and nothing is cut or dropped."""
 
-    eos_token = mask_token = mask_token_id = None
+    eos_token = mask_token = mask_token_id = unk_token = unk_token_id = None
     eos_token_id = -1
     languages = None, None
     end = "</s>"

@@ -21,6 +21,7 @@ from harness.study.load_study import read_study
 from harness.study.spec import StudySpec
 from harness.study.study_text import study_text
 from harness.testing import tiny_model
+from tests.support.labelled_study import labelled_place
 from tests.support.python_study import QUICK, inside
 from tests.support.study_fixture import Place, Places, rows
 from tests.support.two_models import with_models
@@ -207,3 +208,18 @@ def test_models_of_a_base_file_are_where_that_is(place: Place, monkeypatch: pyte
     found = check(file, test=False)
     assert list(found.models) == ["model", "marked", "small"]
     assert yaml.safe_load(file.text)["models"][0] == "model"
+
+
+def test_labels_are_chosen_by_models_of_any_kind_and_their_losses_compared(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = labelled_place(places, store=False)
+    tiny_model("bert", place.folder / "models" / "bert")  # one token more: its mask
+    place.edit("model: {name: model}", "models: [./model, ./models/bert]")
+    monkeypatch.chdir(place.folder)
+    made = check(read_study(place.study, ("search.metric=loss", "final.seeds=[]")))
+    assert not [caution for caution in made.cautions if "tokenizers" in caution]
+    with pytest.raises(StudyError) as caught:
+        check(read_study(place.study, ("prompts=[{name: m, text: '{{ source }} It was {{ mask }}.'}]",)))
+    (problem,) = caught.value.problems
+    assert problem.message.startswith("model: train example 'train-0': prompt 'm' uses {{ mask }}")

@@ -250,3 +250,16 @@ def test_where_there_are_no_rows_nothing_is_said_of_labels(place: Place) -> None
     assert "label" not in refused(place)
     write_rows(data(place, "train"), [])
     assert "label" not in refused(place)
+
+
+def test_a_word_that_the_tokenizer_does_not_know_is_refused(place: Place) -> None:
+    file = place.folder / "model" / "tokenizer.json"
+    content = json.loads(file.read_text())
+    known = {
+        token.replace("Ġearly", "early").replace("Ġlate", "late"): id for token, id in content["model"]["vocab"].items()
+    }
+    content |= {"pre_tokenizer": {"type": "Whitespace"}, "decoder": None}
+    file.write_text(json.dumps({**content, "model": {"type": "WordLevel", "vocab": known, "unk_token": "<unk>"}}))
+    said = refused(place)
+    assert "the word 'cold' of label 'cold' has parts that the model's tokenizer knows no token for (<unk>)" in said
+    assert "'early'" not in said
