@@ -61,7 +61,7 @@ def _counts(values: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray
 def _bin(prediction: Prediction, example: Example) -> Vector:
     """Return what a prediction adds to each bin of probabilities, shape (3 * `BINS`,); see `reliability`.
 
-    Of a model whose weights have exploded the probability is no number: then nothing of it is, and neither is the error.
+    Where weights have exploded the probability is no number; then the error is none either.
     """
     stated = 1.0 if prediction.probabilities is None else prediction.probabilities.get(prediction.text, math.nan)
     if math.isnan(stated):
