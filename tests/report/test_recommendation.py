@@ -310,12 +310,12 @@ def test_answers_that_are_labels_are_right_or_wrong() -> None:
 
 
 def test_the_seeds_that_do_not_do_are_those_of_the_trained_cell() -> None:
-    results = scored({**dict.fromkeys(EQUAL, [0.3, 0.5, 0.4]), "bare/none": [0.6]}, rows=40)
+    results = scored({**EQUAL, **dict.fromkeys(DEEP, [0.3, 0.5, 0.4]), "prompt0/none": [0.6]}, rows=40)
     findings = find(results)
     assert findings.verdicts is not None
     assert findings.verdicts.needed is not None
     assert findings.verdicts.needed.examples is None, "else the words are not tried"
-    assert findings.verdicts.best == "bare/none"
+    assert findings.verdicts.best == "prompt0/none"
     assert "needs more seeds, that is final runs a cell, than 3" in " ".join(findings.advice)
 
 
