@@ -310,7 +310,7 @@ def test_answers_that_are_labels_are_right_or_wrong() -> None:
 
 
 def test_the_seeds_that_do_not_do_are_those_of_the_trained_cell() -> None:
-    results = scored({**EQUAL, **dict.fromkeys(DEEP, [0.3, 0.5, 0.4]), "prompt0/none": [0.6]}, rows=40)
+    results = scored({**EQUAL, **dict.fromkeys(DEEP, [0.3, 0.5, 0.4]), "prompt0/none": [0.6]}, rows=40, noise=0.1)
     findings = find(results)
     assert findings.verdicts is not None
     assert findings.verdicts.needed is not None
