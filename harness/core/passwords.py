@@ -13,13 +13,14 @@ MASK = "***"
 
 SECRETS = r"(?:pass|pwd|token|secret|api.?key|access.?key|credential|signature|\bsig\b|\bkey\b|\bauth\b)"
 
-WEB_SCHEME = r"\b(?:https?|ftp|wss?|git|ssh)(?:\+\w+)?://"
+WEB_SCHEME = r"\b(?:https?|ftp|wss?|git|ssh)(?:\+\w+)?:/{1,2}"
+"""An address that was taken for a path has one slash there."""
 
 WEB = re.compile(rf"(?P<begin>{WEB_SCHEME})(?P<user>[^\s/?#'\"<>]*)@", re.IGNORECASE)
 """Of these the part before the host holds no slash, and may be a token as a whole."""
 
 OTHER = re.compile(
-    rf"(?P<begin>\b(?!{WEB_SCHEME})[a-z][\w+.-]*://[^\s:/?#@'\"<>]*:)(?!\d+[/?])[^\s'\"<>]*@", re.IGNORECASE
+    rf"(?P<begin>\b(?!{WEB_SCHEME})[a-z][\w+.-]*:/{{1,2}}[^\s:/?#@'\"<>]*:)(?!\d+[/?])[^\s'\"<>]*@", re.IGNORECASE
 )
 """Of databases: a password may hold anything, as SQLAlchemy has it."""
 

@@ -59,8 +59,13 @@ def _counts(values: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray
 
 
 def _bin(prediction: Prediction, example: Example) -> Vector:
-    """Return what a prediction adds to each bin of probabilities, shape (3 * `BINS`,); see `reliability`."""
-    stated = 1.0 if prediction.probabilities is None else prediction.probabilities[prediction.text]
+    """Return what a prediction adds to each bin of probabilities, shape (3 * `BINS`,); see `reliability`.
+
+    Where weights have exploded the probability is no number; then the error is none either.
+    """
+    stated = 1.0 if prediction.probabilities is None else prediction.probabilities.get(prediction.text, math.nan)
+    if math.isnan(stated):
+        return np.full(3 * BINS, math.nan)
     added = np.zeros((3, BINS))
     # A bin holds its upper end, as Guo et al. have it; the first one holds 0 as well.
     added[:, max(0, math.ceil(stated * BINS) - 1)] = 1, stated, _is_right(prediction, example)

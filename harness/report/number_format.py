@@ -49,8 +49,12 @@ def score(value: float, decimals: int | None = None) -> str:
 
 
 def difference(value: float, decimals: int) -> str:
-    """Return a difference, always with its sign."""
-    return UNDEFINED if math.isnan(value) else f"{value:+.{decimals}f}"
+    """Return a difference, always with its sign, which of one that rounds to 0 is a plus.
+
+    >>> [difference(value, 2) for value in (-0.001, 0.0, -0.5)]
+    ['+0.00', '+0.00', '-0.50']
+    """
+    return UNDEFINED if math.isnan(value) else f"{round(value, decimals) + 0.0:+.{decimals}f}"
 
 
 def interval(estimate: Estimate | None, decimals: int | None = None, *, signed: bool = False) -> str:

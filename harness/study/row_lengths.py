@@ -104,7 +104,8 @@ def measure(
         prompt_limit(reader, limits)
         every = [_fit_of(form, place, examples, reader, limits, demonstrations, problems) for place, form in prompts]
         fits = [fit for fit in every if fit]
-        cautions = _length_cautions(study, fits, examples, reader, limits) if fits else []
+        writes = not all(is_labelled(form) for _, form in prompts)  # labels are chosen, however long their names are
+        cautions = _length_cautions(study, fits, examples, reader, limits, writes=writes) if fits else []
         asked = {form.name: shots_of(form) for _, form in prompts}
         cautions += _fewer(fits, asked, reader, limits)
     return tuple(fits), cautions
@@ -201,9 +202,11 @@ def _length_cautions(
     examples: Mapping[Split, Sequence[Example]],
     reader: Reader,
     limits: Limits,
+    *,
+    writes: bool,
 ) -> list[str]:
     """Return what a study loses to its limits, from `TOLD` on, each with the limit that would do."""
-    beyond = [example for split, rows in examples.items() if split != "train" for example in rows]
+    beyond = [example for split, rows in examples.items() if split != "train" and writes for example in rows]
     return [
         *_dropped(fits, examples["train"], reader, limits),
         *_shortened(fits, reader, limits),

@@ -103,7 +103,20 @@ def _found(
         names = ", ".join(repr(label.name) for label in labels) or "none"
         problems.add(f"the labels are {names}; there must be two at least to choose from", *at)
         return ()
-    return () if _alike(labels, at, problems) else labels
+    return () if _look_alike(labels, at, problems) or _alike(labels, at, problems) else labels
+
+
+def _look_alike(labels: Sequence[Label], at: Sequence[str], problems: Problems) -> bool:
+    """Note labels that differ in white space alone, which no metric counts; return whether there are any."""
+    of: dict[str, str] = {}
+    for name in (label.name for label in labels):
+        plain = " ".join(name.split())
+        if plain in of:
+            rule = "differ in white space alone, so that each would count as the other; make one of them"
+            problems.add(f"labels {of[plain]!r} and {name!r} {rule}", *at)
+            return True
+        of[plain] = name
+    return False
 
 
 def _alike(labels: Sequence[Label], at: Sequence[str], problems: Problems) -> bool:

@@ -31,8 +31,8 @@ def chosen(
 ) -> list[Prediction]:
     """Return each choice's prediction, in the order of the choices; leaves eval mode on.
 
-    Its text is the likeliest label, of several the first; its likelihood is that of the right label among all, which
-    counts as one token; unknown, it is nan.
+    Its text is the likeliest label, of several the first, and none where the scores are no numbers; its likelihood is
+    that of the right label among all, which counts as one token; unknown, it is nan.
 
     Args:
         forward: The model's way to its logits.
@@ -64,6 +64,7 @@ def _log_shares(forward: ForwardPass, batch: Batch, most: int) -> Tensor:
 
 def _prediction(id: str, right: int, shares: Sequence[float], labels: Sequence[Label]) -> Prediction:
     best = max(range(len(labels)), key=lambda place: (shares[place], -place))
+    text = "" if math.isnan(shares[best]) else labels[best].name
     nll = math.nan if right == UNKNOWN else -shares[right]
     probabilities = {label.name: math.exp(share) for label, share in zip(labels, shares, strict=True)}
-    return Prediction(id, labels[best].name, nll, 1, probabilities=probabilities)
+    return Prediction(id, text, nll, 1, probabilities=probabilities)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -36,6 +37,12 @@ def test_a_server_s_password_or_token(scheme: str, password: str, alone: bool, t
     shown = masked(text.format(f"{scheme}://{user}@host.example/a@b?c=d"))
     assert password not in shown
     assert "@host.example/a@b?c=d" in shown
+
+
+@pytest.mark.parametrize("address", ["https://ada:s3cr3t@host.example/a", "redis://ada:s3cr3t@host.example/1"])
+def test_an_address_that_was_taken_for_a_path(address: str) -> None:
+    shown = masked(f"{Path(address)}: it is not there")
+    assert shown == f"{Path(address)}: it is not there".replace("s3cr3t", "***")
 
 
 @given(

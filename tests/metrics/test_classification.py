@@ -73,6 +73,13 @@ def test_a_generated_text_counts_as_certain():
     assert scored(get("calibration_error"), cases) == pytest.approx(0.5)
 
 
+def test_a_probability_that_is_no_number_leaves_no_error():
+    exploded = Prediction("x", "", math.nan, 1, probabilities={"good": math.nan, "bad": math.nan})
+    cases = [case("good", "good", 0.9), (exploded, Example("x", {"source": ""}, "good"))]
+    assert math.isnan(scored(get("calibration_error"), cases))
+    assert scored(get("accuracy"), cases) == 0.5
+
+
 def test_white_space_does_not_tell_labels_apart_and_case_does():
     assert scored(get("accuracy"), [case(" so\n so ", "so so"), case("Good", "good")]) == 0.5
     assert scored(get("macro_f1"), [case(" so\n so ", "so so"), case("Good", "good")]) == 0.5

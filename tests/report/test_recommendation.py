@@ -324,6 +324,22 @@ def test_of_a_metric_of_one_s_own_it_is_not_said_what_it_counts() -> None:
     assert "Read some of its answers first." in said
 
 
+def test_answers_that_are_labels_are_right_or_wrong() -> None:
+    results = scored({**EQUAL, **dict.fromkeys(DEEP, [0.3, 0.31, 0.3])})
+    said = " ".join(find(_by(results, "macro_f1")).advice)
+    assert "likeness" not in said
+
+
+def test_the_seeds_that_do_not_do_are_those_of_the_trained_cell() -> None:
+    results = scored({**EQUAL, **dict.fromkeys(DEEP, [0.3, 0.5, 0.4]), "prompt0/none": [0.6]}, rows=40, noise=0.1)
+    findings = find(results)
+    assert findings.verdicts is not None
+    assert findings.verdicts.needed is not None
+    assert findings.verdicts.needed.examples is None, "else the words are not tried"
+    assert findings.verdicts.best == "prompt0/none"
+    assert "needs more seeds, that is final runs a cell, than 3" in " ".join(findings.advice)
+
+
 def test_a_row_that_needs_no_model_is_compared_in_words_and_cautioned() -> None:
     plain = referenced(study())
     ahead = replace(plain, references={"lead": {"validation/rougeL": 2.0, "test/rougeL": 0.1}})

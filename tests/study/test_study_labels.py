@@ -87,6 +87,10 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
         ("data.labels={early: [a], late: [b, a], cold: [c]}",),
         "the word 'a' stands twice, for labels 'early' and 'late'; keep one of them",
     ),
+    "labels that metrics take for one": (
+        ("data.labels={early: [a], late: [b], 'so cold': [c], 'so  cold': [d]}",),
+        "labels 'so cold' and 'so  cold' differ in white space alone, so that each would count as the other",
+    ),
     "a target that is no label": (
         ("data.labels={early: [a], late: [b]}",),
         "the target 'cold' of 12 rows (train 'train-2' and more) is no label; known: early, late; correct the rows",
@@ -177,6 +181,15 @@ def test_plain_text_has_no_labels(place: Place) -> None:
 
 def test_a_target_that_a_tokenizer_cannot_write_matters_to_texts_alone(place: Place) -> None:
     assert not any("No prediction can equal" in line for line in checked(place).cautions)
+
+
+def test_the_length_of_a_label_s_name_matters_to_texts_alone(place: Place) -> None:
+    told = "targets beyond training"
+    named = "data.labels={early: [a], late: [b], cold: [c]}"
+    chosen = checked(place, named, "generation.max_new_tokens=1")
+    assert not any(told in line for line in chosen.cautions)
+    written = checked(place, "answers=generate", "generation.max_new_tokens=1", "training.max_target_tokens=12")
+    assert any(told in line for line in written.cautions)
 
 
 def test_demonstrations_show_the_word_of_a_label(place: Place, tiny: Callable[..., Any]) -> None:

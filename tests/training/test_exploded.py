@@ -19,6 +19,7 @@ from harness.study.checked_study import Checked
 from harness.study.load_study import read_study
 from harness.training.trainer import Trainer
 from harness.training.training_run import FAR
+from tests.support.labelled_study import labelled_place
 from tests.support.search_spaces import rate
 from tests.support.study_fixture import Place, Places
 
@@ -99,3 +100,14 @@ def test_a_zero_shot_cell_whose_loss_is_no_number_never_ranks(places: Places) ->
     assert not summary.data.tags.get("best_run")
     assert "ranks first" not in shown.out
     assert place.table()["bare/none"]["validation_chrf"] == ""
+
+
+def test_labels_of_weights_that_are_no_numbers_fail_their_trials_alone(places: Places) -> None:
+    place = labelled_place(places)
+    wild = ("search.learning_rate={low: 1.0e+19, high: 1.0e+20}", "training.batch_size=64", "search.trials=1")
+    changes = (*wild, "final.seeds=[11]", "training.epochs=1", "tuning=[none, {last_blocks: 1}]", "prompts=[bare]")
+    place.run(*(part for change in changes for part in ("--set", change)))
+    (trial,) = place.runs("search")
+    assert trial.data.tags["outcome"] == "diverged"
+    assert "loss is nan" in trial.data.tags["error"]
+    assert {run.data.tags["cell"] for run in place.runs("final")} == {"bare/none"}

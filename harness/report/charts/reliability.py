@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from harness.metrics.classification import CALIBRATION_ERROR, reliability
 from harness.report.charts.chart import Axis, Chart, Line, Panel, Point
 from harness.report.label_tables import labelled_answers
@@ -12,11 +14,16 @@ __all__ = ["reliability_diagram"]
 
 
 def reliability_diagram(results: Results, findings: Findings) -> Chart | None:
-    """Return the diagram of the first-ranked cell on test (Guo et al. 2017, figure 1); ``None`` without labels."""
+    """Return the diagram of the first-ranked cell on test (Guo et al. 2017, figure 1).
+
+    There is none without labels, nor where a probability is no number.
+    """
     pairs = labelled_answers(results, findings)
     if not pairs or findings.first is None:
         return None
     count, stated, right = reliability([CALIBRATION_ERROR.statistics(*pair) for pair in pairs])
+    if math.isnan(count.sum()):
+        return None
     met = [place for place in range(len(count)) if count[place]]
     points = tuple(
         Point(

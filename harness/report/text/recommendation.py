@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from harness.metrics import names
-from harness.metrics.classification import ACCURACY
+from harness.metrics.classification import ACCURACY, CALIBRATION_ERROR, MACRO_F1
 from harness.metrics.likelihood import OF_LIKELIHOODS
 from harness.metrics.tokens import EXACT_MATCH
 from harness.report.templates import paragraphs
@@ -28,6 +28,9 @@ from harness.tracking.schema import score_name
 
 __all__ = ["Recommendation", "leading_references", "recommend", "recommendation_facts"]
 
+
+OF_LABELS = {metric.name for metric in (ACCURACY, MACRO_F1, CALIBRATION_ERROR)}
+"""Metrics that count what is right, not likeness to a target."""
 
 SUBJECTS = {"prompt": "the prompt", "tuning": "the depth of training"}
 """What axes are called; others as `axis_words` has them."""
@@ -86,7 +89,7 @@ def recommend(results: Results, verdicts: Verdicts) -> Recommendation | None:
         others=others,
         quicker=quicker,
         faster=any(cell.training_seconds < NOTICEABLE * best.training_seconds for cell in results.cells),
-        likeness=results.lead in names(),
+        likeness=results.lead in names() and results.lead not in OF_LABELS,
         timed=not any(math.isnan(cell.training_seconds) for cell in [best, *others]),
         comparison=verdicts.against_baseline(best.id),
         gain=(gain := _gain_of_training(best, results, verdicts)),
