@@ -28,8 +28,9 @@ from harness.runner.resume.missing_runs import StudyRuns
 from harness.runner.resume.put_by import PutBy
 from harness.runner.told_of_models import model_names, model_provenance, prompt_fits
 from harness.study.axes import Prompt, Tuning
+from harness.study.cell_digests import cell_digests, edition
 from harness.study.checked_study import Checked
-from harness.study.grid import Cell, cell_digests, cell_study, edition, sized_by
+from harness.study.grid import Cell, cell_study, sized_by
 from harness.study.own_losses import own_loss
 from harness.study.search_space import SearchSpace
 from harness.study.settings import token_limits

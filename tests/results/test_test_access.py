@@ -15,8 +15,9 @@ from rich.console import Console
 from harness.core.errors import UserError
 from harness.results.collect import Results, collect
 from harness.results.test_access import TestAccess, count_accesses
+from harness.study.cell_digests import edition
 from harness.study.check import check
-from harness.study.grid import edition, expand
+from harness.study.grid import expand
 from harness.study.load_study import read_study
 from harness.tracking.store_protocols import Tracker
 from harness.tracking.stored_run import Run

@@ -12,7 +12,8 @@ from optuna.storages import InMemoryStorage
 
 from harness.data.template import Template
 from harness.runner.search.optuna_search import CellSearch
-from harness.study.grid import Cell, cell_digests, expand, neighbor, select, with_neighbors
+from harness.study.cell_digests import cell_digests
+from harness.study.grid import Cell, expand, neighbor, select, with_neighbors
 from harness.study.search_space import SearchSpace
 from harness.study.spec import StudySpec
 from tests.support.fuse import TASK_WITH_FUSE

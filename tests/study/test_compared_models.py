@@ -14,9 +14,10 @@ from harness import Study
 from harness.core.errors import StudyError
 from harness.core.example import fingerprint
 from harness.data.template import Template
+from harness.study.cell_digests import cell_digests
 from harness.study.check import check
 from harness.study.checked_study import Checked
-from harness.study.grid import baseline_cell, cell_digests, cell_study, expand, neighbor
+from harness.study.grid import baseline_cell, cell_study, expand, neighbor
 from harness.study.load_study import read_study
 from harness.study.spec import StudySpec
 from harness.study.study_text import study_text

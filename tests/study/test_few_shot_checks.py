@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from harness.study.cell_digests import cell_digests
 from harness.study.check import check
-from harness.study.grid import cell_digests
 from harness.study.load_study import read_study
 from tests.support.study_fixture import Done, Place, Places, rows, write_rows
 

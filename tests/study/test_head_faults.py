@@ -10,9 +10,9 @@ from harness.core.errors import StudyError
 from harness.data.choice_rows import ChoiceRows
 from harness.data.encode_split import encode_split
 from harness.data.label_words import Label, head_labels, labels_of
+from harness.study.cell_digests import cell_digests
 from harness.study.check import check
 from harness.study.checked_study import Checked
-from harness.study.grid import cell_digests
 from harness.study.load_study import read_study
 from harness.study.settings import token_limits
 from harness.study.tokenizer_without_model import light_reader

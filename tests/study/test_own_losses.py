@@ -10,7 +10,8 @@ import yaml
 
 from harness.core.errors import StudyError
 from harness.data.template import Template
-from harness.study.grid import cell_digests, expand
+from harness.study.cell_digests import cell_digests
+from harness.study.grid import expand
 from harness.study.load_study import read_study
 from harness.study.own_losses import code_files, own_loss, refuse_loss
 from harness.study.problems import Problems

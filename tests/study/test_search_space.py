@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from harness.core.absent_value import NONE
 from harness.core.errors import UserError
 from harness.data.template import Template
+from harness.study.cell_digests import cell_digests
 from harness.study.dimension import Dimension, Value, format_value, parse_value
-from harness.study.grid import cell_digests, expand
+from harness.study.grid import expand
 from harness.study.search_space import (
     HYPERPARAMETERS,
     Hyperparameter,

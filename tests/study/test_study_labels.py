@@ -14,9 +14,9 @@ from harness.data.choice_rows import encode_choices
 from harness.data.label_words import Label, answers_of, labels_of
 from harness.data.prompt_forms import restored, stored_fields
 from harness.data.tokenization import Limits
+from harness.study.cell_digests import cell_digests
 from harness.study.check import check
 from harness.study.checked_study import Checked
-from harness.study.grid import cell_digests
 from harness.study.load_study import read_study
 from tests.support.labelled_study import LABELS, data, labelled_place, rows
 from tests.support.study_fixture import Place, Places, write_rows

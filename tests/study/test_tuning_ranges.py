@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from harness.core.errors import StudyError
 from harness.data.template import Template
+from harness.study.cell_digests import cell_digests
 from harness.study.check import check
 from harness.study.checked_study import Checked
-from harness.study.grid import cell_digests, cell_space, expand
+from harness.study.grid import cell_space, expand
 from harness.study.load_study import read_study
 from harness.study.recorded_ranges import with_recorded_ranges
 from harness.study.spec import StudySpec
