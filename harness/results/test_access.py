@@ -34,8 +34,8 @@ def count_accesses(runs: Sequence[Run], *, edition: str | None, rows: str | None
 
     Args:
         runs: All runs of a study, deleted ones among them, in any order.
-        edition: From `harness.study.cell_digests.edition`, of the study as it is now; runs that were made before there were
-            editions say nothing of edits.
+        edition: From `harness.study.cell_digests.edition`, of the study as it is now; runs that were made before
+            there were editions say nothing of edits.
         rows: The digest of the test rows that the study has now; of all rows alike if it is not known.
     """
     scored = [run for run in runs if run.tags.get(Tags.TEST_DIGEST, NONE) != NONE and _scored(run)]
