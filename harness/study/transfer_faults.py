@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
+from harness.data.label_words import answers_of
 from harness.data.prompt_mixture import parts_of
 from harness.data.tokenization import PromptForm
 from harness.study.problems import Problems
@@ -17,8 +19,12 @@ def refuse_transfer(study: StudySpec, prompts: Sequence[PromptForm], problems: P
     if not study.final.transfer:
         return
     asks = "final.transfer asks every final model under the study's other prompts"
-    if sum(not parts_of(prompt) for prompt in prompts) < 2:
+    ways = Counter(answers_of(prompt) for prompt in prompts if not parts_of(prompt))
+    if ways.total() < 2:
         problems.add(f"{asks}, and there is one prompt; name another, or leave it out", "final", "transfer")
+    elif max(ways.values()) < 2:
+        why = "and no two of them are answered alike; name another, or leave it out"
+        problems.add(f"{asks}, {why}", "final", "transfer")
     elif not study.final.seeds:
         problems.add(f"{asks}, and final.seeds is empty; name a seed, or leave it out", "final", "transfer")
     elif not any(tuning.trains for tuning in study.tunings()):
