@@ -191,8 +191,7 @@ SHOWN = '{name: two, text: "{{ source }}", shots: 2}'
     [
         (
             [f"prompts=[bare, {WRITTEN}]", "final.transfer=true"],
-            "prompt 'bare' has answers: likelihood, but 'written' answers: generate: one is trained otherwise; say the "
-            "same answers with all prompts",
+            "and no two of them are answered alike; name another, or leave it out",
         ),
         (
             [f"prompts=[bare, {WRITTEN}, {{name: mix, mixture: [written, bare]}}]"],

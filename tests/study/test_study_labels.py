@@ -112,6 +112,10 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
         ("search.metric=loss", "final.seeds=[]", "prompts=[bare, {name: c, text: '{{ source }}', answers: generate}]"),
         "the study ranks by loss, but some of its prompts are answered by a label and some by a text",
     ),
+    "transfer between prompts that are answered otherwise": (
+        ("final.transfer=true", "prompts=[bare, {name: c, text: '{{ source }}', answers: generate}]"),
+        "and no two of them are answered alike",
+    ),
     "a mixture of prompts that are answered by labels": (
         ("prompts=[bare, {name: cue, text: '{{ source }}:'}, {name: mix, mixture: [bare, cue]}]",),
         "mixes 'bare', which has answers: likelihood, and a mixture is of prompts that are answered by texts",
