@@ -206,3 +206,14 @@ def test_views_hold_all_axes(levels: Mapping[str, str], columns: Sequence[str], 
         assert [(chart["xaxis"]["key"], chart["xaxis"]["type"]) for chart in sizes.charts] == [
             ("train_size", "PARAM")
         ] * 2
+
+
+def test_rows_of_each_label_lie_on_curves_by_all_their_examples() -> None:
+    plain = grid({"per_label": ("4", "8", "16")}, prompts=1, tunings=("none", "full"), examples=12, trials=0)
+    rows = {cell.id: str(3 * int(cell.factors["per_label"])) for cell in plain.cells}
+    cells = tuple(replace(cell, params={**cell.params, "data.train": rows[cell.id]}) for cell in plain.cells)
+    verdicts = find(replace(plain, cells=cells)).verdicts
+    assert verdicts is not None
+    assert verdicts.curves is not None
+    (curve,) = verdicts.curves.curves
+    assert (curve.name, list(curve.cells), curve.last) == ("prompt0/full", [12, 24, 48], 48)
