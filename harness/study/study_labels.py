@@ -112,7 +112,7 @@ def _look_alike(labels: Sequence[Label], at: Sequence[str], problems: Problems) 
     for name in (label.name for label in labels):
         plain = " ".join(name.split())
         if plain in of:
-            rule = "differ in white space alone, so that each would count as the other; make one of them"
+            rule = "differ by white space alone, so that each would count as the other; name one of them otherwise"
             problems.add(f"labels {of[plain]!r} and {name!r} {rule}", *at)
             return True
         of[plain] = name
@@ -120,14 +120,8 @@ def _look_alike(labels: Sequence[Label], at: Sequence[str], problems: Problems) 
 
 
 def _alike(labels: Sequence[Label], at: Sequence[str], problems: Problems) -> bool:
-    """Note names that scores take for one, and words that are empty or stand for two labels; return whether any are."""
+    """Note words that are empty, or that stand for two labels; return whether there are any."""
     of: dict[str, str] = {}
-    names: dict[str, str] = {}
-    for label in labels:
-        if (one := names.setdefault(" ".join(label.name.split()), label.name)) != label.name:
-            rule = "differ by white space alone, which counts nowhere: they would be scored as one; name one of them"
-            problems.add(f"labels {one!r} and {label.name!r} {rule} otherwise", *at)
-            return True
     for label in labels:
         for word in label.words:
             if not word:

@@ -87,10 +87,6 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
         ("data.labels={early: [a], late: [b, a], cold: [c]}",),
         "the word 'a' stands twice, for labels 'early' and 'late'; keep one of them",
     ),
-    "labels that metrics take for one": (
-        ("data.labels={early: [a], late: [b], 'so cold': [c], 'so  cold': [d]}",),
-        "labels 'so cold' and 'so  cold' differ in white space alone, so that each would count as the other",
-    ),
     "a target that is no label": (
         ("data.labels={early: [a], late: [b]}",),
         "the target 'cold' of 12 rows (train 'train-2' and more) is no label; known: early, late; correct the rows",
@@ -106,7 +102,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "a misspelt way to answer": (("answers=likelyhood",), "answers"),
     "two names that differ by white space alone": (
         ("data.labels={early: [a], 'late  on': [b], late on: [c], late: [d], cold: [e]}",),
-        "labels 'late  on' and 'late on' differ by white space alone",
+        "labels 'late  on' and 'late on' differ by white space alone, so that each would count as the other",
     ),
     "a ranking by likelihoods of labels and of texts": (
         ("search.metric=loss", "final.seeds=[]", "prompts=[bare, {name: c, text: '{{ source }}', answers: generate}]"),
