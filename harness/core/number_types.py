@@ -66,8 +66,8 @@ def _one_or_several(kind: Any) -> Callable[[Any], Any]:
             raise PydanticKnownError(detail["type"], detail.get("ctx")) from None  # type: ignore[arg-type]
 
     def each(value: Any) -> Any:
-        if value is None or not isinstance(value, list | tuple):
-            return value if value is None else number(value)
+        if not isinstance(value, list | tuple):
+            return number(value)
         if not value:
             raise PydanticCustomError("levels", "it must be a number, or a list of several to compare")
         numbers = tuple(map(number, value))

@@ -20,7 +20,7 @@ from tests.support.text_study import perplexity, plain_place, pseudo_perplexity
 
 pytestmark = pytest.mark.slow
 
-STEPS, LAST_TWO = 40, ["000000036", "000000040"]
+STEPS, LAST_TWO = 42, ["000000036", "000000042"]
 CHANGES = ("tuning=[full, {last_blocks: 1}]", "training.epochs=null", f"training.steps={STEPS}", "data.test=4")
 CHANGES += ("training.evaluate_every=9", "training.checkpoint={every: 6, keep: 2}", "data.validation=4")
 ARGUMENTS = tuple(part for change in CHANGES for part in ("--set", change))
