@@ -31,10 +31,6 @@ PROBE = "a"
 """A text of one character, by which it is seen what a tokenizer puts before any."""
 
 
-HELD = 64
-"""Characters at the end of a piece that may be a part of what stands for something else: a line's end, a mask."""
-
-
 class _Part(NamedTuple):
     """What follows what has gone before in a split."""
 
@@ -117,12 +113,19 @@ def _of_stream(path: Path, source: Source, data: Data, reader: Reader) -> Iterat
 
 def _settled(pieces: Iterator[str], reader: Reader) -> Iterator[str]:
     """Yield a text as it is tokenized: lines end as Python ends them, and no mask is spelled, across pieces either."""
+    marks = ["\r\n", *filter(None, [_mask(reader)])]
     held = ""
     for piece in pieces:
-        text = _plain((held + piece).replace("\r\n", "\n"), reader)
-        held = "" if text.endswith("\n") else text[-HELD:]
-        yield text[: len(text) - len(held)]
+        text = held + piece
+        held = _begun(text, marks)
+        yield _plain(text.removesuffix(held).replace("\r\n", "\n"), reader)
     yield held
+
+
+def _begun(text: str, marks: Sequence[str]) -> str:
+    """Return the end of a text with which one of some marks may begin, the longest."""
+    begins = (mark[:length] for mark in marks for length in range(1, len(mark)))
+    return max((begin for begin in begins if text.endswith(begin)), key=len, default="")
 
 
 def _of_documents(rows: Iterator[Row] | Sequence[Row], place: str, data: Data, reader: Reader) -> Any:
@@ -171,8 +174,14 @@ def _around(tokenizer: Any) -> tuple[Ids, Ids]:
 
 def _plain(text: str, reader: Reader) -> str:
     """Return a text that spells no mask."""
-    token: str | None = reader.tokenizer.mask_token if reader.is_masked else None
+    token = _mask(reader)
     return plain_text(text, token) if token else text
+
+
+def _mask(reader: Reader) -> str | None:
+    """Return how a masked model's mask is spelled."""
+    token: str | None = reader.tokenizer.mask_token if reader.is_masked else None
+    return token
 
 
 def _refuse_without_embedding(tokens: TokenFile, reader: Reader, place: str) -> None:
