@@ -190,7 +190,7 @@ def _rendered_prompts(checked: Checked, loaded: Loaded) -> Iterator[RenderableTy
 
     demonstrations = with_vectors(checked.demonstrations, checked.prompts, loaded)
     example, limits = checked.examples["train"][0], token_limits(checked.study, checked.task)
-    start = [beginning(loaded.model).start] if loaded.is_encoder_decoder and not checked.head else []
+    start = [beginning(loaded.model).start] if loaded.is_encoder_decoder else []
     told = dates(checked.prompts, loaded)
     for prompt in checked.prompts:
         (shown,) = demonstrations.attached(prompt, [example], of_train=True)
@@ -207,9 +207,6 @@ def _rendered_prompts(checked: Checked, loaded: Loaded) -> Iterator[RenderableTy
             yield "trained: 15% of these, drawn anew in every epoch"
             continue
         yield f"{len(row.prompt)} tokens: {_tokens(loaded, row.prompt)}"
-        if checked.head:
-            yield f"trained: the head's score of {example.target!r} among {', '.join(map(repr, checked.head))}"
-            continue
         seam = f"its decoder: {_tokens(loaded, start)}" if start else "trained:"
         yield Text.assemble(f"{seam} ", (_tokens(loaded, row.target), "green"))
         if prompt.name in told:
@@ -224,6 +221,10 @@ def _chosen_from(prompt: PromptForm, example: Example, loaded: Loaded, limits: L
     yield Panel(body, title=Text(f"prompt {prompt.name} (label in green)"), title_align="left")
     for ids in dict.fromkeys(row.prompt for row in choice.rows):
         yield f"{len(ids)} tokens: {_tokens(loaded, ids)}"
+    if not choice.words:
+        labels = ", ".join(repr(label.name) for label in labels_of(prompt))
+        yield f"trained: the head's score of {example.target!r} among {labels}"
+        return
     for place, label in enumerate(labels_of(prompt)):
         words = [_tokens(loaded, word.tokens) for word in choice.words if word.label == place]
         yield Text.assemble(

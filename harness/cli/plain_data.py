@@ -114,9 +114,8 @@ def _shown(checked: Checked) -> dict[str, Any]:
             continue
         row, _ = prompt.tokenize(shown, loaded, limit=prompt_limit(loaded, limits))
         text = {"prompt": prompt.name, "text": prompt.render(example.fields, shown.shots), "target": example.target}
-        target = () if checked.head else row.target
-        tokens = {"prompt_tokens": list(row.prompt), "target_tokens": list(target)}
-        trained = [False] * len(row.prompt) + [True] * len(target)
+        tokens = {"prompt_tokens": list(row.prompt), "target_tokens": list(row.target)}
+        trained = [False] * len(row.prompt) + [True] * len(row.target)
         date = {"date": told[prompt.name]} if prompt.name in told else {}
         prompts.append({**text, **tokens, "trained": trained, **date})
     generation = [
