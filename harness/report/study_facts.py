@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from harness.core.workspace import HERE
 from harness.data.template import Template
 from harness.report.number_format import amount
 from harness.report.templates import count
+from harness.results.cell_result import CellResult
 from harness.results.collect import Results
 from harness.study.spec import StudySpec, Training
 from harness.study.study_text import study_text
@@ -91,13 +93,36 @@ def _unusual(results: Results, key: str) -> str:
 
 
 def _weights(results: Results) -> str:
-    """Return how many weights each tuning trains, of how many."""
-    counts = sorted(
-        (cell.trainable, f"{cell.tuning} trains {amount(cell.trainable)} of {amount(cell.parameters)}")
-        for cell in results.cells
-        if cell.trainable and cell.parameters
+    """Return how many weights each tuning trains, of how many, of which model and under which prompts if it differs."""
+    cells = sorted((cell for cell in results.cells if cell.trainable and cell.parameters), key=_trained)
+    by_model, by_prompt = _differing(cells, "model", "prompt"), _differing(cells, "prompt", "model")
+    prompts: dict[tuple[str, str, tuple[int, int]], dict[str, None]] = {}
+    for cell in cells:
+        of = f" of {cell.factors['model']}" if cell.tuning in by_model else ""
+        under = prompts.setdefault((cell.tuning, of, _trained(cell)), {})
+        under |= {cell.factors["prompt"]: None} if cell.tuning in by_prompt else {}
+    return "; ".join(
+        f"{tuning}{of}{_under(under)} trains {amount(trained)} of {amount(whole)}"
+        for (tuning, of, (trained, whole)), under in prompts.items()
     )
-    return "; ".join(dict.fromkeys(words for _, words in counts))
+
+
+def _under(prompts: Collection[str]) -> str:
+    return f" under {', '.join(prompts)}" if prompts else ""
+
+
+def _trained(cell: CellResult) -> tuple[int, int]:
+    """Return how many weights of a cell train, and how many there are."""
+    return cell.trainable or 0, cell.parameters or 0
+
+
+def _differing(cells: Sequence[CellResult], axis: str, other: str) -> set[str]:
+    """Return the tunings that train other numbers of weights at other levels of an axis, those of another one alike."""
+    counts: dict[tuple[str, str], set[tuple[int, int]]] = {}
+    for cell in cells:
+        if axis in cell.factors:
+            counts.setdefault((cell.tuning, cell.factors.get(other, "")), set()).add(_trained(cell))
+    return {tuning for (tuning, _), found in counts.items() if len(found) > 1}
 
 
 def _runs(results: Results) -> str:

@@ -435,3 +435,19 @@ def test_effects_of_single_runs_are_of_these_models_alone(seeds: int, told: bool
     for claim in claims:
         assert claim.endswith(".")
         assert ("; with one final run a cell that holds for these trained models, not for other seeds" in claim) is told
+
+
+def test_the_head_says_of_which_model_and_prompts_so_many_weights_train() -> None:
+    def counted(one: CellResult, model: str) -> CellResult:
+        whole = {"small": 1000, "large": 9000}[model] + 5 * (one.factors["prompt"] == "prompt1")
+        params = {"trainable_parameters": str(whole // 10), "parameters": str(whole)}
+        return replace(one, factors={**one.factors, "model": model}, params=params)
+
+    cells = [one for one in study(prompts=3).cells if one.tuning == "full"]
+    made = replace(study(), cells=tuple(counted(one, model) for model in ("small", "large") for one in cells))
+    assert study_facts(made)["weights"].split("; ") == [
+        "full of small under prompt0, prompt2 trains 100 of 1,000",
+        "full of small under prompt1 trains 100 of 1,005",
+        "full of large under prompt0, prompt2 trains 900 of 9,000",
+        "full of large under prompt1 trains 900 of 9,005",
+    ]
