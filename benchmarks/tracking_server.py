@@ -51,6 +51,7 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         programs_at, self._port, self._log = programs(), free_port(), folder / "log"
         become, data = _become(folder), folder / "data"
+        self._state = data / "postmaster.pid"
         with self._log.open("w") as said:
             options = ["--pgdata", str(data), "--username", "mlflow", "--auth", "trust", "--no-sync"]
             initdb = [*become, str(programs_at / "initdb"), *options]
@@ -65,6 +66,8 @@ class Cluster:
         with self._log.open("a") as said:
             self._server = subprocess.Popen(self._command, cwd="/", stdout=said, stderr=said, start_new_session=True)
         _wait(self._port, self._server, self._log)
+        while self._server.poll() is None and self._state.read_text().split()[-1:] != ["ready"]:
+            time.sleep(0.05)  # it listens before it answers
 
     def stop(self) -> None:
         """Stop it at once, whoever is connected."""
