@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, Trainer, TrainingArguments
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
 from harness.core.errors import DataError, ModelError
 from harness.core.example import Example
@@ -36,6 +34,7 @@ from harness.training.choosing import chosen
 from harness.training.head_proofs import scores_depend_on_others
 from harness.training.loop import fit
 from harness.training.loss import ForwardPass
+from tests.support.transformers_trainer import losses_seen
 
 NAMES = ("early", "late", "cold")
 LABELS = tuple(Label(name, (name,)) for name in NAMES)
@@ -112,37 +111,12 @@ def batches_of(loaded: Loaded, rows: ChoiceRows, epoch: int) -> list[Batch]:
     return list(loss_batches(rows, loaded, batch_size=3, order=np.random.default_rng([1, epoch])))
 
 
-class Recorder(Trainer):
-    """A Trainer that reads ready batches in their order, and keeps their losses."""
-
-    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
-        loss = super().training_step(*args, **kwargs)
-        self.seen.append(loss.item())
-        return loss
-
-
 def trainer_losses(model: PreTrainedModel, batches: list[Batch], folder: Path) -> list[float]:
     """Return the Trainer's loss of each step on some batches; the model's own loss, of its ``labels``."""
     ready = [{**batch.inputs, "labels": torch.tensor([choice.right for choice in batch.choices])} for batch in batches]
-    settings = TrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=1,
-        num_train_epochs=1,
-        learning_rate=RATE,
-        lr_scheduler_type="linear",
-        weight_decay=0.01,
-        train_sampling_strategy="sequential",
-        use_cpu=True,
-        save_strategy="no",
-        logging_strategy="no",
-        disable_tqdm=True,
-        report_to="none",
+    return losses_seen(
+        model, ready, folder, num_train_epochs=1, learning_rate=RATE, lr_scheduler_type="linear", weight_decay=0.01
     )
-    with torch.random.fork_rng(devices=[]):
-        trainer = Recorder(model, settings, train_dataset=ready, data_collator=lambda items: items[0])
-        trainer.seen = []
-        trainer.train()
-    return trainer.seen
 
 
 @pytest.mark.parametrize("tuning", [HEAD, LAST, FULL], ids=lambda tuning: tuning.name)

@@ -21,7 +21,7 @@ __all__ = ["answered_for", "take_over"]
 TAKEN = (Tags.TRUNK, Tags.WEIGHTS_DIGEST, Tags.OUTCOME, Tags.ERROR)
 """Tags that say how a run came out."""
 
-NOTHING: Mapping[str, float] = MappingProxyType({PREFIX + name: 0.0 for name in (*Costs._fields,)})
+NOTHING: Mapping[str, float] = MappingProxyType({PREFIX + name: 0.0 for name in Costs._fields})
 """What a run costs whose answers are there."""
 
 
