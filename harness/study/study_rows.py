@@ -18,7 +18,7 @@ from harness.data.open_source import open_source
 from harness.data.row_groups import few_tested, likely_groups, separated
 from harness.data.rows_by_label import drawn_by_label
 from harness.data.sources import Source, SourceRow, example_of, examples_of, split_rows
-from harness.data.train_sizes import parts_of, refuse_equal, rows_of_draws
+from harness.data.train_draws import parts_of, refuse_equal, rows_of_draws
 from harness.data.train_test_overlap import Overlap, Twin, overlaps, settled
 from harness.study.problems import Problems
 from harness.study.spec import StudySpec

@@ -18,7 +18,7 @@ from harness.data.text_blocks import TextBlocks
 from harness.data.text_overlap import shared_runs, without_shared
 from harness.data.token_files import TokenFile
 from harness.data.tokenization import Reader
-from harness.data.train_sizes import refuse_equal, text_part
+from harness.data.train_draws import refuse_equal, text_part
 from harness.study.masked_models import masked_notes
 from harness.study.problems import Problems
 from harness.study.row_lengths import Fit

@@ -90,6 +90,6 @@ def refuse_equal(ids: Mapping[Draw, Sequence[str | int]]) -> None:
 def _refuse_empty(draw: Draw, part: Sequence[Example]) -> None:
     if not part:
         raise DataError(
-            f"of the {draw.train} training rows of data.train none is left: each has a duplicate, or its group, in a "
+            f"of the training rows that are drawn, {draw}, none is left: each has a duplicate, or its group, in a "
             "later split; take more rows, or correct the data"
         )

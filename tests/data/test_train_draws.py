@@ -14,7 +14,7 @@ from harness.core.errors import DataError
 from harness.core.example import Example
 from harness.data.data_keys import Data, Draw
 from harness.data.sources import Part, Source, examples_of, read_split
-from harness.data.train_sizes import parts_of, refuse_equal, rows_of_draws
+from harness.data.train_draws import parts_of, refuse_equal, rows_of_draws
 from harness.study.task import plain_example
 
 
@@ -100,7 +100,7 @@ def test_what_is_dropped_from_train_is_dropped_from_its_parts() -> None:
     ids = {Draw(size, None, 0): [example.id for example in part] for size, part in found.items()}
     left = parts_of([example for example in whole if example.id not in gone], ids)
     assert {draw.train: len(part) for draw, part in left.items()} == {3: 1, 9: 7}
-    with pytest.raises(DataError, match=r"of the 3 training rows of data\.train none is left"):
+    with pytest.raises(DataError, match=r"of the training rows that are drawn, 3, none is left"):
         parts_of([example for example in whole if example not in found[3]], ids)
 
 
