@@ -81,6 +81,7 @@ def test_the_watch_sees_what_mlflow_would_tell(watched: dict[str, str]) -> None:
     assert "mlflow" in Path(watched["WATCHED"]).read_text()
 
 
+@pytest.mark.slow
 def test_run_and_predict_contact_nobody(places: Places, watched: dict[str, str]) -> None:
     place = places()
     assert run(place, watched, "run", "study.yaml", *(part for each in STUDY for part in ("--set", each))) == ""

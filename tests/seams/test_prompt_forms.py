@@ -99,6 +99,7 @@ def backwards(source: str) -> str:
     return " ".join(reversed(f"{source} is what".split())).upper()
 
 
+@pytest.mark.slow
 def test_check_and_show_render_it(way: Way, place: Place) -> None:
     first = rows("train")[0]
     assert f"{backwards(first['source'])} {first['target']}" in way.show
@@ -108,6 +109,7 @@ def test_check_and_show_render_it(way: Way, place: Place) -> None:
     assert line.split()[1] == str(longest)
 
 
+@pytest.mark.slow
 def test_it_is_registered_as_a_form_of_its_own(way: Way, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     (run,) = place.runs("cell", cell="back/head")
     uri = run.data.tags["prompt_uri"]
@@ -120,12 +122,14 @@ def test_it_is_registered_as_a_form_of_its_own(way: Way, place: Place, monkeypat
     succeed(place, "check", "study.yaml", "--set", f"prompts=[{uri}]", *OPTIONS[-2:])
 
 
+@pytest.mark.slow
 def test_the_report_fills_it_in(way: Way, place: Place) -> None:
     page = (place.folder / "reports" / "tiny" / "report.html").read_text()
     assert backwards(rows("test")[0]["source"]) in page
     assert set(place.table()) == {f"{prompt}/{tuning}" for prompt in ("bare", "back") for tuning in ("none", "head")}
 
 
+@pytest.mark.slow
 def test_its_stored_model_answers_as_its_final_run_did(way: Way, place: Place) -> None:
     models = place.client().search_logged_models([place.runs()[0].info.experiment_id])
     model = next(model for model in models if model.tags["cell"] == "back/head")
@@ -134,11 +138,13 @@ def test_its_stored_model_answers_as_its_final_run_did(way: Way, place: Place) -
     assert predict(place, model.model_uri) == stored_predictions(place, model.source_run_id)
 
 
+@pytest.mark.slow
 def test_it_is_reproduced(way: Way, place: Place) -> None:
     (run, *_) = place.runs("final", cell="back/head")
     assert "the same to the last bit" in succeed(place, "reproduce", run.info.run_id)
 
 
+@pytest.mark.slow
 def test_a_model_whose_form_is_unknown_is_refused(way: Way, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     models = place.client().search_logged_models([place.runs()[0].info.experiment_id])
     model = next(model for model in models if model.tags["cell"] == "back/none")
