@@ -37,6 +37,7 @@ from harness.study.model_config import context, is_masked
 from harness.study.model_files import Source, locate, weight_files
 from harness.study.packaged_files import model_location
 from harness.study.spec import Model
+from harness.study.weights_on_disk import refuse_whole_numbers
 
 __all__ = ["Loaded", "load", "load_study_model"]
 
@@ -129,6 +130,7 @@ def load(
         model = _with_adapter(model, adapter) if adapter else model
         with _readable(name, "tokenizer", "put tokenizer.json and tokenizer_config.json beside the weights"):
             tokenizer = AutoTokenizer.from_pretrained(source.name, **options)
+    refuse_whole_numbers(name, weight_files(source))
     refuse_non_finite(name, dict(model.named_parameters()))
     embedding_rows, masked = _embedding_rows(model), is_masked(source.config)
     prepare_tokenizer(name, tokenizer, rows=embedding_rows[0], masked=masked)
@@ -215,7 +217,7 @@ def _model(
     remedy = "the folder needs intact weights as model.safetensors (or its shards) of a language model"
     remedy += "" if allow_pickle else f", or {UNPICKLE}"
     with drawn_alike(), _buildable(name, auto, config, options), _readable(name, "weights", remedy):
-        loaded: tuple[PreTrainedModel, dict[str, Any]] = auto.from_pretrained(
+        model, report = auto.from_pretrained(
             source.name,
             config=config,
             use_safetensors=None if allow_pickle else True,
@@ -224,7 +226,6 @@ def _model(
             dtype=dtype,
             **options,
         )
-    model, report = loaded
     is_part, drawn = type(model.config) is not type(config), tuple(sorted(report["missing_keys"]))
     if labels:
         parts = anatomy(model.eval())
@@ -260,8 +261,7 @@ def _answers(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Answ
 
 def _embedding_rows(model: PreTrainedModel) -> tuple[int, int]:
     halves = (model.get_encoder(), model.get_decoder()) if model.config.is_encoder_decoder else (model, model)
-    encoder, decoder = map(_rows, halves)
-    return encoder, decoder
+    return _rows(halves[0]), _rows(halves[1])
 
 
 def _rows(half: Any) -> int:
