@@ -36,8 +36,8 @@ GROWING = {
 
 
 OF_TEXT = {
-    *("capitalize", "center", "e", "escape", "forceescape", "indent", "lower", "replace", "safe", "string", "striptags"),
-    *("title", "trim", "truncate", "upper", "urlize", "wordcount", "wordwrap"),
+    *("capitalize", "center", "e", "escape", "forceescape", "indent", "lower", "replace", "safe", "string", "title"),
+    *("striptags", "trim", "truncate", "upper", "urlize", "wordcount", "wordwrap"),
 }
 """Filters that take a value for its text."""
 
