@@ -164,9 +164,8 @@ def test_every_encoding_that_training_finds_is_read_and_told(
     assert predict_file(generator, source, tmp_path / "out.jsonl", skip=False, say=told.append) == (3, 0, 0)
     expected = [generator([{"source": text}])[0] for text in texts]
     assert [row["prediction"] for row in read(tmp_path / "out.jsonl")] == expected
-    notes = (
-        [] if encoding.startswith("utf-8") else [f"in.{ending} is read as {encoding}; if it is not, say --encoding."]
-    )
+    said = "if it is not, say --encoding."
+    notes = [] if encoding.startswith("utf-8") else [f"in.{ending} is read as {encoding}; {said}"]
     notes += [f"in.{ending} has semicolons between its columns; if not, say --delimiter."] if ending == "csv" else []
     assert told == notes
     assert predict_file(generator, source, tmp_path / "out.jsonl", skip=False) == (0, 0, 3)
