@@ -130,7 +130,6 @@ def load(
         model = _with_adapter(model, adapter) if adapter else model
         with _readable(name, "tokenizer", "put tokenizer.json and tokenizer_config.json beside the weights"):
             tokenizer = AutoTokenizer.from_pretrained(source.name, **options)
-    refuse_whole_numbers(name, weight_files(source))
     refuse_non_finite(name, dict(model.named_parameters()))
     embedding_rows, masked = _embedding_rows(model), is_masked(source.config)
     prepare_tokenizer(name, tokenizer, rows=embedding_rows[0], masked=masked)
@@ -234,6 +233,7 @@ def _model(
         refuse_misfits(name, model, report, is_part=is_part)
     if is_part:
         auto_class(name, model.config, masked=masked, labels=labels)  # what is stored of it must load again
+    refuse_whole_numbers(name, weight_files(source))
     hold_constants(model)
     return model, drawn
 
