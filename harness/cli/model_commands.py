@@ -55,6 +55,12 @@ def predict(
     on_error: Annotated[
         OnError, typer.Option(metavar="{stop,skip}", help="A malformed row: stop there, or note it.")
     ] = OnError.STOP,
+    encoding: Annotated[
+        str | None, typer.Option(metavar="cp1251", help="Of the input's text; left out: found, and told.")
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(metavar="';'", help="Between the input's columns; left out: found, and told.")
+    ] = None,
     trust_remote_code: TrustRemoteCode = False,
     allow_pickle: AllowPickle = False,
 ) -> None:
@@ -67,7 +73,8 @@ def predict(
         with stored_model(model) as folder:
             generator = Generator(folder, Permissions(trust_remote_code, allow_pickle))
         skip = on_error is OnError.SKIP
-        tally = predict_file(generator, source, output, skip=skip, say=progress.say, stage=progress.stage)
+        reading = {"encoding": encoding, "delimiter": delimiter}
+        tally = predict_file(generator, source, output, skip=skip, **reading, say=progress.say, stage=progress.stage)
     skipped = f", {tally.failed:,} malformed" if tally.failed else ""
     before = f", {tally.found:,} were there" if tally.found else ""
     out.print(f"{output}: {tally.answered:,} rows answered{skipped}{before}", soft_wrap=True)

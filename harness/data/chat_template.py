@@ -116,6 +116,10 @@ class _ChatSandbox(Sandbox):
         self.filters["tojson"] = _json
         self.globals["raise_exception"] = _refuse
 
+    def text(self, value: Any) -> str:
+        """Return a value's text as Jinja2 itself does."""
+        return str(value)
+
 
 class _Generation(Extension):
     """``{% generation %}``, by which some templates mark answers; here it marks nothing."""

@@ -109,9 +109,10 @@ def _table(path: Path, lines: Iterator[str], mark: str, *, headed: bool) -> tupl
     try:
         if headed:
             next(reader)
-        names = next(reader, [])
+        lines_with_cells = filter(None, reader)
+        names = next(lines_with_cells, [])
         table = []
-        for row in filter(None, reader):
+        for row in lines_with_cells:
             if len(row) != len(names):
                 raise DataError(
                     f"{path}:{reader.line_num}: {len(row)} values, but {len(names)} columns ({', '.join(names)}); "

@@ -15,13 +15,26 @@ from harness.core.number_types import Amount, Counts, Rows, Seeds, Sizes
 from harness.core.yaml_section import Section
 from harness.data.split_slices import SplitName, names_file, pieces_of
 
-__all__ = ["CARVED_SHARE", "Data", "Draw", "MixedSource", "Place"]
+__all__ = ["CARVED_SHARE", "Data", "Draw", "MixedSource", "Place", "refuse_unknown_encoding"]
 
 CARVED_SHARE = 0.1
 """The share of ``train`` that a missing split takes where the study gives no size."""
 
 LOCAL = ("path", "delimiter", "encoding")
 """Keys of files on this machine."""
+
+
+def refuse_unknown_encoding(encoding: str, key: str) -> None:
+    """See that Python knows an encoding of texts.
+
+    Raises:
+        ValueError: It does not; ``key`` is how the message calls where it was named.
+    """
+    try:
+        "".encode(encoding).decode(encoding)
+    except (LookupError, UnicodeError):
+        hint = closest(encoding, sorted(set(aliases.values())))
+        raise ValueError(f"{key} {encoding!r} is none that Python knows; {hint}") from None
 
 
 class Place(Section):
@@ -64,11 +77,8 @@ class Place(Section):
     @field_validator("encoding")
     @classmethod
     def _known(cls, encoding: str | None) -> str | None:
-        try:
-            "".encode(encoding or "utf-8").decode(encoding or "utf-8")
-        except (LookupError, UnicodeError):
-            hint = closest(str(encoding), sorted(set(aliases.values())))
-            raise ValueError(f"data.encoding {encoding!r} is none that Python knows; {hint}") from None
+        if encoding is not None:
+            refuse_unknown_encoding(encoding, "data.encoding")
         return encoding
 
     @field_validator("splits")

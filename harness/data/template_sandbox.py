@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
@@ -34,6 +34,12 @@ GROWING = {
 }
 """What may make so many times more of a text or list as a number, or as a text beside it is long."""
 
+
+OF_TEXT = {
+    *("capitalize", "center", "e", "escape", "forceescape", "indent", "lower", "replace", "safe", "string", "title"),
+    *("striptags", "trim", "truncate", "upper", "urlize", "wordcount", "wordwrap"),
+}
+"""Filters that take a value for its text."""
 
 UNREAD = {"count", "length"}
 """Filters that look at no part of their value; chat templates ask for the number of turns in every turn."""
@@ -86,7 +92,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def joined(self, *parts: Any) -> str:
         """Return what ``~`` makes of its parts."""
         self.spend(sum(map(_size, parts)))
-        return "".join(map(str, parts))
+        return "".join(map(self.text, parts))
+
+    def text(self, value: Any) -> str:
+        """Return what a template takes for a value's text: what it would show of it."""
+        return as_text(value)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Return what an operator makes; the difference of two views of a dictionary would be a set."""
@@ -115,9 +125,19 @@ class Sandbox(ImmutableSandboxedEnvironment):
         def costing(*arguments: Any, **named: Any) -> Any:
             value, *others = (*arguments[passed:], *named.values())
             self.spend(_product(value, others) if name in GROWING else _size(value))
+            if arguments[passed:]:
+                arguments = (*arguments[:passed], self._taken(name, value, others), *arguments[passed + 1 :])
             return function(*arguments, **named)
 
         return costing
+
+    def _taken(self, name: str, value: Any, others: Sequence[Any]) -> Any:
+        """Return a value as a filter takes it; what is joined by an attribute is left to Jinja."""
+        if name in OF_TEXT and not isinstance(value, str):
+            return self.text(value)
+        if name == "join" and len(others) < 2 and not isinstance(value, Undefined):
+            return list(map(self.text, value))
+        return value
 
     def _written(self, value: Any) -> Any:
         """Return a value as a prompt shows it; one that is undefined is left to raise."""

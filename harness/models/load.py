@@ -37,6 +37,7 @@ from harness.study.model_config import context, is_masked
 from harness.study.model_files import Source, locate, weight_files
 from harness.study.packaged_files import model_location
 from harness.study.spec import Model
+from harness.study.weights_on_disk import refuse_whole_numbers
 
 __all__ = ["Loaded", "load", "load_study_model"]
 
@@ -215,7 +216,7 @@ def _model(
     remedy = "the folder needs intact weights as model.safetensors (or its shards) of a language model"
     remedy += "" if allow_pickle else f", or {UNPICKLE}"
     with drawn_alike(), _buildable(name, auto, config, options), _readable(name, "weights", remedy):
-        loaded: tuple[PreTrainedModel, dict[str, Any]] = auto.from_pretrained(
+        model, report = auto.from_pretrained(
             source.name,
             config=config,
             use_safetensors=None if allow_pickle else True,
@@ -224,7 +225,6 @@ def _model(
             dtype=dtype,
             **options,
         )
-    model, report = loaded
     is_part, drawn = type(model.config) is not type(config), tuple(sorted(report["missing_keys"]))
     if labels:
         parts = anatomy(model.eval())
@@ -233,6 +233,7 @@ def _model(
         refuse_misfits(name, model, report, is_part=is_part)
     if is_part:
         auto_class(name, model.config, masked=masked, labels=labels)  # what is stored of it must load again
+    refuse_whole_numbers(name, weight_files(source))
     hold_constants(model)
     return model, drawn
 
@@ -260,8 +261,7 @@ def _answers(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Answ
 
 def _embedding_rows(model: PreTrainedModel) -> tuple[int, int]:
     halves = (model.get_encoder(), model.get_decoder()) if model.config.is_encoder_decoder else (model, model)
-    encoder, decoder = map(_rows, halves)
-    return encoder, decoder
+    return _rows(halves[0]), _rows(halves[1])
 
 
 def _rows(half: Any) -> int:

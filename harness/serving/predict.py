@@ -5,27 +5,22 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
-import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
-from harness.core.bounded_files import numbered_lines, parse_json
 from harness.core.errors import DataError, UserError
-from harness.core.example import digest
 from harness.core.failures import explained
-from harness.data.arrow_files import is_saved
 from harness.data.choice_rows import Choice
-from harness.data.readers import format_of, plain_values, read_table
-from harness.data.text_files import open_text
+from harness.data.readers import format_of
 from harness.data.tokenization import Row
 from harness.serving.generator import Generator
+from harness.serving.requested_rows import Request, Requests, columns_of, naming_options, requests
 
 __all__ = ["Tally", "predict_file"]
 
@@ -34,9 +29,6 @@ WINDOW = 4
 
 KEYS = ("prediction", "error")
 """What a line of the output says of a row, behind its id."""
-
-STANDARD_INPUT = "-"
-"""Names no file, but rows as jsonl that another command writes."""
 
 INTERVAL = 2.0
 """Seconds between two words about progress."""
@@ -52,25 +44,14 @@ class Tally(NamedTuple):
     """Rows that an earlier command had finished."""
 
 
-class _Request(NamedTuple):
-    """One row of the input."""
-
-    number: int
-    """Of its line, counted from 1."""
-    id: Any
-    """Its own, as it stands there, else ``row-`` and its number."""
-    digest: str
-    """Of the line."""
-    columns: dict[str, Any] | DataError
-    """What it holds, or why it cannot be read."""
-
-
 def predict_file(
     generator: Generator,
     source: Path,
     output: Path,
     *,
     skip: bool,
+    encoding: str | None = None,
+    delimiter: str | None = None,
     say: Callable[[str], None] = lambda text: None,
     stage: Callable[[str], None] = lambda text: None,
 ) -> Tally:
@@ -86,6 +67,8 @@ def predict_file(
             known format is read as jsonl, ``-`` is standard input.
         output: Where answers go; lines are appended.
         skip: Whether malformed rows are noted there, and the rest is answered.
+        encoding: Of the input's text, as Python calls it; ``None``: found, and told.
+        delimiter: Between the columns of csv and tsv; ``None``: found, and told.
         say: Told how the file is read.
         stage: Told how far it is.
 
@@ -100,16 +83,16 @@ def predict_file(
             raise UserError(f"--output {output} is no regular file, which a killed command could go on with")
         if (kind := format_of(output)) not in (None, "jsonl") or output.suffix == ".gz":
             raise UserError(f"--output {output}: answers are lines of JSON, not {kind or 'gzip'}; name it .jsonl")
-        with tempfile.TemporaryDirectory() as scratch:
-            requests = _requests(source, say, Path(scratch))
-            return _answer_file(requests, generator, output, skip=skip, name=str(source), stage=stage)
+        with tempfile.TemporaryDirectory() as scratch, naming_options():
+            asked = requests(source, say, Path(scratch), encoding=encoding, delimiter=delimiter)
+            return _answer_file(asked, generator, output, skip=skip, name=str(source), stage=stage)
     except (OSError, EOFError, zlib.error) as error:
         reason = explained(error) or error
         raise UserError(f"predict cannot read {source} or write {output}: {reason}") from error
 
 
 def _answer_file(
-    requests: Callable[[], Iterator[_Request]],
+    rows_asked: Requests,
     generator: Generator,
     output: Path,
     *,
@@ -118,11 +101,11 @@ def _answer_file(
     stage: Callable[[str], None],
 ) -> Tally:
     """Answer the rows that an output does not hold yet; ``name`` is the file's that they are of."""
-    total = sum(1 for _ in requests())
+    total = sum(1 for _ in rows_asked())
     start = told = time.perf_counter()
     with _only_one(output) as sink:
-        tally = Tally(0, 0, _resume(output, requests(), generator.digest))
-        asked = islice(requests(), tally.found, None)
+        tally = Tally(0, 0, _resume(output, rows_asked(), generator.digest))
+        asked = islice(rows_asked(), tally.found, None)
         while window := list(islice(asked, WINDOW * generator.recipe.decoding.batch_size)):
             rows = [_encoded(request, generator) for request in window]
             bad = [place for place, row in enumerate(rows) if isinstance(row, DataError)]
@@ -163,71 +146,7 @@ def _append(sink: BinaryIO, lines: bytes) -> None:
         lines = lines[sink.write(lines) :]
 
 
-def _requests(source: Path, say: Callable[[str], None], scratch: Path) -> Callable[[], Iterator[_Request]]:
-    """Return what gives the rows of a file from its start; all but those of jsonl are read at once.
-
-    Args:
-        source: The file.
-        say: Told how it is read.
-        scratch: An empty folder, which takes standard input: rows are passed more than once.
-    """
-    if str(source) == STANDARD_INPUT:
-        spooled = scratch / "input.jsonl"
-        with spooled.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        return lambda: _lines(numbered_lines(spooled))
-    if format_of(source) in (None, "jsonl") and not is_saved(source):
-        if note := _foreign(source):
-            say(_said(note))
-            return lambda: _lines((number, line.encode()) for number, line in open_text(source).lines)
-        return lambda: _lines(numbered_lines(source))
-    rows, notes = read_table(source)
-    for note in notes:
-        say(_said(note))
-    texts = [json.dumps(row, sort_keys=True, ensure_ascii=False, default=str) for row in rows]
-    return lambda: (_request(number, text, rows[number - 1]) for number, text in enumerate(texts, start=1))
-
-
-def _said(note: str) -> str:
-    """Return how a file was read, without the key of a study file that would say otherwise."""
-    return note.partition("; if")[0]
-
-
-def _foreign(source: Path) -> str:
-    """Return how a file is read that is no UTF-8; nothing where it is, or where single rows of it are damaged."""
-    with suppress(DataError):
-        return open_text(source).note
-    return ""
-
-
-def _lines(lines: Iterable[tuple[int, bytes]]) -> Iterator[_Request]:
-    for number, line in lines:
-        if line.strip():
-            try:
-                columns: dict[str, Any] | DataError = _columns(line)
-            except DataError as error:
-                columns = error
-            yield _request(number, line.strip(), columns)
-
-
-def _request(number: int, content: bytes | str, columns: dict[str, Any] | DataError) -> _Request:
-    own = content if isinstance(content, bytes) else content.encode()
-    id = columns.get("id") if isinstance(columns, dict) else None
-    return _Request(number, f"row-{number}" if id in (None, "") else id, digest(own.hex())[:12], columns)
-
-
-def _columns(line: bytes) -> dict[str, Any]:
-    try:
-        columns = parse_json(line.decode("utf-8-sig"))
-        json.dumps(columns, ensure_ascii=False).encode()  # half of a surrogate pair is no text
-    except ValueError as error:
-        raise DataError(f"no valid JSON: {error}") from None
-    if not isinstance(columns, dict):
-        raise DataError(f"it must be an object with columns, but is {str(columns)[:40]!r}")
-    return plain_values([columns])[0]
-
-
-def _encoded(request: _Request, generator: Generator) -> Row | Choice | DataError:
+def _encoded(request: Request, generator: Generator) -> Row | Choice | DataError:
     """Return a row in token ids, or what is wrong with it."""
     if isinstance(request.columns, DataError):
         return request.columns
@@ -238,7 +157,7 @@ def _encoded(request: _Request, generator: Generator) -> Row | Choice | DataErro
 
 
 def _answers(
-    window: Sequence[_Request], rows: Sequence[Row | Choice | DataError], generator: Generator
+    window: Sequence[Request], rows: Sequence[Row | Choice | DataError], generator: Generator
 ) -> Iterator[bytes]:
     answers = iter(generator.answer([row for row in rows if not isinstance(row, DataError)]))
     for request, row in zip(window, rows, strict=True):
@@ -254,7 +173,7 @@ def _progress(tally: Tally, total: int, seconds: float) -> str:
     return f"{done + tally.found:,} of {total:,} rows; {rate:,.1f} rows a second{left}"
 
 
-def _resume(output: Path, asked: Iterator[_Request], model: str) -> int:
+def _resume(output: Path, asked: Iterator[Request], model: str) -> int:
     """Pass over the rows that the output answers, then cut a torn last line off it; return how many rows these were.
 
     Nothing is cut off a file that is not an output of this input and model.
@@ -273,7 +192,7 @@ def _resume(output: Path, asked: Iterator[_Request], model: str) -> int:
     return count
 
 
-def _no_beginning(line: bytes, asked: _Request | None) -> str | None:
+def _no_beginning(line: bytes, asked: Request | None) -> str | None:
     """Return why a line without an end cannot be what a kill left of the answer to a row."""
     if asked is None:
         return "the input has no such row"
@@ -282,10 +201,10 @@ def _no_beginning(line: bytes, asked: _Request | None) -> str | None:
     return None if fits else "it has no end, and does not begin as an answer does"
 
 
-def _misfit(line: bytes, asked: _Request | None, model: str) -> str | None:
+def _misfit(line: bytes, asked: Request | None, model: str) -> str | None:
     """Return why a line of the output cannot be the answer to a row of the input."""
     try:
-        there = _columns(line)
+        there = columns_of(line)
     except DataError as error:
         return str(error)
     if asked is None:

@@ -11,12 +11,13 @@ from harness.study.adapter_base import refuse_other_base
 from harness.study.adapter_files import refuse_adapter
 from harness.study.checkpoint_generation import refuse_malformed
 from harness.study.model_config import Description, describe
+from harness.study.model_files import weight_files
 from harness.study.packaged_files import model_location
 from harness.study.problems import Problems
 from harness.study.settings import virtual_tokens
 from harness.study.spec import StudySpec
 from harness.study.tokenizer_without_model import light_reader
-from harness.study.weights_on_disk import refuse_broken_weights
+from harness.study.weights_on_disk import refuse_broken_weights, refuse_whole_numbers
 
 __all__ = ["checked_model"]
 
@@ -27,6 +28,8 @@ def checked_model(study: StudySpec, problems: Problems) -> tuple[Description | N
     with problems.at("model"):
         place = model_location(study.model.name)
         description = describe(place, study.model.revision)
+        if description.source:
+            refuse_whole_numbers(place, weight_files(description.source))
         refuse_broken_weights(Path(place).expanduser())
         refuse_malformed(place, description)
         description = description._replace(context=context_beside(description.context, virtual_tokens(study)))

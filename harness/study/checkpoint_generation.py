@@ -149,7 +149,7 @@ def refuse_malformed(name: str, description: Description) -> None:
                 "generation_config.json"
             )
     rows = description.embedding_rows[1]
-    for setting in ("forced_bos_token_id", "bad_words_ids", "sequence_bias"):
+    for setting in ("decoder_start_token_id", "forced_bos_token_id", "bad_words_ids", "sequence_bias"):
         beyond = [id for id in _ids(description.generation.get(setting)) if rows is not None and id >= rows]
         if beyond:
             raise ModelError(

@@ -50,6 +50,8 @@ class _Seen(NamedTuple):
     """Fields, target, references."""
     prompts: Mapping[str, str]
     """What each prompt renders; those that could not be taken along are missing."""
+    id: str = ""
+    """The example's; of a task that counts its calls only that of a process which begins is what it will be."""
 
 
 def unsteady(
@@ -94,7 +96,7 @@ def _seen(prompts: Sequence[PromptForm], rows: Sequence[SourceRow], data: Data, 
             seen.append(_Seen(str(error), {}))
             continue
         content = (dict(example.fields), example.target, example.references)
-        seen.append(_Seen(content, {prompt.name: _rendered(prompt, example) for prompt in prompts}))
+        seen.append(_Seen(content, {prompt.name: _rendered(prompt, example) for prompt in prompts}, example.id))
     return seen
 
 
@@ -155,8 +157,10 @@ def _unpacked(part: bytes) -> PromptForm | None:
 def _differences(rows: Sequence[SourceRow], seen: Sequence[Sequence[_Seen]]) -> list[Unsteady]:
     differences: dict[str | None, Unsteady] = {}
     for row, views in zip(rows, zip(*seen, strict=True), strict=True):
-        here = views[0]
-        for there in views[1:]:
+        here, *others = views
+        if len(ids := {there.id for there in others}) > 1:
+            differences.setdefault(None, Unsteady(None, _of_task(row, *sorted(ids)[:2])))
+        for there in others:
             if there.example != here.example:
                 differences.setdefault(None, Unsteady(None, _of_task(row, here.example, there.example)))
                 continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from harness.core.bounded_files import open_regular, parse_json
 from harness.core.errors import ModelError
 
-__all__ = ["header", "refuse_broken_weights"]
+__all__ = ["header", "refuse_broken_weights", "refuse_whole_numbers"]
 
 LIMIT = 512 * 2**20
 """Bytes. Larger checkpoints are looked at when they are loaded, as all are, since reading them takes seconds."""
@@ -29,6 +29,30 @@ EXPONENTS = {
     "BF16": (np.uint16, 0x7F80),
 }
 """Types of safetensors to the bits of a number's exponent: all of them are set in NaN and infinity, and in no other."""
+
+
+WHOLE = {"I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64", "BOOL"}
+"""Types that no weight has but a quantized one."""
+
+
+def refuse_whole_numbers(name: str, files: Iterable[Path]) -> None:
+    """See that no weight is stored as whole numbers: loaded as they stand, without their scale, they mean nothing.
+
+    Args:
+        name: The model's, for the message.
+        files: The checkpoint's safetensors; of a file that is none nothing is said.
+
+    Raises:
+        ModelError: Some are; names the tensors.
+    """
+    entries = [entry for file in files for entry in header(file).items() if isinstance(entry[1], Mapping)]
+    whole = [key for key, stored in entries if key.endswith(".weight") and stored.get("dtype") in WHOLE]
+    if whole:
+        more = f" and {len(whole) - 1} more" if len(whole) > 1 else ""
+        raise ModelError(
+            f"model {name}: weights that are whole numbers in {whole[0]}{more}: they are quantized, though config.json "
+            "does not say so; name the model that it was made of, or a copy that was stored dequantized"
+        )
 
 
 def refuse_broken_weights(folder: Path) -> None:

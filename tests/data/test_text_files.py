@@ -87,6 +87,7 @@ def test_a_mark_that_is_named_holds(tmp_path: Path) -> None:
         ("SEP=\t\nsource\ttarget\na\tb\nc\td\n", 0),
         ("source,target,,\na,b,,\nc,d,,\n", 0),
         (",source,target,\n,a,b,\n,c,d,\n", 0),
+        ("\n\nsource,target\na,b\n\nc,d\n", 0),
         ("source,target\na,b\n,\nc,d\n,\n", 1),
         ("source,target,\na,b,\n,,\nc,d,\n", 1),
         ("source,target\ra,b\rc,d\r", 0),

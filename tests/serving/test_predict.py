@@ -164,10 +164,47 @@ def test_every_encoding_that_training_finds_is_read_and_told(
     assert predict_file(generator, source, tmp_path / "out.jsonl", skip=False, say=told.append) == (3, 0, 0)
     expected = [generator([{"source": text}])[0] for text in texts]
     assert [row["prediction"] for row in read(tmp_path / "out.jsonl")] == expected
-    notes = [] if encoding.startswith("utf-8") else [f"in.{ending} is read as {encoding}"]
-    notes += [f"in.{ending} has semicolons between its columns"] if ending == "csv" else []
+    said = "if it is not, say --encoding."
+    notes = [] if encoding.startswith("utf-8") else [f"in.{ending} is read as {encoding}; {said}"]
+    notes += [f"in.{ending} has semicolons between its columns; if not, say --delimiter."] if ending == "csv" else []
     assert told == notes
     assert predict_file(generator, source, tmp_path / "out.jsonl", skip=False) == (0, 0, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding", "delimiter"),
+    [
+        ("in.csv", "cp1251", None),
+        ("in.csv", "shift-jis", "~"),
+        ("in.tsv", "koi8-r", "\\t"),
+        ("in.jsonl", "cp1251", None),
+    ],
+)
+def test_what_cannot_be_found_is_said(
+    name: str, encoding: str, delimiter: str | None, generator: Generator, tmp_path: Path
+) -> None:
+    """As a study says it in ``data``; found, these would be other letters, or one column."""
+    text = "Привет мир"
+    mark = {"\\t": "\t", None: ","}.get(delimiter, delimiter)
+    whole = json.dumps({"source": text}, ensure_ascii=False) if "jsonl" in name else f"source{mark}x\n{text}{mark}y"
+    source = tmp_path / name
+    source.write_bytes(f"{whole}\n".encode(encoding))
+    predict_file(generator, source, tmp_path / "out", skip=False, encoding=encoding, delimiter=delimiter)
+    assert [row["prediction"] for row in read(tmp_path / "out")] == generator([{"source": text}])
+
+
+def test_refusals_name_the_options(generator: Generator, tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    source.write_bytes("source,x\nこんにちは世界、お元気ですか,y\n".encode("shift-jis"))
+    output = tmp_path / "out"
+    for says, options in [
+        ("or say --encoding", {}),
+        ("--encoding 'utf8000' is none that Python knows", {"encoding": "utf8000"}),
+        ("--delimiter is ';;'; it must be the one character", {"delimiter": ";;"}),
+    ]:
+        with pytest.raises(UserError, match=says):
+            predict_file(generator, source, output, skip=False, **options)
+    assert not output.exists()
 
 
 def test_nan_is_no_value_as_in_training(generator: Generator, tmp_path: Path) -> None:

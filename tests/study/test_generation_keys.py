@@ -113,6 +113,7 @@ def test_what_the_study_asks_for_itself_is_not_told_as_unused() -> None:
         ("begin_suppress_tokens", 5),
         ("forced_bos_token_id", "en"),
         ("forced_bos_token_id", 50),
+        ("decoder_start_token_id", 50),
         ("sequence_bias", {"5": 1.0}),
         ("sequence_bias", [[[60], 1.0]]),
         ("eos_token_id", "</s>"),

@@ -188,6 +188,18 @@ def test_a_task_that_makes_another_example_each_time_is_refused(expression: str,
     assert place.command("check", "study.yaml").status == 0
 
 
+@pytest.mark.parametrize(("id", "steady"), [("str(random.random())", False), ("f'n{next(COUNT)}'", True)])
+def test_ids_that_differ_each_time_are_refused(id: str, steady: bool, places: Places) -> None:
+    """By them a store would know no row again; those that are counted are the same whenever a study begins."""
+    place = places(store=False)
+    with_task(place, f"return Example({id}, {{'source': row['source']}}, row['target'])")
+    file = place.folder / "task.py"
+    file.write_text("from itertools import count\nCOUNT = count()\n" + file.read_text())
+    done = place.command("check", "study.yaml")
+    assert (done.status == 0) == steady, done.err
+    assert steady or "the task's example() makes another example of it in each process" in done.err
+
+
 # With the target inside.
 
 COLUMNS = "data.columns={target: summary, source: source}"

@@ -40,6 +40,12 @@ def test_a_value_shows_as_json_writes_it(value: Any) -> None:
         ("{{ of.name }}", {"of": {"name": True}}, "true"),
         ("{{ topic | default('none') }}", {}, "none"),
         ("{% if topic is defined %}{{ topic }}{% else %}-{% endif %}", {}, "-"),
+        ("{{ topic | trim }}|{{ topic | upper }}|{{ topic ~ '.' }}", {"topic": None}, "||."),
+        ("{{ flag ~ '' }} {{ flag | string }} {{ flag | upper }}", {"flag": True}, "true true TRUE"),
+        ("{{ tags | join(', ') }}", {"tags": ["a", None, False, 1.5]}, "a, , false, 1.5"),
+        ("{{ tags | map('upper') | join(' ') }}", {"tags": ["a", None, True]}, "A  TRUE"),
+        ("{{ of | join('-', attribute='name') }}", {"of": [{"name": "a"}, {"name": "b"}]}, "a-b"),
+        ("{{ tags | string }}", {"tags": [None, True]}, "[null, true]"),
     ],
 )
 def test_templates_see_types(text: str, fields: dict[str, Any], shown: str) -> None:

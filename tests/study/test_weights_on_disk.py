@@ -35,6 +35,23 @@ def test_check_and_run_name_the_tensor(value: float, places: Places) -> None:
     assert not (place.folder / ".harness").exists()
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32], ids=str)
+def test_weights_that_are_whole_numbers_are_quantized_ones(dtype: torch.dtype, places: Places) -> None:
+    """Without a word in config.json, and without their scale: transformers reads them as they stand."""
+    place = places(store=False)
+    file = place.folder / "model" / "model.safetensors"
+    weights = load_file(file)
+    save_file({**weights, NAME: (100 * weights[NAME]).to(dtype)}, file, metadata={"format": "pt"})
+    shown = place.command("check", "study.yaml")
+    assert shown.status == 2
+    assert f"weights that are whole numbers in {NAME}: they are quantized" in shown.err
+    with pytest.raises(ModelError, match="whole numbers in transformer"):
+        load(str(file.parent))
+    masks = {"transformer.h.0.attn.bias": torch.ones(1, 1, 4, 4, dtype=torch.uint8)}
+    save_file({**weights, **masks}, file, metadata={"format": "pt"})
+    assert load(str(file.parent)).model is not None, "a mask that older versions stored is no weight"
+
+
 @settings(deadline=None)
 @given(
     values=st.lists(st.floats(width=16) | st.sampled_from([65504.0, -65504.0, 6e-8, -0.0]), min_size=2, max_size=9),
