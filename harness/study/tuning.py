@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from harness.core.number_types import Count
 from harness.core.plain_yaml import shown
@@ -42,7 +49,9 @@ class Tuning(Section):
     """Of an adapter, as JSON: the options that differ from their defaults, in the order of its form; see `settings`."""
     parts: tuple[str, ...] = ()
     """Of an adapter: the kinds of what trains beside it."""
-    named: str | None = Field(default=None, alias="name", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_NAME)
+    named: str | None = Field(
+        default=None, alias="name", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_NAME
+    )
     """The name that it has instead of the one that is made of these."""
 
     @model_validator(mode="before")
