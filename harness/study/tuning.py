@@ -50,8 +50,6 @@ class Tuning(Section):
     parts: tuple[str, ...] = ()
     """Of an adapter: the kinds of what trains beside it."""
     named: str | None = Field(None, alias="name", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_NAME)
-        default=None, alias="name", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_NAME
-    )
     """The name that it has instead of the one that is made of these."""
 
     @model_validator(mode="before")
