@@ -76,13 +76,7 @@ def _references(row: Row) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Task:
-    """What the harness knows about a task.
-
-    >>> from harness import Template
-    >>> prompts = [Template("bare", "{{ source }}", shorten="source")]
-    >>> Task("titles", data="", prompts=prompts, metrics=["rougeL"], max_target_tokens=24).prompt("bare").text
-    '{{ source }}'
-    """
+    """What the harness knows about a task."""
 
     name: str
     """How study files and the MLflow UI call it."""

@@ -49,7 +49,9 @@ class Tuning(Section):
     """Of an adapter, as JSON: the options that differ from their defaults, in the order of its form; see `settings`."""
     parts: tuple[str, ...] = ()
     """Of an adapter: the kinds of what trains beside it."""
-    named: str | None = Field(None, alias="name", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_NAME)
+    named: str | None = Field(
+        default=None, alias="name", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_NAME
+    )
     """The name that it has instead of the one that is made of these."""
 
     @model_validator(mode="before")
