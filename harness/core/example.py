@@ -18,7 +18,11 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Example:
-    """One solved case of a task."""
+    """One solved case of a task.
+
+    >>> Example("row-1", {"source": "Ada takes train 7."}, target="Train 7.").references
+    ('Train 7.',)
+    """
 
     id: str
     """Unique within its split."""

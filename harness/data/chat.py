@@ -71,6 +71,9 @@ class Chat:
         pick: Which ones: the same for all rows, drawn for each row, or those with the nearest sources.
         answers: How it is answered; ``None``: as its study or its task says.
         labels: Those that it is answered by, which a study works out.
+
+    >>> Chat("brief", system="Answer in one line.", user="{{ source }}", shorten="source").names()
+    frozenset({'source'})
     """
 
     name: str

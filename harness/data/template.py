@@ -49,6 +49,9 @@ class Template:
         separator: Stands behind each.
         answers: How it is answered; ``None``: as its study or its task says.
         labels: Those that it is answered by, which a study works out.
+
+    >>> Template("cue", "{{ source }} TL;DR:", shorten="source").render({"source": "Ada takes train 7."})
+    'Ada takes train 7. TL;DR:'
     """
 
     name: str

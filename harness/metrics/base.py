@@ -30,6 +30,17 @@ class Metric:
 
     The text is read once, by ``statistics``. Intervals and paired tests resample the list of statistics and call
     ``reduce`` (Koehn 2004, "Statistical Significance Tests for Machine Translation Evaluation").
+
+    >>> same = Metric(
+    ...     name="same_length",
+    ...     higher_is_better=True,
+    ...     statistics=lambda prediction, example: (float(len(prediction.text) == len(example.target)),),
+    ...     reduce=lambda rows: sum(row[0] for row in rows) / len(rows) if len(rows) else math.nan,
+    ...     signature=lambda: "characters",
+    ...     range=(0.0, 1.0),
+    ... )
+    >>> same.reduce([(1.0,), (0.0,)])
+    0.5
     """
 
     name: str

@@ -188,7 +188,7 @@ def collect(tracker: RunStore, study: str) -> Results:
         settings=record.study,
         started=max((run.started for run in runs if run.parent in current), default=math.nan),
         kept=KeptModels.from_run(summary),
-        orders=Orders.of(summary),
+        orders=Orders.of(summary).heeded(record.study["search"]),
         depths=record.depths,
         absent=tuple(cell for cell in record.cells if cell not in parents),
     )

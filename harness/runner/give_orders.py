@@ -11,7 +11,7 @@ from harness.core.errors import UserError
 from harness.study.find_study import known_study
 from harness.tracking.mlflow.mlflow_tracker import MlflowTracker
 from harness.tracking.mlflow.study_lease import Holder
-from harness.tracking.orders import MOST, PAUSE, STOP, Orders
+from harness.tracking.orders import MOST, PAUSE, STOP, Orders, moved_by_more
 from harness.tracking.stored_run import Run
 from harness.tracking.study_record import StudyRecord, summary_of
 
@@ -106,12 +106,11 @@ def draw_more(study: str, trials: int) -> str:
         UserError: The store does not know it, or its searches cannot be made longer so, or it would have too few.
     """
     ordered = _ordered(study)
-    search, given = ordered.record.study["search"], Orders.of(ordered.summary).more
-    if search["sampler"] == "grid" or search["warm_start"] != "none":
-        why = "the points of a grid" if search["sampler"] == "grid" else "what cells start from"
+    if moved := moved_by_more(ordered.record.study["search"]):
         raise UserError(
-            f"study {ordered.name!r}: more trials move {why}; set search.trials, and all such cells are new"
+            f"study {ordered.name!r}: more trials move {moved}; set search.trials, and all such cells are new"
         )
+    given = Orders.of(ordered.summary).more
     if not 0 <= given + trials <= MOST or not trials:
         back = f", or from -{given} on to take back what was added" if given else ""
         raise UserError(f"--trials is {trials}; give a number from 1 to {MOST - given:,}{back}")

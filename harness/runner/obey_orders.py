@@ -51,12 +51,11 @@ class OrderWatch(AbstractContextManager["OrderWatch"]):
         file = sqlite_file(address.store)
         # Code of the user's may change the working folder while the thread looks.
         self._address = address._replace(store=f"sqlite:///{file.absolute()}") if file else address
-        search = checked.study.search
-        self._may_grow = search.sampler != "grid" and search.warm_start == "none"
+        self._search = checked.study.search.model_dump()
         summary = None if is_fresh else summary_of(store.runs(phase="summary"))
         self._before = Orders.of(summary).state
         """What an earlier command was told."""
-        self.orders = Orders.of(summary)._replace(state="")
+        self.orders = Orders.of(summary).heeded(self._search)._replace(state="")
         self._drawn = 0
         """How many more trials the searches have by now."""
         self._over = threading.Event()
@@ -68,7 +67,7 @@ class OrderWatch(AbstractContextManager["OrderWatch"]):
     @property
     def more(self) -> int:
         """How many trials more each search is to have than it has by now."""
-        return max(0, self.orders.more - self._drawn) if self._may_grow else 0
+        return max(0, self.orders.more - self._drawn)
 
     def with_more(self, checked: Checked, say: Callable[[str], None]) -> Checked:
         """Return a study with these trials, from here on its own, and tell of all that it was told."""
@@ -106,7 +105,7 @@ class OrderWatch(AbstractContextManager["OrderWatch"]):
                     tracker = find_experiment(self._address)
                     summary = summary_of(tracker.runs(phase="summary")) if tracker else None
                 if tracker and summary:
-                    self.orders = self._given_now(Orders.of(tracker.run(summary.id)))
+                    self.orders = self._given_now(Orders.of(tracker.run(summary.id)).heeded(self._search))
 
     def _given_now(self, orders: Orders) -> Orders:
         """Return orders without one to pause or to stop that stood there before, which is being taken back."""

@@ -50,7 +50,7 @@ class Sections(TypedDict, total=False):
     Rows are a list of dicts, a `datasets.Dataset` or a pandas frame; splits that have none are carved out of train."""
     tracking: Mapping[str, Any]
     answers: str
-    """How prompts are answered: ``generate`` or ``likelihood``."""
+    """How prompts are answered: ``generate``, ``likelihood`` or ``head``."""
     training: Mapping[str, Any]
     generation: Mapping[str, Any]
     engine: Mapping[str, Any]

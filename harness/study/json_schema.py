@@ -78,7 +78,7 @@ def _tuning(section: Mapping[str, Any]) -> dict[str, Any]:
     words = [kind for kind, facts in TUNING_KINDS.items() if facts.blocks in ("none", "option") and kind != "peft"]
     sections = []
     for kind, facts in TUNING_KINDS.items():
-        keys = {"name": section["properties"]["named"], kind: _below(facts)}
+        keys = {"name": section["properties"]["name"], kind: _below(facts)}
         if facts.adapter:
             keys["with"] = {"type": "array", "items": {"enum": list(BESIDE)}, "minItems": 1}
         sections.append({"type": "object", "properties": keys, "required": [kind], "additionalProperties": False})

@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from harness.core.number_types import Count
 from harness.core.plain_yaml import shown
@@ -32,6 +39,8 @@ def _said(blocks: Any) -> Any:
 class Tuning(Section):
     """Which weights move: a kind of the table, which blocks, and what an adapter's kind is told beside."""
 
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)  # records have the names, files the alias
+
     kind: str
     """One of `harness.study.tuning_kinds.TUNING_KINDS`."""
     blocks: Annotated[Count | str | tuple[BlockNumber, ...] | None, BeforeValidator(_said)] = None
@@ -40,7 +49,9 @@ class Tuning(Section):
     """Of an adapter, as JSON: the options that differ from their defaults, in the order of its form; see `settings`."""
     parts: tuple[str, ...] = ()
     """Of an adapter: the kinds of what trains beside it."""
-    named: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_NAME)
+    named: str | None = Field(
+        default=None, alias="name", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_NAME
+    )
     """The name that it has instead of the one that is made of these."""
 
     @model_validator(mode="before")

@@ -30,7 +30,7 @@ def tuning_of(value: Any) -> Any:
     if not isinstance(value, dict):
         return value if hasattr(value, "kind") else _refuse(value)
     written = dict(value)
-    beside = {"named": written.pop("name")} if "name" in written else {}
+    beside = {"name": written.pop("name")} if "name" in written else {}
     if "with" in written:
         beside["parts"] = _parts(written.pop("with"))
     if len(written) != 1:

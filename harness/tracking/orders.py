@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from harness.tracking.schema import Tags
 from harness.tracking.stored_run import Run
 
-__all__ = ["NO_ORDERS", "PAUSE", "STOP", "Orders"]
+__all__ = ["NO_ORDERS", "PAUSE", "STOP", "Orders", "moved_by_more"]
 
 PAUSE, STOP = "pause", "stop"
 """What `Tags.ORDER` says; anything else: go on."""
@@ -42,6 +43,10 @@ class Orders(NamedTuple):
             number if number <= MOST else 0,
         )
 
+    def heeded(self, search: Mapping[str, Any]) -> Orders:
+        """Return them without trials that a study with this search section cannot be given; see `moved_by_more`."""
+        return self._replace(more=0) if moved_by_more(search) else self
+
     def tags(self) -> dict[str, str]:
         """Return what the summary run is to say; an empty tag is none, since a store may not forget any."""
         return {Tags.ORDER: self.state, Tags.SKIPPED: ",".join(self.skipped), Tags.MORE: str(self.more or "")}
@@ -55,6 +60,15 @@ class Orders(NamedTuple):
         told = [f"cells {', '.join(self.skipped)} are left out"] if self.skipped else []
         told += [f"each cell has {self.more} trials more than the study file says"] if self.more else []
         return ", and ".join(told)
+
+
+def moved_by_more(search: Mapping[str, Any]) -> str:
+    """Return what more trials would move of cells that are there, given a study's search section, or nothing."""
+    if search["sampler"] == "grid":
+        return "the points of a grid"
+    if search["warm_start"] != "none":
+        return "what cells start from"
+    return "where a widened range begins" if search.get("edges") == "extend" else ""
 
 
 NO_ORDERS = Orders()

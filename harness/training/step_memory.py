@@ -67,7 +67,7 @@ def kept_bytes(forward: ForwardPass, batch: Batch) -> int:
     own = {storage(tensor) for tensor in (*model.parameters(), *model.buffers())}
 
     def keep(tensor: Tensor) -> Tensor:
-        if storage(tensor) not in own:
+        if tensor.layout is torch.strided and storage(tensor) not in own:  # a sparse one has none: it is made of others
             kept[storage(tensor)] = tensor.untyped_storage().nbytes()
         return tensor
 

@@ -18,7 +18,7 @@ from harness.models.frozen.replay import Trunk
 from harness.models.gradient_checkpointing import blocks_to_recompute
 from harness.models.last_block import block_asked_at_labels, modules_at_labels
 from harness.models.load import Loaded
-from harness.study.axes import Tuning
+from harness.study.axes import Tuning, tuning_of
 from harness.study.spec import Training
 from harness.training.batching import loss_batches
 from harness.training.loop import fit
@@ -109,6 +109,16 @@ def test_less_is_kept_by_what_blocks_hold(tiny: Tiny) -> None:
     assert 1.8 * whole < kept_bytes(forward, double) < 2.1 * whole
     state = [parameter.grad for parameter in loaded.model.parameters()]
     assert state == [None] * len(state)
+    reset(loaded.model, trainable)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")
+def test_sparse_values_are_counted_by_what_they_are_made_of(tiny: Tiny) -> None:
+    loaded = tiny("llama")
+    peft = {"peft_type": "SHIRA", "r": 2}
+    trainable = apply(loaded.model, Tuning.model_validate(tuning_of({"peft": peft})))
+    (row,) = twenty(loaded, encoded(loaded))[0].parts(1)[:1]
+    assert kept_bytes(ForwardPass(loaded.model), row) > 0
     reset(loaded.model, trainable)
 
 

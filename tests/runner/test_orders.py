@@ -186,9 +186,28 @@ def test_a_study_pauses_goes_on_and_stops(workers: tuple[str, ...], places: Plac
     assert place.results() == whole.results()
 
 
-def test_a_grid_is_not_made_longer(places: Places) -> None:
+FIXED = {
+    "the points of a grid": ("search.sampler=grid",),
+    "where a widened range begins": ("search.edges=extend", "search.learning_rate={low: 1.0e-5, high: 1.0e-2}"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moved", FIXED)
+def test_what_more_trials_would_move_is_not_made_longer(moved: str, places: Places) -> None:
     place = places()
-    place.run(*QUICK, "--set", "search.sampler=grid", "--set", "search.trials=2", "--set", "tuning=[head]")
-    done = place.command("more", "tiny", "--trials", "2")
-    assert done.status == 2
-    assert "more trials move the points of a grid" in done.err
+    keys = ["search.trials=2", "search.sampler=random", "tuning=[head]", "final.seeds=[]", *FIXED[moved]]
+    run = (*QUICK, *(word for key in keys for word in ("--set", key)))
+    place.run(*run)
+    told = place.command("more", "tiny", "--trials", "2")
+    assert told.status == 2
+    assert f"more trials move {moved}" in told.err
+    before = trials(place)
+    summary_run = place.runs("summary")[0].info.run_id
+    place.client().set_tag(summary_run, Tags.MORE, "2")  # as somebody may in MLflow's pages
+    again = place.run(*run)
+    assert "0 training runs to do" in again.out
+    assert "trials more than" not in again.out
+    assert trials(place) == before
+    report = (place.folder / "reports" / "tiny" / "report.md").read_text(encoding="utf-8")
+    assert "added by hand" not in report

@@ -109,6 +109,30 @@ def test_it_answers_as_what_was_trained(tiny_folder: Tiny, tmp_path: Path, famil
     assert weights_digest(loaded.model) == loaded.digest
 
 
+@pytest.mark.parametrize(
+    ("peft", "merges"),
+    [
+        ({"peft_type": "RANDLORA"}, True),  # one matrix for all layers
+        ({"peft_type": "LILY"}, False),
+        ({"peft_type": "BEFT"}, False),  # it is a bias, and Llama's layers have none
+        ({"peft_type": "LOKR"}, True),
+    ],
+    ids=lambda value: value["peft_type"] if isinstance(value, dict) else "",
+)
+def test_other_methods_of_peft_are_stored_as_what_they_allow(
+    tiny_folder: Tiny, tmp_path: Path, peft: dict[str, Any], merges: bool
+) -> None:
+    base, tuning = tiny_folder("llama"), read({"peft": peft})
+    loaded, trainable = moved(base, tuning)
+    expected = logits(loaded.model)
+    assert can_be_whole(loaded, tuning) is merges
+    for store in ["delta", *(["full"] if merges else [])]:
+        found = Generator(stored(tmp_path / store, base, loaded, tuning, store))  # type: ignore[arg-type]
+        torch.testing.assert_close(logits(found.loaded.model), expected, rtol=1e-4, atol=2e-5)
+    reset(loaded.model, trainable)
+    assert weights_digest(loaded.model) == loaded.digest
+
+
 def test_a_merged_one_is_a_plain_model(tiny_folder: Tiny, tmp_path: Path) -> None:
     base, tuning = tiny_folder("llama"), read("lora")
     loaded, _ = moved(base, tuning)

@@ -110,3 +110,9 @@ def test_a_key_that_yaml_reads_as_no_text_is_to_be_quoted(tmp_path: Path) -> Non
         "key null of data.labels is no text; quote it",
     }
     assert "quote it" in said(put("data.columns", {"source": "a", 1: "b"}), tmp_path)[0]
+
+
+def test_the_name_of_a_tuning_is_told_by_its_key(tmp_path: Path) -> None:
+    for name in ("a/b", 3, "x" * 300):
+        (message,) = said(put("tuning", [{"name": name, "lora": {"rank": 2}}]), tmp_path)
+        assert message.startswith("tuning.0.name is "), message

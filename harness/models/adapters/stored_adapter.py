@@ -40,8 +40,17 @@ def save_adapter(folder: Path, trainable: Trainable, base: str) -> None:
     if beside := _beside(trainable):
         config.modules_to_save = list(beside)
     config.save_pretrained(str(folder))
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _tensors(trainable).items()}
-    save_file(tensors, folder / ADAPTER, metadata={"format": "pt"})
+    save_file(_apart(_tensors(trainable)), folder / ADAPTER, metadata={"format": "pt"})
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors that share no memory, as a file of them must: RandLora's layers have one matrix."""
+    apart, seen = dict[str, Tensor](), set[int]()
+    for name, tensor in tensors.items():
+        own = tensor.detach().cpu().contiguous()
+        apart[name] = own.clone() if own.untyped_storage().data_ptr() in seen else own
+        seen.add(own.untyped_storage().data_ptr())
+    return apart
 
 
 def fill_adapter(model: PreTrainedModel, trainable: Trainable, tensors: Mapping[str, Tensor]) -> bool:
@@ -67,14 +76,24 @@ def fill_adapter(model: PreTrainedModel, trainable: Trainable, tensors: Mapping[
 def merges(trainable: Trainable) -> bool:
     """Return whether an adapter can become part of the weights that it stands at.
 
-    Virtual tokens cannot, nor can what stands at weights that other layers share, as Zamba's blocks do.
+    Virtual tokens cannot, nor can what stands at weights that other layers share, as Zamba's blocks do. Else it is
+    tried on a layer of each sort: some of PEFT's methods merge nothing, or into no layer without a bias.
     """
     if trainable.adapter is None:
         return True
     layers = [layer for layer in trainable.adapter.peft.modules() if isinstance(layer, BaseTunerLayer)]
     places = Counter(id(weight) for _, weight in trainable.adapter.peft.named_parameters(remove_duplicate=False))
     shared = any(places[id(weight)] > 1 for layer in layers for weight in layer.get_base_layer().parameters())
-    return bool(layers) and not shared and all(type(layer).merge is not BaseTunerLayer.merge for layer in layers)
+    sorts = {(type(layer), getattr(layer.get_base_layer(), "bias", None) is None): layer for layer in layers}
+    return bool(layers) and not shared and all(map(_merges, sorts.values()))
+
+
+def _merges(layer: BaseTunerLayer) -> bool:
+    try:
+        copy.deepcopy(layer).merge()
+    except (NotImplementedError, RuntimeError, ValueError):  # methods say it in one of these
+        return False
+    return True
 
 
 def merged(trainable: Trainable) -> PreTrainedModel:
