@@ -49,7 +49,9 @@ SHOWN = ("shots", "pick", "shot", "separator")
 """The fields that say which demonstrations there are, and how they are written."""
 LABELS = "labels"
 """The field of the labels that a prompt is answered by: a study works them out, and no prompt is written with them."""
-OF_LABELS = ("answers", LABELS)
+OF_LABELS = ("answers", LABELS, "calibration")
+LATER = ("scored_tokens", "calibration")
+"""Fields that are stored only where they say anything."""
 
 
 def forms_in(keys: Collection[str]) -> dict[type[PromptForm], str]:
@@ -82,7 +84,7 @@ def stored_fields(prompt: PromptForm) -> dict[str, Any]:
     """Return a prompt's fields as digests and stored models hold them: later ones where they say anything."""
     apart = (*(SHOWN if getattr(prompt, "shots", None) == 0 else ()), *(() if is_labelled(prompt) else OF_LABELS))
     fields = {key: value for key, value in asdict(prompt).items() if key not in apart}
-    return {key: value for key, value in fields.items() if key != "scored_tokens" or value is not None}
+    return {key: value for key, value in fields.items() if key not in LATER or value is not None}
 
 
 def restored(stored: Mapping[str, Any]) -> PromptForm:
