@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from harness.core.errors import Diverged
 from harness.core.example import Example
 from harness.data.choice_rows import encode_choices
 from harness.data.content_free import CONTENT_FREE, content_free_rows
@@ -20,10 +22,16 @@ from harness.data.template import Template
 from harness.data.tokenization import Limits
 from harness.models.load import Loaded
 from harness.serving.generator import Generator
+from harness.study.check import check
+from harness.study.load_study import read_study
 from harness.training.batching import loss_batches
 from harness.training.choosing import chosen, label_prior
 from harness.training.loss import ForwardPass
+from harness.training.trainer import Trainer
+from tests.support.labelled_study import labelled_place
 from tests.support.model_folders import folder_of
+from tests.support.search_spaces import rate
+from tests.support.study_fixture import Places
 
 LIMITS = Limits(60, 12)
 SHORT = (Label("a", ("the",)), Label("b", ("it",)), Label("c", ("was",)))
@@ -130,3 +138,26 @@ def test_an_input_that_leaves_nothing_of_a_prompt_is_left_out(tiny: Callable[...
     assert [id.rpartition("input ")[2] for id in ids] == ["'N/A'", "'[MASK]'"]
     null = content_free_rows(prompt("bert", SHORT, "{{ source }}"), tiny("bert"), NO_DEMONSTRATIONS, limits=LIMITS)
     assert len(null.choices) == 3, "a mask is left of it"
+
+
+def test_training_is_as_without_and_a_prior_is_no_explosion(places: Places) -> None:
+    place, text = labelled_place(places, store=False), "text: '{{ source }}\\nIt was'"
+    prompts = f"prompts=[{{name: plain, {text}}}, {{name: fair, {text}, calibration: contextual}}]"
+    with contextlib.chdir(place.folder):
+        checked = check(read_study(place.study, (prompts, "tuning=[none, {last_blocks: 1}]")))
+        trainer = Trainer(checked)
+    losses, scores = {}, {}
+    for cell in (cell for cell in checked.cells if cell.tuning.trains):
+        with trainer.run(cell) as run:
+            losses[cell.prompt.name] = [each for epoch in run.epochs(rate(1e-2), seed=3) for each in epoch.losses]
+            scores[cell.prompt.name] = run.score("validation", generate=True)
+            if cell.prompt.name == "fair":
+                run.refuse_exploded(1e3, 1)
+            with pytest.raises(Diverged):
+                run.refuse_exploded(math.nan if cell.prompt.name == "fair" else 1e3, 1)
+    assert losses["fair"] == losses["plain"]
+    prior = np.array(scores["fair"].prior)
+    for fair, plain in zip(scores["fair"].predictions, scores["plain"].predictions, strict=True):
+        wanted = np.array(list((plain.probabilities or {}).values())) / prior
+        assert list((fair.probabilities or {}).values()) == pytest.approx((wanted / wanted.sum()).tolist(), rel=1e-5)
+    assert scores["fair"].scores["loss"] != pytest.approx(scores["plain"].scores["loss"], rel=1e-6)
