@@ -16,7 +16,9 @@ from rich.text import Text
 
 from harness.core.example import Example
 from harness.data.choice_rows import choice_of
-from harness.data.label_words import is_labelled, labels_of
+from harness.data.content_free import content_free_rows
+from harness.data.demonstrations import Demonstrations
+from harness.data.label_words import calibration_of, is_labelled, labels_of
 from harness.data.tokenization import Limits, PromptForm, prompt_limit
 from harness.data.train_test_overlap import lost
 from harness.metrics.base import metric_name
@@ -195,7 +197,7 @@ def _rendered_prompts(checked: Checked, loaded: Loaded) -> Iterator[RenderableTy
     for prompt in checked.prompts:
         (shown,) = demonstrations.attached(prompt, [example], of_train=True)
         if is_labelled(prompt):
-            yield from _chosen_from(prompt, shown, loaded, limits)
+            yield from _chosen_from(prompt, shown, loaded, limits, demonstrations)
             continue
         text = prompt.render(example.fields, shown.shots)
         between = "" if text[-1:].isspace() or checked.text else " "
@@ -213,7 +215,9 @@ def _rendered_prompts(checked: Checked, loaded: Loaded) -> Iterator[RenderableTy
             yield f"date that the model's chat template asks for: {told[prompt.name]}"
 
 
-def _chosen_from(prompt: PromptForm, example: Example, loaded: Loaded, limits: Limits) -> Iterator[RenderableType]:
+def _chosen_from(
+    prompt: PromptForm, example: Example, loaded: Loaded, limits: Limits, demonstrations: Demonstrations
+) -> Iterator[RenderableType]:
     """Yield an example of a prompt that is answered by a label, as the model reads it, and the words of each label."""
     choice, text = choice_of(example, prompt, loaded, limits)
     between = "" if text[-1:].isspace() or loaded.is_masked else " "
@@ -225,6 +229,10 @@ def _chosen_from(prompt: PromptForm, example: Example, loaded: Loaded, limits: L
         labels = ", ".join(repr(label.name) for label in labels_of(prompt))
         yield f"trained: the head's score of {example.target!r} among {labels}"
         return
+    if calibration_of(prompt):
+        free = content_free_rows(prompt, loaded, demonstrations, limits=limits)
+        for each in free.choices:
+            yield f"calibrated by {each.id}: {_tokens(loaded, each.rows[0].prompt)}"
     for place, label in enumerate(labels_of(prompt)):
         words = [_tokens(loaded, word.tokens) for word in choice.words if word.label == place]
         yield Text.assemble(

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness.core.example import Example
 from harness.data.choice_rows import choice_of
-from harness.data.label_words import is_labelled, labels_of
+from harness.data.content_free import content_free_rows
+from harness.data.demonstrations import Demonstrations
+from harness.data.label_words import calibration_of, is_labelled, labels_of
 from harness.data.tokenization import Limits, PromptForm, prompt_limit
 from harness.study.chat_notes import dates
 from harness.study.checked_study import Checked
@@ -110,7 +112,7 @@ def _shown(checked: Checked) -> dict[str, Any]:
     for prompt in checked.prompts:
         (shown,) = demonstrations.attached(prompt, [example], of_train=True)
         if is_labelled(prompt):
-            prompts.append(_chosen_from(prompt, shown, loaded, limits))
+            prompts.append(_chosen_from(prompt, shown, loaded, limits, demonstrations))
             continue
         row, _ = prompt.tokenize(shown, loaded, limit=prompt_limit(loaded, limits))
         text = {"prompt": prompt.name, "text": prompt.render(example.fields, shown.shots), "target": example.target}
@@ -126,17 +128,22 @@ def _shown(checked: Checked) -> dict[str, Any]:
     return {"study": checked.study.name, "tunings": tunings, "prompts": prompts, "generation": generation}
 
 
-def _chosen_from(prompt: PromptForm, example: Example, loaded: Loaded, limits: Limits) -> dict[str, Any]:
+def _chosen_from(
+    prompt: PromptForm, example: Example, loaded: Loaded, limits: Limits, demonstrations: Demonstrations
+) -> dict[str, Any]:
     """Return an example of a prompt that is answered by a label, with the tokens of each label's words."""
     choice, text = choice_of(example, prompt, loaded, limits)
     labels = {
         label.name: [list(word.tokens) for word in choice.words if word.label == place]
         for place, label in enumerate(labels_of(prompt))
     }
+    free = content_free_rows(prompt, loaded, demonstrations, limits=limits) if calibration_of(prompt) else None
+    calibrated = {"calibrated_by": [list(choice.rows[0].prompt) for choice in free.choices]} if free else {}
     return {
         "prompt": prompt.name,
         "text": text,
         "target": example.target,
         "prompt_tokens": list(choice.rows[0].prompt),
         "labels": labels,
+        **calibrated,
     }

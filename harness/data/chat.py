@@ -18,7 +18,7 @@ from harness.data.answer_turn import bare_ids
 from harness.data.chat_faults import STANDS_FOR_TURNS, refuse_arguments, refuse_turns
 from harness.data.chat_writing import answered, prompt_of, target_of, turn_of
 from harness.data.demonstrations import Pick
-from harness.data.label_words import Answers, Label
+from harness.data.label_words import Answers, Calibration, Label
 from harness.data.shortening import Keep, fitted
 from harness.data.template import Template, refuse_names
 from harness.data.tokenization import Ids, Reader, Row
@@ -38,6 +38,9 @@ NO_TURNS = (
 
 SETTING = ("system", "developer")
 """Roles of turns that hold for the whole conversation, before all demonstrations."""
+
+OF_LABELS = ("answers", "labels", "calibration")
+"""Fields that say nothing of what is written."""
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
@@ -71,6 +74,7 @@ class Chat:
         pick: Which ones: the same for all rows, drawn for each row, or those with the nearest sources.
         answers: How it is answered; ``None``: as its study or its task says.
         labels: Those that it is answered by, which a study works out.
+        calibration: What is done to their probabilities; ``None``: nothing.
 
     >>> Chat("brief", system="Answer in one line.", user="{{ source }}", shorten="source").names()
     frozenset({'source'})
@@ -89,6 +93,7 @@ class Chat:
     pick: Pick = "fixed"
     answers: Answers | None = None
     labels: tuple[Label, ...] = ()
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         given = self.messages if isinstance(self.messages, list | tuple) else (self.messages,)
@@ -116,7 +121,7 @@ class Chat:
 
     def contract(self) -> dict[str, str]:
         """Return all that it says beside its turns, but for defaults; what is no text is JSON."""
-        apart, plain = ("name", "system", "user", "messages", "answers", "labels"), asdict(Chat(self.name))
+        apart, plain = ("name", "system", "user", "messages", *OF_LABELS), asdict(Chat(self.name))
         said = {key: value for key, value in asdict(self).items() if key not in apart and value != plain[key]}
         return {key: value if isinstance(value, str) else json.dumps(value) for key, value in said.items()}
 

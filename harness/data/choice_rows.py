@@ -25,6 +25,7 @@ from harness.data.template import Template
 from harness.data.tokenization import Encoded, Ids, Limits, PromptForm, Reader, Row, encode_each
 
 __all__ = [
+    "ANY",
     "UNKNOWN",
     "Choice",
     "ChoiceRows",

@@ -10,11 +10,26 @@ if TYPE_CHECKING:
     from harness.core.example import Example
     from harness.data.tokenization import PromptForm
 
-__all__ = ["Answers", "Label", "answers_of", "head_labels", "is_labelled", "labels_of", "with_words"]
+__all__ = [
+    "Answers",
+    "Calibration",
+    "Label",
+    "answers_of",
+    "calibration_of",
+    "head_labels",
+    "is_labelled",
+    "labels_of",
+    "uncalibrated",
+    "with_words",
+]
 
 Answers = Literal["generate", "likelihood", "head"]
 """How a prompt is answered: by a text that the model writes, by the label whose words are the likeliest, or by a
 classification head in the place of all words."""
+
+Calibration = Literal["contextual"]
+"""What is done to the probabilities of labels: they are divided by those behind content-free inputs, and add up to 1
+again; see `harness.data.content_free`."""
 
 
 class Label(NamedTuple):
@@ -41,6 +56,17 @@ def labels_of(prompt: PromptForm) -> tuple[Label, ...]:
 def is_labelled(prompt: PromptForm) -> bool:
     """Return whether a prompt is answered by a label."""
     return answers_of(prompt) != "generate"
+
+
+def calibration_of(prompt: PromptForm) -> Calibration | None:
+    """Return how the probabilities of a prompt's labels are calibrated; ``None``: they are as the model says."""
+    calibration: Calibration | None = getattr(prompt, "calibration", None)
+    return calibration if answers_of(prompt) == "likelihood" else None
+
+
+def uncalibrated(prompt: PromptForm) -> PromptForm:
+    """Return a prompt whose labels have the probabilities that the model gives them."""
+    return replace(prompt, calibration=None) if calibration_of(prompt) else prompt
 
 
 def head_labels(prompt: PromptForm) -> tuple[str, ...]:

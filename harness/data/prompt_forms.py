@@ -6,14 +6,15 @@ the fields that only it has, any one of which tells it: study files, stored mode
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
 from typing import Any
 
 from harness.core.errors import TemplateError
 from harness.core.stored_values import of_kind
 from harness.data.chat import Chat
-from harness.data.label_words import is_labelled
+from harness.data.demonstrations import shots_of
+from harness.data.label_words import answers_of, calibration_of, is_labelled
 from harness.data.plain_text import PlainText
 from harness.data.prompt_mixture import PromptMixture
 from harness.data.template import Template
@@ -26,6 +27,7 @@ __all__ = [
     "form_keys",
     "form_of",
     "forms_in",
+    "more_than_texts",
     "restored",
     "stored_fields",
     "written_keys",
@@ -49,7 +51,9 @@ SHOWN = ("shots", "pick", "shot", "separator")
 """The fields that say which demonstrations there are, and how they are written."""
 LABELS = "labels"
 """The field of the labels that a prompt is answered by: a study works them out, and no prompt is written with them."""
-OF_LABELS = ("answers", LABELS)
+OF_LABELS = ("answers", LABELS, "calibration")
+LATER = ("scored_tokens", "calibration")
+"""Fields that are stored only where they say anything."""
 
 
 def forms_in(keys: Collection[str]) -> dict[type[PromptForm], str]:
@@ -82,7 +86,21 @@ def stored_fields(prompt: PromptForm) -> dict[str, Any]:
     """Return a prompt's fields as digests and stored models hold them: later ones where they say anything."""
     apart = (*(SHOWN if getattr(prompt, "shots", None) == 0 else ()), *(() if is_labelled(prompt) else OF_LABELS))
     fields = {key: value for key, value in asdict(prompt).items() if key not in apart}
-    return {key: value for key, value in fields.items() if key != "scored_tokens" or value is not None}
+    return {key: value for key, value in fields.items() if key not in LATER or value is not None}
+
+
+def more_than_texts(prompts: Sequence[PromptForm]) -> list[PromptForm]:
+    """Return those of a study's prompts of which a report must know more than a text.
+
+    Where some are calibrated, these are all that are answered so: one may be the same without.
+    """
+    calibrates = any(map(calibration_of, prompts))
+
+    def is_more(prompt: PromptForm) -> bool:
+        chooses = calibrates and answers_of(prompt) == "likelihood"
+        return form_of(prompt) != "text" or shots_of(prompt) > 0 or chooses
+
+    return [prompt for prompt in prompts if is_more(prompt)]
 
 
 def restored(stored: Mapping[str, Any]) -> PromptForm:

@@ -15,7 +15,7 @@ from harness.core.closest_match import closest
 from harness.core.errors import TemplateError
 from harness.core.example import Example
 from harness.data.demonstrations import Pick
-from harness.data.label_words import Answers, Label
+from harness.data.label_words import Answers, Calibration, Label
 from harness.data.mask_field import FIELD as MASK
 from harness.data.mask_field import SHOWN, mask_token, masked_row, plain_example, plain_fields
 from harness.data.sentinel import FIELD, FIRST, filled_ids, sentinel_ids
@@ -49,6 +49,7 @@ class Template:
         separator: Stands behind each.
         answers: How it is answered; ``None``: as its study or its task says.
         labels: Those that it is answered by, which a study works out.
+        calibration: What is done to their probabilities; ``None``: nothing.
 
     >>> Template("cue", "{{ source }} TL;DR:", shorten="source").render({"source": "Ada takes train 7."})
     'Ada takes train 7. TL;DR:'
@@ -64,6 +65,7 @@ class Template:
     separator: str = SEPARATOR
     answers: Answers | None = None
     labels: tuple[Label, ...] = ()
+    calibration: Calibration | None = None
 
     def contract(self) -> dict[str, str]:
         """Return the truncation contract, and what is said of demonstrations, where there are any."""

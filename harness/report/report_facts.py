@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Any
 
 from harness.report import plain_tables
+from harness.report.calibration_tables import calibration_facts
 from harness.report.charts.gallery import Gallery
 from harness.report.curve_tables import curve_table, worth_table
 from harness.report.label_tables import labels_of_first
@@ -65,6 +66,7 @@ def report_facts(results: Results, findings: Findings, charts: Gallery) -> dict[
         "glance": [] if untestable else effects_at_a_glance(verdicts),
         "features": [(p.name, plain_tables.wordings(p), features[p.name]) for p in prompts if p.name in features],
         "transfer": transfer_facts(results, findings),
+        "calibration": calibration_facts(results, findings),
         "effects_of_models": not all(row.difference.covers_seeds for row in rows),
         "charts": charts,
         "curves": curve_table(curves, study_places(results)),

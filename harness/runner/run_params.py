@@ -17,7 +17,7 @@ from harness.core.passwords import masked, masked_all
 from harness.core.provenance import provenance
 from harness.core.workspace import Workspace
 from harness.data.demonstrations import pick_of, shots_of
-from harness.data.prompt_forms import form_of, stored_fields
+from harness.data.prompt_forms import form_of, more_than_texts, stored_fields
 from harness.metrics.base import Metric
 from harness.report.charts.palette import COLORS
 from harness.results.score_forecast import Forecast
@@ -245,9 +245,7 @@ def study_record(
         levels={cell.id: cell.levels for cell in checked.cells},
         depths=tuple(tuning.name for tuning in sorted(study.tunings(), key=lambda tuning: tuning.depth)),
         prompts={prompt.name: prompt.text for prompt in checked.prompts},
-        prompt_forms=tuple(
-            stored_fields(prompt) for prompt in checked.prompts if form_of(prompt) != "text" or shots_of(prompt)
-        ),
+        prompt_forms=tuple(map(stored_fields, more_than_texts(checked.prompts))),
         filled=model.filled if study.tracking.texts else {},
         metrics=(*(metric.name for metric in metrics), "loss"),
         signatures={metric.name: metric.signature() for metric in metrics},

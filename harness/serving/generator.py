@@ -21,7 +21,8 @@ from harness.core.errors import DataError, ModelError, TemplateError
 from harness.core.example import Example, as_text, digest
 from harness.core.permissions import Permissions
 from harness.data.choice_rows import Choice, ChoiceRows, encode_choices
-from harness.data.label_words import head_labels, is_labelled, labels_of
+from harness.data.content_free import content_free_rows
+from harness.data.label_words import calibration_of, head_labels, is_labelled, labels_of
 from harness.data.nested_names import names_in, value_at
 from harness.data.tokenization import Row, encode
 from harness.serving.abandoned_answers import Wanted, always, each_while_wanted, while_wanted
@@ -36,7 +37,7 @@ from harness.serving.stored_model import load_stored
 from harness.serving.stored_rows import read_demonstrations
 from harness.study.decoding_settings import Decoding
 from harness.training.batching import loss_batches, prompt_batches
-from harness.training.choosing import chosen
+from harness.training.choosing import chosen, label_prior
 from harness.training.evaluation import generate
 from harness.training.head_proofs import scores_depend_on_others
 from harness.training.loop import device
@@ -96,6 +97,7 @@ class Generator:
         torch.nn.Module.to(self.loaded.model, device("auto"))
         self._decoding: Decoding | None = None
         self._forward: ForwardPass | None = None
+        self._prior: tuple[float, ...] | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -151,9 +153,17 @@ class Generator:
             depend = scores_depend_on_others if has_head else partial(losses_depend_on_others, limits=recipe.limits)
             alone = depend(self.loaded, whole, some)
             self._forward = replace(whole, alone=alone)
+        if self._prior is None:
+            self._prior = self._prior_of(self._forward) if calibration_of(recipe.prompt) else ()
         batches = loss_batches(rows, self.loaded, batch_size=recipe.decoding.batch_size)
-        said = chosen(self._forward, batches, labels_of(recipe.prompt))
+        said = chosen(self._forward, batches, labels_of(recipe.prompt), prior=self._prior)
         return [Answer(one.text, one.probabilities) for one in said]
+
+    def _prior_of(self, forward: ForwardPass) -> tuple[float, ...]:
+        """Return what the probabilities of labels are divided by, found when a row is first asked."""
+        recipe = self.recipe
+        free = content_free_rows(recipe.prompt, self.loaded, self._demonstrations, limits=recipe.limits)
+        return label_prior(forward, loss_batches(free, self.loaded, batch_size=recipe.decoding.batch_size))
 
     def _written(self, rows: Sequence[Row]) -> list[str]:
         """Return the text that follows each row."""

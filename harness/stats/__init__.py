@@ -37,6 +37,7 @@ from harness.stats.multiple_comparisons import (
     effects,
     not_distinguishable,
     selection_luck,
+    some_pairs,
     to_baseline,
     with_best,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "resample",
     "runs",
     "selection_luck",
+    "some_pairs",
     "spread",
     "to_baseline",
     "with_best",

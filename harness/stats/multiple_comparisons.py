@@ -18,6 +18,7 @@ from scipy.special import ndtri
 
 from harness.stats.contrasts import Estimate, Target, Weighed, seeds_of
 from harness.stats.effect_shares import effect_shares
+from harness.stats.factorial_weights import cell_weights, crossed_levels, level_moves
 from harness.stats.resampling import Floats
 from harness.stats.step_down import LEAST, step_down
 from harness.stats.trained_cells import Trained
@@ -31,6 +32,7 @@ __all__ = [
     "effects",
     "not_distinguishable",
     "selection_luck",
+    "some_pairs",
     "to_baseline",
     "with_best",
 ]
@@ -118,7 +120,19 @@ def all_pairs(
     cells: Mapping[str, Trained], *, higher_is_better: bool, level: float = 0.95, of: Target = "procedure"
 ) -> tuple[Comparison, ...]:
     """Compare each cell with each that comes after it; p-values adjusted over all pairs. See `to_baseline`."""
-    contrasts = [_Contrast(a, b, {a: 1.0, b: -1.0}) for a, b in combinations(cells, 2)]
+    return some_pairs(cells, combinations(cells, 2), higher_is_better=higher_is_better, level=level, of=of)
+
+
+def some_pairs(
+    cells: Mapping[str, Trained],
+    pairs: Iterable[tuple[str, str]],
+    *,
+    higher_is_better: bool,
+    level: float = 0.95,
+    of: Target = "procedure",
+) -> tuple[Comparison, ...]:
+    """Compare the first of each pair with the second; p-values adjusted over all of them. See `to_baseline`."""
+    contrasts = [_Contrast(a, b, {a: 1.0, b: -1.0}) for a, b in pairs]
     return _family(contrasts, cells, higher_is_better=higher_is_better, level=level, of=of)
 
 
@@ -194,17 +208,17 @@ def effects(
         """Return the cells that all of some axes move, by their levels, and the levels of each axis."""
         out = {cell for axis in axes for cell in unmoved.get(axis, ())}
         grid = {tuple(levels.values()): cell for cell, levels in factors.items() if cell not in out}
-        return grid, dict(zip(start, _crossed(list(grid)), strict=False))
+        return grid, dict(zip(start, crossed_levels(list(grid)), strict=False))
 
     def contrasts(*axes: str) -> list[_Contrast]:
         grid, block = moved(axes)
         shares = {axis: dict.fromkeys(levels, 1 / len(levels)) for axis, levels in block.items()}
-        moves = {axis: _moves(block, start, axis) for axis in start}
+        moves = {axis: level_moves(block, start, axis) for axis in start}
         found = []
         for levels in product(*(moves[axis] for axis in axes)):
             sides = shares | {axis: moves[axis][level] for axis, level in zip(axes, levels, strict=True)}
             names = "/".join(levels), "/".join(start[axis] for axis in axes)
-            found.append(_Contrast(*names, _weights(grid, list(sides.values()))))
+            found.append(_Contrast(*names, cell_weights(grid, list(sides.values()))))
         return found
 
     asked = {axes: contrasts(*axes) for axes in [*((axis,) for axis in start), *combinations(start, 2)]}
@@ -217,31 +231,6 @@ def effects(
     squares = {axes: share for axes, share in squares.items() if all(len(block[axis]) > 1 for axis in axes)}
     main, pairs = {axis: told[axis,] for axis in start}, {pair: told[pair] for pair in combinations(start, 2)}
     return Effects(main, pairs, squares)
-
-
-def _crossed(grid: Sequence[tuple[str, ...]]) -> list[list[str]]:
-    """Return the levels of each axis that are all combined with one another; fewer axes where there are none left."""
-    if not any(grid):
-        return []
-    firsts, there = dict.fromkeys(first for first, *_ in grid), set(grid)
-    rests = dict.fromkeys(tuple(rest) for _, *rest in grid)
-    shared = [rest for rest in rests if all((first, *rest) in there for first in firsts)]
-    return [list(firsts), *_crossed(shared)]
-
-
-def _moves(block: Mapping[str, Sequence[str]], start: Mapping[str, str], axis: str) -> dict[str, dict[str, float]]:
-    """Return, by level of an axis, the weights of what it has over the reference; none where that is missing."""
-    if block.keys() != start.keys() or start[axis] not in block[axis]:
-        return {}
-    return {level: {level: 1.0, start[axis]: -1.0} for level in block[axis] if level != start[axis]}
-
-
-def _weights(grid: Mapping[tuple[str, ...], str], sides: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return the weight of each cell: the product of its levels' weights, one side for each axis."""
-    return {
-        grid[levels]: math.prod(side[level] for side, level in zip(sides, levels, strict=True))
-        for levels in product(*sides)
-    }
 
 
 def _family(

@@ -27,6 +27,7 @@ from harness.stats import (
     estimate,
     not_distinguishable,
     selection_luck,
+    some_pairs,
     with_best,
 )
 from harness.stats import resample as rescore_cells
@@ -92,6 +93,8 @@ class Verdicts:
     """Why there are no tests by this metric, empty where there are."""
     unclaimed: Mapping[str, str] = field(default_factory=dict)
     """Cells that take no part in tests, and why."""
+    calibrated: tuple[Comparison, ...] = ()
+    """Each cell whose labels are calibrated against the one that is the same without, where there is one."""
 
     def __repr__(self) -> str:
         head = f"{self.metric}, {self.examples} examples, best {self.best!r}, baseline {self.baseline!r}"
@@ -133,6 +136,7 @@ def judge(
     axes: AxisLevels = NO_AXES,
     chosen: bool = True,
     pairs: bool = False,
+    calibrated: Sequence[tuple[str, str]] = (),
     smallest_difference: float | None = None,
     unclaimed: Mapping[str, str] = MappingProxyType({}),
     own: Mapping[str, InStudy] = MappingProxyType({}),
@@ -148,6 +152,7 @@ def judge(
         axes: Where cells lie on them.
         chosen: Whether the best cell was chosen by its own runs' validation scores, so that its interval allows for it.
         pairs: Whether each cell is to be compared with each.
+        calibrated: Cells whose labels are calibrated, each with the one that is the same without.
         smallest_difference: Of interest, in the metric's units; the metric's own where it is None.
         unclaimed: Cells that take no part in tests, and why; their comparisons say so.
         own: Cells of which more is known than these answers say: from `in_study`, of the study that each is from.
@@ -159,6 +164,7 @@ def judge(
     to_others = partial(held_against, unclaimed=unclaimed, compare=partial(against, higher_is_better=higher))
     bounded = partial(_bounded, metric)
     to_baseline = bounded(to_others(baseline, trained) if baseline in trained else ())
+    matched = [pair for pair in calibrated if tested.keys() >= {*pair}]
     return Verdicts(
         metric=metric.name,
         higher_is_better=higher,
@@ -171,6 +177,7 @@ def judge(
         to_baseline=to_baseline,
         with_best=bounded(held_against(best, trained, unclaimed, partial(with_best, higher_is_better=higher))),
         pairs=bounded(all_pairs(tested, higher_is_better=higher) if pairs else ()),
+        calibrated=bounded(some_pairs(tested, matched, higher_is_better=higher)),
         **axes.judged(tested, baseline, higher_is_better=higher, ends=metric.range, seed=SEED),
         references=_scores(fixed, metric, None, {}),
         to_references=bounded(to_others(best, {best: trained[best], **fixed})),

@@ -17,7 +17,7 @@ from harness.core.workspace import LONGEST_NAME
 from harness.core.yaml_section import Section
 from harness.data.chat import Role
 from harness.data.demonstrations import Pick
-from harness.data.label_words import Answers
+from harness.data.label_words import Answers, Calibration
 from harness.data.prompt_forms import PROMPT_FORMS, SHOWN, UNWRITTEN, form_keys, forms_in
 from harness.data.template import SEPARATOR
 from harness.data.tokenization import PromptForm
@@ -67,10 +67,7 @@ LevelName = Annotated[str, Field(pattern=LEVEL, max_length=LONGEST)]
 
 
 class Prompt(Section):
-    """A prompt: the name of one of the task's, or one written in the study file.
-
-    Beside the keys of the text form, it may have those of any other form in `harness.data.prompt_forms.PROMPT_FORMS`.
-    """
+    """A prompt: named in the task, or written by the keys of a form of `harness.data.prompt_forms.PROMPT_FORMS`."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -111,6 +108,9 @@ class Prompt(Section):
     final models are scored under each as well."""
     answers: Answers | None = None
     """How it is answered; left out: as the study says."""
+    calibration: Calibration | None = None
+    """``contextual``, with ``answers: likelihood``: the probabilities of labels are divided by those behind inputs that
+    say nothing (Zhao et al. 2021) whenever the model is scored or asked; it trains as without."""
     features: dict[FeatureName, list[str] | dict[LevelName, str]] = {}
     """Parts of the text and their wordings, in a list or by name: one prompt for every combination, whose effects the
     report estimates."""
@@ -147,7 +147,7 @@ class Prompt(Section):
         if len(forms) + (self.registered is not None) > 1:
             other = f"is {self.registered}" if self.registered else f"has {forms[1]}"
             raise ValueError(f"prompt {self.name!r} has a {forms[0]} of its own and {other}; keep one of the two")
-        if not forms and (stray := next((key for key in written if key != "answers"), None)):
+        if not forms and (stray := next((key for key in written if key not in ("answers", "calibration")), None)):
             rule = f"names {stray} without a text or a user's turn"
             raise ValueError(f"prompt {self.name!r} {rule}; a named prompt brings its own")
         for key in written if forms else ():
@@ -213,9 +213,8 @@ class Prompt(Section):
 
 def featured(prompts: Iterable[Mapping[str, Any]]) -> list[Prompt]:
     """Return those of a stored study's prompts that have features, of whatever form; their texts are left out."""
-    return [
-        Prompt.model_construct(name=one["name"], features=one["features"]) for one in prompts if one.get("features")
-    ]
+    having = [one for one in prompts if one.get("features")]
+    return [Prompt.model_construct(name=one["name"], features=one["features"]) for one in having]
 
 
 class Level(Protocol):

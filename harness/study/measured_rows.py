@@ -9,6 +9,7 @@ from harness.data.demonstrations import Demonstrations
 from harness.data.label_words import is_labelled
 from harness.data.tokenization import PromptForm, Reader
 from harness.metrics.base import Metric
+from harness.study.calibration_faults import refuse_uncalibrated
 from harness.study.model_config import Description
 from harness.study.problems import Problems
 from harness.study.prompt_faults import refuse_faults, refuse_stored_rows, refuse_unrendered, refuse_without_fields
@@ -58,6 +59,7 @@ def measured(
     limits = token_limits(study, task) if description.tokenizer_file else UNLIMITED
     refuse_stored_rows(study, prompts, problems)
     fits, cautions = measure(study, prompts, examples, reader, limits, demonstrations, problems)
+    refuse_uncalibrated(prompts, fits, reader, limits, demonstrations, problems)
     if not all(is_labelled(form) for _, form in prompts):  # no text is compared with labels that are chosen
         refuse_stop_texts(study, task, examples, reader, problems)
         cautions += refuse_hopeless(unequal_targets(examples, reader, metrics), study, problems)

@@ -13,7 +13,7 @@ from harness.core.errors import DataError, EmptyPrompt, TemplateError
 from harness.core.example import Example, ListDigest, Split, field_names
 from harness.data.choice_rows import each_row
 from harness.data.demonstrations import Demonstrations, shots_of
-from harness.data.label_words import answers_of, is_labelled
+from harness.data.label_words import answers_of, calibration_of, is_labelled
 from harness.data.tokenization import (
     Limits,
     PromptForm,
@@ -125,6 +125,8 @@ def _fit_of(
     texts = ListDigest()
     if is_labelled(form):
         texts.add(answers_of(form))  # it is no prompt that reads the same
+    if calibration := calibration_of(form):
+        texts.add(calibration)  # likewise
     fields = field_names(chain.from_iterable(examples.values()))
     for split, rows in examples.items():
         try:

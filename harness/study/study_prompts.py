@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from harness.core.closest_match import closest
 from harness.core.errors import TemplateError
-from harness.data.label_words import Answers, answers_of, is_labelled
+from harness.data.label_words import Answers, Calibration, answers_of, is_labelled
 from harness.data.prompt_mixture import PromptMixture, parts_of
 from harness.data.template import Template
 from harness.data.tokenization import PromptForm
@@ -19,6 +19,8 @@ from harness.study.spec import StudySpec
 from harness.study.task import Task
 
 __all__ = ["study_prompts"]
+
+SAID: dict[Answers, str] = {"generate": "a text", "head": "a classification head"}
 
 
 def study_prompts(study: StudySpec, task: Task, problems: Problems) -> list[tuple[int, PromptForm]]:
@@ -80,15 +82,21 @@ def _answered(form: PromptForm, prompt: Prompt, study: StudySpec, task: Task) ->
     """Return a prompt that says how it is answered, if that is by a label.
 
     Raises:
-        TemplateError: Its form knows no other answers than texts.
+        TemplateError: Its form knows no other answers than texts, or there is nothing to calibrate.
     """
     written: Answers | None = prompt.answers or getattr(form, "answers", None)
     answers = written or study.answers or task.answers
     if answers == "head" and (getattr(form, "has_mask", False) or getattr(form, "is_cloze", False)):
         rule = "has a place to fill, which a classification head reads as any other token; leave it out of its text"
         raise TemplateError(f"prompt {form.name!r} is answered by a head, but {rule}")
+    calibration: Calibration | None = prompt.calibration or getattr(form, "calibration", None)
+    if calibration and answers != "likelihood":
+        rule = f"is of the likelihoods of labels' words, and it is answered by {SAID[answers]}"
+        remedy = "set answers: likelihood with it, or leave calibration out"
+        raise TemplateError(f"prompt {form.name!r} has calibration: {calibration}, which {rule}; {remedy}")
     if "answers" in form.__dataclass_fields__:
-        return replace(form, answers=None if answers == "generate" else answers)
+        own = {"calibration": calibration} if calibration else {}
+        return replace(form, answers=None if answers == "generate" else answers, **own)
     if answers != "generate":
         rule = f"is of a form that is answered by texts alone, not by {answers}; say answers: generate with it"
         raise TemplateError(f"prompt {form.name!r} {rule}")

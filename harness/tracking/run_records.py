@@ -16,6 +16,7 @@ from typing import Any
 from harness.core.absent_value import NONE
 from harness.core.cost_names import PREFIX as COST
 from harness.tracking.adapter_growth import Growth
+from harness.tracking.calibration_names import LABEL_PRIOR
 from harness.tracking.schema import Metrics, Outcome, Params, Tags
 from harness.tracking.stored_run import Run
 from harness.tracking.transfer_names import ASKED_UNDER, TRANSFER, asked_under
@@ -283,7 +284,7 @@ def _count(text: str) -> int:
 
 def scores_of(run: Run) -> dict[str, float]:
     """Return what a run says of quality: all its scores, and what it kept of other skills."""
-    prefixes = (Metrics.VALIDATION, Metrics.TEST, Metrics.GENERALITY, TRANSFER)
+    prefixes = (Metrics.VALIDATION, Metrics.TEST, Metrics.GENERALITY, TRANSFER, LABEL_PRIOR)
     return {name: value for name, value in run.metrics.items() if name.startswith(prefixes)}
 
 

@@ -17,6 +17,7 @@ import torch
 from harness.core.errors import TaskError
 from harness.core.example import Example, Split
 from harness.data.choice_rows import ChoiceRows
+from harness.data.content_free import content_free_rows
 from harness.data.context_left import context_beside
 from harness.data.data_keys import Draw
 from harness.data.demonstrations import Demonstrations, shots_of
@@ -86,6 +87,7 @@ class TrainingSetup:
         self._encoded: dict[tuple[PromptForm, Split, Draw | None], Encoded] = {}
         self._parts = dict(checked.parts)
         self._rows: dict[tuple[PromptForm, Split, Draw | None], CellRows] = {}
+        self._content_free: dict[tuple[PromptForm, Draw | None], ChoiceRows] = {}
         self.demonstrations = with_vectors(checked.demonstrations, checked.prompts, self.loaded)
         """What prompts pick theirs from, by the model as it was loaded; where draws of training rows are compared, all
         that are in some draw."""
@@ -188,6 +190,7 @@ class TrainingSetup:
         self._parts.clear()
         self._encoded.clear()
         self._rows.clear()
+        self._content_free.clear()
 
     def open_test(self, examples: Sequence[Example]) -> None:
         """Hand the test split in; done once, when the searches are over."""
@@ -212,6 +215,14 @@ class TrainingSetup:
             limits = self.limits
             self._encoded[key] = encode_split(shown, prompt, self.loaded, limits=limits, of_train=is_train)
         return self._encoded[key]
+
+    def content_free(self, cell: Cell) -> ChoiceRows:
+        """Return the inputs by which the labels of a cell's prompt are calibrated."""
+        key = prompt, draw = cell.prompt, self.draw_of(cell)
+        if key not in self._content_free:
+            shown = self.demonstrations_of(draw)
+            self._content_free[key] = content_free_rows(prompt, self.loaded, shown, limits=self.limits)
+        return self._content_free[key]
 
     def demonstrations_of(self, draw: Draw | None) -> Demonstrations:
         """Return what prompts pick theirs from where these training rows are used; ``None``: all that there are."""

@@ -17,7 +17,7 @@ from harness.core.errors import Diverged
 from harness.core.example import Prediction, Split
 from harness.core.progress import STEP, Step, Tell
 from harness.data.choice_rows import counted_in
-from harness.data.label_words import is_labelled, labels_of
+from harness.data.label_words import calibration_of, is_labelled, uncalibrated
 from harness.data.masked_blocks import OneByOne
 from harness.data.text_blocks import ids_of
 from harness.data.tokenization import PromptForm, Row
@@ -33,12 +33,12 @@ from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.replay_of_run import RunReplay
 from harness.training.batching import Batch, loss_batches
 from harness.training.cell_rows import CellRows
-from harness.training.choosing import chosen
 from harness.training.cost_meter.account import Account
 from harness.training.cost_meter.prices import Call, noting
 from harness.training.criteria import criterion_of
 from harness.training.evaluation import Likelihood, joined, likelihoods, mean_loss, predict, score
 from harness.training.forward_batch import ForwardBatch
+from harness.training.label_predictions import label_predictions
 from harness.training.loop import Epoch, Resumed, fit
 from harness.training.loss import ForwardPass
 from harness.training.precision import scoring
@@ -63,6 +63,7 @@ class SplitScores(NamedTuple):
     predictions: list[Prediction]  # none where none were made
     seconds: float
     generation_seconds: float  # of these, what predictions and their scores took
+    prior: tuple[float, ...]  # of labels, by which their probabilities were divided; empty where by nothing
 
 
 class TrainingRun:
@@ -179,17 +180,17 @@ class TrainingRun:
 
     def score(self, split: Split, *, generate: bool, prompt: PromptForm | None = None) -> SplitScores:
         """Score the model as it stands on a split, under the cell's prompt or under another one."""
-        setup, prompt = self._setup, prompt or self._cell.prompt
-        scored, size = setup.rows_of(replace(self._cell, prompt=prompt), split), setup.study.training.batch_size
+        setup, cell = self._setup, replace(self._cell, prompt=prompt or self._cell.prompt)
+        prompt, scored, size = cell.prompt, setup.rows_of(cell, split), setup.study.training.batch_size
         rows, trunk = scored.rows, self._replay.losses.get(scored.key) if self._replay else None
         replay = self._replay if generate and not setup.is_text and not is_labelled(prompt) else None
         prefill = replay.of_prompts(scored.key) if replay else None
-        start, calls, predictions = time.perf_counter(), Counter[Call](), list[Prediction]()
+        start, calls, predictions, prior = time.perf_counter(), Counter[Call](), list[Prediction](), tuple[float, ...]()
         with scoring(setup.loaded.model, setup.whole_forward.precision):
             forward, tell = replace(setup.forward, trunk=trunk), self._at(f"{split} loss")
             batches = loss_batches(rows, setup.loaded, batch_size=size)
             if is_labelled(prompt):
-                found = chosen(forward, batches, labels_of(prompt), size=self._sizes[SCORING_BATCH], tell=tell)
+                found, prior = label_predictions(forward, batches, setup, cell, self._sizes[SCORING_BATCH], tell)
                 predictions, nlls = found if generate else [], [Likelihood(one.nll, one.tokens) for one in found]
             else:
                 nlls = likelihoods(forward, batches, size=self._sizes[SCORING_BATCH], tell=tell)
@@ -204,9 +205,11 @@ class TrainingRun:
         self._enter_opened()
         prices, cut = self._account.prices, self._replay.cut if self._replay else 0
         loss = prices.scoring((prompt, scored.name), rows, cut if trunk else 0)
+        if prior:
+            loss = loss.plus(prices.scoring((prompt, "content-free"), setup.content_free(cell), 0))
         generation = prices.generation(calls, cut if prefill else 0, beams=setup.decoding.num_beams)
         self._account.scored(split, seconds[0], loss, generation)
-        return SplitScores(scores, predictions, *seconds)
+        return SplitScores(scores, predictions, *seconds, tuple(map(math.exp, prior)))
 
     def _predictions(
         self, part: tuple[PromptForm, Split], rows: Sequence[Row], nlls: Sequence[Likelihood], trunk: Trunk | None
@@ -240,6 +243,7 @@ class TrainingRun:
         guessing = math.log(len(next(self._setup.loaded.model.get_input_embeddings().parameters())))
         if self._trainable is None or loss <= guessing + FAR:
             return
+        loss = self._own_loss() if calibration_of(self._cell.prompt) else loss  # calibrated, it may be as far by itself
         untrained = self._untrained_loss(self._trainable)
         if not loss <= max(guessing, untrained) + FAR:
             above = f"{untrained:.4g} of the untrained model and {guessing:.4g} of guessing"
@@ -250,9 +254,13 @@ class TrainingRun:
         trained = self.snapshot()
         self.restore(trainable.pristine.values)
         try:
-            return self.score("validation", generate=False).scores["loss"]
+            return self._own_loss()
         finally:
             self.restore(trained)
+
+    def _own_loss(self) -> float:
+        """Return the validation loss as the model stands, by its own probabilities."""
+        return self.score("validation", generate=False, prompt=uncalibrated(self._cell.prompt)).scores["loss"]
 
     def snapshot(self) -> Mapping[str, Tensor]:
         """Return copies of the tensors that train, as they stand."""

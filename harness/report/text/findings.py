@@ -9,6 +9,7 @@ from harness.report.templates import paragraphs
 from harness.report.text.headline import answer
 from harness.report.text.recommendation import Recommendation, recommend
 from harness.results.asked_once import asked_once
+from harness.results.calibrated_cells import calibrated_pairs
 from harness.results.changed_metric import changed_metric
 from harness.results.collect import Results
 from harness.results.degenerate import nothing_ranks, unclaimed
@@ -93,6 +94,7 @@ def find(results: Results) -> Findings:
         baseline=results.baseline,
         axes=_axis_levels(results),
         pairs=final.get("pairs", False),
+        calibrated=calibrated_pairs(results),
         smallest_difference=final.get("smallest_difference"),
         unclaimed={cell: why for cell, why in unclaimed(results).items() if cell in answers.cells},
     )

@@ -54,9 +54,10 @@ def verdicts_json(
     """Return the same claims for programs.
 
     Comparisons name their family: ``baseline``, ``best`` (each cell against the first), ``references`` (reference rows
-    against the first cell) and, where they were asked for, ``pairs``. P-values and intervals are adjusted within a
-    family. ``effects`` holds those of `harness.report.text.effects.effects_by_name`, one family, with names of levels
-    as ``a`` and ``b``. Where nothing can be claimed there are no comparisons.
+    against the first cell), ``calibration`` (calibrated cells against the same without) and, where they were asked for,
+    ``pairs``. P-values and intervals are adjusted within a family. ``effects`` holds those of
+    `harness.report.text.effects.effects_by_name`, one family, with names of levels as ``a`` and ``b``. Where nothing
+    can be claimed there are no comparisons.
     """
     facts: dict[str, Any] = {"format": 2, "answer": answer}
     facts |= {"recommendation": recommendation, "cautions": list(cautions)}
@@ -67,6 +68,7 @@ def verdicts_json(
             "best": verdicts.with_best,
             "references": verdicts.to_references,
             "pairs": verdicts.pairs,
+            "calibration": verdicts.calibrated,
         }
         comparisons = [
             comparison_facts(comparison, verdicts.metric) | {"family": family}

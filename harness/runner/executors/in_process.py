@@ -26,6 +26,7 @@ from harness.serving.stored_model import save_model, save_whole
 from harness.study.checked_study import Checked
 from harness.study.grid import cell_study
 from harness.study.search_space import applied, tuned
+from harness.tracking.calibration_names import prior_metrics
 from harness.tracking.schema import Metrics, Tags, score_name
 from harness.tracking.step_names import PRUNED_AFTER_STEP, RESUMED_AFTER
 from harness.tracking.transfer_names import transfer_part
@@ -282,6 +283,8 @@ class JobRun:
         if split == "validation" and not job.is_trial and self._scores and not self._stopping.goes_back:
             last = self._scores[-1]
             metrics |= losses(last.train_loss, last.minimized, scored.scores["loss"])
+        if split == "validation" and not job.is_trial:
+            metrics |= prior_metrics(scored.prior)
         weights = "" if job.is_trial else run.weights_digest()
         return Scored(job.name, split, self._stopping.step, metrics, scored.predictions, weights, run.trunk, under)
 

@@ -24,6 +24,7 @@ from harness.stats import mean, spread
 from harness.study.checked_study import Checked
 from harness.study.grid import Cell, same_answers
 from harness.study.search_space import Hyperparameters, SearchSpace
+from harness.tracking.calibration_names import LABEL_PRIOR
 from harness.tracking.prediction_table import write_predictions
 from harness.tracking.run_records import FinalRecord, in_order_of
 from harness.tracking.schema import Metrics, Params, Tags, score_name
@@ -33,7 +34,7 @@ from harness.training.model_facts import ModelFacts
 
 __all__ = ["FinalsQueue"]
 
-RESULTS = (Metrics.VALIDATION, Metrics.TEST, Metrics.GENERALITY, TRANSFER)
+RESULTS = (Metrics.VALIDATION, Metrics.TEST, Metrics.GENERALITY, TRANSFER, LABEL_PRIOR)
 """What the metrics begin with whose means a cell has."""
 
 

@@ -99,6 +99,10 @@ class Priced(NamedTuple):
     done: float
     saved: float
 
+    def plus(self, other: Priced) -> Priced:
+        """Return what both take."""
+        return Priced(self.done + other.done, self.saved + other.saved)
+
     def part(self, share: float) -> Priced:
         """Return what a share of the work takes, by the labels in it: all of it to the last bit."""
         return Priced(self.done * share, self.saved * share)
