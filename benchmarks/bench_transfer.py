@@ -81,7 +81,8 @@ def _stamped(runs: dict[str, list[Run]]) -> Iterator[None]:
     """Note, by tuning, when test is scored, and when a final run has all its scores."""
     from harness.runner.executors.protocol import Event, Measured, Reply
     from harness.runner.finals.final_runs import FinalsQueue
-    from harness.training.training_run import SplitScores, TrainingRun
+    from harness.training.evaluation import SplitScores
+    from harness.training.training_run import TrainingRun
 
     score: Callable[..., SplitScores] = TrainingRun.score
     handle: Callable[[FinalsQueue, Event], Reply] = FinalsQueue.handle

@@ -23,8 +23,8 @@ from harness.study.dimension import Dimension
 from harness.study.grid import Cell
 from harness.study.load_study import read_study
 from harness.study.search_space import Hyperparameters
+from harness.training.evaluation import SplitScores
 from harness.training.trainer import Trainer
-from harness.training.training_run import SplitScores
 
 OUT = Path(__file__).with_name("curves.csv")
 GRIDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (

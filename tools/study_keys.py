@@ -45,7 +45,7 @@ def _field(key: str) -> Any:
     section: type[Section] = StudySpec
     *above, last = key.split(".")
     for name in above:
-        (section,) = _sections(section.model_fields[name].annotation)
+        section, *_ = _sections(section.model_fields[name].annotation)  # what a list holds has its keys, and a name
     return section.model_fields[last]
 
 

@@ -29,8 +29,8 @@ from harness.study.grid import Cell
 from harness.study.load_study import read_study
 from harness.study.search_space import Hyperparameters
 from harness.training.batching import loss_batches
+from harness.training.evaluation import SplitScores
 from harness.training.trainer import Trainer
-from harness.training.training_run import SplitScores
 
 from .made_up_study import BATCH, NEW_TOKENS, TUNINGS, write_data, write_study
 from .plain_recipe import (

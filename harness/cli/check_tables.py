@@ -25,11 +25,13 @@ from harness.metrics.base import metric_name
 from harness.study.chat_notes import dates
 from harness.study.checked_study import Checked
 from harness.study.decoding_origins import decoding_settings
-from harness.study.grid import Cell
+from harness.study.generation_keys import NamedGeneration
+from harness.study.grid import Cell, searched_by
 from harness.study.prompt_lints import Lint
 from harness.study.search_faults import search_plan
 from harness.study.search_space import SearchSpace, drawn_from, size_searched
 from harness.study.settings import token_limits
+from harness.study.spec import StudySpec
 from harness.study.task import load_task, packaged_tasks
 
 if TYPE_CHECKING:
@@ -69,13 +71,15 @@ def overview(checked: Checked) -> Iterator[RenderableType]:
     yield from (f"note: {line}" for line in lint_lines(told))
     yield from duplicates(checked) or [NO_RUNS if checked.text else "no row stands twice, within a split or across"]
     study, cells = checked.study, checked.cells
-    trials = [search_plan(cell, study, cells).trials for cell in cells if cell.tuning.trains]
-    trained, most = len(trials), " to ".join(map(str, sorted({min(trials), max(trials)}))) if trials else "0"
-    finals = len(study.final.seeds)
-    runs = sum(trials) + trained * len(study.final.seeds) + len(cells) - trained
+    trained = [cell for cell in cells if cell.tuning.trains]
+    trials = [search_plan(cell, study, cells).trials for cell in trained if searched_by(cell, cells) == cell]
+    searched, most = len(trials), " to ".join(map(str, sorted({min(trials), max(trials)}))) if trials else "0"
+    further, finals = len(trained) - len(trials), len(study.final.seeds)
+    runs = sum(trials) + len(trained) * finals + len(cells) - len(trained)
+    final_runs = f"{finals} final run{'s' * (finals != 1)}"
     yield (
-        f"{len(cells)} cell{'s' * (len(cells) != 1)}: {trained} with {most} trial{'s' * (most != '1')} and {finals} "
-        f"final run{'s' * (finals != 1)}, {_untrained(cells)}; "
+        f"{len(cells)} cell{'s' * (len(cells) != 1)}: {searched} with {most} trial{'s' * (most != '1')} and "
+        f"{final_runs}, {f'{further} with {final_runs} of the same weights, ' if further else ''}{_untrained(cells)}; "
         f"{runs} run{'s' * (runs != 1)} in all, tuned on validation {checked.objective}"
     )
     if study.search.edges == "extend":
@@ -142,7 +146,7 @@ def tunings_and_prompts(checked: Checked) -> Iterator[RenderableType]:
     loaded = load_study_model(checked.study.model, checked.head)
     yield from _tuning_tables(checked, loaded)
     if not all(map(is_labelled, checked.prompts)):  # a label is chosen, not written
-        yield _decoding_table(checked)
+        yield from (_decoding_table(one, checked) for one in checked.study.by_setting())
     yield from _rendered_prompts(checked, loaded)
 
 
@@ -240,10 +244,16 @@ def _chosen_from(
         )
 
 
-def _decoding_table(checked: Checked) -> Table:
-    """Return how predictions are made: each setting, where it comes from, and what the checkpoint asks for instead."""
-    table = Table("decoding", "value", "from", "the checkpoint asks for")
-    for setting in decoding_settings(checked.study, checked.task, checked.description):
+def _decoding_table(study: StudySpec, checked: Checked) -> Table:
+    """Return how predictions are made: each setting, where it comes from, and what the checkpoint asks for instead.
+
+    Args:
+        study: Of one of the settings of generation that are compared.
+        checked: The whole study.
+    """
+    name = f"decoding: {study.generation.name}" if isinstance(study.generation, NamedGeneration) else "decoding"
+    table = Table(name, "value", "from", "the checkpoint asks for")
+    for setting in decoding_settings(study, checked.task, checked.description):
         asked = "" if setting.asked is None else _value(setting.asked)
         table.add_row(
             setting.name, "not used" if setting.value is None else _value(setting.value), setting.source, asked

@@ -13,8 +13,10 @@ from harness.data.tokenization import Limits, PromptForm, prompt_limit
 from harness.study.chat_notes import dates
 from harness.study.checked_study import Checked
 from harness.study.decoding_origins import decoding_settings
+from harness.study.generation_keys import NamedGeneration
 from harness.study.search_faults import search_plan
 from harness.study.settings import token_limits
+from harness.study.spec import StudySpec
 
 if TYPE_CHECKING:
     from harness.models.load import Loaded
@@ -121,11 +123,17 @@ def _shown(checked: Checked) -> dict[str, Any]:
         date = {"date": told[prompt.name]} if prompt.name in told else {}
         prompts.append({**text, **tokens, "trained": trained, **date})
     generation = [
-        {"setting": each.name, "value": each.value, "source": each.source, "checkpoint": each.asked}
-        for each in decoding_settings(checked.study, checked.task, checked.description)
+        {**_level(one), "setting": each.name, "value": each.value, "source": each.source, "checkpoint": each.asked}
+        for one in checked.study.by_setting()
+        for each in decoding_settings(one, checked.task, checked.description)
         if not all(map(is_labelled, checked.prompts))
     ]
     return {"study": checked.study.name, "tunings": tunings, "prompts": prompts, "generation": generation}
+
+
+def _level(study: StudySpec) -> dict[str, str]:
+    """Return what a study's setting of generation is called, where several are compared."""
+    return {"generation": study.generation.name} if isinstance(study.generation, NamedGeneration) else {}
 
 
 def _chosen_from(

@@ -23,7 +23,16 @@ from harness.models.load import Loaded
 from harness.study.adapter_base import MadeOn
 from harness.study.axes import Tuning
 
-__all__ = ["ADAPTER", "Base", "can_be_whole", "load_delta", "save_delta", "trained_digest", "whole_model"]
+__all__ = [
+    "ADAPTER",
+    "Base",
+    "can_be_whole",
+    "load_delta",
+    "save_delta",
+    "take_stored",
+    "trained_digest",
+    "whole_model",
+]
 
 FILE, ADAPTER = "delta.safetensors", "adapter_model.safetensors"
 
@@ -91,6 +100,30 @@ def load_delta(folder: Path, loaded: Loaded, *, tuning: Tuning, base: Base) -> L
         raise ModelError(f"model {folder}: {file} holds other tensors than tuning {tuning.name} trains; store it again")
     context = context_beside(loaded.context, tuning.virtual_tokens)
     return loaded._replace(model=loaded.model.eval(), digest=weights_digest(loaded.model), context=context)
+
+
+def take_stored(folder: Path, model: PreTrainedModel, trainable: Trainable, digest: str) -> bool:
+    """Give what trains the values of a stored model, a delta or a whole one, if it holds those of a digest.
+
+    Of an adapter that became part of the weights it does not, nor of virtual tokens, which a network made.
+
+    Returns:
+        Whether it did; else nothing is changed.
+    """
+    file, begun = folder / (ADAPTER if trainable.adapter else FILE), snapshot(model)
+    if trainable.adapter and (trainable.adapter.is_soft_prompt or not file.is_file()):
+        return False
+    try:
+        files = [file] if file.is_file() else sorted(folder.glob("*.safetensors"))
+        values = {name: value for one in files for name, value in load_file(one).items()}
+    except (OSError, SafetensorError):
+        return False
+    if not file.is_file():
+        values = {name: values[name] for name in trainable.names if name in values}
+    if _fill(model, trainable, values) and tensors_digest(snapshot(model)) == digest:
+        return True
+    restore(model, begun)
+    return False
 
 
 def _fill(model: PreTrainedModel, trainable: Trainable, values: dict[str, Tensor]) -> bool:

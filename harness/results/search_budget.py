@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from harness.results.cell_result import CellResult, Trial
 from harness.results.collect import Results
+from harness.results.searched_cells import is_searched
 from harness.stats import expected_best, mean
 from harness.tracking.schema import Metrics, score_name
 
@@ -139,7 +140,8 @@ def unequal_budgets(results: Results) -> dict[Budget, list[str]]:
     """
     budgets: dict[Budget, list[str]] = {}
     for cell in results.cells:
-        if cell.tuning != "none" and not cell.all_diverged:
+        # Where settings of generation are compared, what its search was given is told of the first one's cell.
+        if cell.tuning != "none" and not cell.all_diverged and is_searched(cell.factors, results.settings):
             budget = Budget(len(cell.trials) - cell.added_trials, len(cell.finals) + cell.diverged_finals)
             budgets.setdefault(budget, []).append(cell.id)
     return budgets if len(budgets) > 1 else {}

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.core.absent_value import NONE
+from harness.results.searched_cells import searched_as
 from harness.stats import mean
 from harness.tracking.orders import Orders
 from harness.tracking.run_records import CellRecord
@@ -104,7 +105,7 @@ def study_status(tracker: RunStore, study: str, experiment: str, held_by: str) -
         return StudyStatus(study, experiment, "running" if held_by else "unfinished", held_by or None)
     record, by_cell = StudyRecord.from_run(tracker, summary), _by_cell(runs)
     with decoding(summary):
-        cells = tuple(_cell(cell, by_cell.get(cell, _Runs()), record) for cell in record.cells)
+        cells = tuple(_cell(cell, by_cell, record) for cell in record.cells)
     orders = Orders.of(summary)
     is_over = summary.status == "FINISHED" and all(cell.is_done or orders.leaves_out(cell.cell) for cell in cells)
     best = KeptModels.from_run(summary).cell if is_over else None
@@ -141,11 +142,14 @@ def _all(runs: _Runs) -> list[Run]:
     return [*runs.trials, *runs.finals]
 
 
-def _cell(cell: str, runs: _Runs, record: StudyRecord) -> CellStatus:
-    begun = CellRecord.from_run(runs.parent, record.axes) if runs.parent else None
+def _cell(cell: str, by_cell: Mapping[str, _Runs], record: StudyRecord) -> CellStatus:
+    runs, searched = by_cell.get(cell, _Runs()), _searched(cell, record)
+    begun = _begun(runs, record)
     trains, seeds = _trains(cell, begun, record), len(record.study["final"]["seeds"])
-    wanted = _trials(begun, record) if trains else 0
-    has_no_winner = begun is not None and begun.best_trial == NONE and begun.counted == wanted
+    own = begun if searched == cell else _begun(by_cell.get(searched, _Runs()), record)
+    asked = _trials(own, record) if trains else 0
+    wanted = asked if searched == cell else 0
+    has_no_winner = own is not None and own.best_trial == NONE and own.counted == asked
     ended = [run for run in runs.trials if run.status != "RUNNING"]
     finals = [run for run in runs.finals if run.status == "FINISHED"]
     return CellStatus(
@@ -160,6 +164,16 @@ def _cell(cell: str, runs: _Runs, record: StudyRecord) -> CellStatus:
         best=_best(ended, record),
         score=_mean(finals, score_name("validation", record.lead)),
     )
+
+
+def _begun(runs: _Runs, record: StudyRecord) -> CellRecord | None:
+    return CellRecord.from_run(runs.parent, record.axes) if runs.parent else None
+
+
+def _searched(cell: str, record: StudyRecord) -> str:
+    """Return the cell whose search finds a cell's winner: itself, unless settings of generation are compared."""
+    levels = searched_as(record.levels.get(cell, {}), record.study)
+    return next((other for other, own in record.levels.items() if own == levels), cell)
 
 
 def _trains(cell: str, begun: CellRecord | None, record: StudyRecord) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.results.cell_result import CellResult
 from harness.results.collect import Results
+from harness.results.searched_cells import searched_as
 
 __all__ = ["unfinished"]
 
@@ -21,9 +22,11 @@ def _lacks(cell: CellResult, results: Results) -> bool:
     finals = len(cell.finals) + cell.diverged_finals
     if cell.tuning == "none":
         return not finals
+    levels = searched_as(cell.factors, results.settings)
+    searched = next((other for other in results.cells if other.factors == levels), cell)
     is_grid = results.search["sampler"] == "grid"  # which may have fewer points than trials were asked for
-    if not is_grid and len(cell.trials) - cell.added_trials < results.search["trials"]:
+    if not is_grid and len(searched.trials) - searched.added_trials < results.search["trials"]:
         return True
     if not cell.hyperparameters:
-        return not cell.all_diverged
+        return not searched.all_diverged
     return finals < len(results.settings.get("final", {}).get("seeds", ()))

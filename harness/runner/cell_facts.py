@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from harness.core.absent_value import NONE
 from harness.core.example import Example, Split, fingerprint
 from harness.data.prompt_forms import form_of
+from harness.study.axes import GENERATION
 from harness.study.checked_study import Checked
 from harness.tracking.schema import Tags
 from harness.training.model_facts import ModelFacts
@@ -43,6 +44,8 @@ def facts_of_cells(checked: Checked, facts: ModelFacts, data: Mapping[Split, str
             template = own.chat_template if form_of(cell.prompt) != "text" else None
             identity |= {"chat_template": template} if template else {}
             tags |= model_tags(own)
+        if GENERATION in cell.levels:
+            identity["decoding"] = checked.of(cell).decoding_of(cell, own.decoding).identity()
         if checked.parts:
             train = checked.used_by(cell)["train"]
             content = fingerprint(train)

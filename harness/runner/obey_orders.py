@@ -18,7 +18,7 @@ from harness.core.errors import HarnessError
 from harness.core.progress import Progress
 from harness.runner.executors.protocol import Event, JobQueue, Reply
 from harness.study.checked_study import Checked
-from harness.study.grid import Cell, neighbor
+from harness.study.grid import Cell, begins_with
 from harness.tracking.mlflow.mlflow_tracker import find_experiment
 from harness.tracking.orders import PAUSE, STOP, Orders
 from harness.tracking.store_protocols import RunStore
@@ -93,7 +93,7 @@ class OrderWatch(AbstractContextManager["OrderWatch"]):
         for cell in grid if orders.skipped else ():
             start: Cell | None = cell
             while start and not orders.leaves_out(start.id):
-                start = neighbor(start, checked.study, grid)
+                start = begins_with(start, checked.study, grid)
             absent |= {cell.id} if start else set()
         return [cell for cell in cells if cell.id not in absent]
 

@@ -54,7 +54,7 @@ from harness.runner.search.trials import SearchQueue
 from harness.runner.written_report import write_if_new
 from harness.study.checked_study import Checked
 from harness.study.first_settings import first_settings
-from harness.study.grid import Cell, cell_space, neighbor, select, with_neighbors
+from harness.study.grid import Cell, cell_space, neighbor, searched_by, select, with_neighbors
 from harness.study.own_losses import code_files
 from harness.study.recorded_ranges import with_recorded_ranges
 from harness.study.search_space import Hyperparameters, SearchSpace
@@ -179,7 +179,7 @@ class _Driver:
         if self.watch.more:
             return replace(self, checked=self.watch.with_more(checked, self.progress.say)).run(chosen)
         searched, chosen = self.watch.staying(searched, checked), self.watch.staying(chosen, checked)
-        winners = {cell.id: queue.winner(cell.id) for cell in searched}
+        winners = {cell.id: queue.winner(searched_by(cell, checked.cells).id) for cell in searched}
         checkpoints = Checkpoints(self.workspace.study(study.name), study.final)
         counted = {cell: len(search.counted()) for cell, search in searches.items()}
         self._run_finals(searched, chosen, winners, counted, checkpoints)
@@ -227,7 +227,7 @@ class _Driver:
             known = None if self.runs.knows(cell.id) else known_search(there, prefix, identity)
             parent = self.runs.parent(cell.id, known)
             self.runs.tracker.text(parent.id, cell.prompt.text, Artifacts.PROMPT)
-            if cell.tuning.trains:
+            if cell.tuning.trains and searched_by(cell, self.checked.cells) == cell:
                 search = CellSearch(
                     self.storage,
                     f"{prefix}{self.runs.search(cell.id)[:12]}",

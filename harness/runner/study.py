@@ -52,7 +52,7 @@ class Sections(TypedDict, total=False):
     answers: str
     """How prompts are answered: ``generate``, ``likelihood`` or ``head``."""
     training: Mapping[str, Any]
-    generation: Mapping[str, Any]
+    generation: Mapping[str, Any] | Sequence[Mapping[str, Any]]
     engine: Mapping[str, Any]
     search: Mapping[str, Any]
     final: Mapping[str, Any]

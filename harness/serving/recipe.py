@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,7 @@ if TYPE_CHECKING:  # what trains is no part of what answers, which a stored mode
     from harness.study.grid import Cell
     from harness.training.setup import TrainingSetup
 
-__all__ = ["Recipe", "Store", "recipe_of_run"]
+__all__ = ["Recipe", "Store", "recipe_of_run", "set_decoding"]
 
 Store = Literal["full", "delta"]
 
@@ -161,6 +162,12 @@ class Recipe:
             raise ModelError(
                 f"model {folder}: {SETTINGS} cannot be read: {error!r}; bring it back, or run its study again"
             ) from error
+
+
+def set_decoding(folder: Path, decoding: Decoding) -> None:
+    """Let a folder that `harness.serving.stored_model.save_model` wrote answer by other settings of generation."""
+    said = {**read_json(folder / SETTINGS), "decoding": decoding.as_json()}
+    (folder / SETTINGS).write_text(json.dumps(said, ensure_ascii=False, indent=2), encoding="utf-8")
 
 
 def recipe_of_run(cell: Cell, setup: TrainingSetup) -> Recipe:

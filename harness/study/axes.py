@@ -1,13 +1,13 @@
 """What a study compares: the axes of its grid, and the levels of the first two, prompts and tunings.
 
-To add an axis, put an entry behind the others in `AXES`; nothing else has to know of it.
+Those behind them are in `harness.study.further_axes`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails
@@ -21,6 +21,19 @@ from harness.data.label_words import Answers, Calibration
 from harness.data.prompt_forms import PROMPT_FORMS, SHOWN, UNWRITTEN, form_keys, forms_in
 from harness.data.template import SEPARATOR
 from harness.data.tokenization import PromptForm
+from harness.study.further_axes import (
+    DATA_SEED,
+    DRAWN_BY,
+    FURTHER_AXES,
+    GENERATION,
+    MODEL,
+    PER_LABEL,
+    TRAIN_SIZE,
+    Axis,
+    Level,
+    ModelLevel,
+    Number,
+)
 from harness.study.prompt_features import (
     FEATURE,
     LEVEL,
@@ -38,6 +51,7 @@ __all__ = [
     "AXES",
     "DATA_SEED",
     "DRAWN_BY",
+    "GENERATION",
     "MODEL",
     "PER_LABEL",
     "TRAIN_SIZE",
@@ -217,83 +231,14 @@ def featured(prompts: Iterable[Mapping[str, Any]]) -> list[Prompt]:
     return [Prompt.model_construct(name=one["name"], features=one["features"]) for one in having]
 
 
-class Level(Protocol):
-    """One value of an axis."""
-
-    @property
-    def name(self) -> str:
-        """How ids, params and tables call it: without a slash, distinct on its axis."""
-
-
-class Axis(NamedTuple):
-    """A factor of the grid."""
-
-    name: str
-    """Of its param, its column and its key in ``final.baseline``: letters, digits and ``_``."""
-    levels: Callable[[Any], Sequence[Level]]
-    """The levels that a `harness.study.spec.Study` compares, the reference first where the study names none."""
-    apply: Callable[[Any, Any], Any]
-    """What turns the study into the one that cells of a level run."""
-
-
 def _carried_by_the_cell(study: Any, level: Level) -> Any:
     """Return the study as it is: a run takes its prompt and its tuning from its cell."""
     return study
 
 
-class ModelLevel(NamedTuple):
-    """A model among several."""
-
-    name: str
-    place: int
-    """In the study's list."""
-
-
-def _models(study: Any) -> list[ModelLevel]:
-    return [ModelLevel(model.level, place) for place, model in enumerate(study.models)]
-
-
-def _of_model(study: Any, level: Any) -> Any:
-    return study.of_model(level.place)
-
-
-class Number(NamedTuple):
-    """What a key of ``data`` is in some cells: a size of the training split, rows of each label, a seed."""
-
-    name: str
-    value: int
-
-
-def _numbers(key: str) -> Callable[[Any], list[Number]]:
-    """Return what gives the numbers that a study compares by a key of ``data``."""
-
-    def levels(study: Any) -> list[Number]:
-        written = getattr(study.data, key)
-        return [Number(str(one), one) for one in written] if isinstance(written, tuple) else []
-
-    return levels
-
-
-def _of_number(key: str) -> Callable[[Any, Any], Any]:
-    def apply(study: Any, level: Any) -> Any:
-        return study.model_copy(update={"data": study.data.model_copy(update={key: level.value})})
-
-    return apply
-
-
-MODEL = "model"
-"""The axis of models."""
-
-TRAIN_SIZE, PER_LABEL, DATA_SEED = "train_size", "per_label", "data_seed"
-"""The axes of training sizes, of training rows of each label, and of the seeds that draw them."""
-
-DRAWN_BY = {TRAIN_SIZE: "train", PER_LABEL: "per_label", DATA_SEED: "seed"}
-"""Axes whose levels say which training rows are used, and their keys in ``data``."""
-
 AXES = [
     Axis("prompt", lambda study: study.prompt_levels(), _carried_by_the_cell),
     Axis("tuning", lambda study: study.tunings(), _carried_by_the_cell),
-    Axis(MODEL, _models, _of_model),
-    *(Axis(name, _numbers(key), _of_number(key)) for name, key in DRAWN_BY.items()),
+    *FURTHER_AXES,
 ]
 """All axes, the outermost first; one with a single level shows nowhere, but for prompt and tuning."""

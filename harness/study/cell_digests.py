@@ -10,7 +10,7 @@ from harness.core.example import digest
 from harness.data.prompt_forms import stored_fields
 from harness.data.tokenization import SOURCE_TOKENS, PromptForm
 from harness.study.first_settings import first_settings
-from harness.study.grid import Cell, cell_study, neighbor
+from harness.study.grid import Cell, cell_study, neighbor, searched_by
 from harness.study.search_space import SearchSpace
 from harness.study.spec import Search, StudySpec
 from harness.study.training_keys import training_identity
@@ -45,9 +45,11 @@ def cell_digests(
     """
     found: dict[str, str] = {}
     for cell in cells:
-        parent = neighbor(cell, study, cells)
+        parent, searched = neighbor(cell, study, cells), searched_by(cell, cells)
         template = templates.get(cell.prompt)
         said = {**facts, **own.get(cell.id, {}), **({"chat_template": template} if template else {})}
+        if cell.tuning.trains and searched != cell:
+            said["searched_by"] = found[searched.id]
         found[cell.id] = _digest(cell, study, said, start=found[parent.id] if parent else "none", loss=loss)
     return found
 

@@ -26,6 +26,7 @@ from harness.study.blind_scores import blind_scores
 from harness.study.checked_model import checked_model
 from harness.study.checked_study import Checked
 from harness.study.compared_models import of_several
+from harness.study.compared_settings import settings_compared
 from harness.study.forgetting_texts import General, read_general
 from harness.study.grid import expand
 from harness.study.head_faults import refuse_heads
@@ -88,6 +89,7 @@ def _check(file: StudyFile, *, test: bool, workspace: Workspace | None) -> Check
     metrics = _metrics(study, task, problems)
     refuse_names(study, task, problems)
     notes = _searched(study, prompts, description, problems)
+    notes += settings_compared(study, task, [form for _, form in prompts], metrics, description, problems)
     text, tokens = plain_form(study, task), workspace.tokens if workspace else None
     labelled = any(is_labelled(form) for _, form in prompts)
     rows = _rows(study, task, task_file, description, reader, tokens, problems, labelled=labelled, test=test)
@@ -141,8 +143,9 @@ def _task(study: StudySpec, description: Description | None, problems: Problems)
     if loaded is None:
         problems.stop()
     assert loaded is not None
-    with problems.at("generation", "min_new_tokens"):
-        refuse_least_over_most(study, loaded[0])
+    for one in study.by_setting():
+        with problems.at("generation", "min_new_tokens"):
+            refuse_least_over_most(one, loaded[0])
     refuse_masked(study, loaded[0], description, problems)
     return masked_task(study, loaded[0], description), loaded[1]
 

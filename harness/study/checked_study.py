@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from harness.core.example import Example, Split
@@ -15,13 +16,16 @@ from harness.data.sources import Source, read_split
 from harness.data.tokenization import PromptForm
 from harness.data.train_test_overlap import Overlap
 from harness.metrics.base import Metric, metric_name
+from harness.study.axes import GENERATION
+from harness.study.decoding_settings import Decoding
 from harness.study.forgetting_texts import General
-from harness.study.grid import Cell, baseline_cell, cell_draw, expand
+from harness.study.grid import Cell, baseline_cell, cell_draw, cell_study, expand
 from harness.study.load_study import StudyFile
 from harness.study.model_config import Description
 from harness.study.plain_tasks import plain_form
 from harness.study.prompt_lints import Lint
 from harness.study.row_lengths import Fit
+from harness.study.settings import decoding_of
 from harness.study.spec import StudySpec
 from harness.study.task import Task
 from harness.study.text_splits import text_split
@@ -78,7 +82,7 @@ class Checked:
         """The study file's content, with what each ``${NAME}`` stands for; stored is ``file.study``."""
         return self.file.resolved
 
-    @property
+    @cached_property
     def cells(self) -> list[Cell]:
         """All cells in grid order."""
         return expand(self.study, self.prompts)
@@ -113,6 +117,19 @@ class Checked:
     def used_by(self, cell: Cell) -> Mapping[Split, Sequence[Example]]:
         """Return ``train`` and ``validation`` as a cell uses them: of its draw, where several are compared."""
         return {**self.examples, **({"train": self.parts[cell_draw(self.study, cell)]} if self.parts else {})}
+
+    def decoding_of(self, cell: Cell, first: Decoding) -> Decoding:
+        """Return how a cell's predictions are made: by its own setting, where several are compared.
+
+        Args:
+            cell: Of this study, or of one that compares its model with others.
+            first: How those of the first setting are made, as the model was found to need it.
+        """
+        if GENERATION not in cell.levels:
+            return first
+        halves = self.description.is_encoder_decoder
+        own = decoding_of(cell_study(self.study, cell), self.task, is_encoder_decoder=halves)
+        return own._replace(batch_size=1) if first.batch_size == 1 else own
 
     @property
     def text(self) -> PlainText | None:

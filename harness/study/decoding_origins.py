@@ -44,7 +44,7 @@ def _own(study: StudySpec, decoding: Decoding, differing: Mapping[str, Any]) -> 
 
 
 def _source(study: StudySpec, name: str, value: Any) -> Literal["study", "task", "default"]:
-    if name in study.generation.model_fields_set and getattr(study.generation, name) is not None:
+    if name in study.first_generation.model_fields_set and getattr(study.first_generation, name) is not None:
         return "study"
     if name == "max_new_tokens":
         return "study" if study.training.max_target_tokens else "task"

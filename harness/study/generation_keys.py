@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
 from harness.core.number_types import Count, LengthPenalty, RepetitionPenalty, Seed, Temperature, Tokens, TopP
+from harness.core.workspace import LONGEST_NAME, STUDY_NAME
 from harness.core.yaml_section import Section
 
-__all__ = ["Generation"]
+__all__ = ["Generation", "NamedGeneration", "generation_of"]
 
 
 class Generation(Section):
@@ -68,3 +70,21 @@ class Generation(Section):
                 "generation.no_repeat_ngram_size is 1; no token could be said twice, the comma neither: take 2 or "
                 "more, or 0"
             )
+
+
+class NamedGeneration(Generation):
+    """One of the settings that a study compares."""
+
+    name: str = Field(pattern=STUDY_NAME, max_length=LONGEST_NAME)
+    """How ids and tables call it."""
+
+
+def generation_of(value: Any) -> Any:
+    """Read one setting, or a list of named ones."""
+    if isinstance(value, list | tuple):
+        settings = TypeAdapter(tuple[NamedGeneration, ...]).validate_python(tuple(value))
+        names = [one.name for one in settings]
+        if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+            raise ValueError(f"generation calls two settings {twice[0]}; give each a name of its own")
+        return settings
+    return value if isinstance(value, Generation) else Generation.model_validate(value)

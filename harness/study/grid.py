@@ -9,7 +9,7 @@ grid order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
@@ -20,7 +20,7 @@ from harness.data.data_keys import Draw
 from harness.data.demonstrations import shots_of
 from harness.data.label_words import head_labels
 from harness.data.tokenization import PromptForm
-from harness.study.axes import AXES, DRAWN_BY, MODEL, Level, Tuning
+from harness.study.axes import AXES, DRAWN_BY, GENERATION, MODEL, Level, Tuning
 from harness.study.dimension import Dimension
 from harness.study.search_space import SearchSpace, size_searched
 from harness.study.spec import StudySpec
@@ -28,12 +28,14 @@ from harness.study.spec import StudySpec
 __all__ = [
     "Cell",
     "baseline_cell",
+    "begins_with",
     "cell_draw",
     "cell_space",
     "cell_study",
     "expand",
     "neighbor",
     "same_answers",
+    "searched_by",
     "select",
     "sized_by",
     "with_neighbors",
@@ -165,7 +167,7 @@ def neighbor(cell: Cell, study: StudySpec, cells: Sequence[Cell]) -> Cell | None
         study: Says whether cells start from one another at all.
         cells: The whole grid.
     """
-    if study.search.warm_start == "none" or not cell.tuning.trains:
+    if study.search.warm_start == "none" or not cell.tuning.trains or searched_by(cell, cells) != cell:
         return None
     trained = [other for other in cells if other.tuning.trains and other.model == cell.model]
     for axis, first in trained[0].levels.items():
@@ -177,6 +179,24 @@ def neighbor(cell: Cell, study: StudySpec, cells: Sequence[Cell]) -> Cell | None
     return line[place - 1] if place else None
 
 
+def searched_by(cell: Cell, cells: Sequence[Cell]) -> Cell:
+    """Return the cell whose search finds a cell's winner, and whose weights answer: that of generation's first setting.
+
+    Args:
+        cell: One of the cells.
+        cells: The whole grid.
+    """
+    if GENERATION not in cell.levels:
+        return cell
+    return next(other for other in cells if _but(other, [GENERATION]) == _but(cell, [GENERATION]))
+
+
+def begins_with(cell: Cell, study: StudySpec, cells: Sequence[Cell]) -> Cell | None:
+    """Return the cell whose search must be over before a cell's: that it is searched by, else its `neighbor`."""
+    searched = searched_by(cell, cells)
+    return neighbor(cell, study, cells) if searched == cell else searched
+
+
 def same_answers(cell: Cell, cells: Sequence[Cell]) -> list[Cell]:
     """Return those of some cells that one final run answers for: where training rows enter nothing, all draws of them.
 
@@ -184,19 +204,19 @@ def same_answers(cell: Cell, cells: Sequence[Cell]) -> list[Cell]:
     """
     if cell.tuning.trains or shots_of(cell.prompt):
         return [cell]
-    return [other for other in cells if _but_rows(other) == _but_rows(cell)]
+    return [other for other in cells if _but(other, DRAWN_BY) == _but(cell, DRAWN_BY)]
 
 
-def _but_rows(cell: Cell) -> dict[str, str]:
-    """Return the levels of a cell on the axes that do not say which training rows it uses."""
-    return {axis: level for axis, level in cell.levels.items() if axis not in DRAWN_BY}
+def _but(cell: Cell, axes: Collection[str]) -> dict[str, str]:
+    """Return the levels of a cell on all axes but some."""
+    return {axis: level for axis, level in cell.levels.items() if axis not in axes}
 
 
 def with_neighbors(chosen: Sequence[Cell], study: StudySpec, cells: Sequence[Cell]) -> list[Cell]:
-    """Return, in grid order, some cells and all those that they start from, directly or not."""
+    """Return, in grid order, some cells and all those that they start from or are searched by, directly or not."""
     wanted, line = {cell.id for cell in chosen}, list(chosen)
     while line:
-        if (parent := neighbor(line.pop(), study, cells)) and parent.id not in wanted:
+        if (parent := begins_with(line.pop(), study, cells)) and parent.id not in wanted:
             wanted.add(parent.id)
             line.append(parent)
     return [cell for cell in cells if cell.id in wanted]

@@ -39,7 +39,7 @@ def refuse_masked(study: StudySpec, task: Task, description: Description | None,
         return
     named = f"model {study.model.name!r} is a masked language model"
     general = study.generality
-    if study.generation.model_fields_set:
+    if study.first_generation.model_fields_set:
         problems.add(f"generation says nothing here: {named}, which writes no text; leave it out", "generation")
     if general.model_fields_set and (general.text or general.tasks):
         told = "which goes on with no text by which it would be measured"

@@ -106,7 +106,7 @@ def _refuse_length(study: StudySpec, form: PlainText, reader: Reader) -> None:
             f"blocks of {form.block_tokens} tokens cannot fit the model's context of {reader.context}; set "
             f"training.block_tokens: {reader.context}"
         )
-    asked = None if reader.is_masked else study.generation.max_new_tokens
+    asked = None if reader.is_masked else study.first_generation.max_new_tokens
     if asked is not None and form.beginning + asked > reader.context:
         raise UserError(
             f"generation.max_new_tokens is {asked}, which behind the {form.beginning} tokens of a block's beginning "

@@ -272,7 +272,7 @@ def _unreached(study: StudySpec, lengths: Sequence[int], limits: Limits) -> list
     long = sum(length > limits.generated for length in lengths)
     if not lengths or long < TOLD * len(lengths):
         return []
-    own, fitting = study.generation.max_new_tokens is not None, _quantile(lengths)
+    own, fitting = study.first_generation.max_new_tokens is not None, _quantile(lengths)
     key = "generation.max_new_tokens" if own else "training.max_target_tokens"
     return [
         f"{long} of {len(lengths)} targets beyond training ({long / len(lengths):.0%}) take more than the "

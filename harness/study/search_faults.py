@@ -9,7 +9,7 @@ from harness.core.closest_match import closest
 from harness.core.errors import UserError
 from harness.core.plain_yaml import shown
 from harness.study.first_settings import first_settings, option_defaults, strays
-from harness.study.grid import Cell, cell_space, neighbor
+from harness.study.grid import Cell, cell_space, neighbor, searched_by
 from harness.study.problems import Problems
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.spec import StudySpec
@@ -29,7 +29,7 @@ class SearchPlan(NamedTuple):
     space: SearchSpace
     first: tuple[Hyperparameters, ...]
     trials: int
-    """At most: a grid may have fewer points than there are trials."""
+    """At most: a grid may have fewer points than there are trials. 0 of a cell that another one is searched for."""
 
 
 def search_plan(cell: Cell, study: StudySpec, cells: Sequence[Cell]) -> SearchPlan:
@@ -47,7 +47,7 @@ def search_plan(cell: Cell, study: StudySpec, cells: Sequence[Cell]) -> SearchPl
         any_point = space.at([0.5] * len(space.dimensions))  # a winner that is not known yet takes a place as well
         start = any_point if neighbor(cell, study, cells) else None
         trials = len(space.grid_beside(first, trials, start))
-    return SearchPlan(space, tuple(first), trials)
+    return SearchPlan(space, tuple(first), trials if searched_by(cell, cells) == cell else 0)
 
 
 def refuse_search(study: StudySpec, cells: Sequence[Cell], problems: Problems) -> list[str]:

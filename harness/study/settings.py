@@ -23,8 +23,8 @@ def new_tokens(study: StudySpec, task: Task) -> int:
     """Return the most tokens of a prediction; of a block of text no more than it has behind its beginning."""
     if form := plain_form(study, task):
         behind = form.block_tokens - form.beginning
-        return study.generation.max_new_tokens or min(task.max_target_tokens, behind)
-    return study.generation.max_new_tokens or study.training.max_target_tokens or task.max_target_tokens
+        return study.first_generation.max_new_tokens or min(task.max_target_tokens, behind)
+    return study.first_generation.max_new_tokens or study.training.max_target_tokens or task.max_target_tokens
 
 
 def token_limits(study: StudySpec, task: Task) -> Limits:
@@ -47,14 +47,14 @@ def virtual_tokens(study: StudySpec) -> int:
 
 def stop_texts(study: StudySpec, task: Task, *, is_encoder_decoder: bool) -> tuple[str, ...]:
     """Return the texts that end a prediction: the study's, else, for a causal model, the task's."""
-    if study.generation.stop is not None:
-        return study.generation.stop
+    if study.first_generation.stop is not None:
+        return study.first_generation.stop
     return () if is_encoder_decoder else tuple(task.stop)
 
 
 def decoding_of(study: StudySpec, task: Task, *, is_encoder_decoder: bool) -> Decoding:
     """Return how predictions are made."""
-    generation, resolved = study.generation, {"max_new_tokens", "stop"}
+    generation, resolved = study.first_generation, {"max_new_tokens", "stop"}
     written = {name: getattr(generation, name) for name in Decoding._fields if name not in resolved}
     return Decoding(
         max_new_tokens=new_tokens(study, task),
@@ -69,7 +69,7 @@ def refuse_least_over_most(study: StudySpec, task: Task) -> None:
     Raises:
         UserError: It may not.
     """
-    least, most = study.generation.min_new_tokens or 0, new_tokens(study, task)
+    least, most = study.first_generation.min_new_tokens or 0, new_tokens(study, task)
     if least > most:
         raise UserError(
             f"generation.min_new_tokens is {least}; a prediction has at most {most} tokens: lower it, or set "

@@ -6,15 +6,13 @@ means. Reading a file, with line numbers and all problems at once, is `harness.s
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from harness.core.closest_match import closest
-from harness.core.named_path import FolderName, ModelName, StorageUrl, TaskName
+from harness.core.named_path import StorageUrl, TaskName
 from harness.core.number_types import Amount, Mebibytes, Seed
 from harness.core.workspace import LONGEST_NAME, STUDY_NAME
 from harness.core.yaml_section import Section
@@ -24,7 +22,8 @@ from harness.data.plain_text import NAME
 from harness.study.axes import AXES, MODEL, Prompt, Tuning, tuning_of
 from harness.study.dimension import NARROWEST
 from harness.study.generality_keys import Generality, generality_of
-from harness.study.generation_keys import Generation
+from harness.study.generation_keys import Generation, NamedGeneration, generation_of
+from harness.study.model_keys import ComparedModel, Model
 from harness.study.search_keys import PROXIED, LearningRate, Search
 from harness.study.training_keys import Precision, Training
 
@@ -45,77 +44,6 @@ __all__ = [
     "Tracking",
     "Training",
 ]
-
-
-class Model(Section):
-    """Which pretrained model the study starts from."""
-
-    name: ModelName = "embedded"
-    """A local folder, a Hub id, or ``embedded``: the small model that travels with the harness."""
-    revision: str | None = None
-    """A Hub commit, tag or branch; a commit makes the study reproducible."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """What the weights are loaded as, whatever the checkpoint holds."""
-    adapter: FolderName | None = None
-    """The folder of an adapter that one has, as PEFT stores it: the study starts from the model with it merged in."""
-    frozen: Literal["float32", "bfloat16"] = "float32"
-    """What those that do not train are held in, and computed with in float32: ``bfloat16`` takes half of their memory,
-    for the rounding of their values. What trains stays float32, from the checkpoint's own values."""
-    source_language: str | None = None
-    """The language of prompts, by its code in the model's tokenizer (mBART, M2M100, NLLB); left out: the tokenizer's
-    own."""
-    target_language: str | None = None
-    """The language of answers, likewise; left out: that of the model's generation settings, else the tokenizer's."""
-    trust_remote_code: bool = False
-    """Whether code that comes with the model may run."""
-    allow_pickle: bool = False
-    """Whether weights that are no safetensors may be read; unpickling runs code."""
-
-    @model_validator(mode="after")
-    def _has_its_values(self) -> Model:
-        if self.adapter and self.frozen != "float32":
-            told = "whose float32 values are read from its own file again, without the adapter"
-            raise ValueError(f"model.adapter is merged into the model, {told}; leave model.frozen out")
-        return self
-
-    @property
-    def languages(self) -> dict[str, str]:
-        """The languages that the study names, by key."""
-        return self.model_dump(include={"source_language", "target_language"}, exclude_none=True)
-
-    @property
-    def merged(self) -> dict[str, str]:
-        """The adapter that is merged in, by its key; nothing without one."""
-        return {"adapter": self.adapter} if self.adapter else {}
-
-
-class ComparedModel(Model):
-    """One of the models that a study compares."""
-
-    model_config = ConfigDict(populate_by_name=True)
-
-    called: str | None = Field(default=None, alias="as", pattern=STUDY_NAME, max_length=LONGEST_NAME)
-    """How ids and tables call it; left out: the last part of its name."""
-
-    @classmethod
-    def keys(cls) -> list[str]:
-        """Return the keys that it may have."""
-        return [field.alias or name for name, field in cls.model_fields.items()]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _name_alone(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
-
-    @property
-    def level(self) -> str:
-        """How ids and tables call it."""
-        return self.called or re.sub(r"[^A-Za-z0-9_.-]", "_", PurePath(self.name).name) or "model"
-
-    @property
-    def alone(self) -> Model:
-        """The section of a study of this model alone."""
-        return Model(**{key: value for key, value in self if key in self.model_fields_set and key != "called"})
 
 
 class Engine(Section):
@@ -243,7 +171,12 @@ class StudySpec(Section):
     likelier among all labels; ``head``, by a classification head of transformers in the place of all words, drawn anew
     in each run, which trains with whatever trains; left out: as the task says, ``generate`` by most."""
     training: Training = Training()
-    generation: Generation = Generation()
+    generation: Annotated[
+        Generation | Annotated[tuple[NamedGeneration, ...], Field(min_length=1)], BeforeValidator(generation_of)
+    ] = Generation()
+    """How predictions are made; greedy by default. A list of named settings, ``[{name: greedy}, {name: beams,
+    num_beams: 4}]``, is one more axis, ``generation``: every final model answers under each, and the search goes by the
+    first."""
     engine: Engine = Engine()
     search: Search = Search()
     final: Final = Final()
@@ -271,6 +204,20 @@ class StudySpec(Section):
         if repeated:
             raise ValueError(f"{info.field_name} names {', '.join(repeated)} more than once; each must be distinct")
         return items
+
+    @property
+    def settings(self) -> tuple[NamedGeneration, ...]:
+        """The settings of generation that are compared, in order; none where the study has one without a name."""
+        return self.generation if isinstance(self.generation, tuple) else ()
+
+    @property
+    def first_generation(self) -> Generation:
+        """How predictions are made: of several settings by the first, which the search goes by."""
+        return self.generation[0] if isinstance(self.generation, tuple) else self.generation
+
+    def by_setting(self) -> tuple[StudySpec, ...]:
+        """Return the study of each setting of generation alone; itself where it has one without a name."""
+        return tuple(self.model_copy(update={"generation": one}) for one in self.settings) or (self,)
 
     @property
     def registered_as(self) -> str | None:

@@ -70,13 +70,19 @@ def refuse_stop_texts(
     study: StudySpec, task: Task, examples: Mapping[Split, Sequence[Example]], reader: Reader, problems: Problems
 ) -> None:
     """Add a problem for targets with a stop text in them: a prediction ends before it."""
-    for stop in stop_texts(study, task, is_encoder_decoder=reader.is_encoder_decoder):
+    halves = reader.is_encoder_decoder
+    each = (stop_texts(one, task, is_encoder_decoder=halves) for one in study.by_setting())
+    for stop in dict.fromkeys(stop for texts in each for stop in texts):
         for split, rows in examples.items():
             example = next((example for example in rows if stop in example.target.strip()), None)
             if example:
                 problems.add(
                     f"{split} example {example.id!r} has the stop text {stop!r} in its target; set generation.stop",
-                    *(("generation", "stop") if study.generation.stop else ("data",)),
+                    *(
+                        ("generation", "stop")
+                        if any(one.first_generation.stop for one in study.by_setting())
+                        else ("data",)
+                    ),
                 )
                 break
 

@@ -30,7 +30,18 @@ from harness.training.loss import ForwardPass, prompt_rows
 from harness.training.sampling import RowSampler
 from harness.training.whole_characters import whole_characters
 
-__all__ = ["Decoding", "Likelihood", "generate", "joined", "likelihoods", "mean_loss", "predict", "prompts_of", "score"]
+__all__ = [
+    "Decoding",
+    "Likelihood",
+    "SplitScores",
+    "generate",
+    "joined",
+    "likelihoods",
+    "mean_loss",
+    "predict",
+    "prompts_of",
+    "score",
+]
 
 
 PASSED_ON = ("length_penalty", "no_repeat_ngram_size", "repetition_penalty", "min_new_tokens")
@@ -45,6 +56,17 @@ class Likelihood(NamedTuple):
 
     tokens: int
     """How many tokens that sums over."""
+
+
+class SplitScores(NamedTuple):
+    """One split, scored."""
+
+    scores: dict[str, float]
+    """``loss`` and, where predictions were made, every metric of the task."""
+    predictions: list[Prediction]  # none where none were made
+    seconds: float
+    generation_seconds: float  # of these, what predictions and their scores took
+    prior: tuple[float, ...]  # of labels, by which their probabilities were divided; empty where by nothing
 
 
 def likelihoods(

@@ -35,6 +35,7 @@ from harness.models.last_block import block_asked_at_labels, modules_at_labels
 from harness.models.load import Loaded, load_study_model
 from harness.models.source_vectors import with_vectors
 from harness.study.checked_study import Checked
+from harness.study.decoding_settings import Decoding
 from harness.study.grid import Cell, cell_draw
 from harness.study.own_losses import own_loss
 from harness.study.settings import decoding_of, token_limits, virtual_tokens
@@ -72,7 +73,7 @@ class TrainingSetup:
 
     def __init__(self, checked: Checked, say: Callable[[str], None]) -> None:
         study, task = checked.study, checked.task
-        self.study = study
+        self._checked, self.study = checked, study
         self.written = checked.file.study
         """The study as it is written, its ``${NAME}`` as they stand, for what is stored."""
         self.metrics: list[Metric] = resolve_all(checked.metrics)
@@ -232,6 +233,10 @@ class TrainingSetup:
     def draw_of(self, cell: Cell) -> Draw | None:
         """Return which training rows a cell uses where several draws are compared; else ``None``."""
         return cell_draw(self.study, cell) if self._parts else None
+
+    def decoding_of(self, cell: Cell) -> Decoding:
+        """Return how a cell's predictions are made: by its own setting of generation, where several are compared."""
+        return self._checked.decoding_of(cell, self.decoding)
 
     def rows_of(self, cell: Cell, split: Split) -> CellRows:
         """Return the rows of a split that a cell uses; those of several draws are recorded together where they can be.

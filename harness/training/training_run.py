@@ -9,11 +9,10 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from pathlib import Path
 
 from torch import Tensor
 
-from harness.core.errors import Diverged
 from harness.core.example import Prediction, Split
 from harness.core.progress import STEP, Step, Tell
 from harness.data.choice_rows import counted_in
@@ -22,21 +21,23 @@ from harness.data.masked_blocks import OneByOne
 from harness.data.text_blocks import ids_of
 from harness.data.tokenization import PromptForm, Row
 from harness.models.apply_tuning import Trainable, restore, snapshot
-from harness.models.delta import trained_digest
+from harness.models.delta import take_stored, trained_digest
 from harness.models.frozen.replay import Trunk
 from harness.models.last_block import drops_out
+from harness.study.decoding_settings import Decoding
 from harness.study.grid import Cell, cell_study
 from harness.study.search_space import Hyperparameters, applied
 from harness.study.spec import Training
 from harness.tracking.memory_names import CHECKPOINTING, FORWARD_BATCH, GENERATION_BATCH, SCORING_BATCH
 from harness.training.activation_cache.cache import ActivationCache
-from harness.training.activation_cache.replay_of_run import RunReplay
+from harness.training.activation_cache.replay_of_run import RunReplay, starts_alike
 from harness.training.batching import Batch, loss_batches
 from harness.training.cell_rows import CellRows
 from harness.training.cost_meter.account import Account
 from harness.training.cost_meter.prices import Call, noting
 from harness.training.criteria import criterion_of
-from harness.training.evaluation import Likelihood, joined, likelihoods, mean_loss, predict, score
+from harness.training.evaluation import Likelihood, SplitScores, joined, likelihoods, mean_loss, predict, score
+from harness.training.exploded_loss import refuse_exploded
 from harness.training.forward_batch import ForwardBatch
 from harness.training.label_predictions import label_predictions
 from harness.training.loop import Epoch, Resumed, fit
@@ -48,22 +49,7 @@ from harness.training.step_memory import recomputed_blocks
 from harness.training.text_predictions import text_predictions
 from harness.training.tuning_proofs import recomputing_fault
 
-__all__ = ["FAR", "SplitScores", "TrainingRun"]
-
-FAR = 10.0
-"""Nats a token. A validation loss that is further above both the untrained model's and guessing, log(vocabulary), is no
-trained model's: the weights have exploded, even where the loss is still finite."""
-
-
-class SplitScores(NamedTuple):
-    """One split, scored."""
-
-    scores: dict[str, float]
-    """``loss`` and, where predictions were made, every metric of the task."""
-    predictions: list[Prediction]  # none where none were made
-    seconds: float
-    generation_seconds: float  # of these, what predictions and their scores took
-    prior: tuple[float, ...]  # of labels, by which their probabilities were divided; empty where by nothing
+__all__ = ["TrainingRun"]
 
 
 class TrainingRun:
@@ -178,12 +164,16 @@ class TrainingRun:
         self._checkpointing = {CHECKPOINTING: said}
         return lighter
 
-    def score(self, split: Split, *, generate: bool, prompt: PromptForm | None = None) -> SplitScores:
-        """Score the model as it stands on a split, under the cell's prompt or under another one."""
+    def score(
+        self, split: Split, *, generate: bool, prompt: PromptForm | None = None, decoding: Decoding | None = None
+    ) -> SplitScores:
+        """Score the model as it stands on a split, under the cell's prompt and its way to predict or under others."""
         setup, cell = self._setup, replace(self._cell, prompt=prompt or self._cell.prompt)
-        prompt, scored, size = cell.prompt, setup.rows_of(cell, split), setup.study.training.batch_size
+        prompt, decoding = cell.prompt, decoding or setup.decoding
+        scored, size = setup.rows_of(cell, split), setup.study.training.batch_size
         rows, trunk = scored.rows, self._replay.losses.get(scored.key) if self._replay else None
-        replay = self._replay if generate and not setup.is_text and not is_labelled(prompt) else None
+        reads = generate and not setup.is_text and not is_labelled(prompt) and starts_alike(decoding, setup.decoding)
+        replay = self._replay if reads else None
         prefill = replay.of_prompts(scored.key) if replay else None
         start, calls, predictions, prior = time.perf_counter(), Counter[Call](), list[Prediction](), tuple[float, ...]()
         with scoring(setup.loaded.model, setup.whole_forward.precision):
@@ -198,7 +188,7 @@ class TrainingRun:
             answering = time.perf_counter()
             if generate and not predictions:
                 with noting(setup.loaded.model, calls):
-                    predictions = self._predictions((prompt, split), rows, nlls, prefill)
+                    predictions = self._predictions((prompt, split, decoding), rows, nlls, prefill)
         scores = score(predictions, setup.examples(split), setup.metrics) if generate else {"loss": mean_loss(nlls)}
         ended = time.perf_counter()
         seconds = ended - start, ended - answering if generate else 0.0
@@ -207,18 +197,22 @@ class TrainingRun:
         loss = prices.scoring((prompt, scored.name), rows, cut if trunk else 0)
         if prior:
             loss = loss.plus(prices.scoring((prompt, "content-free"), setup.content_free(cell), 0))
-        generation = prices.generation(calls, cut if prefill else 0, beams=setup.decoding.num_beams)
+        generation = prices.generation(calls, cut if prefill else 0, beams=decoding.num_beams)
         self._account.scored(split, seconds[0], loss, generation)
         return SplitScores(scores, predictions, *seconds, tuple(map(math.exp, prior)))
 
     def _predictions(
-        self, part: tuple[PromptForm, Split], rows: Sequence[Row], nlls: Sequence[Likelihood], trunk: Trunk | None
+        self,
+        part: tuple[PromptForm, Split, Decoding],
+        rows: Sequence[Row],
+        nlls: Sequence[Likelihood],
+        trunk: Trunk | None,
     ) -> list[Prediction]:
         """Return each row's prediction; of blocks of text, whose likelihood is scored, few on test are continued."""
-        prompt, split = part
+        prompt, split, decoding = part
         setup, ends = self._setup, prompt.ends(self._setup.loaded)
         size, tell = self._sizes[GENERATION_BATCH], self._at(f"{split} answers")
-        answered = partial(predict, setup.loaded, decoding=setup.decoding, ends=ends, size=size, tell=tell)
+        answered = partial(predict, setup.loaded, decoding=decoding, ends=ends, size=size, tell=tell)
         if not setup.is_text:
             return answered(rows, nlls, trunk=trunk)
         continues = split == "test" and not setup.loaded.is_masked
@@ -229,25 +223,11 @@ class TrainingRun:
         return lambda done, of: self._tell(Step(stage, done, of, *self._epochs))
 
     def refuse_exploded(self, loss: float, step: int) -> None:
-        """See that a loss on validation is one of a model that works; the untrained model is scored only in doubt.
-
-        Args:
-            loss: Of the model as it stands, in nats a token.
-            step: The optimizer step that it was taken after, for the message.
-
-        Raises:
-            Diverged: It is NaN or infinite, or where something trains by more than `FAR` above what it began with.
-        """
-        if not math.isfinite(loss):
-            raise Diverged(loss, step, " on validation")
+        """See that a loss on validation, after a step, is one of a model that works; `Diverged` where it is not."""
         guessing = math.log(len(next(self._setup.loaded.model.get_input_embeddings().parameters())))
-        if self._trainable is None or loss <= guessing + FAR:
-            return
-        loss = self._own_loss() if calibration_of(self._cell.prompt) else loss  # calibrated, it may be as far by itself
-        untrained = self._untrained_loss(self._trainable)
-        if not loss <= max(guessing, untrained) + FAR:
-            above = f"{untrained:.4g} of the untrained model and {guessing:.4g} of guessing"
-            raise Diverged(loss, step, f" on validation, more than {FAR:g} nats a token above {above}")
+        own = self._own_loss if calibration_of(self._cell.prompt) else lambda: loss
+        untrained = partial(self._untrained_loss, self._trainable) if self._trainable else None
+        refuse_exploded(loss, step, guessing=guessing, own=own, untrained=untrained)
 
     def _untrained_loss(self, trainable: Trainable) -> float:
         """Return the validation loss that the run began with."""
@@ -270,12 +250,21 @@ class TrainingRun:
         """Put tensors from `snapshot` back; an empty mapping changes nothing."""
         restore(self._setup.loaded.model, weights)
 
+    def take_stored(self, folder: Path, digest: str) -> bool:
+        """Take the weights of a stored model instead of training; return whether it holds those of a digest."""
+        assert self._trainable is not None
+        return take_stored(folder, self._setup.loaded.model, self._trainable, digest)
+
     def weights_digest(self) -> str:
         """Return the digest of the tensors that train, as they stand."""
         return trained_digest(self._setup.loaded, self._cell.tuning)
 
+    def count_anew(self) -> None:
+        """Count what the run costs from now on by itself."""
+        self._account = self._account.another()
+
     def costs(self) -> dict[str, float]:
-        """Return what the run has cost so far, by the names of metrics."""
+        """Return what the run has cost so far, or since it was counted anew, by the names of metrics."""
         return self._account.metrics()
 
     @property

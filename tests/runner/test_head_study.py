@@ -13,8 +13,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from harness.core.progress import Progress, Step
 from harness.core.workspace import HERE
-from harness.runner.executors.in_process import JobRun
 from harness.runner.executors.job_checkpoint import job_checkpoint
+from harness.runner.executors.job_run import JobRun
 from harness.runner.executors.protocol import Ended, Event, Job, Reply, Scored
 from harness.runner.executors.resident_model import ModelsInTurn
 from harness.study.check import check

@@ -13,8 +13,8 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.core.workspace import HERE
-from harness.runner.executors.in_process import JobRun
 from harness.runner.executors.job_checkpoint import job_checkpoint
+from harness.runner.executors.job_run import JobRun
 from harness.runner.executors.protocol import Job, Reply
 from harness.runner.resume.put_by import PutBy
 from harness.study.check import check

@@ -13,8 +13,8 @@ import pytest
 
 from harness.core.progress import Step
 from harness.core.workspace import HERE
-from harness.runner.executors.in_process import JobRun
 from harness.runner.executors.job_checkpoint import job_checkpoint
+from harness.runner.executors.job_run import JobRun
 from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, Reply, Scored, Trained
 from harness.study.check import check
 from harness.study.load_study import read_study

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from harness.core.errors import StudyError
 from harness.models.apply_tuning import snapshot
-from harness.runner.executors.in_process import JobRun
+from harness.runner.executors.job_run import JobRun
 from harness.runner.executors.protocol import Job, Reply, Scored
 from harness.study.check import check
 from harness.study.checked_study import Checked

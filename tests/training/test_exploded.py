@@ -12,13 +12,13 @@ from safetensors.torch import load_file, save_file
 
 from harness.core.errors import Diverged
 from harness.models.apply_tuning import snapshot
-from harness.runner.executors.in_process import JobRun
+from harness.runner.executors.job_run import JobRun
 from harness.runner.executors.protocol import Ended, Event, Job, Reply, Scored
 from harness.study.check import check
 from harness.study.checked_study import Checked
 from harness.study.load_study import read_study
+from harness.training.exploded_loss import FAR
 from harness.training.trainer import Trainer
-from harness.training.training_run import FAR
 from tests.support.labelled_study import labelled_place
 from tests.support.search_spaces import rate
 from tests.support.study_fixture import Place, Places

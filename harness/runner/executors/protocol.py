@@ -60,6 +60,8 @@ class Job(NamedTuple):
     """Whether predictions are made for it, or losses alone."""
     measures: bool = False
     """Whether it is measured what the model still knows."""
+    stored: str = ""
+    """A folder that holds what training would end with, where there is one; empty: it is trained."""
     identity: str = ""
     """Digest of all that its numbers depend on beside these fields and the code; empty: it is not put by."""
 
@@ -111,6 +113,10 @@ class Scored(NamedTuple):
     """How the frozen part was computed."""
     under: str = ""
     """Under which other prompt of the study its rows stood; empty: the cell's own."""
+    cell: str = ""
+    """As which other cell of the same weights it answered; empty: its own."""
+    costs: Mapping[str, float] = MappingProxyType({})
+    """Of another cell: what answering as it has cost so far."""
 
 
 class Measured(NamedTuple):
@@ -131,6 +137,7 @@ class Ended(NamedTuple):
     """Why it diverged."""
     trunk: str
     costs: Mapping[str, float]
+    """Without those of answers as other cells."""
     memory: Mapping[str, str] = MappingProxyType({})
     """How the run was made to fit the memory, as tags."""
     tags: Mapping[str, str] = MappingProxyType({})
@@ -157,6 +164,8 @@ class Reply(NamedTuple):
     """To training's end, or to a score: score this split next."""
     under: str = ""
     """Its rows under this other prompt of the study; empty: under the cell's own."""
+    cell: str = ""
+    """Answered as this other cell of the same weights, by its settings of generation; empty: as its own."""
     save: str | None = None
     """To what was measured: a folder to save the model in."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,10 +73,10 @@ class Checkpoints:
         """Return the checkpoint of a cell's final run."""
         return Checkpoint(inside(self._of(cell), seed))
 
-    def keep(self, cell: str, seed: str | None) -> None:
-        """Drop what is there of a cell but the final run of a seed; all of it for ``None``."""
+    def keep(self, cell: str, seeds: Collection[str | None]) -> None:
+        """Drop what is there of a cell but the final runs of some seeds."""
         for folder in self._of(cell).glob("*"):
-            if folder.name != seed:
+            if folder.name not in seeds:
                 (folder / NOTE).unlink(missing_ok=True)  # first, so that it vouches for no half of a folder
                 shutil.rmtree(folder)
 

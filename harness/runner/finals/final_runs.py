@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.core.absent_value import NONE
@@ -13,16 +12,18 @@ from harness.core.example import Example, Split
 from harness.core.progress import Progress
 from harness.report.mlflow_pages.descriptions import final_note
 from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, Lost, Measured, Reply, Scored, Trained
-from harness.runner.finals.champion import middle_run
 from harness.runner.finals.checkpoints import Checkpoints
 from harness.runner.finals.common_finals import answered_for, take_over
 from harness.runner.finals.final_records import final_records, standing
+from harness.runner.finals.kept_weights import KeptWeights
+from harness.runner.finals.open_final import OpenFinal, title_of
+from harness.runner.finals.stored_weights import StoredWeights
 from harness.runner.finals.test_answers import TestAnswers
 from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.stats import mean, spread
 from harness.study.checked_study import Checked
-from harness.study.grid import Cell, same_answers
+from harness.study.grid import Cell, same_answers, searched_by
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.tracking.calibration_names import LABEL_PRIOR
 from harness.tracking.prediction_table import write_predictions
@@ -36,20 +37,6 @@ __all__ = ["FinalsQueue"]
 
 RESULTS = (Metrics.VALIDATION, Metrics.TEST, Metrics.GENERALITY, TRANSFER, LABEL_PRIOR)
 """What the metrics begin with whose means a cell has."""
-
-
-@dataclass
-class _OpenFinal:
-    """A final run that was taken."""
-
-    cell: Cell
-    seed: str
-    run: str
-    test: TestAnswers
-    began: float = field(default_factory=time.perf_counter)
-    values: dict[str, float] = field(default_factory=dict)
-    saved: str | None = None
-    """The key of the checkpoint that is being written."""
 
 
 @dataclass
@@ -77,36 +64,57 @@ class FinalsQueue:
     runs: StudyRuns
     progress: Progress
     _waiting: dict[str, tuple[Cell, str]] = field(default_factory=dict, init=False)
-    _open: dict[str, _OpenFinal] = field(default_factory=dict, init=False)
+    _along: dict[str, list[Cell]] = field(default_factory=dict, init=False)
+    """By final run that waits, the cells of further settings of generation that its weights answer for as well."""
+    _open: dict[str, OpenFinal] = field(default_factory=dict, init=False)
     _answered: dict[str, list[tuple[Cell, str]]] = field(default_factory=dict, init=False)
-    """By final run that waits or is open, those of other cells that it answers for."""
-    _merits: dict[str, tuple[bool, float, float]] = field(default_factory=dict, init=False)
-    """By what the cells that are complete rank, as `harness.results.collect.Results.ranked`; higher is better."""
+    """By final run that waits or is open, those of other cells that take its answers over."""
 
     def __post_init__(self) -> None:
+        self._leads = {cell.id: searched_by(cell, self.checked.cells) for cell in self.cells}
+        self._firsts = dict[tuple[str, str], Cell]()
+        """By the cell whose weights answer, and seed: the cell of the final run that waits for them."""
+        self._stored = StoredWeights(self._leads, self.runs)
+        self._kept = KeptWeights(self.checkpoints, self.objective, self.cells, self._lead)
+        missing = {cell: self._missing_seeds(cell) for cell in self.cells}
+        for line in self._stored.repeated({cell: missing[cell] for cell in self.chosen}):
+            self.progress.say(line)
         for cell in self.cells:
-            missing = self._missing_seeds(cell)
-            asked = [seed for seed in missing if not self._is_answered(cell, seed)] if cell in self.chosen else []
-            self._waiting |= {f"{cell.id} {_title(cell, seed)}": (cell, seed) for seed in asked}
+            of = missing[cell] if cell in self.chosen else []
+            asked = [seed for seed in of if not self._is_answered(cell, seed)]
+            for seed in asked:
+                self._let_wait(cell, seed)
             self.progress.settle(cell.id, len(asked))
             self._conclude(cell)
+
+    def _let_wait(self, cell: Cell, seed: str) -> None:
+        """Let a final run wait: by itself, or along with one of the same weights that waits already."""
+        first = self._firsts.setdefault((self._lead(cell).id, seed), cell)
+        name = f"{first.id} {title_of(first, seed)}"
+        if first == cell:
+            self._waiting[name] = cell, seed
+        else:
+            self._along.setdefault(name, []).append(cell)
 
     def _is_answered(self, cell: Cell, seed: str) -> bool:
         """Return whether another cell's final run answers for one that is missing: it is taken over, or will be."""
         others = [other for other in same_answers(cell, self.checked.cells) if other != cell]
-        names = [name for name, (other, _) in self._waiting.items() if other in others]
-        if names:
-            self._answered.setdefault(names[0], []).append((cell, seed))
+        waiting = [*self._waiting.values(), *self._waits_along()]
+        if donor := next((other for other, _ in waiting if other in others), None):
+            self._answered.setdefault(f"{donor.id} {title_of(donor, seed)}", []).append((cell, seed))
             return True
         last: Split = "test" if self.checked.study.final.seeds else "validation"
-        donor = answered_for(self._records(cell)[seed], others, self.spaces[cell.id], self.runs, last)
-        if donor:
-            self._take_over(donor, cell, seed)
-        return donor is not None
+        run = answered_for(self._records(cell)[seed], others, self.spaces[cell.id], self.runs, last)
+        if run:
+            self._take_over(run, cell, seed)
+        return run is not None
+
+    def _waits_along(self) -> Iterator[tuple[Cell, str]]:
+        return ((cell, self._waiting[name][1]) for name, cells in self._along.items() for cell in cells)
 
     def _take_over(self, donor: Run, cell: Cell, seed: str) -> None:
         note = final_note(cell.id, seed, self.winners[cell.id])
-        take_over(donor, self._records(cell)[seed], _title(cell, seed), note, self.runs)
+        take_over(donor, self._records(cell)[seed], title_of(cell, seed), note, self.runs)
 
     def waiting(self) -> Sequence[str]:
         """Return all that is missing: no final run depends on another."""
@@ -119,12 +127,9 @@ class FinalsQueue:
     def take(self, name: str) -> Job:
         """Start a final run."""
         cell, seed = self._waiting.pop(name)
-        winner, record = self.winners[cell.id], self._records(cell)[seed]
-        note = final_note(cell.id, seed, winner)
-        params, tags = record.params(), {**record.tags(), Tags.NOTE: note}
-        run = self.runs.start(cell.id, _title(cell, seed), phase="final", params=params, tags=tags)
-        test = TestAnswers(run, cell.id, record.asked_under, self.objective, self.runs)
-        self._open[name] = _OpenFinal(cell, seed, run, test)
+        final = self._start(cell, seed)
+        final.along = [self._start(other, seed) for other in self._along.pop(name, ())]
+        self._open[name], winner = final, self.winners[cell.id]
         self.progress.began(name, cell.id, final=True)
         return Job(
             name,
@@ -134,8 +139,17 @@ class FinalsQueue:
             scores="validation",
             predicts=bool(self.checked.study.final.seeds) or self.objective.generates,
             measures=self.model.forgetting is not None,
+            stored=self._stored.of(cell, seed),
             identity=self.runs.identity(cell.id),
         )
+
+    def _start(self, cell: Cell, seed: str) -> OpenFinal:
+        """Start the run of one."""
+        record = self._records(cell)[seed]
+        params, note = record.params(), final_note(cell.id, seed, self.winners[cell.id])
+        tags = {**record.tags(), Tags.NOTE: note}
+        run = self.runs.start(cell.id, title_of(cell, seed), phase="final", params=params, tags=tags)
+        return OpenFinal(cell, seed, run, TestAnswers(run, cell.id, record.asked_under, self.objective, self.runs))
 
     def handle(self, event: Event) -> Reply:
         """Record an event of a final run."""
@@ -151,19 +165,24 @@ class FinalsQueue:
                 if event.metrics:
                     self.runs.tracker.metrics(final.run, event.metrics, step=event.at)
             case Scored():
-                return self._scored(event, final)
+                return self._scored(event, final, final.of(event.cell))
             case Measured():
                 return self._measured(event, final)
             case Ended():
                 self._end(event, self._open.pop(event.job))
             case Lost():
                 lost = self._open.pop(event.job)
-                self.runs.interrupt(self.runs.tracker.run(lost.run))
+                for one in lost.all:
+                    self.runs.interrupt(self.runs.tracker.run(one.run))
                 self._waiting = {event.job: (lost.cell, lost.seed), **self._waiting}
+                if lost.along:
+                    self._along[event.job] = [one.cell for one in lost.along]
         return Reply()
 
-    def _scored(self, event: Scored, final: _OpenFinal) -> Reply:
+    def _scored(self, event: Scored, job: OpenFinal, final: OpenFinal) -> Reply:
+        """Record what a job answered, as one of its final runs."""
         final.values |= event.metrics
+        final.costs = event.costs
         if event.predictions:
             examples = self.examples[event.split]
             made = transfer_file(event.under) if event.under else event.split, examples, event.predictions
@@ -171,20 +190,29 @@ class FinalsQueue:
         if event.split == "validation":
             self.runs.tracker.tags(final.run, {Tags.TRUNK: event.trunk, Tags.WEIGHTS_DIGEST: event.weights})
         if self.checked.study.final.seeds and (question := final.test.next(event.weights, final.values)).score:
-            return question
+            return question._replace(cell=event.cell)
         self.runs.tracker.metrics(final.run, final.values, step=event.step)
-        return Reply()
+        return job.next_setting(event.cell)
 
-    def _measured(self, event: Measured, final: _OpenFinal) -> Reply:
-        if event.metrics:
-            self.runs.tracker.metrics(final.run, event.metrics, step=event.step)
+    def _measured(self, event: Measured, final: OpenFinal) -> Reply:
+        for one in final.all if event.metrics else ():
+            self.runs.tracker.metrics(one.run, event.metrics, step=event.step)
         if not self.checked.study.final.seeds or self.checked.study.final.models == "none":
             return Reply()
-        cell = final.cell.id
-        final.saved = self.checkpoints.key(self.runs.cells[cell].digest, self.winners[cell], final.seed)
-        return Reply(save=str(self.checkpoints.of(cell, final.seed).offered()))
+        lead, winner = self._lead(final.cell).id, self.winners[final.cell.id]
+        final.saved = self.checkpoints.key(self.runs.cells[lead].digest, winner, final.seed)
+        return Reply(save=str(self.checkpoints.of(lead, final.seed).offered()))
 
-    def _end(self, event: Ended, final: _OpenFinal) -> None:
+    def _end(self, event: Ended, job: OpenFinal) -> None:
+        """End a job's final runs: its own, and those along, which cost what their answers took."""
+        if job.saved and event.outcome != "diverged":
+            self.checkpoints.of(self._lead(job.cell).id, job.seed).adopt(job.saved)
+        self._end_one(event, job, event.job)
+        for one in job.along:
+            self.progress.began(one.name, one.cell.id, final=True)
+            self._end_one(event._replace(costs=one.costs), one, one.name)
+
+    def _end_one(self, event: Ended, final: OpenFinal, name: str) -> None:
         cell, score = final.cell, self._score(final)
         counts = self.runs.cells[cell.id].counts(self.spaces[cell.id].format(self.winners[cell.id]))
         costs = {**event.costs, Metrics.TRAINABLE: float(counts.get(Params.TRAINABLE) or 0)}
@@ -195,11 +223,9 @@ class FinalsQueue:
             self.runs.end(final.run, "FAILED", metrics=costs)
             score = math.nan
         else:
-            if final.saved:
-                self.checkpoints.of(cell.id, final.seed).adopt(final.saved)
             self.runs.end(final.run, metrics=costs)
         best = math.nan if cell.tuning.trains else score  # a cell's best is its best trial's
-        seconds = time.perf_counter() - final.began
+        seconds = final.seconds
         facts = {
             "seed": int(final.seed) if cell.tuning.trains else None,
             "state": "diverged" if event.outcome == "diverged" else "complete",
@@ -207,10 +233,10 @@ class FinalsQueue:
             "seconds": seconds,
             "error": event.error or None,
         }
-        self.progress.record("final", event.job, facts)
-        self.progress.done(event.job, _title(cell, final.seed), score=score, best=best, seconds=seconds)
+        self.progress.record("final", name, facts)
+        self.progress.done(name, title_of(cell, final.seed), score=score, best=best, seconds=seconds)
         self._conclude(cell)
-        for other, seed in self._answered.pop(event.job, ()):
+        for other, seed in self._answered.pop(name, ()):
             self._take_over(self.runs.tracker.run(final.run), other, seed)
             self._conclude(other)
 
@@ -222,7 +248,7 @@ class FinalsQueue:
             cell, winner, space, self.checked, test_digest=self.test_digest, generality_digest=generality
         )
 
-    def _score(self, final: _OpenFinal) -> float:
+    def _score(self, final: OpenFinal) -> float:
         return final.values.get(score_name("validation", self.objective.lead), math.nan)
 
     def _has_no_winner(self, cell: Cell) -> bool:
@@ -235,11 +261,14 @@ class FinalsQueue:
         for run in self.runs.children(cell.id, "final"):
             if run.id not in there.values():
                 self.runs.retire(run)
+            else:
+                self._stored.add(cell, [run])
         return [seed for seed in records if seed not in there]
 
     def _conclude(self, cell: Cell) -> None:
         """Write a cell's result on its parent run, if none of its final runs is missing any more."""
-        missing = [cell.id for cell, _ in self._waiting.values()] + [final.cell.id for final in self._open.values()]
+        missing = [cell.id for cell, _ in (*self._waiting.values(), *self._waits_along())]
+        missing += [one.cell.id for job in self._open.values() for one in job.all]
         missing += [cell.id for cells in self._answered.values() for cell, _ in cells]
         if cell.id in missing:
             return
@@ -255,20 +284,11 @@ class FinalsQueue:
         params = {**winner, Params.SEED: " ".join(seeds) or NONE}
         means = _means(done)
         self.runs.conclude(cell.id, params, means | costs, "FINISHED")
-        self._free_weights(cell, done, means)
+        self._kept.concluded(cell, done, means, is_whole=len(done) == len(seeds))
 
-    def _free_weights(self, cell: Cell, done: Sequence[Run], means: Mapping[str, float]) -> None:
-        """Drop weights that will not be stored: of all but the middle run, and of cells that do not rank first."""
-        middle = middle_run(done, self.objective)
-        self.checkpoints.keep(cell.id, middle.params[Params.SEED] if middle else None)
-        if middle is None or self.checked.study.final.models != "best":
-            return
-        score, loss = means[score_name("validation", self.objective.lead)], means[Metrics.VALIDATION_LOSS]
-        is_whole = len(done) == len(self._records(cell))
-        self._merits[cell.id] = (is_whole, score if self.objective.lead_maximize else -score, -loss)
-        first = max(self._merits, key=lambda other: self._merits[other])
-        for other in self._merits.keys() - {first}:
-            self.checkpoints.keep(other, None)
+    def _lead(self, cell: Cell) -> Cell:
+        """Return the cell whose weights answer for a cell."""
+        return self._leads[cell.id]
 
 
 def _means(finals: Sequence[Run]) -> dict[str, float]:
@@ -277,7 +297,3 @@ def _means(finals: Sequence[Run]) -> dict[str, float]:
         values = [run.metrics[name] for run in finals if name in run.metrics]
         metrics |= {name: mean(values), f"{name}{Metrics.SPREAD}": spread(values)}
     return metrics
-
-
-def _title(cell: Cell, seed: str) -> str:
-    return f"seed {seed}" if cell.tuning.trains else cell.untrained

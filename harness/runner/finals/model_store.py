@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.core.errors import HarnessError, ModelError
 from harness.core.progress import Progress
@@ -17,9 +18,10 @@ from harness.runner.finals.checkpoints import Checkpoints
 from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.serving.carried_code import carried_files, carried_packages
-from harness.serving.recipe import Recipe, Store
+from harness.serving.recipe import Recipe, Store, set_decoding
 from harness.serving.stored_files import SERVED, model_folder, verify_files
 from harness.study.checked_study import Checked
+from harness.study.grid import Cell, searched_by
 from harness.study.search_space import SearchSpace
 from harness.tracking.mlflow.ui_views import Address
 from harness.tracking.run_records import in_order_of
@@ -78,11 +80,13 @@ class ModelKeeper:
         why = reason_for(best, len(finals[best.tags[Tags.CELL]]), self.objective.lead) if best else UNRANKED
         offered = [best] if best else []
         keeps = {"none": [], "best": offered, "cells": list(middles.values())}[self.checked.study.final.models]
-        for run in keeps:
+        for place, run in enumerate(keeps):
             if run.id in stored and not self._may_stay(run):
                 self.runs.tracker.models.drop(stored.pop(run.id))
             if run.id not in stored or self._is_damaged(run, stored[run.id]):
                 stored[run.id] = self._store(run)
+            if (lead := self._lead(run).id) not in {self._lead(other).id for other in keeps[place + 1 :]}:
+                self.checkpoints.keep(lead, ())
         if best and keeps:
             self.progress.say(f"the model of this study is that of {best.name}: {why}")
             self._contest().promote(best, stored[best.id], why)
@@ -109,8 +113,20 @@ class ModelKeeper:
 
     def _form(self, run: Run) -> Store:
         """Return how a run's model is stored: where nothing trained as a delta of nothing, the base by reference."""
-        cell = next(cell for cell in self.checked.cells if cell.id == run.tags[Tags.CELL])
-        return cell.tuning.stored_as(self.checked.study.final.store)
+        return self._cell(run).tuning.stored_as(self.checked.study.final.store)
+
+    def _cell(self, run: Run) -> Cell:
+        return next(cell for cell in self.checked.cells if cell.id == run.tags[Tags.CELL])
+
+    def _lead(self, run: Run) -> Cell:
+        """Return the cell whose weights a run has."""
+        return searched_by(self._cell(run), self.checked.cells)
+
+    def _answer_by_its_setting(self, run: Run, folder: Path) -> None:
+        """Let weights that several cells have answer as a run's cell does."""
+        cell, first = self._cell(run), Recipe.read(folder).decoding
+        if (own := self.checked.of(cell).decoding_of(cell, first)) != first:
+            set_decoding(folder, own)
 
     def _may_stay(self, run: Run) -> bool:
         """Return whether a stored model may stay as it is; a registered one must, and the user hears of it."""
@@ -136,9 +152,9 @@ class ModelKeeper:
     def _store(self, run: Run) -> str:
         """Hand a final run's model to the store; one whose weights are not at hand is trained again."""
         self.progress.stage(f"storing the model of {run.name}")
-        cell, seed = run.tags[Tags.CELL], run.params[Params.SEED]
+        cell, seed = self._lead(run).id, run.params[Params.SEED]
         winner = self.spaces[cell].parse(run.params)
-        key = self.checkpoints.key(run.tags[Tags.CELL_DIGEST], winner, seed)
+        key = self.checkpoints.key(self.runs.cells[cell].digest, winner, seed)
         checkpoint = self.checkpoints.of(cell, seed)
         if not checkpoint.holds(key):
             identity, number = self.runs.identity(cell), int(seed) if seed.isdigit() else 0
@@ -152,17 +168,17 @@ class ModelKeeper:
 
             drive(self.executor, OneJob(job, answer))
             checkpoint.adopt(key)
+        self._answer_by_its_setting(run, checkpoint.model)
         weights, scored = Recipe.read(checkpoint.model).weights, run.tags.get(Tags.WEIGHTS_DIGEST)
         if scored not in (None, weights):
             facts = f"its weights have the digest {weights}, those that were scored {scored}"
             self.progress.say(f"caution: {run.name} trained again is another model: {facts}")
         uri = self.runs.tracker.models.store(run.id, checkpoint.model, self._card(run, Recipe.read(checkpoint.model)))
-        self.checkpoints.keep(cell, None)
         self.runs.tracker.tags(run.id, {Tags.STORED: self._form(run)})
         return uri
 
     def _card(self, run: Run, recipe: Recipe) -> ModelCard:
-        cell = next(cell for cell in self.checked.cells if cell.id == run.tags[Tags.CELL])
+        cell = self._cell(run)
         used = set(recipe.fields)
         rows = self.checked.examples["validation"]
         each = [{FIELD: rows[0].source}] if self.checked.text else [row.fields for row in rows]

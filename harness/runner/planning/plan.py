@@ -23,7 +23,7 @@ from harness.runner.search.optuna_storage import reach_storage
 from harness.study.axes import Tuning
 from harness.study.checked_study import Checked
 from harness.study.forgetting_texts import General
-from harness.study.grid import Cell, cell_space, cell_study, same_answers, select, sized_by, with_neighbors
+from harness.study.grid import Cell, cell_space, cell_study, same_answers, searched_by, select, sized_by, with_neighbors
 from harness.study.search_faults import search_plan
 from harness.study.search_space import SearchSpace, applied
 from harness.study.spec import PROXIED, StudySpec
@@ -230,6 +230,8 @@ def cell_forecast(
         return CellForecast(0, finals, finals * (last + tested))
     loss, made = (speed.scoring(work.validation, generate=generate) for generate in (False, True))
     epochs, scores = _length(cell, work, study)
+    if searched_by(cell, checked.cells) != cell:  # answered by what the first setting's runs trained
+        return CellForecast(0, finals, finals * (made + tested))
     training = speed.opening + epochs * speed.training * work.train.tokens
     among_best = sum(min(1.0, PROXIED / index) for index in range(1, trials + 1))  # if any order is as likely
     proxied = among_best * made if has_finals and not generates else 0.0
@@ -245,8 +247,9 @@ def _counted(cell: Cell, work: Work, forecast: CellForecast, checked: Checked, t
     fewest, most = _added(cell, checked.study, trainer)
     epochs, _ = _length(cell, work, checked.study)
     steps = epochs * _epoch_steps(cell, work, checked.study)
+    trains = cell.tuning.trains and searched_by(cell, checked.cells) == cell
     counts = trainable + most, total + most, trainable + fewest
-    return PlannedCell(cell.id, *forecast, round(steps) if cell.tuning.trains else 0, *counts)
+    return PlannedCell(cell.id, *forecast, round(steps) if trains else 0, *counts)
 
 
 def _added(cell: Cell, study: StudySpec, trainer: Trainer) -> tuple[int, int]:

@@ -71,14 +71,14 @@ def sample(checked: Checked, prompt: PromptForm, *, brief: bool = False) -> dict
     study, counts = checked.study, (1, 1) if brief else (TRAINED, SCORED)
     return {
         "train": _spread(checked, prompt, "train", study.training.batch_size, counts[0]),
-        "validation": _spread(checked, prompt, "validation", study.generation.batch_size, counts[1]),
+        "validation": _spread(checked, prompt, "validation", study.first_generation.batch_size, counts[1]),
     }
 
 
 def longest_rows(checked: Checked, prompt: PromptForm) -> dict[Split, list[Example]]:
     """Return a batch's worth of training and validation examples, those of the longest rows."""
     study = checked.study
-    sizes: dict[Split, int] = {"train": study.training.batch_size, "validation": study.generation.batch_size}
+    sizes: dict[Split, int] = {"train": study.training.batch_size, "validation": study.first_generation.batch_size}
     found = {}
     for split, size in sizes.items():
         wanted = {row.id for row in sorted(_rows(checked, prompt, split), key=_length)[-size:]}

@@ -81,7 +81,7 @@ def works(prompts: Sequence[PromptForm], checked: Checked, trainer: Trainer) -> 
     """Count the work of whole splits; of the trainer, whose rows may be fewer, model and settings are used."""
     study, loaded = checked.study, trainer.setup.loaded
     footprint = Footprint(loaded, sorted(cuts_of(trainer)), study.training.precision)
-    replays_starts = (checked.objective != "loss" or study.final.seeds) and study.generation.num_beams == 1
+    replays_starts = (checked.objective != "loss" or study.final.seeds) and study.first_generation.num_beams == 1
     replays_starts = replays_starts and not checked.text
     found = {}
     for prompt in prompts:

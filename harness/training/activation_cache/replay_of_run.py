@@ -14,7 +14,13 @@ from harness.training.activation_cache.cache import ActivationCache
 from harness.training.activation_cache.keys import RowsKey
 from harness.training.evaluation import Decoding, prompts_of
 
-__all__ = ["RunReplay"]
+__all__ = ["RunReplay", "starts_alike"]
+
+
+def starts_alike(decoding: Decoding, other: Decoding) -> bool:
+    """Return whether generation begins with the same call by two settings, on the same batches."""
+    said = ("num_beams", "batch_size", "max_new_tokens")
+    return all(getattr(decoding, name) == getattr(other, name) for name in said)
 
 
 class RunReplay:

@@ -17,9 +17,13 @@ class Account:
     """What one run costs, from now on; peak memory is in MiB, and energy is left out where no counter can be read."""
 
     def __init__(self, prices: Prices, counters: Sequence[Counter], peak_memory: Callable[[], float]) -> None:
-        self.prices = prices
+        self.prices, self._counters = prices, counters
         self._costs, self._meter, self._peak = Costs(), EnergyMeter(counters), peak_memory
         self._peak_before, self._joules_before = 0.0, 0.0
+
+    def another(self) -> Account:
+        """Return an account of what comes from now on."""
+        return Account(self.prices, self._counters, self._peak)
 
     def take_over(self, metrics: Mapping[str, float]) -> None:
         """Count what another process spent on the run, as `metrics` told there, as spent on it here."""
