@@ -71,10 +71,12 @@ def measure(options: argparse.Namespace, precision: str) -> list[dict[str, objec
             return [model.generate(**batch.inputs, **plain) for batch in batches]
 
         for tuning in (Tuning(kind="last_blocks", blocks=1), Tuning(kind="last_blocks", blocks=2), Tuning(kind="head")):
-            with trainer.run(Cell(prompt, tuning)) as run:
+            cell = Cell(prompt, tuning)
+            with trainer.run(cell) as run:
                 epochs = run.epochs(Hyperparameters({"learning_rate": 1e-3}), seed=0)
                 next(epochs)
-                trunk = run.prefill("validation")
+                assert run._replay is not None
+                trunk = run._replay.of_prompts(setup.rows_of(cell, "validation").key)
                 assert trunk is not None, run.trunk
 
                 def replayed(trunk=trunk) -> list[torch.Tensor]:
