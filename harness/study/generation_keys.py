@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, model_validator
 
@@ -11,7 +11,7 @@ from harness.core.number_types import Count, LengthPenalty, RepetitionPenalty, S
 from harness.core.workspace import LONGEST_NAME, STUDY_NAME
 from harness.core.yaml_section import Section
 
-__all__ = ["Generation", "NamedGeneration", "generation_of"]
+__all__ = ["Generation", "NamedGeneration", "Settings", "generation_of"]
 
 
 class Generation(Section):
@@ -79,10 +79,14 @@ class NamedGeneration(Generation):
     """How ids and tables call it."""
 
 
+Settings = Annotated[tuple[NamedGeneration, ...], Field(min_length=1)]
+"""Those that a study compares."""
+
+
 def generation_of(value: Any) -> Any:
     """Read one setting, or a list of named ones."""
     if isinstance(value, list | tuple):
-        settings = TypeAdapter(tuple[NamedGeneration, ...]).validate_python(tuple(value))
+        settings: tuple[NamedGeneration, ...] = TypeAdapter(Settings).validate_python(value)
         names = [one.name for one in settings]
         if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
             raise ValueError(f"generation calls two settings {twice[0]}; give each a name of its own")

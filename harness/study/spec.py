@@ -22,7 +22,7 @@ from harness.data.plain_text import NAME
 from harness.study.axes import AXES, MODEL, Prompt, Tuning, tuning_of
 from harness.study.dimension import NARROWEST
 from harness.study.generality_keys import Generality, generality_of
-from harness.study.generation_keys import Generation, NamedGeneration, generation_of
+from harness.study.generation_keys import Generation, NamedGeneration, Settings, generation_of
 from harness.study.model_keys import ComparedModel, Model
 from harness.study.search_keys import PROXIED, LearningRate, Search
 from harness.study.training_keys import Precision, Training
@@ -171,9 +171,7 @@ class StudySpec(Section):
     likelier among all labels; ``head``, by a classification head of transformers in the place of all words, drawn anew
     in each run, which trains with whatever trains; left out: as the task says, ``generate`` by most."""
     training: Training = Training()
-    generation: Annotated[
-        Generation | Annotated[tuple[NamedGeneration, ...], Field(min_length=1)], BeforeValidator(generation_of)
-    ] = Generation()
+    generation: Annotated[Generation | Settings, BeforeValidator(generation_of)] = Generation()
     """How predictions are made; greedy by default. A list of named settings, ``[{name: greedy}, {name: beams,
     num_beams: 4}]``, is one more axis, ``generation``: every final model answers under each, and the search goes by the
     first."""
