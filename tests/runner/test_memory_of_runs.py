@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -48,8 +48,8 @@ def with_room(monkeypatch: pytest.MonkeyPatch, fits: Callable[[int, bool], bool]
         if not fits(len(inputs["input_ids"]), torch.is_grad_enabled()):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    def limited(model: Model) -> Loaded:
-        loaded = load(model)
+    def limited(model: Model, labels: Sequence[str] = ()) -> Loaded:
+        loaded = load(model, labels)
         loaded.model.register_forward_pre_hook(look, with_kwargs=True)
         return loaded
 
