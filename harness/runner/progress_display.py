@@ -55,7 +55,7 @@ class PlainProgress(TimeLeft):
         super().start(cells)
         done, total = self.runs()
         there = f", {done} of {total} are there" if done else ""
-        self.say(f"{len(cells)} cells, {total - done} training runs to do{there}")
+        self.say(f"{len(cells)} cells, {total - done} runs to do{there}")
 
     def done(self, job: str, what: str, *, score: float, best: float, seconds: float) -> None:
         """Print a finished run."""

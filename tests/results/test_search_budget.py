@@ -109,14 +109,14 @@ def test_an_unsettled_first_place_is_a_caution_with_its_chance() -> None:
     (said,) = [line for line in cautions(near, Findings("")) if "one trial shorter" in line]
     assert "bare/head leads them" in said
     assert "with a chance of 33%" in said
-    assert "later trials" not in said
+    assert "its sampler" not in said
     (said,) = [
         line
         for line in cautions(replace(near, search={**near.search, "sampler": "gp"}), Findings(""))
         if "shorter" in line
     ]
     assert said.startswith("Give the searches more trials: one more may change the first place.")
-    assert "later trials tend to be better here" in said
+    assert "its sampler draws by what came before" in said
     clear = results(cell("bare/head", [5.0, 4.5, 1.0]), cell("cue/head", [4.0, 4.0, 4.0]))
     assert not [line for line in cautions(clear, Findings("")) if "shorter" in line]
     many = results(cell("bare/head", [5.0, *[1.0] * 10]), cell("cue/head", [4.0] * 11))

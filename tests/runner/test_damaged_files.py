@@ -84,7 +84,7 @@ def test_a_final_run_with_a_damaged_table_is_named_and_done_again(damage: str, d
     assert place.results() == done.results()
     assert "damaged" not in (place.folder / "reports" / "tiny" / "report.md").read_text()
     place.clean()
-    assert "2 cells, 0 training runs to do" in place.run(*SMALL).out
+    assert "2 cells, 0 runs to do" in place.run(*SMALL).out
 
 
 def other_rows(file: Path) -> None:

@@ -135,7 +135,7 @@ def test_a_setting_added_later_is_answered_by_stored_models(done: Place, places:
     assert {run.data.params["seed"] for run in added if run.data.metrics["cost/train_seconds"] == 0} == stored
     lost = {"11", "12"} - stored
     lines = " ".join((said.err + said.out).split())
-    assert ("train again, since no model of theirs is stored" in lines) == bool(lost)
+    assert ("of which no model is stored" in lines) == bool(lost)
     assert all(f"bare/head/beams: the final run of seed {seed}" in lines for seed in lost)
     assert stored
     assert kept == "cells" or lost

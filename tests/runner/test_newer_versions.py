@@ -137,14 +137,14 @@ def test_a_record_that_was_changed_is_damage_whatever_version_it_says(place: Pla
     refused = place.command("report", "tiny")
     assert "damaged" in refused.err
     assert "newer" not in refused.err
-    assert "0 training runs to do" in place.run(*SMALL).out, "and a run writes it again"
+    assert "0 runs to do" in place.run(*SMALL).out, "and a run writes it again"
 
 
 @pytest.mark.slow
 def test_a_run_without_a_version_is_read(place: Place) -> None:
     for run in place.runs():
         place.client().delete_tag(run.info.run_id, Tags.FORMAT)
-    assert "0 training runs to do" in place.run(*SMALL).out
+    assert "0 runs to do" in place.run(*SMALL).out
 
 
 @pytest.mark.slow

@@ -206,7 +206,7 @@ def test_what_more_trials_would_move_is_not_made_longer(moved: str, places: Plac
     summary_run = place.runs("summary")[0].info.run_id
     place.client().set_tag(summary_run, Tags.MORE, "2")  # as somebody may in MLflow's pages
     again = place.run(*run)
-    assert "0 training runs to do" in again.out
+    assert "0 runs to do" in again.out
     assert "trials more than" not in again.out
     assert trials(place) == before
     report = (place.folder / "reports" / "tiny" / "report.md").read_text(encoding="utf-8")

@@ -267,7 +267,7 @@ def test_what_a_kill_left_goes_at_the_next_start(undisturbed: Place, places: Pla
     files.write(1, {}, {})
     (cell / "seed-99").mkdir()
     (cell / "seed-99" / ".000000001.safetensors.1.draft").write_bytes(b"half")
-    assert "0 training runs to do" in place.run(*sets()).out
+    assert "0 runs to do" in place.run(*sets()).out
     assert not (cell / "trial-0").exists(), "that trial ended"
     assert not list((cell / "seed-99").iterdir())
 

@@ -64,7 +64,7 @@ def test_an_edited_study_of_fewer_trials_is_as_if_there_never_were_more(four: Pl
         parent.data.metrics["cost/tokens"] == undisturbed.runs("cell", cell="bare/head")[0].data.metrics["cost/tokens"]
     )
     again = place.run(*settings)
-    assert "4 cells, 0 training runs to do" in again.out
+    assert "4 cells, 0 runs to do" in again.out
     assert place.results() == undisturbed.results()
 
 

@@ -118,7 +118,7 @@ def test_a_study_widens_tells_it_and_goes_on_where_it_was(places: Places) -> Non
     assert "lies at the high end of the range (0.01)" in page  # twice is enough
     assert "unequal budgets" not in page
     again = place.run(*EXTEND)
-    assert "0 training runs to do" in again.out
+    assert "0 runs to do" in again.out
     assert "further trials" not in again.out
     place.count(cell=2, search=6, final=2, summary=1)
 

@@ -52,8 +52,8 @@ class StoredWeights:
         for cell, seeds in asked.items():
             lost = [seed for seed in seeds if (self._lead(cell), seed) in self._answered and not self.of(cell, seed)]
             if lost and cell.tuning.trains:
-                runs = f"final run{'s' * (len(lost) > 1)} of seed{'s' * (len(lost) > 1)} {', '.join(lost)}"
-                told.append(f"{cell.id}: the {runs} train again, since no model of theirs is stored")
+                seeds_told = f"seed{'s' * (len(lost) > 1)} {', '.join(lost)}"
+                told.append(f"{cell.id}: trains again with {seeds_told}, of which no model is stored")
         return told
 
     def _lead(self, cell: Cell) -> str:
