@@ -76,7 +76,7 @@ def test_recordings_stay_until_they_are_named(place: Place) -> None:
     assert shown.status == 0, shown
     assert "deleted: recordings" in shown.out
     assert [*recordings.iterdir()] == [draft], "another process writes it"
-    assert "0 training runs to do" in place.run(*QUICK).out
+    assert "0 runs to do" in place.run(*QUICK).out
     left = place.command("clean", "tiny", "--dry-run", "--recordings").out
     assert re.fullmatch(r"caches: 1, [\d.]+ MiB:\n  \.harness/tiny: [\d.]+ MiB\n", left), "what is known of the model"
 

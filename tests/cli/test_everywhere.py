@@ -28,7 +28,7 @@ def away(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Path]:
     before = files(place.folder)
     done = command(place, "run", "study.yaml", *QUICK, "--home", str(home))
     assert done.status == 0, done.err
-    assert re.search(rf"^{STAMP} 2 cells, 3 training runs to do$", done.out, re.MULTILINE)
+    assert re.search(rf"^{STAMP} 2 cells, 3 runs to do$", done.out, re.MULTILINE)
     assert files(place.folder) == before, "nothing is written elsewhere"
     return place, home
 
@@ -55,7 +55,7 @@ def test_other_commands_find_it_there(away: tuple[Place, Path]) -> None:
     assert str(home) in command(place, "clean", "tiny", "--dry-run", "--home", str(home)).out
     assert command(place, "list", "--home", f"{home}-empty").out.count("has no studies") == 1
     again = command(place, "run", "study.yaml", *QUICK, HARNESS_HOME=str(home))
-    assert "0 training runs to do, 3 of 3 are there" in again.out
+    assert "0 runs to do, 3 of 3 are there" in again.out
     assert files(place.folder) == before
 
 
@@ -87,8 +87,8 @@ def test_quiet_and_verbose(away: tuple[Place, Path]) -> None:
     usual = command(place, "run", "study.yaml", *QUICK, "--home", str(home))
     quiet = command(place, "run", "study.yaml", *QUICK, "--home", str(home), "-q")
     verbose = command(place, "-v", "run", "study.yaml", *QUICK, "--home", str(home))
-    assert "training runs to do" in usual.out
-    assert "training runs to do" not in quiet.out
+    assert "runs to do" in usual.out
+    assert "runs to do" not in quiet.out
     assert "next:" not in quiet.out
     assert "bare/head" in quiet.out, "the results are there"
     assert (quiet.err, usual.err) == ("", "")

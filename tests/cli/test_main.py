@@ -106,7 +106,7 @@ def test_clean_removes_superseded_runs_and_says_how_much(tmp_path: Path) -> None
     assert f"deleted: superseded and interrupted runs: {stale}, " in shown.out
     assert not place.runs("superseded")
     assert len(place.runs("cell")) == 6
-    assert "6 cells, 0 training runs to do" in place.run(*quick).out
+    assert "6 cells, 0 runs to do" in place.run(*quick).out
 
 
 def test_init_refuses_to_overwrite(tmp_path: Path) -> None:

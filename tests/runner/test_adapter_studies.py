@@ -72,7 +72,7 @@ def test_seeds_draw_other_first_weights(done: Place) -> None:
 def test_again_does_nothing(done: Place) -> None:
     before = {run.info.run_id for run in done.runs()}
     again = done.run(*SET)
-    assert "0 training runs to do" in again.out
+    assert "0 runs to do" in again.out
     assert {run.info.run_id for run in done.runs()} == before
 
 

@@ -52,7 +52,7 @@ def test_it_is_run_stored_and_done_again(place: Place) -> None:
     assert text.startswith("# Does one epoch do?\n")
     (place.folder / "own" / "flat.yaml").write_text(text, encoding="utf-8")
     again = place.command("run", "own/flat.yaml")
-    assert "2 cells, 0 training runs to do" in again.out, "it is the same study"
+    assert "2 cells, 0 runs to do" in again.out, "it is the same study"
     flat = read_study(place.folder / "own" / "flat.yaml").study
     assert flat == read_study(place.folder / "own" / "study.yaml").study
     (final,) = [run for run in place.runs("final") if run.data.tags["cell"] == "bare/head"]

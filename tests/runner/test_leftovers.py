@@ -44,7 +44,7 @@ def test_half_written_models_and_files_go(finished: Place, tmp_path: Path) -> No
     for file in (*left, *others):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"half")
-    assert "0 training runs to do" in place.run(*QUICK).out
+    assert "0 runs to do" in place.run(*QUICK).out
     assert [file for file in left if file.exists()] == []
     assert [file for file in others if not file.exists()] == []
     assert place.command("predict", "tiny", "--input", "data/test.jsonl", "--output", "answers.jsonl").status == 0

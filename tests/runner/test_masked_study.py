@@ -70,7 +70,7 @@ def test_nothing_is_continued_or_shown(place: Place) -> None:
 
 
 def test_nothing_is_left_to_do_and_a_run_is_reproduced(place: Place) -> None:
-    assert "0 training runs to do" in succeed(place, "run", "study.yaml", *OPTIONS)
+    assert "0 runs to do" in succeed(place, "run", "study.yaml", *OPTIONS)
     (run,) = place.runs("final", cell="text/last_blocks-1")
     assert "the same to the last bit" in succeed(place, "reproduce", run.info.run_id)
     assert "text/last_blocks-1" in succeed(place, "plan", "study.yaml", *OPTIONS)

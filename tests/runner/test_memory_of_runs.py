@@ -36,7 +36,7 @@ def test_computing_blocks_again_makes_no_other_cell_and_is_said(places: Places) 
     (trial,), (lighter,) = plain.runs("search"), light.runs("search")
     assert lighter.data.metrics["cost/flops"] > trial.data.metrics["cost/flops"], "what is computed again is counted"
     results = light.results()
-    assert "2 cells, 0 training runs to do" in light.run(*ONE, "--set", f"{SWITCH}=false").out
+    assert "2 cells, 0 runs to do" in light.run(*ONE, "--set", f"{SWITCH}=false").out
     assert light.results() == results
 
 

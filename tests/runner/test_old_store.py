@@ -183,7 +183,7 @@ def _reproduced(cell: str, kept: Place) -> Done:
 @pytest.mark.slow
 def test_nothing_is_left_to_do(place: Place) -> None:
     before = phases(place, "finished")
-    assert "6 cells, 0 training runs to do" in commanded(place, "run", "study.yaml")
+    assert "6 cells, 0 runs to do" in commanded(place, "run", "study.yaml")
     assert phases(place, "finished") == before
     assert written(place, "finished", "results.csv") == expected(place, "results.csv")
 

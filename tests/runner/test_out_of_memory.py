@@ -43,7 +43,7 @@ def test_one_trial_fails_alone(way: str, places: Places) -> None:
     assert "1 trial failed for want of memory, in bare/head" in done.out
     assert "diverged" not in done.out
     results = place.results()
-    assert "2 cells, 0 training runs to do" in place.run(*STUDY).out
+    assert "2 cells, 0 runs to do" in place.run(*STUDY).out
     assert place.results() == results
 
 

@@ -82,7 +82,7 @@ def test_few_test_blocks_are_continued_and_shown(place: Place) -> None:
 
 def test_nothing_is_left_to_do(place: Place) -> None:
     before = {run.info.run_id for run in place.runs()}
-    assert "0 training runs to do" in succeed(place, "run", "study.yaml", *OPTIONS)
+    assert "0 runs to do" in succeed(place, "run", "study.yaml", *OPTIONS)
     assert {run.info.run_id for run in place.runs()} == before
     written = place.results()
     succeed(place, "report", "tiny")

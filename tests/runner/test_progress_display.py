@@ -207,7 +207,7 @@ def test_a_log_shows_the_time_of_day_and_the_step_also_while_one_step_takes_long
     said = console.file.getvalue()
     stamp = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d "
     assert re.search(stamp + r"loading model m \(\d+ s so far\)$", said, re.MULTILINE)
-    assert "1 cells, 3 training runs to do, 1 of 4 are there" in said
+    assert "1 cells, 3 runs to do, 1 of 4 are there" in said
     assert re.search(
         r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d cue/full trial 1: epoch 2/3, step 3/9 \(1/4 runs, ", said, re.MULTILINE
     )
@@ -267,7 +267,7 @@ def test_totals_of_a_real_study_stay_from_the_start_also_when_it_grows(
     assert {count.partition("/")[2] for count in more} == {"7"}
     said, again = counts(2)
     assert not again
-    assert "3 cells, 0 training runs to do, 7 of 7 are there" in said
+    assert "3 cells, 0 runs to do, 7 of 7 are there" in said
 
 
 def test_jobs_side_by_side_are_all_shown_and_share_the_time() -> None:

@@ -42,7 +42,7 @@ def test_again_does_nothing(untouched: Place) -> None:
     before, there = untouched.results(), ids(untouched)
     untouched.count(cell=4, search=4, final=6, summary=1)
     again = untouched.run(*SMALL)
-    assert "4 cells, 0 training runs to do" in again.out
+    assert "4 cells, 0 runs to do" in again.out
     assert ids(untouched) == there
     assert untouched.results() == before
     untouched.clean()
@@ -178,7 +178,7 @@ def test_another_test_split_repeats_the_final_runs_alone(untouched: Place, place
     kept, finals = ids(place, "cell") | ids(place, "search"), ids(place, "final")
     for edited in (place, anew):
         write_rows(edited.folder / "data" / "test.jsonl", rows("test")[::-1])
-    assert "4 cells, 6 training runs to do" in place.run(*SMALL).out
+    assert "4 cells, 6 runs to do" in place.run(*SMALL).out
     anew.run(*SMALL)
     assert ids(place, "superseded") == finals
     assert ids(place, "cell") | ids(place, "search") == kept
@@ -191,7 +191,7 @@ def test_a_lost_optuna_store_is_made_from_tracking(untouched: Place, places: Pla
     place = places.copy(untouched)
     before = ids(place)
     (place.folder / "optuna.db").unlink()
-    assert "4 cells, 0 training runs to do" in place.run(*SMALL).out
+    assert "4 cells, 0 runs to do" in place.run(*SMALL).out
     place.clean()
     assert ids(place) == before
     assert place.results() == untouched.results()

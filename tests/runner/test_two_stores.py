@@ -79,7 +79,7 @@ def test_an_older_tracking_store_is_given_what_the_search_store_holds(two: Place
     assert sorted(costs[0]) == sorted(costs[1])
     place.clean()
     again = place.run(*FOUR)
-    assert "2 cells, 0 training runs to do" in again.out
+    assert "2 cells, 0 runs to do" in again.out
     assert "differed" not in again.out
 
 
@@ -88,7 +88,7 @@ def test_an_older_search_store_is_given_what_tracking_holds(two: Place, four: Pl
     before = {run.info.run_id for run in place.runs()}
     done = place.run(*FOUR)
     assert TOLD.format(2, 0) in done.out
-    assert "2 cells, 0 training runs to do" in done.out
+    assert "2 cells, 0 runs to do" in done.out
     assert {run.info.run_id for run in place.runs()} == before
     assert [trial.value for trial in trials(place)] == [trial.value for trial in trials(four)]
     assert [t.intermediate_values for t in trials(place)] == [t.intermediate_values for t in trials(four)]
@@ -99,7 +99,7 @@ def test_another_search_store_is_given_all(four: Place, places: Places) -> None:
     place = places.copy(four)
     done = place.run(*FOUR, "--set", "search.storage=sqlite:///other.db")
     assert TOLD.format(4, 0) in done.out
-    assert "2 cells, 0 training runs to do" in done.out
+    assert "2 cells, 0 runs to do" in done.out
     assert len(trials(place, "other.db")) == 4
     assert place.results() == four.results()
 

@@ -90,7 +90,7 @@ def test_a_study_that_was_cut_in_two_ends_as_one_that_was_not(done: Place, place
     whole.run(*OPTIONS)
     assert done.results() == whole.results()
     again = done.run(*OPTIONS)
-    assert "0 training runs to do" in again.out
+    assert "0 runs to do" in again.out
     written = done.results()
     assert done.command("report", "tiny").status == 0
     assert done.results() == written == whole.results()

@@ -35,7 +35,7 @@ def go(place: Place, *options: str, part: str) -> Way:
     run = succeed(place, "run", "study.yaml", *options)
     assert begun < {run.info.run_id for run in place.runs("search")}, "the second part must resume, and search more"
     again = succeed(place, "run", "study.yaml", *options)
-    assert "0 training runs to do" in again
+    assert "0 runs to do" in again
     written = place.results()
     report = succeed(place, "report", "tiny")
     assert place.results() == written

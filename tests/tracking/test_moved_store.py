@@ -23,7 +23,7 @@ from harness.tracking.address import address_of, local_folder
 from tests.support.old_store import as_it_was
 from tests.support.study_fixture import QUICK, Place, Places
 
-NOTHING_TO_DO = "6 cells, 0 training runs to do"
+NOTHING_TO_DO = "6 cells, 0 runs to do"
 
 
 @pytest.fixture

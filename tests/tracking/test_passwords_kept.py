@@ -81,7 +81,7 @@ def test_a_storage_s_password_is_in_no_byte(
     named = "${THE_DB}" if how == "by name" else address.replace(PASSWORD, "***")
     assert facts["study"]["search"]["storage"] == named
     again = place.run(*sets(*SHORT), *more)
-    assert "0 training runs to do" in again.out
+    assert "0 runs to do" in again.out
     run = place.runs("final", cell="bare/head")[0].info.run_id
     assert place.command("reproduce", run).status == 0
     assert place.command("report", "tiny").status == 0

@@ -126,7 +126,7 @@ def test_another_folder_reads_the_same_from_the_store_alone(done: Place, places:
 def test_the_same_command_again_does_nothing_and_more_seeds_extend_it(done: Place, places: Places) -> None:
     place = places.copy(done)
     runs = len(place.runs())
-    assert "0 training runs to do" in place.run(*sets(*OFF)).out
+    assert "0 runs to do" in place.run(*sets(*OFF)).out
     assert len(place.runs()) == runs
     place.run(*sets(*OFF[:1], "final.seeds=[11, 12, 13]", *OFF[2:]))
     assert len(place.runs("final", cell="cue/head")) == 3
