@@ -16,6 +16,9 @@ from harness.stats.resampling import Floats
 
 __all__ = ["effect_shares"]
 
+ROUNDING = 1e-12
+"""Of the largest score: means that differ by less differ by how they were added up."""
+
 
 def effect_shares(
     block: Mapping[str, Sequence[str]], grid: Mapping[tuple[str, ...], float]
@@ -29,8 +32,8 @@ def effect_shares(
     axes = list(block)
     values: Floats = np.array([grid[levels] for levels in product(*block.values())], dtype=np.float64)
     values = values.reshape([len(levels) for levels in block.values()])
-    total = float(((values - values.mean()) ** 2).sum()) if np.isfinite(values).all() else 0.0
-    if not total > 0:
+    total = _squares(values - values.mean(), values) if np.isfinite(values).all() else 0.0
+    if not total:
         return {}
     places = range(len(axes))
     alone = {place: _mean(values, (place,)) - values.mean() for place in places}
@@ -50,4 +53,7 @@ def _mean(values: Floats, kept: Sequence[int]) -> Floats:
 
 
 def _squares(effect: Floats, values: Floats) -> float:
+    """Return an effect's sum of squares; 0 where it is but rounding."""
+    if np.abs(effect).max() <= ROUNDING * np.abs(values).max():
+        return 0.0
     return float((np.broadcast_to(effect, values.shape) ** 2).sum())
