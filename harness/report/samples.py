@@ -79,12 +79,14 @@ def samples(results: Results, findings: Findings, *, most: int = 4) -> Samples |
 def first_examples(results: Results, findings: Findings, *, most: int = 3) -> list[Sample]:
     """Return the first test examples with what every prompt, depth and level of further axes made of them.
 
-    Those are of the first cell, and where none is, of the first in grid order that answered.
+    Those are of the first cell; where none may be called so, of the one that would be, or else that answered first.
     """
     answers = results.answers
     if answers is None or answers.kept_off or not any(cell.id in answers.cells for cell in results.cells):
         return []
-    best = next(cell for cell in results.cells if cell.id == (findings.first or next(iter(answers.cells))))
+    ranked = [cell.id for cell in results.ranked() if cell.id in answers.cells]
+    first = findings.first or next(iter([*ranked, *answers.cells]))
+    best = next(cell for cell in results.cells if cell.id == first)
     groups = {}
     for axis in results.axes:
         cells = [cell.id for cell in alike(best, results, but=axis) if cell.id in answers.cells]
