@@ -192,6 +192,16 @@ def test_workers_answer_the_same(done: Place, places: Places) -> None:
 
 
 @pytest.mark.slow
+def test_the_report_says_of_each_setting_how_long_its_weights_trained(done: Place) -> None:
+    rows = [line.split(" | ") for line in (done.folder / "reports" / "tiny" / "report.md").read_text().splitlines()]
+    (header,) = (row for row in rows if row[0] == "| rank")
+    place = header.index("one training (s) |")
+    shown = {row[1].removesuffix(" ●"): row[place].removesuffix(" |") for row in rows if len(row) == len(header)}
+    assert float(shown["bare/head/greedy"]) > 0
+    assert shown["bare/head/beams"] == shown["bare/head/drawn"] == shown["bare/head/greedy"]
+
+
+@pytest.mark.slow
 def test_the_report_estimates_what_the_setting_does(done: Place) -> None:
     folder = done.folder / "reports" / "tiny"
     text = " ".join((folder / "report.md").read_text().split())
