@@ -152,7 +152,7 @@ def test_an_adapter_answers_under_a_further_setting_unless_it_became_part_of_the
     place, ways = places(), (f"final.store={store}", "final.seeds=[11]", "tuning=[lora]")
     place.run(*options(GREEDY, DRAWN), *ways)
     said = place.run(*options(GREEDY, DRAWN, BEAMS), *ways)
-    told = "bare/lora-8/beams: the final run of seed 11 trains again, since no stored model holds the weights that train"
+    told = "bare/lora-8/beams: the final run of seed 11 trains again, since no stored model holds the weights"
     assert (told in " ".join((said.err + said.out).split())) == (store == "full")
     (seconds,) = trained_seconds(place, "bare/lora-8/beams")
     assert (seconds > 0) == (store == "full")

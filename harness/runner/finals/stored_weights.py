@@ -65,7 +65,7 @@ class StoredWeights:
         return self.runs.tracker.models.stored()
 
     def _folder(self, run: Run) -> str:
-        """Return where a run's model is; empty where it is not at hand, is not what was stored, or lacks its adapter."""
+        """Return where a run's model is; empty where it is not at hand, not what was stored, or lacks its adapter."""
         try:
             uri = self._models.get(run.id)
             folder = self.runs.tracker.models.folder(uri) if uri else None
