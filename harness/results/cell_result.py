@@ -45,6 +45,17 @@ class Final:
     metrics: Mapping[str, float]
     """``validation/<metric>``, ``test/<metric>`` and, where it was measured, ``generality/...``."""
     costs: Mapping[str, float]
+    shared_training: float = 0.0
+    """Seconds that its weights trained in a run of another cell, which answered with them as well."""
+
+    @property
+    def training_seconds(self) -> float:
+        """How long its weights trained, nan where it was not measured.
+
+        Making, reading and proving recordings of the frozen part is in it.
+        """
+        own = self.costs.get("train_seconds", math.nan) + self.costs.get("recording_seconds", 0.0)
+        return max(own, self.shared_training)
 
 
 @dataclass(frozen=True)
@@ -128,14 +139,10 @@ class CellResult:
 
     @property
     def training_seconds(self) -> float:
-        """How long one of its final runs trained, on average; 0 where nothing trains, nan where it was not measured.
-
-        Making, reading and proving recordings of the frozen part is in it.
-        """
+        """How long the weights of a final run trained, on average; 0 where nothing trains, nan where not measured."""
         if self.tuning == "none":
             return 0.0
-        parts = ("train_seconds", math.nan), ("recording_seconds", 0.0)
-        return mean([sum(final.costs.get(*part) for part in parts) for final in self.finals])
+        return mean([final.training_seconds for final in self.finals])
 
     @property
     def generality_kept(self) -> float:

@@ -16,6 +16,7 @@ from harness.results.cell_result import CellResult, Final, Trial
 from harness.results.loss_curves import Losses, read_losses
 from harness.results.predictions import named_metric, read_answers, read_transfer, scored_by
 from harness.results.score_forecast import Forecast
+from harness.results.shared_weights import with_shared_training
 from harness.results.test_access import TestAccess, count_accesses
 from harness.results.unlike_losses import unlike_losses
 from harness.stats.answers import Answers
@@ -167,7 +168,7 @@ def collect(tracker: RunStore, study: str) -> Results:
         search=record.study["search"],
         space=space,
         baseline=record.baseline,
-        cells=tuple(cells),
+        cells=with_shared_training(cells),
         provenance=record.provenance,
         data=record.data,
         forecast=forecast,
@@ -283,8 +284,7 @@ def _reach(cell: CellRecord, space: SearchSpace) -> SearchSpace:
     rates = space.find(Params.LEARNING_RATE)
     if rates is None or not cell.widened:
         return space
-    low, high = cell.widened
-    return space.replaced(replace(rates, low=low, high=high))
+    return space.replaced(replace(rates, low=cell.widened[0], high=cell.widened[1]))
 
 
 def _trial(trial: TrialRecord, space: SearchSpace) -> Trial:

@@ -135,13 +135,27 @@ def test_a_setting_added_later_is_answered_by_stored_models(done: Place, places:
     assert {run.data.params["seed"] for run in added if run.data.metrics["cost/train_seconds"] == 0} == stored
     lost = {"11", "12"} - stored
     lines = " ".join((said.err + said.out).split())
-    assert ("of which no model is stored" in lines) == bool(lost)
-    assert all(f"bare/head/beams: the final run of seed {seed}" in lines for seed in lost)
+    assert ("again, since no stored model holds the weights that train" in lines) == bool(lost)
+    assert all(f"bare/head/beams: the final run of seed {seed} trains again" in lines for seed in lost)
     assert stored
     assert kept == "cells" or lost
     place.clean()
     for run, folder in models(place):
         assert Generator(folder)([{"source": row["source"]} for row in rows("test")]) == told(place, run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("store", ["full", "delta"])
+def test_an_adapter_answers_under_a_further_setting_unless_it_became_part_of_the_weights(
+    places: Places, store: str
+) -> None:
+    place, ways = places(), (f"final.store={store}", "final.seeds=[11]", "tuning=[lora]")
+    place.run(*options(GREEDY, DRAWN), *ways)
+    said = place.run(*options(GREEDY, DRAWN, BEAMS), *ways)
+    told = "bare/lora-8/beams: the final run of seed 11 trains again, since no stored model holds the weights"
+    assert (told in " ".join((said.err + said.out).split())) == (store == "full")
+    (seconds,) = trained_seconds(place, "bare/lora-8/beams")
+    assert (seconds > 0) == (store == "full")
 
 
 @pytest.mark.slow
@@ -189,6 +203,16 @@ def test_workers_answer_the_same(done: Place, places: Places) -> None:
     place = places()
     place.run(*THREE, "--workers", "2")
     assert place.results() == done.results()
+
+
+@pytest.mark.slow
+def test_the_report_says_of_each_setting_how_long_its_weights_trained(done: Place) -> None:
+    rows = [line.split(" | ") for line in (done.folder / "reports" / "tiny" / "report.md").read_text().splitlines()]
+    (header,) = (row for row in rows if row[0] == "| rank")
+    place = header.index("one training (s) |")
+    shown = {row[1].removesuffix(" ●"): row[place].removesuffix(" |") for row in rows if len(row) == len(header)}
+    assert float(shown["bare/head/greedy"]) > 0
+    assert shown["bare/head/beams"] == shown["bare/head/drawn"] == shown["bare/head/greedy"]
 
 
 @pytest.mark.slow

@@ -52,8 +52,9 @@ class StoredWeights:
         for cell, seeds in asked.items():
             lost = [seed for seed in seeds if (self._lead(cell), seed) in self._answered and not self.of(cell, seed)]
             if lost and cell.tuning.trains:
-                seeds_told = f"seed{'s' * (len(lost) > 1)} {', '.join(lost)}"
-                told.append(f"{cell.id}: trains again with {seeds_told}, of which no model is stored")
+                runs = "final run of seed" if len(lost) == 1 else "final runs of seeds"
+                again = f"train{'s' * (len(lost) == 1)} again, since no stored model holds the weights that train"
+                told.append(f"{cell.id}: the {runs} {', '.join(lost)} {again}")
         return told
 
     def _lead(self, cell: Cell) -> str:
@@ -64,14 +65,17 @@ class StoredWeights:
         return self.runs.tracker.models.stored()
 
     def _folder(self, run: Run) -> str:
-        """Return where a run's model is; empty where it is not at hand, or is not what was stored."""
+        """Return where a run's model is; empty where it is not at hand, not what was stored, or lacks its adapter."""
         try:
             uri = self._models.get(run.id)
             folder = self.runs.tracker.models.folder(uri) if uri else None
             if folder is None:
                 return ""
             verify_files(found := model_folder(folder))
-            weights = Recipe.read(found).weights
+            recipe = Recipe.read(found)
         except ModelError:  # whoever keeps the study's models tells of it
             return ""
-        return str(found) if weights == run.tags.get(Tags.WEIGHTS_DIGEST) else ""
+        became_part = recipe.tuning.adapter and recipe.store == "full"
+        if became_part or recipe.tuning.virtual_tokens:  # nor are those what trained: a network made them
+            return ""
+        return str(found) if recipe.weights == run.tags.get(Tags.WEIGHTS_DIGEST) else ""
