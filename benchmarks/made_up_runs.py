@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from harness.core.example import Example, Prediction, digest
+from harness.core.progress import Progress
 from harness.core.workspace import Workspace
 from harness.metrics.evaluate_hub import resolve_all
 from harness.runner.executors.crew import Crew
@@ -25,9 +26,9 @@ COSTS = {"train_seconds": 1.0, "flops": 1e12, "peak_memory_mib": 900.0}
 class MadeUp:
     """Does no job, and tells how it went."""
 
-    def __init__(self, checked: Checked, workspace: Workspace, say: Callable[[str], None], crew: Crew) -> None:
-        self._inner, self._checked = InProcess(checked, workspace, say), checked
-        self._trainer = self._inner._trainer
+    def __init__(self, checked: Checked, workspace: Workspace, progress: Progress, crew: Crew) -> None:
+        self._inner, self._checked = InProcess(checked, workspace, progress), checked
+        self._trainer = self._inner._models.resident.trainer
         self._metrics = resolve_all(checked.metrics)
         self._rows = dict(checked.examples)
         self.facts, self.recorded, self.close = self._inner.facts, self._inner.recorded, self._inner.close
