@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.data.demonstrations import shots_of
 from harness.results.collect import Results
-from harness.study.axes import DRAWN_BY
+from harness.study.further_axes import DRAWN_BY
 
 __all__ = ["asked_once"]
 

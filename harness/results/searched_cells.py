@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.study.axes import GENERATION
+from harness.study.further_axes import GENERATION
 
 __all__ = ["is_searched", "searched_as"]
 

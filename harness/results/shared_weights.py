@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from harness.results.cell_result import CellResult, Final
-from harness.study.axes import GENERATION
+from harness.study.further_axes import GENERATION
 
 __all__ = ["with_shared_training"]
 

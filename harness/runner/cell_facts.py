@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from harness.core.absent_value import NONE
 from harness.core.example import Example, Split, fingerprint
 from harness.data.prompt_forms import form_of
-from harness.study.axes import GENERATION
 from harness.study.checked_study import Checked
+from harness.study.further_axes import GENERATION
 from harness.tracking.schema import Tags
 from harness.training.model_facts import ModelFacts
 

@@ -21,19 +21,7 @@ from harness.data.label_words import Answers, Calibration
 from harness.data.prompt_forms import PROMPT_FORMS, SHOWN, UNWRITTEN, form_keys, forms_in
 from harness.data.template import SEPARATOR
 from harness.data.tokenization import PromptForm
-from harness.study.further_axes import (
-    DATA_SEED,
-    DRAWN_BY,
-    FURTHER_AXES,
-    GENERATION,
-    MODEL,
-    PER_LABEL,
-    TRAIN_SIZE,
-    Axis,
-    Level,
-    ModelLevel,
-    Number,
-)
+from harness.study.further_axes import FURTHER_AXES, Axis, Level
 from harness.study.prompt_features import (
     FEATURE,
     LEVEL,
@@ -47,24 +35,7 @@ from harness.study.prompt_features import (
 from harness.study.prompt_files import names_files
 from harness.study.tuning import Tuning, tuning_of
 
-__all__ = [
-    "AXES",
-    "DATA_SEED",
-    "DRAWN_BY",
-    "GENERATION",
-    "MODEL",
-    "PER_LABEL",
-    "TRAIN_SIZE",
-    "Axis",
-    "Level",
-    "ModelLevel",
-    "Number",
-    "Prompt",
-    "Tuning",
-    "Turn",
-    "featured",
-    "tuning_of",
-]
+__all__ = ["AXES", "Prompt", "Tuning", "Turn", "featured", "tuning_of"]
 
 
 class Turn(Section):

@@ -16,9 +16,9 @@ from harness.data.sources import Source, read_split
 from harness.data.tokenization import PromptForm
 from harness.data.train_test_overlap import Overlap
 from harness.metrics.base import Metric, metric_name
-from harness.study.axes import GENERATION
 from harness.study.decoding_settings import Decoding
 from harness.study.forgetting_texts import General
+from harness.study.further_axes import GENERATION
 from harness.study.grid import Cell, baseline_cell, cell_draw, cell_study, expand
 from harness.study.load_study import StudyFile
 from harness.study.model_config import Description

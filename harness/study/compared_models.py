@@ -14,7 +14,7 @@ from harness.core.closest_match import closest
 from harness.core.errors import Problem, StudyError
 from harness.core.example import fingerprint
 from harness.data.label_words import is_labelled
-from harness.study.axes import MODEL
+from harness.study.further_axes import MODEL
 from harness.study.load_study import StudyFile
 from harness.study.loss_kinds import ranking_metric
 from harness.study.tokenizer_without_model import light_reader

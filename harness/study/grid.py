@@ -20,8 +20,9 @@ from harness.data.data_keys import Draw
 from harness.data.demonstrations import shots_of
 from harness.data.label_words import head_labels
 from harness.data.tokenization import PromptForm
-from harness.study.axes import AXES, DRAWN_BY, GENERATION, MODEL, Level, Tuning
+from harness.study.axes import AXES, Tuning
 from harness.study.dimension import Dimension
+from harness.study.further_axes import DRAWN_BY, GENERATION, MODEL, Level
 from harness.study.search_space import SearchSpace, size_searched
 from harness.study.spec import StudySpec
 

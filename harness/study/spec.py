@@ -19,8 +19,9 @@ from harness.core.yaml_section import Section
 from harness.data.data_keys import Data
 from harness.data.label_words import Answers
 from harness.data.plain_text import NAME
-from harness.study.axes import AXES, MODEL, Prompt, Tuning, tuning_of
+from harness.study.axes import AXES, Prompt, Tuning, tuning_of
 from harness.study.dimension import NARROWEST
+from harness.study.further_axes import MODEL
 from harness.study.generality_keys import Generality, generality_of
 from harness.study.generation_keys import Generation, NamedGeneration, Settings, generation_of
 from harness.study.model_keys import ComparedModel, Model

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from harness.core.errors import StudyError
 from harness.data.label_words import calibration_of
 from harness.data.prompt_forms import restored, stored_fields
 from harness.study.cell_digests import cell_digests
-from harness.study.check import check
-from harness.study.checked_study import Checked
-from harness.study.load_study import read_study
-from tests.support.labelled_study import data, labelled_place, rows
+from tests.support.labelled_study import checked, data, labelled_place, refused, rows
 from tests.support.study_fixture import SIZES, Place, Places, write_rows
 
 CUE = "text: '{{ source }}\\nIt was', calibration: contextual"
@@ -22,16 +18,6 @@ def place(places: Places, monkeypatch: pytest.MonkeyPatch) -> Place:
     made = labelled_place(places, store=False)
     monkeypatch.chdir(made.folder)
     return made
-
-
-def checked(place: Place, *overrides: str) -> Checked:
-    return check(read_study(place.study, overrides))
-
-
-def refused(place: Place, *overrides: str) -> str:
-    with pytest.raises(StudyError) as caught:
-        checked(place, *overrides)
-    return str(caught.value)
 
 
 def test_it_is_part_of_a_cell_where_it_is_set_and_nowhere_else(place: Place) -> None:

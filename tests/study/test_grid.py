@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from harness.data.template import Template
-from harness.study.axes import Axis
 from harness.study.cell_digests import cell_digests, edition
+from harness.study.further_axes import Axis
 from harness.study.grid import Cell, baseline_cell, cell_study, expand, neighbor
 from harness.study.spec import StudySpec
 from tests.support.made_up_axes import Setting, added, training_axis

@@ -9,16 +9,12 @@ from typing import Any
 
 import pytest
 
-from harness.core.errors import StudyError
 from harness.data.choice_rows import encode_choices
 from harness.data.label_words import Label, answers_of, labels_of
 from harness.data.prompt_forms import restored, stored_fields
 from harness.data.tokenization import Limits
 from harness.study.cell_digests import cell_digests
-from harness.study.check import check
-from harness.study.checked_study import Checked
-from harness.study.load_study import read_study
-from tests.support.labelled_study import LABELS, data, labelled_place, rows
+from tests.support.labelled_study import LABELS, checked, data, labelled_place, refused, rows
 from tests.support.study_fixture import Place, Places, write_rows
 
 
@@ -27,16 +23,6 @@ def place(places: Places, monkeypatch: pytest.MonkeyPatch) -> Place:
     made = labelled_place(places, store=False)
     monkeypatch.chdir(made.folder)
     return made
-
-
-def checked(place: Place, *overrides: str) -> Checked:
-    return check(read_study(place.study, overrides))
-
-
-def refused(place: Place, *overrides: str) -> str:
-    with pytest.raises(StudyError) as caught:
-        checked(place, *overrides)
-    return str(caught.value)
 
 
 def words(place: Place, *overrides: str) -> list[tuple[Label, ...]]:

@@ -5,6 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from harness.core.errors import StudyError
+from harness.study.check import check
+from harness.study.checked_study import Checked
+from harness.study.load_study import read_study
 from tests.support.study_fixture import SIZES, Place, Places, write_rows
 
 LABELS = ("early", "late", "cold")
@@ -67,3 +73,15 @@ def labelled_place(places: Places, family: str = "gpt2", *, store: bool = True) 
 def data(place: Place, split: str) -> Path:
     """Return the file of a split."""
     return place.folder / "data" / f"{split}.jsonl"
+
+
+def checked(place: Place, *overrides: str) -> Checked:
+    """Check the place's study with some keys set."""
+    return check(read_study(place.study, overrides))
+
+
+def refused(place: Place, *overrides: str) -> str:
+    """Return what the check of the place's study says against it."""
+    with pytest.raises(StudyError) as caught:
+        checked(place, *overrides)
+    return str(caught.value)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from harness.study.axes import AXES, Axis
+from harness.study.axes import AXES
+from harness.study.further_axes import Axis
 from harness.study.spec import StudySpec
 
 __all__ = ["Setting", "added", "training_axis"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from harness.report.text.axis_words import level_words
-from harness.study.axes import PER_LABEL, TRAIN_SIZE
+from harness.study.further_axes import PER_LABEL, TRAIN_SIZE
 from harness.tracking.mlflow.ui_views import View, lines, points
 from harness.tracking.schema import FACTORS, Metrics, Params, Tags, score_name
 

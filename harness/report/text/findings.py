@@ -20,7 +20,8 @@ from harness.stats import Comparison
 from harness.stats.answers import Scored, score_answers, units
 from harness.stats.axis_levels import AxisLevels
 from harness.stats.verdicts import Verdicts, judge
-from harness.study.axes import PER_LABEL, TRAIN_SIZE, featured
+from harness.study.axes import featured
+from harness.study.further_axes import PER_LABEL, TRAIN_SIZE
 from harness.tracking.schema import Params, score_name
 
 __all__ = ["Findings", "find"]

@@ -31,8 +31,8 @@ from harness.runner.executors.worker_messages import (
     Unlike,
 )
 from harness.runner.executors.worker_process import fingerprints
-from harness.study.axes import DRAWN_BY
 from harness.study.checked_study import Checked
+from harness.study.further_axes import DRAWN_BY
 from harness.tracking.schema import Params
 from harness.training.model_facts import ModelFacts
 

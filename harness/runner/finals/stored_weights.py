@@ -10,7 +10,7 @@ from harness.core.errors import ModelError
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.serving.recipe import Recipe
 from harness.serving.stored_files import model_folder, verify_files
-from harness.study.axes import GENERATION
+from harness.study.further_axes import GENERATION
 from harness.study.grid import Cell
 from harness.tracking.schema import Params, Tags
 from harness.tracking.stored_run import Run
