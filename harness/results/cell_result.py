@@ -74,7 +74,8 @@ class CellResult:
     best: Mapping[str, float]
     """The winning trial's ``validation/<metric>``."""
     seconds: float = math.nan
-    """Of the trials and final runs that count, from the start to the end of each."""
+    """Of the trials and final runs that count, from the start to the end of each; of one whose weights answered for
+    other cells as well without those, and of these how long they answered."""
     diverged_finals: int = 0
     """How many more winners were retrained, and diverged."""
     space: SearchSpace | None = None

@@ -269,7 +269,7 @@ def _cell(
         finals=tuple(Final(final.seed, final.scores_on(rows), final.costs) for final, run in records if _ranks(run)),
         params=parent.params,
         best=best.scores if best else {},
-        seconds=sum(run.seconds for run in [*counted, *finals]),
+        seconds=sum(run.own_seconds for run in [*counted, *finals]),
         space=_reach(cell, own),
         added_trials=cell.added,
         diverged_finals=sum(final.diverged or (run.status == "FINISHED" and not _ranks(run)) for final, run in records),

@@ -76,7 +76,13 @@ def read_transfer(tracker: RunStore, finals: Sequence[Run], cells: Sequence[str]
 def answered_by(runs: Sequence[Run], predictions: Sequence[tuple[Prediction, ...]]) -> Answered:
     """Return what runs answered, with the scores that the store holds of them."""
     seeded = any(run.phase != "reference" and run.params[Params.SEED].isdigit() for run in runs)
-    return Answered(tuple(predictions), seeded, tuple(StoredScores(run.name, scores_of(run)) for run in runs))
+    weights = [run.tags.get(Tags.WEIGHTS_DIGEST, "") for run in runs]
+    return Answered(
+        tuple(predictions),
+        seeded,
+        tuple(StoredScores(run.name, scores_of(run)) for run in runs),
+        tuple(weights) if all(weights) else (),
+    )
 
 
 def _tables(

@@ -11,6 +11,7 @@ file                       what it answers
 `paired`                   two sets of predictions as sacreBLEU compares them
 `trained_cells`            final runs made ready, and all cells scored on the same resamples
 `seed_variance`            how far other seeds would move a cell: its own, and the mean over trained cells
+`shared_seeds`             the same, of cells whose runs have the same weights
 `contrasts`                any cell, any difference between cells: interval and test
 `multiple_comparisons`     families: with a baseline, with the best, all pairs, effects
 `step_down`                their adjusted p-values

@@ -30,6 +30,8 @@ class Answered(NamedTuple):
     """Whether another seed would give another run; not so where nothing trains."""
     stored: tuple[StoredScores, ...] = ()
     """What the store says of each of the runs; empty of runs that no store holds."""
+    weights: tuple[str, ...] = ()
+    """Digest of each run's weights; empty where one is not known. Cells with the same are paired by seed."""
 
 
 class Answers(NamedTuple):

@@ -29,6 +29,10 @@ hundred zeros. For the same reason ``v`` is at least `harness.stats.intervals.le
 difference is made of: where one seed missed one example, that miss would be all that is known, of seeds and of examples
 alike, with the one degree of freedom that two seeds have.
 
+Cells whose runs have the same weights, and answer by other settings with them, are crossed with the seeds: their part
+of a weighted sum enters as one, by the variance over seeds of each seed's own sum (`harness.stats.shared_seeds`), or
+what the means over the trained cells make of it where that is larger. A difference of two of them is a paired one.
+
 A cell chosen by the same runs' validation scores owes them some luck, which its test score shares: ``luck`` counts the
 seeds' variance several times on the side of luck.
 
@@ -38,7 +42,7 @@ How well: `benchmarks/bench_calibration.py`, and its table in `reports/LOG.md`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -53,6 +57,9 @@ __all__ = ["Estimate", "Target", "Weighed", "estimate", "seeds_of"]
 
 Target: TypeAlias = Literal["procedure", "models"]
 """What an estimate is about; see the head of this file."""
+
+ROUNDING = 1e-12
+"""Weights whose sum is less cancel out."""
 
 _QUANTILE = float(ndtri(0.975))
 """Of resamples, in normal deviations, by which the shape of a score's distribution is read on either side."""
@@ -83,21 +90,63 @@ def seeds_of(weights: Mapping[str, float], cells: Mapping[str, Trained]) -> list
     Of a difference the mean over the trained cells, once for all cells that share it, and what each cell has beyond it:
     the mean keeps its many degrees of freedom also where a cell's few runs lie somewhat further apart than that. Cells
     of two studies have two such means. One cell alone goes by the mean or by its own runs: nothing else makes up for
-    the few degrees that those have.
+    the few degrees that those have. Cells of the same weights enter together, as one.
     """
     parts, borrowed = list[SeedVariance](), dict[SeedVariance, float]()
-    for name, weight in weights.items():
-        own, shared = cells[name].own_seeds, cells[name].mean_seeds
-        if not weight or own is None or shared is None:
-            continue
-        factor = weight**2 / len(cells[name].scores)
-        larger = own.variance >= shared.variance * (1 - 1e-9)
+    for own, means, factor in _seeds_by_weights(weights, cells):
+        least = math.fsum(times * mean.variance for mean, times in means)
+        larger = own.variance >= least * (1 - 1e-9)
         if larger and len(weights) == 1:
             return [own.scaled(factor)]
-        borrowed[shared] = borrowed.get(shared, 0.0) + factor
+        for mean, times in means:
+            borrowed[mean] = borrowed.get(mean, 0.0) + times * factor
         if larger:
-            parts.append(own.beyond(shared).scaled(factor))
+            parts.append(own.beyond(least).scaled(factor))
     return [*parts, *(mean.scaled(factor) for mean, factor in borrowed.items())]
+
+
+class _Seeds(NamedTuple):
+    """What seeds do to the part of a weighted sum that is of the same weights: one cell, or several that share them."""
+
+    own: SeedVariance
+    """Of one seed."""
+    means: list[tuple[SeedVariance, float]]
+    """What it is at least, and how many times each."""
+    factor: float
+    """By which both become variances of the part."""
+
+
+def _seeds_by_weights(weights: Mapping[str, float], cells: Mapping[str, Trained]) -> Iterator[_Seeds]:
+    alike = dict[object, list[str]]()
+    for name, weight in weights.items():
+        if weight:
+            alike.setdefault(cells[name].shared or name, []).append(name)
+    for name, *others in alike.values():
+        cell, weight = cells[name], weights[name]
+        if cell.own_seeds is None or cell.mean_seeds is None:
+            continue
+        if others:
+            yield _crossed({other: weights[other] for other in (name, *others)}, cells)
+        else:
+            yield _Seeds(cell.own_seeds, [(cell.mean_seeds, 1.0)], weight**2 / len(cell.scores))
+
+
+def _crossed(weights: Mapping[str, float], cells: Mapping[str, Trained]) -> _Seeds:
+    """Return what seeds do to a weighted sum of cells that share them.
+
+    With the variance of a cell as of all trained cells, s2, and that of the interaction in it, i2, the sum's is
+    W**2 (s2 - i2) + Q i2, where W is the sum of the weights and Q that of their squares. Of an average, whose Q is less
+    than W**2, the interaction is left in: means of it know little.
+    """
+    first = cells[next(iter(weights))]
+    assert first.shared is not None
+    row = np.zeros(len(first.shared.scores))
+    row[[cells[name].place for name in weights]] = list(weights.values())
+    common = math.fsum(weights.values()) ** 2
+    beyond = math.fsum(weight**2 for weight in weights.values()) - common
+    times = [(first.mean_seeds, common), (first.mean_interaction, beyond)]
+    means = [(mean, factor) for mean, factor in times if mean and factor > ROUNDING]
+    return _Seeds(first.shared.weighed(row), means, 1 / len(first.scores))
 
 
 def estimate(
@@ -110,8 +159,9 @@ def estimate(
 ) -> Estimate:
     """Return a weighted sum of cells: ``{"a": 1}`` is a score, ``{"a": 1, "b": -1}`` a paired difference.
 
-    Examples are paired. Seeds are not, even where two cells share their numbers: a seed has no effect of its own to
-    share, and taking cells as independent here is what keeps the degrees of freedom.
+    Examples are paired. Seeds are where the weights are the same, as `harness.stats.runs` was told; elsewhere they are
+    not, even where two cells share their numbers: a seed has no effect of its own to share then, and taking cells as
+    independent is what keeps the degrees of freedom.
 
     Args:
         weights: By cell name.

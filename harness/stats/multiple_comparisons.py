@@ -266,10 +266,23 @@ def covariance(cells: Sequence[Trained], of: Target, luck: float = 1.0) -> Float
     least = [cell.least_variance for cell in cells]
     np.fill_diagonal(found, np.maximum(np.diag(found), least))
     if of == "procedure":
-        seeds = [sum(part.variance for part in seeds_of({"": 1.0}, {"": cell})) for cell in cells]
-        found = found + luck * np.diag(seeds)
+        found = found + luck * _by_seeds(cells)
     defined: Floats = np.nan_to_num(found, posinf=0.0, neginf=0.0)
     return defined
+
+
+def _by_seeds(cells: Sequence[Trained]) -> Floats:
+    """Return the part of the covariance that is seeds: of cells with the same weights, such that differences agree."""
+    seeds = np.diag([sum(part.variance for part in seeds_of({"": 1.0}, {"": cell})) for cell in cells])
+    for (row, one), (column, other) in combinations(enumerate(cells), 2):
+        if one.shared is None or one.shared is not other.shared:
+            continue
+        apart = sum(part.variance for part in seeds_of({"a": 1.0, "b": -1.0}, {"a": one, "b": other}))
+        most = math.sqrt(seeds[row, row] * seeds[column, column])
+        seeds[row, column] = seeds[column, row] = np.clip(
+            (seeds[row, row] + seeds[column, column] - apart) / 2, -most, most
+        )
+    return seeds
 
 
 def _told(difference: Estimate, *, decided: bool) -> Estimate:

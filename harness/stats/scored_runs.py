@@ -26,7 +26,8 @@ def prepared_runs(answers: Answers, scored: Scored, metric: Metric) -> dict[str,
     """Return the runs of every cell and reference row, by name."""
     groups, everyone = groups_of(answers.examples), {**answers.cells, **answers.references}
     return {
-        name: ready(scored[name], metric.reduce, seeded=one.seeded, groups=groups) for name, one in everyone.items()
+        name: ready(scored[name], metric.reduce, seeded=one.seeded, groups=groups, weights=one.weights)
+        for name, one in everyone.items()
     }
 
 

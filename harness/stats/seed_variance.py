@@ -35,9 +35,9 @@ class SeedVariance(NamedTuple):
         """Return the variance of a score in another unit, or of a mean of runs."""
         return SeedVariance(factor * self.variance, factor * self.square, self.degrees)
 
-    def beyond(self, mean: SeedVariance) -> SeedVariance:
+    def beyond(self, least: float) -> SeedVariance:
         """Return what this variance has beyond a smaller one, as a part of its own."""
-        excess = max(0.0, self.variance - mean.variance)
+        excess = max(0.0, self.variance - least)
         return SeedVariance(excess, excess, self.degrees)
 
 

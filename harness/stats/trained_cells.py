@@ -12,6 +12,7 @@ import numpy as np
 from harness.stats.intervals import least_variance
 from harness.stats.resampling import RESAMPLES, Floats, Reduce, Rescore, draw, rescorer
 from harness.stats.seed_variance import SeedVariance, mean_seed_variance, own_seed_variance
+from harness.stats.shared_seeds import SharedSeeds, shared_seeds
 
 __all__ = ["Runs", "Trained", "resample", "rescored", "runs"]
 
@@ -28,6 +29,9 @@ class Runs(NamedTuple):
     """Of each example, counted from 0: examples of one group are resampled together. None where each is by itself."""
     binary: bool = False
     """Whether a run's score is the share of examples that are right."""
+    weights: tuple[str, ...] = ()
+    """What names each run's weights; cells whose runs have the same ones, in one order, are paired by seed. Empty: they
+    are the cell's own."""
 
     @property
     def units(self) -> int:
@@ -41,6 +45,7 @@ def runs(
     *,
     seeded: bool = True,
     groups: Sequence[Hashable] | None = None,
+    weights: Sequence[str] = (),
 ) -> Runs:
     """Return a cell's runs from their per-example statistics.
 
@@ -49,6 +54,7 @@ def runs(
         reduce: The metric's reduction.
         seeded: Whether another seed would give another run.
         groups: To which group each example belongs (turns of one dialogue); such examples are resampled together.
+        weights: What names each run's weights, where runs of other cells may have the same ones: these are paired.
 
     Raises:
         ValueError: There are no runs, no examples, or runs or groups of different numbers of examples.
@@ -66,6 +72,7 @@ def runs(
         seeded,
         groups=None if groups is None else tuple(numbers[group] for group in groups),
         binary=all(_is_share(run, reduce) for run in statistics),
+        weights=tuple(weights),
     )
 
 
@@ -96,6 +103,13 @@ class Trained:
     """Whether the variance over seeds is known: two runs or more, or a cell without seeds."""
     binary: bool = False
     """Whether scores are shares of examples that are right."""
+    shared: SharedSeeds | None = None
+    """Of all cells whose runs have the same weights; None where it is the only one."""
+    place: int = 0
+    """Which of these it is."""
+    mean_interaction: SeedVariance | None = None
+    """Of one run's score, by what a cell and a seed do together beyond what each does: the mean over all sets of cells
+    that share their weights; None where there are none."""
 
     @property
     def value(self) -> float:
@@ -127,10 +141,52 @@ def resample(
     Raises:
         ValueError: Fewer than two examples, or cells with different numbers of them.
     """
-    drawn = rescored(list(cells.values()), generator=generator, resamples=resamples)
-    trained = {name: _trained(cell, scores) for (name, cell), scores in zip(cells.items(), drawn, strict=True)}
-    mean = mean_seed_variance((cell.own_seeds, cell.by_examples) for cell in trained.values() if cell.own_seeds)
-    return {name: replace(cell, mean_seeds=mean if cell.own_seeds else None) for name, cell in trained.items()}
+    drawn = dict(zip(cells, rescored(list(cells.values()), generator=generator, resamples=resamples), strict=True))
+    trained = {name: _trained(cell, drawn[name]) for name, cell in cells.items()}
+    alike = [names for names in _of_same_weights(cells) if trained[names[0]].own_seeds]
+    mean = mean_seed_variance(_pooled([trained[name] for name in names]) for names in alike)
+    trained = {name: replace(cell, mean_seeds=mean if cell.own_seeds else None) for name, cell in trained.items()}
+    return trained | _paired(trained, drawn, [names for names in alike if len(names) > 1])
+
+
+def _of_same_weights(cells: Mapping[str, Runs]) -> list[list[str]]:
+    """Return the names of cells, those together whose runs have the same weights; most are alone."""
+    found = dict[tuple[str, ...], list[str]]()
+    for name, cell in cells.items():
+        is_known = cell.seeded and len(cell.weights) == len(cell.scorers) > 1
+        found.setdefault(cell.weights if is_known else (name,), []).append(name)
+    return list(found.values())
+
+
+def _pooled(cells: Sequence[Trained]) -> tuple[SeedVariance, float]:
+    """Return the variance over seeds of cells with the same weights, on average, and the part of it by examples.
+
+    Their seeds are the same, so that together they have the degrees of freedom of one.
+    """
+    own = [cell.own_seeds for cell in cells if cell.own_seeds]
+    variance, square = (
+        math.fsum(values) / len(own) for values in zip(*((o.variance, o.square) for o in own), strict=True)
+    )
+    return SeedVariance(variance, square, own[0].degrees), math.fsum(cell.by_examples for cell in cells) / len(own)
+
+
+def _paired(
+    cells: Mapping[str, Trained], drawn: Mapping[str, Floats], alike: Sequence[Sequence[str]]
+) -> dict[str, Trained]:
+    """Return the cells that share their weights with others, with what they share.
+
+    Args:
+        cells: All of them.
+        drawn: Of each, every run's score on each resample, shape (runs, resamples).
+        alike: The names of those with the same weights, together.
+    """
+    shared = [shared_seeds([cells[name].scores for name in names], [drawn[name] for name in names]) for names in alike]
+    mean = mean_seed_variance(one.interaction for one in shared)
+    return {
+        name: replace(cells[name], shared=one, place=place, mean_interaction=mean)
+        for names, one in zip(alike, shared, strict=True)
+        for place, name in enumerate(names)
+    }
 
 
 def rescored(

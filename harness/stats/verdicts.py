@@ -52,6 +52,13 @@ class InStudy(NamedTuple):
     score: Estimate
     mean_seeds: SeedVariance | None
     """The mean over the trained cells of the study; None where the cell's own runs say nothing of seeds."""
+    mean_interaction: SeedVariance | None = None
+    """Likewise of the interaction of seeds and cells of the same weights; None where there are none."""
+
+    def among(self, cell: Trained) -> Trained:
+        """Return the cell, resampled with few others, as it is among all cells of its study."""
+        interaction = self.mean_interaction or cell.mean_interaction
+        return replace(cell, mean_seeds=self.mean_seeds, mean_interaction=interaction)
 
 
 @dataclass(frozen=True)
@@ -196,7 +203,7 @@ def _wanted(metric: Metric, scored: Scored, smallest: float | None) -> float | N
 
 def _drawn(prepared: Mapping[str, Runs], resamples: int, own: Mapping[str, InStudy]) -> dict[str, Trained]:
     drawn = rescore_cells(prepared, generator=np.random.default_rng(SEED), resamples=resamples)
-    return drawn | {name: replace(drawn[name], mean_seeds=one.mean_seeds) for name, one in own.items()}
+    return drawn | {name: one.among(drawn[name]) for name, one in own.items()}
 
 
 def in_study(
@@ -214,7 +221,7 @@ def in_study(
     drawn = _drawn(prepared_runs(answers, scored, metric), affordable(scored), {})
     trained = {name: drawn[name] for name in answers.cells}
     scores = _scores(trained, metric, best, unclaimed)
-    return {name: InStudy(scores[name], trained[name].mean_seeds) for name in trained}
+    return {name: InStudy(scores[name], one.mean_seeds, one.mean_interaction) for name, one in trained.items()}
 
 
 def _scores(

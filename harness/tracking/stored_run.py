@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from harness.core.errors import DamagedError
 from harness.tracking.schema import Status, Tags
 
-__all__ = ["Run", "damage", "decoding_run"]
+__all__ = ["OWN_SECONDS", "Run", "damage", "decoding_run"]
+
+OWN_SECONDS = "own_seconds"
+"""Tag of a run that was open while others answered with the same weights: what of its time was its own."""
 
 
 class _Values(dict[str, str]):
@@ -54,6 +57,11 @@ class Run:
         what = f"run {self.name} ({self.id})"
         object.__setattr__(self, "params", _Values(what, "param", self.params))
         object.__setattr__(self, "tags", _Values(what, "tag", self.tags))
+
+    @property
+    def own_seconds(self) -> float:
+        """The same, of runs that were open together because of the same weights each by itself."""
+        return float(self.tags.get(OWN_SECONDS, self.seconds))
 
     @property
     def phase(self) -> str:

@@ -8,12 +8,19 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from mlflow.entities import Run
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from harness.metrics.base import Metric
+from harness.results.collect import collect
 from harness.serving.generator import Generator
+from harness.stats import resample
+from harness.stats.answers import score_answers
+from harness.stats.scored_runs import prepared_runs
+from harness.study.find_study import known_study
 from harness.tracking.schema import HIDDEN, Tags
 from tests.support.kill_moments import kill_at, look
 from tests.support.plain_decoding import decode_plainly
@@ -79,6 +86,39 @@ def test_one_search_and_one_training_answer_for_all_settings(done: Place) -> Non
     for run in done.runs("final", cell="bare/head/beams"):
         assert run.data.metrics["cost/test_seconds"] > 0
         assert run.data.params["generation"] == "beams"
+
+
+@pytest.mark.slow
+def test_each_setting_took_its_own_answers_time_and_all_together_the_whole(done: Place) -> None:
+    for seed in ("11", "12"):
+        runs = [run for run in done.runs("final") if run.data.params["seed"] == seed]
+        own = {run.data.params["generation"]: float(run.data.tags["own_seconds"]) for run in runs}
+        (first,) = [run for run in runs if run.data.params["generation"] == "greedy"]
+        whole = (first.info.end_time - first.info.start_time) / 1000
+        assert 0.5 * whole < sum(own.values()) <= whole + 0.01
+        for run in runs:
+            costs = run.data.metrics
+            scored = costs["cost/validation_seconds"] + costs["cost/test_seconds"]
+            assert own[run.data.params["generation"]] >= scored + costs["cost/train_seconds"]
+        assert own["beams"] < whole - first.data.metrics["cost/train_seconds"]
+    for row in csv.DictReader((done.folder / "reports" / "tiny" / "costs.csv").read_text().splitlines()):
+        own = [float(run.data.tags["own_seconds"]) for run in done.runs("final", cell=row["cell"])]
+        searched = [(run.info.end_time - run.info.start_time) / 1000 for run in done.runs("search", cell=row["cell"])]
+        assert float(row["seconds"]) == pytest.approx(sum(own) + sum(searched), abs=0.06)
+
+
+@pytest.mark.slow
+def test_the_verdicts_pair_the_seeds_of_settings(done: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(done.folder)
+    results = collect(known_study("tiny")[1], "tiny")
+    assert results.answers is not None
+    assert isinstance(results.metric, Metric)
+    prepared = prepared_runs(results.answers, score_answers(results.answers, results.metric), results.metric)
+    cells = resample(prepared, generator=np.random.default_rng(0), resamples=200)
+    shared = [cells[f"bare/head/{setting}"].shared for setting in ("greedy", "beams", "drawn")]
+    assert shared[0] is not None
+    assert shared[0] is shared[1] is shared[2]
+    assert cells["bare/none/greedy"].shared is None
 
 
 @pytest.mark.slow

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
+from harness.training.training_run import TrainingRun
 from tests.support.fuse import TASK_WITH_FUSE
 from tests.support.study_fixture import Place, Places
 
@@ -70,3 +74,44 @@ def test_where_all_fail_one_sentence_says_so(places: Places) -> None:
     (place.folder / "fuse").unlink()
     assert place.command("run", "study.yaml", *STUDY).status == 2
     place.run(*STUDY, "--fresh")
+
+
+@pytest.mark.slow
+def test_a_later_setting_of_generation_fails_alone(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    score = TrainingRun.score
+
+    def starved(run: TrainingRun, *arguments: Any, **named: Any) -> Any:
+        decoding = named.get("decoding")
+        if decoding and decoding.num_beams == 3 and arguments[0] == "test":
+            raise MemoryError("beams are large")
+        return score(run, *arguments, **named)
+
+    monkeypatch.setattr(TrainingRun, "score", starved)
+    place = places()
+    settings = [{"name": "greedy"}, {"name": "beams", "num_beams": 3}, {"name": "short", "max_new_tokens": 2}]
+    study = (
+        *STUDY[:-1],
+        "search.trials=1",
+        "--set",
+        f"generation={json.dumps(settings)}",
+        "--set",
+        "final.models=cells",
+    )
+    place.run(*study)
+    place.clean()
+    place.count(cell=6, search=1, final=9, summary=1)
+    for cell in ("bare/none", "bare/head"):
+        for run in [*place.runs("final", cell=f"{cell}/greedy"), *place.runs("final", cell=f"{cell}/short")]:
+            assert run.info.status == "FINISHED"
+            assert {"validation/chrf", "test/chrf"} <= run.data.metrics.keys()
+        failed = place.runs("final", cell=f"{cell}/beams")
+        assert len(failed) == len(place.runs("final", cell=f"{cell}/greedy"))
+        for run in failed:
+            assert run.info.status == "FAILED"
+            assert run.data.tags["error"].startswith("memory ran out: ")
+            assert "beams are large" in run.data.tags["error"]
+            assert "test/chrf" not in run.data.metrics
+    results = place.results()
+    monkeypatch.undo()
+    assert "6 cells, 0 runs to do" in place.run(*study).out
+    assert place.results() == results

@@ -211,7 +211,7 @@ class JobRun:
                 run.restore(self._weights)
         reply = reply if reply.score else Reply(score=job.scores)
         while reply.score is not None:
-            reply = yield self._scored(reply.score, run, reply.under, reply.cell)
+            reply = yield self._answered(reply.score, run, reply.under, reply.cell)
         if job.is_trial:
             return
         reply = yield Measured(job.name, stopping.step, self._measured(before))
@@ -220,6 +220,17 @@ class JobRun:
             self._tell(Step("saving the weights"))
             demonstrations = setup.demonstrations_of(setup.draw_of(self._cell))
             save_model(Path(reply.save), setup.loaded, recipe_of_run(self._cell, setup), demonstrations)
+
+    def _answered(self, split: Split, run: TrainingRun, under: str, cell: str) -> Scored:
+        """Score a split; memory that runs out where it answers as another cell fails that cell's run alone."""
+        try:
+            return self._scored(split, run, under, cell)
+        except (MemoryError, RuntimeError) as failure:
+            if not cell or not is_out_of_memory(failure):
+                raise
+            error = str(explained(failure))
+        name, step = self._job.name, self._stopping.step
+        return Scored(name, split, step, {}, (), "", run.trunk, under, cell, run.costs(), error)
 
     def _scored(self, split: Split, run: TrainingRun, under: str, cell: str) -> Scored:
         job, decoding = self._job, self._trainer.setup.decoding_of(self._cells[cell or self._job.cell])

@@ -117,6 +117,8 @@ class Scored(NamedTuple):
     """As which other cell of the same weights it answered; empty: its own."""
     costs: Mapping[str, float] = MappingProxyType({})
     """Of another cell: what answering as it has cost so far."""
+    error: str = ""
+    """Why answering as another cell failed, which is that cell's alone; empty: it did not."""
 
 
 class Measured(NamedTuple):

@@ -165,7 +165,7 @@ class FinalsQueue:
                 if event.metrics:
                     self.runs.tracker.metrics(final.run, event.metrics, step=event.at)
             case Scored():
-                return self._scored(event, final, final.of(event.cell))
+                return self._scored(event, final, final.hear(event))
             case Measured():
                 return self._measured(event, final)
             case Ended():
@@ -181,8 +181,8 @@ class FinalsQueue:
 
     def _scored(self, event: Scored, job: OpenFinal, final: OpenFinal) -> Reply:
         """Record what a job answered, as one of its final runs."""
-        final.values |= event.metrics
-        final.costs = event.costs
+        if event.error:
+            return job.next_setting(event.cell)
         if event.predictions:
             examples = self.examples[event.split]
             made = transfer_file(event.under) if event.under else event.split, examples, event.predictions
@@ -204,13 +204,13 @@ class FinalsQueue:
         return Reply(save=str(self.checkpoints.of(lead, final.seed).offered()))
 
     def _end(self, event: Ended, job: OpenFinal) -> None:
-        """End a job's final runs: its own, and those along, which cost what their answers took."""
+        """End a job's final runs: its own, and those along, which took and cost what their answers did."""
         if job.saved and event.outcome != "diverged":
             self.checkpoints.of(self._lead(job.cell).id, job.seed).adopt(job.saved)
-        self._end_one(event, job, event.job)
-        for one in job.along:
-            self.progress.began(one.name, one.cell.id, final=True)
-            self._end_one(event._replace(costs=one.costs), one, one.name)
+        for one in job.all:
+            if one is not job:
+                self.progress.began(one.name, one.cell.id, final=True)
+            self._end_one(job.ended(event, one), one, one.name)
 
     def _end_one(self, event: Ended, final: OpenFinal, name: str) -> None:
         cell, score = final.cell, self._score(final)

@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from harness.core.cost_names import PREFIX
-from harness.runner.executors.protocol import Reply
+from harness.runner.executors.protocol import Ended, Reply, Scored
 from harness.runner.finals.test_answers import TestAnswers
 from harness.study.grid import Cell
+from harness.tracking.stored_run import OWN_SECONDS
 
 __all__ = ["OpenFinal", "title_of"]
 
@@ -30,12 +30,36 @@ class OpenFinal:
     """The key of the checkpoint that is being written."""
     costs: Mapping[str, float] = field(default_factory=dict)
     """Of one along: what its answers took."""
+    error: str = ""
+    """Of one along: why it failed by itself."""
+    lasted: float = 0.0
+    """Of one along: how many seconds it answered."""
+    heard: float = 0.0
+    """When an answer was last heard of."""
+
+    def hear(self, event: Scored) -> OpenFinal:
+        """Take note of what was answered, and return the one whose answers these are: itself, or one along."""
+        final, now = self.of(event.cell), time.perf_counter()
+        if final is not self:
+            final.lasted += now - self.heard
+        self.heard = now
+        final.values |= event.metrics
+        final.costs, final.error = event.costs, event.error
+        return final
+
+    def ended(self, event: Ended, final: OpenFinal) -> Ended:
+        """Return how the job's end is that of itself, or of one along, whose costs and failure are its own."""
+        tags = {**event.tags, OWN_SECONDS: f"{final.seconds:.6f}"} if self.along else event.tags
+        if final is self:
+            return event._replace(tags=tags)
+        if final.error:
+            event = event._replace(outcome="diverged", error=final.error)
+        return event._replace(costs=final.costs, tags=tags)
 
     @property
     def seconds(self) -> float:
-        """What it took so far."""
-        own = [self.costs[f"{PREFIX}{split}_seconds"] for split in ("validation", "test")] if self.costs else []
-        return sum(own) if own else time.perf_counter() - self.began
+        """What it took so far: of one along how long it answered, of any other all but that."""
+        return self.lasted or time.perf_counter() - self.began - sum(other.lasted for other in self.along)
 
     @property
     def name(self) -> str:
