@@ -95,9 +95,14 @@ class Form(NamedTuple):
     numbers: list[int]
 
     @property
-    def letters(self) -> tuple[str, str]:
-        """Letters, digits and telling marks of source and target, however words are spaced."""
-        return _joined(self.source[0].words), _joined(self.target[0].words)
+    def source_letters(self) -> str:
+        """Letters, digits and telling marks of the source, however words are spaced."""
+        return _joined(self.source[0].words)
+
+    @property
+    def target_letters(self) -> str:
+        """The same of the target."""
+        return _joined(self.target[0].words)
 
 
 class Forms(list[Form]):
@@ -105,10 +110,10 @@ class Forms(list[Form]):
 
     def __init__(self, examples: Sequence[Example]) -> None:
         self.ids = [example.id for example in examples]
-        known: dict[str, str] = {}  # a word is kept once, however many rows have it
+        of_source, of_target = _Known(), _Known(OF_TARGET)
         forms: dict[tuple[Readings, Readings], Form] = {}
         for number, example in enumerate(examples):
-            source, target = _readings(example.source, known), _readings(example.target, known, mark=OF_TARGET)
+            source, target = _readings(example.source, of_source), _readings(example.target, of_target)
             if (source, target) not in forms:
                 forms[source, target] = Form(source, target, [])
             forms[source, target].numbers.append(number)
@@ -121,8 +126,9 @@ class Worth(dict[str, float]):
     def __init__(self, train: Forms) -> None:
         counts: Counter[str] = Counter()
         for form in train:
-            for word in {word for text in (*form.source, *form.target) for word in text.words}:
-                counts[word] += len(form.numbers)
+            distinct = _words((*form.source, *form.target))
+            for _ in form.numbers:
+                counts.update(distinct)
         rows = len(train.ids)
         super().__init__({word: math.log2((rows + 1) / (count + 1)) for word, count in counts.items()})
         self.unseen = math.log2(rows + 1)
@@ -142,19 +148,29 @@ def _joined(text: Sequence[str]) -> str:
     return _GAP.sub("", joined) if _NUMBERS.search(joined) else joined.replace(" ", "")
 
 
-def _readings(text: str, known: dict[str, str], mark: str = "") -> Readings:
+class _Known(dict[str, str]):
+    """Words as readings have them, behind a mark: each is kept once, however many rows have it."""
+
+    def __init__(self, mark: str = "") -> None:
+        self._mark = mark
+
+    def __missing__(self, word: str) -> str:
+        self[word] = marked = f"{self._mark}{word}"
+        return marked
+
+
+def _readings(text: str, known: _Known) -> Readings:
     dressed: list[str] = []
     bare: list[str] = []
     marks: list[str] = []
     for part, telling in pieces(text):
         if telling:
-            marks.append(mark + part)
+            marks.append(known[part])
         dressed += [part] if telling else words(part)
         bare += [part] if telling else words(undressed(part))
     ways = [dressed] if dressed == bare else [dressed, bare]
-    kept = [tuple([known.setdefault(word, word) for word in way or [text.strip()]]) for way in ways]
-    marked = [tuple([known.setdefault(mark + word, mark + word) for word in way]) for way in kept] if mark else kept
-    return tuple([Reading(way, tuple(marks)) for way in dict.fromkeys(marked)])
+    kept = [tuple([known[word] for word in way or [text.strip()]]) for way in ways]
+    return tuple([Reading(way, tuple(marks)) for way in dict.fromkeys(kept)])
 
 
 def is_near(a: Form, b: Form, worth: Worth) -> bool:
@@ -171,7 +187,7 @@ def is_near(a: Form, b: Form, worth: Worth) -> bool:
 
 def may_be_duplicates(one: Form, other: Form, worth: Worth) -> bool:
     """Return whether two rows are duplicates of any kind, or could be with another target of the one, not known yet."""
-    if one.letters[0] == other.letters[0]:
+    if one.source_letters == other.source_letters:
         return True
     pair = _closest(one.source, other.source) if one.source[0].marks == other.source[0].marks else None
     if pair is None:

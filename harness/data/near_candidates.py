@@ -59,9 +59,9 @@ def _rarest(forms: Sequence[Form], worth: Worth) -> tuple[Numbers, Numbers]:
         rare: set[int] = set()
         for source, target in product(form.source, form.target):
             distinct = {*source.words, *target.words}
-            bits = sum([worth[word] for word in distinct])
+            bits = sum(map(worth.__getitem__, distinct))
             edits = min(source.room + target.room, int(bits / BITS_PER_EDIT + 1e-6))
-            rare.update(sorted([rank[word] for word in distinct])[: edits + 2])
+            rare.update(sorted(map(rank.__getitem__, distinct))[: edits + 2])
         words.extend(sorted(rare))
         sizes[number] = len(rare)
     return np.frombuffer(words, np.int64), np.repeat(np.arange(len(forms)), sizes)

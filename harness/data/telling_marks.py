@@ -117,8 +117,9 @@ _TELLING = re.compile(
 )
 
 
-_MAY_TELL = re.compile(r"[nse()-]")
-"""What has to be in a text that has a telling mark, unless it is an exclamation mark."""
+_MAY_TELL = re.compile(r"[se()-]|\.n|n(?:q|[.d][.qd]*n)")
+"""What has to be in a text that has a telling mark, unless it is an exclamation mark: a sign, a dash, a bracket, or a
+mark in front of a number, behind one (feet, inches) or inside one."""
 
 _DIGIT = re.compile(r"\d")
 
@@ -180,7 +181,7 @@ def undressed(text: str) -> str:
 def _places(text: str) -> set[int]:
     """Return where the telling marks are."""
     classes = text.translate(_classes)
-    if not _MAY_TELL.search(classes) and "!" not in text:  # as most texts, of words and sentences alone
+    if not _MAY_TELL.search(classes) and "!" not in text:  # as most texts, of words, numbers and sentences alone
         return set()
     places = {place for match in _TELLING.finditer(classes) for place in range(*match.span())}
     places |= {place for match in _LITERAL.finditer(text) for place in range(*match.span())}

@@ -130,8 +130,8 @@ class _Compared:
         sizes = accumulate(map(len, parts.values()), initial=0)
         self._starts = dict(zip(parts, sizes, strict=False))
         forms = [form for part in parts.values() for form in part]
-        self._sources = _numbered(form.letters[0] for form in forms)
-        self._rows = _numbered(f"{one} {form.letters[1]}" for one, form in zip(self._sources, forms, strict=True))
+        self._sources = _numbered(form.source_letters for form in forms)
+        self._rows = _numbered(f"{one} {form.target_letters}" for one, form in zip(self._sources, forms, strict=True))
         self._near: dict[int, set[int]] = {}
         """Forms that are near duplicates of earlier ones, by number: theirs."""
         for one, other in near_candidates(forms, self._sources, worth):

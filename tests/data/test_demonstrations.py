@@ -115,7 +115,7 @@ def test_neither_the_row_nor_a_duplicate_of_it_is_ever_picked(pick: str, case: t
     (own,) = Forms([example])
     for row in picked:
         (form,) = Forms([row])
-        assert form.letters[0] != own.letters[0]
+        assert form.source_letters != own.source_letters
         assert not is_near(form, own, worth)
         assert not is_near(own, form, worth)
     assert len(forms) - len(picked) <= 2  # of rows that were drawn few are alike, so that it says something
