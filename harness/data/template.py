@@ -191,14 +191,15 @@ class Template:
         Raises:
             LongPrompt: The prompt does not fit even with the shortened field empty.
         """
+        asked = cache(lambda text: self._asked(example, text, reader))
         made = fitted(
             self,
             example,
             limit=limit,
             write=lambda fields, shots: self.reads(fields, reader, shots),
-            count=lambda text: len(self._asked(example, text, reader).prompt),
+            count=lambda text: len(asked(text).prompt),
         )
-        row = self._asked(example, made.text, reader)._replace(truncated=made.truncated, shots=len(made.shots))
+        row = asked(made.text)._replace(truncated=made.truncated, shots=len(made.shots))
         if reader.is_masked:
             return row, made.text
         if self.is_cloze:

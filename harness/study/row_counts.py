@@ -108,4 +108,5 @@ def _holds(text: str, target: str) -> bool:
 def _tells(text: str, target: str) -> bool:
     """Return whether a text holds a target, whatever its case; or one that is no short word, read backwards."""
     text, target = _spaced(text.casefold()), target.strip().casefold()
-    return _holds(text, _spaced(target)) or (len(target) >= BACKWARDS and _holds(text, _spaced(target[::-1])))
+    spaced = _spaced(target)
+    return _holds(text, spaced) or (len(target) >= BACKWARDS and _holds(text, spaced[::-1]))

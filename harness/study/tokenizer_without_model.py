@@ -94,8 +94,9 @@ class _LightTokenizer:
         """Tokenize texts all at once, on all cores: some with special tokens, some without; forget all others."""
         self._known.clear()
         for part, special in ((texts, True), (bare, False)):
-            encodings = self._tokenizer.encode_batch_fast(list(part), add_special_tokens=special)
-            self._known |= {(text, special): encoding.ids for text, encoding in zip(part, encodings, strict=True)}
+            distinct = list(dict.fromkeys(part))  # targets that are labels recur
+            encodings = self._tokenizer.encode_batch_fast(distinct, add_special_tokens=special)
+            self._known |= {(text, special): encoding.ids for text, encoding in zip(distinct, encodings, strict=True)}
 
     def get_vocab(self) -> dict[str, int]:
         """Return all tokens with their ids."""
