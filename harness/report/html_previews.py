@@ -55,7 +55,8 @@ def _trials(cell: Cell, study: StudySpec, cells: Sequence[Cell]) -> int:
 
 def result_preview(results: Results, findings: Findings) -> str:
     """Return the ranked table of a study and its answer, as HTML."""
-    rows = [text_row(row, study_places(results)) for row in ranked_table(results, findings)]
+    decimals = study_places(results)
+    rows = [text_row(row, decimals) for row in ranked_table(results, findings)]
     header = [f"{name} {results.lead}" if name in ("validation", "test") else name for name in TEXT_HEADER]
     return _page(results.study, [findings.answer, *findings.advice], header, rows)
 

@@ -83,7 +83,7 @@ def test_nothing_is_crowned(kind: str, tmp_path: Path) -> None:
     assert ("(Samples in the report)" in findings.answer) == ("read some predictions" in findings.answer)
     for page in (markdown, (tmp_path / "report.html").read_text(encoding="utf-8")):
         assert first.source in page
-        assert results.answers.cells[results.cells[0].id].runs[0][0].text.strip() in page
+        assert results.answers.cells[results.ranked()[0].id].runs[0][0].text.strip() in page
     assert "What the budget bought" not in markdown or len({t.value for c in results.cells for t in c.trials}) > 1
     for text in (html(results), markdown):
         assert "Nothing can be ranked" in text

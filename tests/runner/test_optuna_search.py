@@ -15,11 +15,8 @@ from hypothesis import strategies as st
 from optuna.storages import BaseStorage, InMemoryStorage
 
 from harness.core.errors import StoreError
-from harness.runner.search.optuna_search import (
-    CellSearch,
-    EndedTrial,
-    OpenTrial,
-)
+from harness.runner.search.ended_trial import EndedTrial
+from harness.runner.search.optuna_search import CellSearch, OpenTrial
 from harness.runner.search.optuna_storage import open_storage, reach_storage
 from harness.runner.search.samplers import sampler_of, startup_points
 from harness.study.dimension import Dimension

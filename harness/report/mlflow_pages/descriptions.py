@@ -128,7 +128,8 @@ def verdict(cell: str, results: Results, findings: Findings) -> str:
 def _rows(results: Results, findings: Findings) -> list[tuple[list[str], str]]:
     """Return the cells of the ranked table as texts, and what is claimed of each."""
     rows = [row for row in ranked_table(results, findings) if not row.is_reference]
-    return [(text_row(row, study_places(results)), verdict(row.name, results, findings)) for row in rows]
+    decimals = study_places(results)
+    return [(text_row(row, decimals), verdict(row.name, results, findings)) for row in rows]
 
 
 def _note(kind: str, **facts: Any) -> str:

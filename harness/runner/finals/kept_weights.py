@@ -31,6 +31,8 @@ class KeptWeights:
     """The seed of the middle run of the cells that are complete, if they have one."""
     _merits: dict[Cell, tuple[bool, float, float]] = field(default_factory=dict, init=False)
     """By what they rank, as `harness.results.collect.Results.ranked`; higher is better."""
+    _first: Cell | None = field(default=None, init=False)
+    """The one that ranks first so far."""
 
     def __post_init__(self) -> None:
         for cell in self.cells:
@@ -54,6 +56,7 @@ class KeptWeights:
             return
         score, loss = means[score_name("validation", self.objective.lead)], means[Metrics.VALIDATION_LOSS]
         self._merits[cell] = (is_whole, score if self.objective.lead_maximize else -score, -loss)
-        first = max(self._merits, key=lambda other: self._merits[other])
-        for other in {self.lead(other) for other in self._merits} - {self.lead(first)}:
+        before = self._first or cell
+        self._first = max(before, cell, key=lambda other: self._merits[other])
+        for other in {self.lead(before), lead} - {self.lead(self._first)}:
             self.checkpoints.keep(other.id, ())

@@ -14,6 +14,7 @@ from harness.results.changed_metric import in_words, is_same_score
 from harness.tracking.prediction_table import read_predictions
 from harness.tracking.schema import Tags, score_name
 from harness.tracking.store_protocols import RunStore
+from harness.tracking.stored_run import Run
 from harness.tracking.study_record import StudyRecord, summary_of
 
 __all__ = ["refuse_changed_code"]
@@ -33,15 +34,11 @@ def refuse_changed_code(tracker: RunStore, metrics: Sequence[Metric], validation
         UserError: One does not, though its signature is the same; says which, and what to do.
     """
     with suppress(DamagedError):
-        runs = tracker.runs()
-        summary, parents = summary_of(runs), {run.id for run in runs if run.phase == "cell"}
-        signed = StudyRecord.from_run(tracker, summary).signatures if summary else {}
         own = [metric for metric in metrics if not (is_registered(metric) or metric.name.startswith(PREFIX))]
+        summary = summary_of(tracker.runs(phase="summary")) if own else None
+        signed = StudyRecord.from_run(tracker, summary).signatures if summary else {}
         own = [metric for metric in own if signed.get(metric.name) == metric.signature()]
-        rows = Tags.data_digest("validation"), fingerprint(validation)
-        finals = [run for run in runs if run.phase == "final" and run.parent in parents and run.status == "FINISHED"]
-        same = [run for run in finals if run.tags.get(rows[0]) == rows[1]]
-        if not own or not same:
+        if not own or not (same := _finals_on(tracker, validation)):
             return
         said = read_predictions(tracker, same[-1], "validation")
         for metric in own:
@@ -49,3 +46,11 @@ def refuse_changed_code(tracker: RunStore, metrics: Sequence[Metric], validation
             now = metric.reduce([metric.contribution(*pair) for pair in zip(said, validation, strict=False)])
             if then is not None and not is_same_score(then, now):
                 raise UserError(in_words(metric, same[-1].name, "validation", then, now))
+
+
+def _finals_on(tracker: RunStore, validation: Sequence[Example]) -> list[Run]:
+    """Return the finished final runs of cells that answered these rows, oldest first."""
+    parents, tag = {run.id for run in tracker.runs(phase="cell")}, Tags.data_digest("validation")
+    finals = [run for run in tracker.runs(phase="final") if run.parent in parents and run.status == "FINISHED"]
+    now = fingerprint(validation)
+    return [run for run in finals if run.tags.get(tag) == now]

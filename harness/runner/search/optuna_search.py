@@ -9,36 +9,21 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from harness.runner.search.ended_trial import DIVERGED, INDEX, EndedTrial, Outcome, has_ended
 from harness.runner.search.samplers import apart_from, distribution_of, pruner_of, sampler_of, startup_points
 from harness.runner.search.widening import MOST, Decade, decade_beyond, drawn
 from harness.study.search_space import Hyperparameters, SearchSpace
 from harness.study.spec import Search
 
-__all__ = [
-    "DIVERGED",
-    "INDEX",
-    "RECORD",
-    "Best",
-    "CellSearch",
-    "EndedTrial",
-    "OpenTrial",
-    "Outcome",
-    "known_search",
-    "trial_facts",
-]
+__all__ = ["Best", "CellSearch", "OpenTrial", "known_search"]
 
-Outcome = Literal["complete", "pruned"]
-"""How a trial that did not diverge ended."""
-
-DIVERGED, INDEX, RECORD, IDENTITY = "diverged", "index", "record", "identity"
-"""What Optuna keeps beside a trial: why it diverged, `OpenTrial.index`, what its run says; and beside a search."""
-
-ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+IDENTITY = "identity"
+"""What Optuna keeps beside a search."""
 
 
 class Best(NamedTuple):
@@ -59,37 +44,6 @@ class OpenTrial:
     hyperparameters: Hyperparameters
     optuna: Trial
     """Its number is another one when a trial is drawn again after a kill."""
-
-
-class EndedTrial(NamedTuple):
-    """How a trial ended, as either store knows it."""
-
-    outcome: Literal["complete", "pruned", "diverged"]
-    value: float | None
-    """The objective; ``None`` unless complete."""
-    curve: Mapping[int, float]
-    """The objective by epoch, or by optimizer step where the study counts those."""
-    error: str = ""
-    """Why it diverged."""
-
-    @classmethod
-    def of(cls, trial: FrozenTrial) -> EndedTrial:
-        """Read one of `CellSearch.finished`."""
-        error, curve = trial.user_attrs.get(DIVERGED, ""), trial.intermediate_values
-        if trial.state == TrialState.COMPLETE:
-            return cls("complete", trial.value, curve)
-        return cls("diverged" if trial.state == TrialState.FAIL else "pruned", None, curve, error)
-
-
-def trial_facts(metric: str, hyperparameters: Hyperparameters, run: str) -> dict[str, Any]:
-    """Return what a trial carries for people who read the search store, as optuna-dashboard shows it.
-
-    Args:
-        metric: The objective.
-        hyperparameters: The trial's.
-        run: The id of its run in MLflow.
-    """
-    return {"metric": metric, "learning_rate": hyperparameters.learning_rate, "mlflow_run_id": run}
 
 
 def known_search(studies: Sequence[Any], prefix: str, identity: str) -> str | None:
@@ -120,6 +74,8 @@ class CellSearch:
         self.added: list[Decade] = []
         """What `widen` added."""
         self._maximize = maximize
+        self._read: list[FrozenTrial] | None = None
+        """The trials as they were last read, if nothing was written since: nobody else writes a study's searches."""
         self._study = optuna.create_study(
             storage=storage,
             study_name=name,
@@ -132,9 +88,7 @@ class CellSearch:
 
     def finished(self) -> list[FrozenTrial]:
         """Return the trials that ended by themselves, by their index; one that a kill cut short is none."""
-        trials = self._study.get_trials(deepcopy=False)
-        ended = [t for t in trials if t.state in ENDED or (t.state == TrialState.FAIL and DIVERGED in t.user_attrs)]
-        return sorted(ended, key=lambda trial: int(trial.user_attrs[INDEX]))
+        return sorted(filter(has_ended, self._trials()), key=lambda trial: int(trial.user_attrs[INDEX]))
 
     def next_index(self) -> int:
         """Return the first index that no finished trial has."""
@@ -152,7 +106,7 @@ class CellSearch:
 
     def drawn(self, number: int) -> Mapping[str, str]:
         """Return a trial's hyperparameters as the params of a run."""
-        params = self._study.get_trials(deepcopy=False)[number].params
+        params = self._trials()[number].params
         return self.space.format({d.name: d.typed(params[d.name]) for d in self.space.dimensions if d.name in params})
 
     def add(self, index: int, hyperparameters: Hyperparameters, ended: EndedTrial, shown: Mapping[str, Any]) -> int:
@@ -167,8 +121,9 @@ class CellSearch:
             user_attrs={INDEX: index, **shown, **diverged},
             intermediate_values=dict(ended.curve),
         )
+        self._read = None
         self._study.add_trial(trial)
-        return self._study.get_trials(deepcopy=False)[-1].number
+        return self._trials()[-1].number
 
     def recover(self, ended: Callable[[int], tuple[Outcome, float | None] | None]) -> None:
         """Settle the trials that a killed process left open.
@@ -176,12 +131,13 @@ class CellSearch:
         Args:
             ended: Optuna's number of a trial -> how the tracking store says that it ended, ``None`` if it did not.
         """
-        if self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        if any(trial.state == TrialState.WAITING for trial in self._trials()):
+            self._read = None
             self._study.ask()  # the kill came between enqueuing a grid point and asking for it
-        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        for trial in [trial for trial in self._trials() if trial.state == TrialState.RUNNING]:
             known = ended(trial.number)
             if known is None:
-                self._study.tell(trial.number, state=TrialState.FAIL)
+                self._fail(trial.number)
             else:
                 self.tell(trial.number, *known)
 
@@ -196,7 +152,8 @@ class CellSearch:
         index = self.next_index() if index is None else index
         if index >= self.budget(start):
             return None
-        if (point := self._point(index, start)) is not None:
+        point, self._read = self._point(index, start), None
+        if point is not None:
             self._study.enqueue_trial(dict(point))
         self._study.sampler = sampler_of(self.spec, index)
         space = {d.name: distribution_of(d, point[d.name] if point else None) for d in self.space.dimensions}
@@ -252,6 +209,7 @@ class CellSearch:
 
     def tell(self, number: int, outcome: Outcome, value: float | None = None) -> None:
         """Record how a trial of this number of Optuna's ended, with its objective if it is complete."""
+        self._read = None
         if outcome == "complete":
             self._study.tell(number, value)
         else:
@@ -260,11 +218,20 @@ class CellSearch:
     def fail(self, trial: OpenTrial, reason: str) -> None:
         """Record a trial that diverged; it counts as finished."""
         trial.optuna.set_user_attr(DIVERGED, reason)
-        self._study.tell(trial.optuna.number, state=TrialState.FAIL)
+        self._fail(trial.optuna.number)
 
     def abandon(self, trial: OpenTrial) -> None:
         """Record that a trial did not end; its index is drawn again."""
-        self._study.tell(trial.optuna.number, state=TrialState.FAIL)
+        self._fail(trial.optuna.number)
+
+    def _fail(self, number: int) -> None:
+        self._read = None
+        self._study.tell(number, state=TrialState.FAIL)
+
+    def _trials(self) -> list[FrozenTrial]:
+        if self._read is None:
+            self._read = self._study.get_trials(deepcopy=False)
+        return self._read
 
     def last_failure(self) -> str:
         """Return why the last trial that diverged did; empty where none did."""

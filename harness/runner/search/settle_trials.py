@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from optuna.trial import FrozenTrial
 
 from harness.runner.resume.missing_runs import StudyRuns
-from harness.runner.search.optuna_search import INDEX, RECORD, CellSearch, EndedTrial, Outcome, trial_facts
+from harness.runner.search.ended_trial import INDEX, RECORD, EndedTrial, Outcome, trial_facts
+from harness.runner.search.optuna_search import CellSearch
 from harness.tracking.memory_names import FITTED
 from harness.tracking.run_records import TrialRecord
 from harness.tracking.schema import Metrics, Status, Tags, score_name

@@ -17,8 +17,9 @@ from harness.core.progress import Progress
 from harness.runner.executors.protocol import Ended, EpochEnded, Event, Job, Lost, Measured, Reply, Scored, Trained
 from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
+from harness.runner.search.ended_trial import RECORD, Outcome, trial_facts
 from harness.runner.search.failing_trials import FailureWatch
-from harness.runner.search.optuna_search import RECORD, Best, CellSearch, OpenTrial, Outcome, trial_facts
+from harness.runner.search.optuna_search import Best, CellSearch, OpenTrial
 from harness.runner.search.settle_trials import trial_notes
 from harness.study.search_space import Hyperparameters
 from harness.study.spec import PROXIED

@@ -16,10 +16,10 @@ from typing import Any
 
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import Run as MlflowRun
 from mlflow.entities import ViewType
 
 from harness.core.errors import DamagedError
+from harness.core.garbage import collection_paused
 from harness.tracking.address import StudyAddress, is_server
 from harness.tracking.mlflow.connect import connect, connect_known
 from harness.tracking.mlflow.logged_models import MlflowModels, remove_files, size_of
@@ -120,22 +120,22 @@ class MlflowTracker:
 
     @asked
     def runs(self, *, phase: Phase | None = None, removed: bool = False) -> list[Run]:
-        runs: list[MlflowRun] = []
+        owners: list[Owner] = []
         token = None
         while True:
-            page = self._client.search_runs(
-                [self._experiment],
-                filter_string=f"tags.{Tags.PHASE} = '{phase}'" if phase else "",
-                run_view_type=ViewType.DELETED_ONLY if removed else ViewType.ACTIVE_ONLY,
-                max_results=1000,
-                order_by=["attributes.start_time ASC"],
-                page_token=token,
-            )
-            runs.extend(page)
+            with collection_paused():  # a page is some hundred thousand small objects of the database's
+                page = self._client.search_runs(
+                    [self._experiment],
+                    filter_string=f"tags.{Tags.PHASE} = '{phase}'" if phase else "",
+                    run_view_type=ViewType.DELETED_ONLY if removed else ViewType.ACTIVE_ONLY,
+                    max_results=1000,
+                    order_by=["attributes.start_time ASC"],
+                    page_token=token,
+                )
+                owners += [Owner.of(run) for run in page]
             token = page.token
             if not token:
                 break
-        owners = [Owner.of(run) for run in runs]
         if not is_server(self.uri):
             self._listed |= {owner.run.id: owner for owner in owners}
         return self.link.to_own(owner.run for owner in owners)
@@ -209,7 +209,7 @@ class MlflowTracker:
     def _text(self, run: str, text: str, file: str, tags: Mapping[str, str]) -> None:
         """Store a text, then what tells of it; a kill in between leaves no digest that speaks of another text."""
         tag, now = Tags.file_digest(file), text_digest(text.encode())
-        held = self.run(run).tags
+        held = self._listed[run].run.tags if run in self._listed else self.run(run).tags
         if {tag: now, **tags}.items() <= held.items() and holds_text(self, run, text, file):
             return
         if held.get(tag, now) != now:
