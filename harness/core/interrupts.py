@@ -18,7 +18,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from select import select
 from types import FrameType
 
 __all__ = ["Interrupted", "arrived", "at_once", "check", "listening", "resumable", "status"]
@@ -132,12 +131,12 @@ class _Listener:
 
     def _next(self, seconds: float | None) -> int | None:
         """Return the next signal, 0 if none comes within some seconds, ``None`` when listening is over."""
-        while select([self._ear], [], [], seconds)[0]:
-            said = self._ear.recv(1)
-            if not said:
-                return None
-            if said[0] in SIGNALS:  # others may have handlers too
-                return said[0]
+        self._ear.settimeout(seconds)
+        with suppress(TimeoutError, BlockingIOError):
+            while said := self._ear.recv(1):
+                if said[0] in SIGNALS:  # others may have handlers too
+                    return said[0]
+            return None
         return 0
 
 

@@ -144,6 +144,19 @@ def test_a_call_that_does_not_return_is_left_behind() -> None:
     assert time.monotonic() - began < 5
 
 
+MANY_FILES = """
+import os, resource
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 4096), most))
+files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+"""
+
+
+def test_a_process_with_more_files_than_select_can_count_hears_as_well() -> None:
+    process = child("work()", MANY_FILES, grace=0.17, limit=15)
+    assert ended(process, signal.SIGTERM) == (143, "closed\n", "")
+
+
 def test_a_second_signal_ends_a_process_that_is_closing() -> None:
     process = child("interrupts.check()", closing='print("closing", flush=True)\ntime.sleep(30)')
     process.send_signal(signal.SIGINT)

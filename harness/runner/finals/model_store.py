@@ -15,6 +15,7 @@ from harness.report.mlflow_pages.descriptions import model_note
 from harness.runner.executors.protocol import Ended, Event, Executor, Job, Measured, OneJob, Reply, drive
 from harness.runner.finals.champion import Contest, middle_run, reason_for
 from harness.runner.finals.checkpoints import Checkpoints
+from harness.runner.finals.open_final import title_of
 from harness.runner.objective import Objective
 from harness.runner.resume.missing_runs import StudyRuns
 from harness.serving.carried_code import carried_files, carried_packages
@@ -152,13 +153,14 @@ class ModelKeeper:
     def _store(self, run: Run) -> str:
         """Hand a final run's model to the store; one whose weights are not at hand is trained again."""
         self.progress.stage(f"storing the model of {run.name}")
-        cell, seed = self._lead(run).id, run.params[Params.SEED]
+        lead, seed = self._lead(run), run.params[Params.SEED]
+        cell = lead.id
         winner = self.spaces[cell].parse(run.params)
         key = self.checkpoints.key(self.runs.cells[cell].digest, winner, seed)
         checkpoint = self.checkpoints.of(cell, seed)
         if not checkpoint.holds(key):
             identity, number = self.runs.identity(cell), int(seed) if seed.isdigit() else 0
-            job = Job(run.name, cell, winner, number, follows=False, identity=identity)
+            job = Job(f"{cell} {title_of(lead, seed)}", cell, winner, number, follows=False, identity=identity)
             saved = Reply(save=str(checkpoint.offered()))
 
             def answer(event: Event) -> Reply:
