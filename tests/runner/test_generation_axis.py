@@ -214,6 +214,23 @@ def test_a_stored_model_that_is_damaged_is_trained_again(places: Places, done: P
 
 
 @pytest.mark.slow
+def test_the_model_of_a_later_setting_that_is_damaged_is_stored_anew(places: Places, done: Place) -> None:
+    place = places.copy(done)
+
+    def model() -> tuple[Run, Path]:
+        (found,) = [(run, folder) for run, folder in models(place) if run.data.tags["cell"] == "bare/head/beams"]
+        return found
+
+    run, folder = model()
+    (folder / "model.safetensors").write_bytes(b"")
+    assert "is damaged, so that run is done again for it" in place.run(*THREE).out
+    again, folder = model()
+    assert again.info.run_id == run.info.run_id
+    assert Generator(folder)([{"source": row["source"]} for row in rows("test")]) == told(place, run)
+    assert place.results() == done.results()
+
+
+@pytest.mark.slow
 def test_one_setting_by_itself_and_then_the_rest_is_the_same(done: Place, places: Places) -> None:
     place = places()
     place.run(*THREE, "--cells", "*/beams")
