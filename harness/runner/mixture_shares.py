@@ -30,12 +30,14 @@ def part_sizes(checked: Checked, used: Mapping[Split, Sequence[Example]]) -> dic
 
 def part_shares(checked: Checked) -> dict[str, str]:
     """Return what each source has given to each split but test, in words, with the digest of these examples."""
-    told = {}
+    told: dict[str, str] = {}
+    if not (parts := _parts(checked)):
+        return told
     for split, examples in checked.examples.items():
-        by_id = {example.id: example for example in examples}
-        for part, ids in ids_by_part(_parts(checked), by_id).items():
-            share, content = f"{len(ids) / len(by_id):.1%}", fingerprint(by_id[id] for id in ids)
-            told[f"{split} of {part}"] = f"{len(ids)} of {len(by_id)} ({share}), digest {content}"
+        places = {example.id: place for place, example in enumerate(examples)}  # rows of a text are made when asked for
+        for part, ids in ids_by_part(parts, places).items():
+            share, content = f"{len(ids) / len(places):.1%}", fingerprint(examples[places[id]] for id in ids)
+            told[f"{split} of {part}"] = f"{len(ids)} of {len(places)} ({share}), digest {content}"
     return told
 
 
