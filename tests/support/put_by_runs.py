@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ MACHINE = (*TIMES, "cost/peak_memory_mib", "cost/energy_joules", "cost/flops", "
 
 
 def checkpoints(place: Place, study: str = "tiny") -> list[Path]:
-    return sorted((place.folder / ".harness" / study / "checkpoints").rglob("[0-9]*.json"))
+    while True:
+        with suppress(FileNotFoundError):  # the command drops a folder while it is listed
+            return sorted((place.folder / ".harness" / study / "checkpoints").rglob("[0-9]*.json"))
 
 
 def trials(place: Place) -> list[tuple[Any, ...]]:
