@@ -11,6 +11,7 @@ from pathlib import Path
 import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from harness.core.database_urls import create, making, reason_of, shown, sqlite_file
@@ -59,6 +60,8 @@ def connect(uri: str) -> MlflowClient:
 
 
 def _migrated(uri: str) -> MlflowClient:
+    if file := sqlite_file(uri):  # MLflow keeps a connection by its URI, wherever a process goes afterwards
+        uri = str(make_url(uri).set(database=str(file.absolute())))
     client = MlflowClient(uri)
     client.search_experiments(max_results=1)
     return client
