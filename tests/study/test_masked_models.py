@@ -8,13 +8,10 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from harness.core.errors import StudyError
 from harness.data.prompt_forms import stored_fields
 from harness.data.text_blocks import TextBlocks
-from harness.study.check import check
-from harness.study.checked_study import Checked
-from harness.study.load_study import read_study
 from harness.study.training_keys import training_identity
+from tests.support.labelled_study import checked, refused
 from tests.support.study_fixture import Place, Places
 from tests.support.text_study import plain_place, prose
 
@@ -24,16 +21,6 @@ SIZE = 32
 @pytest.fixture
 def place(places: Places) -> Place:
     return plain_place(places, family="bert", words=600)
-
-
-def checked(place: Place, *overrides: str) -> Checked:
-    return check(read_study(place.study, overrides))
-
-
-def refused(place: Place, *overrides: str) -> str:
-    with pytest.raises(StudyError) as error:
-        checked(place, *overrides)
-    return str(error.value)
 
 
 def tokens(place: Place, text: str) -> list[int]:
